@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Calls that this code base does without, force-included into every file.
+ * tests/lint/banned checks what a macro cannot (getpwnam, fork, popen, ...).
+ */
+#ifndef ROAD_BASE_BANNED_H
+#define ROAD_BASE_BANNED_H
+
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include <time.h>
+#include <signal.h>
+
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime ctime asctime
+#pragma GCC poison atoi atol atoll inet_ntoa tmpnam mktemp
+
+#endif

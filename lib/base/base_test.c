@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/unit.h"
+
+#include <errno.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/base/list.h"
+#include "lib/base/map.h"
+
+static void test_a_number_out_of_range_is_told_from_no_number(void **state)
+{
+	int64_t n = 7;
+
+	(void) state;
+	assert_int_equal(str_to_int(STR("42"), 0, 100, &n), 0);
+	assert_int_equal(n, 42);
+	assert_int_equal(str_to_int(STR("-9223372036854775808"), INT64_MIN, INT64_MAX, &n), 0);
+	assert_true(n == INT64_MIN);
+	assert_int_equal(str_to_int(STR("9223372036854775808"), INT64_MIN, INT64_MAX, &n), -ERANGE);
+	assert_int_equal(str_to_int(STR("101"), 0, 100, &n), -ERANGE);
+	assert_int_equal(str_to_int(STR("4x"), 0, 100, &n), -EINVAL);
+	assert_int_equal(str_to_int(STR(""), 0, 100, &n), -EINVAL);
+	assert_int_equal(str_to_int(STR("-"), 0, 100, &n), -EINVAL);
+}
+
+static void test_cut_and_token_walk_a_string(void **state)
+{
+	struct str rest = STR("a=b=c"), head, token;
+
+	(void) state;
+	assert_true(str_cut(&rest, '=', &head));
+	assert_str(head, "a");
+	assert_str(rest, "b=c");
+	assert_false(str_cut(&rest, ':', &head));
+	assert_str(head, "b=c");
+	assert_str(rest, "");
+	rest = STR(" one, two{ x y } ");
+	assert_true(str_token(&rest, ", ", &token));
+	assert_str(token, "one");
+	assert_int_equal(str_token_braced(&rest, ", ", &token), 1);
+	assert_str(token, "two{ x y }");
+	assert_int_equal(str_token_braced(&rest, ", ", &token), 0);
+	rest = STR("{ open");
+	assert_int_equal(str_token_braced(&rest, ", ", &token), -EINVAL);
+}
+
+static void test_utf8_is_checked_strictly(void **state)
+{
+	(void) state;
+	assert_true(str_is_utf8(STR("gr\xc3\xbc\xc3\x9f \xf0\x9f\x93\xa7")));
+	assert_false(str_is_utf8(STR("\xc0\xaf")));
+	assert_false(str_is_utf8(STR("\xed\xa0\x80")));
+	assert_false(str_is_utf8(STR("\xf4\x90\x80\x80")));
+	assert_false(str_is_utf8(STR("abc\xe2\x82")));
+}
+
+static void test_a_buffer_stops_at_its_limit_unchanged(void **state)
+{
+	AUTO(buf) b = BUF(5);
+
+	(void) state;
+	assert_int_equal(buf_add(&b, STR("abcde")), 0);
+	assert_int_equal(buf_add_byte(&b, 'f'), -EMSGSIZE);
+	assert_int_equal(buf_addf(&b, "%d", 1), -EMSGSIZE);
+	assert_str(buf_str(&b), "abcde");
+	buf_cut_front(&b, 2);
+	assert_string_equal(buf_text(&b), "cde");
+}
+
+static void test_printable_hides_control_bytes_and_keeps_utf8(void **state)
+{
+	AUTO(buf) b = BUF(100);
+
+	(void) state;
+	buf_add_printable(&b, STR("a\033[b\n\xc3\xbc"));
+	assert_str(buf_str(&b), "a?[b?\xc3\xbc");
+	buf_clear(&b);
+	buf_add_printable(&b, STR("\xc2\x9b" "x\xff"));
+	assert_str(buf_str(&b), "??x?");
+	buf_clear(&b);
+	buf_add_printable(&b, STR("\xc2\x9b" "x"));
+	assert_str(buf_str(&b), "??x");
+}
+
+static void test_an_arena_frees_its_children(void **state)
+{
+	struct arena *a = arena_new("test", NULL, 1 << 20);
+	struct arena *child = arena_new("child", a, 1 << 20);
+	VEC(int) v = { 0 };
+
+	(void) state;
+	for (int i = 0; i < 1000; i++)
+		*vec_add(child, &v) = i;
+	assert_int_equal(v.at[999], 999);
+	assert_str(arena_fmt(a, "%s-%d", "x", 5), "x-5");
+	assert_string_equal(str_c(a, str_head(STR("abcdef"), 3)), "abc");
+	arena_reset(a);
+	assert_int_equal(arena_used(a), 0);
+	arena_free(a);
+}
+
+static void test_a_map_keeps_what_was_put_through_growth_and_removal(void **state)
+{
+	struct map *m = map_new();
+	static int values[5000];
+	size_t seen = 0;
+	char key[16];
+
+	(void) state;
+	for (int i = 0; i < 5000; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		values[i] = i;
+		assert_null(map_put(m, str_of(key), &values[i]));
+	}
+	for (int i = 0; i < 5000; i += 2) {
+		snprintf(key, sizeof(key), "k%d", i);
+		assert_ptr_equal(map_remove(m, str_of(key)), &values[i]);
+	}
+	for (int i = 0; i < 5000; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		assert_ptr_equal(map_get(m, str_of(key)), i % 2 ? &values[i] : NULL);
+	}
+	for (struct map_at i = { 0 }; map_next(m, &i);)
+		seen++;
+	assert_int_equal(seen, 2500);
+	assert_int_equal(map_count(m), 2500);
+	map_free(m, NULL);
+}
+
+static void test_list_each_may_remove_its_item(void **state)
+{
+	struct node { int n; struct list link; } nodes[4];
+	struct list head = LIST_INIT(head);
+	int sum = 0;
+
+	(void) state;
+	for (int i = 0; i < 4; i++) {
+		nodes[i].n = i;
+		list_append(&head, &nodes[i].link);
+	}
+	LIST_EACH(node, &head, struct node, link) {
+		sum += node->n;
+		list_remove(&node->link);
+	}
+	assert_int_equal(sum, 6);
+	assert_true(list_is_empty(&head));
+}
+
+static void test_crc32c_has_the_check_value_of_the_rfc(void **state)
+{
+	unsigned char zeros[32] = { 0 };
+
+	(void) state;
+	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283u);
+	assert_int_equal(crc32c(0, zeros, 32), 0x8a9136aau);
+	assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_number_out_of_range_is_told_from_no_number),
+		cmocka_unit_test(test_cut_and_token_walk_a_string),
+		cmocka_unit_test(test_utf8_is_checked_strictly),
+		cmocka_unit_test(test_a_buffer_stops_at_its_limit_unchanged),
+		cmocka_unit_test(test_printable_hides_control_bytes_and_keeps_utf8),
+		cmocka_unit_test(test_an_arena_frees_its_children),
+		cmocka_unit_test(test_a_map_keeps_what_was_put_through_growth_and_removal),
+		cmocka_unit_test(test_list_each_may_remove_its_item),
+		cmocka_unit_test(test_crc32c_has_the_check_value_of_the_rfc),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

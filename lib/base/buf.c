@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: ISC */
+/* Growing bytes with a limit. The empty buffer points at a shared "", so it must never be written to. */
+#include "lib/base/buf.h"
+
+#include <errno.h>
+
+#include "lib/base/die.h"
+
+static const size_t SMALLEST = 64;
+
+char *buf_room(struct buf *b, size_t n)
+{
+	size_t need, cap;
+
+	if (n > b->limit || b->len > b->limit - n)
+		return NULL;
+	need = b->len + n + 1;
+	if (need > b->cap) {
+		cap = MAX(b->cap, SMALLEST);
+		while (cap < need)
+			cap *= 2;
+		cap = MIN(cap, MAX(b->limit + 1, need));
+		b->at = resize_memory(b->cap == 0 ? NULL : b->at, cap);
+		b->cap = cap;
+	}
+	b->at[b->len + n] = 0;
+	return b->at + b->len;
+}
+
+int buf_add(struct buf *b, struct str s)
+{
+	char *room = buf_room(b, s.len);
+
+	if (room == NULL)
+		return -EMSGSIZE;
+	if (s.len > 0)
+		memcpy(room, s.at, s.len);
+	b->len += s.len;
+	return 0;
+}
+
+int buf_add_byte(struct buf *b, char c)
+{
+	return buf_add(b, str_make(&c, 1));
+}
+
+int buf_add_text(struct buf *b, const char *text)
+{
+	return buf_add(b, str_of(text));
+}
+
+int buf_addv(struct buf *b, const char *format, va_list arguments)
+{
+	va_list again;
+	char *room;
+	int n;
+
+	va_copy(again, arguments);
+	n = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	if (n < 0)
+		return -EINVAL;
+	room = buf_room(b, (size_t) n);
+	if (room == NULL)
+		return -EMSGSIZE;
+	vsnprintf(room, (size_t) n + 1, format, arguments);
+	b->len += (size_t) n;
+	return 0;
+}
+
+int buf_addf(struct buf *b, const char *format, ...)
+{
+	va_list arguments;
+	int result;
+
+	va_start(arguments, format);
+	result = buf_addv(b, format, arguments);
+	va_end(arguments);
+	return result;
+}
+
+int buf_add_printable(struct buf *b, struct str s)
+{
+	bool utf8 = str_is_utf8(s);
+	char *room = buf_room(b, s.len);
+
+	if (room == NULL)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.at[i];
+
+		room[i] = is_print(c) || ((unsigned char) c >= 0x80 && utf8) ? c : '?';
+		/* C1 control characters, U+0080 to U+009F, are c2 80 to c2 9f */
+		if (utf8 && i > 0 && (unsigned char) s.at[i - 1] == 0xc2 && (unsigned char) c < 0xa0)
+			room[i - 1] = room[i] = '?';
+	}
+	b->len += s.len;
+	return 0;
+}
+
+int buf_add_lower(struct buf *b, struct str s)
+{
+	char *room = buf_room(b, s.len);
+
+	if (room == NULL)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < s.len; i++)
+		room[i] = to_lower(s.at[i]);
+	b->len += s.len;
+	return 0;
+}
+
+void buf_cut_front(struct buf *b, size_t n)
+{
+	if (n >= b->len) {
+		buf_clear(b);
+		return;
+	}
+	memmove(b->at, b->at + n, b->len - n + 1);
+	b->len -= n;
+}
+
+void buf_clear(struct buf *b)
+{
+	b->len = 0;
+	if (b->cap > 0)
+		b->at[0] = 0;
+}
+
+void buf_free(struct buf *b)
+{
+	if (b->cap > 0)
+		free(b->at);
+	*b = BUF(b->limit);
+}
+
+void buf_auto(struct buf *b)
+{
+	buf_free(b);
+}

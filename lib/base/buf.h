@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Bytes we own. at[len] is always 0 once something was added (and at is "" before).
+ * `limit` bounds hostile growth: adding beyond it changes nothing and returns -EMSGSIZE.
+ */
+#ifndef ROAD_BASE_BUF_H
+#define ROAD_BASE_BUF_H
+
+#include <stdarg.h>
+
+#include "lib/base/str.h"
+
+struct buf {
+	char *at;
+	size_t len, cap, limit;
+};
+
+#define BUF(max) ((struct buf){ .at = (char *) "", .limit = (max) })
+#define BUF_WORDS BUF(4096)	/* for a `struct buf *why` */
+
+int buf_add(struct buf *b, struct str s);
+int buf_add_byte(struct buf *b, char c);
+int buf_add_text(struct buf *b, const char *text);
+__attribute__((format(printf, 2, 3))) int buf_addf(struct buf *b, const char *format, ...);
+__attribute__((format(printf, 2, 0))) int buf_addv(struct buf *b, const char *format, va_list arguments);
+int buf_add_printable(struct buf *b, struct str s);	/* control and non-ASCII bytes as '?'; UTF-8 is kept */
+int buf_add_lower(struct buf *b, struct str s);
+
+/* Makes room for n more bytes and returns where they go (then raise len), or NULL at the limit. */
+char *buf_room(struct buf *b, size_t n);
+
+void buf_cut_front(struct buf *b, size_t n);		/* drops the first n bytes */
+void buf_clear(struct buf *b);				/* keeps the memory */
+void buf_free(struct buf *b);				/* usable again afterwards */
+void buf_auto(struct buf *b);
+static inline struct str buf_str(const struct buf *b) { return (struct str){ b->at, b->len }; }
+static inline const char *buf_text(const struct buf *b) { return b->at; }
+
+#endif

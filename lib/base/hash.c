@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * SipHash-1-3 (Aumasson and Bernstein) for hash tables that hostile peers fill, and
+ * CRC-32C (RFC 3720 appendix B.4) for queue files.
+ */
+#include "lib/base/str.h"
+
+#include <sys/random.h>
+
+#include "lib/base/die.h"
+
+struct sip {
+	uint64_t v0, v1, v2, v3;
+};
+
+static uint64_t rotate(uint64_t x, int bits)
+{
+	return x << bits | x >> (64 - bits);
+}
+
+static void sip_round(struct sip *s)
+{
+	s->v0 += s->v1;
+	s->v1 = rotate(s->v1, 13) ^ s->v0;
+	s->v0 = rotate(s->v0, 32);
+	s->v2 += s->v3;
+	s->v3 = rotate(s->v3, 16) ^ s->v2;
+	s->v0 += s->v3;
+	s->v3 = rotate(s->v3, 21) ^ s->v0;
+	s->v2 += s->v1;
+	s->v1 = rotate(s->v1, 17) ^ s->v2;
+	s->v2 = rotate(s->v2, 32);
+}
+
+static const uint64_t *sip_key(void)
+{
+	static uint64_t key[2];
+	static bool drawn;
+
+	if (!drawn) {
+		if (getrandom(key, sizeof(key), 0) != (ssize_t) sizeof(key))
+			die(EX_OSERR, "the kernel gives no random bytes");
+		drawn = true;
+	}
+	return key;
+}
+
+static uint64_t sip_hash(struct str s, char (*map_byte)(char))
+{
+	const uint64_t *key = sip_key();
+	struct sip sip = { key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
+			   key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u };
+	uint64_t word = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		char c = map_byte == NULL ? s.at[i] : map_byte(s.at[i]);
+
+		word |= (uint64_t) (unsigned char) c << (i % 8 * 8);
+		if (i % 8 == 7) {
+			sip.v3 ^= word;
+			sip_round(&sip);
+			sip.v0 ^= word;
+			word = 0;
+		}
+	}
+	word |= (uint64_t) s.len << 56;
+	sip.v3 ^= word;
+	sip_round(&sip);
+	sip.v0 ^= word;
+	sip.v2 ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sip_round(&sip);
+	return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
+}
+
+uint64_t str_hash(struct str s)
+{
+	return sip_hash(s, NULL);
+}
+
+uint64_t str_hash_nocase(struct str s)
+{
+	return sip_hash(s, to_lower);
+}
+
+/* Eight tables, so that the portable loop takes eight bytes a step. */
+static uint32_t crc_tables[8][256];
+
+static void make_crc_tables(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+
+		for (int bit = 0; bit < 8; bit++)
+			c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
+		crc_tables[0][i] = c;
+	}
+	for (uint32_t i = 0; i < 256; i++)
+		for (int t = 1; t < 8; t++)
+			crc_tables[t][i] = crc_tables[t - 1][i] >> 8 ^ crc_tables[0][crc_tables[t - 1][i] & 0xff];
+}
+
+static uint32_t crc_portable(uint32_t crc, const unsigned char *at, size_t len)
+{
+	if (crc_tables[0][1] == 0)
+		make_crc_tables();
+	while (len >= 8) {
+		uint32_t low = crc ^ ((uint32_t) at[0] | (uint32_t) at[1] << 8 | (uint32_t) at[2] << 16
+				      | (uint32_t) at[3] << 24);
+
+		crc = crc_tables[7][low & 0xff] ^ crc_tables[6][low >> 8 & 0xff] ^ crc_tables[5][low >> 16 & 0xff]
+		      ^ crc_tables[4][low >> 24] ^ crc_tables[3][at[4]] ^ crc_tables[2][at[5]]
+		      ^ crc_tables[1][at[6]] ^ crc_tables[0][at[7]];
+		at += 8;
+		len -= 8;
+	}
+	while (len-- > 0)
+		crc = crc >> 8 ^ crc_tables[0][(crc ^ *at++) & 0xff];
+	return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const unsigned char *at, size_t len)
+{
+	uint64_t wide = crc;
+
+	for (; len >= 8; at += 8, len -= 8) {
+		uint64_t word;
+
+		memcpy(&word, at, 8);
+		wide = __builtin_ia32_crc32di(wide, word);
+	}
+	crc = (uint32_t) wide;
+	while (len-- > 0)
+		crc = __builtin_ia32_crc32qi(crc, *at++);
+	return crc;
+}
+#endif
+
+uint32_t crc32c(uint32_t seed, const void *data, size_t len)
+{
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("sse4.2"))
+		return ~crc_sse42(~seed, data, len);
+#endif
+	return ~crc_portable(~seed, data, len);
+}
