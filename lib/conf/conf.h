@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * main.cf, as postconf(5) describes its syntax, and the parameter registry.
+ *
+ * A parameter is declared once, in a row of lib/conf/params/GROUP.def:
+ *
+ *   PARAM(TIME, smtpd_timeout, "${stress?{10s}:{300s}}", 1, 86400, "smtpd", "How long to wait for ...")
+ *         type  name           default as in main.cf     min max   programs  documentation
+ *
+ * GROUP.h includes it to make `struct GROUP_conf { when_t-like fields... }` and GROUP_params.c to make the table
+ * `const struct param_group GROUP_group`. A program lists the groups it uses; postconf links them all.
+ *
+ *   type   field            main.cf
+ *   BOOL   bool             yes / no
+ *   INT    int64_t          decimal
+ *   SIZE   int64_t          bytes, decimal
+ *   TIME   int64_t          MILLISECONDS; text has a suffix s m h d w (default unit in the row's default text)
+ *   STR    const char *     expanded text
+ *   RAW    const char *     not expanded when read (smtpd_banner-like texts with runtime $names)
+ *
+ * Bounds of TIME rows are in seconds.
+ */
+#ifndef ROAD_CONF_CONF_H
+#define ROAD_CONF_CONF_H
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+
+enum param_type { PARAM_BOOL, PARAM_INT, PARAM_SIZE, PARAM_TIME, PARAM_STR, PARAM_RAW };
+
+struct param {
+	const char *name;
+	enum param_type type;
+	const char *default_text;	/* NULL: computed, see conf_computed_default() (myhostname, mydomain, ...) */
+	int64_t min, max;		/* of STR: length bounds (0, 0: none) */
+	size_t offset;			/* of its field in the group's struct */
+	const char *programs;		/* "smtpd", "cleanup qmgr", "*" */
+	const char *doc;
+};
+
+struct param_group {
+	const char *name;
+	const struct param *params;
+	size_t count;
+	size_t struct_size;
+};
+
+/*
+ * How GROUP.h makes its struct:    struct smtpd_conf {
+ *                                  #define PARAM PARAM_FIELD
+ *                                  #include "lib/conf/params/smtpd.def"
+ *                                  #undef PARAM
+ *                                  };
+ *                                  extern const struct param_group smtpd_group;
+ * and GROUP_params.c its table:    #define PARAM_STRUCT smtpd_conf
+ *                                  static const struct param rows[] = {
+ *                                  #define PARAM PARAM_ROW
+ *                                  #include "lib/conf/params/smtpd.def"
+ *                                  #undef PARAM
+ *                                  };
+ *                                  const struct param_group smtpd_group = PARAM_GROUP("smtpd", smtpd_conf);
+ */
+#define PARAM_C_BOOL bool
+#define PARAM_C_INT int64_t
+#define PARAM_C_SIZE int64_t
+#define PARAM_C_TIME int64_t
+#define PARAM_C_STR const char *
+#define PARAM_C_RAW const char *
+/* the field of parameter x is named x; of a name that is no C name (2bounce_notice_recipient) the .def says PARAM_AS */
+#define PARAM_FIELD(type, name, text, min, max, programs, doc) PARAM_C_##type name;
+#define PARAM_ROW(type_, name_, text_, min_, max_, programs_, doc_) \
+	{ .name = #name_, .type = PARAM_##type_, .default_text = text_, .min = min_, .max = max_, \
+	  .offset = offsetof(struct PARAM_STRUCT, name_), .programs = programs_, .doc = doc_ },
+#define PARAM_GROUP(name_, struct_) \
+	{ .name = name_, .params = rows, .count = sizeof(rows) / sizeof(rows[0]), .struct_size = sizeof(struct struct_) }
+
+struct conf;
+
+/*
+ * Reads DIR/main.cf. dir NULL: $MAIL_CONFIG (not in setgid programs), else the compiled-in directory. -ENOENT etc. and words
+ * with file and line in *why. The conf lives in memory of its own until conf_free.
+ */
+int conf_load(const char *dir, struct conf **ret_conf, struct buf *why);
+void conf_free(struct conf *c);
+const char *conf_dir(const struct conf *c);
+
+/* "-o name=value" of the command line or master.cf: above main.cf. Also `{ name = value }`. -EINVAL with words. */
+int conf_override(struct conf *c, struct str assignment, struct buf *why);
+void conf_set(struct conf *c, struct str name, struct str value);
+
+/*
+ * Fills a group's struct: looks up, expands, parses, checks bounds. On -EINVAL *why names file, line, parameter, and what is
+ * expected. Strings live as long as the conf.
+ */
+int conf_fill(struct conf *c, const struct param_group *group, void *ret_struct, struct buf *why);
+
+/*
+ * One value by name, whether registered or not (restriction classes, $name of the user, transport families):
+ * expanded text in arena; false: neither set nor with a default.
+ */
+bool conf_get(struct conf *c, struct arena *a, struct str name, struct str *ret_value);
+/* Like conf_get with a parse for one of a family: NAME_destination_concurrency_limit with its own default expression. */
+int conf_get_int(struct conf *c, struct str name, struct str default_text, int64_t min, int64_t max, int64_t *ret, struct buf *why);
+int conf_get_time(struct conf *c, struct str name, struct str default_text, int64_t *ret_ms, struct buf *why);
+int conf_get_bool(struct conf *c, struct str name, bool default_value, bool *ret, struct buf *why);
+
+/* $name, ${name}, $(name), ${name?text}, ${name:text}, ${name?{a}:{b}}, ${{a} == {b}?..}; -EINVAL / -ELOOP with words. */
+int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why);
+
+/* Where a parameter was set: "main.cf", line; false when it was not. For messages and postconf. */
+bool conf_where(const struct conf *c, struct str name, const char **ret_file, int *ret_line);
+/* Walks what main.cf sets, in the order of first appearance. *at starts at 0. */
+bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struct str *ret_raw_value);
+
+/* "5m", "1h", "300" with a default unit; milliseconds. -EINVAL, -ERANGE. */
+int conf_parse_time(struct str text, char default_unit, int64_t *ret_ms);
+
+/*
+ * The registry: every group of the suite (all_groups ends with NULL). Which of the names set in main.cf are known, known to Postfix but
+ * not here (lib/conf/params/planned.def), used as $name only, or unknown. Calls say() for each that needs a word.
+ */
+extern const struct param_group *const all_groups[];
+const struct param *conf_param(struct str name);	/* by name over all groups, or NULL */
+bool conf_is_planned(struct str name);			/* a Postfix parameter that is not here yet */
+void conf_review(struct conf *c, void (*say)(void *arg, const char *text), void *arg);
+
+#endif

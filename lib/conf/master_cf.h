@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/* master.cf, as master(5) describes its syntax: services, one per logical line, with their -o overrides. */
+#ifndef ROAD_CONF_MASTER_CF_H
+#define ROAD_CONF_MASTER_CF_H
+
+#include "lib/conf/conf.h"
+
+enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERVICE_DGRAM /* unix-dgram */ };
+
+struct service_entry {
+	struct str name;		/* "smtp", "127.0.0.1:2525", "[::1]:smtp", "cleanup" */
+	enum service_type type;
+	bool is_private;		/* private/ or public/; inet is never private */
+	bool unprivileged;		/* runs as mail_owner */
+	bool chroot;
+	int64_t wakeup_ms;		/* 0: never */
+	bool wakeup_if_used;		/* the "?" suffix */
+	int maxproc;			/* 0: no limit; "-" is resolved to default_process_limit */
+	struct str command;		/* program name, without directory */
+	size_t argc;
+	struct str *argv;		/* arguments as given, without the program, { } removed, -o overrides included as they stand */
+	int line;			/* of master.cf */
+};
+
+struct master_cf {
+	size_t count;
+	struct service_entry *services;
+};
+
+/* Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. */
+int master_cf_load(struct conf *c, struct arena *a, struct master_cf *ret, struct buf *why);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Frames over a connected Unix socket, and the client's and the server's way with them.
+ *
+ * What is sent gathers and is written once per loop turn, many frames with one system call. A peer that dies, stalls or talks
+ * nonsense costs the calls under way an error, never the process.
+ */
+#ifndef ROAD_IPC_CHANNEL_H
+#define ROAD_IPC_CHANNEL_H
+
+#include "lib/co/co.h"
+#include "lib/ipc/message.h"
+
+struct channel;
+
+/* Owns fd. */
+struct channel *channel_new(int fd);
+void channel_free(struct channel *ch);				/* NULL is fine; unsent frames are lost */
+int channel_error(const struct channel *ch);			/* 0 or the sticky -errno (-EPIPE: the peer closed) */
+/*
+ * The frame that ret was put into: takes the descriptors' duplicates. Usage:
+ *   struct frame_out out; put_x(channel_buf(ch), call, &x, &out); channel_send(ch, &out);
+ */
+struct buf *channel_buf(struct channel *ch);
+int channel_send(struct channel *ch, const struct frame_out *frame);	/* 0, or -errno when the channel has failed */
+/* Waits until less than `bytes` are unsent: whoever streams much calls it after each piece. */
+int channel_drain(struct channel *ch, size_t bytes, when_t until) MAY_YIELD;
+/* The next frame; its bytes are valid until the next call. 1, 0 at the orderly end, -errno. One reader at a time. */
+int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until) MAY_YIELD;
+
+/* ---- client: many calls at once over one connection ---- */
+
+/*
+ * A service by its socket path, connected when first needed and again after it broke. Give one per process and service.
+ * path is copied.
+ */
+struct client;
+struct client *client_new(const char *path);
+void client_free(struct client *cl);
+/*
+ * Sends the frame and waits for its reply. ret_reply's bytes live in arena a. The request goes out through `put`, because the call number is
+ * chosen here. Errors: -ECONNREFUSED, -ENOENT (service not there), -EPIPE (it died meanwhile), -ETIMEDOUT, -ECANCELED. The call
+ * is not repeated: whether that is safe only the caller knows. client_call() below is the comfortable form.
+ */
+typedef int put_message(struct buf *b, uint32_t call, const void *m, struct frame_out *ret_frame);
+int client_exchange(struct client *cl, put_message *put, const void *m,
+		    struct arena *a, struct frame *ret_reply, when_t until) MAY_YIELD;
+/* One way, no reply; connects if need be, else only gathers. */
+int client_tell(struct client *cl, put_message *put, const void *m, when_t until) MAY_YIELD;
+/* A connection of one's own for a conversation (large content): connected channel or -errno. */
+int client_channel(struct client *cl, struct channel **ret, when_t until) MAY_YIELD;
+
+/* Typed: int r = CALL(client, cleanup_request, &req, arena, cleanup_reply, &rep, until); get errors are -EBADMSG. */
+#define CALL(cl, request, m, a, reply, ret_m, until) __extension__({ \
+	struct frame reply_frame_; \
+	const struct request *typed_m_ = (m); \
+	struct reply *typed_ret_ = (ret_m); \
+	int result_ = client_exchange((cl), put_any_##request, typed_m_, (a), &reply_frame_, (until)); \
+	if (result_ >= 0) { \
+		result_ = get_##reply(&reply_frame_, typed_ret_, NULL); \
+		frame_close(&reply_frame_); \
+	} \
+	result_; })
+#define TELL(cl, request, m, until) __extension__({ \
+	const struct request *typed_m_ = (m); \
+	client_tell((cl), put_any_##request, typed_m_, (until)); })
+
+/* ---- server: what a daemon does with a connection from another daemon ---- */
+
+struct server_call {
+	struct channel *ch;
+	struct frame *frame;		/* the request */
+	struct arena *arena;		/* ends with the call */
+	void *state;			/* serve_channel's */
+};
+struct server_row {
+	const char *message;
+	/*
+	 * concurrent: run in a coroutine of its own, with a copy of the frame in call->arena, so that slow calls do not hold back the next.
+	 * Otherwise in the connection's coroutine, and it may receive further frames from call->ch itself.
+	 */
+	bool concurrent;
+	void (*serve)(struct server_call *call) MAY_YIELD;
+};
+/*
+ * Reads frames until the connection ends and runs the row of each. Unknown messages and malformed frames end the connection with a
+ * warning. rows end with .message = NULL. Concurrent calls under way are cancelled and awaited before it returns.
+ */
+int serve_channel(struct channel *ch, const struct server_row *rows, void *state, int most_concurrent) MAY_YIELD;
+/* Answers a call: REPLY(call, cleanup_reply, &rep) */
+#define REPLY(call_, reply, m) do { \
+	struct frame_out out_; \
+	if (put_##reply(channel_buf((call_)->ch), (call_)->frame->call, (m), &out_) >= 0) \
+		channel_send((call_)->ch, &out_); \
+} while (0)
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A daemon's powers, declared in one table in its main file and applied before the first byte of untrusted input. Each mechanism
+ * that the kernel lacks is skipped with one log line, never silently.
+ */
+#ifndef ROAD_JAIL_JAIL_H
+#define ROAD_JAIL_JAIL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/base/buf.h"
+
+enum syscall_set {			/* each defined once in lib/jail/sets.c */
+	SYS_CORE = 1,			/* memory, clocks, event loop, threads, I/O on open descriptors, exit */
+	SYS_ACCEPT = 2,			/* accept connections on the inherited listeners */
+	SYS_CONNECT_UNIX = 4,		/* socket(AF_UNIX) and connect */
+	SYS_CONNECT_INET = 8,		/* socket(AF_INET, AF_INET6) stream */
+	SYS_DNS = 16,			/* AF_INET datagrams too */
+	SYS_FILES_READ = 32,		/* open for reading, stat, list */
+	SYS_FILES_WRITE = 64,		/* create, rename, unlink, chmod, utimens, fsync */
+	SYS_ALL = 1 << 30,		/* no filter (local, virtual, pipe, master: they become users and run commands) */
+};
+
+enum jail_user { AS_STARTED, AS_MAIL_OWNER, AS_ROOT };
+
+struct jail_path { const char *path; char rights; };	/* 'r' read, 'w' read and write, 'x' read and execute, 'c' connect to the socket (kernel permitting) */
+
+struct jail {
+	enum jail_user user;
+	unsigned syscalls;
+	const char *capabilities;	/* those that stay, "setuid setgid chown dac_override kill net_bind_service"; "" none */
+	/* Relative paths are in queue_directory; $config, $data, $daemons name main.cf's directories. "+path" is given by the daemon at start. NULL ends. */
+	struct jail_path paths[24];
+	size_t most_memory;		/* RLIMIT_AS in bytes; 0: none. Not under sanitizers */
+};
+
+struct jail_world {			/* what main.cf says, and what the daemon adds at start */
+	const char *queue_directory, *config_directory, *data_directory, *daemon_directory;
+	uid_t uid; gid_t gid;		/* of mail_owner */
+	bool chroot;			/* master.cf's column */
+	bool privileged;		/* started as root */
+	const struct jail_path *extra;	/* ends with path NULL; may be NULL */
+};
+
+/* Enters; no way back. -errno with words only when something that must work failed (uid, chroot); the rest is logged through say(). */
+int jail_enter(const struct jail *j, const struct jail_world *w, void (*say)(const char *text), struct buf *why);
+/* What is active in this process, for `postroad status -v` and the escape tests: "uid=... seccomp=on landlock=7 chroot=..." */
+void jail_describe(struct buf *b);
+
+/* Become a recipient in a child of local/virtual: initgroups-free, all ids, no way back; verified. 0 or -errno. */
+int become_user(uid_t uid, gid_t gid);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A message's envelope: who sent it, who gets it, and what has to travel with it. One packed form serves the queue file,
+ * the frames between daemons and postcat: lines of text, because no attribute may hold a control character
+ * (checked when packed and when unpacked).
+ *
+ *   sender<TAB>ADDRESS
+ *   name<TAB>VALUE                      attributes, see below
+ *   to<TAB>INDEX<TAB>ADDRESS<TAB>ORIGINAL<TAB>NOTIFY<TAB>ORCPT
+ */
+#ifndef ROAD_QUEUE_ENVELOPE_H
+#define ROAD_QUEUE_ENVELOPE_H
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+
+enum dsn_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };	/* 0: not said */
+enum dsn_return { RETURN_NOT_SAID, RETURN_FULL, RETURN_HEADERS };
+
+enum envelope_flags {
+	ENVELOPE_8BITMIME = 1,		/* BODY=8BITMIME was said, or 8-bit content found */
+	ENVELOPE_SMTPUTF8 = 2,		/* SMTPUTF8 was asked for */
+	ENVELOPE_LOCAL = 4,		/* handed in on this machine, or by a local_header_rewrite_clients client */
+	ENVELOPE_NOTICE = 8,		/* a notification made by bounce: never causes another for the sender */
+};
+
+struct recipient {
+	uint32_t index;			/* within the message, from 0, for ever */
+	struct str address;		/* where it goes now */
+	struct str original;		/* as the client said it, empty when the same as address */
+	unsigned notify;		/* enum dsn_notify */
+	struct str orcpt;		/* "rfc822;addr", decoded xtext, empty when not said */
+};
+
+struct envelope {
+	struct str queue_id;		/* not packed: the file's name or the frame's field */
+	struct str sender;		/* empty: the null sender */
+	int64_t arrival_us;		/* wall_us() at the start of the transaction */
+	unsigned flags;			/* enum envelope_flags */
+	enum dsn_return ret;
+	struct str envid;		/* decoded xtext */
+	struct str client_name, client_address, client_port, client_helo, client_protocol;	/* for the log, Received, milters, agents */
+	struct str reverse_name;
+	struct str sasl_method, sasl_username, sasl_sender;
+	struct str message_id;		/* set by cleanup, for bounce's References */
+	struct str filter_transport;	/* FILTER action: "transport:nexthop", empty: none */
+	uint64_t uid;			/* of the local submitter; ENVELOPE_LOCAL from pickup only */
+	size_t recipient_count;
+	struct recipient *recipients;
+};
+
+int envelope_pack(const struct envelope *e, struct buf *b);	/* -EINVAL control character; -EMSGSIZE */
+/* Views into packed, which must live as long; the recipient array is in the arena. -EBADMSG. Unknown attribute names are skipped. */
+int envelope_unpack(struct str packed, struct arena *a, struct envelope *ret);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The mail queue on disk. Nobody else knows where and how a message lies (a second storage, the intake log, comes behind the
+ * same calls).
+ *
+ * Directories under queue_directory: incoming/ (new), deferred/ (hashed, mtime = next attempt), hold/, corrupt/, maildrop/
+ * (same file format, written by postdrop). "Active" is a state in qmgr's memory.
+ *
+ * A file has: head (fixed size, ASCII, with checksums), body, headers, envelope (found by offset), and an append-only journal.
+ * It is created under its final name, written, and then synced once: the commit point. A file without a valid head is debris of a
+ * crash, by definition never acknowledged.
+ */
+#ifndef ROAD_QUEUE_QUEUE_H
+#define ROAD_QUEUE_QUEUE_H
+
+#include "lib/co/co.h"
+#include "lib/queue/envelope.h"
+#include "lib/queue/outcome.h"
+
+enum queue_name { QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD, QUEUE_CORRUPT, QUEUE_MAILDROP, QUEUE_COUNT };
+const char *queue_name_text(enum queue_name q);
+int queue_name_parse(struct str text, enum queue_name *ret);
+
+/*
+ * A new long queue id: base-52 time, 'z', and a part that makes it unique across workers and restarts (Postfix's long shape:
+ * [0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}). text has room for 32.
+ */
+void queue_id_new(char text[32]);
+bool queue_id_is_valid(struct str id);
+
+struct queue;			/* the directories, opened once: before the jail closes */
+/* dir: descriptor of queue_directory. depth: hash_queue_depth for deferred. Directories missing: -ENOENT. */
+int queue_open(int dir, int depth, unsigned which /* 1 << QUEUE_x ... */, struct queue **ret, struct buf *why);
+void queue_close(struct queue *q);
+
+/* ---- writing: cleanup, postdrop ---- */
+
+struct queue_writer;
+/* Creates the file under its final name. -ENOSPC, ... */
+int queue_create(struct queue *q, enum queue_name where, struct str id, struct queue_writer **ret);
+int queue_write_body(struct queue_writer *w, struct str bytes);		/* gathers small ones in memory; -errno is sticky */
+uint64_t queue_written(const struct queue_writer *w);
+/* Headers, envelope, head; then one sync. After success the promise may be given. Afterwards the parts are known: */
+struct queue_parts {
+	uint64_t size;			/* of the message: headers + body (with the empty line between) */
+	uint64_t headers_at, headers_len, body_at, body_len;	/* body starts after the empty line */
+};
+int queue_commit(struct queue_writer *w, const struct envelope *e, struct str headers, struct queue_parts *ret) MAY_YIELD;
+void queue_writer_free(struct queue_writer *w);		/* not committed: the file is removed */
+
+/* ---- reading: qmgr, postcat, pickup, showq ---- */
+
+struct queue_file {
+	int fd;
+	enum queue_name where;
+	char id[32];
+	struct queue_parts parts;
+	int64_t arrival_us;
+	uint32_t recipient_count;
+	int64_t mtime_s;
+	/* private to the room */
+	uint64_t envelope_at, envelope_len, journal_at, file_size;
+	uint32_t envelope_crc, headers_crc, body_crc;
+};
+/*
+ * -ENOENT; -EBADMSG no valid head (debris); regular files with one link, never through a symlink. writable: for the journal.
+ * check_all: also verifies the checksums of headers and body.
+ */
+int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all, struct queue_file *ret);
+int queue_file_find(struct queue *q, struct str id, bool writable, struct queue_file *ret);	/* looks in all queues that are open */
+void queue_file_close(struct queue_file *f);
+void queue_file_auto(struct queue_file *f);
+int queue_file_envelope(struct queue_file *f, struct arena *a, struct envelope *ret);	/* checks its checksum: -EBADMSG */
+
+/* ---- the journal ---- */
+
+enum journal_kind {
+	JOURNAL_OUTCOME,		/* an outcome: delivered, deferred, bounced (told or not yet told) */
+	JOURNAL_TOLD,			/* the sender was told of recipient index's bounce */
+	JOURNAL_DELAY_WARNED,		/* a delay notice went out */
+	JOURNAL_ADD_RECIPIENT,		/* expansion: text is a packed recipient line */
+	JOURNAL_EXPIRE,			/* forced expiry (postsuper -e) */
+	JOURNAL_REQUEUED,
+};
+struct journal_record {
+	enum journal_kind kind;
+	struct outcome outcome;		/* JOURNAL_OUTCOME; index for TOLD */
+	struct str text;
+};
+int journal_append(struct queue_file *f, const struct journal_record *records, size_t n);	/* one write; not synced */
+/* Reads all records whose checksum holds; stops at the first torn one (a crash). The callback's views live in the arena. */
+int journal_read(struct queue_file *f, struct arena *a, void (*each)(void *arg, const struct journal_record *r), void *arg);
+
+/* ---- moving and ending ---- */
+
+int queue_finish(struct queue *q, enum queue_name where, struct str id);				/* unlink */
+int queue_move(struct queue *q, enum queue_name from, enum queue_name to, struct str id);		/* rename */
+int queue_set_next_attempt(struct queue *q, enum queue_name where, struct str id, int64_t at_s);	/* mtime */
+/* Walks all messages of one queue: name and mtime. Not ordered. -errno. The callback returns < 0 to stop. */
+int queue_scan(struct queue *q, enum queue_name where, int (*each)(void *arg, struct str id, int64_t mtime_s), void *arg);
+
+#endif
