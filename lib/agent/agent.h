@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The skeleton of a delivery agent on top of lib/daemon: decodes requests of qmgr, opens the content, collects an outcome per recipient,
+ * writes the log line of each, and replies. `discard` = a table and a five-line loop.
+ *
+ *   int main(int argc, char **argv) { return agent_main(argc, argv, &discard_agent); }
+ */
+#ifndef ROAD_AGENT_AGENT_H
+#define ROAD_AGENT_AGENT_H
+
+#include "lib/daemon/daemon.h"
+#include "lib/queue/queue.h"
+
+enum deliver_flags {
+	DELIVER_EXPIRING = 1,		/* the last attempt: qmgr will bounce what is deferred */
+	DELIVER_PROBE = 2,		/* address verification: do not deliver, only find out */
+	DELIVER_TRACE = 4,		/* sendmail -bv/-v: report everything to the sender */
+};
+
+struct delivery {
+	struct str queue_id;
+	struct str transport, nexthop;
+	struct envelope env;		/* with this job's recipients */
+	struct queue_parts parts;
+	int message;			/* descriptor of the queue file, read only; the skeleton closes it */
+	unsigned flags;
+	struct arena *arena;		/* ends with the delivery */
+	int64_t connected_us;		/* the agent sets it when the connection stands: delays= c/d. 0: never */
+	unsigned conn_use;		/* > 1: logged as conn_use=N */
+	const char *tls;		/* logged as tls=..., NULL: not */
+	/* private to the skeleton */
+	int64_t active_us, dispatch_us;
+	struct outcome *outcomes;	/* parallel to env.recipients; status PENDING until reported */
+	struct str site_dsn, site_reason;
+};
+
+struct agent {
+	struct daemon daemon;		/* its serve is filled in by agent_main */
+	void (*deliver)(struct delivery *d) MAY_YIELD;	/* one coroutine per request, or one at a time by daemon.shape */
+};
+int agent_main(int argc, char **argv, struct agent *a);
+
+/*
+ * Exactly one of these per recipient (asserted). They write the log line
+ *   QID: to=<r>[, orig_to=<o>], relay=R[, conn_use=N], delay=D, delays=a/b/c/d[, tls=X], dsn=x.y.z, status=S (TEXT)
+ * relay is "none" when empty. A recipient that was not reported when deliver() returns is deferred with 4.3.0 and logged as an error.
+ */
+struct result {
+	const char *dsn;		/* "2.0.0" */
+	struct str relay;		/* "host[addr]:25" */
+	struct str remote_mta, diagnostic;	/* for the notification; may be empty */
+};
+void delivered(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void deferred(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void bounced(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+bool is_pending(const struct delivery *d, const struct recipient *r);
+#define EACH_RECIPIENT(r, d) for (struct recipient *r = (d)->env.recipients; r < (d)->env.recipients + (d)->env.recipient_count; r++)
+/* The whole next hop is out of order: defers every pending recipient and tells qmgr to throttle it. */
+void site_failed(struct delivery *d, const struct result *how, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The content in pieces of up to n bytes from the file: headers, empty line, body, LF line ends. at counts from 0. Bytes, 0 at end, -errno. */
+ssize_t content_read(struct delivery *d, uint64_t at, void *to, size_t n);
+
+#endif

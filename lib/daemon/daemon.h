@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The skeleton of every daemon. A daemon's main() is one call:
+ *
+ *   int main(int argc, char **argv) { return daemon_main(argc, argv, &smtpd_daemon); }
+ *
+ * daemon_main: options (-n service -t type -u -c -o name=value -v ..., as master passes them), configuration, log, start(), jail, then the loop:
+ * each accepted connection is a coroutine that runs serve(). It watches master's life, counts sessions (session limit = the service's share of maxproc),
+ * retires after max_use sessions or max_idle without work, finishes what it holds on SIGTERM and on reload (master closes the generation).
+ *
+ * A program may also be run by hand in the foreground for debugging: "smtpd -d -c DIR -n smtp 127.0.0.1:2525" listens itself.
+ */
+#ifndef ROAD_DAEMON_DAEMON_H
+#define ROAD_DAEMON_DAEMON_H
+
+#include "lib/conf/conf.h"
+#include "lib/conf/params/common.h"
+#include "lib/co/co.h"
+#include "lib/io/net.h"
+#include "lib/io/stream.h"
+#include "lib/jail/jail.h"
+#include "lib/log/log.h"
+
+/* What every part of a daemon may ask. Set once, before start(); constant afterwards. */
+struct daemon_world {
+	const char *program;		/* "smtpd" */
+	const char *service;		/* master.cf's first column: "smtp", "127.0.0.1:2525", "relay" */
+	struct conf *conf;
+	const struct common_conf *common;
+	int queue_dir;			/* descriptor of queue_directory; the working directory too */
+	int session_limit;		/* most sessions at once in this process; 0: none */
+	struct str *arguments;		/* what follows the options (programs that read key=value arguments, as pipe) */
+	size_t argument_count;
+	bool in_foreground;
+};
+extern const struct daemon_world *the_world;
+
+struct session_socket {			/* one accepted connection */
+	int fd;				/* serve() owns it */
+	bool is_inet;
+	struct address_ip peer;		/* inet only */
+	struct address_ip local;
+	uid_t peer_uid;			/* unix only */
+	bool is_public;			/* a socket in public/, which everybody may connect to */
+};
+
+enum daemon_shape {
+	DAEMON_SESSIONS,		/* coroutine per connection, many at once */
+	DAEMON_ONE_AT_A_TIME,		/* one connection per process at a time, blocking, on the main stack (local, virtual, pipe) */
+	DAEMON_DATAGRAMS,		/* serve() once with the bound unix-dgram socket (postlogd) */
+};
+
+struct daemon {
+	const char *name;		/* program name */
+	enum daemon_shape shape;
+	bool singleton;			/* exactly one process however many CPUs (qmgr, resolver, pickup, ...) */
+	const struct param_group *const *groups;	/* besides common; ends with NULL */
+	void *const *structs;		/* one per group */
+	struct jail jail;
+	const struct jail_path *(*more_paths)(void);	/* given by the configuration (table files); NULL: none */
+	/* Before the jail closes: open tables and directories. Die with EX_CONFIG and clear words if the configuration is wrong. May be NULL. */
+	void (*start)(void);
+	/* Within the loop, jailed, as a coroutine that lives as long as the process: timers, scans. May be NULL. */
+	void (*run)(void) MAY_YIELD;
+	void (*serve)(struct session_socket *socket) MAY_YIELD;
+	/* Asked to end (reload, stop): optional, tells `run` coroutines and idle sessions to finish. */
+	void (*wind_down)(void);
+	/* master's wakeup timer fired, or somebody triggered a fifo service. May be NULL. */
+	void (*wake)(void);
+};
+
+int daemon_main(int argc, char **argv, const struct daemon *d);
+bool daemon_is_winding_down(void);
+/* Ends the process in an orderly way once the sessions are through (a singleton that cannot go on, say). */
+void daemon_retire(const char *reason);
+
+/* lib/daemon/users.c: the account database, on the pool. 1 found, 0 no such user, -errno cannot tell. */
+struct account { uid_t uid; gid_t gid; struct str name, home, shell, gecos; };
+int account_by_name(struct arena *a, struct str name, struct account *ret) MAY_YIELD;
+int account_by_uid(struct arena *a, uid_t uid, struct account *ret) MAY_YIELD;
+int group_by_name(struct str name, gid_t *ret) MAY_YIELD;
+
+/* For commands (postqueue, postsuper, sendmail, ...): configuration, log to stderr and syslog, no loop. Dies with words. */
+struct command_world {
+	struct conf *conf;
+	struct common_conf common;
+};
+/* groups/structs as above, may be NULL. setgid programs: sanitises environment, descriptors 0-2, umask, limits; ignores MAIL_CONFIG unless the directory is trusted. */
+void command_start(const char *name, const char *config_dir /* -c or NULL */, const struct param_group *const *groups, void *const *structs,
+		   struct command_world *ret);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Mail addresses. Inside Postroad an address is in internal form: local part unquoted, '@', domain; no angle brackets, no comments, no source route.
+ * External forms are quoted when needed (RFC 5321 4.1.2, RFC 5322 3.4).
+ */
+#ifndef ROAD_MAIL_ADDRESS_H
+#define ROAD_MAIL_ADDRESS_H
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+
+/*
+ * The path argument of MAIL FROM / RCPT TO: "<a@b>", "<>" , "<@relay:a@b>" (route removed), with strict = false also without brackets and "<postmaster>".
+ * *ret is in internal form in the arena; *rest what follows (ESMTP parameters). -EINVAL bad syntax, -EMSGSIZE part too long (RFC 5321 4.5.3.1, with slack),
+ * -EILSEQ non-ASCII without smtputf8 or invalid UTF-8.
+ */
+int path_parse(struct str *rest, struct arena *a, bool strict, bool smtputf8, struct str *ret);
+
+/* Splits at the last '@' of the internal form. False: no domain. */
+bool address_split(struct str address, struct str *ret_local, struct str *ret_domain);
+/* "user+ext" at any of delimiters' characters, not for owner-x, x-request, mailer-daemon, postmaster, double-bounce. */
+bool local_part_split(struct str local, struct str delimiters, struct str *ret_user, struct str *ret_extension);
+
+int address_quote_821(struct buf *b, struct str internal);	/* for MAIL FROM:<...> */
+int address_quote_822(struct buf *b, struct str internal);	/* for headers */
+/* Internal form from external text: quoted-strings undone. -EINVAL. */
+int address_unquote(struct str external, struct arena *a, struct str *ret);
+
+/*
+ * Walks the addresses of a header value (To, Cc, From, Bcc): groups, comments, quoted strings, folded text (RFC 5322 3.4), obsolete syntax as lenient
+ * as it is safe. Each call yields the next mailbox in internal form; 1, 0 at end, -EINVAL at unparsable text (which is skipped to the next comma).
+ * Linear time; nesting bounded.
+ */
+int header_address_next(struct str *rest, struct arena *a, struct str *ret);
+
+/* A host name: letters, digits, '-', '_', '.', labels of 1..63, 255 in all; ASCII (or UTF-8 labels with utf8). */
+bool hostname_is_valid(struct str name, bool utf8);
+bool domain_literal_is_valid(struct str text);	/* "[192.0.2.1]", "[IPv6:...]" */
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * MIME structure (RFC 2045, 2046) as a line-driven walker: whoever reads or converts a message feeds it line by line and is told what each line
+ * is. Nesting and boundary lengths are bounded (mime_nesting_limit, mime_boundary_length_limit). Never recursive.
+ */
+#ifndef ROAD_MAIL_MIME_H
+#define ROAD_MAIL_MIME_H
+
+#include "lib/base/arena.h"
+
+enum mime_line {
+	MIME_PRIMARY_HEADER,		/* of the message itself */
+	MIME_PART_HEADER,		/* of a body part */
+	MIME_NESTED_HEADER,		/* of an attached message/rfc822 */
+	MIME_BLANK,			/* the empty line that ends headers */
+	MIME_BODY,
+	MIME_BOUNDARY,			/* --boundary or --boundary-- */
+};
+enum mime_encoding { MIME_7BIT, MIME_8BIT, MIME_BINARY, MIME_QUOTED_PRINTABLE, MIME_BASE64, MIME_OTHER };
+
+struct mime_walker;
+struct mime_walker *mime_walker_new(struct arena *a, int nesting_limit);
+/* One line without its LF. */
+enum mime_line mime_feed(struct mime_walker *m, struct str line);
+enum mime_encoding mime_encoding_here(const struct mime_walker *m);	/* of the part that the walker is in, valid in its body */
+bool mime_is_leaf(const struct mime_walker *m);	/* not multipart, not message: its body may be re-encoded */
+/*
+ * Conversion of 8-bit leaves to quoted-printable for a peer without 8BITMIME (RFC 6152): feeds content in any pieces, writes converted text.
+ * Content-Transfer-Encoding headers are changed accordingly; what is 7-bit stays byte for byte.
+ */
+struct mime_downgrade;
+struct mime_downgrade *mime_downgrade_new(struct arena *a, void (*out)(void *arg, struct str bytes), void *arg);
+int mime_downgrade_feed(struct mime_downgrade *d, struct str bytes);
+int mime_downgrade_end(struct mime_downgrade *d);
+
+#endif

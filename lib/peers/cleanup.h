@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Handing a message to cleanup: used by smtpd, pickup, bounce and local. Small messages (up to SMALL_MESSAGE bytes) go as one frame over the
+ * shared connection; what is larger streams over a connection of its own.
+ */
+#ifndef ROAD_PEERS_CLEANUP_H
+#define ROAD_PEERS_CLEANUP_H
+
+#include "lib/ipc/channel.h"
+#include "lib/queue/envelope.h"
+
+enum { SMALL_MESSAGE = 64 << 10 };
+
+enum cleanup_flags {
+	CLEANUP_EXTRACT = 1,		/* sendmail -t: recipients from To, Cc, Bcc; Bcc removed */
+	CLEANUP_HOLD = 2,		/* a HOLD action upstream: goes to hold/ */
+	CLEANUP_DISCARD = 4,		/* a DISCARD action upstream: swallowed with success */
+	CLEANUP_ADD_RECEIVED = 8,	/* prepend a Received header (smtpd and pickup) */
+	CLEANUP_NO_BCC = 16,		/* notices: no always_bcc and the like */
+	CLEANUP_EXTERNAL = 32,		/* remote client: no missing headers, unless always_add_missing_headers */
+};
+
+struct mail_out;			/* one message on its way to cleanup */
+
+/* The service; once per process (daemon start). path: "public/cleanup". */
+void mail_out_use(const char *path);
+/* e is packed at mail_out_end, so recipients may be added until then; it must live as long. */
+struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned flags, const struct envelope *e);
+/* Content with LF line ends. Errors are sticky and shown by mail_out_end. Waits when cleanup is slower. */
+void mail_out_write(struct mail_out *m, struct str bytes, when_t until) MAY_YIELD;
+/*
+ * Ends and waits for the verdict: SMTP reply code (250 only when the message is on stable storage), DSN and text. A cleanup that cannot be
+ * reached or dies is 451 4.3.0. Frees m. *ret texts are in the arena.
+ */
+struct mail_verdict { int code; struct str dsn, text; uint64_t size; };
+void mail_out_end(struct mail_out *m, struct mail_verdict *ret, when_t until) MAY_YIELD;
+void mail_out_abort(struct mail_out *m);	/* no message comes of it; NULL is fine */
+
+#endif
