@@ -36,7 +36,7 @@ static int replay(const char *path)
 {
 	struct stat st;
 	struct dirent *entry;
-	char name[4096];
+	char name[1024];
 	int files = 0;
 	DIR *dir;
 
@@ -61,7 +61,7 @@ int main(int argc, char **argv)
 {
 	const char *top = getenv("top_srcdir");
 	const char *name = strrchr(argv[0], '/');
-	char corpus[4096];
+	char corpus[1024];
 	int files = 0;
 
 	if (argc > 1) {

@@ -13,6 +13,6 @@
 #include <signal.h>
 
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime ctime asctime
-#pragma GCC poison atoi atol atoll inet_ntoa tmpnam mktemp
+#pragma GCC poison atoi atol atoll tmpnam mktemp
 
 #endif

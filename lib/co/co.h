@@ -29,6 +29,7 @@ when_t sooner(when_t a, when_t b);
 /* Runs `first` as the first coroutine and then the loop, until loop_stop(). Call once per process, before any other. */
 int loop_run(void (*first)(void *), void *arg);
 void loop_stop(void);			/* loop_run() returns after this turn */
+bool loop_is_running(void);		/* false: waits block plainly, and nothing runs at "turn end" */
 
 /*
  * End of turn: `run` is called once on the loop's own stack after everything that is ready has run and before the

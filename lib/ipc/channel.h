@@ -18,7 +18,7 @@ struct channel *channel_new(int fd);
 void channel_free(struct channel *ch);				/* NULL is fine; unsent frames are lost */
 int channel_error(const struct channel *ch);			/* 0 or the sticky -errno (-EPIPE: the peer closed) */
 /*
- * The frame that ret was put into: takes the descriptors' duplicates. Usage:
+ * Sends the frame that was just put into channel_buf(); its descriptors are the channel's from now on. Usage:
  *   struct frame_out out; put_x(channel_buf(ch), call, &x, &out); channel_send(ch, &out);
  */
 struct buf *channel_buf(struct channel *ch);

@@ -23,9 +23,9 @@ enum { FRAME_LIMIT = 16 << 20, FRAME_FDS = 4 };
 /* Writing one frame into a buffer of many. */
 struct frame_out {
 	struct buf *b;
-	size_t start;			/* where its length goes */
+	size_t start, fd_count_at;	/* where its length and the number of descriptors go */
 	int error;			/* sticky */
-	int fds[FRAME_FDS];		/* not owned */
+	int fds[FRAME_FDS];		/* until channel_send takes them over */
 	int fd_count;
 };
 void frame_begin(struct frame_out *f, struct buf *b, uint32_t call, struct str message);
@@ -33,13 +33,15 @@ void frame_put_str(struct frame_out *f, const char *name, struct str value);
 void frame_put_u64(struct frame_out *f, const char *name, uint64_t value);
 void frame_put_i64(struct frame_out *f, const char *name, int64_t value);
 void frame_put_fd(struct frame_out *f, const char *name, int fd);	/* -1: none goes along */
-int frame_end(struct frame_out *f);	/* 0, or the sticky error (then nothing was added to b) */
+/* 0, or the sticky error: then nothing was added to b and the descriptors are closed. */
+int frame_end(struct frame_out *f);
 
 /* A received frame. Strings point into its bytes. Descriptors are closed by frame_close unless taken. */
 struct frame {
 	uint32_t call;
 	struct str message;
 	struct str attributes;
+	int fds_wanted;			/* how many ride along */
 	int fds[FRAME_FDS];
 	int fd_count;
 };
@@ -50,13 +52,13 @@ void frame_close(struct frame *f);
  * declared order is the fast one.
  */
 struct frame_in {
-	const struct frame *f;
+	struct frame *f;
 	struct str rest;		/* where the next attribute is expected */
 	int next_fd;
 	int error;			/* -EBADMSG */
 	const char *missing;		/* the attribute that it failed at */
 };
-void frame_read(struct frame_in *in, const struct frame *f);
+void frame_read(struct frame_in *in, struct frame *f);
 struct str frame_get_str(struct frame_in *in, const char *name, size_t max);
 uint64_t frame_get_u64(struct frame_in *in, const char *name);
 int64_t frame_get_i64(struct frame_in *in, const char *name);

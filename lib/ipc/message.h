@@ -5,13 +5,14 @@
  *   struct name { one member per field };
  *   int put_name(struct buf *b, uint32_t call, const struct name *m, struct frame_out *ret_frame);
  *   int put_any_name(..., const void *m, ...)   the same, for the generic client_exchange
- *   int get_name(const struct frame *f, struct name *ret_m, struct buf *why);     -EBADMSG; strings point into the frame
+ *   int get_name(struct frame *f, struct name *ret_m, struct buf *why);     -EBADMSG; strings point into the frame
  *
  *   field                C type         as
  *   FIELD_STR(n, max)    struct str     bytes, at most max
  *   FIELD_U64(n)         uint64_t
  *   FIELD_I64(n)         int64_t
- *   FIELD_FD(n)          int            descriptor that rides along, -1 for none. put: not owned; got: the receiver's
+ *   FIELD_FD(n)          int            descriptor that rides along, -1 for none. Sent: given away (the channel closes it
+ *                                       when it is on its way or cannot be); got: the receiver's
  */
 #ifndef ROAD_IPC_MESSAGE_H
 #define ROAD_IPC_MESSAGE_H
@@ -29,7 +30,7 @@
 #define MESSAGE(name, fields) \
 	int put_##name(struct buf *b, uint32_t call, const struct name *m, struct frame_out *ret_frame); \
 	int put_any_##name(struct buf *b, uint32_t call, const void *m, struct frame_out *ret_frame); \
-	int get_##name(const struct frame *f, struct name *ret_m, struct buf *why);
+	int get_##name(struct frame *f, struct name *ret_m, struct buf *why);
 #include "lib/ipc/messages.def"
 #undef MESSAGE
 #undef FIELD_STR

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Many calls at once over one connection to a service. A reader coroutine takes the replies and wakes whoever waits; when the
+ * connection breaks, every call under way ends with its error, and the next call connects again.
+ *
+ * Call numbers are slot + generation, so that the late reply to a call that gave up finds nobody.
+ * Without a running loop (local's delivery processes, commands) a call sends and reads its reply itself.
+ */
+#include "lib/ipc/channel.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/io/net.h"
+
+enum { SLOT_BITS = 16, MOST_CALLS = (1 << SLOT_BITS) - 1, FIRST_SLOTS = 8 };
+
+struct call {
+	uint32_t number;		/* 0: the slot is free */
+	struct arena *arena;
+	struct frame *reply;
+	int result;			/* 1 while waiting */
+	struct bell done;
+};
+
+struct client {
+	char *path;
+	struct channel *ch;		/* NULL: not connected */
+	struct gate connecting;
+	struct call **slots;
+	uint32_t slot_count, next_generation;
+	int under_way;
+};
+
+struct client *client_new(const char *path)
+{
+	struct client *cl = get_memory(sizeof(*cl));
+
+	cl->path = get_memory(strlen(path) + 1);
+	memcpy(cl->path, path, strlen(path));
+	gate_init(&cl->connecting, 1);
+	return cl;
+}
+
+static void disconnect(struct client *cl, int error)
+{
+	struct channel *ch = cl->ch;
+
+	cl->ch = NULL;
+	for (uint32_t i = 0; i < cl->slot_count; i++) {
+		struct call *c = cl->slots[i];
+
+		if (c == NULL || c->result <= 0)
+			continue;
+		c->result = error;
+		bell_ring(&c->done);
+	}
+	channel_free(ch);
+}
+
+void client_free(struct client *cl)
+{
+	if (cl == NULL)
+		return;
+	BUG_UNLESS(cl->under_way == 0);
+	disconnect(cl, -ECANCELED);
+	free(cl->slots);
+	free(cl->path);
+	free(cl);
+}
+
+/* ---- replies ---- */
+
+static void keep_reply(struct call *c, struct frame *f)
+{
+	struct str bytes = arena_copy(c->arena, f->attributes);
+
+	*c->reply = *f;
+	c->reply->message = arena_copy(c->arena, f->message);
+	c->reply->attributes = bytes;
+	c->result = 0;
+	bell_ring(&c->done);
+}
+
+static void take_reply(struct client *cl, struct frame *f)
+{
+	uint32_t slot = f->call & MOST_CALLS;
+
+	if (slot < cl->slot_count && cl->slots[slot] != NULL && cl->slots[slot]->number == f->call)
+		keep_reply(cl->slots[slot], f);
+	else
+		frame_close(f);		/* the caller gave up meanwhile */
+}
+
+static void run_reader(void *arg)
+{
+	struct client *cl = arg;
+	struct channel *ch = cl->ch;
+	struct frame f;
+	int result;
+
+	while ((result = channel_receive(ch, &f, NEVER)) > 0)
+		take_reply(cl, &f);
+	if (result != -ECANCELED && cl->ch == ch)
+		disconnect(cl, result == 0 ? -EPIPE : result);
+}
+
+static struct scope *readers(void)
+{
+	static struct scope *scope;
+
+	if (scope == NULL)
+		scope = scope_open("reply readers");
+	return scope;
+}
+
+/* ---- connecting ---- */
+
+static int connect_now(struct client *cl, when_t until)
+{
+	int fd = connect_unix(cl->path, until);
+
+	if (fd < 0)
+		return fd;
+	cl->ch = channel_new(fd);
+	if (!loop_is_running())
+		return 0;
+	if (scope_start(readers(), "reply reader", run_reader, cl) < 0) {
+		channel_free(cl->ch);
+		cl->ch = NULL;
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+static int be_connected(struct client *cl, when_t until)
+{
+	int result = 0;
+
+	if (cl->ch != NULL && channel_error(cl->ch) == 0)
+		return 0;
+	result = gate_enter(&cl->connecting, until);
+	if (result < 0)
+		return result;
+	if (cl->ch != NULL && channel_error(cl->ch) < 0)
+		disconnect(cl, channel_error(cl->ch));
+	if (cl->ch == NULL)
+		result = connect_now(cl, until);
+	gate_leave(&cl->connecting);
+	return result;
+}
+
+int client_channel(struct client *cl, struct channel **ret, when_t until)
+{
+	int fd = connect_unix(cl->path, until);
+
+	if (fd < 0)
+		return fd;
+	*ret = channel_new(fd);
+	return 0;
+}
+
+/* ---- calls ---- */
+
+static int find_slot(struct client *cl, uint32_t *ret_slot)
+{
+	for (uint32_t i = 0; i < cl->slot_count; i++) {
+		uint32_t slot = (cl->next_generation + i) % cl->slot_count;
+
+		if (cl->slots[slot] == NULL) {
+			*ret_slot = slot;
+			return 0;
+		}
+	}
+	if (cl->slot_count >= MOST_CALLS)
+		return -EAGAIN;
+	*ret_slot = cl->slot_count;
+	cl->slot_count = cl->slot_count == 0 ? FIRST_SLOTS : MIN(cl->slot_count * 2, (uint32_t) MOST_CALLS);
+	cl->slots = resize_memory(cl->slots, cl->slot_count * sizeof(*cl->slots));
+	for (uint32_t i = *ret_slot; i < cl->slot_count; i++)
+		cl->slots[i] = NULL;
+	return 0;
+}
+
+static uint32_t new_call_number(struct client *cl, uint32_t slot)
+{
+	uint32_t generation = ++cl->next_generation & 0x7fff;
+
+	return (generation + 1) << SLOT_BITS | slot;
+}
+
+/* Sends; the caller's descriptors are gone whatever happens. */
+static int send_message(struct client *cl, put_message *put, uint32_t number, const void *m)
+{
+	struct frame_out out;
+	int result = put(channel_buf(cl->ch), number, m, &out);
+
+	return result < 0 ? result : channel_send(cl->ch, &out);
+}
+
+static int wait_for_reply(struct client *cl, struct call *c, when_t until)
+{
+	struct frame f;
+	int result = 0;
+
+	while (c->result > 0 && result >= 0) {
+		if (loop_is_running()) {
+			result = bell_wait(&c->done, until);
+			continue;
+		}
+		result = channel_receive(cl->ch, &f, until);
+		if (result > 0)
+			take_reply(cl, &f);
+		else if (result == 0)
+			result = -EPIPE;
+	}
+	return c->result > 0 ? result : c->result;
+}
+
+/* The descriptors of a message that cannot even be put: marshal it into nothing, which closes them. */
+static void give_up_descriptors(put_message *put, const void *m)
+{
+	AUTO(buf) nowhere = BUF(0);
+	struct frame_out out;
+
+	put(&nowhere, 0, m, &out);
+}
+
+int client_exchange(struct client *cl, put_message *put, const void *m, struct arena *a, struct frame *ret_reply, when_t until)
+{
+	struct call call = { .arena = a, .reply = ret_reply, .result = 1 };
+	uint32_t slot;
+	int result = be_connected(cl, until);
+
+	if (result >= 0)
+		result = find_slot(cl, &slot);
+	if (result < 0) {
+		give_up_descriptors(put, m);
+		return result;
+	}
+	bell_init(&call.done);
+	call.number = new_call_number(cl, slot);
+	cl->slots[slot] = &call;
+	cl->under_way++;
+	result = send_message(cl, put, call.number, m);
+	if (result >= 0)
+		result = wait_for_reply(cl, &call, until);
+	cl->slots[slot] = NULL;
+	cl->under_way--;
+	if (!loop_is_running() && result < 0 && cl->ch != NULL)
+		disconnect(cl, result);
+	return result;
+}
+
+int client_tell(struct client *cl, put_message *put, const void *m, when_t until)
+{
+	int result = be_connected(cl, until);
+
+	if (result < 0) {
+		give_up_descriptors(put, m);
+		return result;
+	}
+	return send_message(cl, put, 0, m);
+}
