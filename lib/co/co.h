@@ -53,11 +53,15 @@ void timer_set(struct timer *t, when_t due);	/* also moves one that is set; NEVE
 /* A POSIX signal as an event on the loop: `run` is called on the loop's stack. One handler per signal. */
 void on_signal(int signal_number, void (*run)(int signal_number));
 
+/* In a forked child that goes on without exec: forgets the parent's loop, signals and threads; waits block plainly. */
+void co_after_fork(void);
+
 /* ---- coroutines ---- */
 
 struct co;
 struct co *co_self(void);		/* NULL on the loop or outside */
 const char *co_name(const struct co *co);
+const char *co_what(const struct co *co);	/* as co_describe() said; "" */
 /* What the coroutine is busy with: peer, queue id. For gdb, the census and slow-slice reports. Copied, cut to 63 bytes. */
 void co_describe(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool co_is_cancelled(void);		/* of the running one */
@@ -88,6 +92,8 @@ void co_pass(void) MAY_YIELD;		/* lets everyone else who is ready run first */
  * waits for the worker and sees -ECANCELED at its next wait. work must not touch anything the loop touches.
  */
 int co_offload(int (*work)(void *), void *arg) MAY_YIELD;
+/* Starts all threads now. Otherwise each starts when it is first needed, which also works inside a jail. */
+void co_start_pool(void);
 
 /* A condition: whoever waits is woken by the next ring and looks again. */
 struct bell {
@@ -111,5 +117,16 @@ void gate_leave(struct gate *g);
 /* The deepest stack use since start, per coroutine name, painted stacks (POSTROAD_STACK_CENSUS=1). Calls show() for each. */
 void co_census(void (*show)(const char *name, size_t deepest, size_t stack_size));
 void co_tune(size_t stack_bytes, size_t most_coroutines, int pool_threads);	/* before loop_run(); 0 keeps a default */
+
+/*
+ * Virtual time: both clocks stand still while anybody is ready, and jump to the next timer when nobody is. For tests of
+ * schedules that take hours. wall_us < 0: real time again.
+ */
+void loop_use_virtual_time(int64_t wall_us);
+
+/* Called for every slice longer than 50 ms (one that starves the others). NULL: nobody wants to know, and it costs nothing. */
+void loop_report_slow(void (*report)(const char *name, const char *what, int64_t us));
+/* Gets the line about a stack overflow instead of stderr, inside the signal handler: only write(2), send(2) and the like. */
+void co_report_overflow(void (*to)(const char *line));
 
 #endif

@@ -1,0 +1,938 @@
+/* SPDX-License-Identifier: ISC */
+/* Each test runs a loop of its own; what happened is written down in a string of letters. */
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/co/co.h"
+#include "lib/co/sanitizers.h"
+
+static char trace[256];
+
+static void note(char c)
+{
+	size_t n = strlen(trace);
+
+	assert_true(n + 1 < sizeof(trace));
+	trace[n] = c;
+	trace[n + 1] = 0;
+}
+
+/* Runs `first` in a loop; it calls loop_stop(). A test that hangs dies by SIGALRM. */
+static void run(void (*first)(void *))
+{
+	trace[0] = 0;
+	alarm(60);
+	assert_int_equal(loop_run(first, NULL), 0);
+	alarm(0);
+}
+
+/* ---- order and scopes ---- */
+
+static void letter_and_pass(void *arg)
+{
+	for (int i = 0; i < 3; i++) {
+		note(*(const char *) arg);
+		co_pass();
+	}
+}
+
+static void start_two(void *unused)
+{
+	struct scope *s = scope_open("two");
+
+	(void) unused;
+	assert_int_equal(scope_start(s, "a", letter_and_pass, (void *) (uintptr_t) "a"), 0);
+	assert_int_equal(scope_start(s, "b", letter_and_pass, (void *) (uintptr_t) "b"), 0);
+	note('.');
+	assert_int_equal(scope_count(s), 2);
+	assert_int_equal(scope_wait(s, NEVER), 0);
+	note('!');
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_coroutines_take_turns_and_a_scope_waits_for_all(void **unused)
+{
+	(void) unused;
+	run(start_two);
+	assert_string_equal(trace, ".ababab!");
+}
+
+static void sleep_until_cancelled(void *arg)
+{
+	(void) arg;
+	assert_int_equal(co_sleep(NEVER), -ECANCELED);
+	assert_true(co_is_cancelled());
+	assert_int_equal(co_sleep(in(1)), -ECANCELED);
+	assert_int_equal(co_wait_fd(0, POLLIN, NEVER), -ECANCELED);
+	note('c');
+}
+
+static void close_scope(void *unused)
+{
+	struct scope *s = scope_open("closing");
+
+	(void) unused;
+	for (int i = 0; i < 3; i++)
+		scope_start(s, "sleeper", sleep_until_cancelled, NULL);
+	assert_int_equal(scope_wait(s, in(5)), -ETIMEDOUT);
+	note('t');
+	scope_close(s);
+	note('!');
+	scope_close(NULL);
+	loop_stop();
+}
+
+static void test_closing_a_scope_cancels_and_waits(void **unused)
+{
+	(void) unused;
+	run(close_scope);
+	assert_string_equal(trace, "tccc!");
+}
+
+static void parent_of_sleeper(void *arg)
+{
+	struct scope *s = scope_open("child");
+
+	(void) arg;
+	scope_start(s, "sleeper", sleep_until_cancelled, NULL);
+	assert_int_equal(co_sleep(NEVER), -ECANCELED);
+	scope_close(s);			/* works although we are cancelled ourselves */
+	note('p');
+}
+
+static void close_tree(void *unused)
+{
+	struct scope *s = scope_open("tree");
+
+	(void) unused;
+	scope_start(s, "parent", parent_of_sleeper, NULL);
+	co_pass();
+	co_pass();
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_a_cancelled_coroutine_can_still_close_its_own_scope(void **unused)
+{
+	(void) unused;
+	run(close_tree);
+	assert_string_equal(trace, "cp");
+}
+
+static void never_started(void *unused)
+{
+	struct scope *s = scope_open("cancelled before the first run");
+
+	(void) unused;
+	scope_start(s, "sleeper", sleep_until_cancelled, NULL);
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_one_cancelled_before_its_first_run_still_runs_and_unwinds(void **unused)
+{
+	(void) unused;
+	run(never_started);
+	assert_string_equal(trace, "c");
+}
+
+/* ---- time ---- */
+
+static void sleep_for(void *arg)
+{
+	int ms = *(int *) arg;
+
+	assert_int_equal(co_sleep(in(ms)), 0);
+	note((char) ('0' + ms / 10));
+}
+
+static void sleepers(void *unused)
+{
+	static int times[] = { 50, 10, 30, 20, 40 };
+	struct scope *s = scope_open("sleepers");
+	int64_t before = mono_ms();
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(times); i++)
+		scope_start(s, "sleeper", sleep_for, &times[i]);
+	scope_wait(s, NEVER);
+	scope_close(s);
+	assert_true(mono_ms() - before >= 50);
+	loop_stop();
+}
+
+static void test_sleepers_wake_in_the_order_of_their_times(void **unused)
+{
+	(void) unused;
+	run(sleepers);
+	assert_string_equal(trace, "12345");
+}
+
+static struct timer many[1000];
+static int64_t last_due;
+static int fired;
+
+static void timer_fired(struct timer *t)
+{
+	assert_true(t->due >= last_due);
+	last_due = t->due;
+	fired++;
+}
+
+static void many_timers(void *unused)
+{
+	uint32_t seed = 12345;
+	when_t now = mono_ms();
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(many); i++) {
+		many[i].run = timer_fired;
+		timer_set(&many[i], now + 1000000);
+	}
+	for (size_t i = 0; i < COUNT_OF(many); i++) {
+		seed = seed * 1103515245 + 12345;
+		timer_set(&many[i], now + (seed >> 16) % 3600000);	/* moves it */
+	}
+	for (size_t i = 0; i < COUNT_OF(many); i += 2)
+		timer_set(&many[i], NEVER);
+	co_sleep(now + 3600000);
+	co_pass();
+	loop_stop();
+}
+
+static void test_timers_fire_in_order_and_virtual_time_jumps(void **unused)
+{
+	int64_t wall;
+
+	(void) unused;
+	last_due = fired = 0;
+	loop_use_virtual_time(1000000000000000);
+	wall = wall_us();
+	run(many_timers);
+	assert_true(wall_us() - wall >= 3600000000);
+	loop_use_virtual_time(-1);
+	assert_int_equal(fired, 500);
+}
+
+static void test_in_keeps_never_and_does_not_overflow(void **unused)
+{
+	(void) unused;
+	assert_true(in(NEVER) == NEVER);
+	assert_true(in(NEVER - 1) == NEVER);
+	assert_true(in(5) >= mono_ms());
+	assert_true(sooner(3, NEVER) == 3);
+}
+
+/* ---- descriptors ---- */
+
+static int pair[2];
+
+static void read_ten(void *arg)
+{
+	char c;
+
+	(void) arg;
+	for (int n = 0; n < 10;) {
+		ssize_t got = read(pair[0], &c, 1);
+
+		if (got == 1) {
+			note(c);
+			n++;
+		} else {
+			assert_int_equal(errno, EAGAIN);
+			assert_int_equal(co_wait_fd(pair[0], POLLIN, in(5000)), POLLIN);
+		}
+	}
+}
+
+static void write_ten(void *arg)
+{
+	(void) arg;
+	for (int i = 0; i < 10; i++) {
+		char c = (char) ('0' + i);
+
+		assert_int_equal(write(pair[1], &c, 1), 1);
+		if (i % 3 == 0)
+			co_sleep(in(1));
+		else if (i % 3 == 1)
+			co_pass();
+	}
+}
+
+static void make_pair(void)
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+}
+
+static void close_pair(void)
+{
+	for (int i = 0; i < 2; i++) {
+		co_forget_fd(pair[i]);
+		close(pair[i]);
+	}
+}
+
+static void talk(void *unused)
+{
+	struct scope *s = scope_open("talk");
+
+	(void) unused;
+	make_pair();
+	scope_start(s, "reader", read_ten, NULL);
+	scope_start(s, "writer", write_ten, NULL);
+	assert_int_equal(scope_wait(s, in(5000)), 0);
+	scope_close(s);
+	close_pair();
+	loop_stop();
+}
+
+static void test_no_edge_is_lost_between_reader_and_writer(void **unused)
+{
+	(void) unused;
+	run(talk);
+	assert_string_equal(trace, "0123456789");
+}
+
+static void edge_before_wait(void *unused)
+{
+	char c;
+
+	(void) unused;
+	make_pair();
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);	/* registers */
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	co_sleep(in(5));							/* the edge comes while nobody waits */
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);
+	assert_int_equal(read(pair[0], &c, 1), 1);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);
+	assert_int_equal(co_wait_fd(pair[0], POLLOUT, in(1)), POLLOUT);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, mono_ms() - 1), -ETIMEDOUT);
+	assert_int_equal(co_wait_fd(pair[0], POLLOUT, mono_ms() - 1), POLLOUT);
+	shutdown(pair[1], SHUT_WR);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);	/* the end stays readable */
+	close_pair();
+	loop_stop();
+}
+
+static void test_an_edge_without_a_waiter_is_remembered_and_the_end_stays(void **unused)
+{
+	(void) unused;
+	run(edge_before_wait);
+}
+
+static void reused_descriptor(void *unused)
+{
+	int first;
+
+	(void) unused;
+	make_pair();
+	first = pair[0];
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);
+	close_pair();
+	make_pair();
+	assert_int_equal(pair[0], first);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);
+	close_pair();
+	loop_stop();
+}
+
+static void test_a_descriptor_number_may_be_used_again_after_forget(void **unused)
+{
+	(void) unused;
+	run(reused_descriptor);
+}
+
+static void wait_for_forgotten(void *arg)
+{
+	(void) arg;
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, NEVER), -EBADF);
+	note('f');
+}
+
+static void forget_under_waiter(void *unused)
+{
+	struct scope *s = scope_open("forget");
+
+	(void) unused;
+	make_pair();
+	scope_start(s, "waiter", wait_for_forgotten, NULL);
+	co_sleep(in(2));
+	close_pair();
+	assert_int_equal(scope_wait(s, in(1000)), 0);
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_forgetting_a_descriptor_wakes_its_waiter(void **unused)
+{
+	(void) unused;
+	run(forget_under_waiter);
+	assert_string_equal(trace, "f");
+}
+
+static void wait_for_file(void *unused)
+{
+	FILE *file = tmpfile();
+
+	(void) unused;
+	assert_non_null(file);
+	assert_int_equal(co_wait_fd(fileno(file), POLLIN, in(1000)), POLLIN);
+	co_forget_fd(fileno(file));
+	fclose(file);
+	loop_stop();
+}
+
+static void test_a_regular_file_is_always_ready(void **unused)
+{
+	(void) unused;
+	run(wait_for_file);
+}
+
+static void test_waits_outside_a_coroutine_block_plainly(void **unused)
+{
+	int64_t before = mono_ms();
+
+	(void) unused;
+	make_pair();
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(10)), -ETIMEDOUT);
+	assert_int_equal(co_wait_fd(pair[0], POLLOUT, NEVER), POLLOUT);
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, NEVER), POLLIN);
+	assert_int_equal(co_wait_fd(9999, POLLIN, NEVER), -EBADF);
+	assert_int_equal(co_sleep(in(10)), 0);
+	assert_true(mono_ms() - before >= 20);
+	assert_null(co_self());
+	close_pair();
+}
+
+/* ---- bells and gates ---- */
+
+static struct bell bell;
+static struct gate gate;
+
+static void wait_bell(void *arg)
+{
+	assert_int_equal(bell_wait(&bell, NEVER), 0);
+	note(*(const char *) arg);
+}
+
+static void ring(void *unused)
+{
+	struct scope *s = scope_open("ring");
+
+	(void) unused;
+	bell_init(&bell);
+	bell_ring(&bell);			/* nobody waits: not remembered */
+	assert_int_equal(bell_wait(&bell, in(1)), -ETIMEDOUT);
+	scope_start(s, "1", wait_bell, (void *) (uintptr_t) "1");
+	scope_start(s, "2", wait_bell, (void *) (uintptr_t) "2");
+	co_pass();
+	bell_ring(&bell);
+	assert_int_equal(scope_wait(s, in(1000)), 0);
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_a_bell_wakes_all_who_wait(void **unused)
+{
+	(void) unused;
+	run(ring);
+	assert_string_equal(trace, "12");
+}
+
+static int inside, most_inside;
+
+static void go_in(void *arg)
+{
+	assert_int_equal(gate_enter(&gate, NEVER), 0);
+	inside++;
+	most_inside = MAX(most_inside, inside);
+	note(*(const char *) arg);
+	co_sleep(in(1));
+	inside--;
+	gate_leave(&gate);
+}
+
+static void use_gate(void *unused)
+{
+	static const char names[] = "abcdef";
+	struct scope *s = scope_open("gate"), *late = scope_open("late");
+
+	(void) unused;
+	gate_init(&gate, 2);
+	for (size_t i = 0; names[i] != 0; i++)
+		scope_start(s, "in", go_in, (void *) (uintptr_t) &names[i]);
+	co_pass();
+	assert_int_equal(gate_enter(&gate, mono_ms()), -ETIMEDOUT);
+	assert_int_equal(scope_wait(s, in(2000)), 0);
+	assert_int_equal(gate.room, 2);
+	/* a place handed over to somebody who is cancelled in the same turn is not lost */
+	assert_int_equal(gate_enter(&gate, NEVER), 0);
+	assert_int_equal(gate_enter(&gate, NEVER), 0);
+	scope_start(late, "late", go_in, (void *) (uintptr_t) "z");
+	co_pass();
+	gate_leave(&gate);
+	scope_cancel(late);
+	scope_close(late);
+	gate_leave(&gate);
+	assert_int_equal(gate.room, 2);
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_a_gate_is_fair_and_loses_no_place(void **unused)
+{
+	(void) unused;
+	inside = most_inside = 0;
+	run(use_gate);
+	assert_string_equal(trace, "abcdefz");
+	assert_int_equal(most_inside, 2);
+}
+
+/* ---- turns, signals ---- */
+
+static struct turn turn_end;
+static int turn_ends;
+
+static void turn_ended(struct turn *t)
+{
+	assert_null(co_self());
+	turn_ends++;
+	if (turn_ends < 3)
+		at_turn_end(t);
+}
+
+static void count_turn_ends(void *unused)
+{
+	static struct turn cancelled = { .run = turn_ended };
+
+	(void) unused;
+	turn_end.run = turn_ended;
+	at_turn_end(&turn_end);
+	at_turn_end(&turn_end);
+	at_turn_end(&cancelled);
+	turn_cancel(&cancelled);
+	assert_int_equal(turn_ends, 0);
+	co_pass();
+	assert_int_equal(turn_ends, 1);
+	co_sleep(in(5));
+	assert_int_equal(turn_ends, 3);
+	loop_stop();
+}
+
+static void test_turn_ends_run_once_per_turn_before_the_loop_sleeps(void **unused)
+{
+	(void) unused;
+	turn_ends = 0;
+	run(count_turn_ends);
+}
+
+static void got_signal(int signal_number)
+{
+	assert_int_equal(signal_number, SIGUSR1);
+	note('s');
+}
+
+static void send_signals(void *unused)
+{
+	(void) unused;
+	on_signal(SIGUSR1, got_signal);
+	kill(getpid(), SIGUSR1);
+	co_sleep(in(20));
+	assert_string_equal(trace, "s");
+	on_signal(SIGUSR1, NULL);
+	loop_stop();
+}
+
+static void test_a_signal_is_an_event_on_the_loop(void **unused)
+{
+	(void) unused;
+	run(send_signals);
+}
+
+/* ---- offload ---- */
+
+static int square(void *arg)
+{
+	int n = *(int *) arg;
+
+	usleep(2000);
+	return n * n;
+}
+
+static void offload_one(void *arg)
+{
+	int n = *(int *) arg;
+
+	assert_int_equal(co_offload(square, arg), n * n);
+	note('o');
+}
+
+static void tick_while_offloading(void *arg)
+{
+	(void) arg;
+	while (co_sleep(in(1)) == 0)
+		note('.');
+}
+
+static void offload_many(void *unused)
+{
+	static int numbers[40];
+	struct scope *s = scope_open("offload"), *ticker = scope_open("ticker");
+
+	(void) unused;
+	scope_start(ticker, "ticker", tick_while_offloading, NULL);
+	for (int i = 0; i < 40; i++) {
+		numbers[i] = i;
+		scope_start(s, "offloader", offload_one, &numbers[i]);
+	}
+	assert_int_equal(scope_wait(s, in(20000)), 0);
+	scope_close(ticker);
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_offloaded_work_runs_beside_the_loop(void **unused)
+{
+	int done = 0, ticks = 0;
+
+	(void) unused;
+	run(offload_many);
+	for (const char *at = trace; *at != 0; at++) {
+		done += *at == 'o';
+		ticks += *at == '.';
+	}
+	assert_int_equal(done, 40);
+	assert_true(ticks > 0);
+	assert_int_equal(co_offload(square, &(int){ 7 }), 49);		/* outside: a plain call */
+}
+
+static int slow_work(void *arg)
+{
+	usleep(20000);
+	*(int *) arg = 1;
+	return 5;
+}
+
+static void offload_then_wait(void *arg)
+{
+	int finished = 0;
+
+	(void) arg;
+	assert_int_equal(co_offload(slow_work, &finished), 5);
+	assert_int_equal(finished, 1);
+	assert_int_equal(co_sleep(in(1)), -ECANCELED);
+	assert_int_equal(co_offload(slow_work, &finished), -ECANCELED);
+	note('d');
+}
+
+static void cancel_offload(void *unused)
+{
+	struct scope *s = scope_open("cancel");
+
+	(void) unused;
+	scope_start(s, "worker", offload_then_wait, NULL);
+	co_sleep(in(2));
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_offloaded_work_is_not_abandoned_when_cancelled(void **unused)
+{
+	(void) unused;
+	run(cancel_offload);
+	assert_string_equal(trace, "d");
+}
+
+/* ---- many, and the stack ---- */
+
+enum { MANY = 10000 };
+
+static int parked_many;
+
+static void park(void *arg)
+{
+	(void) arg;
+	parked_many++;
+	assert_int_equal(co_sleep(in(1000000)), -ECANCELED);
+	parked_many--;
+}
+
+static void ten_thousand(void *unused)
+{
+	struct scope *s = scope_open("many");
+
+	(void) unused;
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(scope_start(s, "parked", park, NULL), 0);
+	co_pass();
+	co_pass();
+	co_pass();
+	co_pass();
+	assert_int_equal(parked_many, MANY);
+	co_sleep(in(1200));			/* long enough for their stacks to be trimmed */
+	scope_close(s);
+	assert_int_equal(parked_many, 0);
+	loop_stop();
+}
+
+static void test_ten_thousand_coroutines_park_and_unwind(void **unused)
+{
+	(void) unused;
+	run(ten_thousand);
+}
+
+static void one_more(void *unused)
+{
+	struct scope *s = scope_open("limit");
+	int started = 0;
+
+	(void) unused;
+	while (scope_start(s, "parked", park, NULL) == 0)
+		started++;
+	assert_true(started >= 60 && started <= 64 + 64);
+	scope_close(s);
+	assert_int_equal(scope_start(s = scope_open("again"), "parked", park, NULL), 0);
+	scope_close(s);
+	loop_stop();
+}
+
+/* In a child of its own, because the pool is per process. */
+static int in_child(void (*body)(void), int *ret_signal, char *said, size_t size)
+{
+	int out[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct rlimit none = { 0, 0 };
+
+		dup2(out[1], STDERR_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		setrlimit(RLIMIT_CORE, &none);
+		signal(SIGABRT, SIG_DFL);
+		signal(SIGSEGV, SIG_DFL);
+		co_after_fork();
+		body();
+		_exit(0);
+	}
+	close(out[1]);
+	said[0] = 0;
+	for (size_t len = 0; len + 1 < size && (n = read(out[0], said + len, size - len - 1)) > 0;)
+		said[len += (size_t) n] = 0;
+	close(out[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	*ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void limit_child(void)
+{
+	co_tune(0, 64, 0);
+	alarm(20);
+	loop_run(one_more, NULL);
+}
+
+static int recurse(volatile int depth)
+{
+	volatile char frame[1024];
+
+	frame[0] = (char) depth;
+	return depth == 0 ? frame[0] : recurse(depth - 1) + frame[0];
+}
+
+static void overflow(void *unused)
+{
+	(void) unused;
+	co_describe("mail.example[192.0.2.1]");
+	recurse(100000);
+	loop_stop();
+}
+
+static void overflow_child(void)
+{
+	alarm(20);
+	loop_run(overflow, NULL);
+}
+
+static void test_a_stack_overflow_hits_the_guard_and_names_the_coroutine(void **unused)
+{
+	static char said[16384];
+	int signal_number, status = in_child(overflow_child, &signal_number, said, sizeof(said));
+
+	(void) unused;
+	assert_non_null(strstr(said, "panic: stack overflow in coroutine main mail.example[192.0.2.1]"));
+#ifdef CO_SANITIZED
+	assert_true(status > 0 || signal_number != 0);	/* the sanitizer ends it in its own way */
+#else
+	assert_int_equal(status, -1);
+	assert_int_equal(signal_number, SIGSEGV);
+#endif
+}
+
+static void test_no_more_coroutines_than_allowed(void **unused)
+{
+	static char said[4096];
+	int signal_number, status;
+
+	(void) unused;
+#ifndef CO_SANITIZED	/* the child inherits the parent's pool, and leak reports about it */
+	status = in_child(limit_child, &signal_number, said, sizeof(said));
+	assert_string_equal(said, "");
+	assert_int_equal(status, 0);
+#else
+	(void) signal_number, (void) status, (void) said, (void) limit_child;
+#endif
+}
+
+static void census_row(const char *name, size_t deepest, size_t size)
+{
+	printf("%s %zu %zu\n", name, deepest, size);
+}
+
+static void deep_body(void *unused)
+{
+	(void) unused;
+	recurse(20);
+	loop_stop();
+}
+
+static void census_child(void)
+{
+	alarm(20);
+	loop_run(deep_body, NULL);
+	co_census(census_row);
+	fflush(stdout);
+}
+
+static void test_the_census_tells_how_deep_a_stack_was_used(void **unused)
+{
+	static char said[4096];
+	int signal_number;
+	unsigned long deepest, size;
+
+	(void) unused;
+	/* a fresh process: whether the census is on is decided once */
+	in_child(census_child, &signal_number, said, sizeof(said));
+	assert_int_equal(signal_number, 0);
+	if (getenv("POSTROAD_STACK_CENSUS") == NULL) {
+		assert_null(strstr(said, "main "));
+		return;
+	}
+	assert_int_equal(sscanf(strstr(said, "main "), "main %lu %lu", &deepest, &size), 2);
+	assert_true(deepest > 20 * 1024 && deepest < size);
+}
+
+/* ---- reports ---- */
+
+static int64_t slow_us;
+
+static void slow(const char *name, const char *what, int64_t us)
+{
+	assert_string_equal(name, "main");
+	assert_string_equal(what, "busy");
+	slow_us = us;
+}
+
+static void be_slow(void *unused)
+{
+	int64_t start = mono_ms();
+
+	(void) unused;
+	co_describe("busy");
+	while (mono_ms() - start < 60)
+		;
+	co_sleep(in(1));
+	loop_stop();
+}
+
+static void test_a_slice_that_takes_long_is_reported(void **unused)
+{
+	(void) unused;
+	slow_us = 0;
+	loop_report_slow(slow);
+	run(be_slow);
+	loop_report_slow(NULL);
+	assert_true(slow_us >= 50000);
+}
+
+static void forked_body(void *unused)
+{
+	int status;
+	pid_t pid;
+
+	(void) unused;
+	make_pair();
+	assert_int_equal(co_offload(square, &(int){ 3 }), 9);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);
+	pid = fork();
+	if (pid == 0) {
+		co_after_fork();
+		alarm(10);
+		if (co_self() != NULL || co_wait_fd(pair[0], POLLIN, in(5)) != -ETIMEDOUT)
+			_exit(1);
+		_exit(co_offload(square, &(int){ 3 }) == 9 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* and the parent's loop is unharmed */
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);
+	close_pair();
+	loop_stop();
+}
+
+static void test_a_forked_child_goes_on_without_the_loop(void **unused)
+{
+	(void) unused;
+	run(forked_body);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_more_coroutines_than_allowed),
+		cmocka_unit_test(test_the_census_tells_how_deep_a_stack_was_used),
+		cmocka_unit_test(test_coroutines_take_turns_and_a_scope_waits_for_all),
+		cmocka_unit_test(test_closing_a_scope_cancels_and_waits),
+		cmocka_unit_test(test_a_cancelled_coroutine_can_still_close_its_own_scope),
+		cmocka_unit_test(test_one_cancelled_before_its_first_run_still_runs_and_unwinds),
+		cmocka_unit_test(test_sleepers_wake_in_the_order_of_their_times),
+		cmocka_unit_test(test_timers_fire_in_order_and_virtual_time_jumps),
+		cmocka_unit_test(test_in_keeps_never_and_does_not_overflow),
+		cmocka_unit_test(test_no_edge_is_lost_between_reader_and_writer),
+		cmocka_unit_test(test_an_edge_without_a_waiter_is_remembered_and_the_end_stays),
+		cmocka_unit_test(test_a_descriptor_number_may_be_used_again_after_forget),
+		cmocka_unit_test(test_forgetting_a_descriptor_wakes_its_waiter),
+		cmocka_unit_test(test_a_regular_file_is_always_ready),
+		cmocka_unit_test(test_waits_outside_a_coroutine_block_plainly),
+		cmocka_unit_test(test_a_bell_wakes_all_who_wait),
+		cmocka_unit_test(test_a_gate_is_fair_and_loses_no_place),
+		cmocka_unit_test(test_turn_ends_run_once_per_turn_before_the_loop_sleeps),
+		cmocka_unit_test(test_a_signal_is_an_event_on_the_loop),
+		cmocka_unit_test(test_offloaded_work_runs_beside_the_loop),
+		cmocka_unit_test(test_offloaded_work_is_not_abandoned_when_cancelled),
+		cmocka_unit_test(test_a_forked_child_goes_on_without_the_loop),
+		cmocka_unit_test(test_ten_thousand_coroutines_park_and_unwind),
+		cmocka_unit_test(test_a_stack_overflow_hits_the_guard_and_names_the_coroutine),
+		cmocka_unit_test(test_a_slice_that_takes_long_is_reported),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
