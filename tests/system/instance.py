@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: ISC
+"""A private Postroad: its own directories, free loopback ports, programs of the build tree.
+
+Works as root (daemons drop to the account "daemon") and as an ordinary user. Nothing outside its scratch directory is touched.
+"""
+
+import contextlib
+import grp
+import itertools
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("POSTROAD_BUILD", TOP / "build")).resolve()
+COMMANDS = BUILD / "commands"
+DAEMONS = BUILD / "daemons"
+IS_ROOT = os.geteuid() == 0
+SANITIZED = os.environ.get("POSTROAD_SANITIZED") == "1"
+PATIENCE = 4 if SANITIZED else 1        # how much slower things may be
+
+_ports = itertools.count(20000 + os.getpid() % 20000)
+
+
+def free_port(address="127.0.0.1", kind=socket.SOCK_STREAM):
+    """A port that nobody listens on now; from a range of this process's own, so that parallel runs do not collide."""
+    for port in _ports:
+        if port > 65000:
+            raise RuntimeError("no free port left")
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with contextlib.closing(socket.socket(family, kind)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_until(question, timeout=10.0, what="", pause=0.01):
+    """Asks until the answer is true; its value. Fails with `what` after timeout seconds."""
+    deadline = time.monotonic() + timeout * PATIENCE
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout * PATIENCE:g} s: {what or question}")
+        time.sleep(pause)
+
+
+MASTER = """
+{smtp}    inet  n       -       -       -       {smtpd_limit}   smtpd
+pickup    unix  n       -       n       60      1       pickup
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      unix  n       -       n       300     1       qmgr
+bounce    unix  -       -       n       -       0       bounce
+defer     unix  -       -       n       -       0       bounce
+trace     unix  -       -       n       -       0       bounce
+proxymap  unix  -       -       n       -       -       proxymap
+resolver  unix  -       -       n       -       1       resolver
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+lmtp      unix  -       -       n       -       -       lmtp
+showq     unix  n       -       n       -       -       showq
+error     unix  -       -       n       -       -       error
+retry     unix  -       -       n       -       -       error
+discard   unix  -       -       n       -       -       discard
+local     unix  -       n       n       -       -       local
+virtual   unix  -       n       n       -       -       virtual
+postlog   unix-dgram n  -       n       -       1       postlogd
+"""
+
+
+class Instance:
+    """main: parameters that differ from the private defaults below. master: extra lines for master.cf."""
+
+    def __init__(self, main=None, master="", address="127.0.0.1", hostname="mail.example.org", smtpd_limit="2500"):
+        self.root = Path(tempfile.mkdtemp(prefix="postroad-test-"))
+        self.root.chmod(0o755)
+        self.address = address
+        self.hostname = hostname
+        self.smtp_port = free_port(address)
+        self.etc = self.root / "etc"
+        self.queue = self.root / "queue"
+        self.data = self.root / "data"
+        self.maillog = self.root / "maillog"
+        self.running = False
+        self.master_extra = master
+        self.smtpd_limit = smtpd_limit
+        owner = "daemon" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
+        group = "daemon" if IS_ROOT else grp.getgrgid(os.getegid()).gr_name
+        for directory in (self.etc, self.queue, self.data):
+            directory.mkdir()
+        if IS_ROOT:
+            shutil.chown(self.data, owner)
+        self.main = {
+            "queue_directory": self.queue,
+            "data_directory": self.data,
+            "daemon_directory": DAEMONS,
+            "command_directory": COMMANDS,
+            "meta_directory": self.etc,
+            "mail_owner": owner,
+            "setgid_group": group,
+            "maillog_file": self.maillog,
+            "maillog_file_prefixes": self.root,
+            "myhostname": hostname,
+            "mydomain": hostname.partition(".")[2],
+            "inet_interfaces": address,
+            "inet_protocols": "ipv4",
+            "mynetworks": "127.0.0.0/8",
+            "alias_maps": "",
+            "alias_database": "",
+            "local_recipient_maps": "",
+            "import_environment": "MAIL_CONFIG TZ ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS POSTROAD_STACK_CENSUS",
+        }
+        self.main.update(main or {})
+
+    # ---- configuration ----
+
+    def write(self):
+        lines = [f"{name} = {value}\n" for name, value in self.main.items() if value is not None]
+        (self.etc / "main.cf").write_text("".join(lines))
+        rows = MASTER.format(smtp=f"{self.address}:{self.smtp_port}", smtpd_limit=self.smtpd_limit)
+        (self.etc / "master.cf").write_text(rows + self.master_extra)
+
+    def set(self, **parameters):
+        """Changes main.cf; takes effect with the next start or reload()."""
+        self.main.update(parameters)
+        self.write()
+
+    def file(self, name, text, mode=0o644):
+        path = self.etc / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    # ---- life ----
+
+    def command(self, name, *arguments, check=True, input=None, timeout=60, **more):
+        """Runs a command of the suite on this instance; CompletedProcess with text."""
+        environment = dict(os.environ, MAIL_CONFIG=str(self.etc))
+        words = [str(COMMANDS / name), *map(str, arguments)]
+        kind = {} if isinstance(input, bytes) else {"text": True}
+        done = subprocess.run(words, env=environment, input=input, timeout=timeout * PATIENCE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, **kind, **more)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{name} {arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log_tail()}")
+        return done
+
+    def start(self):
+        self.write()
+        self.command("postroad", "-c", self.etc, "start")
+        self.running = True
+        return self
+
+    def stop(self):
+        if self.running:
+            self.running = False
+            self.command("postroad", "-c", self.etc, "stop")
+
+    def reload(self):
+        self.command("postroad", "-c", self.etc, "reload")
+
+    def master_pid(self):
+        return int((self.queue / "pid" / "master.pid").read_text().split()[0])
+
+    def pids(self, program):
+        """The processes of this instance that run `program`: children of its master."""
+        children = Path(f"/proc/{self.master_pid()}/task/{self.master_pid()}/children").read_text().split()
+        return [int(pid) for pid in children if _program_of(pid) == program]
+
+    def kill(self, program, number=signal.SIGKILL):
+        """Signals every process of that program; how many there were."""
+        pids = self.pids(program)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return len(pids)
+
+    def close(self):
+        """Stops, checks that nothing is left and that no sanitizer complained, and removes the scratch directory."""
+        try:
+            self.stop()
+            left = processes_below(self.root)
+            log = self.log()
+            assert not left, f"left running: {left}\n{self.log_tail()}"
+            for trouble in ("panic:", "ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer"):
+                assert trouble not in log, f"{trouble} in the log\n{log[-6000:]}"
+        finally:
+            for pid in processes_below(self.root):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if not os.environ.get("POSTROAD_KEEP"):
+                shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *error):
+        self.close()
+
+    # ---- looking ----
+
+    def log(self):
+        return self.maillog.read_text(errors="replace") if self.maillog.exists() else ""
+
+    def log_tail(self, lines=40):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def log_lines(self, pattern):
+        return [line for line in self.log().splitlines() if re.search(pattern, line)]
+
+    def wait_for_log(self, pattern, count=1, timeout=15):
+        """The first `count` log lines that match, waiting for them."""
+        def look():
+            found = self.log_lines(pattern)
+            return found if len(found) >= count else None
+        try:
+            return wait_until(look, timeout)
+        except AssertionError:
+            raise AssertionError(f"{count} x {pattern!r} not in the log:\n{self.log_tail()}") from None
+
+    def queue_list(self):
+        """postqueue -j as a list of dictionaries."""
+        return [json.loads(line) for line in self.command("postqueue", "-j").stdout.splitlines()]
+
+    def wait_empty(self, timeout=30):
+        wait_until(lambda: not self.queue_files(), timeout, f"queue empty\n{self.log_tail()}")
+
+    def queue_files(self):
+        """Every message file of the queue, by path."""
+        return [path for name in ("incoming", "active", "deferred", "hold", "maildrop")
+                for path in (self.queue / name).rglob("*") if path.is_file()]
+
+    # ---- using ----
+
+    def client(self, timeout=30, **more):
+        """A connected smtplib client."""
+        return smtplib.SMTP(self.address, self.smtp_port, local_hostname="client.example.net", timeout=timeout * PATIENCE, **more)
+
+    def send(self, message, sender="sender@example.net", recipients=("user@example.org",), **options):
+        """Sends one message; the queue id that the server named."""
+        if isinstance(message, str):
+            message = message.encode()
+        with self.client() as client:
+            client.ehlo_or_helo_if_needed()
+            code, text = client.mail(sender, options.get("mail_options", []))
+            assert code == 250, (code, text)
+            for recipient in recipients:
+                code, text = client.rcpt(recipient, options.get("rcpt_options", []))
+                assert code == 250, (code, text)
+            code, text = client.data(message)
+            assert code == 250, (code, text)
+            return re.search(r"queued as (\S+)", text.decode()).group(1)
+
+
+def _program_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
+    except OSError:
+        return None
+
+
+def processes_below(root):
+    """Processes that work in or with the directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            place = os.readlink(entry / "cwd")
+            program = words.split(b"\0")[0].decode(errors="replace")
+            if (str(root).encode() in words or place.startswith(str(root))) and program.startswith(str(BUILD)):
+                found.append(int(entry.name))
+    return found
