@@ -261,6 +261,11 @@ static void turn(void)
 	timers_run(mono_ms());
 }
 
+bool loop_is_running(void)
+{
+	return co_loop_running;
+}
+
 int loop_run(void (*first)(void *), void *arg)
 {
 	struct scope *scope;
