@@ -8,6 +8,7 @@
 #ifndef ROAD_AGENT_AGENT_H
 #define ROAD_AGENT_AGENT_H
 
+#include "lib/conf/params/agent.h"
 #include "lib/daemon/daemon.h"
 #include "lib/queue/queue.h"
 
@@ -32,6 +33,7 @@ struct delivery {
 	int64_t active_us, dispatch_us;
 	struct outcome *outcomes;	/* parallel to env.recipients; status PENDING until reported */
 	struct str site_dsn, site_reason;
+	struct buf line;
 };
 
 struct agent {
@@ -39,11 +41,14 @@ struct agent {
 	void (*deliver)(struct delivery *d) MAY_YIELD;	/* one coroutine per request, or one at a time by daemon.shape */
 };
 int agent_main(int argc, char **argv, struct agent *a);
+/* What agent_main makes the daemon's serve: exported for tests. */
+void agent_use(const struct agent *a, const struct agent_conf *conf);
+void agent_serve(struct session_socket *socket) MAY_YIELD;
 
 /*
  * Exactly one of these per recipient (asserted). They write the log line
  *   QID: to=<r>[, orig_to=<o>], relay=R[, conn_use=N], delay=D, delays=a/b/c/d[, tls=X], dsn=x.y.z, status=S (TEXT)
- * relay is "none" when empty. A recipient that was not reported when deliver() returns is deferred with 4.3.0 and logged as an error.
+ * relay is "none" when empty. With soft_bounce, bounced() is a deferral that is logged as SOFTBOUNCE. A recipient that was not reported when deliver() returns is deferred with 4.3.0 and logged as an error.
  */
 struct result {
 	const char *dsn;		/* "2.0.0" */
@@ -53,13 +58,19 @@ struct result {
 void delivered(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void deferred(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void bounced(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* An alias that others took the place of: as good as delivered, and notified as "expanded". */
 void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Accepted by a host that knows no DSN: as good as delivered, and notified as "relayed". */
+void relayed(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
 bool is_pending(const struct delivery *d, const struct recipient *r);
 #define EACH_RECIPIENT(r, d) for (struct recipient *r = (d)->env.recipients; r < (d)->env.recipients + (d)->env.recipient_count; r++)
 /* The whole next hop is out of order: defers every pending recipient and tells qmgr to throttle it. */
 void site_failed(struct delivery *d, const struct result *how, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The content in pieces of up to n bytes from the file: headers, empty line, body, LF line ends. at counts from 0. Bytes, 0 at end, -errno. */
+/*
+ * The content in pieces of up to n bytes from the file: headers, empty line, body, LF line ends. at counts from 0 to
+ * d->parts.size. Bytes, 0 at end, -errno (-EIO: the file is shorter than its head says).
+ */
 ssize_t content_read(struct delivery *d, uint64_t at, void *to, size_t n);
 
 #endif
