@@ -88,7 +88,7 @@ static void carry_out(void *arg)
 }
 
 /* The frame's bytes are good until the next receive only, so what the delivery needs is copied. */
-static int take_request(struct connection *c, const struct frame *frame, struct request **ret)
+static int take_request(struct connection *c, struct frame *frame, struct request **ret)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct deliver_request m;
@@ -180,7 +180,7 @@ void agent_serve(struct session_socket *socket)
 	if (daemon_is_winding_down())
 		leave(&c);
 	r = take_requests(&c);
-	if (r == 0 && c.leaving)
+	if (r == 0 && (c.leaving || daemon_is_winding_down()))
 		say_goodbye(&c);
 	scope_close(c.scope);
 	list_remove(&c.link);

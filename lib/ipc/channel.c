@@ -399,8 +399,6 @@ int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until)
 	result = receive_until_frame(ch, ret_frame, until);
 	if (result < 0 && result != -ETIMEDOUT)
 		fail(ch, result);
-	else if (result == 0)
-		fail(ch, -EPIPE);
 	release(ch);
 	return result;
 }

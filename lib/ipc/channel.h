@@ -25,7 +25,10 @@ struct buf *channel_buf(struct channel *ch);
 int channel_send(struct channel *ch, const struct frame_out *frame);	/* 0, or -errno when the channel has failed */
 /* Waits until less than `bytes` are unsent: whoever streams much calls it after each piece. */
 int channel_drain(struct channel *ch, size_t bytes, when_t until) MAY_YIELD;
-/* The next frame; its bytes are valid until the next call. 1, 0 at the orderly end, -errno. One reader at a time. */
+/*
+ * The next frame; its bytes are valid until the next call. 1, 0 at the orderly end, -errno. One reader at a time. The orderly end of input does
+ * not end output: whoever shut his own receiving side still answers what came before.
+ */
 int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until) MAY_YIELD;
 
 /* ---- client: many calls at once over one connection ---- */
