@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: ISC */
+/* Channels, clients and servers over real sockets, in one process: the server is a coroutine. */
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/arena.h"
+#include "lib/io/net.h"
+#include "lib/ipc/channel.h"
+
+static char socket_path[64];
+static int listener = -1;
+static int server_calls;
+
+/* ---- a service that doubles the size; "die" closes the connection, "sleep" never answers ---- */
+
+static void serve_command(struct server_call *call)
+{
+	struct qmgr_command q;
+	struct qmgr_command_reply r = { 0 };
+
+	if (get_qmgr_command(call->frame, &q, NULL) < 0)
+		return;
+	server_calls++;
+	if (str_is(q.command, STR("sleep")))
+		co_sleep(in(60000));
+	if (str_is(q.command, STR("slow")))
+		co_sleep(in(30));
+	r.count = q.argument.len;
+	r.text = q.command;
+	REPLY(call, qmgr_command_reply, &r);
+}
+
+/* Reads the first byte of the file that came along. */
+static void serve_deliver(struct server_call *call)
+{
+	struct deliver_request q;
+	struct deliver_reply r = { 0 };
+	char byte = '?';
+
+	if (get_deliver_request(call->frame, &q, NULL) < 0)
+		return;
+	if (pread(q.message, &byte, 1, 0) < 0)
+		byte = '!';
+	close(q.message);
+	r.outcomes = str_make(&byte, 1);
+	REPLY(call, deliver_reply, &r);
+}
+
+static const struct server_row rows[] = {
+	{ "qmgr_command", true, serve_command },
+	{ "deliver_request", false, serve_deliver },
+	{ NULL, false, NULL },
+};
+
+static void serve_connection(void *arg)
+{
+	struct channel *ch = channel_new((int) (intptr_t) arg);
+
+	serve_channel(ch, rows, NULL, 100);
+	channel_free(ch);
+}
+
+static struct scope *connections;
+
+static void accept_loop(void *arg)
+{
+	int fd;
+
+	(void) arg;
+	while ((fd = accept_one(listener, NEVER, NULL)) >= 0)
+		scope_start(connections, "connection", serve_connection, (void *) (intptr_t) fd);
+}
+
+/* ---- running a test inside the loop ---- */
+
+static void (*the_test)(void);
+
+static void run_test(void *arg)
+{
+	struct scope *server = scope_open("server");
+
+	(void) arg;
+	connections = scope_open("connections");
+	scope_start(server, "accept", accept_loop, NULL);
+	the_test();
+	scope_close(connections);
+	scope_close(server);
+	loop_stop();
+}
+
+static void in_loop(void (*test)(void))
+{
+	snprintf(socket_path, sizeof(socket_path), "/tmp/ipc_test.%d", (int) getpid());
+	listener = listen_unix(socket_path, 0600, 50);
+	assert_true(listener >= 0);
+	the_test = test;
+	loop_run(run_test, NULL);
+	close(listener);
+	unlink(socket_path);
+}
+
+static int ask(struct client *cl, struct str command, struct str argument, when_t until)
+{
+	struct arena *a = arena_new("ask", NULL, 1 << 25);
+	struct qmgr_command q = { .command = command, .argument = argument };
+	struct qmgr_command_reply r = { 0 };
+	int result = CALL(cl, qmgr_command, &q, a, qmgr_command_reply, &r, until);
+
+	if (result >= 0 && (!str_is(r.text, command) || r.count != argument.len))
+		result = -EPROTO;
+	arena_free(a);
+	return result;
+}
+
+static struct client *shared;
+static int answered;
+
+static void one_of_many(void *arg)
+{
+	(void) arg;
+	if (ask(shared, STR("slow"), STR("abc"), in(5000)) == 0)
+		answered++;
+}
+
+static void many_calls(void)
+{
+	struct scope *callers = scope_open("callers");
+
+	shared = client_new(socket_path);
+	answered = 0;
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(scope_start(callers, "caller", one_of_many, NULL), 0);
+	assert_int_equal(scope_wait(callers, in(10000)), 0);
+	scope_close(callers);
+	assert_int_equal(answered, 300);
+	client_free(shared);
+}
+
+static void a_timeout(void)
+{
+	struct client *cl = client_new(socket_path);
+
+	assert_int_equal(ask(cl, STR("sleep"), STR_NONE, in(50)), -ETIMEDOUT);
+	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
+	client_free(cl);
+}
+
+static void a_big_frame(void)
+{
+	struct client *cl = client_new(socket_path);
+	size_t len = 10 << 20;
+	char *big = malloc(len);
+
+	memset(big, 'x', len);
+	assert_int_equal(ask(cl, STR("flush"), str_make(big, len), in(20000)), 0);
+	free(big);
+	client_free(cl);
+}
+
+static void descriptors(void)
+{
+	struct client *cl = client_new(socket_path);
+	struct arena *a = arena_new("test", NULL, 1 << 20);
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s.file", socket_path);
+	for (int i = 0; i < 200; i++) {
+		struct deliver_request q = { .message = -1 };
+		struct deliver_reply r;
+		char letter = (char) ('a' + i % 26);
+		int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		assert_int_equal(write(fd, &letter, 1), 1);
+		q.message = fd;
+		assert_int_equal(CALL(cl, deliver_request, &q, a, deliver_reply, &r, in(5000)), 0);
+		assert_int_equal(r.outcomes.len, 1);
+		assert_int_equal(r.outcomes.at[0], letter);
+		assert_int_equal(fcntl(fd, F_GETFD), -1);	/* given away */
+	}
+	unlink(name);
+	arena_free(a);
+	client_free(cl);
+}
+
+static void nobody_there(void)
+{
+	struct client *cl = client_new("/tmp/ipc_test.nobody.is.here");
+
+	assert_int_equal(ask(cl, STR("flush"), STR_NONE, in(500)), -ENOENT);
+	client_free(cl);
+}
+
+static void garbage(void)
+{
+	struct client *cl = client_new(socket_path);
+	int fd = connect_unix(socket_path, in(1000));
+	char byte;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "\0\0\0\4garbage that is no frame", 30) > 0, 1);
+	assert_true(co_wait_fd(fd, POLLIN, in(5000)) > 0);
+	assert_true(read(fd, &byte, 1) <= 0);
+	co_forget_fd(fd);
+	close(fd);
+	assert_int_equal(ask(cl, STR("flush"), STR("ok"), in(5000)), 0);
+	client_free(cl);
+}
+
+static void a_server_that_ends(void)
+{
+	struct client *cl = client_new(socket_path);
+
+	assert_int_equal(ask(cl, STR("flush"), STR("ok"), in(5000)), 0);
+	scope_close(connections);
+	connections = scope_open("connections");
+	co_sleep(in(20));
+	assert_int_equal(ask(cl, STR("flush"), STR("again"), in(5000)), 0);
+	client_free(cl);
+}
+
+static void test_many_calls_share_a_connection(void **state) { (void) state; in_loop(many_calls); }
+static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) { (void) state; in_loop(a_timeout); }
+static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) { (void) state; in_loop(a_big_frame); }
+static void test_descriptors_arrive_with_their_message_and_are_given_away(void **state) { (void) state; in_loop(descriptors); }
+static void test_a_service_that_is_not_there_is_an_error(void **state) { (void) state; in_loop(nobody_there); }
+static void test_garbage_ends_its_connection_only(void **state) { (void) state; in_loop(garbage); }
+static void test_the_next_call_connects_again_when_the_server_closed(void **state) { (void) state; in_loop(a_server_that_ends); }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many_calls_share_a_connection),
+		cmocka_unit_test(test_a_call_that_times_out_does_not_disturb_the_next),
+		cmocka_unit_test(test_a_frame_larger_than_the_socket_buffer_arrives),
+		cmocka_unit_test(test_descriptors_arrive_with_their_message_and_are_given_away),
+		cmocka_unit_test(test_a_service_that_is_not_there_is_an_error),
+		cmocka_unit_test(test_garbage_ends_its_connection_only),
+		cmocka_unit_test(test_the_next_call_connects_again_when_the_server_closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
