@@ -14,8 +14,15 @@
 
 struct stream;
 
-struct stream *stream_new(int fd);		/* owns fd (made non-blocking); free with stream_free */
+/*
+ * Owns fd; free with stream_free. A socket's mode does not matter; another descriptor is made non-blocking when a
+ * coroutine uses it (outside of one, where the process may block, it is left as it is). Whoever streams to a pipe
+ * ignores SIGPIPE; sockets never raise it.
+ */
+struct stream *stream_new(int fd);
 void stream_free(struct stream *s);		/* no flush; closes; NULL is fine */
+int stream_release(struct stream *s);		/* frees all but the descriptor, which is the caller's again */
+void stream_auto(struct stream **s);		/* for __attribute__((cleanup(stream_auto))) */
 int stream_fd(const struct stream *s);
 void stream_deadline(struct stream *s, when_t until);	/* for each following call, until set again */
 
@@ -23,6 +30,7 @@ void stream_deadline(struct stream *s, when_t until);	/* for each following call
  * A line without its line end; valid to the next read. Ends at LF; a CR before it is taken away. False: error or end
  * (see stream_error); a line longer than max is -EMSGSIZE (sticky until stream_clear_error; the rest of the line is
  * then skipped by the next read_line). *ret_bare_lf, when not NULL, tells that no CR stood before the LF.
+ * Bytes without a LF at the end of the input are no line: the stream fails with -EPIPE, and stream_more() tells of them.
  */
 bool read_line(struct stream *s, size_t max, struct str *ret_line, bool *ret_bare_lf) MAY_YIELD;
 ssize_t read_some(struct stream *s, void *at, size_t n) MAY_YIELD;	/* > 0, 0 at end of file, < 0 error */
@@ -30,7 +38,8 @@ bool read_exact(struct stream *s, void *at, size_t n) MAY_YIELD;
 
 /* The bytes at hand, waiting for at least one; consume with stream_skip. Empty at the end or on error. Zero-copy parsing. */
 struct str stream_peek(struct stream *s) MAY_YIELD;
-/* Reads more even if some are at hand (up to the buffer's size, 64 KiB); false: end, error or buffer full. */
+/* Reads more even if some are at hand (up to the buffer's size, 64 KiB); false: end, error or buffer full. At the end
+ * what is at hand can still be read; the stream fails with -EPIPE when somebody wants more than that. */
 bool stream_peek_more(struct stream *s, struct str *ret_bytes) MAY_YIELD;
 void stream_skip(struct stream *s, size_t n);
 bool stream_more(const struct stream *s);	/* bytes read ahead, not yet consumed? (pipelining) */
@@ -48,6 +57,17 @@ size_t stream_unsent(const struct stream *s);
 int stream_error(const struct stream *s);	/* 0 or the first -errno: -EPIPE end of file, -ETIMEDOUT, -ECANCELED, ... */
 void stream_fail(struct stream *s, int error);	/* makes it so from now on */
 void stream_clear_error(struct stream *s);	/* only -EMSGSIZE of read_line may be cleared */
+
+/*
+ * Something between the stream and its socket: TLS. Each function makes one attempt: bytes, 0 at the end (receive),
+ * -EAGAIN with *ret_wait set to the events to wait for, or -errno. The stream must hold nothing either way.
+ */
+struct stream_transport {
+	ssize_t (*receive)(void *arg, void *at, size_t n, short *ret_wait);
+	ssize_t (*send)(void *arg, const struct iovec *pieces, int n, short *ret_wait);
+	void (*end)(void *arg);			/* before the descriptor is closed; may be NULL */
+};
+void stream_set_transport(struct stream *s, const struct stream_transport *transport, void *arg);
 
 /* For tests and transcripts: called with every line or chunk; direction '<' read, '>' written. */
 void stream_transcript(struct stream *s, void (*show)(void *arg, char direction, struct str bytes), void *arg);
