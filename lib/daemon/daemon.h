@@ -8,7 +8,12 @@
  * each accepted connection is a coroutine that runs serve(). It watches master's life, counts sessions (session limit = the service's share of maxproc),
  * retires after max_use sessions or max_idle without work, finishes what it holds on SIGTERM and on reload (master closes the generation).
  *
- * A program may also be run by hand in the foreground for debugging: "smtpd -d -c DIR -n smtp 127.0.0.1:2525" listens itself.
+ * A program may also be run by hand in the foreground for debugging: "smtpd -d -c DIR -n smtp 127.0.0.1:2525" listens itself; a name with a
+ * slash is the path of a Unix socket, in queue_directory when relative.
+ *
+ * When it shall end, the listeners are closed, wind_down() is called, and the input of every connection that came in at a Unix socket is
+ * shut: its session reads what was sent before and then sees the end, while the peer's next request fails at once and goes to the
+ * successor. Sessions of inet services go on until they are through, or until stop_time_limit after SIGTERM, when their waits return -ECANCELED.
  */
 #ifndef ROAD_DAEMON_DAEMON_H
 #define ROAD_DAEMON_DAEMON_H
@@ -65,7 +70,10 @@ struct daemon {
 	void (*serve)(struct session_socket *socket) MAY_YIELD;
 	/* Asked to end (reload, stop): optional, tells `run` coroutines and idle sessions to finish. */
 	void (*wind_down)(void);
-	/* master's wakeup timer fired, or somebody triggered a fifo service. May be NULL. */
+	/*
+	 * master's wakeup timer fired, or somebody triggered the service: a byte on its fifo, a byte 'W' or a frame "wakeup" first on a connection
+	 * (these are taken off; serve() sees what follows, if anything). May be NULL. Must not wait.
+	 */
 	void (*wake)(void);
 };
 

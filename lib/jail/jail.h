@@ -30,7 +30,10 @@ struct jail {
 	enum jail_user user;
 	unsigned syscalls;
 	const char *capabilities;	/* those that stay, "setuid setgid chown dac_override kill net_bind_service"; "" none */
-	/* Relative paths are in queue_directory; $config, $data, $daemons name main.cf's directories. "+path" is given by the daemon at start. NULL ends. */
+	/*
+	 * Relative paths are in queue_directory; $config, $data, $daemons name main.cf's directories. What the daemon knows only at start comes
+	 * from daemon.more_paths. NULL ends. SYS_ALL without any path means no Landlock either.
+	 */
 	struct jail_path paths[24];
 	size_t most_memory;		/* RLIMIT_AS in bytes; 0: none. Not under sanitizers */
 };
@@ -45,6 +48,10 @@ struct jail_world {			/* what main.cf says, and what the daemon adds at start */
 
 /* Enters; no way back. -errno with words only when something that must work failed (uid, chroot); the rest is logged through say(). */
 int jail_enter(const struct jail *j, const struct jail_world *w, void (*say)(const char *text), struct buf *why);
+/* Calls that the filter refused (with EPERM) since last asked: number and how often; false: no more. For the log. */
+bool jail_next_refusal(int *ret_call, unsigned *ret_count);
+bool jail_filters(void);		/* is the system call filter on? */
+
 /* What is active in this process, for `postroad status -v` and the escape tests: "uid=... seccomp=on landlock=7 chroot=..." */
 void jail_describe(struct buf *b);
 

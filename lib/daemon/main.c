@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: ISC */
+/* daemon_main: from the command line to the jailed loop. The order below is what security rests on: nothing that came from outside is read before jail_enter(). */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/conf/params/daemon.h"
+#include "lib/daemon/private.h"
+#include "lib/dns/dns.h"
+#include "lib/table/table.h"
+
+static struct daemon_world world;
+const struct daemon_world *the_world = &world;
+static struct common_conf common;
+static struct daemon_conf daemon_settings;
+
+static void load_configuration(const struct daemon *d, const struct daemon_options *o)
+{
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) pid = BUF(20);
+
+	if (conf_load(o->config_dir, &world.conf, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	buf_addf(&pid, "%d", (int) getpid());
+	conf_set(world.conf, STR("service_name"), str_of(world.service));
+	conf_set(world.conf, STR("process_name"), str_of(d->name));
+	conf_set(world.conf, STR("process_id"), buf_str(&pid));
+	for (size_t i = 0; i < o->override_count; i++)
+		if (conf_override(world.conf, str_of(o->overrides[i]), &why) < 0)
+			die(EX_CONFIG, "%s", buf_text(&why));
+	fill_groups(world.conf, (const struct param_group *const[]){ &common_group, &daemon_group, NULL },
+		    (void *const[]){ &common, &daemon_settings });
+}
+
+static void take_arguments(char *const *rest)
+{
+	size_t n = 0;
+
+	while (rest[n] != NULL)
+		n++;
+	world.arguments = get_memory(n * sizeof(*world.arguments));
+	for (size_t i = 0; i < n; i++)
+		world.arguments[i] = str_of(rest[i]);
+	world.argument_count = n;
+}
+
+static void enter_queue_directory(void)
+{
+	if (chdir(common.queue_directory) < 0)
+		die(EX_CONFIG, "queue_directory %s: %s", common.queue_directory, error_text(errno));
+	world.queue_dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (world.queue_dir < 0)
+		die(EX_CONFIG, "queue_directory %s: %s", common.queue_directory, error_text(errno));
+}
+
+static void say(const char *text)
+{
+	log_debug("%s", text);
+}
+
+static void find_mail_owner(struct jail_world *w)
+{
+	struct arena *a = arena_new("account", NULL, 1 << 20);
+	struct account account;
+	int result = account_by_name(a, str_of(common.mail_owner), &account);
+
+	if (result <= 0)
+		die(EX_CONFIG, "mail_owner = %s: %s", common.mail_owner, result == 0 ? "there is no such account" : error_text(result));
+	w->uid = account.uid;
+	w->gid = account.gid;
+	arena_free(a);
+}
+
+/* The least of what the program's table and master.cf's columns give. */
+static void enter_jail(const struct daemon *d, const struct daemon_options *o)
+{
+	struct jail jail = d->jail;
+	struct jail_world w = {
+		.queue_directory = common.queue_directory,
+		.config_directory = conf_dir(world.conf),
+		.data_directory = common.data_directory,
+		.daemon_directory = common.daemon_directory,
+		.chroot = o->chroot,
+		.privileged = geteuid() == 0,
+	};
+	AUTO(buf) why = BUF_WORDS;
+
+	if (o->unprivileged)
+		jail.user = AS_MAIL_OWNER;
+	if (w.privileged)
+		find_mail_owner(&w);
+	if (d->more_paths != NULL)
+		w.extra = d->more_paths();
+	if (jail_enter(&jail, &w, say, &why) < 0)
+		die(EX_OSERR, "%s", buf_text(&why));
+}
+
+/* Thousands of sessions need descriptors; what the system allows is there to be used. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static void prepare_process(void)
+{
+	stand_on_three_descriptors();
+	umask(077);
+	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	raise_descriptor_limit();
+}
+
+/* What every program that looks things up reaches the same way. */
+static void introduce_services(void)
+{
+	const struct str protocols = str_of(common.inet_protocols);
+	const bool all = str_find_str(protocols, STR("all")) >= 0;
+
+	table_set_proxy("private/proxymap");
+	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
+		daemon_settings.resolver_timeout);
+}
+
+int daemon_main(int argc, char **argv, const struct daemon *d)
+{
+	struct daemon_options o;
+	struct listener listeners[MOST_LISTENERS];
+	struct daemon_run r = { .d = d, .options = &o, .listeners = listeners };
+
+	prepare_process();
+	options_parse(argc, argv, &o);
+	world.program = d->name;
+	world.service = o.service == NULL ? d->name : o.service;
+	world.session_limit = o.session_limit;
+	world.in_foreground = o.foreground;
+	world.common = &common;
+	lifeline_use(!o.foreground);
+	load_configuration(d, &o);
+	log_verbose(o.verbose);
+	open_log(&common, d->name, o.foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG);
+	fill_groups(world.conf, d->groups, d->structs);
+	enter_queue_directory();
+	r.listener_count = o.foreground ? listeners_open(&o, listeners) : listeners_inherit(&o, listeners);
+	take_arguments(o.foreground ? o.rest + r.listener_count : o.rest);
+	r.max_use = common.max_use;
+	r.max_idle_ms = common.max_idle;
+	r.stop_ms = daemon_settings.stop_time_limit;
+	introduce_services();
+	if (d->start != NULL)
+		d->start();
+	enter_jail(d, &o);
+	if (d->shape == DAEMON_ONE_AT_A_TIME)
+		run_one_at_a_time(&r);
+	else
+		run_sessions(&r);
+	log_flush();
+	return 0;
+}

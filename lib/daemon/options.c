@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/* A daemon's command line, as master writes it and as a person types it in the foreground. */
+#include <getopt.h>
+
+#include "lib/base/die.h"
+#include "lib/daemon/private.h"
+
+static const struct { const char *name; enum listener_kind kind; } KINDS[] = {
+	{ "inet", LISTEN_INET }, { "unix", LISTEN_UNIX }, { "fifo", LISTEN_FIFO }, { "pass", LISTEN_PASS }, { "unix-dgram", LISTEN_DGRAM },
+};
+
+static enum listener_kind parse_kind(const char *text)
+{
+	for (size_t i = 0; i < COUNT_OF(KINDS); i++)
+		if (str_is(str_of(text), str_of(KINDS[i].name)))
+			return KINDS[i].kind;
+	die(EX_USAGE, "option -t: unknown service type \"%s\"", text);
+}
+
+static int parse_count(char option, const char *text, int most)
+{
+	int64_t n;
+
+	if (str_to_int(str_of(text), 0, most, &n) < 0)
+		die(EX_USAGE, "option -%c: \"%s\" is not a number from 0 to %d", option, text, most);
+	return (int) n;
+}
+
+__attribute__((noreturn)) static void usage(const char *program)
+{
+	die(EX_USAGE, "usage: %s -d [-c config_dir] [-n service] [-t type] [-o name=value] [-v] address:port|path ...; "
+	    "without -d it is master's to start this program", program);
+}
+
+void options_parse(int argc, char **argv, struct daemon_options *ret)
+{
+	struct daemon_options o = { .kind = LISTEN_UNIX };
+	const char **overrides = get_memory((size_t) argc * sizeof(*overrides));
+	int c;
+
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt(argc, argv, "+c:dm:n:o:rs:t:uv")) != -1) {
+		switch (c) {
+		case 'c': o.config_dir = optarg; break;
+		case 'd': o.foreground = true; break;
+		case 'm': o.session_limit = parse_count('m', optarg, 1000000); break;
+		case 'n': o.service = optarg; break;
+		case 'o': overrides[o.override_count++] = optarg; break;
+		case 'r': o.chroot = true; break;
+		case 's': o.listeners = parse_count('s', optarg, MOST_LISTENERS); break;
+		case 't': o.kind = parse_kind(optarg); break;
+		case 'u': o.unprivileged = true; break;
+		case 'v': o.verbose++; break;
+		default: usage(argv[0]);
+		}
+	}
+	o.overrides = overrides;	/* these live as long as the process */
+	o.rest = argv + optind;
+	if (!o.foreground && (o.service == NULL || o.listeners == 0))
+		usage(argv[0]);
+	*ret = o;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside lib/daemon only. */
+#ifndef ROAD_DAEMON_PRIVATE_H
+#define ROAD_DAEMON_PRIVATE_H
+
+#include "lib/daemon/daemon.h"
+#include "lib/daemon/supervision.h"
+
+/* ---- the command line (options.c) ---- */
+
+enum listener_kind { LISTEN_INET, LISTEN_UNIX, LISTEN_FIFO, LISTEN_PASS, LISTEN_DGRAM };
+
+struct daemon_options {
+	const char *service;
+	enum listener_kind kind;
+	const char *config_dir;		/* NULL: MAIL_CONFIG */
+	int listeners;			/* inherited from FIRST_LISTENER_FD on */
+	int session_limit;
+	int verbose;
+	bool foreground, unprivileged, chroot;
+	const char *const *overrides;	/* -o, in order */
+	size_t override_count;
+	char *const *rest;		/* what follows the options; ends with NULL */
+};
+/* Dies with EX_USAGE when the command line makes no sense. */
+void options_parse(int argc, char **argv, struct daemon_options *ret);
+
+/* ---- configuration (world.c): shared by daemons and commands ---- */
+
+/* STDIN, STDOUT and STDERR exist; what is opened later is never one of them. */
+void stand_on_three_descriptors(void);
+/* Keeps and sets what import_environment says, drops the rest. */
+void clean_environment(const char *import_environment);
+/* Fills the groups or dies with EX_CONFIG. groups may be NULL. */
+void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs);
+/* `other` is where lines go when neither maillog_file nor syslog is meant (foreground): LOG_TO_SYSLOG leaves the choice to the configuration. */
+void open_log(const struct common_conf *common, const char *program, enum log_sink other);
+
+/* ---- listeners ---- */
+
+struct listener {
+	int fd;
+	enum listener_kind kind;
+	bool is_public;
+};
+/* The inherited ones, or in the foreground those that the remaining arguments name. Dies. Returns how many. */
+int listeners_inherit(const struct daemon_options *o, struct listener ret[MOST_LISTENERS]);
+int listeners_open(const struct daemon_options *o, struct listener ret[MOST_LISTENERS]);
+bool listener_is_public(int fd);
+
+/* One byte to master; nothing in the foreground. */
+void report_to_master(enum worker_report report);
+bool has_master(void);
+void lifeline_use(bool yes);
+
+/* ---- the three shapes: each returns when the process shall end ---- */
+
+struct daemon_run {
+	const struct daemon *d;
+	const struct daemon_options *options;
+	struct listener *listeners;
+	int listener_count;
+	int64_t max_use, max_idle_ms, stop_ms;
+};
+void run_sessions(const struct daemon_run *r);		/* also DAEMON_DATAGRAMS */
+void run_one_at_a_time(const struct daemon_run *r);
+extern volatile sig_atomic_t winding_down;
+
+/* Fills in what there is to know about a connection that was accepted at l. */
+void describe_socket(const struct listener *l, int fd, struct session_socket *ret);
+/*
+ * Waits for the first bytes of a connection to a service that can be woken, takes the wakeups off and calls wake() once for them.
+ * False: that was all, and the peer has closed. True: there is, or may come, something to serve.
+ */
+bool take_triggers(int fd, void (*wake)(void), when_t until) MAY_YIELD;
+
+#endif

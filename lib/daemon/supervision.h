@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What master and the processes it starts have agreed on. Only master/ and lib/daemon include this.
+ *
+ * Descriptors: LIFELINE_FD is one end of a socket pair. Master's end closed or half-closed means: finish what you hold and go,
+ * because there is a new generation, or because master is no more. The other way, a worker reports with one byte what it can
+ * take on. Nothing else crosses it, so nothing that a remote party sent can reach master. The service's listeners follow from
+ * FIRST_LISTENER_FD on; they belong to master, which keeps them open over reloads and crashes.
+ *
+ * Options: -n service -t type -s listeners [-m sessions] [-u] [-r] [-v] and those of master.cf; MAIL_CONFIG names the configuration.
+ */
+#ifndef ROAD_DAEMON_SUPERVISION_H
+#define ROAD_DAEMON_SUPERVISION_H
+
+enum { LIFELINE_FD = 3, FIRST_LISTENER_FD = 4, MOST_LISTENERS = 64 };
+
+enum worker_report {
+	WORKER_READY = 'R',		/* started, jailed, accepting */
+	WORKER_IDLE = 'I',		/* has had no more than one session for a while */
+	WORKER_BUSY = 'B',		/* accepts, but another process would be of use */
+	WORKER_FULL = 'F',		/* does not accept at present */
+	WORKER_LEAVING = 'L',		/* does not accept any more and ends soon */
+};
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: ISC */
+/* What daemons and commands do alike before they do anything: descriptors, environment, configuration, log. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/daemon/private.h"
+
+extern char **environ;
+
+void stand_on_three_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	/* Those that stay as 0-2 go on to programs that we start. */
+	for (int i = 0; i <= STDERR_FILENO; i++)
+		fcntl(i, F_SETFD, 0);
+}
+
+struct setting {
+	struct str name;
+	char *value;
+};
+
+/* "NAME" keeps what the environment has, "NAME=value" sets; values are copied because clearenv() frees nothing but forgets. */
+static size_t choose_environment(struct arena *a, struct str list, struct setting *ret, size_t most)
+{
+	struct str word;
+	size_t n = 0;
+
+	while (n < most && str_token(&list, ", \t\r\n", &word)) {
+		struct setting s = { 0 };
+		struct str rest = word;
+		const char *value;
+
+		if (str_cut(&rest, '=', &s.name))
+			value = str_c(a, rest);
+		else
+			value = getenv(str_c(a, s.name));
+		if (value == NULL || s.name.len == 0)
+			continue;
+		s.value = (char *) arena_copy(a, str_of(value)).at;
+		ret[n++] = s;
+	}
+	return n;
+}
+
+void clean_environment(const char *import_environment)
+{
+	enum { MOST = 200 };
+	struct arena *a = arena_new("environment", NULL, 8 << 20);
+	struct setting *keep = arena_get(a, MOST * sizeof(*keep));
+	size_t n = choose_environment(a, str_of(import_environment), keep, MOST);
+
+	if (clearenv() != 0)
+		die(EX_OSERR, "cannot clear the environment");
+	for (size_t i = 0; i < n; i++)
+		if (setenv(str_c(a, keep[i].name), keep[i].value, 1) < 0)
+			die(EX_OSERR, "cannot set the environment");
+	if (getenv("PATH") == NULL)
+		setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	arena_free(a);
+}
+
+void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs)
+{
+	for (size_t i = 0; groups != NULL && groups[i] != NULL; i++) {
+		AUTO(buf) why = BUF_WORDS;
+
+		if (conf_fill(c, groups[i], structs[i], &why) < 0)
+			die(EX_CONFIG, "%s", buf_text(&why));
+	}
+}
+
+void open_log(const struct common_conf *common, const char *program, enum log_sink other)
+{
+	AUTO(buf) tag = BUF(300), path = BUF(4096);
+	enum log_sink sink = other;
+
+	buf_addf(&tag, "%s/%s", common->syslog_name, program);
+	if (other == LOG_TO_SYSLOG && common->maillog_file[0] != 0)
+		sink = LOG_TO_POSTLOG;
+	buf_addf(&path, "%s/public/postlog", common->queue_directory);
+	log_open(buf_text(&tag), sink, buf_text(&path));
+}
