@@ -15,6 +15,8 @@
 /* All *at functions: dir is a descriptor (or AT_FDCWD); symlinks in the last component are never followed. */
 int file_create(int dir, const char *name, mode_t mode);		/* O_EXCL; fd or -errno */
 int file_open_read(int dir, const char *name);				/* regular files only, else -EBADF; fd or -errno */
+int file_open_append(int dir, const char *name);				/* the same, for reading and appending */
+int directory_handle(int dir, const char *name);			/* O_PATH: for *at calls; fd or -errno */
 int file_sync(int fd) MAY_YIELD;					/* fsync on the pool; 0 or -errno */
 int write_all(int fd, const void *data, size_t len);			/* blocking; 0 or -errno */
 struct iovec;

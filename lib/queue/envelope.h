@@ -39,6 +39,7 @@ struct envelope {
 	unsigned flags;			/* enum envelope_flags */
 	enum dsn_return ret;
 	struct str envid;		/* decoded xtext */
+	struct str full_name;		/* sendmail -F: for a From header that cleanup has to make */
 	struct str client_name, client_address, client_port, client_helo, client_protocol;	/* for the log, Received, milters, agents */
 	struct str reverse_name;
 	struct str sasl_method, sasl_username, sasl_sender;
@@ -49,8 +50,15 @@ struct envelope {
 	struct recipient *recipients;
 };
 
-int envelope_pack(const struct envelope *e, struct buf *b);	/* -EINVAL control character; -EMSGSIZE */
-/* Views into packed, which must live as long; the recipient array is in the arena. -EBADMSG. Unknown attribute names are skipped. */
+int envelope_pack(const struct envelope *e, struct buf *b);	/* -EINVAL control character; -EMSGSIZE: b's limit; b is then as before */
+/*
+ * Views into packed, which must live as long; the recipient array is in the arena. -EBADMSG; -EMSGSIZE: the
+ * arena is too small. Unknown attribute names are skipped.
+ */
 int envelope_unpack(struct str packed, struct arena *a, struct envelope *ret);
+
+/* One "to" line: what JOURNAL_ADD_RECIPIENT holds (without the line end; unpack takes it with or without). */
+int recipient_pack(const struct recipient *r, struct buf *b);
+int recipient_unpack(struct str line, struct recipient *ret);		/* views; -EBADMSG */
 
 #endif

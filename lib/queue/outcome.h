@@ -27,6 +27,8 @@ struct outcome {
 	struct str address, original;	/* only in lists for people (showq); else empty */
 };
 
+struct str outcome_status_text(enum outcome_status s);	/* "deferred" */
+
 /* TAB-separated lines; control characters in texts become '?'. */
 int outcome_pack(const struct outcome *o, struct buf *b);
 /* The next one off *packed: 1, 0 at the end, -EBADMSG. Views. */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/* Opening and checking queue files. What lies in the queue may have been put there by anybody who got that far, so nothing is believed. */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/disk/disk.h"
+#include "lib/queue/format.h"
+
+static int check_kind(int fd, struct stat *ret)
+{
+	if (fstat(fd, ret) < 0)
+		return -errno;
+	if (!S_ISREG(ret->st_mode))
+		return -EBADF;
+	return ret->st_nlink == 1 ? 0 : -EMLINK;
+}
+
+static int read_head(int fd, uint64_t file_size, struct queue_head *ret)
+{
+	char data[QUEUE_HEAD_SIZE];
+	ssize_t n = pread_all(fd, data, sizeof(data), 0);
+
+	return n < 0 ? (int) n : queue_head_parse(str_make(data, (size_t) n), file_size, ret);
+}
+
+static void keep_head(struct queue_file *f, const struct queue_head *h)
+{
+	memcpy(f->id, h->id, sizeof(f->id));
+	f->parts = (struct queue_parts){ .size = h->headers.len + 1 + h->body.len,
+					 .headers_at = h->headers.at, .headers_len = h->headers.len,
+					 .body_at = h->body.at, .body_len = h->body.len };
+	f->arrival_us = h->arrival_us;
+	f->recipient_count = h->recipient_count;
+	f->envelope_at = h->envelope.at;
+	f->envelope_len = h->envelope.len;
+	f->journal_at = h->journal_at;
+	f->envelope_crc = h->envelope.crc;
+	f->headers_crc = h->headers.crc;
+	f->body_crc = h->body.crc;
+}
+
+static int check_part(int fd, uint64_t at, uint64_t len, uint32_t expected)
+{
+	char *piece = get_memory(QUEUE_SMALL);
+	uint32_t crc = 0;
+	ssize_t n = 0;
+
+	while (len > 0) {
+		n = pread_all(fd, piece, (size_t) MIN(len, (uint64_t) QUEUE_SMALL), (off_t) at);
+		if (n <= 0)
+			break;
+		crc = crc32c(crc, piece, (size_t) n);
+		at += (uint64_t) n;
+		len -= (uint64_t) n;
+	}
+	free(piece);
+	if (n < 0)
+		return (int) n;
+	return len == 0 && crc == expected ? 0 : -EBADMSG;
+}
+
+int queue_file_check(struct queue_file *f)
+{
+	int r = check_part(f->fd, f->parts.headers_at, f->parts.headers_len, f->headers_crc);
+
+	return r < 0 ? r : check_part(f->fd, f->parts.body_at, f->parts.body_len, f->body_crc);
+}
+
+int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret)
+{
+	struct queue_file f = { .fd = fd, .where = where };
+	struct queue_head h;
+	struct stat st;
+	int r = check_kind(fd, &st);
+
+	if (r < 0)
+		return r;
+	f.file_size = (uint64_t) st.st_size;
+	f.mtime_s = st.st_mtime;
+	r = read_head(fd, f.file_size, &h);
+	if (r < 0)
+		return r;
+	keep_head(&f, &h);
+	f.journal_is_clean = f.file_size == f.journal_at;
+	if (check_all && (r = queue_file_check(&f)) < 0)
+		return r;
+	*ret = f;
+	return 0;
+}
+
+int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all, struct queue_file *ret)
+{
+	int dir = queue_dir(q, where);
+	struct queue_file f;
+	char path[64];
+	int r;
+
+	if (dir < 0)
+		return dir;
+	if (!queue_id_is_valid(id))
+		return -EINVAL;
+	queue_path(q, where, id, path);
+	AUTO_FD fd = writable ? file_open_append(dir, path) : file_open_read(dir, path);
+	if (fd < 0)
+		return fd;
+	r = queue_file_take(fd, where, check_all, &f);
+	if (r < 0)
+		return r;
+	if (!str_is(str_of(f.id), id))
+		return -EBADMSG;	/* renamed by hand: its journal would not count any more */
+	fd_take(&fd);
+	*ret = f;
+	return 0;
+}
+
+/* Twice, since a message that moves meanwhile might be missed where it came from and where it goes. */
+int queue_file_find(struct queue *q, struct str id, bool writable, struct queue_file *ret)
+{
+	int r;
+
+	for (int again = 0; again < 2; again++)
+		for (int i = 0; i < QUEUE_COUNT; i++) {
+			r = queue_file_open(q, (enum queue_name) i, id, writable, false, ret);
+			if (r != -ENOENT)
+				return r;
+		}
+	return -ENOENT;
+}
+
+void queue_file_close(struct queue_file *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
+}
+
+void queue_file_auto(struct queue_file *f)
+{
+	queue_file_close(f);
+}
+
+int queue_file_envelope(struct queue_file *f, struct arena *a, struct envelope *ret)
+{
+	char *packed;
+	ssize_t n;
+	int r;
+
+	if (arena_left(a) < f->envelope_len + 4096)
+		return -EMSGSIZE;
+	packed = arena_get(a, f->envelope_len + 1);
+	n = pread_all(f->fd, packed, f->envelope_len, (off_t) f->envelope_at);
+	if (n < 0)
+		return (int) n;
+	if ((uint64_t) n != f->envelope_len || crc32c(0, packed, f->envelope_len) != f->envelope_crc)
+		return -EBADMSG;
+	r = envelope_unpack(str_make(packed, f->envelope_len), a, ret);
+	if (r < 0)
+		return r;
+	ret->queue_id = arena_copy(a, str_of(f->id));
+	return ret->recipient_count == f->recipient_count ? 0 : -EBADMSG;
+}
