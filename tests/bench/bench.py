@@ -176,8 +176,8 @@ class System:
 
 class Postroad(System):
     name, owner, group = "postroad", "daemon", "daemon"
-    commands, daemons, meta = BUILD / "commands", BUILD / "daemons", BUILD
-    control_words = [BUILD / "commands/postroad"]
+    commands, daemons, meta = BUILD / "sbin", BUILD / "daemons", BUILD
+    control_words = [BUILD / "sbin/postroad"]
 
     def master_cf(self):
         return MASTER.format(smtp=f"127.0.0.1:{self.port}", smtpd_limit="150")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("POSTROAD_BUILD", TOP / "build")).resolve()
-COMMANDS = BUILD / "commands"
+COMMANDS = BUILD / "sbin"
 DAEMONS = BUILD / "daemons"
 IS_ROOT = os.geteuid() == 0
 SANITIZED = os.environ.get("POSTROAD_SANITIZED") == "1"
