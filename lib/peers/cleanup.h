@@ -24,13 +24,17 @@ struct mail_out;			/* one message on its way to cleanup */
 
 /* The service; once per process (daemon start). path: "public/cleanup". */
 void mail_out_use(const char *path);
-/* e is packed at mail_out_end, so recipients may be added until then; it must live as long. */
+/*
+ * e is packed when the first bytes are sent, that is in mail_out_write() or mail_out_end(): it must be complete before the content, and live until the
+ * end. e->queue_id empty: cleanup makes one. origin is not copied.
+ */
 struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned flags, const struct envelope *e);
 /* Content with LF line ends. Errors are sticky and shown by mail_out_end. Waits when cleanup is slower. */
 void mail_out_write(struct mail_out *m, struct str bytes, when_t until) MAY_YIELD;
 /*
  * Ends and waits for the verdict: SMTP reply code (250 only when the message is on stable storage), DSN and text. A cleanup that cannot be
- * reached or dies is 451 4.3.0. Frees m. *ret texts are in the arena.
+ * reached or dies is 451 4.3.0 (the message may be queued nevertheless: whoever repeats it may cause a duplicate). Frees m. *ret texts are in
+ * the arena. text is as it goes to the client behind code and DSN: "Ok: queued as ID", "Error: ...".
  */
 struct mail_verdict { int code; struct str dsn, text; uint64_t size; };
 void mail_out_end(struct mail_out *m, struct mail_verdict *ret, when_t until) MAY_YIELD;
