@@ -12,7 +12,8 @@ bool dsn_is_valid(struct str code);
 /* Like dsn_split, with a fallback code, and the class digit forced to fit an SMTP reply code (250 -> 2, 450 -> 4, 550 -> 5). */
 void dsn_of_reply(int reply_code, struct str text, struct str fallback, struct arena *a, struct str *ret_code, struct str *ret_text);
 
-int xtext_decode(struct str x, struct arena *a, struct str *ret);	/* -EINVAL; refuses control characters */
+/* -EINVAL: bad digits, or the result would have control characters or be no UTF-8. Raw UTF-8 is let through (RFC 6533 utf-8-addr). */
+int xtext_decode(struct str x, struct arena *a, struct str *ret);
 int xtext_encode(struct buf *b, struct str s);
 
 #endif

@@ -12,7 +12,7 @@ struct header {
 	struct str value;		/* from behind the colon, not trimmed, may contain LF and white space of folding */
 };
 
-/* Is this line (no LF) the start of a header? "Name:", printable ASCII (and UTF-8) name without blanks; also "Name :" as obsolete syntax. */
+/* Is this line (no LF) the start of a header? "Name:", a name of printable ASCII without blanks (also under RFC 6532); also "Name :" as obsolete syntax. */
 bool is_header_start(struct str line);
 /* The next whole header of *rest, where *rest starts at a line's start. 1, 0 at an empty line or the end (*rest behind the empty line), -EINVAL: not a header. */
 int header_next(struct str *rest, struct header *ret);

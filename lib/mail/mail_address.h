@@ -10,7 +10,8 @@
 #include "lib/base/buf.h"
 
 /*
- * The path argument of MAIL FROM / RCPT TO: "<a@b>", "<>" , "<@relay:a@b>" (route removed), with strict = false also without brackets and "<postmaster>".
+ * The path argument of MAIL FROM / RCPT TO: "<a@b>", "<>" , "<@relay:a@b>" (route removed), "<postmaster>"; with strict = false also "<user>", without
+ * brackets, with blanks before and inside them, dots in odd places, any domain text. Comments and a second unquoted '@' are never accepted.
  * *ret is in internal form in the arena; *rest what follows (ESMTP parameters). -EINVAL bad syntax, -EMSGSIZE part too long (RFC 5321 4.5.3.1, with slack),
  * -EILSEQ non-ASCII without smtputf8 or invalid UTF-8.
  */
@@ -18,22 +19,26 @@ int path_parse(struct str *rest, struct arena *a, bool strict, bool smtputf8, st
 
 /* Splits at the last '@' of the internal form. False: no domain. */
 bool address_split(struct str address, struct str *ret_local, struct str *ret_domain);
-/* "user+ext" at any of delimiters' characters, not for owner-x, x-request, mailer-daemon, postmaster, double-bounce. */
+/* "user+ext" at the first of delimiters' characters, not for owner-x, x-request, mailer-daemon, postmaster, double-bounce. True: split. */
 bool local_part_split(struct str local, struct str delimiters, struct str *ret_user, struct str *ret_extension);
+/* The same where owner_request_special says whether owner-x and x-request stay whole (it only matters when '-' is a delimiter). */
+bool local_part_split_at(struct str local, struct str delimiters, bool owner_request_special,
+			 struct str *ret_user, struct str *ret_extension);
 
+/* -EINVAL: a control character in it; -EMSGSIZE: b is full. Then nothing was added. "" adds nothing. */
 int address_quote_821(struct buf *b, struct str internal);	/* for MAIL FROM:<...> */
 int address_quote_822(struct buf *b, struct str internal);	/* for headers */
-/* Internal form from external text: quoted-strings undone. -EINVAL. */
+/* Internal form from external text, as tables and command lines have it: quoted-strings undone. -EINVAL: a quote is open, control characters. */
 int address_unquote(struct str external, struct arena *a, struct str *ret);
 
 /*
  * Walks the addresses of a header value (To, Cc, From, Bcc): groups, comments, quoted strings, folded text (RFC 5322 3.4), obsolete syntax as lenient
- * as it is safe. Each call yields the next mailbox in internal form; 1, 0 at end, -EINVAL at unparsable text (which is skipped to the next comma).
- * Linear time; nesting bounded.
+ * as it is safe. Each call yields the next mailbox in internal form ("" for "<>"); 1, 0 at end, -EINVAL at unparsable text (which is skipped to the
+ * next comma). Linear time, no recursion. A phrase without address ("John Doe"), a second "<...>" without a comma, control characters are errors.
  */
 int header_address_next(struct str *rest, struct arena *a, struct str *ret);
 
-/* A host name: letters, digits, '-', '_', '.', labels of 1..63, 255 in all; ASCII (or UTF-8 labels with utf8). */
+/* A host name: letters, digits, '-', '_', '.', labels of 1..63, 255 in all; ASCII (or UTF-8 labels with utf8). Not one of digits and dots only. */
 bool hostname_is_valid(struct str name, bool utf8);
 bool domain_literal_is_valid(struct str text);	/* "[192.0.2.1]", "[IPv6:...]" */
 
