@@ -3,8 +3,8 @@
  * Lookup tables: "type:name". One small file per type behind one vtable (lib/table/type.h). A table that fails is a temporary
  * error (-errno, with words from table_why), never "not there". Files are reopened when they changed (checked at most once a second).
  *
- * In process: hash btree (Berkeley DB, read only), texthash static inline cidr regexp pcre. Through the proxymap service: "proxy:type:name" and types
- * that may block (unix:passwd.byname): table_open() arranges it.
+ * In process: hash btree (Berkeley DB, read only), texthash static inline cidr regexp pcre fail. Through the proxymap service: "proxy:type:name" and
+ * types that may block (unix:passwd.byname): table_open() arranges it.
  */
 #ifndef ROAD_TABLE_TABLE_H
 #define ROAD_TABLE_TABLE_H
@@ -14,41 +14,68 @@
 #include "lib/co/co.h"
 
 enum table_flags {
-	TABLE_FOLD_KEY = 1,		/* keys are matched without regard to case (the default for mail tables) */
+	TABLE_FOLD_KEY = 1,		/* keys are matched without regard to case (the default for mail tables); ASCII letters only */
 	TABLE_NO_PROXY = 2,		/* proxymap itself: open in process what others proxy */
 	TABLE_NO_REGEXP_SUBSTITUTION = 4,	/* $1 in results refused: for tables whose results are trusted with privileges */
+	TABLE_MUST_EXIST = 8,		/* a file that cannot be opened now fails table_open() (commands); see there */
 };
 
 struct table;
-/* spec: "hash:/etc/x", "inline:{ a=b }", "proxy:unix:passwd.byname". -EINVAL unknown type, -errno of the file, with words. */
+/*
+ * spec: "hash:/etc/x", "inline:{ a=b }", "proxy:unix:passwd.byname". -EINVAL with words for what no lookup could ever mend: an unknown type,
+ * a name that is none. A file that cannot be opened is such an error only with TABLE_MUST_EXIST: without it the words go to the warning
+ * hook, every lookup fails, and it is tried again each second.
+ */
 int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *why);
-void table_free(struct table *t);
+void table_free(struct table *t);				/* NULL is fine */
 const char *table_spec(const struct table *t);
-/* 1 found, 0 not there, < 0 cannot tell. */
+/*
+ * 1 found, 0 not there, < 0 cannot tell. The value lives in the arena. a NULL: only the question whether it is there, *ret_value is not set
+ * (ret_value may be NULL too).
+ */
 int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
-const char *table_why(const struct table *t);	/* words for the last < 0 */
+const char *table_why(const struct table *t);	/* words for the last < 0; read them before the next lookup of anybody */
+/* Are parts of an address looked up here too, or only the whole of it (regexp, pcre, cidr)? */
+bool table_has_fixed_keys(const struct table *t);
 
 /* A list of tables as in alias_maps: the first that knows the key answers; the first that cannot tell stops the search. */
 struct tables;
 int tables_open(struct str specs, unsigned flags, struct tables **ret, struct buf *why);
-void tables_free(struct tables *ts);
+void tables_free(struct tables *ts);				/* NULL is fine */
 bool tables_are_empty(const struct tables *ts);
 int tables_get(struct tables *ts, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
+/* Like tables_get for a part of something (a parent domain, a bare user): pattern tables are not asked. */
+int tables_get_part(struct tables *ts, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
 const char *tables_why(const struct tables *ts);
+const char *tables_answered_by(const struct tables *ts);	/* spec of the table that found, or could not tell, last */
 
 /*
- * The usual order for an address: user+ext@domain, user@domain, user+ext, user (last two when the domain is in `local`, see local_domain), @domain.
- * *ret_extension (may be NULL) is the "+ext" that the matching form did not contain, so that the caller can propagate it.
+ * The usual order for an address: user+ext@domain, user@domain, user+ext, user (last two when local_domain), @domain. Pattern tables are asked for the
+ * first form only. *ret_extension (may be NULL) is the "+ext" that the matching form did not contain, so that the caller can propagate it.
  */
 struct address_lookup {
-	struct str delimiter;		/* recipient_delimiter */
+	struct str delimiter;		/* recipient_delimiter: each of its characters separates */
 	bool local_domain;		/* try the bare local part too */
 	bool no_domain_catch_all;	/* leave out @domain */
 };
 int tables_get_address(struct tables *ts, struct arena *a, struct str address, const struct address_lookup *how,
 		       struct str *ret_value, struct str *ret_extension) MAY_YIELD;
+/* Splits "user+ext" at the first separator that is not its first character; false: no extension (or a name that is never split). */
+bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user, struct str *ret_extension);
+
+/* ---- set once per process ---- */
 
 /* The service that table_open sends proxied types to; set once by lib/daemon. Path of the socket. */
 void table_set_proxy(const char *path);
+/* Where words about source lines that are left out and files that cannot be opened go; daemons: log_warning. NULL: nowhere. */
+void table_set_warning(void (*say)(const char *text));
+/*
+ * How unix:passwd.byname and unix:group.byname are answered inside proxymap: the line as in /etc/passwd or /etc/group into *ret_line.
+ * 1 found, 0 no such name, -errno cannot tell.
+ */
+typedef int table_account(struct arena *a, struct str name, struct str *ret_line) MAY_YIELD;
+void table_set_accounts(table_account *user, table_account *group);
+/* Every directory with a file of an open table or match list, which must stay readable in the jail so that the file can be reopened. */
+void table_each_directory(void (*say)(void *arg, const char *directory), void *arg);
 
 #endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * hash: and btree: tables of Berkeley DB, NAME.db, for reading. Compatible with what Postfix's postmap makes: keys and values with or without
+ * a terminating NUL (found out by the first success).
+ *
+ * Our postmap puts a new file in place of the old one. Others rewrite the file in place, while it is read here: so the file is not mapped
+ * (a truncated map is SIGBUS), an open file is one that no writer has locked, and "not there" is believed only if the file is still
+ * as it was when it was opened. No environment is used: no lock region, no DB_CONFIG.
+ */
+#include <db.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/table/type.h"
+
+enum { READ_CACHE = 128 << 10, FIRST_ROOM = 512, MOST_ROOM = 16 << 20 };
+
+struct bdb {
+	DB *db;
+	int fd;				/* our own descriptor of the same file */
+	struct stat opened;
+	bool with_nul, without_nul;	/* forms of keys still possible */
+	char *room;			/* the value of the lookup at hand */
+	u_int32_t room_size;
+};
+
+/* What Berkeley DB said last; its message hook carries no argument of ours. */
+static char last_words[200];
+/* The file that a DB->open() under way is about; its hooks get the name only. */
+static const struct watch *opening;
+
+static void keep_words(const DB_ENV *env, const char *prefix, const char *message)
+{
+	(void) env;
+	(void) prefix;
+	snprintf(last_words, sizeof(last_words), "%s", message);
+}
+
+/* Berkeley DB opens the file through the descriptor of its directory, so that this works inside a chroot too. */
+static int open_hook(const char *path, int flags, ...)
+{
+	if (opening != NULL && strcmp(path, opening->path) == 0)
+		return openat(opening->dir, opening->name, (flags & ~(O_CREAT | O_TRUNC)) | O_CLOEXEC);
+	errno = ENOENT;			/* nothing else is ever to be opened, DB_CONFIG least of all */
+	return -1;
+}
+
+static int exists_hook(const char *path, int *ret_is_directory)
+{
+	if (opening == NULL || strcmp(path, opening->path) != 0)
+		return ENOENT;
+	if (ret_is_directory != NULL)
+		*ret_is_directory = 0;
+	return 0;
+}
+
+static void bdb_close(void *content)
+{
+	struct bdb *b = content;
+
+	if (b->db != NULL)
+		b->db->close(b->db, DB_NOSYNC);
+	if (b->fd >= 0)
+		close(b->fd);
+	free(b->room);
+	free(b);
+}
+
+static int open_database(struct bdb *b, const struct watch *file, DBTYPE type)
+{
+	int r = db_create(&b->db, NULL, 0);
+
+	if (r != 0) {
+		b->db = NULL;
+		return r > 0 ? -r : -EIO;
+	}
+	b->db->set_errcall(b->db, keep_words);
+	b->db->set_cachesize(b->db, 0, READ_CACHE, 0);
+	db_env_set_func_open(open_hook);
+	db_env_set_func_exists(exists_hook);
+	opening = file;
+	r = b->db->open(b->db, NULL, file->path, NULL, type, DB_RDONLY | DB_NOMMAP, 0);
+	opening = NULL;
+	db_env_set_func_open(NULL);
+	db_env_set_func_exists(NULL);
+	return r == 0 ? 0 : r > 0 ? -r : -EIO;
+}
+
+/* The database is open and it is the file that our descriptor and lock are of. */
+static int check_same_file(const struct bdb *b)
+{
+	struct stat st;
+	int fd;
+
+	if (b->db->fd(b->db, &fd) != 0 || fstat(fd, &st) < 0)
+		return -EIO;
+	return stat_is_same(&st, &b->opened) ? 0 : -EAGAIN;
+}
+
+static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, struct buf *why)
+{
+	struct bdb *b = get_memory(sizeof(*b));
+	int r;
+
+	last_words[0] = 0;
+	b->with_nul = b->without_nul = true;
+	b->room = get_memory(FIRST_ROOM);
+	b->room_size = FIRST_ROOM;
+	b->fd = r = watch_open(file, &b->opened, why);
+	if (r < 0)
+		goto bad;
+	if (flock(b->fd, LOCK_SH | LOCK_NB) < 0) {
+		buf_addf(why, "%s is being written", file->path);
+		r = -EAGAIN;
+		goto bad;
+	}
+	r = open_database(b, file, type);
+	if (r == 0)
+		r = check_same_file(b);
+	flock(b->fd, LOCK_UN);
+	if (r < 0) {
+		buf_addf(why, "open database %s: %s", file->path, last_words[0] != 0 ? last_words : error_text(r));
+		goto bad;
+	}
+	watch_saw((struct watch *) file, &b->opened);
+	*ret_content = b;
+	return 0;
+bad:
+	bdb_close(b);
+	return r;
+}
+
+static int hash_open(struct table *t, const struct watch *file, void **ret_content, struct buf *why)
+{
+	(void) t;
+	return bdb_open(file, DB_HASH, ret_content, why);
+}
+
+static int btree_open(struct table *t, const struct watch *file, void **ret_content, struct buf *why)
+{
+	(void) t;
+	return bdb_open(file, DB_BTREE, ret_content, why);
+}
+
+/* One key in one form. 1, 0, -errno; the value is in b->room. */
+static int fetch(struct bdb *b, struct str key, u_int32_t *ret_len)
+{
+	DBT k = { .data = (void *) key.at, .size = (u_int32_t) key.len };
+	DBT v = { .flags = DB_DBT_USERMEM };
+	int r;
+
+	for (;;) {
+		v.data = b->room;
+		v.ulen = b->room_size;
+		r = b->db->get(b->db, NULL, &k, &v, 0);
+		if (r != DB_BUFFER_SMALL || v.size > MOST_ROOM)
+			break;
+		b->room_size = v.size;
+		b->room = resize_memory(b->room, v.size);
+	}
+	*ret_len = v.size;
+	return r == 0 ? 1 : r == DB_NOTFOUND ? 0 : r > 0 ? -r : -EIO;
+}
+
+/* Both forms of the key, as far as they are possible. key has room for a NUL behind it. */
+static int fetch_forms(struct bdb *b, struct str key, u_int32_t *ret_len)
+{
+	int r = 0;
+
+	if (b->with_nul) {
+		r = fetch(b, str_make(key.at, key.len + 1), ret_len);
+		if (r > 0) {
+			b->without_nul = false;
+			return r;
+		}
+	}
+	if (r == 0 && b->without_nul) {
+		r = fetch(b, key, ret_len);
+		if (r > 0)
+			b->with_nul = false;
+	}
+	return r;
+}
+
+static bool is_unchanged(const struct bdb *b)
+{
+	struct stat st;
+
+	return fstat(b->fd, &st) == 0 && stat_is_same(&st, &b->opened);
+}
+
+static int fetch_key(struct bdb *b, struct str key, u_int32_t *ret_len)
+{
+	char with_room[1024];
+	AUTO(buf) longer = BUF(key.len + 1);
+
+	if (key.len < sizeof(with_room)) {
+		memcpy(with_room, key.at, key.len);
+		with_room[key.len] = 0;
+		return fetch_forms(b, str_make(with_room, key.len), ret_len);
+	}
+	buf_add(&longer, key);
+	return fetch_forms(b, buf_str(&longer), ret_len);
+}
+
+static int bdb_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+{
+	struct bdb *b = content;
+	u_int32_t len = 0;
+	int r;
+
+	last_words[0] = 0;
+	r = fetch_key(b, key, &len);
+	if (r <= 0 && !is_unchanged(b)) {
+		if (table_reopen(t) < 0) {
+			buf_add(why, buf_str(&t->why));
+			return t->error;
+		}
+		b = t->content;
+		r = fetch_key(b, key, &len);
+		if (r == 0 && !is_unchanged(b)) {
+			buf_addf(why, "%s is being written", t->file->path);
+			return -EAGAIN;
+		}
+	}
+	if (r < 0)
+		buf_addf(why, "%s: %s", t->file->path, last_words[0] != 0 ? last_words : error_text(r));
+	if (r <= 0)
+		return r;
+	if (len > 0 && b->room[len - 1] == 0)
+		len--;
+	return table_value(a, str_make(b->room, len), ret_value, why);
+}
+
+const struct table_type hash_type = {
+	.name = "hash", .traits = TYPE_FIXED_KEYS, .suffix = ".db", .open_file = hash_open, .get = bdb_get, .close = bdb_close,
+};
+
+const struct table_type btree_type = {
+	.name = "btree", .traits = TYPE_FIXED_KEYS, .suffix = ".db", .open_file = btree_open, .get = bdb_get, .close = bdb_close,
+};

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/* inline:{ key=value, { key = text with spaces }, ... }: the entries stand in the parameter itself. */
+#include <errno.h>
+
+#include "lib/table/memory.h"
+#include "lib/table/type.h"
+
+/* "key = value" without braces around it. */
+static int add_pair(struct memory *m, struct str pair, bool fold, struct buf *why)
+{
+	struct str value = pair, key;
+
+	if (!str_cut(&value, '=', &key) || str_trim(key).len == 0) {
+		buf_addf(why, "expected key=value instead of \"%.*s\"", PSTR(str_head(pair, 60)));
+		return -EINVAL;
+	}
+	key = str_trim(key);
+	if (!memory_add(m, key, str_trim(value), fold))
+		table_warn("inline table: duplicate entry: \"%.*s\"", PSTR(str_head(key, 60)));
+	return 0;
+}
+
+static int inline_open(struct table *t, struct str name, void **ret_content, struct buf *why)
+{
+	struct memory *m;
+	struct str rest, item;
+	int more, r = 0;
+
+	name = str_trim(name);
+	if (name.len < 2 || name.at[0] != '{' || name.at[name.len - 1] != '}') {
+		buf_addf(why, "expected inline:{ key=value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
+		return -EINVAL;
+	}
+	m = memory_new(64 << 20);
+	rest = str_make(name.at + 1, name.len - 2);
+	while ((more = str_token_braced(&rest, ", \t\r\n", &item)) > 0 && r == 0) {
+		if (item.at[0] == '{' && item.at[item.len - 1] == '}')
+			item = str_make(item.at + 1, item.len - 2);
+		r = add_pair(m, item, t->flags & TABLE_FOLD_KEY, why);
+	}
+	if (more < 0 && r == 0) {
+		buf_add_text(why, "missing '}'");
+		r = more;
+	}
+	if (r < 0)
+		memory_free(m);
+	else
+		*ret_content = m;
+	return r;
+}
+
+static int inline_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+{
+	const struct str *value = memory_get(content, key);
+
+	(void) t;
+	return value == NULL ? 0 : table_value(a, *value, ret_value, why);
+}
+
+const struct table_type inline_type = {
+	.name = "inline", .traits = TYPE_FIXED_KEYS, .open = inline_open, .get = inline_get, .close = memory_free,
+};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+#include "lib/table/memory.h"
+
+#include "lib/base/die.h"
+#include "lib/base/map.h"
+
+struct memory {
+	struct map *values;		/* key -> struct str in the arena */
+	struct arena *arena;
+};
+
+struct memory *memory_new(size_t limit)
+{
+	struct memory *m = get_memory(sizeof(*m));
+
+	m->values = map_new();
+	m->arena = arena_new("table", NULL, limit);
+	return m;
+}
+
+void memory_free(void *content)
+{
+	struct memory *m = content;
+
+	if (m == NULL)
+		return;
+	map_free(m->values, NULL);
+	arena_free(m->arena);
+	free(m);
+}
+
+bool memory_add(struct memory *m, struct str key, struct str value, bool fold)
+{
+	AUTO(buf) folded = BUF(key.len + 1);
+	struct str *stored;
+
+	if (fold) {
+		buf_add_lower(&folded, key);
+		key = buf_str(&folded);
+	}
+	if (map_get(m->values, key) != NULL)
+		return false;
+	stored = ARENA_NEW(m->arena, struct str);
+	*stored = arena_copy(m->arena, value);
+	map_put(m->values, key, stored);
+	return true;
+}
+
+const struct str *memory_get(const struct memory *m, struct str key)
+{
+	return map_get(m->values, key);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: ISC */
+/* What was set once for this process's tables (see the end of table.h), for the types that need it. */
+#ifndef ROAD_TABLE_SETUP_H
+#define ROAD_TABLE_SETUP_H
+
+#include "lib/table/table.h"
+
+const char *table_proxy_path(void);
+table_account *table_accounts(bool group);	/* NULL: not set */
+
+#endif

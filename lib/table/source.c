@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: ISC */
+#include "lib/table/source.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/table/type.h"
+
+void source_start(struct source *s, const char *name, struct str text)
+{
+	*s = (struct source){ .name = name, .rest = text, .next_line = 1, .joined = BUF(16 << 20) };
+}
+
+void source_end(struct source *s)
+{
+	buf_free(&s->joined);
+}
+
+/* The next line that counts; *ret_line is it, without its end. */
+static bool physical_line(struct source *s, struct str *ret_line)
+{
+	struct str line;
+
+	while (s->rest.len > 0) {
+		str_cut(&s->rest, '\n', &line);
+		s->next_line++;
+		line = str_trim_end(line);
+		if (line.len > 0 && str_trim(line).at[0] != '#') {
+			*ret_line = line;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool source_next(struct source *s, struct str *ret_line)
+{
+	struct str line, rest_before;
+	int line_before;
+	bool joined = false;
+
+	for (;;) {
+		if (!physical_line(s, &line))
+			return false;
+		s->line = s->next_line - 1;
+		if (!is_space(line.at[0]))
+			break;
+		table_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"", s->name, s->line,
+			   PSTR(str_head(str_trim(line), 60)));
+	}
+	*ret_line = line;
+	for (;;) {
+		rest_before = s->rest;
+		line_before = s->next_line;
+		if (!physical_line(s, &line))
+			return true;
+		if (!is_space(line.at[0])) {
+			s->rest = rest_before;
+			s->next_line = line_before;
+			return true;
+		}
+		if (!joined) {
+			joined = true;
+			buf_clear(&s->joined);
+			buf_add(&s->joined, *ret_line);
+		}
+		if (buf_add(&s->joined, line) < 0)
+			table_warn("%s, line %d: line too long", s->name, s->line);
+		*ret_line = buf_str(&s->joined);
+	}
+}
+
+int source_read_file(int fd, size_t most, struct buf *b)
+{
+	char *at;
+	ssize_t n;
+
+	for (off_t offset = 0;; offset += n) {
+		at = buf_room(b, 65536);
+		if (at == NULL || b->len > most)
+			return -EFBIG;
+		n = pread(fd, at, 65536, offset);
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		b->len += (size_t) n;
+	}
+}
+
+int source_split_entry(struct str line, struct str *ret_key, struct str *ret_value, struct buf *why)
+{
+	bool quoted = false;
+	size_t i;
+
+	for (i = 0; i < line.len; i++) {
+		if (line.at[i] == '\\' && i + 1 < line.len)
+			i++;
+		else if (line.at[i] == '"')
+			quoted = !quoted;
+		else if (is_space(line.at[i]) && !quoted)
+			break;
+	}
+	if (quoted) {
+		buf_addf(why, "unbalanced '\"' in '%.*s' -- ignoring this line", PSTR(str_head(line, 60)));
+		return -EINVAL;
+	}
+	*ret_key = str_head(line, i);
+	*ret_value = str_trim(str_skip(line, i));
+	if (ret_key->len == 0 || ret_value->len == 0) {
+		buf_add_text(why, "expected format: key whitespace value -- ignoring this line");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Takes the name off the front of an alias line: quoted text or words, up to the colon. */
+static int alias_name(struct str *line, struct buf *key)
+{
+	bool quoted = false, gap = false;
+
+	for (size_t i = 0; i < line->len; i++) {
+		char c = line->at[i];
+
+		if (c == ':' && !quoted) {
+			*line = str_skip(*line, i + 1);
+			return 0;
+		}
+		if (c == '"') {
+			quoted = !quoted;
+		} else if (is_space(c) && !quoted) {
+			gap = key->len > 0;
+		} else {
+			if (c == '\\' && i + 1 < line->len)
+				c = line->at[++i];
+			if (gap)
+				buf_add_byte(key, ' ');
+			gap = false;
+			buf_add_byte(key, c);
+		}
+	}
+	return -EINVAL;
+}
+
+static void collapse_space(struct str value, struct buf *ret)
+{
+	bool quoted = false, gap = false;
+
+	for (size_t i = 0; i < value.len; i++) {
+		char c = value.at[i];
+
+		if (is_space(c) && !quoted) {
+			gap = ret->len > 0;
+			continue;
+		}
+		if (gap)
+			buf_add_byte(ret, ' ');
+		gap = false;
+		buf_add_byte(ret, c);
+		if (c == '"')
+			quoted = !quoted;
+		else if (c == '\\' && quoted && i + 1 < value.len)
+			buf_add_byte(ret, value.at[++i]);
+	}
+}
+
+int source_split_alias(struct str line, struct buf *key, struct buf *value, struct buf *why)
+{
+	bool was_quoted = line.len > 0 && line.at[0] == '"';
+
+	buf_clear(key);
+	buf_clear(value);
+	if (alias_name(&line, key) < 0 || key->len == 0 || str_trim(line).len == 0) {
+		buf_add_text(why, "need name:value pair");
+		return -EINVAL;
+	}
+	if (!was_quoted && str_find(buf_str(key), '@') >= 0) {
+		buf_add_text(why, "name must be local");
+		return -EINVAL;
+	}
+	collapse_space(str_trim(line), value);
+	return 0;
+}

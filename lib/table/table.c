@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One table: what all types share. A content is either whole and current, or absent with an error and words; a lookup never sees anything in
+ * between. Text types keep the old content until the new one has been read completely.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/table/type.h"
+
+enum { TEXT_LIMIT = 256 << 20 };
+
+/* { { line }, { line } } as the text of a file. */
+static int text_from_braces(struct str name, struct buf *text, struct buf *why)
+{
+	struct str rest, rule;
+	int more = 1;
+
+	if (name.len < 2 || name.at[name.len - 1] != '}') {
+		buf_add_text(why, "missing '}'");
+		return -EINVAL;
+	}
+	rest = str_make(name.at + 1, name.len - 2);
+	while ((more = str_token_braced(&rest, ", \t\r\n", &rule)) > 0) {
+		if (rule.at[0] != '{' || rule.at[rule.len - 1] != '}') {
+			buf_addf(why, "expected { rule } instead of \"%.*s\"", PSTR(str_head(rule, 60)));
+			return -EINVAL;
+		}
+		buf_add(text, str_trim(str_make(rule.at + 1, rule.len - 2)));
+		buf_add_byte(text, '\n');
+	}
+	if (more < 0)
+		buf_add_text(why, "missing '}'");
+	return more;
+}
+
+static int read_text(struct table *t, const char *name, struct str text, void **ret_content, struct buf *why)
+{
+	struct source lines;
+	int r;
+
+	source_start(&lines, name, text);
+	r = t->type->read(t, &lines, ret_content, why);
+	source_end(&lines);
+	return r;
+}
+
+static int read_text_file(struct table *t, void **ret_content, struct buf *why)
+{
+	AUTO(buf) text = BUF(TEXT_LIMIT + 65536);
+	struct stat before, after;
+	AUTO_FD fd = watch_open(t->file, &before, why);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = source_read_file(fd, TEXT_LIMIT, &text);
+	if (r == 0 && fstat(fd, &after) < 0)
+		r = -errno;
+	if (r < 0) {
+		buf_addf(why, "read %s: %s", t->file->path, error_text(r));
+		return r;
+	}
+	/* Changed while being read: what was read first counts, so that the next look reads again. */
+	watch_saw(t->file, &before);
+	return read_text(t, t->file->path, buf_str(&text), ret_content, why);
+}
+
+static int open_from_file(struct table *t, void **ret_content, struct buf *why)
+{
+	if (t->type->read != NULL)
+		return read_text_file(t, ret_content, why);
+	return t->type->open_file(t, t->file, ret_content, why);
+}
+
+int table_reopen(struct table *t)
+{
+	void *content = NULL;
+	int r;
+
+	buf_clear(&t->why);
+	r = open_from_file(t, &content, &t->why);
+	if (t->content != NULL && t->type->close != NULL)
+		t->type->close(t->content);
+	t->content = r < 0 ? NULL : content;
+	t->error = r;
+	if (r < 0)
+		t->file->seen = false;		/* try again, whatever the file looks like */
+	return r;
+}
+
+/* The table's spec is set; opens what it names. */
+static int open_content(struct table *t, struct buf *why)
+{
+	AUTO(buf) path = BUF(4096);
+
+	if (t->type->open != NULL)
+		return t->type->open(t, t->name, &t->content, why);
+	if (t->type->read != NULL && t->name.len > 0 && t->name.at[0] == '{') {
+		AUTO(buf) text = BUF(1 << 20);
+		int r = text_from_braces(t->name, &text, why);
+
+		return r < 0 ? r : read_text(t, t->type->name, buf_str(&text), &t->content, why);
+	}
+	buf_add(&path, t->name);
+	if (t->type->suffix != NULL)
+		buf_add_text(&path, t->type->suffix);
+	t->error = watch_new(buf_str(&path), &t->file, why);
+	if (t->error < 0)
+		return t->error;
+	t->error = open_from_file(t, &t->content, why);
+	if (t->error < 0) {
+		t->file->seen = false;
+		buf_clear(&t->why);
+		buf_add(&t->why, buf_str(why));
+		if (t->flags & TABLE_MUST_EXIST)
+			return t->error;
+		table_warn("%s is unavailable. %s", t->spec, buf_text(why));
+		buf_clear(why);
+	}
+	return 0;
+}
+
+int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *why)
+{
+	struct str name = spec, type_name;
+	const struct table_type *type;
+	struct table *t;
+	int r;
+
+	if (!str_cut(&name, ':', &type_name) || name.len == 0) {
+		buf_addf(why, "expecting \"type:name\" form instead of \"%.*s\"", PSTR(str_head(spec, 100)));
+		return -EINVAL;
+	}
+	type = table_type_find(type_name);
+	if (type == NULL) {
+		buf_addf(why, "unsupported table type: %.*s", PSTR(str_head(spec, 100)));
+		return -EINVAL;
+	}
+	if (type == &proxy_type && (flags & TABLE_NO_PROXY))
+		return table_open(name, flags, ret, why);
+	if ((type->traits & TYPE_BLOCKS) && !(flags & TABLE_NO_PROXY)) {
+		type = &proxy_type;
+		name = spec;
+	}
+	t = get_memory(sizeof(*t));
+	t->type = type;
+	t->flags = flags;
+	t->why = BUF_WORDS;
+	t->spec = get_memory(spec.len + 1);
+	memcpy(t->spec, spec.at, spec.len);
+	t->name = str_tail(str_make(t->spec, spec.len), name.len);
+	r = open_content(t, why);
+	if (r < 0)
+		table_free(t);
+	else
+		*ret = t;
+	return r;
+}
+
+void table_free(struct table *t)
+{
+	if (t == NULL)
+		return;
+	if (t->content != NULL && t->type->close != NULL)
+		t->type->close(t->content);
+	watch_free(t->file);
+	buf_free(&t->why);
+	free(t->spec);
+	free(t);
+}
+
+const char *table_spec(const struct table *t)
+{
+	return t->spec;
+}
+
+const char *table_why(const struct table *t)
+{
+	return buf_text(&t->why);
+}
+
+bool table_has_fixed_keys(const struct table *t)
+{
+	struct str type_name, name = t->name;
+	const struct table_type *type;
+
+	if (t->type != &proxy_type)
+		return t->type->traits & TYPE_FIXED_KEYS;
+	str_cut(&name, ':', &type_name);
+	type = table_type_find(type_name);
+	return type == NULL || (type->traits & TYPE_FIXED_KEYS);
+}
+
+/* Brings the content up to date with its file. */
+static int refresh(struct table *t)
+{
+	if (watch_changed(t->file, t->type->read != NULL && t->content != NULL) || t->error == -EAGAIN)
+		table_reopen(t);
+	return t->error;
+}
+
+int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why)
+{
+	if (a == NULL)
+		return 1;
+	if (arena_left(a) < value.len + 64) {
+		buf_addf(why, "a result of %zu bytes is too long here", value.len);
+		return -EMSGSIZE;
+	}
+	*ret_value = arena_copy(a, value);
+	return 1;
+}
+
+static int get_with_words(struct table *t, struct arena *a, struct str key, struct str *ret_value)
+{
+	AUTO(buf) why = BUF_WORDS;
+	int r = t->type->get(t, t->content, a, key, ret_value, &why);
+
+	if (r < 0) {
+		buf_clear(&t->why);
+		buf_addf(&t->why, "table %s: %s", t->spec, why.len == 0 ? error_text(r) : buf_text(&why));
+	}
+	return r;
+}
+
+int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_value)
+{
+	char folded[1024];
+
+	if (t->file != NULL && refresh(t) < 0)
+		return t->error;
+	if ((t->flags & TABLE_FOLD_KEY) && (t->type->traits & TYPE_FIXED_KEYS)) {
+		if (key.len > sizeof(folded)) {
+			AUTO(buf) longer = BUF(key.len);
+
+			buf_add_lower(&longer, key);
+			return get_with_words(t, a, buf_str(&longer), ret_value);
+		}
+		for (size_t i = 0; i < key.len; i++)
+			folded[i] = to_lower(key.at[i]);
+		key.at = folded;
+	}
+	return get_with_words(t, a, key, ret_value);
+}

@@ -1,0 +1,838 @@
+/* SPDX-License-Identifier: ISC */
+/* Values expected of pattern and text tables are what postmap -q of Postfix 3.7 answers for the same sources. */
+#include "tests/unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/table/bdb_write.h"
+#include "lib/table/match.h"
+#include "lib/table/table.h"
+
+static struct arena *arena;
+static char directory[64];
+static struct buf warnings;
+
+static void warn(const char *text)
+{
+	buf_add_text(&warnings, text);
+	buf_add_byte(&warnings, '\n');
+}
+
+static int set_up(void **state)
+{
+	(void) state;
+	arena = arena_new("test", NULL, 16 << 20);
+	warnings = BUF(1 << 16);
+	table_set_warning(warn);
+	snprintf(directory, sizeof(directory), "/tmp/table_test.XXXXXX");
+	return mkdtemp(directory) == NULL;
+}
+
+static int tear_down(void **state)
+{
+	DIR *d = opendir(directory);
+	struct dirent *entry;
+
+	(void) state;
+	while ((entry = readdir(d)) != NULL)
+		if (entry->d_name[0] != '.')
+			assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
+	closedir(d);
+	assert_int_equal(rmdir(directory), 0);
+	clock_set_for_test(-1, -1);
+	buf_free(&warnings);
+	arena_free(arena);
+	return 0;
+}
+
+static const char *path_of(const char *name)
+{
+	return str_c(arena, arena_fmt(arena, "%s/%s", directory, name));
+}
+
+static void write_file(const char *name, const char *text)
+{
+	FILE *f = fopen(path_of(name), "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* A file that takes the place of another, as editors and postmap do it. */
+static void replace_file(const char *name, const char *text)
+{
+	write_file("replacing", text);
+	assert_int_equal(rename(path_of("replacing"), path_of(name)), 0);
+}
+
+static void seconds_pass(int seconds)
+{
+	int64_t wall = wall_us(), mono = mono_us();
+
+	clock_set_for_test(wall + seconds * 1000000LL, mono + seconds * 1000000LL);
+}
+
+static struct table *open_flags(const char *spec, unsigned flags)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct table *t;
+
+	if (table_open(str_of(spec), flags, &t, &why) < 0)
+		fail_msg("%s: %s", spec, buf_text(&why));
+	return t;
+}
+
+static struct table *open_file_table(const char *type, const char *name)
+{
+	return open_flags(str_c(arena, arena_fmt(arena, "%s:%s", type, path_of(name))), TABLE_FOLD_KEY);
+}
+
+static void expect(struct table *t, const char *key, const char *value)
+{
+	struct str got = STR_NONE;
+	int r = table_get(t, arena, str_of(key), &got);
+
+	if (r != (value != NULL))
+		fail_msg("%s, %s: %d (%s)", table_spec(t), key, r, r < 0 ? table_why(t) : "");
+	if (value != NULL)
+		assert_str(got, value);
+	assert_int_equal(table_get(t, NULL, str_of(key), NULL), r);
+}
+
+static void expect_failure(struct table *t, const char *key, int error, const char *words)
+{
+	struct str got;
+
+	assert_int_equal(table_get(t, arena, str_of(key), &got), error);
+	if (strstr(table_why(t), words) == NULL)
+		fail_msg("\"%s\" is not in \"%s\"", words, table_why(t));
+}
+
+static void expect_warning(const char *words)
+{
+	if (strstr(buf_text(&warnings), words) == NULL)
+		fail_msg("\"%s\" is not in the warnings:\n%s", words, buf_text(&warnings));
+}
+
+static void expect_bad(const char *spec, const char *words)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct table *t;
+
+	assert_int_equal(table_open(str_of(spec), TABLE_MUST_EXIST, &t, &why), -EINVAL);
+	if (strstr(buf_text(&why), words) == NULL)
+		fail_msg("%s: \"%s\" is not in \"%s\"", spec, words, buf_text(&why));
+}
+
+/* ---- the types ---- */
+
+static void test_text_sources_are_read_as_postmap_reads_them(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	write_file("s", "\"a b\"@x.com   v1\n"
+			"\"quo\\\"te\\\\d\" v2\n"
+			"plain\"mid dle\"x v3\n"
+			"trail   v4   \n"
+			"k:  v5\n"
+			"only\n"
+			"# comment\n"
+			"cont one\n"
+			"# inner comment\n"
+			"\n"
+			"\ttwo\n"
+			" three   \n"
+			"UPPER Value MIXED\n"
+			"dup 1\n"
+			"dup 2\n"
+			"\"unbal v\n"
+			"back\\ slash v9");
+	t = open_file_table("texthash", "s");
+	expect(t, "\"A b\"@x.com", "v1");
+	expect(t, "a b@x.com", NULL);
+	expect(t, "\"quo\\\"te\\\\d\"", "v2");
+	expect(t, "plain\"mid dle\"x", "v3");
+	expect(t, "trail", "v4");
+	expect(t, "k:", "v5");
+	expect(t, "only", NULL);
+	expect(t, "cont", "one\ttwo three");
+	expect(t, "upper", "Value MIXED");
+	expect(t, "dup", "1");
+	expect(t, "back\\ slash", "v9");
+	expect_warning("line 5: record is in \"key: value\" format; is this an alias file?");
+	expect_warning("line 6: expected format: key whitespace value");
+	expect_warning("line 15: duplicate entry: \"dup\"");
+	expect_warning("line 16: unbalanced '\"'");
+	table_free(t);
+}
+
+static void test_keys_keep_their_case_without_folding(void **state)
+{
+	struct table *t = open_flags("inline:{ Key=1, key=2 }", 0);
+
+	(void) state;
+	expect(t, "Key", "1");
+	expect(t, "key", "2");
+	expect(t, "KEY", NULL);
+	table_free(t);
+}
+
+static void test_inline_entries_may_contain_spaces(void **state)
+{
+	struct table *t = open_flags("inline:{ a=b, { c = d e }, {f=g=h} }", TABLE_FOLD_KEY);
+
+	(void) state;
+	expect(t, "a", "b");
+	expect(t, "C", "d e");
+	expect(t, "f", "g=h");
+	expect(t, "d e", NULL);
+	table_free(t);
+}
+
+static void test_static_knows_every_key_and_fail_none(void **state)
+{
+	struct table *t = open_flags("static:all", TABLE_FOLD_KEY);
+
+	(void) state;
+	expect(t, "whatever", "all");
+	table_free(t);
+	t = open_flags("static:{ two words }", TABLE_FOLD_KEY);
+	expect(t, "", "two words");
+	table_free(t);
+	t = open_flags("fail:reason", TABLE_FOLD_KEY);
+	expect_failure(t, "x", -EIO, "table fail:reason: ");
+	table_free(t);
+}
+
+static const char rules_text[] =
+	"/^(a+)b$/ one $1 ${1}x $(1)y $$\n"
+	"!/foo/ nofoo $1\n"
+	"/foo(.)?/i FOO[$1]\n"
+	"if /z/\n"
+	"/zed/ zed\n"
+	"if !/q/\n"
+	"/zoo/ zoo\n"
+	"endif\n"
+	"/zq/ zq\n"
+	"endif\n"
+	"/noend\n"
+	"/x/k badflag\n"
+	"/(x)/ $2\n"
+	"/yy/\n"
+	"|pipe/x| delim\n"
+	"/esc\\/aped/ esc\n"
+	" /indented/ x\n"
+	"if /unclosed/\n"
+	"/unclosed1/ u1\n";
+
+static void expect_of_rules(const char *type)
+{
+	struct table *t;
+
+	buf_clear(&warnings);
+	t = open_file_table(type, "rules");
+	expect(t, "aab", "one aa aax aay $");
+	expect(t, "AAB", "one AA AAx AAy $");
+	expect(t, "food", "FOO[d]");
+	expect(t, "foo", "FOO[]");
+	expect(t, "FOO", NULL);
+	expect(t, "zed", "zed");
+	expect(t, "zoo", "zoo");
+	expect(t, "zooq", NULL);
+	expect(t, "zq", "zq");
+	expect(t, "pipe/x", "delim");
+	expect(t, "esc/aped", "esc /indented/ x");
+	expect(t, "xfoo", "FOO[]");
+	expect(t, "unclosed1", "u1");
+	expect(t, "yy", "");
+	expect_warning("line 2: $number found in negative match replacement text: skipping this rule");
+	expect_warning("line 11: no closing regexp delimiter \"/\": skipping this rule");
+	expect_warning("line 12: unknown regexp option \"k\": skipping this rule");
+	expect_warning("line 13: out of range replacement index \"2\": skipping this rule");
+	expect_warning("line 14: no replacement text: using empty string");
+	expect_warning("line 18: IF has no matching ENDIF");
+	table_free(t);
+}
+
+static void test_regexp_and_pcre_rules_answer_as_those_of_postfix(void **state)
+{
+	(void) state;
+	write_file("rules", rules_text);
+	expect_of_rules("regexp");
+	expect_of_rules("pcre");
+}
+
+static void test_substitution_is_refused_where_results_are_trusted(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	write_file("rules", "/^(.*)x$/ $1\n/^y/ plain $$\n");
+	t = open_flags(str_c(arena, arena_fmt(arena, "pcre:%s", path_of("rules"))), TABLE_NO_REGEXP_SUBSTITUTION);
+	expect(t, "ax", NULL);
+	expect(t, "yes", "plain $");
+	expect_warning("line 1: $number substitution is not allowed in this table");
+	table_free(t);
+}
+
+static void test_a_pattern_that_backtracks_without_end_cannot_tell(void **state)
+{
+	struct table *t;
+	static char key[50001];
+	int64_t start = mono_ms();
+
+	(void) state;
+	write_file("rules", "/(a+)+$/ yes\n");
+	t = open_file_table("pcre", "rules");
+	memset(key, 'a', 50000);
+	key[49999] = 'b';
+	key[50000] = 0;
+	expect_failure(t, key, -EOVERFLOW, "line 1: match limit exceeded");
+	assert_true(mono_ms() - start < 1000);
+	expect(t, "aaa", "yes");
+	table_free(t);
+}
+
+static void test_cidr_blocks_match_in_file_order(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	write_file("c", "10.0.0.0/8 ten\n"
+			"!192.168.0.0/16 not192\n"
+			"192.168.1.1 host\n"
+			"192.168.2.1/24 badmask\n"
+			"[2001:db8::]/32 v6\n"
+			"if 192.168.3.0/24\n"
+			"192.168.3.7 seven\n"
+			"endif\n"
+			"192.168.0.0/16 rest\n"
+			"bad x\n"
+			"1.2.3.4\n");
+	t = open_file_table("cidr", "c");
+	expect(t, "10.1.1.1", "ten");
+	expect(t, "192.168.1.1", "host");
+	expect(t, "192.168.2.5", "rest");
+	expect(t, "192.168.3.7", "seven");
+	expect(t, "192.168.3.8", "rest");
+	expect(t, "172.16.0.1", "not192");
+	expect(t, "junk", NULL);
+	expect_warning("line 4: non-null host address bits in \"192.168.2.1/24\", perhaps you should use \"192.168.2.0/24\" instead");
+	expect_warning("line 10: bad address pattern: \"bad\"");
+	expect_warning("line 11: no lookup result");
+	table_free(t);
+	t = open_flags("cidr:{ { [2001:db8::]/33 half }, {2001:db8:8000::/33 other}, { 0.0.0.0/0 any } }", 0);
+	expect(t, "2001:db8:7fff::1", "half");
+	expect(t, "2001:db8:8000::1", "other");
+	expect(t, "2001:db9::1", NULL);
+	expect(t, "203.0.113.9", "any");
+	table_free(t);
+}
+
+static void test_what_no_lookup_could_mend_is_refused_at_open(void **state)
+{
+	(void) state;
+	expect_bad("aliases", "expecting \"type:name\" form");
+	expect_bad("hash:", "expecting \"type:name\" form");
+	expect_bad("nosuch:/x", "unsupported table type");
+	expect_bad("inline:{ a }", "expected key=value");
+	expect_bad("inline:a=b", "expected inline:{");
+	expect_bad("cidr:{ 10.0.0.0/8 x }", "expected { rule }");
+	expect_bad("proxy:x", "expecting \"type:name\" behind proxy:");
+}
+
+/* ---- Berkeley DB ---- */
+
+static void make_database(const char *type, const char *name, unsigned flags, const char *const *pairs)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct bdb_edit *e;
+
+	if (bdb_edit_open(type, path_of(name), flags, 1 << 20, &e, &why) < 0)
+		fail_msg("%s", buf_text(&why));
+	for (; pairs[0] != NULL; pairs += 2)
+		assert_int_equal(bdb_edit_put(e, str_of(pairs[0]), str_of(pairs[1]), false, &why), 1);
+	if (bdb_edit_commit(e, 0644, (uid_t) -1, (gid_t) -1, &why) < 0)
+		fail_msg("%s", buf_text(&why));
+}
+
+#define PAIRS(...) (const char *const[]){ __VA_ARGS__, NULL }
+
+static void test_databases_are_read_with_and_without_nul(void **state)
+{
+	static const char *const types[] = { "hash", "btree" };
+
+	(void) state;
+	for (int i = 0; i < 4; i++) {
+		struct table *t;
+		char long_value[3001];
+
+		memset(long_value, 'v', 3000);
+		long_value[3000] = 0;
+		make_database(types[i % 2], "x.db", i / 2 ? BDB_KEEP_NUL : 0, PAIRS("a", "1", "b", "two words", "long", long_value, "e", ""));
+		t = open_file_table(types[i % 2], "x");
+		expect(t, "A", "1");
+		expect(t, "b", "two words");
+		expect(t, "long", long_value);
+		expect(t, "e", "");
+		expect(t, "c", NULL);
+		expect(t, "", NULL);
+		table_free(t);
+	}
+}
+
+static void test_a_hash_is_not_read_as_a_btree(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	make_database("hash", "x.db", 0, PAIRS("a", "1"));
+	t = open_file_table("btree", "x");
+	expect_failure(t, "a", -EINVAL, "open database");
+	expect_warning("is unavailable. open database");
+	table_free(t);
+}
+
+static void test_an_edit_starts_from_what_is_there(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct bdb_edit *e;
+	struct table *t;
+
+	(void) state;
+	make_database("hash", "x.db", BDB_KEEP_NUL, PAIRS("a", "1", "b", "2"));
+	assert_int_equal(bdb_edit_open("hash", path_of("x.db"), BDB_FROM_EXISTING, 1 << 20, &e, &why), 0);
+	assert_non_null(bdb_edit_existing(e));
+	assert_int_equal(bdb_edit_put(e, STR("a"), STR("9"), false, &why), 0);
+	assert_int_equal(bdb_edit_put(e, STR("c"), STR("3"), false, &why), 1);
+	assert_int_equal(bdb_edit_put(e, STR("b"), STR("8"), true, &why), 1);
+	assert_int_equal(bdb_edit_delete(e, STR("a"), &why), 1);
+	assert_int_equal(bdb_edit_delete(e, STR("a"), &why), 0);
+	t = open_file_table("hash", "x");
+	expect_failure(t, "a", -EAGAIN, "is being written");	/* locked by the edit */
+	assert_int_equal(bdb_edit_commit(e, 0640, (uid_t) -1, (gid_t) -1, &why), 0);
+	expect(t, "a", NULL);
+	expect(t, "b", "8");
+	expect(t, "c", "3");
+	table_free(t);
+}
+
+static void test_what_a_killed_writer_left_is_swept_and_harms_nobody(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct table *t;
+	int status;
+	pid_t child;
+
+	(void) state;
+	make_database("hash", "x.db", 0, PAIRS("a", "old"));
+	t = open_file_table("hash", "x");
+	child = fork();
+	if (child == 0) {
+		struct bdb_edit *e;
+
+		bdb_edit_open("hash", path_of("x.db"), 0, 1 << 20, &e, &why);
+		bdb_edit_put(e, STR("b"), STR("half"), false, &why);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(access(path_of(str_c(arena, arena_fmt(arena, "x.db.new-%d-0", (int) child))), F_OK), 0);
+	seconds_pass(2);
+	expect(t, "a", "old");
+	expect(t, "b", NULL);
+	make_database("hash", "x.db", 0, PAIRS("a", "new"));
+	assert_int_equal(access(path_of(str_c(arena, arena_fmt(arena, "x.db.new-%d-0", (int) child))), F_OK), -1);
+	seconds_pass(2);
+	expect(t, "a", "new");
+	table_free(t);
+}
+
+/* ---- replaced while in use ---- */
+
+static void test_a_replaced_file_is_noticed_within_a_second_or_two(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	write_file("s", "a 1\n");
+	t = open_file_table("texthash", "s");
+	expect(t, "a", "1");
+	replace_file("s", "a 2\nb 3\n");
+	seconds_pass(2);
+	expect(t, "a", "2");
+	expect(t, "b", "3");
+	table_free(t);
+}
+
+static void test_a_file_rewritten_in_place_counts_when_it_has_settled(void **state)
+{
+	struct table *t;
+	FILE *f;
+
+	(void) state;
+	write_file("s", "a 1\nb 2\n");
+	t = open_file_table("texthash", "s");
+	clock_set_for_test(wall_us(), mono_us() + 2000000);	/* time to look; the file was just written */
+	f = fopen(path_of("s"), "w");
+	fputs("a 9\n", f);
+	fflush(f);
+	expect(t, "a", "1");
+	expect(t, "b", "2");			/* an editor half-way through: not "not there" */
+	fputs("b 8\n", f);
+	fclose(f);
+	seconds_pass(2);
+	expect(t, "a", "9");
+	expect(t, "b", "8");
+	table_free(t);
+}
+
+static void test_a_missing_file_is_a_failure_until_it_is_there(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct table *t;
+	char spec[128];
+
+	(void) state;
+	snprintf(spec, sizeof(spec), "hash:%s", path_of("x"));
+	assert_int_equal(table_open(str_of(spec), TABLE_MUST_EXIST, &t, &why), -ENOENT);
+	t = open_flags(spec, 0);
+	expect_warning("is unavailable");
+	expect_failure(t, "a", -ENOENT, "x.db: No such file or directory");
+	make_database("hash", "x.db", 0, PAIRS("a", "1"));
+	seconds_pass(2);
+	expect(t, "a", "1");
+	unlink(path_of("x.db"));
+	seconds_pass(2);
+	expect_failure(t, "a", -ENOENT, "x.db: No such file or directory");
+	make_database("hash", "x.db", 0, PAIRS("a", "2"));
+	seconds_pass(2);
+	expect(t, "a", "2");
+	table_free(t);
+}
+
+static void test_a_database_truncated_in_place_is_never_not_there(void **state)
+{
+	struct table *t;
+	int fd;
+
+	(void) state;
+	make_database("btree", "x.db", 0, PAIRS("a", "1", "b", "2"));
+	t = open_file_table("btree", "x");
+	expect(t, "a", "1");
+	fd = open(path_of("x.db"), O_RDWR);
+	assert_int_equal(flock(fd, LOCK_EX), 0);	/* as Postfix's postmap does */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	expect_failure(t, "c", -EAGAIN, "is being written");
+	expect_failure(t, "c", -EAGAIN, "is being written");
+	flock(fd, LOCK_UN);
+	expect_failure(t, "c", -EINVAL, "open database");
+	close(fd);
+	table_free(t);
+}
+
+static void test_lookups_while_a_database_is_replaced_always_find(void **state)
+{
+	struct table *t;
+	int status;
+	pid_t child;
+
+	(void) state;
+	make_database("hash", "x.db", 0, PAIRS("always", "1"));
+	t = open_file_table("hash", "x");
+	child = fork();
+	if (child == 0) {
+		for (int i = 0; i < 60; i++) {
+			make_database("hash", "x.db", 0, PAIRS("always", "1", "other", "2"));
+			usleep(1000);
+		}
+		_exit(0);
+	}
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		seconds_pass(2);		/* reopens at every turn */
+		expect(t, "always", "1");
+		expect(t, "never", NULL);
+	}
+	assert_int_equal(status, 0);
+	table_free(t);
+}
+
+static void see_directory(void *arg, const char *path)
+{
+	if (strcmp(path, directory) == 0)
+		++*(int *) arg;
+}
+
+static void test_directories_of_open_tables_are_listed_for_the_jail(void **state)
+{
+	struct table *t;
+	int seen = 0;
+
+	(void) state;
+	write_file("s", "a 1\n");
+	t = open_file_table("texthash", "s");
+	table_each_directory(see_directory, &seen);
+	assert_int_equal(seen, 1);
+	table_free(t);
+	table_each_directory(see_directory, &seen);
+	assert_int_equal(seen, 1);
+}
+
+static void test_a_table_is_reopened_although_its_path_is_out_of_reach(void **state)
+{
+	struct table *t;
+	char moved[80];
+
+	(void) state;
+	/* Within a chroot the path does not exist, but the directory's descriptor is there: a renamed directory has the same effect. */
+	make_database("hash", "x.db", 0, PAIRS("a", "1"));
+	t = open_file_table("hash", "x");
+	make_database("hash", "y.db", 0, PAIRS("a", "2"));
+	assert_int_equal(rename(path_of("y.db"), path_of("x.db")), 0);
+	snprintf(moved, sizeof(moved), "%s.moved", directory);
+	assert_int_equal(rename(directory, moved), 0);
+	seconds_pass(2);
+	expect(t, "a", "2");
+	assert_int_equal(rename(moved, directory), 0);
+	table_free(t);
+}
+
+/* ---- lists ---- */
+
+static struct tables *open_tables(const char *specs)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct tables *ts;
+
+	if (tables_open(str_of(specs), TABLE_FOLD_KEY, &ts, &why) < 0)
+		fail_msg("%s: %s", specs, buf_text(&why));
+	return ts;
+}
+
+static void test_the_first_table_that_knows_or_cannot_tell_decides(void **state)
+{
+	struct tables *ts = open_tables("inline:{ a=1 }, inline:{ a=2, b=3 } fail:x, inline:{ c=4 }");
+	struct str value;
+
+	(void) state;
+	assert_int_equal(tables_get(ts, arena, STR("a"), &value), 1);
+	assert_str(value, "1");
+	assert_int_equal(tables_get(ts, arena, STR("b"), &value), 1);
+	assert_str(value, "3");
+	assert_string_equal(tables_answered_by(ts), "inline:{ a=2, b=3 }");
+	assert_int_equal(tables_get(ts, arena, STR("c"), &value), -EIO);
+	assert_true(strstr(tables_why(ts), "fail:x") != NULL);
+	tables_free(ts);
+	ts = open_tables(" ,\n");
+	assert_true(tables_are_empty(ts));
+	assert_int_equal(tables_get(ts, arena, STR("a"), &value), 0);
+	tables_free(ts);
+}
+
+static void expect_address(struct tables *ts, const char *address, bool local, const char *value, const char *extension)
+{
+	struct address_lookup how = { .delimiter = STR("+-"), .local_domain = local };
+	struct str got, ext;
+	int r = tables_get_address(ts, arena, str_of(address), &how, &got, &ext);
+
+	if (r != (value != NULL))
+		fail_msg("%s: %d", address, r);
+	if (value != NULL) {
+		assert_str(got, value);
+		assert_str(ext, extension);
+	}
+}
+
+static void test_the_forms_of_an_address_are_tried_in_order(void **state)
+{
+	struct tables *ts = open_tables("inline:{ u+x@d=full, u@d=user, w+x=localext, w=local, @d=domain, mailer-daemon@d=md, owner-l@d=ow }");
+
+	(void) state;
+	expect_address(ts, "u+x@d", false, "full", "");
+	expect_address(ts, "U+y@D", false, "user", "+y");
+	expect_address(ts, "u-y+z@d", false, "user", "-y+z");
+	expect_address(ts, "w+x@e", true, "localext", "");
+	expect_address(ts, "w+y@e", true, "local", "+y");
+	expect_address(ts, "w+y@e", false, NULL, NULL);
+	expect_address(ts, "w+y@d", false, "domain", "+y");
+	expect_address(ts, "w+y", false, "local", "+y");
+	expect_address(ts, "mailer-daemon@d", false, "md", "");
+	expect_address(ts, "owner-l@d", false, "ow", "");
+	expect_address(ts, "+x@e", true, NULL, NULL);
+	tables_free(ts);
+}
+
+static void test_patterns_see_only_whole_addresses(void **state)
+{
+	struct tables *ts = open_tables("regexp:{ {/^u@d$/ yes} }");
+
+	(void) state;
+	expect_address(ts, "u@d", false, "yes", "");
+	expect_address(ts, "u+x@d", true, NULL, NULL);
+	tables_free(ts);
+}
+
+/* ---- match lists ---- */
+
+static struct match_list *open_list(const char *patterns, unsigned flags)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct match_list *m;
+
+	if (match_list_open("test_list", str_of(patterns), flags, &m, &why) < 0)
+		fail_msg("%s: %s", patterns, buf_text(&why));
+	return m;
+}
+
+static int domain_in(struct match_list *m, const char *domain)
+{
+	return match_domain(m, arena, str_of(domain));
+}
+
+static int client_in(struct match_list *m, const char *name, const char *address)
+{
+	struct address_ip ip;
+
+	assert_int_equal(ip_parse(str_of(address), &ip), 0);
+	return match_client(m, arena, str_of(name), &ip);
+}
+
+static void test_domains_match_with_or_without_their_parents(void **state)
+{
+	struct match_list *m = open_list("example.com, .example.net !not.example.org example.org", 0);
+
+	(void) state;
+	assert_int_equal(domain_in(m, "EXAMPLE.com"), 1);
+	assert_int_equal(domain_in(m, "sub.example.com"), 0);
+	assert_int_equal(domain_in(m, "sub.example.net"), 1);
+	assert_int_equal(domain_in(m, "example.net"), 0);
+	assert_int_equal(domain_in(m, "not.example.org"), 0);
+	assert_int_equal(domain_in(m, "example.org"), 1);
+	assert_int_equal(domain_in(m, "notexample.com"), 0);
+	match_list_free(m);
+	m = open_list("!host.example.com, example.com", MATCH_PARENT);
+	assert_int_equal(domain_in(m, "sub.example.com"), 1);
+	assert_int_equal(domain_in(m, "host.example.com"), 0);
+	assert_int_equal(domain_in(m, "notexample.com"), 0);
+	match_list_free(m);
+}
+
+static void test_tables_in_lists_are_asked_for_parents_too(void **state)
+{
+	struct match_list *m = open_list("inline:{ example.com=x, .example.net=x }", 0);
+
+	(void) state;
+	assert_int_equal(domain_in(m, "Example.Com"), 1);
+	assert_int_equal(domain_in(m, "sub.example.com"), 0);
+	assert_int_equal(domain_in(m, "a.b.example.net"), 1);
+	match_list_free(m);
+	m = open_list("inline:{ example.com=x }", MATCH_PARENT);
+	assert_int_equal(domain_in(m, "a.b.example.com"), 1);
+	match_list_free(m);
+	m = open_list("good.example, fail:broken, more.example", 0);
+	assert_int_equal(domain_in(m, "good.example"), 1);
+	assert_int_equal(domain_in(m, "more.example"), -EIO);
+	assert_true(strstr(match_why(m), "test_list: table fail:broken") != NULL);
+	match_list_free(m);
+}
+
+static void test_clients_match_by_network_address_and_name(void **state)
+{
+	struct match_list *m = open_list("127.0.0.0/8 [::1]/128, !10.0.0.5 10.0.0.0/8, [2001:db8::]/32, friend.example, cidr:{ {192.0.2.0/24 x} }",
+					 MATCH_PARENT);
+
+	(void) state;
+	assert_int_equal(client_in(m, "localhost", "127.0.0.1"), 1);
+	assert_int_equal(client_in(m, "", "::1"), 1);
+	assert_int_equal(client_in(m, "unknown", "10.0.0.5"), 0);
+	assert_int_equal(client_in(m, "unknown", "10.0.0.6"), 1);
+	assert_int_equal(client_in(m, "unknown", "2001:db8:1::1"), 1);
+	assert_int_equal(client_in(m, "unknown", "2001:db9:1::1"), 0);
+	assert_int_equal(client_in(m, "mx.friend.example", "203.0.113.1"), 1);
+	assert_int_equal(client_in(m, "unknown", "192.0.2.77"), 1);
+	assert_int_equal(client_in(m, "unknown", "192.0.3.77"), 0);
+	match_list_free(m);
+}
+
+static void test_lists_read_files_and_notice_changes(void **state)
+{
+	struct match_list *m;
+
+	(void) state;
+	write_file("list", "# domains\nexample.com\n!not.example.net\n.example.net other.example\n");
+	m = open_list(path_of("list"), 0);
+	assert_int_equal(domain_in(m, "example.com"), 1);
+	assert_int_equal(domain_in(m, "other.example"), 1);
+	assert_int_equal(domain_in(m, "a.example.net"), 1);
+	assert_int_equal(domain_in(m, "not.example.net"), 0);
+	replace_file("list", "new.example\n");
+	seconds_pass(2);
+	assert_int_equal(domain_in(m, "new.example"), 1);
+	assert_int_equal(domain_in(m, "example.com"), 0);
+	unlink(path_of("list"));
+	seconds_pass(2);
+	assert_int_equal(domain_in(m, "new.example"), -ENOENT);
+	assert_int_equal(domain_in(m, "new.example"), -EIO);	/* and still, within the second */
+	replace_file("list", "again.example\n");
+	seconds_pass(2);
+	assert_int_equal(domain_in(m, "again.example"), 1);
+	match_list_free(m);
+}
+
+static void test_a_network_with_host_bits_is_refused(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct match_list *m;
+
+	(void) state;
+	assert_int_equal(match_list_open("mynetworks", STR("10.0.0.1/8"), 0, &m, &why), -EINVAL);
+	assert_string_equal(buf_text(&why),
+			    "mynetworks: non-null host address bits in \"10.0.0.1/8\", perhaps you should use \"10.0.0.0/8\" instead");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_text_sources_are_read_as_postmap_reads_them),
+		TEST(test_keys_keep_their_case_without_folding),
+		TEST(test_inline_entries_may_contain_spaces),
+		TEST(test_static_knows_every_key_and_fail_none),
+		TEST(test_regexp_and_pcre_rules_answer_as_those_of_postfix),
+		TEST(test_substitution_is_refused_where_results_are_trusted),
+		TEST(test_a_pattern_that_backtracks_without_end_cannot_tell),
+		TEST(test_cidr_blocks_match_in_file_order),
+		TEST(test_what_no_lookup_could_mend_is_refused_at_open),
+		TEST(test_databases_are_read_with_and_without_nul),
+		TEST(test_a_hash_is_not_read_as_a_btree),
+		TEST(test_an_edit_starts_from_what_is_there),
+		TEST(test_what_a_killed_writer_left_is_swept_and_harms_nobody),
+		TEST(test_a_replaced_file_is_noticed_within_a_second_or_two),
+		TEST(test_a_file_rewritten_in_place_counts_when_it_has_settled),
+		TEST(test_a_missing_file_is_a_failure_until_it_is_there),
+		TEST(test_a_database_truncated_in_place_is_never_not_there),
+		TEST(test_lookups_while_a_database_is_replaced_always_find),
+		TEST(test_directories_of_open_tables_are_listed_for_the_jail),
+		TEST(test_a_table_is_reopened_although_its_path_is_out_of_reach),
+		TEST(test_the_first_table_that_knows_or_cannot_tell_decides),
+		TEST(test_the_forms_of_an_address_are_tried_in_order),
+		TEST(test_patterns_see_only_whole_addresses),
+		TEST(test_domains_match_with_or_without_their_parents),
+		TEST(test_tables_in_lists_are_asked_for_parents_too),
+		TEST(test_clients_match_by_network_address_and_name),
+		TEST(test_lists_read_files_and_notice_changes),
+		TEST(test_a_network_with_host_bits_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

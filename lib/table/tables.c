@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: ISC */
+/* Lists of tables, and the order in which the forms of an address are looked up in them. */
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "lib/table/table.h"
+
+struct tables {
+	size_t count;
+	struct table **at;
+	const struct table *last;	/* that found, or could not tell */
+};
+
+int tables_open(struct str specs, unsigned flags, struct tables **ret, struct buf *why)
+{
+	struct tables *ts = get_memory(sizeof(*ts));
+	struct str spec;
+	int more, r = 0;
+
+	while ((more = str_token_braced(&specs, ", \t\r\n", &spec)) > 0 && r == 0) {
+		struct table *t;
+
+		r = table_open(spec, flags, &t, why);
+		if (r < 0)
+			break;
+		ts->at = resize_memory(ts->at, (ts->count + 1) * sizeof(struct table *));
+		ts->at[ts->count++] = t;
+	}
+	if (more < 0 && r == 0) {
+		buf_add_text(why, "missing '}'");
+		r = more;
+	}
+	if (r < 0)
+		tables_free(ts);
+	else
+		*ret = ts;
+	return r;
+}
+
+void tables_free(struct tables *ts)
+{
+	if (ts == NULL)
+		return;
+	for (size_t i = 0; i < ts->count; i++)
+		table_free(ts->at[i]);
+	free(ts->at);
+	free(ts);
+}
+
+bool tables_are_empty(const struct tables *ts)
+{
+	return ts == NULL || ts->count == 0;
+}
+
+static int get_from_each(struct tables *ts, struct arena *a, struct str key, bool part, struct str *ret_value)
+{
+	for (size_t i = 0; ts != NULL && i < ts->count; i++) {
+		int r;
+
+		if (part && !table_has_fixed_keys(ts->at[i]))
+			continue;
+		r = table_get(ts->at[i], a, key, ret_value);
+		if (r != 0) {
+			ts->last = ts->at[i];
+			return r;
+		}
+	}
+	return 0;
+}
+
+int tables_get(struct tables *ts, struct arena *a, struct str key, struct str *ret_value)
+{
+	return get_from_each(ts, a, key, false, ret_value);
+}
+
+int tables_get_part(struct tables *ts, struct arena *a, struct str key, struct str *ret_value)
+{
+	return get_from_each(ts, a, key, true, ret_value);
+}
+
+const char *tables_why(const struct tables *ts)
+{
+	return ts->last == NULL ? "" : table_why(ts->last);
+}
+
+const char *tables_answered_by(const struct tables *ts)
+{
+	return ts->last == NULL ? "" : table_spec(ts->last);
+}
+
+/* Local parts that contain a delimiter as part of a name. */
+static bool is_never_split(struct str local_part, char delimiter)
+{
+	if (str_is_nocase(local_part, STR("mailer-daemon")) || str_is_nocase(local_part, STR("double-bounce")))
+		return true;
+	return delimiter == '-' && (str_starts_nocase(local_part, STR("owner-")) || str_ends_nocase(local_part, STR("-request")));
+}
+
+bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user, struct str *ret_extension)
+{
+	for (size_t i = 1; i < local_part.len; i++) {
+		if (str_find(delimiter, local_part.at[i]) < 0)
+			continue;
+		if (is_never_split(local_part, local_part.at[i]))
+			return false;
+		*ret_user = str_head(local_part, i);
+		*ret_extension = str_skip(local_part, i);
+		return true;
+	}
+	return false;
+}
+
+/* local part and "@domain" joined, in *room if they fit, else in the arena. */
+static struct str join(struct arena *a, char *room, size_t size, struct str local, struct str at_domain)
+{
+	if (local.len + at_domain.len > size)
+		return arena_fmt(a, "%.*s%.*s", PSTR(local), PSTR(at_domain));
+	memcpy(room, local.at, local.len);
+	memcpy(room + local.len, at_domain.at, at_domain.len);
+	return str_make(room, local.len + at_domain.len);
+}
+
+int tables_get_address(struct tables *ts, struct arena *a, struct str address, const struct address_lookup *how,
+		       struct str *ret_value, struct str *ret_extension)
+{
+	ssize_t at = str_find_last(address, '@');
+	struct str local = at < 0 ? address : str_head(address, (size_t) at);
+	struct str at_domain = at < 0 ? STR_NONE : str_skip(address, (size_t) at);
+	struct str user = local, extension = STR_NONE, none;
+	bool has_extension = split_extension(local, how->delimiter, &user, &extension);
+	char room[512];
+	int r;
+
+	if (ret_extension == NULL)
+		ret_extension = &none;
+	if (tables_are_empty(ts))
+		return 0;
+	*ret_extension = STR_NONE;
+	r = tables_get(ts, a, address, ret_value);
+	if (r == 0 && at >= 0 && has_extension) {
+		r = tables_get_part(ts, a, join(a, room, sizeof(room), user, at_domain), ret_value);
+		if (r > 0)
+			*ret_extension = extension;
+	}
+	if (r == 0 && at >= 0 && how->local_domain)
+		r = tables_get_part(ts, a, local, ret_value);
+	if (r == 0 && has_extension && (at < 0 || how->local_domain)) {
+		r = tables_get_part(ts, a, user, ret_value);
+		if (r > 0)
+			*ret_extension = extension;
+	}
+	if (r == 0 && at >= 0 && !how->no_domain_catch_all) {
+		r = tables_get_part(ts, a, at_domain, ret_value);
+		if (r > 0)
+			*ret_extension = extension;
+	}
+	return r;
+}

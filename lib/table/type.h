@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a table type is to lib/table: one row in types.c and one file that fills in this struct. table.c does what all types
+ * share: the spec, folding of keys, reopening of files, words. A new type needs nothing else.
+ *
+ * A content is what a type made of its name or file. It is replaced as a whole when the file changes, between two lookups, so a
+ * `get` that waits (MAY_YIELD) is only for types without a file.
+ */
+#ifndef ROAD_TABLE_TYPE_H
+#define ROAD_TABLE_TYPE_H
+
+#include "lib/table/source.h"
+#include "lib/table/table.h"
+#include "lib/table/watch.h"
+
+enum table_traits {
+	TYPE_FIXED_KEYS = 1,		/* compares whole keys: they are folded, and parts of an address make sense as keys */
+	TYPE_BLOCKS = 2,		/* may block: asked through proxymap by everybody else */
+};
+
+struct table_type {
+	const char *name;
+	unsigned traits;
+	const char *suffix;		/* of the file: ".db"; NULL: none */
+	/* Exactly one of these three makes the content; on error -errno and words. */
+	int (*open)(struct table *t, struct str name, void **ret_content, struct buf *why);		/* from the name alone */
+	int (*read)(struct table *t, struct source *lines, void **ret_content, struct buf *why);	/* from text: a file, or { { line }, ... } */
+	int (*open_file)(struct table *t, const struct watch *file, void **ret_content, struct buf *why);	/* from a database file */
+	/* 1 found, 0 not there, -errno with words. a NULL: only whether it is there, *ret_value is not set. */
+	int (*get)(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why) MAY_YIELD;
+	void (*close)(void *content);	/* NULL: nothing to free */
+};
+
+struct table {
+	const struct table_type *type;
+	unsigned flags;			/* enum table_flags */
+	char *spec;
+	struct str name;		/* behind "type:", points into spec */
+	struct watch *file;		/* NULL: not from a file */
+	void *content;			/* NULL: could not be opened, error says why */
+	int error;			/* of the last attempt to open the file; -EAGAIN also: open again before the next lookup */
+	struct buf why;
+};
+
+const struct table_type *table_type_find(struct str name);
+/* A found value as a result in the arena: 1, or -EMSGSIZE when it does not fit. a NULL: 1. */
+int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why);
+/* Opens the file again now, although it was looked at less than a second ago. */
+int table_reopen(struct table *t);
+/* Through table_set_warning's hook: "warning" words about a source line that is left out. */
+void table_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+extern const struct table_type hash_type, btree_type, texthash_type, inline_type, static_type, fail_type, cidr_type, regexp_type,
+	pcre_type, proxy_type, unix_type;
+
+#endif

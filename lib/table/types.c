@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC */
+/* The table types there are. Linking this file links Berkeley DB and PCRE2: no setgid program refers to it. */
+#include "lib/table/type.h"
+
+static const struct table_type *const types[] = {
+	&hash_type, &btree_type, &texthash_type, &inline_type, &static_type, &fail_type, &cidr_type, &regexp_type, &pcre_type, &proxy_type,
+	&unix_type,
+};
+
+const struct table_type *table_type_find(struct str name)
+{
+	for (size_t i = 0; i < COUNT_OF(types); i++)
+		if (str_is(name, str_of(types[i]->name)))
+			return types[i];
+	return NULL;
+}
