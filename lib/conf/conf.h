@@ -18,7 +18,10 @@
  *   STR    const char *     expanded text
  *   RAW    const char *     not expanded when read (smtpd_banner-like texts with runtime $names)
  *
- * Bounds of TIME rows are in seconds.
+ * Bounds of TIME rows are in seconds. A TIME without a suffix counts in the unit of its default.
+ *
+ * The names and default texts of all groups are in every program (params/every.def, defaults.c), so $name of another group's parameter
+ * works everywhere; the documentation only where all_groups is named.
  */
 #ifndef ROAD_CONF_CONF_H
 #define ROAD_CONF_CONF_H
@@ -66,11 +69,19 @@ struct param_group {
 #define PARAM_C_TIME int64_t
 #define PARAM_C_STR const char *
 #define PARAM_C_RAW const char *
-/* the field of parameter x is named x; of a name that is no C name (2bounce_notice_recipient) the .def says PARAM_AS */
+/*
+ * The field of parameter x is named x. For a name that is no C name the .def says
+ * PARAM_AS(STR, two_bounce_notice_recipient, "2bounce_notice_recipient", ...), and its group defines PARAM_AS beside PARAM
+ * (PARAM_AS_FIELD, PARAM_AS_ROW).
+ */
 #define PARAM_FIELD(type, name, text, min, max, programs, doc) PARAM_C_##type name;
+#define PARAM_AS_FIELD(type, field, name, text, min, max, programs, doc) PARAM_C_##type field;
 #define PARAM_ROW(type_, name_, text_, min_, max_, programs_, doc_) \
 	{ .name = #name_, .type = PARAM_##type_, .default_text = text_, .min = min_, .max = max_, \
 	  .offset = offsetof(struct PARAM_STRUCT, name_), .programs = programs_, .doc = doc_ },
+#define PARAM_AS_ROW(type_, field_, name_, text_, min_, max_, programs_, doc_) \
+	{ .name = name_, .type = PARAM_##type_, .default_text = text_, .min = min_, .max = max_, \
+	  .offset = offsetof(struct PARAM_STRUCT, field_), .programs = programs_, .doc = doc_ },
 #define PARAM_GROUP(name_, struct_) \
 	{ .name = name_, .params = rows, .count = sizeof(rows) / sizeof(rows[0]), .struct_size = sizeof(struct struct_) }
 
@@ -86,7 +97,7 @@ const char *conf_dir(const struct conf *c);
 
 /* "-o name=value" of the command line or master.cf: above main.cf. Also `{ name = value }`. -EINVAL with words. */
 int conf_override(struct conf *c, struct str assignment, struct buf *why);
-void conf_set(struct conf *c, struct str name, struct str value);
+void conf_set(struct conf *c, struct str name, struct str value);	/* the same from a program; value as in main.cf ($ counts) */
 
 /*
  * Fills a group's struct: looks up, expands, parses, checks bounds. On -EINVAL *why names file, line, parameter, and what is
@@ -95,16 +106,19 @@ void conf_set(struct conf *c, struct str name, struct str value);
 int conf_fill(struct conf *c, const struct param_group *group, void *ret_struct, struct buf *why);
 
 /*
- * One value by name, whether registered or not (restriction classes, $name of the user, transport families):
- * expanded text in arena; false: neither set nor with a default.
+ * One value by name, whether registered or not (restriction classes, $name of the user, transport families, see families.h):
+ * expanded text in arena (of RAW: as it is); false: neither set nor with a default, or not to be expanded, of which conf_review() tells.
  */
 bool conf_get(struct conf *c, struct arena *a, struct str name, struct str *ret_value);
-/* Like conf_get with a parse for one of a family: NAME_destination_concurrency_limit with its own default expression. */
+/*
+ * Like conf_get with a parse, for one of a family or a parameter without a row: default_text counts when neither main.cf nor a row
+ * nor a family gives one. -EINVAL with words.
+ */
 int conf_get_int(struct conf *c, struct str name, struct str default_text, int64_t min, int64_t max, int64_t *ret, struct buf *why);
 int conf_get_time(struct conf *c, struct str name, struct str default_text, int64_t *ret_ms, struct buf *why);
 int conf_get_bool(struct conf *c, struct str name, bool default_value, bool *ret, struct buf *why);
 
-/* $name, ${name}, $(name), ${name?text}, ${name:text}, ${name?{a}:{b}}, ${{a} == {b}?..}; -EINVAL / -ELOOP with words. */
+/* $name, ${name}, $(name), ${name?text}, ${name:text}, ${name?{a}:{b}}, ${{a} == {b}?..}; see expand.c. -EINVAL, -ELOOP, -EMSGSIZE with words. */
 int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why);
 
 /* Where a parameter was set: "main.cf", line; false when it was not. For messages and postconf. */
@@ -116,12 +130,16 @@ bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struc
 int conf_parse_time(struct str text, char default_unit, int64_t *ret_ms);
 
 /*
- * The registry: every group of the suite (all_groups ends with NULL). Which of the names set in main.cf are known, known to Postfix but
- * not here (lib/conf/params/planned.def), used as $name only, or unknown. Calls say() for each that needs a word.
+ * The registry: every group of the suite (ends with NULL). Only for postconf and `postroad check`: whoever names one of the two links
+ * every table with its documentation.
  */
 extern const struct param_group *const all_groups[];
 const struct param *conf_param(struct str name);	/* by name over all groups, or NULL */
-bool conf_is_planned(struct str name);			/* a Postfix parameter that is not here yet */
+bool conf_is_planned(struct str name);			/* a Postfix parameter that is not here yet (params/planned.def) */
+/*
+ * What the administrator should know about main.cf and the overrides in master.cf: names that nothing reads, Postfix parameters
+ * that are not here yet, $names that are not defined, lines without meaning, values that cannot be expanded. Calls say() for each.
+ */
 void conf_review(struct conf *c, void (*say)(void *arg, const char *text), void *arg);
 
 #endif

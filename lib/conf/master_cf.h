@@ -19,7 +19,7 @@ struct service_entry {
 	struct str command;		/* program name, without directory */
 	size_t argc;
 	struct str *argv;		/* arguments as given, without the program, { } removed, -o overrides included as they stand */
-	int line;			/* of master.cf */
+	int line;			/* of master.cf; 0: implicit, see below */
 };
 
 struct master_cf {
@@ -27,7 +27,13 @@ struct master_cf {
 	struct service_entry *services;
 };
 
-/* Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. */
+/*
+ * Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. Of two rows with the same name and
+ * type the later one counts. Services that Postroad needs and a master.cf made for Postfix lacks (resolver, postlog) are added at the
+ * end, with line 0.
+ */
 int master_cf_load(struct conf *c, struct arena *a, struct master_cf *ret, struct buf *why);
+/* The same from text; path is for messages. */
+int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct str text, struct master_cf *ret, struct buf *why);
 
 #endif

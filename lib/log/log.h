@@ -23,10 +23,11 @@ enum log_sink {
 
 /*
  * `tag` is "$syslog_name/program" (copied). The sink's socket is opened now, so that a jailed process
- * can log. postlog_path: path of the postlog socket, for LOG_TO_POSTLOG. Never fails: falls back to stderr with one line.
+ * can log. path: of the postlog socket, or instead of /dev/log (NULL). Never fails: falls back to stderr with one line.
+ * To postlog go datagrams of one or more whole lines, each with date, host, tag and line end as they belong in the file.
  * When the log is stuck or gone, lines beyond 256 KiB are dropped and counted, and the count is logged later.
  */
-void log_open(const char *tag, enum log_sink sink, const char *postlog_path);
+void log_open(const char *tag, enum log_sink sink, const char *path);
 void log_also_stderr(bool on);		/* commands on a terminal; daemons with -v in the foreground */
 void log_verbose(int level);		/* -v count: > 0 lets ROAD_DEBUG through */
 bool log_is_verbose(void);

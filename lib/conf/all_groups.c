@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Every group of the suite. A file of its own: only who names all_groups or conf_param (postconf, `postroad check`) links
+ * all tables with their documentation.
+ */
+#include "lib/conf/params/agent.h"
+#include "lib/conf/params/common.h"
+#include "lib/conf/params/daemon.h"
+#include "lib/conf/params/route.h"
+
+const struct param_group *const all_groups[] = {
+	&agent_group,
+	&common_group,
+	&daemon_group,
+	&route_group,
+	NULL,
+};
+
+const struct param *conf_param(struct str name)
+{
+	for (const struct param_group *const *g = all_groups; *g != NULL; g++)
+		for (size_t i = 0; i < (*g)->count; i++)
+			if (str_is(name, str_of((*g)->params[i].name)))
+				return &(*g)->params[i];
+	return NULL;
+}

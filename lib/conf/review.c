@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What an administrator should hear about his main.cf and master.cf before anything goes wrong: parameters that nothing reads,
+ * that Postfix has and Postroad not yet, names that are used and not defined, lines that mean nothing, values that cannot be expanded.
+ */
+#include <errno.h>
+
+#include "lib/conf/conf_private.h"
+#include "lib/conf/families.h"
+#include "lib/conf/master_cf.h"
+
+struct review {
+	struct conf *conf;
+	struct arena *arena;
+	struct master_cf services;
+	struct map *used;		/* names that stand as $name in some value */
+	struct map *wanted;		/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
+	const char *path;		/* the file whose lines are looked at */
+	void (*say)(void *arg, const char *text);
+	void *arg;
+};
+
+bool conf_is_planned(struct str name)
+{
+	static const struct str names[] = {
+#define PLANNED(name) STR_INIT(#name),
+#include "lib/conf/params/planned.def"
+#undef PLANNED
+	};
+
+	if (param_default_by_name(name) != NULL)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (str_is(name, names[i]))
+			return true;
+	return false;
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct review *v, const char *format, ...)
+{
+	AUTO(buf) text = BUF_WORDS;
+	va_list arguments;
+
+	va_start(arguments, format);
+	buf_addv(&text, format, arguments);
+	va_end(arguments);
+	v->say(v->arg, buf_text(&text));
+}
+
+/* ---- which names are used ---- */
+
+static void note_used(struct review *v, struct str name)
+{
+	map_put(v->used, name, v);
+}
+
+/* Every name that follows a dollar sign, whichever branch of a condition it stands in. */
+static void note_names(struct review *v, struct str text)
+{
+	struct str skipped, name;
+	size_t n;
+
+	while (str_cut(&text, '$', &skipped)) {
+		while (text.len > 0 && (text.at[0] == '{' || text.at[0] == '(' || is_space(text.at[0])))
+			text = str_skip(text, 1);
+		for (n = 0; n < text.len && (is_alnum(text.at[n]) || text.at[n] == '_'); n++)
+			;
+		name = str_head(text, n);
+		text = str_skip(text, MAX(n, text.len > 0 && text.at[0] == '$' ? 1u : 0u));
+		if (name.len > 0)
+			note_used(v, name);
+	}
+}
+
+/* ldap:NAME and the like: the table's settings are parameters NAME_... of main.cf. */
+static void note_tables(struct review *v, struct str value)
+{
+	static const char *const types[] = { "ldap", "mysql", "pgsql", "sqlite", "memcache" };
+	struct str word, type;
+
+	while (str_token(&value, ", \t\r\n{}", &word)) {
+		if (str_starts(word, STR("proxy:")))
+			word = str_skip(word, 6);
+		if (!str_cut(&word, ':', &type) || word.len == 0 || word.at[0] == '/')
+			continue;
+		for (size_t i = 0; i < COUNT_OF(types); i++)
+			if (str_is(type, str_of(types[i])))
+				map_put(v->wanted, word, v);
+	}
+}
+
+static void note_value(struct review *v, struct str value)
+{
+	note_names(v, value);
+	note_tables(v, value);
+}
+
+/* The assignments among a service's arguments: calls each() for each -o. */
+static void each_override(struct review *v, void (*each)(struct review *v, const struct service_entry *s, struct str name, struct str value))
+{
+	AUTO(buf) words = BUF_WORDS;
+	struct str name, value;
+
+	for (size_t i = 0; i < v->services.count; i++) {
+		const struct service_entry *s = &v->services.services[i];
+
+		for (size_t j = 0; j + 1 < s->argc && s->argv[j].len > 0 && s->argv[j].at[0] == '-'; j++)
+			if (str_is(s->argv[j], STR("-o")) && conf_split_assignment(s->argv[++j], &name, &value, &words) == 0)
+				each(v, s, name, value);
+	}
+}
+
+static void note_override(struct review *v, const struct service_entry *s, struct str name, struct str value)
+{
+	(void) s;
+	(void) name;
+	note_value(v, value);
+}
+
+static void note_classes(struct review *v)
+{
+	struct str list, one;
+
+	if (conf_get(v->conf, v->arena, STR("smtpd_restriction_classes"), &list))
+		while (str_token(&list, ", \t\r\n", &one))
+			note_used(v, one);
+}
+
+static void note_all(struct review *v)
+{
+	struct str name, value;
+
+	for (size_t i = 0; conf_next_set(v->conf, &i, &name, &value);)
+		note_value(v, value);
+	each_override(v, note_override);
+	note_classes(v);
+}
+
+/* ---- what is known ---- */
+
+static bool is_of_a_service(struct review *v, struct str name)
+{
+	struct str service;
+
+	if (param_family_of(name, &service) == NULL)
+		return false;
+	for (size_t i = 0; i < v->services.count; i++)
+		if (v->services.services[i].type != SERVICE_INET && str_is(v->services.services[i].name, service))
+			return true;
+	return false;
+}
+
+static bool is_of_a_table(struct review *v, struct str name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (name.at[i] == '_' && map_get(v->wanted, str_head(name, i)) != NULL)
+			return true;
+	return false;
+}
+
+/* NAME_delivery_... of spawn and pipe: SERVICE_time_limit. */
+static bool is_time_limit(struct review *v, struct str name)
+{
+	static const struct str suffix = STR_INIT("_time_limit");
+
+	if (!str_ends(name, suffix))
+		return false;
+	for (size_t i = 0; i < v->services.count; i++)
+		if (str_is(v->services.services[i].name, str_head(name, name.len - suffix.len)))
+			return true;
+	return false;
+}
+
+static bool is_read_by_something(struct review *v, struct str name)
+{
+	return param_default_by_name(name) != NULL || map_get(v->used, name) != NULL || is_of_a_service(v, name) ||
+	       is_of_a_table(v, name) || is_time_limit(v, name);
+}
+
+static void judge(struct review *v, int line, struct str name, struct str value)
+{
+	if (conf_is_planned(name))
+		say(v, "%s, line %d: %.*s is a Postfix parameter that is not supported yet: it has no effect", v->path, line, PSTR(name));
+	else if (!is_read_by_something(v, name))
+		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(str_head(value, 200)));
+}
+
+static void judge_override(struct review *v, const struct service_entry *s, struct str name, struct str value)
+{
+	judge(v, s->line, name, value);
+}
+
+/* ---- what is not defined ---- */
+
+static void say_undefined(void *arg, struct str name)
+{
+	struct review *v = arg;
+	struct str key = arena_fmt(v->arena, "undefined %.*s", PSTR(name));
+
+	if (conf_is_planned(name) || map_put(v->used, key, v) != NULL)
+		return;
+	say(v, "%s: undefined parameter: %.*s", v->path, PSTR(name));
+}
+
+static void try_to_expand(struct review *v, struct str name, struct str value)
+{
+	AUTO(buf) words = BUF_WORDS;
+	struct str text;
+	const char *file;
+	int line = 0;
+
+	/* Of planned ones nobody knows whether their $names are to be expanded at run time. */
+	if (param_is_raw(name) || conf_is_planned(name))
+		return;
+	if (conf_expand_noting(v->conf, v->arena, value, &text, &words, say_undefined, v) < 0) {
+		conf_where(v->conf, name, &file, &line);
+		say(v, "%s, line %d: %.*s: %s", v->path, line, PSTR(name), buf_text(&words));
+	}
+}
+
+void conf_review(struct conf *c, void (*say_it)(void *arg, const char *text), void *arg)
+{
+	struct review v = { .conf = c, .say = say_it, .arg = arg, .used = map_new(), .wanted = map_new(), .path = c->path };
+	AUTO(buf) words = BUF_WORDS;
+	struct str name, value;
+	const char *file;
+	int line = 0;
+
+	v.arena = arena_new("review", NULL, CONF_MOST_MEMORY);
+	if (master_cf_load(c, v.arena, &v.services, &words) < 0)
+		v.services.count = 0;		/* whoever needs it says what is wrong with it */
+	for (size_t i = 0; i < c->notes.len; i++)
+		say(&v, "%.*s", PSTR(c->notes.at[i]));
+	note_all(&v);
+	for (size_t i = 0; conf_next_set(c, &i, &name, &value);) {
+		conf_where(c, name, &file, &line);
+		judge(&v, line, name, value);
+		try_to_expand(&v, name, value);
+	}
+	v.path = arena_fmt(v.arena, "%s/master.cf", c->dir).at;
+	each_override(&v, judge_override);
+	map_free(v.used, NULL);
+	map_free(v.wanted, NULL);
+	arena_free(v.arena);
+}
