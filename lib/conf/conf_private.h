@@ -54,6 +54,8 @@ bool conf_raw(struct conf *c, struct str name, struct str *ret_value);
 struct setting *conf_setting(const struct conf *c, struct str name);	/* NULL: not set */
 void conf_put(struct conf *c, struct str name, struct str value, enum setting_source source, int line);
 bool conf_is_name(struct str name);		/* what may stand before "=" */
+/* A conf as if DIR/main.cf had this text (conf_load(), tests). */
+int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why);
 /* "name = value" in two; -EINVAL with words, without file and line. */
 int conf_split_assignment(struct str line, struct str *ret_name, struct str *ret_value, struct buf *why);
 bool param_is_raw(struct str name);		/* registered as RAW */

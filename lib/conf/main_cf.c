@@ -42,17 +42,23 @@ static int read_line_of_main_cf(struct conf *c, struct str line, int number, str
 	return 0;
 }
 
-static int read_main_cf(const char *dir, struct conf **ret_conf, struct buf *why)
+static int read_lines(struct conf *c, struct arena *scratch, struct str text, struct buf *why)
+{
+	struct logical_lines lines = { .rest = text, .next_line = 1 };
+	struct str line;
+	int number, r = 0;
+
+	while (r == 0 && logical_line_next(&lines, scratch, &line, &number))
+		r = read_line_of_main_cf(c, line, number, why);
+	return r;
+}
+
+int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why)
 {
 	struct conf *c = conf_new(dir);
 	struct arena *scratch = arena_new("main.cf", NULL, CONF_MOST_MEMORY);
-	struct logical_lines lines = { .next_line = 1 };
-	struct str line;
-	int number, r;
+	int r = read_lines(c, scratch, text, why);
 
-	r = conf_read_file(scratch, c->path, &lines.rest, why);
-	while (r == 0 && logical_line_next(&lines, scratch, &line, &number))
-		r = read_line_of_main_cf(c, line, number, why);
 	arena_free(scratch);
 	if (r < 0) {
 		conf_free(c);
@@ -61,6 +67,18 @@ static int read_main_cf(const char *dir, struct conf **ret_conf, struct buf *why
 	conf_put(c, STR("config_directory"), str_of(dir), SET_BY_OVERRIDE, 0);
 	*ret_conf = c;
 	return 0;
+}
+
+static int read_main_cf(const char *dir, struct conf **ret_conf, struct buf *why)
+{
+	struct arena *a = arena_new("main.cf", NULL, CONF_MOST_MEMORY);
+	struct str text;
+	int r = conf_read_file(a, arena_fmt(a, "%s/main.cf", dir).at, &text, why);
+
+	if (r == 0)
+		r = conf_from_text(dir, text, ret_conf, why);
+	arena_free(a);
+	return r;
 }
 
 /* Started with more rights than the user who started it has? */

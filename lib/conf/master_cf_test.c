@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: ISC */
+/* Rows of master.cf. */
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/conf/master_cf.h"
+
+static char dir[64];
+static struct conf *conf;
+static struct arena *arena;
+
+static int set_up(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	char path[100];
+	FILE *f;
+
+	(void) state;
+	snprintf(dir, sizeof(dir), "/tmp/master_cf_test.XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/main.cf", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("default_process_limit = 33\n", f);
+	fclose(f);
+	if (conf_load(dir, &conf, &why) < 0)
+		fail_msg("%s", buf_text(&why));
+	unlink(path);
+	rmdir(dir);
+	arena = arena_new("test", NULL, 64 << 20);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void) state;
+	conf_free(conf);
+	arena_free(arena);
+	return 0;
+}
+
+static struct master_cf parse(const char *text)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct master_cf m;
+
+	if (master_cf_parse(conf, arena, "master.cf", str_of(text), &m, &why) < 0)
+		fail_msg("%s", buf_text(&why));
+	return m;
+}
+
+static void parse_fails(const char *text, const char *words)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct master_cf m;
+
+	assert_int_equal(master_cf_parse(conf, arena, "master.cf", str_of(text), &m, &why), -EINVAL);
+	if (strstr(buf_text(&why), words) == NULL)
+		fail_msg("\"%s\" is not in \"%s\"", words, buf_text(&why));
+}
+
+static void test_columns_are_read_with_their_defaults(void **state)
+{
+	struct master_cf m = parse("# comment\n"
+				   "smtp inet n - - - - smtpd\n"
+				   "pickup unix n - y 60 1 pickup\n"
+				   "tlsmgr unix - n n 1000? 0 tlsmgr -v\n");
+	const struct service_entry *s = m.services;
+
+	(void) state;
+	assert_str(s[0].name, "smtp");
+	assert_int_equal(s[0].type, SERVICE_INET);
+	assert_false(s[0].is_private);
+	assert_true(s[0].unprivileged);
+	assert_false(s[0].chroot);
+	assert_int_equal(s[0].wakeup_ms, 0);
+	assert_int_equal(s[0].maxproc, 33);
+	assert_str(s[0].command, "smtpd");
+	assert_int_equal(s[0].argc, 0);
+	assert_int_equal(s[0].line, 2);
+	assert_false(s[1].is_private);
+	assert_true(s[1].chroot);
+	assert_int_equal(s[1].wakeup_ms, 60000);
+	assert_false(s[1].wakeup_if_used);
+	assert_int_equal(s[1].maxproc, 1);
+	assert_true(s[2].is_private);
+	assert_false(s[2].unprivileged);
+	assert_int_equal(s[2].wakeup_ms, 1000000);
+	assert_true(s[2].wakeup_if_used);
+	assert_int_equal(s[2].maxproc, 0);
+	assert_int_equal(s[2].argc, 1);
+	assert_str(s[2].argv[0], "-v");
+}
+
+static void test_arguments_continue_and_braces_group(void **state)
+{
+	struct master_cf m = parse("submission inet n - y - - smtpd\n"
+				   "  -o syslog_name=postfix/submission\n"
+				   "# a comment between\n"
+				   "  -o { smtpd_banner = $myhostname ESMTP }\n"
+				   "uucp unix - n n - - pipe flags=F user=uucp argv=uux -r -o {a b} - $nexthop!rmail ($recipient)\n");
+	const struct service_entry *s = m.services;
+
+	(void) state;
+	assert_int_equal(s[0].argc, 4);
+	assert_str(s[0].argv[1], "syslog_name=postfix/submission");
+	assert_str(s[0].argv[3], "smtpd_banner = $myhostname ESMTP");
+	assert_int_equal(s[1].argc, 9);
+	assert_str(s[1].argv[5], "a b");
+	assert_str(s[1].argv[8], "($recipient)");
+	assert_int_equal(s[1].line, 5);
+}
+
+static void test_services_that_an_old_file_lacks_are_implicit(void **state)
+{
+	struct master_cf m = parse("smtp inet n - - - - smtpd\n");
+
+	(void) state;
+	assert_int_equal(m.count, 3);
+	assert_str(m.services[1].name, "resolver");
+	assert_int_equal(m.services[1].line, 0);
+	assert_int_equal(m.services[1].maxproc, 1);
+	assert_str(m.services[2].name, "postlog");
+	assert_int_equal(m.services[2].type, SERVICE_DGRAM);
+	m = parse("resolver unix - - y - 1 resolver\npostlog unix-dgram n - n - 1 postlogd\n");
+	assert_int_equal(m.count, 2);
+	assert_true(m.services[0].chroot);
+}
+
+static void test_the_later_of_two_equal_rows_counts(void **state)
+{
+	struct master_cf m = parse("a unix - - n - 5 smtp\na inet n - n - 6 smtp\na unix - - n - 7 lmtp\n");
+
+	(void) state;
+	assert_int_equal(m.services[0].maxproc, 7);
+	assert_str(m.services[0].command, "lmtp");
+	assert_int_equal(m.services[0].line, 3);
+	assert_int_equal(m.services[1].maxproc, 6);
+}
+
+static void test_every_type_of_socket_is_known(void **state)
+{
+	struct master_cf m = parse("[::1]:2525 inet n - n - - smtpd\nb fifo n - n - - x\nc pass - - n - - x\nd unix-dgram n - n - - x\n");
+
+	(void) state;
+	assert_str(m.services[0].name, "[::1]:2525");
+	assert_int_equal(m.services[1].type, SERVICE_FIFO);
+	assert_int_equal(m.services[2].type, SERVICE_PASS);
+	assert_int_equal(m.services[3].type, SERVICE_DGRAM);
+}
+
+static void test_errors_name_line_and_field(void **state)
+{
+	(void) state;
+	parse_fails("\nsmtp inet n - - - -\n", "master.cf, line 2: missing \"command\" field");
+	parse_fails("smtp tcp n - - - - smtpd\n", "line 1: field \"type\": \"tcp\": inet, unix, fifo, pass or unix-dgram expected");
+	parse_fails("smtp inet x - - - - smtpd\n", "field \"private\": \"x\"");
+	parse_fails("smtp inet n yes - - - smtpd\n", "field \"unprivileged\"");
+	parse_fails("smtp inet n - 1 - - smtpd\n", "field \"chroot\"");
+	parse_fails("smtp inet n - - 5m - smtpd\n", "field \"wakeup\"");
+	parse_fails("smtp inet n - - - many smtpd\n", "field \"maxproc\"");
+	parse_fails("smtp inet n - - - - /bin/sh\n", "field \"command\"");
+	parse_fails("../x unix n - - - - smtpd\n", "field \"service\"");
+	parse_fails("smtp inet n - - - - smtpd -o\n", "name=value expected");
+	parse_fails("smtp inet n - - - - smtpd -o nonsense\n", "missing '='");
+	parse_fails("smtp inet n - - - - smtpd -o { a = b\n", "unbalanced { }");
+	parse_fails("  smtp inet n - - - - smtpd\n", "must not start with white space");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_columns_are_read_with_their_defaults),
+		cmocka_unit_test(test_arguments_continue_and_braces_group),
+		cmocka_unit_test(test_services_that_an_old_file_lacks_are_implicit),
+		cmocka_unit_test(test_the_later_of_two_equal_rows_counts),
+		cmocka_unit_test(test_every_type_of_socket_is_known),
+		cmocka_unit_test(test_errors_name_line_and_field),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
