@@ -174,7 +174,18 @@ static void test_bounds_are_in_order(void **state)
 
 static void undefined(void *arg, struct str name)
 {
-	if (!conf_is_planned(name) && !str_is(name, STR("stress")))
+	/* What master says under load, and names of old configurations that newer parameters take their defaults from. */
+	static const char *const others[] = {
+		"stress", "virtual_maps", "smtpd_client_connection_limit_exceptions", "lmtp_per_record_deadline",
+		"smtp_per_record_deadline", "smtpd_per_record_deadline", "postscreen_whitelist_interfaces",
+		"postscreen_blacklist_action", "postscreen_dnsbl_whitelist_threshold", "postscreen_dnsbl_ttl",
+		"tlsproxy_client_level", "tlsproxy_client_policy",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(others); i++)
+		if (str_is(name, str_of(others[i])))
+			return;
+	if (!conf_is_planned(name))
 		fail_msg("default of %s: $%.*s is no parameter", (const char *) arg, PSTR(name));
 }
 
@@ -205,37 +216,41 @@ static bool may_differ(struct str name)
 	return false;
 }
 
-static void compare_default(struct str name, struct str theirs)
+/* False, with words, when the two are not as they should be. */
+static bool compare_default(struct str name, struct str theirs)
 {
 	const struct param *p = conf_param(name);
 	bool same;
 
-	if (p == NULL)
-		return;
-	if (str_is(theirs, STR("(computed)")))
-		return;
+	if (p == NULL || str_is(theirs, STR("(computed)")))
+		return true;
 	if (str_is(theirs, STR("(empty)")))
 		theirs = STR_NONE;
 	same = p->default_text != NULL && str_is(theirs, str_of(p->default_text));
-	if (!same && !may_differ(name))
-		fail_msg("%s: default \"%s\", Postfix has \"%.*s\"", p->name, p->default_text == NULL ? "(computed)" : p->default_text, PSTR(theirs));
-	if (same && may_differ(name))
-		fail_msg("%s has the default of Postfix: no exception is needed", p->name);
+	if (same != may_differ(name))
+		return true;
+	if (same)
+		print_error("%s has the default of Postfix: no exception is needed\n", p->name);
+	else
+		print_error("%s: default \"%s\", Postfix has \"%.*s\"\n", p->name,
+			    p->default_text == NULL ? "(computed)" : p->default_text, PSTR(theirs));
+	return false;
 }
 
 static void test_defaults_are_those_of_postfix_or_there_is_a_reason(void **state)
 {
 	char *text = read_source("tests/conf/postfix-defaults.tsv");
 	struct str rest = str_of(text), line, name;
-	int compared = 0;
+	int compared = 0, wrong = 0;
 
 	(void) state;
 	while (str_cut(&rest, '\n', &line))
 		if (line.len > 0 && line.at[0] != '#' && str_cut(&line, '\t', &name)) {
-			compare_default(name, line);
+			wrong += !compare_default(name, line);
 			compared++;
 		}
 	assert_true(compared > 1000);
+	assert_int_equal(wrong, 0);
 	free(text);
 }
 

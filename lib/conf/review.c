@@ -132,6 +132,9 @@ static void note_all(struct review *v)
 
 	for (size_t i = 0; conf_next_set(v->conf, &i, &name, &value);)
 		note_value(v, value);
+	for (size_t i = 0; i < param_default_count; i++)
+		if (param_defaults[i].text != NULL)
+			note_names(v, str_of(param_defaults[i].text));
 	each_override(v, note_override);
 	note_classes(v);
 }
