@@ -142,7 +142,8 @@ static void forget_sent(struct channel *ch, size_t bytes, size_t fds)
 	for (size_t i = 0; i < fds; i++)
 		close(ch->out_fds[i].fd);
 	ch->out_fd_count -= fds;
-	memmove(ch->out_fds, ch->out_fds + fds, ch->out_fd_count * sizeof(*ch->out_fds));
+	if (ch->out_fd_count > 0)
+		memmove(ch->out_fds, ch->out_fds + fds, ch->out_fd_count * sizeof(*ch->out_fds));
 	for (size_t i = 0; i < ch->out_fd_count; i++)
 		ch->out_fds[i].at -= MIN(bytes, ch->out_fds[i].at);
 	if (bytes == ch->out.len && ch->out.cap > KEEP_BUFFER)
