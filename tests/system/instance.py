@@ -54,7 +54,7 @@ def wait_until(question, timeout=10.0, what="", pause=0.01):
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout * PATIENCE:g} s: {what or question}")
+            raise AssertionError(f"not within {timeout * PATIENCE:g} s: {what() if callable(what) else what or question}")
         time.sleep(pause)
 
 
@@ -187,6 +187,15 @@ class Instance:
                 os.kill(pid, number)
         return len(pids)
 
+    def kill_everything(self):
+        """SIGKILL for master and all its children at once; returns when they are gone."""
+        pids = [self.master_pid()] + processes_below(self.root)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not processes_below(self.root), 10, "the end of what was killed")
+        self.running = False
+
     def close(self):
         """Stops, checks that nothing is left and that no sanitizer complained, and removes the scratch directory."""
         try:
@@ -260,6 +269,25 @@ class Instance:
                 code, text = client.rcpt(recipient, options.get("rcpt_options", []))
                 assert code == 250, (code, text)
             code, text = client.data(message)
+            assert code == 250, (code, text)
+            return re.search(r"queued as (\S+)", text.decode()).group(1)
+
+
+    def send_raw(self, content, sender="sender@example.net", recipient="someone@example.com"):
+        """Sends content that has CRLF line ends already, byte for byte (dots are doubled); the queue id."""
+        if content and not content.endswith(b"\r\n"):
+            raise ValueError("content must end with CRLF")
+        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        if stuffed.startswith(b"."):
+            stuffed = b"." + stuffed
+        with self.client() as client:
+            client.ehlo()
+            assert client.mail(sender, ["BODY=8BITMIME"])[0] == 250
+            assert client.rcpt(recipient)[0] == 250
+            code, text = client.docmd("DATA")
+            assert code == 354, (code, text)
+            client.sock.sendall(stuffed + b".\r\n")
+            code, text = client.getreply()
             assert code == 250, (code, text)
             return re.search(r"queued as (\S+)", text.decode()).group(1)
 

@@ -24,7 +24,7 @@ def indent(text):
     print("\n".join("   " + line for line in text.rstrip("\n").splitlines()))
 
 
-def make_mailbox_host(dns_port):
+def make_mailbox_host(dns_at):
     """The destination: example.com's mail host, with a virtual mailbox for jane."""
     host = Instance(address="127.0.0.2", hostname="mx.example.com")
     mailboxes = host.root / "mailboxes"
@@ -35,7 +35,7 @@ def make_mailbox_host(dns_port):
     gid = 1 if IS_ROOT else os.getgid()
     host.main.update({
         "mydestination": "",
-        "dns_resolver_addresses": f"127.0.0.1@{dns_port}",
+        "dns_resolver_addresses": dns_at,
         "virtual_mailbox_domains": "example.com",
         "virtual_mailbox_base": mailboxes,
         "virtual_mailbox_maps": "inline:{ jane@example.com=jane/ }",
@@ -46,9 +46,9 @@ def make_mailbox_host(dns_port):
     return host, mailboxes / "jane"
 
 
-def make_relay(dns_port, smtp_port):
+def make_relay(dns_at, smtp_port):
     return Instance(address="127.0.0.1", hostname="relay.example.org", main={
-        "dns_resolver_addresses": f"127.0.0.1@{dns_port}",
+        "dns_resolver_addresses": dns_at,
         "smtp_tcp_port": smtp_port,
     })
 
@@ -112,14 +112,14 @@ def main():
     os.environ.setdefault("POSTROAD_BUILD", str(BUILD))
     smtp_port = free_port("127.0.0.2")
     dns = DnsServer()
-    dns.add("example.com", "MX", (10, "mx.example.com"))
+    dns.add("example.com", "MX", "10 mx.example.com")
     dns.add("mx.example.com", "A", "127.0.0.2")
     made = []
     try:
-        host, maildir = make_mailbox_host(dns.port)
+        host, maildir = make_mailbox_host(dns.at)
         made.append(host)
         host.smtp_port = smtp_port
-        relay = make_relay(dns.port, smtp_port)
+        relay = make_relay(dns.at, smtp_port)
         made.append(relay)
         for one in made:
             one.start()

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: ISC
+"""Other people's programs for tests: Dovecot as installed, Exim unpacked from its Debian package (not installed: it would replace the system's MTA)."""
+
+import contextlib
+import imaplib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from instance import BUILD, IS_ROOT, free_port, wait_until
+
+
+class Dovecot:
+    """IMAP over a Maildir, and LMTP into it, for the user "jane" with password "secret"."""
+
+    def __init__(self, maildir=None):
+        self.root = Path(tempfile.mkdtemp(prefix="postroad-dovecot-"))
+        self.root.chmod(0o755)
+        self.user = pwd.getpwnam("daemon" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name)
+        self.home = self.root / "home"
+        self.home.mkdir()
+        if IS_ROOT:
+            os.chown(self.home, self.user.pw_uid, self.user.pw_gid)
+        self.maildir = maildir or self.home / "Maildir"
+        self.imap_port, self.lmtp_port = free_port(), free_port()
+        (self.root / "users").write_text(f"jane:{{PLAIN}}secret:{self.user.pw_uid}:{self.user.pw_gid}::{self.home}\n")
+        me = self.user.pw_name if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name
+        group = "daemon" if IS_ROOT else me
+        (self.root / "dovecot.conf").write_text(f"""
+base_dir = {self.root}/run
+state_dir = {self.root}/state
+log_path = {self.root}/log
+protocols = imap lmtp
+ssl = no
+disable_plaintext_auth = no
+listen = 127.0.0.1
+default_internal_user = {me}
+default_login_user = {me}
+default_internal_group = {group}
+first_valid_uid = 1
+first_valid_gid = 1
+mail_location = maildir:{self.maildir}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%n {self.root}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%n {self.root}/users
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {self.imap_port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.lmtp_port}
+  }}
+  unix_listener lmtp {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  chroot =
+}}
+""")
+        subprocess.run(["dovecot", "-c", self.root / "dovecot.conf"], check=True, timeout=30)
+        wait_until(self._answers, 20, lambda: (self.root / "log").read_text())
+
+    def _answers(self):
+        with contextlib.suppress(OSError, imaplib.IMAP4.error):
+            self.imap().logout()
+            return True
+        return False
+
+    @property
+    def lmtp_socket(self):
+        return self.root / "run/lmtp"
+
+    def imap(self):
+        client = imaplib.IMAP4("127.0.0.1", self.imap_port)
+        client.login("jane", "secret")
+        return client
+
+    def messages(self):
+        """Every message of the inbox as IMAP shows it."""
+        client = self.imap()
+        try:
+            client.select("INBOX", readonly=True)
+            _, (numbers,) = client.search(None, "ALL")
+            return [client.fetch(number, "(RFC822)")[1][0][1] for number in numbers.split()]
+        finally:
+            client.logout()
+
+    def close(self):
+        pid = int((self.root / "run/master.pid").read_text())
+        subprocess.run(["doveadm", "-c", self.root / "dovecot.conf", "stop"], timeout=30, check=False)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20, "dovecot's end")
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+def _unpacked(package, program):
+    """The package's tree under the build directory, downloaded at the first use."""
+    tree = BUILD / "peers" / package
+    if not (tree / program).exists():
+        tree.mkdir(parents=True, exist_ok=True)
+        words = ["apt-get", "download", "-qq", package, "exim4-base", "libidn12", "libspf2-2", "libnsl2"]
+        subprocess.run(words, cwd=tree, check=True, timeout=120, stderr=subprocess.DEVNULL)
+        for deb in sorted(tree.glob("*.deb")):
+            subprocess.run(["dpkg", "-x", deb, tree], check=True, timeout=60)
+    return tree
+
+
+class Exim:
+    """A host that accepts mail for example.com into one mbox file; needs root (Exim does)."""
+
+    def __init__(self, address="127.0.0.3", port=None):
+        self.address, self.port = address, port or free_port(address)
+        self.tree = _unpacked("exim4-daemon-light", "usr/sbin/exim4")
+        self.root = Path(tempfile.mkdtemp(prefix="postroad-exim-"))
+        self.root.chmod(0o755)
+        self.mbox = self.root / "mail/inbox"
+        for name in ("spool", "log", "mail"):
+            (self.root / name).mkdir()
+            shutil.chown(self.root / name, "mail", "mail")
+        (self.root / "conf").write_text(f"""
+exim_user = mail
+exim_group = mail
+never_users =
+primary_hostname = mx.example.com
+spool_directory = {self.root}/spool
+log_file_path = {self.root}/log/%slog
+pid_file_path = {self.root}/spool/exim.pid
+local_interfaces = {self.address}
+daemon_smtp_ports = {self.port}
+tls_advertise_hosts =
+host_lookup =
+rfc1413_query_timeout = 0s
+acl_smtp_rcpt = accept_ours
+acl_smtp_data = accept_data
+begin acl
+accept_ours:
+  accept domains = example.com
+  deny message = relay not permitted
+accept_data:
+  accept
+begin routers
+inbox:
+  driver = accept
+  domains = example.com
+  transport = inbox
+begin transports
+inbox:
+  driver = appendfile
+  file = {self.mbox}
+  user = mail
+  group = mail
+""")
+        (self.root / "conf").chmod(0o644)
+        libraries = ":".join(str(path) for path in self.tree.glob("usr/lib/*-linux-gnu"))
+        self.process = subprocess.Popen([self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-bdf"],
+                                        env=dict(os.environ, LD_LIBRARY_PATH=libraries))
+        wait_until(self._answers, 20, "exim's greeting")
+
+    def _answers(self):
+        import socket
+        with contextlib.suppress(OSError):
+            with socket.create_connection((self.address, self.port), timeout=5) as probe:
+                return probe.recv(100).startswith(b"220")
+        return False
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
