@@ -187,6 +187,13 @@ class Instance:
                 os.kill(pid, number)
         return len(pids)
 
+    def copy_deferred(self, count):
+        """Multiplies the one deferred message of the stopped instance; the copies are due in an hour."""
+        program = BUILD / "tests/fill_queue"
+        subprocess.run(["make", "-s", "-C", BUILD, "tests/fill_queue"], check=True, timeout=120, stdout=subprocess.DEVNULL)
+        (one,) = self.queue_files()
+        subprocess.run([program, self.queue, one.name, str(count), str(int(time.time()) + 3600)], check=True, timeout=300 * PATIENCE)
+
     def kill_everything(self):
         """SIGKILL for master and all its children at once; returns when they are gone."""
         pids = [self.master_pid()] + processes_below(self.root)
