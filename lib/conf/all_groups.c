@@ -4,14 +4,20 @@
  * all tables with their documentation.
  */
 #include "lib/conf/params/agent.h"
+#include "lib/conf/params/bounce.h"
+#include "lib/conf/params/cleanup.h"
 #include "lib/conf/params/common.h"
 #include "lib/conf/params/daemon.h"
+#include "lib/conf/params/queue.h"
 #include "lib/conf/params/route.h"
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
+	&bounce_group,
+	&cleanup_group,
 	&common_group,
 	&daemon_group,
+	&queue_group,
 	&route_group,
 	NULL,
 };

@@ -135,7 +135,7 @@ static void a_small_message_can_be_read_with_one_call(void **state)
 
 static bool exists(struct fixture *f, const char *where, const char *name)
 {
-	char path[128];
+	char path[300];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/%s/%s", f->path, where, name);
@@ -146,7 +146,7 @@ static void a_writer_that_gives_up_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
 	struct queue_writer *w;
-	char big[3 * QUEUE_SMALL] = { 0 };
+	static char big[3 * QUEUE_SMALL];
 
 	assert_int_equal(queue_create(f->q, QUEUE_INCOMING, str_of(f->id), &w), 0);
 	assert_int_equal(queue_write_body(w, str_make(big, sizeof(big))), 0);
@@ -160,7 +160,7 @@ static void an_unfinished_file_is_debris_and_not_damage(void **state)
 	struct fixture *f = *state;
 	struct queue_file file;
 	struct queue_writer *w;
-	char big[3 * QUEUE_SMALL];
+	static char big[3 * QUEUE_SMALL];
 
 	memset(big, 'x', sizeof(big));
 	assert_int_equal(queue_create(f->q, QUEUE_INCOMING, str_of(f->id), &w), 0);
