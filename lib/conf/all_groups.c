@@ -9,6 +9,8 @@
 #include "lib/conf/params/common.h"
 #include "lib/conf/params/daemon.h"
 #include "lib/conf/params/queue.h"
+#include "lib/conf/params/master.h"
+#include "lib/conf/params/postlogd.h"
 #include "lib/conf/params/route.h"
 
 const struct param_group *const all_groups[] = {
@@ -18,6 +20,8 @@ const struct param_group *const all_groups[] = {
 	&common_group,
 	&daemon_group,
 	&queue_group,
+	&master_group,
+	&postlogd_group,
 	&route_group,
 	NULL,
 };

@@ -120,6 +120,5 @@ void command_start(const char *name, const char *config_dir, const struct param_
 	fill_groups(ret->conf, (const struct param_group *const[]){ &common_group, NULL }, (void *const[]){ &ret->common });
 	fill_groups(ret->conf, groups, structs);
 	clean_environment(ret->common.import_environment);
-	open_log(&ret->common, name, LOG_TO_SYSLOG);
-	log_also_stderr(true);
+	open_command_log(&ret->common, name);
 }

@@ -119,14 +119,23 @@ static void prepare_process(void)
 	raise_descriptor_limit();
 }
 
+/*
+ * Weak: a program without tables or DNS does not link those rooms (nor Berkeley DB) because of us. In one that has them, the variable that
+ * these set comes with them.
+ */
+extern __typeof__(table_set_proxy) table_set_proxy __attribute__((weak));
+extern __typeof__(dns_use) dns_use __attribute__((weak));
+
 /* What every program that looks things up reaches the same way. */
 static void introduce_services(void)
 {
 	const struct str protocols = str_of(common.inet_protocols);
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
-	table_set_proxy("private/proxymap");
-	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
+	if (table_set_proxy != NULL)
+		table_set_proxy("private/proxymap");
+	if (dns_use != NULL)
+		dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
 		daemon_settings.resolver_timeout);
 }
 

@@ -4,6 +4,7 @@
 #define ROAD_DAEMON_PRIVATE_H
 
 #include "lib/daemon/daemon.h"
+#include "lib/daemon/startup.h"
 #include "lib/daemon/supervision.h"
 
 /* ---- the command line (options.c) ---- */
@@ -24,17 +25,6 @@ struct daemon_options {
 };
 /* Dies with EX_USAGE when the command line makes no sense. */
 void options_parse(int argc, char **argv, struct daemon_options *ret);
-
-/* ---- configuration (world.c): shared by daemons and commands ---- */
-
-/* STDIN, STDOUT and STDERR exist; what is opened later is never one of them. */
-void stand_on_three_descriptors(void);
-/* Keeps and sets what import_environment says, drops the rest. */
-void clean_environment(const char *import_environment);
-/* Fills the groups or dies with EX_CONFIG. groups may be NULL. */
-void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs);
-/* `other` is where lines go when neither maillog_file nor syslog is meant (foreground): LOG_TO_SYSLOG leaves the choice to the configuration. */
-void open_log(const struct common_conf *common, const char *program, enum log_sink other);
 
 /* ---- listeners ---- */
 

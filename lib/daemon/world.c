@@ -77,13 +77,22 @@ void fill_groups(struct conf *c, const struct param_group *const *groups, void *
 	}
 }
 
-void open_log(const struct common_conf *common, const char *program, enum log_sink other)
+void open_command_log(const struct common_conf *common, const char *program)
+{
+	AUTO(buf) path = BUF(4096);
+
+	buf_addf(&path, "%s/public/postlog", common->queue_directory);
+	if (access(common->maillog_file[0] == 0 ? "/dev/log" : buf_text(&path), W_OK) == 0)
+		open_log(common, program, LOG_TO_SYSLOG);
+	log_also_stderr(true);
+}
+
+void open_log(const struct common_conf *common, const char *program, enum log_sink sink)
 {
 	AUTO(buf) tag = BUF(300), path = BUF(4096);
-	enum log_sink sink = other;
 
 	buf_addf(&tag, "%s/%s", common->syslog_name, program);
-	if (other == LOG_TO_SYSLOG && common->maillog_file[0] != 0)
+	if (sink == LOG_TO_SYSLOG && common->maillog_file[0] != 0)
 		sink = LOG_TO_POSTLOG;
 	buf_addf(&path, "%s/public/postlog", common->queue_directory);
 	log_open(buf_text(&tag), sink, buf_text(&path));

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: ISC */
+/* postroad check: everything that is wrong, each with its name. */
+#include "commands/postroad/postroad.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/conf/master_cf.h"
+
+static void say_problem(void *arg, bool fatal, const char *text)
+{
+	(void) arg;
+	if (fatal)
+		log_error("%s", text);
+	else
+		log_warning("%s", text);
+}
+
+static void say_review(void *arg, const char *text)
+{
+	(void) arg;
+	log_warning("%s", text);
+}
+
+static bool has_good_services(struct work *w)
+{
+	struct arena *a = arena_new("master.cf", NULL, 64 << 20);
+	AUTO(buf) why = BUF_WORDS;
+	struct master_cf table;
+	const bool good = master_cf_load(w->world.conf, a, &table, &why) == 0;
+
+	if (!good)
+		log_error("%s", buf_text(&why));
+	arena_free(a);
+	return good;
+}
+
+/* The log is written with root's rights: only where the administrator said that logs go. */
+static bool has_good_log(struct work *w)
+{
+	struct str rest = str_of(w->log.maillog_file_prefixes), prefix, file = str_of(w->world.common.maillog_file);
+
+	if (file.len == 0)
+		return true;
+	while (str_token(&rest, ", \t\r\n", &prefix))
+		if (str_starts(file, prefix))
+			return true;
+	log_error("maillog_file = %.*s does not begin with any of maillog_file_prefixes = %s", PSTR(file), w->log.maillog_file_prefixes);
+	return false;
+}
+
+static bool has_master(struct work *w)
+{
+	AUTO(buf) path = BUF(4096);
+
+	buf_addf(&path, "%s/master", w->world.common.daemon_directory);
+	if (access(buf_text(&path), X_OK) == 0)
+		return true;
+	log_error("daemon_directory %s: master: %s", w->world.common.daemon_directory, error_text(errno));
+	return false;
+}
+
+bool is_fit(struct work *w, bool also_mail)
+{
+	const struct common_conf *common = &w->world.common;
+	AUTO(buf) why = BUF_WORDS;
+	struct instance_ids ids;
+	int problems = 0;
+
+	problems += !has_good_services(w);
+	problems += !has_good_log(w);
+	problems += !has_master(w);
+	if (instance_ids(common, &ids, &why) < 0) {
+		log_error("%s", buf_text(&why));
+		return false;
+	}
+	if (access(common->queue_directory, F_OK) == 0)
+		problems += layout_create(common, &ids, say_problem, NULL);
+	problems += layout_check(common, conf_dir(w->world.conf), &ids, also_mail, say_problem, NULL);
+	return problems == 0;
+}
+
+int do_check(struct work *w)
+{
+	const bool fit = is_fit(w, true);
+
+	conf_review(w->world.conf, say_review, NULL);
+	return fit ? 0 : 1;
+}

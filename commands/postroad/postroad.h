@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside commands/postroad only. Each action returns an exit status. */
+#ifndef ROAD_COMMANDS_POSTROAD_H
+#define ROAD_COMMANDS_POSTROAD_H
+
+#include "lib/conf/params/daemon.h"
+#include "lib/conf/params/postlogd.h"
+#include "lib/daemon/daemon.h"
+#include "lib/daemon/instance.h"
+
+struct work {
+	struct command_world world;
+	struct daemon_conf daemon;
+	struct postlogd_conf log;
+	bool verbose;
+};
+
+int do_start(struct work *w);
+int do_start_fg(struct work *w);
+int do_stop(struct work *w);
+int do_abort(struct work *w);
+int do_reload(struct work *w);
+int do_status(struct work *w);
+int do_check(struct work *w);
+int do_flush(struct work *w);
+int do_logrotate(struct work *w);
+
+/* What start and check look at alike: true if nothing is in the way of a start. Says everything that is not as it should be. */
+bool is_fit(struct work *w, bool also_mail);
+/* The running system, or false: it does not run (said, unless quiet). Dies when that cannot be found out. */
+bool find_running(struct work *w, struct instance_state *ret, bool quiet);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/* postroad start and start-fg: master is started only on what passed the check, and start answers when it can be connected to. */
+#include "commands/postroad/postroad.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/daemon/startup.h"
+
+enum { MOST_START_MS = 60000 };
+
+static void insist_on_start(struct work *w)
+{
+	struct instance_state running;
+
+	if (find_running(w, &running, true))
+		die(EX_UNAVAILABLE, "the %s mail system is already running: PID: %d", w->world.common.mail_name, (int) running.pid);
+	if (!is_fit(w, false))
+		die(EX_CONFIG, "cannot start: see above");
+}
+
+__attribute__((noreturn)) static void become_master(struct work *w, const char *how, const char *argument)
+{
+	AUTO(buf) path = BUF(4096);
+	const char *argv[8], **at = argv;
+
+	buf_addf(&path, "%s/master", w->world.common.daemon_directory);
+	*at++ = "master";
+	*at++ = "-c";
+	*at++ = conf_dir(w->world.conf);
+	*at++ = how;
+	if (argument != NULL)
+		*at++ = argument;
+	if (w->verbose)
+		*at++ = "-v";
+	*at = NULL;
+	log_flush();
+	execv(buf_text(&path), (char **) argv);
+	die(EX_OSERR, "%s: %s", buf_text(&path), error_text(errno));
+}
+
+int do_start_fg(struct work *w)
+{
+	insist_on_start(w);
+	become_master(w, "-f", NULL);
+}
+
+/* One byte: every listener is open. End of file: it has died, and has said why. */
+static int wait_for_ready(int fd, pid_t pid)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int64_t until = mono_ms() + MOST_START_MS;
+	char byte;
+	int n, status;
+
+	do
+		n = poll(&p, 1, (int) MAX(until - mono_ms(), (int64_t) 0));
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		die(EX_TEMPFAIL, "master has been starting for %d seconds; it goes on (PID %d)", MOST_START_MS / 1000, (int) pid);
+	if (read(fd, &byte, 1) == 1)
+		return 0;
+	if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
+		die(EX_SOFTWARE, "master was killed by signal %d while starting", WTERMSIG(status));
+	return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EX_SOFTWARE;
+}
+
+int do_start(struct work *w)
+{
+	char number[16];
+	int ready[2], status;
+	pid_t pid;
+
+	insist_on_start(w);
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		die(EX_OSERR, "pipe: %s", error_text(errno));
+	log_flush();
+	pid = fork();
+	if (pid < 0)
+		die(EX_OSERR, "fork: %s", error_text(errno));
+	if (pid == 0) {
+		setsid();
+		fcntl(ready[1], F_SETFD, 0);
+		snprintf(number, sizeof(number), "%d", ready[1]);
+		become_master(w, "-w", number);
+	}
+	close(ready[1]);
+	status = wait_for_ready(ready[0], pid);
+	if (status == 0) {
+		open_command_log(&w->world.common, "postroad");		/* now there is one */
+		log_info("starting the %s mail system", w->world.common.mail_name);
+	}
+	return status;
+}

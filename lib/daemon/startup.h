@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/* The first steps that daemons, commands and master have in common (world.c). */
+#ifndef ROAD_DAEMON_STARTUP_H
+#define ROAD_DAEMON_STARTUP_H
+
+#include "lib/conf/conf.h"
+#include "lib/conf/params/common.h"
+#include "lib/log/log.h"
+
+/* STDIN, STDOUT and STDERR exist; what is opened later is never one of them. */
+void stand_on_three_descriptors(void);
+/* Keeps and sets what import_environment says, drops the rest. */
+void clean_environment(const char *import_environment);
+/* Fills the groups or dies with EX_CONFIG. groups may be NULL. */
+void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs);
+/* `sink` LOG_TO_SYSLOG leaves the choice between syslog and postlogd to the configuration; others are meant as they are. */
+void open_log(const struct common_conf *common, const char *program, enum log_sink sink);
+
+/* For commands: as above if somebody takes log lines just now, else standard error alone; that is no reason for a warning. */
+void open_command_log(const struct common_conf *common, const char *program);
+
+#endif

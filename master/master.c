@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * master: reads master.cf, holds the listeners, starts and watches the daemons. Started by postroad.
+ *
+ *   master [-c config_dir] [-f] [-v] [-w fd]
+ *
+ * -f: in the foreground; standard output and error stay (maillog_file = /dev/stdout). -w: a descriptor that gets one byte when every listener is
+ * open; until then, what goes wrong is also written to standard error.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/daemon/instance.h"
+#include "lib/daemon/startup.h"
+#include "master/master.h"
+
+bool verbose;
+
+struct options {
+	const char *config_dir;
+	bool foreground;
+	int ready_fd;
+};
+
+static void parse_options(int argc, char **argv, struct options *ret)
+{
+	int64_t fd;
+	int c;
+
+	*ret = (struct options){ .ready_fd = -1 };
+	opterr = 0;
+	while ((c = getopt(argc, argv, "c:fvw:")) != -1) {
+		switch (c) {
+		case 'c': ret->config_dir = optarg; continue;
+		case 'f': ret->foreground = true; continue;
+		case 'v': verbose = true; continue;
+		case 'w':
+			if (str_to_int(str_of(optarg), 3, 1000, &fd) == 0) {
+				ret->ready_fd = (int) fd;
+				continue;
+			}
+		}
+		die(EX_USAGE, "usage: %s [-c config_dir] [-f] [-v]", argv[0]);
+	}
+}
+
+/* Relative paths would mean something else after the change of directory. */
+static const char *absolute_directory(const char *given)
+{
+	char *path;
+
+	if (given == NULL)
+		given = getenv("MAIL_CONFIG");
+	if (given == NULL || given[0] == 0)
+		given = SYSCONFDIR;
+	path = realpath(given, NULL);
+	if (path == NULL)
+		die(EX_CONFIG, "configuration directory %s: %s", given, error_text(errno));
+	return path;
+}
+
+static void say_problem(void *arg, bool fatal, const char *text)
+{
+	(void) arg;
+	if (fatal)
+		log_error("%s", text);
+	else
+		log_warning("%s", text);
+}
+
+static void prepare_directories(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct instance_ids ids;
+	struct stat st;
+
+	if (stat(settings->common.queue_directory, &st) < 0)
+		die(EX_CONFIG, "queue_directory %s: %s", settings->common.queue_directory, error_text(errno));
+	if (instance_ids(&settings->common, &ids, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	if (layout_create(&settings->common, &ids, say_problem, NULL) > 0 ||
+	    layout_check(&settings->common, settings->config_dir, &ids, false, say_problem, NULL) > 0)
+		die(EX_CONFIG, "the directories are not as they must be: see above");
+	if (chdir(settings->common.queue_directory) < 0)
+		die(EX_CONFIG, "queue_directory %s: %s", settings->common.queue_directory, error_text(errno));
+}
+
+static void take_locks(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	pid_t other;
+
+	if (instance_lock(&settings->common, &other, &why) < 0)
+		die(EX_UNAVAILABLE, "%s", buf_text(&why));
+}
+
+static void open_services(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (services_apply(true, &why) < 0)
+		die(EX_OSERR, "%s", buf_text(&why));
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+/* From here on the starter is not told any more: it has its answer, and nobody reads our standard error. */
+static void let_starter_go(const struct options *o)
+{
+	int null;
+
+	if (o->ready_fd >= 0) {
+		(void) !write(o->ready_fd, "+", 1);
+		close(o->ready_fd);
+	}
+	if (o->foreground)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
+		dup2(null, i);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+static void clean_world(void)
+{
+	clean_environment(settings->common.import_environment);
+	setenv("MAIL_CONFIG", settings->config_dir, 1);
+	umask(077);
+	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	raise_descriptor_limit();
+}
+
+int main(int argc, char **argv)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct options o;
+	int status;
+
+	stand_on_three_descriptors();
+	log_open("postroad/master", LOG_TO_STDERR, NULL);
+	parse_options(argc, argv, &o);
+	if (o.ready_fd >= 0)
+		fcntl(o.ready_fd, F_SETFD, FD_CLOEXEC);
+	if (settings_load(absolute_directory(o.config_dir), &settings, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	if (settings->common.maillog_file[0] == 0)
+		open_log(&settings->common, "master", LOG_TO_SYSLOG);
+	log_also_stderr(true);
+	notify_remember();
+	clean_world();
+	prepare_directories();
+	take_locks();
+	open_services();
+	/* Only now the socket is there that postlogd reads. */
+	open_log(&settings->common, "master", LOG_TO_SYSLOG);
+	log_verbose(verbose);
+	log_also_stderr(false);
+	log_info("daemon started -- version %s, configuration %s", settings->common.mail_version, settings->config_dir);
+	let_starter_go(&o);
+	notify_ready();
+	status = supervise();
+	log_flush();
+	return status;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Inside master/ only. The supervisor is one thread and one poll(): it has no coroutines, and nothing that a remote party sent ever gets
+ * into it. It owns every listener for as long as the service is configured, so no connection is refused while workers come and go.
+ *
+ *   configuration --(settings.c)--> entries --(services.c)--> services --(listen.c)--> listeners
+ *   loop.c: a connection waits, a worker reports or dies, a timer is due, a signal came --> workers.c starts, counts and ends workers
+ */
+#ifndef ROAD_MASTER_MASTER_H
+#define ROAD_MASTER_MASTER_H
+
+#include <netinet/in.h>
+#include <sys/types.h>
+
+#include "lib/base/list.h"
+#include "lib/conf/master_cf.h"
+#include "lib/conf/params/common.h"
+#include "lib/conf/params/daemon.h"
+#include "lib/conf/params/master.h"
+#include "lib/daemon/supervision.h"
+#include "lib/io/net.h"
+#include "lib/log/log.h"
+#include "master/programs.h"
+
+/* ---- settings.c: everything that a reload replaces ---- */
+
+struct settings {
+	struct arena *arena;
+	struct conf *conf;
+	struct common_conf common;
+	struct daemon_conf daemon;
+	struct master_conf master;
+	struct master_cf table;
+	const char *config_dir;		/* absolute */
+};
+/* -EINVAL etc. with words that name file and line. */
+int settings_load(const char *config_dir, struct settings **ret, struct buf *why);
+void settings_free(struct settings *s);
+extern struct settings *settings;	/* those in force */
+
+/* ---- services ---- */
+
+struct listener {
+	int fd;				/* -1: could not be opened yet; tried again */
+	bool is_path;
+	char where[300];		/* "127.0.0.1:25", "public/cleanup" */
+	struct address_ip ip;		/* not is_path */
+	bool wanted;			/* during a reload */
+};
+
+enum worker_state { STARTING, IDLE, BUSY, FULL, LEAVING };
+
+struct worker {
+	struct list link;		/* in its service */
+	struct service *service;
+	pid_t pid;
+	int line;			/* our end of the lifeline; -1 when closed */
+	enum worker_state state;
+	bool is_old;			/* of a former generation, or told to go */
+	bool was_ready;
+	int64_t started_ms;
+};
+
+struct service {
+	struct list link;
+	char name[256];			/* master.cf's first column */
+	enum service_type type;
+	struct service_entry *entry;	/* in settings->arena */
+	const struct program *program;
+	char file[4096];		/* the program's path */
+	bool is_installed;
+	bool no_process;		/* IN_PROCESS: neither socket nor process */
+	bool removed;			/* no longer configured: goes with its last worker */
+	bool used;			/* has had a worker: what "?" in the wakeup column asks */
+	struct listener listeners[MOST_LISTENERS];
+	int listener_count;
+	int most_workers;		/* 0: no limit */
+	int session_limit;		/* of each; 0: none */
+	struct list workers;
+	int64_t throttled_until;	/* mono_ms(); 0: not */
+	int64_t wakeup_at;		/* 0: none */
+	int64_t warned_full_at, said_absent_at;
+	int failures_in_row;
+};
+extern struct list services;
+
+/* Makes the services what settings->table says; keeps the listeners that stay. first: any listener that fails is fatal, with words. */
+int services_apply(bool first, struct buf *why);
+void service_free(struct service *s);
+const char *service_label(const struct service *s);	/* "smtp/inet"; static memory */
+
+/* listen.c */
+int open_listeners(const struct service *s);	/* how many */
+int listeners_plan(struct service *s, struct listener plan[MOST_LISTENERS], struct buf *why);	/* how many */
+int listener_open(const struct service *s, struct listener *l);		/* 0 or -errno */
+void listener_close(struct listener *l, bool remove_path);
+void services_retry_listeners(void);
+
+/* ---- workers.c ---- */
+
+bool service_wants_worker(const struct service *s);	/* if a client came now, would a process be started for it? */
+void service_start_worker(struct service *s);
+void service_refuse(struct service *s);			/* a client came to a service whose program is absent */
+void service_check_full(struct service *s);
+void service_retire_workers(struct service *s);		/* a new generation: those of now finish what they hold */
+void worker_report(struct worker *w);			/* something can be read from its line */
+void workers_reap(void);
+int workers_left(bool also_last);
+void workers_signal(int signal_number, bool also_last);
+int64_t service_next_event(const struct service *s);	/* mono_ms() when something is due; INT64_MAX */
+void service_timers(struct service *s);
+
+/* spawn.c */
+pid_t spawn_worker(const struct service *s, int line);	/* or -errno */
+
+/* ---- the outside ---- */
+
+void wake_service(const struct service *s);
+/* systemd's readiness protocol: one datagram, if NOTIFY_SOCKET was set when master started. */
+void notify_remember(void);
+void notify_ready(void);
+void notify_reloading(void);
+void notify_stopping(void);
+
+extern bool verbose;
+int supervise(void);		/* until SIGTERM; the exit status */
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The one table of programs. A row of shape IN_PROCESS or NOT_HERE_YET becomes an ordinary one as soon as its file is in
+ * daemon_directory: then it is served like an unknown program's.
+ */
+#include "master/programs.h"
+
+static const struct program PROGRAMS[] = {
+	{ "smtpd", .shape = MULTIPLEXES },
+	{ "cleanup", .shape = MULTIPLEXES },
+	{ "smtp", .shape = MULTIPLEXES },
+	{ "lmtp", .file = "smtp", .shape = MULTIPLEXES },
+	{ "bounce", .shape = MULTIPLEXES },
+	{ "error", .shape = MULTIPLEXES },
+	{ "discard", .shape = MULTIPLEXES },
+	{ "showq", .shape = MULTIPLEXES },
+	{ "proxymap", .shape = MULTIPLEXES },
+
+	{ "qmgr", .shape = SINGLETON, .always = true },
+	{ "oqmgr", .file = "qmgr", .shape = SINGLETON, .always = true },
+	{ "nqmgr", .file = "qmgr", .shape = SINGLETON, .always = true },
+	{ "pickup", .shape = SINGLETON, .always = true },
+	{ "resolver", .shape = SINGLETON },
+	{ "postlogd", .shape = SINGLETON, .ends_last = true },
+
+	{ "local", .shape = ONE_AT_A_TIME },
+	{ "virtual", .shape = ONE_AT_A_TIME },
+	{ "pipe", .shape = ONE_AT_A_TIME },
+
+	/* lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS themselves; the rest waits for its program. */
+	{ "trivial-rewrite", .shape = IN_PROCESS },
+	{ "scache", .shape = IN_PROCESS },
+	{ "tlsmgr", .shape = IN_PROCESS },
+	{ "tlsproxy", .shape = IN_PROCESS },
+	{ "dnsblog", .shape = IN_PROCESS },
+	{ "anvil", .shape = IN_PROCESS },
+	{ "verify", .shape = IN_PROCESS },
+	{ "flush", .shape = IN_PROCESS },
+
+	{ "postscreen", .shape = NOT_HERE_YET },
+	{ "qmqpd", .shape = NOT_HERE_YET },
+	{ "spawn", .shape = NOT_HERE_YET },
+	{ "nbdb_reindexd", .shape = NOT_HERE_YET },
+};
+
+const struct program *program_find(struct str name)
+{
+	static const struct program unknown = { .name = "", .shape = ONE_AT_A_TIME };
+
+	for (size_t i = 0; i < COUNT_OF(PROGRAMS); i++)
+		if (str_is(name, str_of(PROGRAMS[i].name)))
+			return &PROGRAMS[i];
+	return &unknown;
+}

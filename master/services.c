@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: ISC */
+/* The services, and how a reading of master.cf changes them. A service is known by name and type; its row may change under it. */
+#include "master/master.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+
+struct list services = LIST_INIT(services);
+
+static const char *const TYPE_NAMES[] = {
+	[SERVICE_INET] = "inet", [SERVICE_UNIX] = "unix", [SERVICE_FIFO] = "fifo", [SERVICE_PASS] = "pass", [SERVICE_DGRAM] = "unix-dgram",
+};
+
+const char *service_label(const struct service *s)
+{
+	static char label[300];
+
+	snprintf(label, sizeof(label), "%s/%s", s->name, TYPE_NAMES[s->type]);
+	return label;
+}
+
+static struct service *find(const struct service_entry *e)
+{
+	LIST_EACH(s, &services, struct service, link)
+		if (!s->removed && s->type == e->type && str_is(str_of(s->name), e->name))
+			return s;
+	return NULL;
+}
+
+void service_free(struct service *s)
+{
+	for (int i = 0; i < s->listener_count; i++)
+		listener_close(&s->listeners[i], true);
+	list_remove(&s->link);
+	free(s);
+}
+
+/* ---- what a row means ---- */
+
+/* "smtp/inet" or "inet". */
+static bool is_disabled(const struct service_entry *e)
+{
+	struct str rest = str_of(settings->master.master_service_disable), word;
+
+	while (str_token(&rest, ", \t\r\n", &word)) {
+		struct str type = word, name = STR_NONE;
+
+		if (str_find(word, '/') >= 0) {
+			ssize_t slash = str_find_last(word, '/');
+
+			name = str_head(word, (size_t) slash);
+			type = str_skip(word, (size_t) slash + 1);
+		}
+		if (str_is(type, str_of(TYPE_NAMES[e->type])) && (name.len == 0 || str_is(name, e->name)))
+			return true;
+	}
+	/* Nobody logs there when the log goes to syslog. */
+	return e->line == 0 && str_is(e->command, STR("postlogd")) && settings->common.maillog_file[0] == 0;
+}
+
+static void find_file(struct service *s)
+{
+	const char *directory = settings->common.daemon_directory;
+
+	snprintf(s->file, sizeof(s->file), "%s/%.*s", directory, PSTR(s->entry->command));
+	if (access(s->file, X_OK) < 0 && s->program->file != NULL)
+		snprintf(s->file, sizeof(s->file), "%s/%s", directory, s->program->file);
+	s->is_installed = access(s->file, X_OK) == 0;
+	s->no_process = !s->is_installed && s->program->shape == IN_PROCESS;
+}
+
+static int processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : (int) MIN(n, 1024L);
+}
+
+static int divide_up(int n, int by)
+{
+	return (n + by - 1) / by;
+}
+
+/* maxproc says how many clients; who multiplexes shares them out among a few processes. */
+static void set_limits(struct service *s)
+{
+	const int clients = s->entry->maxproc, isolation = (int) settings->master.worker_session_limit;
+	int processes = settings->common.worker_processes > 0 ? (int) settings->common.worker_processes : processors();
+
+	s->session_limit = 0;
+	s->most_workers = clients;
+	if (s->program->shape == SINGLETON) {
+		s->most_workers = 1;
+	} else if (s->program->shape == MULTIPLEXES && isolation > 0) {
+		s->session_limit = isolation;
+		s->most_workers = divide_up(clients, isolation);
+	} else if (s->program->shape == MULTIPLEXES) {
+		s->most_workers = clients > 0 ? MIN(clients, processes) : processes;
+		s->session_limit = divide_up(clients, s->most_workers);
+	}
+}
+
+static void set_wakeup(struct service *s)
+{
+	if (s->entry->wakeup_ms == 0 || !s->is_installed)
+		s->wakeup_at = 0;
+	else
+		s->wakeup_at = mono_ms();
+}
+
+static void take_row(struct service *s, struct service_entry *e)
+{
+	s->entry = e;
+	s->program = program_find(e->command);
+	s->throttled_until = 0;
+	s->failures_in_row = 0;
+	s->said_absent_at = 0;
+	find_file(s);
+	set_limits(s);
+	set_wakeup(s);
+}
+
+static struct service *service_new(const struct service_entry *e)
+{
+	struct service *s = get_memory(sizeof(*s));
+
+	snprintf(s->name, sizeof(s->name), "%.*s", PSTR(e->name));
+	s->type = e->type;
+	list_init(&s->workers);
+	list_append(&services, &s->link);
+	return s;
+}
+
+/* ---- listeners ---- */
+
+static bool is_same_place(const struct listener *a, const struct listener *b)
+{
+	if (a->is_path != b->is_path)
+		return false;
+	if (a->is_path)
+		return strcmp(a->where, b->where) == 0;
+	return ip_is_same(&a->ip, &b->ip) && a->ip.port == b->ip.port && a->ip.scope == b->ip.scope;
+}
+
+/* Takes over what is open already, closes what is not wanted any more; the rest is opened by open_missing(). */
+static void merge_listeners(struct service *s, struct listener *plan, int count)
+{
+	for (int i = 0; i < count; i++)
+		for (int k = 0; k < s->listener_count; k++)
+			if (s->listeners[k].fd >= 0 && is_same_place(&plan[i], &s->listeners[k])) {
+				plan[i].fd = s->listeners[k].fd;
+				s->listeners[k].fd = -1;
+				s->listeners[k].is_path = false;	/* the path is in use */
+			}
+	for (int k = 0; k < s->listener_count; k++)
+		listener_close(&s->listeners[k], true);
+	memcpy(s->listeners, plan, (size_t) count * sizeof(*plan));
+	s->listener_count = count;
+}
+
+/* IPv6 may be compiled in, wanted by default, and absent from this machine. */
+static bool is_dispensable(const struct service *s, const struct listener *l, int error)
+{
+	return !l->is_path && l->ip.family == AF_INET6 && (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && s->listener_count > 1;
+}
+
+static void drop_listener(struct service *s, int at)
+{
+	memmove(&s->listeners[at], &s->listeners[at + 1], (size_t) (s->listener_count - at - 1) * sizeof(s->listeners[0]));
+	s->listener_count--;
+}
+
+static int open_missing(struct service *s, bool first, struct buf *why)
+{
+	for (int i = 0; i < s->listener_count; i++) {
+		struct listener *l = &s->listeners[i];
+		int result = l->fd >= 0 ? 0 : listener_open(s, l);
+
+		if (result == 0)
+			continue;
+		if (is_dispensable(s, l, result)) {
+			drop_listener(s, i--);
+		} else if (first) {
+			buf_addf(why, "service %s: cannot listen at %s: %s", service_label(s), l->where, error_text(result));
+			return result;
+		}
+		/* After a reload: services_retry_listeners() goes on trying and says so. */
+	}
+	return 0;
+}
+
+/* ---- applying ---- */
+
+static int apply_entry(struct service_entry *e, bool first, struct buf *why)
+{
+	static struct listener plan[MOST_LISTENERS];
+	struct service *s;
+	int n;
+
+	if (is_disabled(e))
+		return 0;
+	s = find(e);
+	if (s == NULL)
+		s = service_new(e);
+	take_row(s, e);
+	n = listeners_plan(s, plan, why);
+	if (n < 0) {
+		if (!first) {		/* the service keeps the places that it has */
+			log_error("%s", buf_text(why));
+			buf_clear(why);
+			return 0;
+		}
+		return n;
+	}
+	merge_listeners(s, plan, n);
+	return 0;
+}
+
+static bool is_configured(const struct service *s)
+{
+	for (size_t i = 0; i < settings->table.count; i++) {
+		const struct service_entry *e = &settings->table.services[i];
+
+		if (e->type == s->type && str_is(e->name, str_of(s->name)))
+			return !is_disabled(e);
+	}
+	return false;
+}
+
+static void remove_services(void)
+{
+	LIST_EACH(s, &services, struct service, link) {
+		if (s->removed || is_configured(s))
+			continue;
+		s->removed = true;
+		s->entry = NULL;
+		for (int i = 0; i < s->listener_count; i++)
+			listener_close(&s->listeners[i], true);
+		s->listener_count = 0;
+		if (list_is_empty(&s->workers))
+			service_free(s);
+	}
+}
+
+int services_apply(bool first, struct buf *why)
+{
+	remove_services();
+	for (size_t i = 0; i < settings->table.count; i++) {
+		int result = apply_entry(&settings->table.services[i], first, why);
+
+		if (result < 0)
+			return result;
+	}
+	LIST_EACH(s, &services, struct service, link) {
+		int result = s->removed ? 0 : open_missing(s, first, why);
+
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}

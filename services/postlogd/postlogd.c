@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * postlogd: takes log lines from the datagram socket public/postlog and appends them to maillog_file. The file is opened before the jail
+ * closes, with the rights that master had. When it has lost its name (it was rotated), the process ends, and
+ * its successor opens a new one; lines wait in the socket meanwhile.
+ *
+ * Senders are everybody in setgid_group: what they send is cut into lines, cleaned and bounded, and cannot look like anybody else's writing
+ * than a log line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/conf/params/postlogd.h"
+#include "lib/daemon/daemon.h"
+
+enum { DATAGRAM = 64 << 10, AT_ONCE = 64, GATHERED = 1 << 20, LOOK_MS = 1000, STUCK_MS = 1000 };
+
+static struct postlogd_conf conf;
+static int file = -1;
+static bool has_name;			/* a regular file whose name can be seen from inside the jail */
+static const char *path;
+
+static void insist_on_prefix(void)
+{
+	struct str rest = str_of(conf.maillog_file_prefixes), prefix;
+
+	while (str_token(&rest, ", \t\r\n", &prefix))
+		if (str_starts(str_of(path), prefix))
+			return;
+	die(EX_CONFIG, "maillog_file = %s does not begin with any of maillog_file_prefixes = %s", path, conf.maillog_file_prefixes);
+}
+
+static mode_t file_mode(void)
+{
+	uint64_t mode;
+
+	if (str_to_uint64(str_of(conf.maillog_file_permissions), 8, &mode) < 0 || mode > 0777)
+		die(EX_CONFIG, "maillog_file_permissions = %s is not an octal mode", conf.maillog_file_permissions);
+	return (mode_t) mode;
+}
+
+/* Opened by number rather than by name: the name is a symbolic link to something that may not be ours to open again (a pipe). */
+static int open_standard(void)
+{
+	if (str_is(str_of(path), STR("/dev/stdout")))
+		return dup(STDOUT_FILENO);
+	if (str_is(str_of(path), STR("/dev/stderr")))
+		return dup(STDERR_FILENO);
+	return -1;
+}
+
+static void start(void)
+{
+	path = the_world->common->maillog_file;
+	if (path[0] == 0)
+		die(EX_CONFIG, "maillog_file is not set: nothing to write to");
+	insist_on_prefix();
+	file = open_standard();
+	if (file < 0)
+		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, file_mode());
+	if (file < 0)
+		die(EX_CANTCREAT, "cannot open %s: %s", path, error_text(errno));
+}
+
+static bool is_still_named(void)
+{
+	struct stat ours, named;
+
+	if (fstat(file, &ours) < 0 || !S_ISREG(ours.st_mode))
+		return false;
+	return stat(path, &named) == 0 && named.st_ino == ours.st_ino && named.st_dev == ours.st_dev;
+}
+
+/* A full disk or a pipe that nobody reads must not stop the mail: lines are lost, and the next ones tried again. */
+static void write_out(struct buf *b)
+{
+	size_t done = 0;
+
+	while (done < b->len) {
+		ssize_t n = write(file, b->at + done, b->len - done);
+
+		if (n > 0)
+			done += (size_t) n;
+		else if (n < 0 && errno == EAGAIN && co_wait_fd(file, POLLOUT, in(STUCK_MS)) > 0)
+			continue;
+		else if (n < 0 && errno != EINTR)
+			break;
+	}
+	buf_clear(b);
+}
+
+static void add_datagram(struct buf *out, struct str text)
+{
+	struct str line;
+
+	while (text.len > 0) {
+		str_cut(&text, '\n', &line);
+		if (line.len == 0)
+			continue;
+		buf_add_printable(out, line);
+		buf_add_byte(out, '\n');
+	}
+}
+
+/* Everything that waits in the socket, up to a limit; how many datagrams. */
+static int gather(int socket, struct buf *out)
+{
+	static char datagram[DATAGRAM];
+	int n = 0;
+
+	while (n < AT_ONCE && out->len + 2 * DATAGRAM < GATHERED) {
+		ssize_t len = recv(socket, datagram, sizeof(datagram), MSG_DONTWAIT);
+
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0)
+			break;
+		add_datagram(out, str_make(datagram, (size_t) len));
+		n++;
+	}
+	return n;
+}
+
+static void serve(struct session_socket *s)
+{
+	AUTO(buf) out = BUF(GATHERED);
+	int result = 0;
+
+	has_name = is_still_named();
+	while (result != -ECANCELED) {
+		if (gather(s->fd, &out) > 0)
+			write_out(&out);
+		else
+			result = co_wait_fd(s->fd, POLLIN, in(LOOK_MS));
+		if (has_name && !is_still_named())
+			return;
+	}
+	while (gather(s->fd, &out) > 0)		/* the last words of those who ended before us */
+		write_out(&out);
+}
+
+static const struct param_group *const groups[] = { &postlogd_group, NULL };
+static void *const structs[] = { &conf };
+
+static const struct daemon postlogd = {
+	.name = "postlogd",
+	.shape = DAEMON_DATAGRAMS,
+	.singleton = true,
+	.groups = groups,
+	.structs = structs,
+	.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE, .most_memory = 256 << 20 },
+	.start = start,
+	.serve = serve,
+};
+
+int main(int argc, char **argv)
+{
+	return daemon_main(argc, argv, &postlogd);
+}
