@@ -59,8 +59,7 @@ bool local_part_split(struct str local, struct str delimiters, struct str *ret_u
 	return local_part_split_at(local, delimiters, true, ret_user, ret_extension);
 }
 
-/* atom *("." atom) */
-static bool is_dot_string(struct str local)
+bool is_dot_string(struct str local)
 {
 	bool after_dot = true;
 

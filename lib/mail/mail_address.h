@@ -25,6 +25,8 @@ bool local_part_split(struct str local, struct str delimiters, struct str *ret_u
 bool local_part_split_at(struct str local, struct str delimiters, bool owner_request_special,
 			 struct str *ret_user, struct str *ret_extension);
 
+bool is_dot_string(struct str local);	/* atom *("." atom): a local part that needs no quotes */
+
 /* -EINVAL: a control character in it; -EMSGSIZE: b is full. Then nothing was added. "" adds nothing. */
 int address_quote_821(struct buf *b, struct str internal);	/* for MAIL FROM:<...> */
 int address_quote_822(struct buf *b, struct str internal);	/* for headers */

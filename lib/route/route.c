@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+/* Opening what the configuration names, and the classes of domains. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "lib/base/die.h"
+#include "lib/disk/disk.h"
+#include "lib/route/private.h"
+
+int cannot_tell(struct route *r, int error, const char *format, ...)
+{
+	va_list arguments;
+
+	buf_clear(&r->why);
+	va_start(arguments, format);
+	buf_addv(&r->why, format, arguments);
+	va_end(arguments);
+	return error;
+}
+
+const char *route_why(const struct route *r)
+{
+	return buf_text(&r->why);
+}
+
+/* ---- opening ---- */
+
+/* "myorigin = /etc/mailname": the file's first line. */
+static int read_origin(struct route *r, struct buf *why)
+{
+	AUTO(buf) text = BUF(4096);
+	struct str rest, line;
+	int error;
+
+	r->myorigin = str_of(r->common->myorigin);
+	if (r->myorigin.at[0] != '/')
+		return 0;
+	error = file_read_whole(AT_FDCWD, r->common->myorigin, &text);
+	if (error < 0) {
+		buf_addf(why, "myorigin: %s: %s", r->common->myorigin, error_text(error));
+		return error;
+	}
+	rest = buf_str(&text);
+	str_cut(&rest, '\n', &line);
+	line = str_trim(line);
+	if (line.len == 0) {
+		buf_addf(why, "myorigin: %s: no domain in the first line", r->common->myorigin);
+		return -EINVAL;
+	}
+	r->myorigin = arena_copy(r->arena, line);
+	return 0;
+}
+
+static int open_list(const char *name, const char *text, unsigned flags, struct match_list **ret, struct buf *why)
+{
+	return match_list_open(name, str_of(text), flags, ret, why);
+}
+
+static int open_lists(struct route *r, struct buf *why)
+{
+	unsigned relay_flags = match_parent_flag(str_of(r->common->parent_domain_matches_subdomains), STR("relay_domains"));
+	int error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
+
+	if (error >= 0)
+		error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0, &r->virtual_alias, why);
+	if (error >= 0)
+		error = open_list("virtual_mailbox_domains", r->conf.virtual_mailbox_domains, 0, &r->virtual_mailbox, why);
+	if (error >= 0)
+		error = open_list("relay_domains", r->conf.relay_domains, relay_flags, &r->relay, why);
+	return error;
+}
+
+static int open_tables(struct route *r, struct conf *c, struct buf *why)
+{
+	struct str canonical = STR_NONE, recipient_canonical = STR_NONE;
+	struct { const char *name; struct str specs; struct tables **tables; } rows[] = {
+		{ "virtual_alias_maps", str_of(r->conf.virtual_alias_maps), &r->virtual_alias_maps },
+		{ "virtual_mailbox_maps", str_of(r->conf.virtual_mailbox_maps), &r->virtual_mailbox_maps },
+		{ "local_recipient_maps", str_of(r->conf.local_recipient_maps), &r->local_recipients },
+		{ "relay_recipient_maps", str_of(r->conf.relay_recipient_maps), &r->relay_recipients },
+		{ "transport_maps", str_of(r->conf.transport_maps), &r->transport },
+		{ "relocated_maps", str_of(r->conf.relocated_maps), &r->relocated },
+		{ "sender_dependent_relayhost_maps", str_of(r->conf.sender_dependent_relayhost_maps), &r->sender_relayhost },
+		{ "sender_dependent_default_transport_maps", str_of(r->conf.sender_dependent_default_transport_maps),
+		  &r->sender_transport },
+		{ "canonical_maps", STR_NONE, &r->canonical },
+		{ "recipient_canonical_maps", STR_NONE, &r->recipient_canonical },
+	};
+
+	if (conf_get(c, r->arena, STR("canonical_maps"), &canonical))
+		rows[COUNT_OF(rows) - 2].specs = canonical;
+	if (conf_get(c, r->arena, STR("recipient_canonical_maps"), &recipient_canonical))
+		rows[COUNT_OF(rows) - 1].specs = recipient_canonical;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AUTO(buf) words = BUF_WORDS;
+		int error = tables_open(rows[i].specs, TABLE_FOLD_KEY, rows[i].tables, &words);
+
+		if (error < 0) {
+			buf_addf(why, "%s: %s", rows[i].name, buf_text(&words));
+			return error;
+		}
+	}
+	return 0;
+}
+
+static bool list_has(const char *list, struct str word)
+{
+	struct str rest = str_of(list), one;
+
+	while (str_token(&rest, ", \t\r\n", &one))
+		if (str_is(one, word))
+			return true;
+	return false;
+}
+
+static int open_all(struct route *r, struct conf *c, struct buf *why)
+{
+	int error = conf_fill(c, &route_group, &r->conf, why);
+
+	if (error >= 0)
+		error = read_origin(r, why);
+	if (error >= 0)
+		error = conf_own_addresses(c, r->arena, &r->own, why);
+	if (error >= 0)
+		error = conf_proxy_addresses(c, r->arena, &r->proxies, why);
+	if (error >= 0)
+		error = open_lists(r, why);
+	if (error >= 0)
+		error = open_tables(r, c, why);
+	return error;
+}
+
+int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+{
+	struct route *r = get_memory(sizeof(*r));
+	int error;
+
+	r->arena = arena_new("route", NULL, 16 << 20);
+	r->common = common;
+	r->delimiter = str_of(common->recipient_delimiter);
+	r->why = BUF_WORDS;
+	error = open_all(r, c, why);
+	if (error < 0) {
+		route_free(r);
+		return error;
+	}
+	r->transport_parents = list_has(common->parent_domain_matches_subdomains, STR("transport_maps"));
+	r->propagate_virtual = list_has(r->conf.propagate_unmatched_extensions, STR("virtual"));
+	*ret = r;
+	return 0;
+}
+
+void route_free(struct route *r)
+{
+	if (r == NULL)
+		return;
+	match_list_free(r->local);
+	match_list_free(r->virtual_alias);
+	match_list_free(r->virtual_mailbox);
+	match_list_free(r->relay);
+	tables_free(r->virtual_alias_maps);
+	tables_free(r->virtual_mailbox_maps);
+	tables_free(r->local_recipients);
+	tables_free(r->relay_recipients);
+	tables_free(r->transport);
+	tables_free(r->relocated);
+	tables_free(r->sender_relayhost);
+	tables_free(r->sender_transport);
+	tables_free(r->canonical);
+	tables_free(r->recipient_canonical);
+	arena_free(r->arena);
+	buf_free(&r->why);
+	free(r);
+}
+
+/* ---- classes ---- */
+
+static bool has_address(const struct own_addresses *list, const struct address_ip *ip)
+{
+	for (size_t i = 0; i < list->len; i++)
+		if (ip_is_same(&list->at[i].ip, ip))
+			return true;
+	return false;
+}
+
+bool is_own_address(struct route *r, const struct address_ip *ip)
+{
+	return has_address(&r->own, ip) || has_address(&r->proxies, ip);
+}
+
+static bool is_own_literal(struct route *r, struct str domain)
+{
+	struct address_ip ip;
+
+	if (domain.len < 3 || domain.at[0] != '[' || domain.at[domain.len - 1] != ']')
+		return false;
+	return ip_parse_literal(str_make(domain.at + 1, domain.len - 2), &ip) >= 0 && is_own_address(r, &ip);
+}
+
+/* mydestination and the virtual domains are lists of whole domains: subdomains are others. */
+static int in_list(struct route *r, struct arena *a, struct match_list *list, struct str domain)
+{
+	int found = match_text(list, a, domain);
+
+	return found < 0 ? cannot_tell(r, found, "%s", match_why(list)) : found;
+}
+
+int is_local_domain(struct route *r, struct arena *a, struct str domain)
+{
+	int found;
+
+	if (domain.len > 0 && domain.at[domain.len - 1] == '.')
+		domain.len--;
+	if (domain.len == 0 || domain.at[domain.len - 1] == '.')
+		return 0;
+	found = in_list(r, a, r->local, domain);
+	return found == 0 ? is_own_literal(r, domain) : found;
+}
+
+int remote_class(struct route *r, struct arena *a, struct str domain)
+{
+	int found = in_list(r, a, r->virtual_alias, domain);
+
+	if (found != 0)
+		return found < 0 ? found : (int) CLASS_VIRTUAL_ALIAS;
+	found = in_list(r, a, r->virtual_mailbox, domain);
+	if (found != 0)
+		return found < 0 ? found : (int) CLASS_VIRTUAL_MAILBOX;
+	found = match_domain(r->relay, a, domain);
+	if (found < 0)
+		return cannot_tell(r, found, "%s", match_why(r->relay));
+	return found > 0 ? CLASS_RELAY : CLASS_OTHER;
+}
+
+int domain_class(struct route *r, struct arena *a, struct str domain)
+{
+	int found = is_local_domain(r, a, domain);
+
+	if (found != 0)
+		return found < 0 ? found : (int) CLASS_LOCAL;
+	return remote_class(r, a, domain);
+}
