@@ -121,6 +121,13 @@ int conf_get_bool(struct conf *c, struct str name, bool default_value, bool *ret
 /* $name, ${name}, $(name), ${name?text}, ${name:text}, ${name?{a}:{b}}, ${{a} == {b}?..}; see expand.c. -EINVAL, -ELOOP, -EMSGSIZE with words. */
 int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why);
 
+/* The text of a name before expansion: set, registered, of a family, or computed. False: undefined. For tools. */
+bool conf_raw(struct conf *c, struct str name, struct str *ret_value);
+/* A conf as if DIR/main.cf had this text. For tools and tests. */
+int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why);
+/* A whole configuration file in the arena. -errno; -EFBIG, -EINVAL (a NUL byte, not a regular file); all with words. */
+int conf_read_file(struct arena *a, const char *path, struct str *ret_text, struct buf *why);
+
 /* Where a parameter was set: "main.cf", line; false when it was not. For messages and postconf. */
 bool conf_where(const struct conf *c, struct str name, const char **ret_file, int *ret_line);
 /* Walks what main.cf sets, in the order of first appearance. *at starts at 0. */

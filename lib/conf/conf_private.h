@@ -49,13 +49,9 @@ bool conf_computed_default(struct conf *c, struct str name, struct str *ret_valu
 
 /* ---- values as written (conf.c) ---- */
 
-/* The text of a name before expansion: set, registered, of a family, or computed. False: undefined. */
-bool conf_raw(struct conf *c, struct str name, struct str *ret_value);
 struct setting *conf_setting(const struct conf *c, struct str name);	/* NULL: not set */
 void conf_put(struct conf *c, struct str name, struct str value, enum setting_source source, int line);
 bool conf_is_name(struct str name);		/* what may stand before "=" */
-/* A conf as if DIR/main.cf had this text (conf_load(), tests). */
-int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why);
 /* "name = value" in two; -EINVAL with words, without file and line. */
 int conf_split_assignment(struct str line, struct str *ret_name, struct str *ret_value, struct buf *why);
 bool param_is_raw(struct str name);		/* registered as RAW */
@@ -65,9 +61,6 @@ int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct 
 		       void (*undefined)(void *arg, struct str name), void *arg);
 
 /* ---- files (logical_line.c) ---- */
-
-/* The whole file in the arena. -errno; -EFBIG, -EINVAL (a NUL byte) with words. */
-int conf_read_file(struct arena *a, const char *path, struct str *ret_text, struct buf *why);
 
 /*
  * main.cf and master.cf consist of logical lines: a line that starts with white space continues the one before it; empty

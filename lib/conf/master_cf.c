@@ -21,8 +21,12 @@ struct reading {
 
 static const struct service_entry implicit_entries[] = {
 	{ .name = STR_INIT("resolver"), .type = SERVICE_UNIX, .is_private = true, .unprivileged = true, .maxproc = 1,
-	  .command = STR_INIT("resolver") },
-	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1, .command = STR_INIT("postlogd") },
+	  .command = STR_INIT("resolver"),
+	  .column = { STR_INIT("resolver"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+		      STR_INIT("1"), STR_INIT("resolver") } },
+	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1, .command = STR_INIT("postlogd"),
+	  .column = { STR_INIT("postlog"), STR_INIT("unix-dgram"), STR_INIT("n"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+		      STR_INIT("1"), STR_INIT("postlogd") } },
 };
 
 static int fail(struct reading *r, const char *field, struct str text, const char *expected)
@@ -171,9 +175,12 @@ static int take_arguments(struct reading *r, struct str *rest, struct service_en
 
 static int parse_row(struct reading *r, struct str rest, struct service_entry *s)
 {
+	struct str columns = rest;
 	int e;
 
 	*s = (struct service_entry){ .line = r->line };
+	for (int i = 0; i < MASTER_CF_COLUMNS; i++)
+		str_token(&columns, " \t\r\n", &s->column[i]);
 	if ((e = take_field(r, &rest, "service", &s->name)) < 0 || (e = take_type(r, &rest, &s->type)) < 0 ||
 	    (e = check_name(r, s)) < 0 || (e = take_yes_no(r, &rest, "private", true, &s->is_private)) < 0 ||
 	    (e = take_yes_no(r, &rest, "unprivileged", true, &s->unprivileged)) < 0 ||

@@ -7,6 +7,8 @@
 
 enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERVICE_DGRAM /* unix-dgram */ };
 
+enum { MASTER_CF_COLUMNS = 8 };		/* service type private unprivileged chroot wakeup maxproc command */
+
 struct service_entry {
 	struct str name;		/* "smtp", "127.0.0.1:2525", "[::1]:smtp", "cleanup" */
 	enum service_type type;
@@ -19,6 +21,7 @@ struct service_entry {
 	struct str command;		/* program name, without directory */
 	size_t argc;
 	struct str *argv;		/* arguments as given, without the program, { } removed, -o overrides included as they stand */
+	struct str column[MASTER_CF_COLUMNS];	/* as written, "-" and all */
 	int line;			/* of master.cf; 0: implicit, see below */
 };
 

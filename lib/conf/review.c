@@ -7,7 +7,7 @@
 
 #include "lib/conf/conf_private.h"
 #include "lib/conf/families.h"
-#include "lib/conf/master_cf.h"
+#include "lib/conf/review.h"
 
 struct review {
 	struct conf *conf;
@@ -174,17 +174,24 @@ static bool is_time_limit(struct review *v, struct str name)
 	return false;
 }
 
-static bool is_read_by_something(struct review *v, struct str name)
+enum name_class review_class(struct review *v, struct str name)
 {
-	return param_default_by_name(name) != NULL || map_get(v->used, name) != NULL || is_of_a_service(v, name) ||
-	       is_of_a_table(v, name) || is_time_limit(v, name);
+	if (param_default_by_name(name) != NULL)
+		return NAME_BUILT_IN;
+	if (is_of_a_service(v, name) || is_time_limit(v, name))
+		return NAME_OF_SERVICE;
+	if (conf_is_planned(name))
+		return NAME_PLANNED;
+	return map_get(v->used, name) != NULL || is_of_a_table(v, name) ? NAME_OF_USER : NAME_UNUSED;
 }
 
 static void judge(struct review *v, int line, struct str name, struct str value)
 {
-	if (conf_is_planned(name))
+	enum name_class class = review_class(v, name);
+
+	if (class == NAME_PLANNED)
 		say(v, "%s, line %d: %.*s is a Postfix parameter that is not supported yet: it has no effect", v->path, line, PSTR(name));
-	else if (!is_read_by_something(v, name))
+	else if (class == NAME_UNUSED)
 		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(str_head(value, 200)));
 }
 
@@ -221,28 +228,60 @@ static void try_to_expand(struct review *v, struct str name, struct str value)
 	}
 }
 
-void conf_review(struct conf *c, void (*say_it)(void *arg, const char *text), void *arg)
+struct review *review_open(struct conf *c)
 {
-	struct review v = { .conf = c, .say = say_it, .arg = arg, .used = map_new(), .wanted = map_new(), .path = c->path };
+	struct arena *a = arena_new("review", NULL, CONF_MOST_MEMORY);
+	struct review *v = ARENA_NEW(a, struct review);
 	AUTO(buf) words = BUF_WORDS;
+
+	v->conf = c;
+	v->arena = a;
+	v->used = map_new();
+	v->wanted = map_new();
+	if (master_cf_load(c, a, &v->services, &words) < 0)
+		v->services.count = 0;		/* whoever needs it says what is wrong with it */
+	note_all(v);
+	return v;
+}
+
+void review_close(struct review *v)
+{
+	map_free(v->used, NULL);
+	map_free(v->wanted, NULL);
+	arena_free(v->arena);		/* and v with it */
+}
+
+const struct master_cf *review_services(const struct review *v)
+{
+	return &v->services;
+}
+
+void review_tell(struct review *v, void (*say_it)(void *arg, const char *text), void *arg)
+{
+	struct conf *c = v->conf;
 	struct str name, value;
 	const char *file;
 	int line = 0;
 
-	v.arena = arena_new("review", NULL, CONF_MOST_MEMORY);
-	if (master_cf_load(c, v.arena, &v.services, &words) < 0)
-		v.services.count = 0;		/* whoever needs it says what is wrong with it */
+	v->say = say_it;
+	v->arg = arg;
+	v->path = c->path;
 	for (size_t i = 0; i < c->notes.len; i++)
-		say(&v, "%.*s", PSTR(c->notes.at[i]));
-	note_all(&v);
+		say(v, "%.*s", PSTR(c->notes.at[i]));
 	for (size_t i = 0; conf_next_set(c, &i, &name, &value);) {
-		conf_where(c, name, &file, &line);
-		judge(&v, line, name, value);
-		try_to_expand(&v, name, value);
+		if (!conf_where(c, name, &file, &line))
+			continue;		/* an override stands above it */
+		judge(v, line, name, value);
+		try_to_expand(v, name, value);
 	}
-	v.path = arena_fmt(v.arena, "%s/master.cf", c->dir).at;
-	each_override(&v, judge_override);
-	map_free(v.used, NULL);
-	map_free(v.wanted, NULL);
-	arena_free(v.arena);
+	v->path = arena_fmt(v->arena, "%s/master.cf", c->dir).at;
+	each_override(v, judge_override);
+}
+
+void conf_review(struct conf *c, void (*say_it)(void *arg, const char *text), void *arg)
+{
+	struct review *v = review_open(c);
+
+	review_tell(v, say_it, arg);
+	review_close(v);
 }

@@ -29,6 +29,7 @@ struct table;
 int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *why);
 void table_free(struct table *t);				/* NULL is fine */
 const char *table_spec(const struct table *t);
+const char *table_type_name(size_t n);				/* of the n-th type there is, in no order; NULL: no more */
 /*
  * 1 found, 0 not there, < 0 cannot tell. The value lives in the arena. a NULL: only the question whether it is there, *ret_value is not set
  * (ret_value may be NULL too).

@@ -14,3 +14,8 @@ const struct table_type *table_type_find(struct str name)
 			return types[i];
 	return NULL;
 }
+
+const char *table_type_name(size_t n)
+{
+	return n < COUNT_OF(types) ? types[n]->name : NULL;
+}

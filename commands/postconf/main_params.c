@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: ISC */
+/* Parameters of main.cf: one by name, or all of them in order of name. */
+#include "commands/postconf/postconf.h"
+#include "lib/base/map.h"
+#include "lib/conf/families.h"
+
+static bool is_set(const struct postconf *p, struct str name)
+{
+	const char *file;
+	int line;
+
+	return conf_where(p->conf, name, &file, &line) || map_get(p->overridden, name) != NULL;
+}
+
+/* With -d the value is the row's, or computed as if main.cf were empty. */
+static bool value_of(struct postconf *p, struct str name, struct str *ret)
+{
+	return conf_raw(p->defaults ? p->empty : p->conf, name, ret);
+}
+
+static void expand_value(struct postconf *p, struct str name, struct str raw, struct str *ret)
+{
+	AUTO(buf) why = BUF_WORDS;
+	const struct param *row = conf_param(name);
+
+	if (row != NULL && row->type == PARAM_RAW)
+		return;
+	if (conf_expand(p->defaults ? p->empty : p->conf, p->arena, raw, ret, &why) < 0)
+		warn("%.*s: %s", PSTR(name), buf_text(&why));
+}
+
+static void print_parameter(struct postconf *p, struct str name)
+{
+	struct str value;
+
+	if (!value_of(p, name, &value))
+		return;
+	if (p->expand)
+		expand_value(p, name, value, &value);
+	print_assignment(p, name, value);
+}
+
+void show_parameter(struct postconf *p, struct str name)
+{
+	enum name_class class = review_class(p->review, name);
+	struct str value;
+
+	if (class == NAME_PLANNED)
+		warn("%.*s: a Postfix parameter that is not supported yet", PSTR(name));
+	else if (class == NAME_UNUSED)
+		warn("%.*s: unknown parameter", PSTR(name));
+	if (class == NAME_UNUSED || (p->only_set && !is_set(p, name)) || !value_of(p, name, &value))
+		return;
+	print_parameter(p, name);
+}
+
+/* ---- all of them ---- */
+
+struct names {
+	struct str *at;
+	size_t len, cap;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	const struct str *x = a, *y = b;
+	int order = memcmp(x->at, y->at, MIN(x->len, y->len));
+
+	return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+static void add_name(struct postconf *p, struct names *list, enum name_class class, struct str name)
+{
+	if (p->classes & 1u << class && (!p->only_set || is_set(p, name)))
+		*vec_add(p->arena, list) = name;
+}
+
+static void add_built_in(struct postconf *p, struct names *list)
+{
+	for (const struct param_group *const *g = all_groups; *g != NULL; g++)
+		for (size_t i = 0; i < (*g)->count; i++)
+			add_name(p, list, NAME_BUILT_IN, str_of((*g)->params[i].name));
+}
+
+static bool delivers_mail(const struct service_entry *s)
+{
+	static const char *const agents[] = { "smtp", "lmtp", "local", "virtual", "error", "pipe", "discard" };
+
+	for (size_t i = 0; s->type == SERVICE_UNIX && i < COUNT_OF(agents); i++)
+		if (str_is(s->command, str_of(agents[i])))
+			return true;
+	return false;
+}
+
+static void add_families(struct postconf *p, struct names *list)
+{
+	const struct master_cf *m = review_services(p->review);
+
+	for (size_t i = 0; i < m->count; i++)
+		for (size_t j = 0; delivers_mail(&m->services[i]) && j < param_family_count; j++) {
+			struct str name = arena_fmt(p->arena, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix);
+
+			if (conf_param(name) == NULL)
+				add_name(p, list, NAME_OF_SERVICE, name);
+		}
+}
+
+/* Those that main.cf sets and that are none of the above. Planned ones too: the administrator should see that he has them. */
+static void add_others(struct postconf *p, struct names *list)
+{
+	struct str name, value;
+
+	for (size_t i = 0; !p->defaults && conf_next_set(p->conf, &i, &name, &value);) {
+		enum name_class class = review_class(p->review, name);
+
+		if (class == NAME_OF_USER || class == NAME_PLANNED || (class == NAME_OF_SERVICE && param_family_of(name, NULL) == NULL))
+			add_name(p, list, class, name);
+	}
+}
+
+void list_parameters(struct postconf *p)
+{
+	struct names list = { 0 };
+
+	add_built_in(p, &list);
+	add_families(p, &list);
+	add_others(p, &list);
+	if (p->only_set && strcmp(conf_dir(p->conf), SYSCONFDIR) != 0 && (p->classes & 1u << NAME_BUILT_IN))
+		*vec_add(p->arena, &list) = STR("config_directory");
+	qsort(list.at, list.len, sizeof(*list.at), by_text);
+	for (size_t i = 0; i < list.len; i++)
+		if (i == 0 || !str_is(list.at[i], list.at[i - 1]))
+			print_parameter(p, list.at[i]);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the names set in main.cf and master.cf are to the suite. conf_review() tells the administrator; postconf lists by it.
+ */
+#ifndef ROAD_CONF_REVIEW_H
+#define ROAD_CONF_REVIEW_H
+
+#include "lib/conf/master_cf.h"
+
+enum name_class {
+	NAME_BUILT_IN,		/* has a row */
+	NAME_OF_SERVICE,	/* of a family or the like, for a service that master.cf has */
+	NAME_OF_USER,		/* used as $name, as a restriction class, or by a table that main.cf describes */
+	NAME_PLANNED,		/* a Postfix parameter that is not here yet */
+	NAME_UNUSED,		/* nothing reads it */
+};
+
+struct review;
+
+/* Reads master.cf too (whether it can be read or not). c must live as long. */
+struct review *review_open(struct conf *c);
+void review_close(struct review *v);
+enum name_class review_class(struct review *v, struct str name);
+/* The services of master.cf, implicit ones included; empty when it cannot be read. */
+const struct master_cf *review_services(const struct review *v);
+/* Tells everything that needs a word, as conf_review() does. */
+void review_tell(struct review *v, void (*say)(void *arg, const char *text), void *arg);
+
+#endif

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: ISC
+"""postconf: what it prints and how it edits, in the shapes that scripts expect. Needs no running mail system."""
+
+import os
+import stat
+import subprocess
+
+import pytest
+
+from instance import COMMANDS
+
+MAIN = """\
+# the host
+compatibility_level = 3.6
+myhostname = mail.example.org
+mydestination = $myhostname, localhost
+  # in between
+  example.com long-enough.example.org to-be-folded.example.org and-another-one.example.org
+unknown = $undef
+helper = x
+relayhost = $helper
+slow_destination_concurrency_limit = 3
+inet_protocols=ipv4
+"""
+
+MASTER = """\
+smtp inet n - y - - smtpd
+  -o syslog_name=postfix/$service_name -v
+  -o { smtpd_banner = hello world }
+slow unix - - n - - smtp
+maildrop  unix  -       n       n       -       -       pipe
+  flags=DRXhu user=vmail argv=/usr/bin/maildrop -d ${recipient} {with blank}
+"""
+
+
+@pytest.fixture
+def postconf(tmp_path):
+    (tmp_path / "main.cf").write_text(MAIN)
+    (tmp_path / "master.cf").write_text(MASTER)
+
+    def run(*arguments, status=0):
+        done = subprocess.run([COMMANDS / "postconf", "-c", str(tmp_path), *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, done.stderr
+        run.errors = done.stderr
+        return done.stdout
+
+    run.dir = tmp_path
+    run.main = tmp_path / "main.cf"
+    return run
+
+
+def test_named_parameters_are_shown_in_the_order_of_the_question(postconf):
+    assert postconf("relayhost", "myhostname", "virtual_alias_maps") == (
+        "relayhost = $helper\nmyhostname = mail.example.org\nvirtual_alias_maps = $virtual_maps\n")
+
+
+def test_values_are_expanded_on_request(postconf):
+    assert postconf("-x", "relayhost", "myorigin") == "relayhost = x\nmyorigin = mail.example.org\n"
+
+
+def test_defaults_do_not_look_at_main_cf(postconf):
+    assert postconf("-d", "relayhost", "mydestination") == (
+        "relayhost =\nmydestination = $myhostname, localhost.$mydomain, localhost\n")
+
+
+def test_an_empty_value_has_no_space_behind(postconf):
+    assert postconf("recipient_delimiter") == "recipient_delimiter =\n"
+
+
+def test_names_or_values_alone(postconf):
+    assert postconf("-h", "inet_protocols") == "ipv4\n"
+    assert postconf("-H", "inet_protocols") == "inet_protocols\n"
+
+
+def test_what_main_cf_sets_in_order_of_name(postconf):
+    lines = postconf("-n").splitlines()
+    assert [line.split(" =")[0] for line in lines] == [
+        "compatibility_level", "config_directory", "helper", "inet_protocols", "mydestination", "myhostname", "relayhost",
+        "slow_destination_concurrency_limit"]
+    assert "mydestination = $myhostname, localhost example.com long-enough.example.org to-be-folded.example.org " \
+        "and-another-one.example.org" in lines
+
+
+def test_everything_is_listed_once_in_order(postconf):
+    names = [line.split(" =")[0] for line in postconf().splitlines()]
+    assert len(names) > 100
+    assert names == sorted(set(names))
+    assert "slow_destination_recipient_limit" in names
+
+
+def test_classes_of_parameters(postconf):
+    assert postconf("-C", "user") == "helper = x\n"
+    assert "slow_destination_concurrency_limit = 3\n" in postconf("-C", "service")
+    assert "myhostname" not in postconf("-C", "service")
+
+
+def test_long_lines_are_folded(postconf):
+    assert postconf("-f", "mydestination") == (
+        "mydestination = $myhostname, localhost example.com long-enough.example.org\n"
+        "    to-be-folded.example.org and-another-one.example.org\n")
+
+
+def test_unknown_unused_undefined_and_planned_are_told(postconf):
+    assert postconf("nonsense") == ""
+    assert "postconf: warning: nonsense: unknown parameter\n" in postconf.errors
+    assert f"postconf: warning: {postconf.main}: unused parameter: unknown=$undef\n" in postconf.errors
+    assert f"postconf: warning: {postconf.main}: undefined parameter: undef\n" in postconf.errors
+    postconf("-e", "fork_delay=2s")
+    assert postconf("-n", "fork_delay") == "fork_delay = 2s\n"
+    assert "fork_delay is a Postfix parameter that is not supported yet" in postconf.errors
+
+
+def test_override_for_one_question(postconf):
+    assert postconf("-o", "relayhost=abc", "relayhost") == "relayhost = abc\n"
+    assert postconf("-o", "{ helper = z }", "-x", "relayhost") == "relayhost = z\n"
+
+
+def test_a_missing_or_broken_main_cf_is_an_error_with_file_and_line(postconf):
+    postconf.main.write_text("a = b\nnonsense\n")
+    postconf(status=78)
+    assert postconf.errors == f"postconf: fatal: {postconf.main}, line 2: missing '=' after attribute name: \"nonsense\"\n"
+    postconf.main.unlink()
+    postconf(status=78)
+    assert str(postconf.main) in postconf.errors
+    assert postconf("-d", "relayhost") == "relayhost =\n"
+
+
+def test_master_rows(postconf):
+    assert postconf("-M") == (
+        "smtp       inet  n       -       y       -       -       smtpd -o syslog_name=postfix/$service_name -v "
+        "-o {smtpd_banner=hello world}\n"
+        "slow       unix  -       -       n       -       -       smtp\n"
+        "maildrop   unix  -       n       n       -       -       pipe flags=DRXhu user=vmail argv=/usr/bin/maildrop "
+        "-d ${recipient} {with blank}\n")
+    assert postconf("-M", "slow/unix") == "slow       unix  -       -       n       -       -       smtp\n"
+    assert postconf("-M", "fast/unix") == ""
+    assert 'warning: unmatched request: "fast/unix"' in postconf.errors
+
+
+def test_master_rows_folded(postconf):
+    assert postconf("-Mf", "smtp") == (
+        "smtp       inet  n       -       y       -       -       smtpd\n"
+        "    -o syslog_name=postfix/$service_name\n"
+        "    -v\n"
+        "    -o {smtpd_banner=hello world}\n")
+    assert postconf("-Mf", "maildrop").splitlines()[1] == "    user=vmail argv=/usr/bin/maildrop -d ${recipient} {with blank}"
+
+
+def test_master_columns(postconf):
+    assert postconf("-F", "slow/unix") == (
+        "slow/unix/service = slow\nslow/unix/type = unix\nslow/unix/private = -\nslow/unix/unprivileged = -\n"
+        "slow/unix/chroot = n\nslow/unix/wakeup = -\nslow/unix/process_limit = -\nslow/unix/command = smtp\n")
+    assert postconf("-Fh", "*/inet/chroot") == "y\n"
+
+
+def test_master_overrides(postconf):
+    assert postconf("-P") == (
+        "smtp/inet/smtpd_banner = hello world\nsmtp/inet/syslog_name = postfix/$service_name\n")
+    assert postconf("-Px", "smtp/inet/syslog_name") == "smtp/inet/syslog_name = postfix/smtp\n"
+
+
+def test_edit_replaces_appends_and_keeps_the_rest(postconf):
+    os.chmod(postconf.main, 0o640)
+    postconf("-e", "mydestination=zzz", "newone = y z", "relayhost=")
+    assert postconf.main.read_text() == (
+        MAIN.replace("mydestination = $myhostname, localhost\n  # in between\n"
+                     "  example.com long-enough.example.org to-be-folded.example.org and-another-one.example.org\n",
+                     "mydestination = zzz\n  # in between\n")
+            .replace("relayhost = $helper", "relayhost = ") + "newone = y z\n")
+    assert stat.S_IMODE(postconf.main.stat().st_mode) == 0o640
+    assert sorted(os.listdir(postconf.dir)) == ["main.cf", "master.cf"]
+
+
+def test_edit_by_assignment_alone(postconf):
+    postconf("relayhost=[gate.example.org]:587")
+    assert postconf("-h", "relayhost") == "[gate.example.org]:587\n"
+
+
+def test_remove_and_comment_out(postconf):
+    postconf("-X", "mydestination", "not_there")
+    assert "mydestination" not in postconf.main.read_text()
+    assert "example.com" not in postconf.main.read_text()
+    postconf("-#", "relayhost")
+    assert "#relayhost = $helper\n" in postconf.main.read_text()
+
+
+def test_edit_refuses_what_would_not_be_one_setting(postconf):
+    for arguments in (["-e", "foo"], ["-e", "#foo = bar"], ["-e", "a = b\nc = d"], ["-e", "a b = c"], ["-X", "a=b"], ["-e"]):
+        postconf(*arguments, status=64)
+        assert postconf.main.read_text() == MAIN
+
+
+def test_manual_page_documents_every_parameter(postconf):
+    page = postconf("--man")
+    names = [line.split(" =")[0] for line in postconf("-d", "-C", "builtin").splitlines()]
+    for name in names:
+        assert f".TP\n.B {name}\n" in page, name
+
+
+def test_table_types(postconf):
+    types = postconf("-m").split()
+    assert types == sorted(types)
+    assert {"hash", "btree", "texthash", "static", "inline", "cidr", "regexp", "pcre"} <= set(types)
