@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 	if (argc != optind + 1)
 		usage();
 	action = find_action(argv[optind]);
+	w.notify_socket = getenv("NOTIFY_SOCKET");	/* the strings of the environment stay when it is cleaned */
 	command_start("postroad", config_dir, groups, structs, &w.world);
 	return action->run(&w);
 }

@@ -13,6 +13,7 @@ struct work {
 	struct daemon_conf daemon;
 	struct postlogd_conf log;
 	bool verbose;
+	const char *notify_socket;	/* systemd's, for master; NULL: none */
 };
 
 int do_start(struct work *w);

@@ -39,6 +39,8 @@ __attribute__((noreturn)) static void become_master(struct work *w, const char *
 	if (w->verbose)
 		*at++ = "-v";
 	*at = NULL;
+	if (w->notify_socket != NULL)
+		setenv("NOTIFY_SOCKET", w->notify_socket, 1);
 	log_flush();
 	execv(buf_text(&path), (char **) argv);
 	die(EX_OSERR, "%s: %s", buf_text(&path), error_text(errno));

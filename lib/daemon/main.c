@@ -61,6 +61,15 @@ static void say(const char *text)
 	log_debug("%s", text);
 }
 
+void say_refusals(void)
+{
+	int call;
+	unsigned count;
+
+	while (jail_next_refusal(&call, &count))
+		log_warning("jail: system call %d refused %u times", call, count);
+}
+
 static void find_mail_owner(struct jail_world *w)
 {
 	struct arena *a = arena_new("account", NULL, 1 << 20);
@@ -171,6 +180,7 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 		run_one_at_a_time(&r);
 	else
 		run_sessions(&r);
+	say_refusals();
 	log_flush();
 	return 0;
 }

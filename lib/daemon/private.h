@@ -43,6 +43,9 @@ void report_to_master(enum worker_report report);
 bool has_master(void);
 void lifeline_use(bool yes);
 
+/* Logs the system calls that the jail refused since last time: a bug of ours, a new C library, or an attack. Costs next to nothing when none were. */
+void say_refusals(void);
+
 /* ---- the three shapes: each returns when the process shall end ---- */
 
 struct daemon_run {

@@ -117,6 +117,7 @@ static void session_over(struct session *s)
 	list_remove(&s->link);
 	free(s);
 	session_count--;
+	say_refusals();
 	report_shrinking();
 	bell_ring(&room_bell);
 	if (session_count == 0) {
@@ -391,6 +392,7 @@ static void keep(void *arg)
 	if (has_master())
 		start_or_die(line, "line to master", run_lifeline, NULL);
 	report(WORKER_READY);
+	say_refusals();
 	serve_until_leaving();
 	log_debug("leaving: %s", leaving_because);
 	stop_accepting();

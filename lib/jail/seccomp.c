@@ -168,12 +168,13 @@ static void allow_by_argument(struct filter *f, unsigned sets, uint32_t otherwis
 	allow_if(f, SYS_clone, 0, THREAD, THREAD, otherwise);
 	answer(f, SYS_clone3, ENOSYS);			/* its flags are in memory: the C library then takes clone */
 	allow_if(f, SYS_prlimit64, 2, ~0U, 0, otherwise);	/* asking only */
-	step(f, SKIP_UNLESS(SYS_prctl, 4));
+	step(f, SKIP_UNLESS(SYS_prctl, 6));
 	step(f, LOAD_ARG(0));
-	step(f, SKIP_IF(PR_SET_NAME, 1));
+	step(f, SKIP_IF(PR_SET_NAME, 2));
+	step(f, SKIP_IF(PR_GET_NO_NEW_PRIVS, 1));
 	step(f, SKIP_UNLESS(0x53564d41 /* PR_SET_VMA */, 1));
 	step(f, ALLOW);
-	step(f, LOAD(nr));
+	step(f, RETURN(otherwise));
 	step(f, SKIP_UNLESS(SYS_ioctl, COUNT_OF(IOCTLS) * 2 + 2));
 	step(f, LOAD_ARG(1));
 	for (size_t i = 0; i < COUNT_OF(IOCTLS); i++) {

@@ -315,7 +315,7 @@ def processes_below(root):
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes()
             place = os.readlink(entry / "cwd")
-            program = words.split(b"\0")[0].decode(errors="replace")
+            program = os.readlink(entry / "exe")
             if (str(root).encode() in words or place.startswith(str(root))) and program.startswith(str(BUILD)):
                 found.append(int(entry.name))
     return found

@@ -1,0 +1,570 @@
+# SPDX-License-Identifier: ISC
+"""The supervisor, with a daemon of the tests' own (echod.c) behind the rows of master.cf."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from instance import BUILD, COMMANDS, DAEMONS, IS_ROOT, PATIENCE, SANITIZED, Instance, free_port, wait_until
+
+ECHOD = BUILD / "tests/system/echod"
+STANDS_FOR = ("smtpd", "local", "qmgr", "pickup", "error")
+
+
+class Echo(Instance):
+    """An instance whose daemons are echod, but for master and postlogd."""
+
+    def __init__(self, rows="", stands_for=STANDS_FOR, **options):
+        super().__init__(**options)
+        self.rows = rows
+        self.programs = self.root / "programs"
+        self.programs.mkdir()
+        for name in ("master", "postlogd"):
+            (self.programs / name).symlink_to(DAEMONS / name)
+        for name in stands_for:
+            (self.programs / name).symlink_to(ECHOD)
+        self.main["daemon_directory"] = self.programs
+        self.main.update(options.get("main") or {})
+
+    def write(self):
+        super().write()
+        (self.etc / "master.cf").write_text(
+            f"{self.address}:{self.smtp_port} inet n - n - {self.smtpd_limit} smtpd\n"
+            f"postlog unix-dgram n - n - 1 postlogd\n{self.rows}")
+
+    def talk(self, where=None):
+        return Talk(where if where is not None else self.smtp_port, self)
+
+
+class Talk:
+    """A connection to echod: ask("pid") is the answer."""
+
+    def __init__(self, where, instance):
+        if isinstance(where, int):
+            self.socket = socket.create_connection((instance.address, where), timeout=10 * PATIENCE)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(10 * PATIENCE)
+            self.socket.connect(str(instance.queue / where))
+        self.file = self.socket.makefile("rw")
+        if isinstance(where, int):
+            assert self.file.readline().startswith("hello from"), "no greeting"
+
+    def tell(self, line):
+        self.file.write(line + "\n")
+        self.file.flush()
+
+    def ask(self, line):
+        self.tell(line)
+        answer = self.file.readline()
+        assert answer.endswith("\n"), f"{line}: the connection ended"
+        return answer.strip()
+
+    def pid(self):
+        return int(self.ask("pid"))
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def echo():
+    made = []
+
+    def make(rows="", start=True, **options):
+        one = Echo(rows, **options)
+        made.append(one)
+        if start:
+            one.start()
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_start_returns_when_connections_are_taken(echo):
+    one = echo()
+    assert one.talk().ask("hallo") == "hallo"
+    assert one.log_lines(r"postfix/master\[\d+\]: daemon started -- version \S+, configuration ")
+
+
+def test_a_process_is_started_by_its_first_client_and_serves_many(echo):
+    one = echo("a unix n - n - 50 smtpd\n", main={"worker_processes": "1"})
+    assert one.pids("smtpd") == []
+    talks = [one.talk("public/a") for _ in range(20)]
+    assert len({talk.pid() for talk in talks}) == 1
+    assert talks[0].ask("limit") == "50"
+
+
+def test_worker_processes_share_the_clients(echo):
+    one = echo("a unix n - n - 41 smtpd\n", main={"worker_processes": "3"})
+    talks = []
+    pids = set()
+
+    def all_three_serve():
+        talks.append(one.talk("public/a"))
+        pids.add(talks[-1].pid())
+        return len(pids) == 3
+
+    wait_until(all_three_serve, 10, "three processes")
+    assert talks[0].ask("limit") == "14"        # a third of 41, rounded up
+    assert sorted(one.pids("smtpd")) == sorted(pids)
+
+
+def test_one_session_per_process_when_asked_for(echo):
+    one = echo("a unix n - n - 5 smtpd\n", main={"worker_session_limit": "1"})
+    talks = [one.talk("public/a") for _ in range(5)]
+    assert len({talk.pid() for talk in talks}) == 5
+    sixth = one.talk("public/a")            # accepted by nobody, but not refused
+    sixth.tell("pid")
+    sixth.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        sixth.socket.recv(1)
+    freed = talks[2].pid()
+    talks[2].close()
+    sixth.socket.settimeout(10 * PATIENCE)
+    assert int(sixth.socket.recv(20)) == freed
+
+
+def test_one_at_a_time_programs_get_a_process_per_client(echo):
+    one = echo("a unix n n n - 3 local\n")
+    talks = [one.talk("public/a") for _ in range(3)]
+    pids = [talk.pid() for talk in talks]
+    assert len(set(pids)) == 3
+    talks[1].close()
+    assert one.talk("public/a").pid() == pids[1]
+
+
+def test_reaching_the_limit_is_said(echo):
+    one = echo(smtpd_limit="2", main={"worker_processes": "2"})
+    talks = [one.talk() for _ in range(2)]
+    assert len({talk.pid() for talk in talks}) == 2
+    one.wait_for_log(r"warning: service \"127.0.0.1:\d+\" \(\S+\) has reached its process limit \"2\"")
+
+
+def test_inherited_facts_about_a_connection(echo):
+    one = echo("a unix n - n - - smtpd\nb unix - - n - - smtpd\n")
+    uid = os.geteuid()
+    assert one.talk("public/a").ask("peer") == f"{uid} public"
+    assert one.talk("private/b").ask("peer") == f"{uid} private"
+
+
+def test_overrides_of_a_row_reach_the_program(echo):
+    one = echo("a unix n - n - - smtpd -o syslog_name=postfix/$service_name -o { mail_name = Two Words }\n")
+    talk = one.talk("public/a")
+    assert talk.ask("conf mail_name") == "Two Words"
+    assert talk.ask("conf syslog_name") == "postfix/a"
+
+
+def test_a_death_is_named_and_the_next_client_is_served(echo):
+    one = echo()
+    talk = one.talk()
+    pid = talk.pid()
+    talk.tell("exit 7")
+    one.wait_for_log(rf"warning: process \S+/smtpd pid {pid} exit status 7")
+    again = one.talk()
+    assert again.pid() != pid
+    pid = again.pid()
+    os.kill(pid, signal.SIGKILL)
+    one.wait_for_log(rf"warning: process \S+/smtpd pid {pid} killed by signal 9")
+    assert one.talk().ask("x") == "x"
+    assert not one.log_lines("throttling")
+
+
+def test_a_program_that_cannot_start_rests(echo):
+    one = echo("a unix n - n - - error\n", main={"service_throttle_time": "2s"})
+    client = one.talk("public/a")
+    one.wait_for_log(r"warning: process \S+/error pid \d+ exit status 70")
+    one.wait_for_log(r"warning: \S+/error: bad command startup -- throttling")
+    assert len(one.log_lines("exit status 70")) == 1
+    one.wait_for_log("exit status 70", count=2, timeout=10)       # tried again after its rest: the client still waits
+    times = [time.strptime(line[:15], "%b %d %H:%M:%S") for line in one.log_lines("exit status 70")]
+    assert time.mktime(times[1]) - time.mktime(times[0]) >= 1
+    client.close()
+
+
+def test_a_program_that_is_not_there_closes_the_door_and_says_so_once(echo):
+    one = echo("a inet n - n - - qmqpd\nb unix n - n - - smtpd\n".replace("a inet", f"127.0.0.1:{free_port()} inet"))
+    port = int(re.search(r"127.0.0.1:(\d+) inet n - n - - qmqpd", one.rows).group(1))
+    for _ in range(5):
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        assert client.recv(1) == b""
+    lines = one.wait_for_log(r"needs the program qmqpd, which is not in")
+    assert len(lines) == 1
+    assert one.talk("public/b").ask("alive") == "alive"
+
+
+def test_a_service_that_is_done_in_process_has_no_socket(echo):
+    one = echo("rewrite unix - - n - - trivial-rewrite\nscache unix - - n - 1 scache\n")
+    assert not (one.queue / "private/rewrite").exists()
+    assert not (one.queue / "private/scache").exists()
+
+
+def test_reload_keeps_sessions_and_refuses_nobody(echo):
+    one = echo("a unix n - n - - smtpd\n")
+    old = one.talk()
+    pid = old.pid()
+    for round in range(5):
+        one.reload()
+        assert old.pid() == pid                 # the session lives on in its old process
+        new = one.talk()
+        assert new.pid() != pid
+        assert one.talk("public/a").ask("x") == "x"
+    assert len(one.log_lines(r"reload -- version")) == 5
+    old.close()
+    wait_until(lambda: pid not in one.pids("smtpd"), 10, "the old process ends with its last session")
+
+
+def test_reload_under_load_refuses_no_connection(echo):
+    one = echo("a unix n - n - 0 smtpd\n", smtpd_limit="0")
+    until = time.monotonic() + 3
+    reloads = 0
+    done = 0
+    reloading = None
+    while time.monotonic() < until:
+        if reloading is None or reloading.poll() is not None:
+            assert reloading is None or reloading.returncode == 0
+            reloading = subprocess.Popen([COMMANDS / "postroad", "-c", one.etc, "reload"])
+            reloads += 1
+        talk = one.talk()
+        assert talk.ask("x") == "x"             # a session that was accepted is served
+        talk.close()
+        done += 1
+    assert reloading.wait(20 * PATIENCE) == 0
+    assert reloads > 3 and done > 20, (reloads, done)
+
+
+def test_reload_reads_main_cf_for_services_whose_row_did_not_change(echo):
+    one = echo()
+    assert one.talk().ask("conf mail_name") == "Postroad"
+    one.set(mail_name="Changed")
+    one.reload()
+    assert one.talk().ask("conf mail_name") == "Changed"
+
+
+def test_reload_with_a_mistake_changes_nothing(echo):
+    one = echo()
+    talk = one.talk()
+    pid = talk.pid()
+    with (one.etc / "master.cf").open("a") as table:
+        table.write("broken row\n")
+    done = one.command("postroad", "reload", check=False)
+    assert done.returncode != 0
+    assert "master.cf, line 3" in one.log() + done.stderr
+    assert talk.pid() == pid and one.talk().pid() == pid
+
+
+def test_reload_opens_and_closes_services(echo):
+    port = free_port()
+    one = echo("a unix n - n - - smtpd\n")
+    one.rows = f"b unix - - n - - smtpd\n127.0.0.1:{port} inet n - n - - smtpd\n"
+    one.write()
+    one.reload()
+    assert not (one.queue / "public/a").exists()
+    assert one.talk("private/b").ask("x") == "x"
+    assert one.talk(port).ask("x") == "x"
+
+
+def test_a_singleton_starts_again_only_when_its_predecessor_has_gone(echo):
+    one = echo("q unix n - n - 1 qmgr\n", main={"stop_time_limit": "2s"})
+    first = one.pids("qmgr")
+    assert len(wait_until(lambda: one.pids("qmgr"), 10, "qmgr runs without a client")) == 1
+    talk = one.talk("public/q")
+    pid = talk.pid()
+    assert first in ([], [pid])
+    one.reload()
+    other = one.talk("public/q")                # waits at the door until the new one is there
+    assert other.pid() != pid
+    assert len(one.pids("qmgr")) == 1
+    # what was sent before the old one was told to go was still answered, then it closed
+    assert talk.file.readline() == ""
+
+
+def test_a_permanent_service_is_restarted_when_it_dies(echo):
+    one = echo("q unix n - n - 1 qmgr\n")
+    pid = wait_until(lambda: one.pids("qmgr"), 10, "qmgr runs")[0]
+    one.talk("public/q").ask("x")               # it is ready
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: one.pids("qmgr") not in ([], [pid]), 10, "another qmgr")
+
+
+def test_wakeup_comes_at_start_and_in_intervals(echo):
+    one = echo("q unix n - n 1 1 qmgr\np fifo n - n 1? 1 pickup\n")
+    one.wait_for_log("woken", count=3, timeout=15)
+    assert int(one.talk("public/q").ask("wakes")) >= 2
+
+
+def test_triggers_wake_and_are_not_served(echo):
+    one = echo("q unix n - n - 1 qmgr\nf fifo n - n - 1 pickup\n")
+    frame = b"\0\0\0\x0c\0\0\0\0\x06wakeup\0"
+
+    def woken(times):
+        return int(one.talk("public/q").ask("wakes")) == times
+
+    for times, trigger in enumerate((b"W", frame, b"WWW", frame + frame), 1):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(one.queue / "public/q"))
+            client.sendall(trigger)
+        wait_until(lambda: woken(times), 5, f"woken by {trigger}")
+    with socket.socket(socket.AF_UNIX) as client:        # a trigger, and then something to serve on the same connection
+        client.settimeout(10 * PATIENCE)
+        client.connect(str(one.queue / "public/q"))
+        client.sendall(frame + b"hallo\n")
+        assert client.recv(20) == b"hallo\n"
+    with open(one.queue / "public/f", "w") as fifo:
+        fifo.write("W")
+    one.wait_for_log(r"pickup\[\d+\]: woken")
+
+
+def test_pass_services_receive_connections(echo):
+    one = echo("p pass - - n - - smtpd\n")
+    ours, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as carrier:
+        carrier.connect(str(one.queue / "private/p"))
+        socket.send_fds(carrier, [b"x"], [theirs.fileno()])
+    theirs.close()
+    ours.settimeout(10 * PATIENCE)
+    ours.sendall(b"through\n")
+    assert ours.recv(20) == b"through\n"
+
+
+def test_a_second_start_is_refused_and_status_tells(echo):
+    one = echo()
+    pid = one.master_pid()
+    done = one.command("postroad", "start", check=False)
+    assert done.returncode != 0 and f"already running: PID: {pid}" in done.stderr
+    done = one.command("postroad", "status", check=False)
+    assert done.returncode == 0 and f"is running: PID: {pid}" in done.stderr
+    one.stop()
+    done = one.command("postroad", "status", check=False)
+    assert done.returncode == 1 and "is not running" in done.stderr
+
+
+def test_a_stale_lock_file_means_nothing(echo):
+    one = echo(start=False)
+    (one.queue / "pid").mkdir()
+    (one.queue / "pid/master.pid").write_text(f"{os.getpid()} 0\n")      # a process that lives, and is no master
+    one.start()
+    assert one.master_pid() != os.getpid()
+
+
+def test_data_directory_is_not_shared(echo):
+    one = echo()
+    two = Echo()
+    two.main["data_directory"] = one.data
+    two.write()
+    done = two.command("postroad", "-c", two.etc, "start", check=False)
+    assert done.returncode != 0 and "in use by another mail system" in done.stderr
+    two.close()
+
+
+def test_workers_finish_when_master_is_killed_and_a_new_one_starts(echo):
+    one = echo("q unix n - n - 1 qmgr\n")
+    talk = one.talk()
+    pid = talk.pid()
+    os.kill(one.master_pid(), signal.SIGKILL)
+    wait_until(lambda: one.command("postroad", "status", check=False).returncode == 1, 10, "the lock is free")
+    assert talk.pid() == pid                    # still served
+    one.command("postroad", "start")
+    assert one.talk().pid() != pid
+    talk.close()
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 10, "the old worker ends")
+
+
+def test_stop_is_bounded(echo):
+    one = echo(main={"stop_time_limit": "1s"})
+    talk = one.talk()
+    pid = talk.pid()
+    before = time.monotonic()
+    one.stop()
+    assert time.monotonic() - before < 8 * PATIENCE
+    assert not os.path.exists(f"/proc/{pid}")
+    assert talk.file.readline() == ""
+    assert one.log_lines(r"master\[\d+\]: terminating on signal 15")
+
+
+def test_abort_waits_for_nobody(echo):
+    one = echo(main={"stop_time_limit": "60s"})
+    talk = one.talk()
+    pid = talk.pid()
+    before = time.monotonic()
+    one.command("postroad", "abort")
+    one.running = False
+    assert time.monotonic() - before < 5 * PATIENCE
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+# ---- what keeps it from starting ----
+
+def refused(one):
+    one.write()
+    done = one.command("postroad", "-c", one.etc, "start", check=False)
+    assert done.returncode != 0
+    assert one.command("postroad", "-c", one.etc, "status", check=False).returncode != 0
+    return done.stderr
+
+
+def test_start_names_the_port_that_is_taken(echo):
+    one = echo(start=False)
+    with socket.socket() as other:
+        other.bind((one.address, one.smtp_port))
+        other.listen()
+        assert f"cannot listen at {one.address}:{one.smtp_port}: Address already in use" in refused(one)
+
+
+def test_start_names_the_parameter_and_where_it_stands(echo):
+    one = echo(start=False, main={"default_process_limit": "many"})
+    words = refused(one)
+    assert "default_process_limit" in words and re.search(r"main\.cf, line \d+", words), words
+
+
+def test_start_names_the_row_that_is_wrong(echo):
+    one = echo("a unix n - n - - smtpd\nb unix n - n - lots smtpd\n", start=False)
+    assert re.search(r"master\.cf, line 4: field \"maxproc\"", refused(one))
+    one.rows = "nosuchport inet n - n - - smtpd\n"
+    assert "nosuchport" in refused(one)
+
+
+def test_start_names_the_directory_that_is_missing(echo):
+    one = echo(start=False)
+    one.queue.rmdir()
+    assert f"queue_directory {one.queue}" in refused(one)
+    one.queue.mkdir()
+    one.data.rmdir()
+    assert f"data_directory {one.data}" in refused(one)
+
+
+@pytest.mark.root
+def test_start_names_the_wrong_owner(echo):
+    one = echo(start=False)
+    os.chown(one.data, 0, 0)
+    assert re.search(rf"data_directory {one.data}: owned by uid 0, must be daemon", refused(one))
+    os.chown(one.data, 1, 1)
+    one.main["mail_owner"] = "root"
+    assert "must not be root" in refused(one)
+    one.main["mail_owner"] = "nosuchuser"
+    assert "nosuchuser: there is no such account" in refused(one)
+
+
+@pytest.mark.root
+def test_check_names_every_wrong_owner_and_mode(echo):
+    one = echo()
+    one.stop()
+    assert one.command("postroad", "check").stderr.count("error:") == 0
+    os.chmod(one.queue / "maildrop", 0o777)
+    os.chown(one.queue / "incoming", 0, 0)
+    os.chmod(one.etc / "main.cf", 0o666)
+    (one.queue / "deferred" / "stray").write_text("")
+    os.rmdir(one.queue / "hold")
+    done = one.command("postroad", "check", check=False)
+    assert done.returncode == 1
+    for words in (r"maildrop: mode is 777, should be 730", r"incoming: owned by uid 0, must be daemon", r"main.cf: group or other writable",
+                  r"deferred/stray: owned by uid 0"):
+        assert re.search(words, done.stderr), (words, done.stderr)
+    assert (one.queue / "hold").is_dir()        # a missing one is made
+
+
+# ---- outside ----
+
+def test_systemd_is_told(echo):
+    one = echo(start=False)
+    one.write()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(one.root / "notify"))
+        manager.settimeout(10 * PATIENCE)
+        environment = dict(os.environ, NOTIFY_SOCKET=str(one.root / "notify"))
+        process = subprocess.Popen([COMMANDS / "postroad", "-c", one.etc, "start-fg"], env=environment)
+        one.running = True
+        words = manager.recv(200).decode()
+        assert "READY=1" in words and f"MAINPID={process.pid}" in words
+        assert one.talk().ask("x") == "x"
+        one.reload()
+        assert "RELOADING=1" in manager.recv(200).decode()
+        assert "READY=1" in manager.recv(200).decode()
+        process.send_signal(signal.SIGTERM)
+        assert "STOPPING=1" in manager.recv(200).decode()
+        assert process.wait(30 * PATIENCE) == 0
+        one.running = False
+
+
+@pytest.mark.root
+def test_process_1_of_a_container_reaps_orphans(echo):
+    one = echo(start=False, main={"maillog_file": "/dev/stdout", "maillog_file_prefixes": "/dev/stdout"})
+    one.write()
+    log = one.root / "stdout"
+    with log.open("w") as output:
+        process = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", COMMANDS / "postroad", "-c", one.etc,
+                                    "start-fg"], stdout=output)
+    try:
+        wait_until(lambda: "daemon started" in log.read_text(), 20, "started as process 1")
+        inner = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        # somebody's child whose parent dies becomes process 1's
+        enter = ["nsenter", "--pid", "--mount", "-t", str(inner)]
+        subprocess.run([*enter, "sh", "-c", "sleep 0.2 & exit 0"], check=True, timeout=20)
+        wait_until(lambda: "Z" not in subprocess.run([*enter, "ps", "-o", "stat=", "-A"], capture_output=True, text=True).stdout, 10,
+                   "no zombies")
+        assert one.talk().ask("x") == "x"
+        os.kill(inner, signal.SIGTERM)
+        assert process.wait(30 * PATIENCE) == 0
+        assert "terminating on signal 15" in log.read_text()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+
+
+def test_rotation_begins_a_new_file_and_loses_no_line(echo):
+    one = echo(main={"maillog_file_compressor": ""})
+    for n in range(5):
+        one.command("postlog", f"before {n}")
+    one.command("postroad", "logrotate")
+    for n in range(5):
+        one.command("postlog", "-p", "warn", f"after {n}")
+    one.wait_for_log(r"postlog\[\d+\]: warning: after 4")
+    old = [path for path in one.root.iterdir() if path.name.startswith("maillog.")]
+    assert len(old) == 1
+    text = old[0].read_text() + one.log()
+    for n in range(5):
+        assert text.count(f": before {n}\n") == 1 and text.count(f": warning: after {n}\n") == 1
+
+
+def test_log_lines_of_strangers_are_bounded_and_clean(echo):
+    one = echo()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.connect(str(one.queue / "public/postlog"))
+        stranger.send(b"\x1b[31mred\0\r\n\n\nsecond line without end")
+        stranger.send(os.urandom(60000))
+        stranger.send(b"still there\n")
+    one.wait_for_log("^still there$")
+    assert one.log_lines(r"^\?\[31mred\?\?$") and one.log_lines("^second line without end$")
+    assert b"\x1b" not in one.maillog.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/usr/share/postfix/master.cf.dist").exists() and not os.environ.get("POSTFIX_MASTER_CF"),
+                    reason="needs Postfix's own master.cf (package postfix, or POSTFIX_MASTER_CF)")
+def test_postfix_own_master_cf_starts_unchanged(echo):
+    table = Path(os.environ.get("POSTFIX_MASTER_CF", "/usr/share/postfix/master.cf.dist")).read_text()
+    one = echo(start=False)
+    original = one.write
+
+    def write():
+        original()
+        (one.etc / "master.cf").write_text(table.replace("smtp      inet", f"{one.smtp_port}      inet"))
+
+    one.write = write
+    one.start()
+    assert one.talk().ask("x") == "x"
+    with socket.socket(socket.AF_UNIX) as client:      # a row whose program is absent
+        client.settimeout(10 * PATIENCE)
+        client.connect(str(one.queue / "private/bsmtp"))
+        assert client.recv(1) == b""
+    one.wait_for_log("service bsmtp/unix needs the program pipe")
