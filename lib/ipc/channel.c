@@ -27,7 +27,8 @@ struct out_fd {
 struct channel {
 	int fd;
 	int references;
-	int error;			/* sticky */
+	int error;			/* sticky; for both directions */
+	int send_error;			/* sticky; the peer takes no more, but what it said before is still to be read */
 	bool flusher_runs;
 	struct turn turn;
 	struct buf out;
@@ -88,6 +89,17 @@ static void fail(struct channel *ch, int error)
 	bell_ring(&ch->drained);
 }
 
+/* A peer that has gone or leaves may have said things before. Any other failure is the end of both directions: the reader is woken. */
+static void fail_sending(struct channel *ch, int error)
+{
+	if (ch->send_error == 0)
+		ch->send_error = error;
+	if (error != -EPIPE && error != -ECONNRESET)
+		shutdown(ch->fd, SHUT_RDWR);
+	buf_free(&ch->out);
+	bell_ring(&ch->drained);
+}
+
 void channel_free(struct channel *ch)
 {
 	if (ch == NULL)
@@ -101,7 +113,7 @@ void channel_free(struct channel *ch)
 
 int channel_error(const struct channel *ch)
 {
-	return ch->error;
+	return ch->error < 0 ? ch->error : ch->send_error;
 }
 
 struct buf *channel_buf(struct channel *ch)
@@ -187,19 +199,19 @@ static ssize_t send_piece(struct channel *ch)
 /* Sends what the kernel takes: 0 all gone, 1 the kernel is full, -errno. ETOOMANYREFS: too many descriptors in flight, wait likewise. */
 static int send_what_goes(struct channel *ch)
 {
-	while (ch->error == 0 && ch->out.len > 0) {
+	while (channel_error(ch) == 0 && ch->out.len > 0) {
 		ssize_t n = send_piece(ch);
 
 		if (n == -EAGAIN)
 			return 1;
 		if (n < 0) {
-			fail(ch, (int) n);
+			fail_sending(ch, (int) n);
 			return (int) n;
 		}
 	}
 	if (ch->out.len == 0)
 		bell_ring(&ch->drained);
-	return ch->error;
+	return channel_error(ch);
 }
 
 static int flush_blocking(struct channel *ch, when_t until)
@@ -255,11 +267,11 @@ static void flush_at_turn_end(struct turn *t)
 
 int channel_send(struct channel *ch, const struct frame_out *frame)
 {
-	if (ch->error < 0) {
+	if (channel_error(ch) < 0) {
 		for (int i = 0; i < frame->fd_count; i++)
 			close(frame->fds[i]);
 		buf_free(&ch->out);
-		return ch->error;
+		return channel_error(ch);
 	}
 	add_out_fds(ch, frame);
 	if (!loop_is_running())
@@ -274,7 +286,7 @@ int channel_drain(struct channel *ch, size_t bytes, when_t until)
 	int result = 0;
 
 	ch->references++;
-	while (result >= 0 && ch->error == 0 && ch->out.len > bytes) {
+	while (result >= 0 && channel_error(ch) == 0 && ch->out.len > bytes) {
 		if (!loop_is_running()) {
 			result = flush_blocking(ch, until);
 			continue;
@@ -283,8 +295,8 @@ int channel_drain(struct channel *ch, size_t bytes, when_t until)
 			at_turn_end(&ch->turn);
 		result = bell_wait(&ch->drained, until);
 	}
-	if (ch->error < 0)
-		result = ch->error;
+	if (channel_error(ch) < 0)
+		result = channel_error(ch);
 	release(ch);
 	return result;
 }
