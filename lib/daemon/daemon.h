@@ -68,7 +68,10 @@ struct daemon {
 	/* Within the loop, jailed, as a coroutine that lives as long as the process: timers, scans. May be NULL. */
 	void (*run)(void) MAY_YIELD;
 	void (*serve)(struct session_socket *socket) MAY_YIELD;
-	/* Asked to end (reload, stop): optional, tells `run` coroutines and idle sessions to finish. */
+	/*
+	 * Asked to end (reload, stop): optional, tells `run` and idle sessions to finish. A daemon that has it must return from run() soon
+	 * after; until then, or until stop_time_limit, the process stays. Without it run() is cancelled.
+	 */
 	void (*wind_down)(void);
 	/*
 	 * master's wakeup timer fired, or somebody triggered the service: a byte on its fifo, a byte 'W' or a frame "wakeup" first on a connection
@@ -81,6 +84,9 @@ int daemon_main(int argc, char **argv, const struct daemon *d);
 bool daemon_is_winding_down(void);
 /* Ends the process in an orderly way once the sessions are through (a singleton that cannot go on, say). */
 void daemon_retire(const char *reason);
+
+/* For daemon.more_paths of whoever opened tables or match lists in start(): their files' directories, to be read. Call it once. */
+const struct jail_path *table_directories(void);
 
 /* lib/daemon/users.c: the account database, on the pool. 1 found, 0 no such user, -errno cannot tell. */
 struct account { uid_t uid; gid_t gid; struct str name, home, shell, gecos; };

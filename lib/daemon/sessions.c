@@ -378,6 +378,15 @@ static void finish_sessions(void)
 	scope_close(sessions_scope);
 }
 
+/* One who was told by wind_down() ends by himself: the queue manager has results to wait for. */
+static void finish_run(void)
+{
+	while (run->d->wind_down != NULL && scope_count(run_scope) > 0 && mono_ms() < cut_at)
+		if (scope_wait(run_scope, sooner(cut_at, in(SETTLE_MS))) == -ECANCELED)
+			break;
+	scope_close(run_scope);
+}
+
 static void keep(void *arg)
 {
 	struct scope *line = scope_open("line to master");
@@ -397,7 +406,7 @@ static void keep(void *arg)
 	log_debug("leaving: %s", leaving_because);
 	stop_accepting();
 	finish_sessions();
-	scope_close(run_scope);
+	finish_run();
 	scope_close(line);
 	loop_stop();
 }
