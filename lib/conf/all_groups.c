@@ -8,6 +8,7 @@
 #include "lib/conf/params/cleanup.h"
 #include "lib/conf/params/common.h"
 #include "lib/conf/params/daemon.h"
+#include "lib/conf/params/qmgr.h"
 #include "lib/conf/params/queue.h"
 #include "lib/conf/params/master.h"
 #include "lib/conf/params/postlogd.h"
@@ -19,6 +20,7 @@ const struct param_group *const all_groups[] = {
 	&cleanup_group,
 	&common_group,
 	&daemon_group,
+	&qmgr_group,
 	&queue_group,
 	&master_group,
 	&postlogd_group,

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Connections to the delivery agents of a transport. Agents that multiplex get a few connections with many requests at once on each;
+ * requests for one destination stay on one connection, so that the agent finds its session to that host again. Agents that do one
+ * delivery at a time get a connection per delivery under way.
+ *
+ * A connection is a coroutine that connects, sends what gathered meanwhile, and receives replies. When it ends,
+ * requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back to the scheduler, or lost (the agent died).
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/io/net.h"
+#include "lib/log/log.h"
+#include "qmgr/qmgr.h"
+
+enum {
+	CONNECT_MS = 30000,
+	LOOK_MS = 5000,			/* how often an idle connection looks at its clock */
+	IDLE_MS = 30000,		/* how long one to a multiplexing agent is kept without work */
+	MOST_DEATHS = 3,		/* in a row: the service is given up for a while */
+	SPREAD = 4,			/* requests by which one connection may be ahead of another */
+};
+
+struct call {
+	struct list link;
+	struct entry *entry;
+	uint32_t number;
+	when_t since;
+};
+
+struct agents {
+	struct qmgr *q;
+	struct transport *transport;
+	char *path;
+	bool one_at_a_time;
+	int most;			/* connections */
+	int count;
+	int deaths;			/* since the last reply */
+	struct list connections;
+};
+
+struct connection {
+	struct list link;
+	struct agents *of;
+	struct channel *ch;		/* NULL: still connecting */
+	struct list calls;		/* oldest first */
+	int call_count;
+	uint32_t next_number;
+	when_t idle_since;
+	bool leaving;			/* takes no more requests */
+	bool goodbye;			/* the agent answered all that it got */
+};
+
+static struct agents *agents_of(struct qmgr *q, struct transport *t)
+{
+	const struct service_entry *service = service_of(q, str_of(t->name));
+	struct agents *a = t->agents;
+	AUTO(buf) path = BUF(300);
+
+	if (a != NULL)
+		return a;
+	a = ARENA_NEW(q->arena, struct agents);
+	a->q = q;
+	a->transport = t;
+	buf_addf(&path, "%s/%s", service == NULL || service->is_private ? "private" : "public", t->name);
+	a->path = (char *) str_c(q->arena, buf_str(&path));
+	a->one_at_a_time = serves_one_at_a_time(service);
+	a->most = q->common->worker_processes > 0 ? (int) q->common->worker_processes : (int) MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+	list_init(&a->connections);
+	t->agents = a;
+	return a;
+}
+
+/* ---- requests ---- */
+
+/* The message is gone from the disk, or cannot be read: the agent is not to blame. */
+static void drop_call(struct connection *c, struct call *call, int error)
+{
+	struct qmgr *q = c->of->q;
+	struct entry *e = call->entry;
+	struct message *m = e->job->owner;
+	AUTO(buf) text = BUF_WORDS;
+
+	list_remove(&call->link);
+	c->call_count--;
+	free(call);
+	if (error == -ENOENT) {
+		if (m->fate == STAYS)
+			log_mail(ROAD_WARNING, m->id, "is not in %s any more: somebody removed it", queue_name_text(m->where));
+		m->fate = GONE;
+	} else {
+		log_mail(ROAD_ERROR, m->id, "cannot be handed to %s: %s", c->of->transport->name, error_text(error));
+	}
+	buf_addf(&text, "queue file: %s", error_text(error));
+	if (m->fate == GONE)
+		account_nothing(e);
+	else
+		account_deferral(q, e, STR("4.3.0"), buf_str(&text));
+	end_of_work(q);
+}
+
+static void transmit(struct connection *c, struct call *call)
+{
+	int r = dispatch_request(c->of->q, call->entry, c->ch, call->number);
+
+	if (r < 0 && channel_error(c->ch) == 0)
+		drop_call(c, call, r);
+}
+
+static struct call *find_call(struct connection *c, uint32_t number)
+{
+	LIST_EACH(call, &c->calls, struct call, link)
+		if (call->number == number)
+			return call;
+	return NULL;
+}
+
+static int take_reply(struct connection *c, struct frame *f)
+{
+	struct qmgr *q = c->of->q;
+	struct call *call = find_call(c, f->call);
+	struct deliver_reply rep;
+	AUTO(buf) why = BUF_WORDS;
+	struct entry *e;
+	int r = call == NULL ? -EBADMSG : get_deliver_reply(f, &rep, &why);
+
+	if (r < 0) {
+		log_warning("%s: malformed reply: %s", c->of->path, call == NULL ? "nobody asked" : buf_text(&why));
+		return r;
+	}
+	e = call->entry;
+	list_remove(&call->link);
+	free(call);
+	if (--c->call_count == 0)
+		c->idle_since = mono_ms();
+	c->of->deaths = 0;
+	account_reply(q, e, &rep);
+	end_of_work(q);
+	return 0;
+}
+
+/* ---- one connection's life ---- */
+
+static bool is_stalled(const struct connection *c)
+{
+	const struct call *oldest = LIST_FIRST(&c->calls, struct call, link);
+
+	return oldest != NULL && oldest->since + c->of->q->common->ipc_timeout <= mono_ms();
+}
+
+static bool is_tired(const struct connection *c)
+{
+	int64_t patience = c->of->one_at_a_time ? LOOK_MS : IDLE_MS;
+
+	return c->call_count == 0 && c->idle_since + patience <= mono_ms();
+}
+
+static int receive_replies(struct connection *c)
+{
+	struct frame f;
+	int r;
+
+	for (;;) {
+		r = channel_receive(c->ch, &f, in(LOOK_MS));
+		if (r == -ETIMEDOUT && is_stalled(c))
+			return -ETIMEDOUT;
+		if (r == -ETIMEDOUT && is_tired(c))
+			return 0;
+		if (r == -ETIMEDOUT)
+			continue;
+		if (r <= 0)
+			return r;
+		if (str_is(f.message, STR("agent_goodbye")))
+			c->leaving = c->goodbye = true;
+		else if (str_is(f.message, STR("deliver_reply")))
+			r = take_reply(c, &f);
+		else
+			r = -EBADMSG;
+		frame_close(&f);
+		if (r < 0)
+			return r;
+	}
+}
+
+static void give_back_calls(struct connection *c, bool untouched, const char *why)
+{
+	struct qmgr *q = c->of->q;
+	struct call *call;
+
+	/* from the youngest, so that each goes back to the head of its line in the old order */
+	while (!list_is_empty(&c->calls)) {
+		struct entry *e;
+
+		call = LIST_ENTRY(c->calls.prev, struct call, link);
+		e = call->entry;
+		list_remove(&call->link);
+		free(call);
+		c->call_count--;
+		if (untouched)
+			dispatch_untouched(q, e);
+		else
+			dispatch_lost(q, e, why);
+		end_of_work(q);
+	}
+}
+
+static void bury(struct connection *c, int error)
+{
+	struct agents *a = c->of;
+	AUTO(buf) why = BUF_WORDS;
+
+	if (error == -ETIMEDOUT)
+		buf_addf(&why, "delivery agent %s does not answer", a->transport->name);
+	else
+		buf_addf(&why, "delivery agent %s ended unexpectedly", a->transport->name);
+	log_warning("transport %s: %s", a->transport->name, error == -ETIMEDOUT ? "an agent does not answer" : error_text(error == 0 ? -EPIPE : error));
+	give_back_calls(c, false, buf_text(&why));
+	if (++a->deaths >= MOST_DEATHS) {
+		a->deaths = 0;
+		dispatch_agents_gone(a->q, a->transport);
+	}
+}
+
+static void connection_failed(struct connection *c, int error)
+{
+	struct agents *a = c->of;
+
+	if (error != -ECANCELED)
+		log_warning("connect to transport %s: %s", a->path, error_text(error));
+	give_back_calls(c, true, NULL);
+	if (error != -ECANCELED)
+		dispatch_agents_gone(a->q, a->transport);
+}
+
+static void close_connection(struct connection *c)
+{
+	list_remove(&c->link);
+	c->of->count--;
+	channel_free(c->ch);
+	free(c);
+}
+
+static void run_connection(void *arg)
+{
+	struct connection *c = arg;
+	int fd = connect_unix(c->of->path, in(CONNECT_MS)), r;
+
+	if (fd < 0) {
+		c->leaving = true;
+		connection_failed(c, fd);
+		close_connection(c);
+		return;
+	}
+	c->ch = channel_new(fd);
+	LIST_EACH(call, &c->calls, struct call, link)
+		transmit(c, call);
+	r = receive_replies(c);
+	c->leaving = true;
+	if (c->goodbye)
+		give_back_calls(c, true, NULL);
+	else if (c->call_count > 0)
+		bury(c, r);
+	close_connection(c);
+}
+
+static struct connection *new_connection(struct agents *a)
+{
+	struct connection *c = get_memory(sizeof(*c));
+
+	c->of = a;
+	c->idle_since = mono_ms();
+	list_init(&c->calls);
+	if (scope_start(a->q->scope, "agents", run_connection, c) < 0) {
+		free(c);
+		return NULL;
+	}
+	list_prepend(&a->connections, &c->link);
+	a->count++;
+	return c;
+}
+
+/* ---- choosing ---- */
+
+static struct connection *idle_connection(struct agents *a)
+{
+	LIST_EACH(c, &a->connections, struct connection, link)
+		if (c->call_count == 0 && !c->leaving && c->ch != NULL)
+			return c;
+	return new_connection(a);
+}
+
+/* The destination's own, unless that one is far busier than another. */
+static struct connection *shared_connection(struct agents *a, const struct destination *d)
+{
+	uint64_t own = str_hash(str_of(d->nexthop)) % (uint64_t) a->most, at = 0;
+	struct connection *least = NULL, *mine = NULL;
+
+	LIST_EACH(c, &a->connections, struct connection, link) {
+		if (c->leaving)
+			continue;
+		if (at++ == own)
+			mine = c;
+		if (least == NULL || c->call_count < least->call_count)
+			least = c;
+	}
+	if (at < (uint64_t) a->most && (least == NULL || least->call_count >= SPREAD))
+		return new_connection(a);
+	return mine != NULL && mine->call_count <= least->call_count * 2 + SPREAD ? mine : least;
+}
+
+void agents_send(struct qmgr *q, struct entry *e)
+{
+	struct agents *a = agents_of(q, e->destination->transport);
+	struct connection *c = a->one_at_a_time ? idle_connection(a) : shared_connection(a, e->destination);
+	struct call *call;
+
+	if (c == NULL) {		/* no memory for one more: what is under way ends some time */
+		account_deferral(q, e, STR("4.3.2"), STR("too many deliveries at once"));
+		return;
+	}
+	call = get_memory(sizeof(*call));
+	call->entry = e;
+	call->number = ++c->next_number == 0 ? ++c->next_number : c->next_number;
+	call->since = mono_ms();
+	list_append(&c->calls, &call->link);
+	c->call_count++;
+	q->under_way++;
+	if (c->ch != NULL)
+		transmit(c, call);
+}

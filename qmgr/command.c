@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What administrators ask for: postqueue, postsuper, `postroad flush`. Takes effect at once, wherever the message is: in memory, asleep, or
+ * in hold/. A message that is being delivered right now finishes that delivery first.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/daemon/daemon.h"
+#include "lib/log/log.h"
+#include "qmgr/qmgr.h"
+
+enum { PAUSE_EVERY = 100 };
+
+/* ---- on one message. 0 done, -ENOENT not there, -errno ---- */
+
+static int delete_one(struct qmgr *q, struct str id)
+{
+	struct message *m = map_get(q->active, id);
+	struct sleeper *sl = sleepers_find(q->sleepers, id);
+	int r;
+
+	if (m != NULL) {
+		if (m->fate == GONE)
+			return -ENOENT;
+		r = queue_finish(q->queue, m->where, id);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		m->fate = GONE;
+		drop_waiting_entries(m);
+		return r;
+	}
+	r = queue_finish(q->queue, sl != NULL ? (enum queue_name) sl->where : QUEUE_HOLD, id);
+	if (r == -ENOENT && sl == NULL)
+		r = queue_finish(q->queue, QUEUE_INCOMING, id);		/* announced a moment ago */
+	if (sl != NULL && (r >= 0 || r == -ENOENT))
+		sleepers_remove(q->sleepers, sl);
+	return r;
+}
+
+static int set_aside(struct qmgr *q, struct str id, enum fate fate, enum queue_name to)
+{
+	struct message *m = map_get(q->active, id);
+	struct sleeper *sl = sleepers_find(q->sleepers, id);
+	int r;
+
+	if (m != NULL) {
+		if (m->fate == GONE)
+			return -ENOENT;
+		m->fate = fate;
+		drop_waiting_entries(m);
+		return 0;
+	}
+	if (sl == NULL)
+		return -ENOENT;
+	r = queue_move(q->queue, (enum queue_name) sl->where, to, id);
+	if (r >= 0 || r == -ENOENT)
+		sleepers_remove(q->sleepers, sl);
+	return r;
+}
+
+static int hold_one(struct qmgr *q, struct str id)
+{
+	return set_aside(q, id, HELD, QUEUE_HOLD);
+}
+
+static int requeue_one(struct qmgr *q, struct str id)
+{
+	int r = set_aside(q, id, REQUEUED, QUEUE_MAILDROP);
+
+	return r == -ENOENT ? queue_move(q->queue, QUEUE_HOLD, QUEUE_MAILDROP, id) : r;
+}
+
+static int release_one(struct qmgr *q, struct str id)
+{
+	struct message *m = map_get(q->active, id);
+	int64_t now = wall_s();
+	int r;
+
+	if (m != NULL && m->fate == HELD) {	/* was not held yet */
+		m->fate = STAYS;
+		return 0;
+	}
+	r = queue_move(q->queue, QUEUE_HOLD, QUEUE_DEFERRED, id);
+	if (r < 0)
+		return r;
+	queue_set_next_attempt(q->queue, QUEUE_DEFERRED, id, now);
+	sleepers_add(q->sleepers, QUEUE_DEFERRED, id, now * 1000000, (uint32_t) ALL_SITES);
+	return 0;
+}
+
+static int expire_one(struct qmgr *q, struct str id)
+{
+	struct message *m = map_get(q->active, id);
+	struct sleeper *sl = sleepers_find(q->sleepers, id);
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_find(q->queue, id, true, &f);
+
+	if (r >= 0)
+		r = journal_append(&f, &(struct journal_record){ .kind = JOURNAL_EXPIRE }, 1);
+	if (r < 0)
+		return r;
+	if (m != NULL)
+		m->force_expire = true;
+	if (sl != NULL) {
+		queue_set_next_attempt(q->queue, (enum queue_name) sl->where, id, wall_s());
+		sleepers_set_due(q->sleepers, sl, wall_us());
+	}
+	return 0;
+}
+
+static int flush_one(struct qmgr *q, struct str id)
+{
+	struct sleeper *sl = sleepers_find(q->sleepers, id);
+
+	if (sl == NULL)
+		return map_get(q->active, id) != NULL ? 0 : -ENOENT;
+	sleepers_set_due(q->sleepers, sl, wall_us());
+	return 0;
+}
+
+/* ---- which messages ---- */
+
+enum where { IN_MEMORY = 1, ASLEEP = 2, IN_HOLD = 4 };
+
+static int add_id(void *arg, struct str id, int64_t mtime_s)
+{
+	(void) mtime_s;
+	return buf_addf(arg, "%.*s\n", PSTR(id));
+}
+
+static void add_sleeper(void *arg, struct sleeper *sl)
+{
+	buf_addf(arg, "%s\n", sl->id);
+}
+
+static void collect_ids(struct qmgr *q, unsigned where, struct buf *ids)
+{
+	struct map_at at = { 0 };
+
+	if (where & IN_MEMORY)
+		while (map_next(q->active, &at))
+			buf_addf(ids, "%.*s\n", PSTR(at.key));
+	if (where & ASLEEP)
+		sleepers_each(q->sleepers, add_sleeper, ids);
+	if (where & IN_HOLD)
+		queue_scan(q->queue, QUEUE_HOLD, add_id, ids);
+}
+
+/* ---- commands ---- */
+
+struct command {
+	const char *name;
+	unsigned all;				/* what an empty argument means */
+	bool for_everybody;			/* whom authorized_flush_users names */
+	int (*one)(struct qmgr *q, struct str id);
+	void (*run)(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text) MAY_YIELD;
+};
+
+static void run_on_each(struct qmgr *q, const struct command *c, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+{
+	AUTO(buf) ids = BUF((size_t) 256 << 20);
+	struct str rest, id;
+	int seen = 0;
+
+	if (str_trim(argument).len == 0)
+		collect_ids(q, c->all, &ids);
+	else
+		buf_add(&ids, argument);
+	rest = buf_str(&ids);
+	while (str_token(&rest, "\n", &id)) {
+		int r = queue_id_is_valid(id) ? c->one(q, id) : -EINVAL;
+
+		if (r >= 0) {
+			rep->count++;
+			buf_addf(text, "%.*s\n", PSTR(id));
+		} else if (r != -ENOENT) {
+			rep->code = (uint64_t) -r;
+			log_mail(ROAD_WARNING, id, "%s: %s", c->name, error_text(r));
+		}
+		if (++seen % PAUSE_EVERY == 0)
+			co_pass();
+	}
+	intake_wake(q);
+}
+
+/* Everything at once, and all that is dead gets another chance. */
+static void run_flush(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+{
+	AUTO(buf) ids = BUF((size_t) 256 << 20);
+	struct str rest, id;
+
+	(void) argument;
+	(void) text;
+	schedule_revive_all(q->schedule);
+	sleepers_each(q->sleepers, add_sleeper, &ids);
+	rest = buf_str(&ids);
+	while (str_token(&rest, "\n", &id))
+		rep->count += flush_one(q, id) == 0;
+	q->look_soon = true;
+	bell_ring(&q->look);
+	intake_wake(q);
+	dispatch_soon(q);
+}
+
+static bool goes_to(const struct message *m, struct str site)
+{
+	for (uint32_t i = 0; i < m->env.recipient_count; i++) {
+		struct str address = m->env.recipients[i].address;
+
+		if (recipient_is_open(m, i) && str_is_nocase(str_skip(address, (size_t) (str_find_last(address, '@') + 1)), site))
+			return true;
+	}
+	return false;
+}
+
+struct site_search { uint32_t bit; struct buf *ids; };
+
+static void collect_if_possible(void *arg, struct sleeper *sl)
+{
+	struct site_search *s = arg;
+
+	if (sl->sites & s->bit)
+		buf_addf(s->ids, "%s\n", sl->id);
+}
+
+/* The signature of a sleeper says which may go there; its file says whether it does. */
+static void run_flush_site(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+{
+	AUTO(buf) ids = BUF((size_t) 256 << 20);
+	struct str site = str_trim(argument), rest, id;
+	struct site_search search = { site_bit(site), &ids };
+	int seen = 0;
+
+	sleepers_each(q->sleepers, collect_if_possible, &search);
+	rest = buf_str(&ids);
+	while (str_token(&rest, "\n", &id)) {
+		struct sleeper *sl = sleepers_find(q->sleepers, id);
+		struct message *m;
+
+		if (sl != NULL && message_load(q, (enum queue_name) sl->where, id, &m) >= 0) {
+			sl->sites = message_sites(m);
+			if (goes_to(m, site) && flush_one(q, id) == 0) {
+				rep->count++;
+				buf_addf(text, "%.*s\n", PSTR(id));
+			}
+			message_free(m);
+		}
+		if (++seen % PAUSE_EVERY == 0)
+			co_pass();
+	}
+	schedule_revive_site(q->schedule, site);
+	intake_wake(q);
+	dispatch_soon(q);
+}
+
+static void run_active(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+{
+	(void) argument;
+	collect_ids(q, IN_MEMORY, text);
+	rep->count = map_count(q->active);
+}
+
+static const struct command commands[] = {
+	{ .name = "flush", .for_everybody = true, .run = run_flush },
+	{ .name = "flush_id", .for_everybody = true, .one = flush_one },
+	{ .name = "flush_site", .for_everybody = true, .run = run_flush_site },
+	{ .name = "delete", .all = IN_MEMORY | ASLEEP | IN_HOLD, .one = delete_one },
+	{ .name = "hold", .all = IN_MEMORY | ASLEEP, .one = hold_one },
+	{ .name = "release", .all = IN_HOLD, .one = release_one },
+	{ .name = "requeue", .all = IN_MEMORY | ASLEEP | IN_HOLD, .one = requeue_one },
+	{ .name = "expire", .all = IN_MEMORY | ASLEEP | IN_HOLD, .one = expire_one },
+	{ .name = "active", .run = run_active },
+};
+
+/* ---- who may ---- */
+
+static bool is_trusted(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+/* authorized_flush_users: names and tables, "!" negates, static:anyone is everybody. */
+static bool may_flush(struct qmgr *q, struct arena *a, uid_t uid)
+{
+	struct account account;
+
+	if (is_trusted(uid) || strcmp(q->conf->authorized_flush_users, "static:anyone") == 0)
+		return true;
+	return account_by_uid(a, uid, &account) > 0 && match_domain(q->flushers, a, account.name) > 0;
+}
+
+static const struct command *find_command(struct str name)
+{
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		if (str_is(name, str_of(commands[i].name)))
+			return &commands[i];
+	return NULL;
+}
+
+static void carry_out(struct qmgr *q, uid_t uid, struct arena *a, const struct qmgr_command *m, struct qmgr_command_reply *rep, struct buf *text)
+{
+	const struct command *c = find_command(m->command);
+
+	if (c == NULL) {
+		rep->code = EINVAL;
+		buf_addf(text, "unknown command");
+	} else if (!is_trusted(uid) && !(c->for_everybody && may_flush(q, a, uid))) {
+		rep->code = EPERM;
+		buf_addf(text, "not permitted");
+		log_warning("%s refused to uid %u", c->name, (unsigned) uid);
+	} else if (c->run != NULL) {
+		c->run(q, m->argument, rep, text);
+	} else {
+		run_on_each(q, c, m->argument, rep, text);
+	}
+}
+
+void serve_command(struct server_call *call)
+{
+	struct visitor *v = call->state;
+	struct qmgr_command_reply rep = { 0 };
+	AUTO(buf) text = BUF(FRAME_LIMIT - 4096);
+	AUTO(buf) why = BUF_WORDS;
+	struct qmgr_command m;
+
+	if (get_qmgr_command(call->frame, &m, &why) < 0) {
+		log_warning("malformed command: %s", buf_text(&why));
+		rep.code = EBADMSG;
+	} else {
+		carry_out(v->q, v->uid, call->arena, &m, &rep, &text);
+	}
+	rep.text = buf_str(&text);
+	REPLY(call, qmgr_command_reply, &rep);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The end of an attempt: everybody has an outcome. Whoever must be told is told, and then the message is removed, or sleeps until the next
+ * attempt. A notice that cannot be made now keeps the message: nothing is removed before its sender knows.
+ */
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+#include "qmgr/qmgr.h"
+
+int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us)
+{
+	int64_t age_ms = (now_us - arrival_us) / 1000;
+
+	return now_us / 1000000 + MIN(MAX(age_ms, conf->minimal_backoff_time), MAX(conf->maximal_backoff_time, conf->minimal_backoff_time)) / 1000;
+}
+
+void forget(struct message *m)
+{
+	struct qmgr *q = m->q;
+
+	map_remove(q->active, m->id);
+	q->active_recipients -= m->env.recipient_count;
+	q->active_retries -= m->is_retry;
+	message_free(m);
+	intake_wake(q);
+}
+
+/* ---- where the file goes ---- */
+
+static void remove_message(struct message *m)
+{
+	int r = queue_finish(m->q->queue, m->where, m->id);
+
+	if (r < 0 && r != -ENOENT)
+		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s", queue_name_text(m->where), error_text(r));
+	else
+		log_mail(ROAD_INFO, m->id, "removed");
+	forget(m);
+}
+
+/* If it cannot be moved (a full disk), it sleeps where it is. */
+static void defer_message(struct message *m)
+{
+	struct qmgr *q = m->q;
+	int64_t due = next_attempt_s(q->conf, m->env.arrival_us, wall_us());
+	int r = m->where == QUEUE_DEFERRED ? 0 : queue_move(q->queue, m->where, QUEUE_DEFERRED, m->id);
+
+	if (r >= 0)
+		m->where = QUEUE_DEFERRED;
+	else if (r != -ENOENT)
+		log_mail(ROAD_ERROR, m->id, "cannot be moved to deferred: %s", error_text(r));
+	if (r >= 0)
+		r = queue_set_next_attempt(q->queue, m->where, m->id, due);
+	if (r != -ENOENT)
+		sleepers_add(q->sleepers, m->where, m->id, due * 1000000, message_sites(m));
+	forget(m);
+}
+
+static void move_away(struct message *m, enum queue_name to)
+{
+	int r = queue_move(m->q->queue, m->where, to, m->id);
+
+	if (r < 0 && r != -ENOENT) {
+		log_mail(ROAD_ERROR, m->id, "cannot be moved to %s: %s", queue_name_text(to), error_text(r));
+		m->fate = STAYS;
+		defer_message(m);
+		return;
+	}
+	forget(m);
+}
+
+static bool is_unfinished(const struct message *m)
+{
+	if (m->failures.count > 0 || m->successes.count > 0)
+		return true;		/* somebody is still to be told */
+	for (uint32_t i = 0; i < m->env.recipient_count; i++)
+		if (recipient_is_open(m, i))
+			return true;
+	return false;
+}
+
+static void end_attempt(struct message *m)
+{
+	switch (m->fate) {
+	case GONE:
+		forget(m);
+		return;
+	case HELD:
+		move_away(m, QUEUE_HOLD);
+		return;
+	case REQUEUED:
+		move_away(m, QUEUE_MAILDROP);
+		return;
+	case STAYS:
+		break;
+	}
+	if (is_unfinished(m))
+		defer_message(m);
+	else
+		remove_message(m);
+}
+
+/* ---- notices ---- */
+
+/* Too old: what would be tried again is returned instead. */
+static void expire(struct message *m)
+{
+	struct str rest = buf_str(&m->deferrals.packed);
+	AUTO(buf) sender = BUF(4096);
+	struct outcome o;
+
+	address_quote_822(&sender, m->env.sender);
+	log_mail(ROAD_INFO, m->id, "from=<%s>, status=%s, returned to sender", buf_text(&sender), m->force_expire ? "force-expired" : "expired");
+	while (outcome_unpack(&rest, &o) > 0) {
+		int at = message_position(m, o.index);
+
+		if (at >= 0)
+			m->states[at].status = OUTCOME_BOUNCED;
+		o.status = OUTCOME_BOUNCED;
+		note_outcome(&m->failures, &o);
+	}
+	buf_clear(&m->deferrals.packed);
+	m->deferrals.count = 0;
+}
+
+/* The journal remembers who was told, in case the message stays for others. */
+static void record(struct message *m, const struct journal_record *records, size_t n)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = n == 0 ? 0 : message_open_file(m, true, &f);
+
+	if (r >= 0 && n > 0)
+		r = journal_append(&f, records, n);
+	if (r < 0 && r != -ENOENT)
+		log_mail(ROAD_ERROR, m->id, "cannot record who was told: %s", error_text(r));
+}
+
+static void tell(struct message *m, const char *kind, struct notes *notes)
+{
+	struct journal_record *records;
+	struct str rest = buf_str(&notes->packed);
+	struct outcome o;
+	size_t n = 0;
+
+	if (notes->count == 0 || notify(m, kind, notes, 0) < 0)
+		return;
+	records = get_memory(notes->count * sizeof(*records));
+	while (n < notes->count && outcome_unpack(&rest, &o) > 0) {
+		int at = message_position(m, o.index);
+
+		if (at >= 0)
+			m->states[at].told = true;
+		records[n++] = (struct journal_record){ .kind = JOURNAL_TOLD, .outcome = { .index = o.index } };
+	}
+	buf_clear(&notes->packed);
+	notes->count = 0;
+	if (is_unfinished(m))
+		record(m, records, n);
+	free(records);
+}
+
+static bool is_warning_due(const struct message *m)
+{
+	int64_t after_ms = m->q->conf->delay_warning_time;
+
+	return m->deferrals.count > 0 && after_ms > 0 && !m->delay_warned && m->env.sender.len > 0
+	       && wall_us() - m->env.arrival_us >= after_ms * 1000;
+}
+
+static void warn_of_delay(struct message *m)
+{
+	int64_t until_s = m->env.arrival_us / 1000000 + m->q->conf->maximal_queue_lifetime / 1000;
+
+	if (notify(m, "delay", &m->deferrals, until_s) < 0)
+		return;
+	m->delay_warned = true;
+	record(m, &(struct journal_record){ .kind = JOURNAL_DELAY_WARNED }, 1);
+}
+
+static void run_conclusion(void *arg)
+{
+	struct message *m = arg;
+	struct qmgr *q = m->q;
+
+	co_describe("%.*s", PSTR(m->id));
+	tell(m, "failure", &m->failures);
+	tell(m, "success", &m->successes);
+	if (is_warning_due(m))
+		warn_of_delay(m);
+	m->to_do = 0;
+	end_attempt(m);
+	end_of_work(q);
+}
+
+void conclude(struct message *m)
+{
+	struct qmgr *q = m->q;
+
+	if (m->fate == STAYS && m->deferrals.count > 0 && message_is_old(m, wall_us()))
+		expire(m);
+	if (m->fate != STAYS || (m->failures.count == 0 && m->successes.count == 0 && !is_warning_due(m))) {
+		end_attempt(m);
+		return;
+	}
+	m->to_do = 1;			/* so that nobody concludes it a second time meanwhile */
+	q->under_way++;
+	if (scope_start(q->scope, "conclude", run_conclusion, m) < 0) {
+		m->to_do = 0;
+		end_attempt(m);
+		end_of_work(q);
+	}
+}

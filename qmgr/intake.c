@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Messages come into memory: announced by cleanup with their envelope, or loaded from disk when they are due. Their recipients are resolved
+ * (which may wait for a table server) and handed to the scheduler.
+ *
+ * Workers are coroutines that take one message after the other; usually one is started per batch of announcements and never waits.
+ * Only when all of them are stuck in the middle of a message does another one start.
+ */
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+#include "qmgr/qmgr.h"
+
+enum { MOST_WORKERS = 20, BATCH = 16, TRY_AGAIN_S = 60 };
+
+/* ---- one message: from recipients to jobs ---- */
+
+struct path {				/* where a recipient goes */
+	struct str transport, nexthop, key;
+};
+
+static struct path retry_path(struct arena *a, const char *dsn, const char *why)
+{
+	struct str nexthop = arena_fmt(a, "%s %s", dsn, why);
+
+	return (struct path){ STR("retry"), nexthop, nexthop };
+}
+
+/* Where one recipient at a time is delivered, a destination is the recipient, whatever its extension. */
+static struct str recipient_key(struct qmgr *q, struct arena *a, const struct resolution *res)
+{
+	struct str local, domain, user, extension;
+
+	if (!address_split(res->recipient, &local, &domain))
+		local = res->recipient;
+	if (!local_part_split(local, str_of(q->common->recipient_delimiter), &user, &extension))
+		user = local;
+	return arena_fmt(a, "%.*s@%.*s", PSTR(user), PSTR(res->nexthop));
+}
+
+/* A notification to postmaster about an undeliverable notification ends here, or it would go round for ever. */
+static bool is_double_bounce(const struct qmgr *q, const struct resolution *res)
+{
+	struct str local, domain;
+
+	return res->class == CLASS_LOCAL && address_split(res->recipient, &local, &domain) && str_is_nocase(local, q->double_bounce_sender);
+}
+
+/* A FILTER action overrides where mail goes: "transport:nexthop", either part may be empty. */
+static void apply_filter(const struct message *m, struct arena *a, struct path *p, struct str recipient)
+{
+	struct str rest = m->env.filter_transport, transport;
+
+	if (rest.len == 0)
+		return;
+	str_cut(&rest, ':', &transport);
+	if (transport.len > 0)
+		p->transport = transport;
+	if (rest.len == 0)
+		rest = str_of(m->q->conf->default_filter_nexthop);
+	if (rest.len == 0)
+		rest = str_skip(recipient, (size_t) (str_find_last(recipient, '@') + 1));
+	p->nexthop = p->key = arena_copy(a, rest);
+}
+
+static struct path choose_path(struct message *m, uint32_t position, struct arena *a)
+{
+	struct qmgr *q = m->q;
+	struct recipient *r = &m->env.recipients[position];
+	struct resolution res;
+	struct path p;
+
+	if (resolve_address(q->route, a, m->env.sender, r->address, &res) < 0) {
+		log_mail(ROAD_WARNING, m->id, "cannot resolve <%.*s>: %s", PSTR(r->address), route_why(q->route));
+		return retry_path(a, "4.3.0", "address resolver failure");
+	}
+	if (is_double_bounce(q, &res))
+		return (struct path){ STR("discard"), STR("2.0.0 undeliverable postmaster notification discarded"), STR("double bounce") };
+	if (res.recipient.len > 0 && !str_is(res.recipient, r->address)) {
+		if (r->original.len == 0)
+			r->original = r->address;
+		r->address = arena_copy(m->arena, res.recipient);
+	}
+	p = (struct path){ res.transport, res.nexthop, res.nexthop };
+	if (!res.is_error)
+		apply_filter(m, a, &p, r->address);
+	if (is_in_list(q->conf->defer_transports, p.transport))
+		return retry_path(a, "4.3.2", "deferred transport");
+	return p;
+}
+
+/* The transport, or the retry service in its place while it is dead; likewise the destination. */
+static struct destination *find_destination(struct qmgr *q, struct arena *a, struct path *p, const struct message *m, uint32_t position)
+{
+	struct transport *t = schedule_transport(q->schedule, p->transport);
+	struct destination *d;
+
+	if (t->standing == DEAD && !str_is(p->transport, STR("retry"))) {
+		*p = retry_path(a, "4.3.0", "mail transport unavailable");
+		t = schedule_transport(q->schedule, p->transport);
+	}
+	if (t->rules.recipient_limit == 1 && m->env.recipient_count > 0)
+		p->key = recipient_key(q, a, &(struct resolution){ .recipient = m->env.recipients[position].address, .nexthop = p->nexthop });
+	d = schedule_destination(t, p->key, p->nexthop);
+	if (d->standing != DEAD)
+		return d;
+	*p = (struct path){ .transport = STR("retry") };
+	p->nexthop = p->key = arena_copy(a, str_of(d->reason));
+	return schedule_destination(schedule_transport(q->schedule, p->transport), p->key, p->nexthop);
+}
+
+static struct job *job_of(struct message *m, struct transport *t)
+{
+	LIST_EACH(j, &m->jobs, struct job, in_owner)
+		if (j->transport == t && j->is_open)
+			return j;
+	return job_open(t, m, &m->jobs, m->is_retry ? RETRY : NEW_MAIL, mono_ms());
+}
+
+static void close_jobs(struct message *m)
+{
+	LIST_EACH(j, &m->jobs, struct job, in_owner)
+		if (j->is_open)
+			job_close(j);
+}
+
+static void assign_one(struct message *m, struct destination *d, uint32_t position)
+{
+	struct job *j = job_of(m, d->transport);
+	uint32_t before = j->entries;
+
+	job_add(j, d, position);
+	m->to_do += j->entries - before;
+}
+
+/* First all are resolved, which may wait; then all are assigned at once, so that those of one destination come together. */
+static void assign(struct message *m)
+{
+	struct qmgr *q = m->q;
+	struct arena *a = arena_new("resolving", NULL, (size_t) 1 << 30);
+	struct path *paths = arena_get(a, m->env.recipient_count * sizeof(*paths));
+
+	for (uint32_t i = 0; i < m->env.recipient_count; i++)
+		if (recipient_is_open(m, i) && m->fate == STAYS)
+			paths[i] = choose_path(m, i, a);
+	for (uint32_t i = 0; i < m->env.recipient_count && m->fate == STAYS; i++)
+		if (recipient_is_open(m, i))
+			assign_one(m, find_destination(q, a, &paths[i], m, i), i);
+	close_jobs(m);
+	arena_free(a);
+}
+
+void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct str why)
+{
+	struct transport *t = schedule_transport(m->q->schedule, STR("retry"));
+	struct destination *d = schedule_destination(t, why, why);
+
+	for (size_t i = 0; i < n; i++)
+		assign_one(m, d, positions[i]);
+	close_jobs(m);
+}
+
+/* ---- taking in ---- */
+
+bool is_known(const struct qmgr *q, struct str id)
+{
+	return map_get(q->active, id) != NULL || sleepers_find(q->sleepers, id) != NULL;
+}
+
+static void log_active(const struct message *m)
+{
+	AUTO(buf) sender = BUF(4096);
+
+	address_quote_822(&sender, m->env.sender);
+	log_mail(ROAD_INFO, m->id, "from=<%s>, size=%llu, nrcpt=%zu (queue active)", buf_text(&sender),
+		 (unsigned long long) m->parts.size, m->env.recipient_count);
+}
+
+static void activate(struct message *m)
+{
+	struct qmgr *q = m->q;
+
+	BUG_UNLESS(map_put(q->active, m->id, m) == NULL);
+	q->active_recipients += m->env.recipient_count;
+	q->active_retries += m->is_retry;
+	m->active_us = wall_us();
+	m->to_do = 1;
+	log_active(m);
+	assign(m);
+	entries_done(m, 1);
+	dispatch_soon(q);
+}
+
+static bool has_room(const struct qmgr *q)
+{
+	return map_count(q->active) < (size_t) q->conf->qmgr_message_active_limit
+	       && (q->active_recipients < (size_t) q->conf->qmgr_message_recipient_limit || map_count(q->active) == 0);
+}
+
+static bool has_room_for_retries(const struct qmgr *q)
+{
+	size_t limit = (size_t) q->conf->qmgr_message_active_limit;
+
+	return has_room(q) && q->active_retries < MAX(limit - limit / 5, (size_t) 1);
+}
+
+static struct sleeper *due_in(const struct qmgr *q, enum queue_name where)
+{
+	struct sleeper *sl = sleepers_first(q->sleepers, where);
+
+	return sl != NULL && sl->due.key <= wall_us() ? sl : NULL;
+}
+
+/* New mail and retries take turns, as long as both have something to do. */
+static struct sleeper *choose_sleeper(struct qmgr *q)
+{
+	struct sleeper *fresh = has_room(q) ? due_in(q, QUEUE_INCOMING) : NULL;
+	struct sleeper *retry = has_room_for_retries(q) ? due_in(q, QUEUE_DEFERRED) : NULL;
+
+	if (fresh != NULL && retry != NULL)
+		return q->turn++ % 2 == 0 ? fresh : retry;
+	return fresh != NULL ? fresh : retry;
+}
+
+static void load_and_activate(struct qmgr *q, struct sleeper *sl)
+{
+	struct message *m;
+	enum queue_name where = (enum queue_name) sl->where;
+	char id[32];
+	int r;
+
+	memcpy(id, sl->id, strlen(sl->id) + 1);
+	sleepers_remove(q->sleepers, sl);
+	r = message_load(q, where, str_of(id), &m);
+	if (r < 0)
+		scan_troubled(q, where, str_of(id), r);
+	else
+		activate(m);
+}
+
+/* No room: it waits on disk, where cleanup has put it. */
+static void put_to_sleep(struct message *m)
+{
+	sleepers_add(m->q->sleepers, m->where, m->id, m->env.arrival_us, message_sites(m));
+	message_free(m);
+}
+
+static bool take_one(struct qmgr *q)
+{
+	struct message *m = LIST_FIRST(&q->arrivals, struct message, link);
+	struct sleeper *sl = m == NULL || q->turn++ % 4 == 0 ? choose_sleeper(q) : NULL;
+
+	if (q->leaving || (m == NULL && sl == NULL))
+		return false;
+	if (sl != NULL) {
+		load_and_activate(q, sl);
+		return true;
+	}
+	list_remove(&m->link);
+	if (is_known(q, m->id))
+		message_free(m);	/* found on disk before it was announced */
+	else if (has_room(q))
+		activate(m);
+	else
+		put_to_sleep(m);
+	return true;
+}
+
+/* The timer for whoever is due next. When there is no room, it is room that wakes. */
+static void set_alarm(struct qmgr *q)
+{
+	struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING), *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED);
+	int64_t due = INT64_MAX, now = wall_us();
+
+	if (fresh != NULL && has_room(q))
+		due = fresh->due.key;
+	if (retry != NULL && has_room_for_retries(q))
+		due = MIN(due, retry->due.key);
+	timer_set(&q->sleep_timer, due == INT64_MAX ? NEVER : in((MAX(due - now, 0) + 999) / 1000));
+}
+
+static void run_worker(void *arg)
+{
+	struct qmgr *q = arg;
+	bool more = true;
+
+	for (int n = 1; more && !co_is_cancelled(); n++) {
+		q->workers_inside++;
+		more = take_one(q);
+		q->workers_inside--;
+		if (n % BATCH == 0)
+			co_pass();
+	}
+	q->workers--;
+	set_alarm(q);
+}
+
+void intake_wake(struct qmgr *q)
+{
+	if (!q->is_ready || q->leaving || q->workers > q->workers_inside || q->workers >= MOST_WORKERS)
+		return;
+	if (list_is_empty(&q->arrivals) && choose_sleeper(q) == NULL) {
+		set_alarm(q);
+		return;
+	}
+	if (scope_start(q->scope, "intake", run_worker, q) >= 0)
+		q->workers++;
+}
+
+void intake_announced(struct qmgr *q, const struct qmgr_announce *from)
+{
+	struct message *m;
+	int r = message_announced(q, from, &m);
+
+	if (r < 0) {
+		/* The file is what counts: it will be found there. */
+		log_warning("%.*s: malformed announcement: %s", PSTR(from->queue_id), error_text(r));
+		q->look_soon = true;
+		bell_ring(&q->look);
+		return;
+	}
+	if (m->where != QUEUE_INCOMING) {
+		message_free(m);	/* held: nothing to do until it is released */
+		return;
+	}
+	list_append(&q->arrivals, &m->link);
+	intake_wake(q);
+}

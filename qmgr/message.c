@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC */
+/* A message in memory: made from cleanup's announcement, or from its file and what the journal says happened since. */
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+#include "qmgr/qmgr.h"
+
+enum { MOST_MEMORY = 1 << 30, MOST_NOTES = 8 << 20 };
+
+static struct message *new_message(struct qmgr *q)
+{
+	struct arena *a = arena_new("message", NULL, MOST_MEMORY);
+	struct message *m = ARENA_NEW(a, struct message);
+
+	m->q = q;
+	m->arena = a;
+	m->active_us = wall_us();
+	list_init(&m->jobs);
+	list_init(&m->link);
+	m->failures.packed = m->successes.packed = m->deferrals.packed = BUF(MOST_NOTES);
+	return m;
+}
+
+void message_free(struct message *m)
+{
+	BUG_UNLESS(list_is_empty(&m->jobs));
+	list_remove(&m->link);
+	buf_free(&m->failures.packed);
+	buf_free(&m->successes.packed);
+	buf_free(&m->deferrals.packed);
+	arena_free(m->arena);		/* holds m */
+}
+
+static void make_states(struct message *m)
+{
+	m->states = arena_get(m->arena, m->env.recipient_count * sizeof(*m->states));
+	m->env.queue_id = m->id;
+}
+
+int message_announced(struct qmgr *q, const struct qmgr_announce *from, struct message **ret)
+{
+	struct message *m = new_message(q);
+	int r = queue_name_parse(from->queue, &m->where);
+
+	m->id = arena_copy(m->arena, from->queue_id);
+	m->parts = (struct queue_parts){ .size = from->size, .headers_at = from->headers_at, .headers_len = from->headers_len,
+					 .body_at = from->body_at, .body_len = from->body_len };
+	if (r >= 0 && !queue_id_is_valid(m->id))
+		r = -EBADMSG;
+	if (r >= 0)
+		r = envelope_unpack(arena_copy(m->arena, from->envelope), m->arena, &m->env);
+	if (r < 0) {
+		message_free(m);
+		return r;
+	}
+	make_states(m);
+	*ret = m;
+	return 0;
+}
+
+/* ---- from the journal ---- */
+
+int message_position(const struct message *m, uint32_t index)
+{
+	if (index < m->env.recipient_count && m->env.recipients[index].index == index)
+		return (int) index;
+	for (size_t i = 0; i < m->env.recipient_count; i++)
+		if (m->env.recipients[i].index == index)
+			return (int) i;
+	return -ENOENT;
+}
+
+static void add_recipient(struct message *m, struct str line)
+{
+	size_t n = m->env.recipient_count;
+	struct recipient *more;
+	struct rcpt_state *states;
+	struct recipient r;
+
+	if (recipient_unpack(arena_copy(m->arena, line), &r) < 0 || message_position(m, r.index) >= 0)
+		return;
+	more = arena_get(m->arena, (n + 1) * sizeof(*more));
+	states = arena_get(m->arena, (n + 1) * sizeof(*states));
+	if (n > 0) {
+		memcpy(more, m->env.recipients, n * sizeof(*more));
+		memcpy(states, m->states, n * sizeof(*states));
+	}
+	more[n] = r;
+	m->env.recipients = more;
+	m->states = states;
+	m->env.recipient_count++;
+}
+
+static void replay_outcome(struct message *m, const struct outcome *o)
+{
+	int at = message_position(m, o->index);
+	struct rcpt_state *s;
+
+	if (at < 0)
+		return;
+	s = &m->states[at];
+	s->status = (unsigned char) o->status;
+	s->reason = o->status == OUTCOME_DEFERRED ? crc32c(0, o->text.at, o->text.len) : 0;
+	m->is_retry = true;
+}
+
+static void replay(void *arg, const struct journal_record *r)
+{
+	struct message *m = arg;
+	int at;
+
+	switch (r->kind) {
+	case JOURNAL_OUTCOME:
+		replay_outcome(m, &r->outcome);
+		break;
+	case JOURNAL_TOLD:
+		at = message_position(m, r->outcome.index);
+		if (at >= 0)
+			m->states[at].told = true;
+		break;
+	case JOURNAL_DELAY_WARNED:
+		m->delay_warned = true;
+		break;
+	case JOURNAL_ADD_RECIPIENT:
+		add_recipient(m, r->text);
+		break;
+	case JOURNAL_EXPIRE:
+		m->force_expire = true;
+		break;
+	case JOURNAL_REQUEUED:
+		break;
+	}
+}
+
+/* The second time through: the words of what the sender is still to be told. */
+static void replay_untold(void *arg, const struct journal_record *r)
+{
+	struct message *m = arg;
+	int at = r->kind == JOURNAL_OUTCOME ? message_position(m, r->outcome.index) : -1;
+
+	if (at < 0 || m->states[at].told || m->states[at].status != r->outcome.status)
+		return;
+	if (r->outcome.status == OUTCOME_BOUNCED)
+		note_outcome(&m->failures, &r->outcome);
+	else if (wants_success_notice(&m->env.recipients[at], r->outcome.status))
+		note_outcome(&m->successes, &r->outcome);
+}
+
+static bool has_untold(const struct message *m)
+{
+	for (size_t i = 0; i < m->env.recipient_count; i++) {
+		const struct rcpt_state *s = &m->states[i];
+
+		if (!s->told && (s->status == OUTCOME_BOUNCED || wants_success_notice(&m->env.recipients[i], s->status)))
+			return true;
+	}
+	return false;
+}
+
+static int fill_from_file(struct message *m, struct queue_file *f)
+{
+	int r = queue_file_envelope(f, m->arena, &m->env);
+
+	if (r < 0)
+		return r;
+	m->id = arena_copy(m->arena, str_of(f->id));
+	m->where = f->where;
+	m->parts = f->parts;
+	make_states(m);
+	r = journal_read(f, replay, m);
+	if (r >= 0 && has_untold(m))
+		r = journal_read(f, replay_untold, m);
+	return r;
+}
+
+int message_load(struct qmgr *q, enum queue_name where, struct str id, struct message **ret)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	struct message *m;
+	int r = queue_file_open(q->queue, where, id, false, false, &f);
+
+	if (r < 0)
+		return r;
+	m = new_message(q);
+	r = fill_from_file(m, &f);
+	if (r < 0) {
+		message_free(m);
+		return r;
+	}
+	m->is_retry |= where == QUEUE_DEFERRED;
+	*ret = m;
+	return 0;
+}
+
+/* ---- questions ---- */
+
+bool wants_success_notice(const struct recipient *r, enum outcome_status status)
+{
+	return (r->notify & NOTIFY_SUCCESS) != 0
+	       && (status == OUTCOME_DELIVERED || status == OUTCOME_RELAYED || status == OUTCOME_EXPANDED);
+}
+
+bool recipient_is_open(const struct message *m, uint32_t position)
+{
+	return m->states[position].status == OUTCOME_PENDING || m->states[position].status == OUTCOME_DEFERRED;
+}
+
+bool message_is_old(const struct message *m, int64_t now_us)
+{
+	int64_t lifetime_ms = m->env.sender.len > 0 ? m->q->conf->maximal_queue_lifetime : m->q->conf->bounce_queue_lifetime;
+
+	return m->force_expire || now_us - m->env.arrival_us >= lifetime_ms * 1000;
+}
+
+uint32_t message_sites(const struct message *m)
+{
+	uint32_t sites = 0;
+
+	for (uint32_t i = 0; i < m->env.recipient_count; i++) {
+		struct str address = m->env.recipients[i].address;
+
+		if (recipient_is_open(m, i))
+			sites |= site_bit(str_skip(address, (size_t) (str_find_last(address, '@') + 1)));
+	}
+	return sites;
+}
+
+int message_pack(const struct message *m, const uint32_t *positions, size_t n, struct buf *b)
+{
+	struct envelope e = m->env;
+	int r;
+
+	if (n < m->env.recipient_count) {
+		e.recipients = get_memory(MAX(n, (size_t) 1) * sizeof(*e.recipients));
+		e.recipient_count = n;
+		for (size_t i = 0; i < n; i++)
+			e.recipients[i] = m->env.recipients[positions[i]];
+	}
+	r = envelope_pack(&e, b);
+	if (e.recipients != m->env.recipients)
+		free(e.recipients);
+	return r;
+}
+
+int message_open_file(const struct message *m, bool writable, struct queue_file *ret)
+{
+	return queue_file_open(m->q->queue, m->where, m->id, writable, false, ret);
+}
+
+/* Tens of thousands of recipients may not fit with everything that was said about each: then the code has to do. */
+void note_outcome(struct notes *n, const struct outcome *o)
+{
+	struct outcome brief = { .index = o->index, .status = o->status, .dsn = o->dsn, .at_us = o->at_us };
+
+	n->count++;
+	if (outcome_pack(o, &n->packed) < 0 && outcome_pack(&brief, &n->packed) < 0)
+		log_error("no room for the outcomes of a message");
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue manager's parts and what they share. One process, one loop, no locks.
+ *
+ *   intake.c      messages come in: announced by cleanup, or woken from disk; recipients are resolved and handed to the scheduler
+ *   scan.c        what lies on disk: at the start, and now and then
+ *   dispatch.c    the scheduler's entries go to delivery agents; agents.c keeps the connections
+ *   account.c     what became of the recipients: memory, journal
+ *   conclude.c    the end of an attempt: notices, removal, or the next attempt's time
+ *   command.c     what administrators ask for
+ *
+ * A message is in one of three places: in memory (q->active), asleep (q->sleepers), or in hold/, which nobody here knows by heart.
+ */
+#ifndef ROAD_QMGR_QMGR_H
+#define ROAD_QMGR_QMGR_H
+
+#include "lib/conf/master_cf.h"
+#include "lib/conf/params/qmgr.h"
+#include "lib/ipc/channel.h"
+#include "lib/queue/queue.h"
+#include "lib/route/route.h"
+#include "qmgr/schedule.h"
+#include "qmgr/sleepers.h"
+
+struct qmgr {
+	const struct qmgr_conf *conf;
+	struct conf *raw;
+	const struct common_conf *common;
+	struct queue *queue;
+	struct route *route;
+	struct master_cf services;
+	struct arena *arena;
+	struct str double_bounce_sender;
+	struct match_list *flushers;	/* authorized_flush_users */
+
+	struct schedule *schedule;
+	struct sleepers *sleepers;
+	struct map *active;		/* id -> struct message */
+	size_t active_recipients, active_retries;
+	struct list arrivals;		/* announced, not yet resolved */
+	int workers, workers_inside;	/* intake coroutines; of them in the middle of a message */
+	unsigned turn;
+	int under_way;			/* deliveries and conclusions that somebody waits for */
+	struct client *bounce;
+	struct gate bounce_gate;
+	struct scope *scope;		/* every coroutine but sessions */
+	struct turn dispatch_turn;
+	struct timer pause_timer, sleep_timer;
+	struct bell ready;		/* the lock is ours and the queue is known */
+	struct bell look;		/* run(): look at the disk, or leave */
+	struct bell settled;		/* under_way fell to 0 */
+	int64_t started_s;
+	bool is_ready, look_soon, leaving;
+};
+
+/* state.c: everything empty. Before: conf, raw, common, arena, queue, services, route. After: scope, and is_ready when the queue is locked. */
+void qmgr_begin(struct qmgr *q);
+
+/* ---- one message in memory ---- */
+
+enum fate {
+	STAYS,
+	GONE,				/* deleted, or vanished from the disk: nothing more is done to its file */
+	HELD,				/* goes to hold/ when nobody works on it any more */
+	REQUEUED,			/* goes to maildrop/ then */
+};
+
+struct rcpt_state {
+	unsigned char status;		/* enum outcome_status; PENDING and DEFERRED are tried */
+	bool told;			/* the sender was told of the bounce or success */
+	uint32_t reason;		/* checksum of the last deferral in the journal, so that it is not written again and again */
+};
+
+struct notes {				/* packed outcomes of this attempt */
+	struct buf packed;
+	uint32_t count;
+};
+
+struct message {
+	struct qmgr *q;
+	struct arena *arena;
+	struct str id;
+	enum queue_name where;
+	struct envelope env;
+	struct queue_parts parts;
+	int64_t active_us;
+	bool is_retry;			/* there was an attempt before */
+	bool force_expire, delay_warned;
+	enum fate fate;
+	struct rcpt_state *states;	/* parallel to env.recipients */
+	uint32_t to_do;			/* entries waiting or under way, and one while it is being assigned */
+	struct notes failures, successes, deferrals;
+	struct list jobs;		/* in the scheduler */
+	struct list link;		/* q->arrivals */
+};
+
+/* message.c. The packed envelope is copied. -EBADMSG. */
+int message_announced(struct qmgr *q, const struct qmgr_announce *m, struct message **ret);
+/* From its file and journal. -ENOENT, -ENODATA, -EBADMSG, ... as queue_file_open. */
+int message_load(struct qmgr *q, enum queue_name where, struct str id, struct message **ret);
+void message_free(struct message *m);			/* not in q->active, nothing to do */
+bool message_is_old(const struct message *m, int64_t now_us);
+/* The recipient with that index in the queue file: its position, or -ENOENT. */
+int message_position(const struct message *m, uint32_t index);
+bool recipient_is_open(const struct message *m, uint32_t position);	/* still to be tried */
+uint32_t message_sites(const struct message *m);	/* for its sleeper */
+/* The envelope with some of its recipients. */
+int message_pack(const struct message *m, const uint32_t *positions, size_t n, struct buf *b);
+int message_open_file(const struct message *m, bool writable, struct queue_file *ret);
+void note_outcome(struct notes *n, const struct outcome *o);
+bool wants_success_notice(const struct recipient *r, enum outcome_status status);
+
+/* ---- rules.c: configuration of a transport ---- */
+
+void rules_of(void *qmgr, struct str transport, struct transport_rules *ret);
+const struct service_entry *service_of(const struct qmgr *q, struct str transport);	/* NULL: master.cf has none */
+bool serves_one_at_a_time(const struct service_entry *service);
+bool is_in_list(const char *list, struct str word);
+
+/* ---- intake.c ---- */
+
+void intake_announced(struct qmgr *q, const struct qmgr_announce *m);
+void intake_wake(struct qmgr *q);			/* there may be room, or somebody due */
+void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct str why);
+bool is_known(const struct qmgr *q, struct str id);
+
+/* ---- scan.c ---- */
+
+void scan_at_start(struct qmgr *q) MAY_YIELD;
+void scan_deferred_in_background(struct qmgr *q);
+void scan_incoming(struct qmgr *q, int64_t older_than_s) MAY_YIELD;
+/* A file that cannot be taken: what to do with it. */
+void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int error);
+
+/* ---- dispatch.c, agents.c ---- */
+
+void dispatch_soon(struct qmgr *q);
+void dispatch_init(struct qmgr *q);
+/* agents.c hands back what became of an entry. */
+void dispatch_untouched(struct qmgr *q, struct entry *e);		/* the agent never saw it */
+void dispatch_lost(struct qmgr *q, struct entry *e, const char *why);	/* nobody knows */
+void dispatch_agents_gone(struct qmgr *q, struct transport *t);	/* the service cannot be reached */
+void agents_send(struct qmgr *q, struct entry *e);
+/* Writes the request; -ENOENT: the message is gone. */
+int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call);
+void end_of_work(struct qmgr *q);			/* under_way-- */
+
+/* ---- account.c ---- */
+
+void account_reply(struct qmgr *q, struct entry *e, const struct deliver_reply *rep);
+/* All of an entry's recipients are deferred for one reason; the next hop is not to blame. */
+void account_deferral(struct qmgr *q, struct entry *e, struct str dsn, struct str text);
+void account_nothing(struct entry *e);			/* its message is gone */
+/* The same as account_deferral for an entry that was not taken yet. */
+void account_waiting(struct qmgr *q, struct entry *e, struct str dsn, struct str text);
+void entries_done(struct message *m, uint32_t n);	/* of to_do; concludes when that was all */
+void drop_waiting_entries(struct message *m);
+
+/* ---- conclude.c, notify.c ---- */
+
+/* Asks bounce to tell the sender. 0, or -errno: to be tried again with the next attempt. */
+int notify(struct message *m, const char *kind, const struct notes *notes, int64_t retry_until_s) MAY_YIELD;
+
+void conclude(struct message *m);			/* nothing to do any more in this attempt */
+void forget(struct message *m);				/* out of memory, wherever its file is */
+int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us);
+
+/* ---- command.c ---- */
+
+struct visitor {			/* one connection to public/qmgr */
+	struct qmgr *q;
+	uid_t uid;
+};
+void serve_command(struct server_call *call) MAY_YIELD;
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What lies on disk. At the start all of incoming/ is taken in and deferred/ is walked in the background: only names and times are looked at, and
+ * new mail is relayed meanwhile. Later incoming/ is looked through now and then, for a message whose announcement was lost.
+ */
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+#include "qmgr/qmgr.h"
+
+enum {
+	PAUSE_EVERY = 200,		/* names between two looks at the rest of the world */
+	DEBRIS_AGE_S = 3600,		/* a file without a head that is older is what a crash left */
+	SETTLED_AGE_S = 60,		/* cleanup has announced or abandoned what is older */
+};
+
+struct walk {
+	struct qmgr *q;
+	enum queue_name where;
+	int64_t older_than_s;
+	int seen, found;
+};
+
+static int take_name(void *arg, struct str id, int64_t mtime_s)
+{
+	struct walk *w = arg;
+	struct qmgr *q = w->q;
+
+	if (++w->seen % PAUSE_EVERY == 0) {
+		intake_wake(q);
+		co_pass();
+	}
+	if (q->leaving || co_is_cancelled())
+		return -ECANCELED;
+	if (mtime_s >= w->older_than_s || is_known(q, id))
+		return 0;
+	sleepers_add(q->sleepers, w->where, id, mtime_s * 1000000, (uint32_t) ALL_SITES);
+	w->found++;
+	return 0;
+}
+
+static int walk(struct qmgr *q, enum queue_name where, int64_t older_than_s)
+{
+	struct walk w = { .q = q, .where = where, .older_than_s = older_than_s };
+	int r = queue_scan(q->queue, where, take_name, &w);
+
+	if (r < 0 && r != -ECANCELED)
+		log_warning("cannot read %s: %s", queue_name_text(where), error_text(r));
+	intake_wake(q);
+	return w.found;
+}
+
+/* What is younger than this process will be announced to it; at the latest the next scan finds it. */
+void scan_at_start(struct qmgr *q)
+{
+	walk(q, QUEUE_INCOMING, q->started_s);
+}
+
+void scan_incoming(struct qmgr *q, int64_t older_than_s)
+{
+	int found = walk(q, QUEUE_INCOMING, older_than_s);
+
+	if (found > 0)
+		log_debug("%d messages in incoming had not been announced", found);
+}
+
+static void run_deferred_walk(void *arg)
+{
+	walk(arg, QUEUE_DEFERRED, INT64_MAX);
+}
+
+void scan_deferred_in_background(struct qmgr *q)
+{
+	if (scope_start(q->scope, "deferred walk", run_deferred_walk, q) < 0)
+		walk(q, QUEUE_DEFERRED, INT64_MAX);
+}
+
+/* ---- files that are no messages ---- */
+
+/* Half a message of a process that was killed, or of one that is writing it right now. */
+static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
+{
+	int64_t made_us;
+
+	if (queue_id_time(id, &made_us) < 0 || wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000)
+		return;
+	log_mail(ROAD_INFO, id, "removing an unfinished file in %s: it was never accepted", queue_name_text(where));
+	queue_finish(q->queue, where, id);
+}
+
+static void put_aside(struct qmgr *q, enum queue_name where, struct str id, int error)
+{
+	int r = queue_move(q->queue, where, QUEUE_CORRUPT, id);
+
+	if (r < 0)
+		log_mail(ROAD_ERROR, id, "damaged file in %s (%s) cannot be moved to corrupt: %s", queue_name_text(where), error_text(error), error_text(r));
+	else
+		log_mail(ROAD_ERROR, id, "damaged file in %s (%s): moved to corrupt", queue_name_text(where), error_text(error));
+}
+
+/* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */
+static void mend(struct qmgr *q, enum queue_name where, struct str id)
+{
+	int r = queue_mend(q->queue, where, id);
+
+	if (r >= 0)
+		sleepers_add(q->sleepers, where, id, wall_us(), (uint32_t) ALL_SITES);
+	else if (r != -ENOENT)
+		log_mail(ROAD_WARNING, id, "left alone in %s: the file has another name elsewhere", queue_name_text(where));
+}
+
+void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return;			/* somebody removed it */
+	case -ENODATA:
+		sweep_debris(q, where, id);
+		return;
+	case -EMLINK:
+		mend(q, where, id);
+		return;
+	case -EBADMSG:
+		put_aside(q, where, id, error);
+		return;
+	case -EBADF:
+	case -ELOOP:
+		log_mail(ROAD_WARNING, id, "left alone in %s: not a regular file", queue_name_text(where));
+		return;
+	default:
+		log_mail(ROAD_WARNING, id, "cannot be read from %s: %s; will try again", queue_name_text(where), error_text(error));
+		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000, (uint32_t) ALL_SITES);
+	}
+}

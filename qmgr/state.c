@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* The queue manager's memory, empty at first. */
+#include "qmgr/qmgr.h"
+
+enum { BOUNCES_AT_ONCE = 20 };
+
+static void wake_sleepers(struct timer *t)
+{
+	intake_wake(CONTAINER_OF(t, struct qmgr, sleep_timer));
+}
+
+void qmgr_begin(struct qmgr *q)
+{
+	q->schedule = schedule_new(rules_of, q);
+	q->sleepers = sleepers_new();
+	q->active = map_new();
+	q->bounce = client_new("private/bounce");
+	list_init(&q->arrivals);
+	gate_init(&q->bounce_gate, BOUNCES_AT_ONCE);
+	bell_init(&q->ready);
+	bell_init(&q->look);
+	bell_init(&q->settled);
+	q->sleep_timer.run = wake_sleepers;
+	dispatch_init(q);
+}
