@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * header_checks and body_checks: a table looked up with each header or line, and the action that the result names (header_checks(5)).
+ * Who configures none does not come here.
+ */
+#include "cleanup/message.h"
+
+#include "lib/log/log.h"
+#include "lib/mail/dsn.h"
+
+struct tables *checks_for(enum check_class c)
+{
+	switch (c) {
+	case CHECK_HEADER:
+		return the_cleanup.header_checks;
+	case CHECK_MIME_HEADER:
+		return the_cleanup.mime_checks;
+	case CHECK_NESTED_HEADER:
+		return the_cleanup.nested_checks;
+	case CHECK_BODY:
+		return the_cleanup.body_checks;
+	}
+	return NULL;
+}
+
+static const char *const class_names[] = { "header", "mime-header", "nested-header", "body" };
+static const char *const class_parameters[] = { "header_checks", "mime_header_checks", "nested_header_checks", "body_checks" };
+
+/* One check under way. */
+struct check {
+	struct message *m;
+	enum check_class class;
+	struct str text;		/* what was looked up */
+	struct str argument;		/* behind the action's name */
+	struct str *ret;		/* what the text becomes */
+};
+
+/* "QID: reject: header Subject: x from NAME[ADDR]; from=<> to=<> proto=ESMTP helo=<x>: words" */
+static void log_action(const struct check *c, const char *action, struct str words)
+{
+	struct envelope *e = &c->m->e;
+	AUTO(buf) b = BUF(8 << 10);
+	struct str last = e->recipient_count == 0 ? STR_NONE : e->recipients[e->recipient_count - 1].address;
+	struct str name = e->client_name.len > 0 ? e->client_name : STR("local");
+
+	buf_addf(&b, "%s: %s ", action, class_names[c->class]);
+	buf_add_printable(&b, str_head(c->text, 200));
+	buf_addf(&b, " from %.*s", PSTR(name));
+	if (e->client_address.len > 0)
+		buf_addf(&b, "[%.*s]", PSTR(e->client_address));
+	buf_addf(&b, "; from=<%.*s> to=<%.*s>", PSTR(e->sender), PSTR(last));
+	if (e->client_protocol.len > 0)
+		buf_addf(&b, " proto=%.*s", PSTR(e->client_protocol));
+	if (e->client_helo.len > 0)
+		buf_addf(&b, " helo=<%.*s>", PSTR(e->client_helo));
+	if (words.len > 0)
+		buf_addf(&b, ": %.*s", PSTR(words));
+	log_mail(ROAD_INFO, str_of(c->m->id), "%s", buf_text(&b));
+}
+
+static void warn(const struct check *c, const char *words)
+{
+	log_mail(ROAD_WARNING, str_of(c->m->id), "%s: %s: \"%.*s\"", class_parameters[c->class], words, PSTR(c->argument));
+}
+
+/* ---- the actions; false: the text is left out ---- */
+
+static bool do_pass(struct check *c)
+{
+	(void) c;
+	return true;
+}
+
+static bool do_reject(struct check *c)
+{
+	struct str dsn, text;
+
+	if (dsn_split(c->argument, &dsn, &text) < 0) {
+		dsn = STR("5.7.1");
+		text = c->argument;
+	}
+	if (text.len == 0)
+		text = STR("message content rejected");
+	log_action(c, "reject", arena_fmt(c->m->arena, "%.*s %.*s", PSTR(dsn), PSTR(text)));
+	refuse(c->m, dsn.at[0] == '4' ? 450 : 550, str_c(c->m->arena, dsn), str_c(c->m->arena, text));
+	return false;
+}
+
+static bool do_warn(struct check *c)
+{
+	log_action(c, "warning", c->argument);
+	return true;
+}
+
+static bool do_info(struct check *c)
+{
+	log_action(c, "info", c->argument);
+	return true;
+}
+
+static bool do_hold(struct check *c)
+{
+	log_action(c, "hold", c->argument);
+	c->m->hold = true;
+	return true;
+}
+
+static bool do_discard(struct check *c)
+{
+	log_action(c, "discard", c->argument);
+	c->m->discard = true;
+	return false;
+}
+
+static bool do_ignore(struct check *c)
+{
+	(void) c;
+	return false;
+}
+
+static bool do_strip(struct check *c)
+{
+	log_action(c, "strip", c->argument);
+	return false;
+}
+
+static bool do_redirect(struct check *c)
+{
+	if (str_find(c->argument, '@') < 0) {
+		warn(c, "bad REDIRECT address, ignored");
+		return true;
+	}
+	log_action(c, "redirect", c->argument);
+	c->m->redirect = c->argument;
+	return true;
+}
+
+static bool do_bcc(struct check *c)
+{
+	if (str_find(c->argument, '@') < 0) {
+		warn(c, "bad BCC address, ignored");
+		return true;
+	}
+	log_action(c, "bcc", c->argument);
+	*vec_add(c->m->arena, &c->m->added) = c->argument;
+	return true;
+}
+
+static bool do_filter(struct check *c)
+{
+	if (str_find(c->argument, ':') < 0) {
+		warn(c, "FILTER needs transport:destination, ignored");
+		return true;
+	}
+	log_action(c, "filter", c->argument);
+	c->m->e.filter_transport = c->argument;
+	return true;
+}
+
+static bool do_prepend(struct check *c)
+{
+	if (c->argument.len == 0) {
+		warn(c, "PREPEND without text, ignored");
+		return true;
+	}
+	log_action(c, "prepend", c->argument);
+	if (c->class == CHECK_HEADER) {
+		/* above Received, where what a filter added is looked for */
+		if (buf_add(&c->m->prepended, c->argument) < 0 || buf_add_byte(&c->m->prepended, '\n') < 0)
+			refuse(c->m, 552, "5.3.4", "Error: message headers too big");
+		return true;
+	}
+	*c->ret = arena_fmt(c->m->arena, "%.*s\n%.*s", PSTR(c->argument), PSTR(c->text));
+	return true;
+}
+
+static bool do_replace(struct check *c)
+{
+	if (c->argument.len == 0) {
+		warn(c, "REPLACE without text, ignored");
+		return true;
+	}
+	log_action(c, "replace", c->argument);
+	*c->ret = c->argument;
+	return true;
+}
+
+static const struct action {
+	struct str name;
+	bool (*run)(struct check *c);
+} actions[] = {
+	{ STR_INIT("DUNNO"), do_pass }, { STR_INIT("OK"), do_pass }, { STR_INIT("PASS"), do_pass },
+	{ STR_INIT("REJECT"), do_reject }, { STR_INIT("WARN"), do_warn }, { STR_INIT("INFO"), do_info },
+	{ STR_INIT("HOLD"), do_hold }, { STR_INIT("DISCARD"), do_discard }, { STR_INIT("IGNORE"), do_ignore },
+	{ STR_INIT("STRIP"), do_strip }, { STR_INIT("REDIRECT"), do_redirect }, { STR_INIT("BCC"), do_bcc },
+	{ STR_INIT("FILTER"), do_filter }, { STR_INIT("PREPEND"), do_prepend }, { STR_INIT("REPLACE"), do_replace },
+};
+
+/* Most lookups find nothing: what they need on the way is given back at once. */
+static int look_up(struct message *m, struct tables *tables, struct str text, struct str *ret)
+{
+	struct arena *scratch = arena_new("check", NULL, 4 << 20);
+	int found = tables_get(tables, scratch, text, ret);
+
+	if (found > 0)
+		*ret = arena_copy(m->arena, *ret);
+	arena_free(scratch);
+	return found;
+}
+
+bool check_text(struct message *m, enum check_class class, struct str text, struct str *ret)
+{
+	struct tables *tables = checks_for(class);
+	struct check c = { .m = m, .class = class, .text = text, .ret = ret };
+	struct str value, name;
+	int found;
+
+	*ret = text;
+	if (!has_memory(m))
+		return false;
+	found = look_up(m, tables, text, &value);
+	if (found < 0)
+		refuse_table(m, class_parameters[class], tables_why(tables));
+	if (found <= 0)
+		return true;
+	c.argument = str_trim(value);
+	if (str_has_control(c.argument)) {
+		warn(&c, "control character in the result, ignored");
+		return true;
+	}
+	str_token(&c.argument, " \t", &name);
+	c.argument = str_trim(c.argument);
+	for (size_t i = 0; i < COUNT_OF(actions); i++)
+		if (str_is_nocase(name, actions[i].name))
+			return actions[i].run(&c);
+	c.argument = value;
+	warn(&c, "unknown action, ignored");
+	return true;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The message's own headers: found, counted, checked, completed, some dropped, and everything else kept byte for byte.
+ */
+#include "cleanup/message.h"
+
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+
+enum header_use {
+	RESENT = 1,			/* of a Resent- block */
+	RECIPIENTS = 2,			/* names recipients (sendmail -t) */
+	ADDRESSES = 4,			/* is completed in local mail */
+};
+
+static const struct header_row {
+	struct str name;
+	enum header_kind kind;
+	unsigned use;
+} rows[] = {
+	{ STR_INIT("received"), HEADER_RECEIVED, 0 },
+	{ STR_INIT("message-id"), HEADER_MESSAGE_ID, 0 },
+	{ STR_INIT("date"), HEADER_DATE, 0 },
+	{ STR_INIT("from"), HEADER_FROM, ADDRESSES },
+	{ STR_INIT("sender"), HEADER_SENDER, ADDRESSES },
+	{ STR_INIT("reply-to"), HEADER_REPLY_TO, ADDRESSES },
+	{ STR_INIT("to"), HEADER_TO, RECIPIENTS | ADDRESSES },
+	{ STR_INIT("cc"), HEADER_CC, RECIPIENTS | ADDRESSES },
+	{ STR_INIT("bcc"), HEADER_BCC, RECIPIENTS | ADDRESSES },
+	{ STR_INIT("resent-message-id"), HEADER_RESENT_MESSAGE_ID, RESENT },
+	{ STR_INIT("resent-date"), HEADER_RESENT_DATE, RESENT },
+	{ STR_INIT("resent-from"), HEADER_RESENT_FROM, RESENT | ADDRESSES },
+	{ STR_INIT("resent-sender"), HEADER_RESENT_SENDER, RESENT | ADDRESSES },
+	{ STR_INIT("resent-reply-to"), HEADER_RESENT_REPLY_TO, RESENT | ADDRESSES },
+	{ STR_INIT("resent-to"), HEADER_RESENT_TO, RESENT | RECIPIENTS | ADDRESSES },
+	{ STR_INIT("resent-cc"), HEADER_RESENT_CC, RESENT | RECIPIENTS | ADDRESSES },
+	{ STR_INIT("resent-bcc"), HEADER_RESENT_BCC, RESENT | RECIPIENTS | ADDRESSES },
+	{ STR_INIT("return-path"), HEADER_RETURN_PATH, 0 },
+	{ STR_INIT("errors-to"), HEADER_ERRORS_TO, ADDRESSES },
+};
+
+static const struct header_row *find_row(struct str name)
+{
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (str_is_nocase(name, rows[i].name))
+			return &rows[i];
+	return NULL;
+}
+
+enum header_kind header_kind_of(struct str name)
+{
+	const struct header_row *row = find_row(name);
+
+	if (row != NULL)
+		return row->kind;
+	if (str_starts_nocase(name, STR("content-")) || str_is_nocase(name, STR("mime-version")))
+		return HEADER_CONTENT;
+	return HEADER_OTHER;
+}
+
+/* ---- where they end ---- */
+
+enum { SURELY_A_NAME = 4096 };		/* who has not come to the colon by then writes no header */
+
+static bool is_mbox_line(struct str line)
+{
+	while (str_starts(line, STR(">")))
+		line = str_skip(line, 1);
+	return str_starts(line, STR("From "));
+}
+
+bool find_end_of_headers(struct str text, bool is_all, size_t *scanned, size_t *ret_len, size_t *ret_body_at)
+{
+	while (*scanned < text.len) {
+		struct str rest = str_skip(text, *scanned), line;
+		bool whole = str_cut(&rest, '\n', &line);
+		bool is_first = *scanned == 0;
+
+		if (!whole && !is_all && line.len < SURELY_A_NAME)
+			return false;
+		*ret_len = *scanned;
+		*ret_body_at = *scanned;
+		if (whole && line.len == 0) {
+			*ret_body_at = *scanned + 1;
+			return true;
+		}
+		if (is_first ? !is_header_start(line) && !is_mbox_line(line)
+			     : !is_blank(line.at[0]) && !is_header_start(line))
+			return true;
+		if (!whole && !is_all)
+			return false;
+		*scanned += line.len + whole;
+	}
+	*ret_len = *ret_body_at = text.len;
+	return is_all;
+}
+
+/* ---- each of them ---- */
+
+void add_header(struct message *m, struct str whole)
+{
+	if (buf_add(&m->headers, whole) < 0 || buf_add_byte(&m->headers, '\n') < 0)
+		refuse(m, 552, "5.3.4", "Error: message headers too big");
+}
+
+static bool is_dropped(struct str name)
+{
+	for (size_t i = 0; i < the_cleanup.drop_count; i++)
+		if (str_is_nocase(name, the_cleanup.drop_headers[i]))
+			return true;
+	return false;
+}
+
+static void extract_recipients(struct message *m, struct str value, bool resent)
+{
+	int64_t left = the_cleanup.conf.header_address_token_limit;
+	struct str rest = value, address;
+	int r;
+
+	while ((r = header_address_next(&rest, m->arena, &address)) != 0) {
+		if (left-- <= 0) {
+			refuse(m, 552, "5.5.3", "Error: too many recipients in the message headers");
+			return;
+		}
+		if (r < 0)
+			continue;	/* what cannot be parsed is nobody's address */
+		if (resent)
+			*vec_add(m->arena, &m->extracted_resent) = address;
+		else
+			*vec_add(m->arena, &m->extracted) = address;
+	}
+}
+
+static void note_message_id(struct message *m, const struct header *h)
+{
+	m->e.message_id = header_unfold(m->arena, h->value, 1000);
+	log_mail(ROAD_INFO, str_of(m->id), "%smessage-id=%.*s",
+		 header_kind_of(h->name) == HEADER_RESENT_MESSAGE_ID ? "resent-" : "", PSTR(m->e.message_id));
+	if (str_has_control(m->e.message_id))
+		m->e.message_id = STR_NONE;	/* not fit for an attribute */
+}
+
+static void count_hop(struct message *m)
+{
+	if (++m->hops > the_cleanup.conf.hopcount_limit)
+		refuse(m, 554, "5.4.0", "Error: too many hops");
+}
+
+static void note_header(struct message *m, const struct header *h, const struct header_row *row)
+{
+	m->seen |= 1u << row->kind;
+	if (row->use & RESENT)
+		m->is_resent = true;
+	if (row->kind == HEADER_RECEIVED)
+		count_hop(m);
+	if (row->kind == HEADER_MESSAGE_ID || row->kind == HEADER_RESENT_MESSAGE_ID)
+		note_message_id(m, h);
+	if ((row->use & RECIPIENTS) != 0 && (m->flags & CLEANUP_EXTRACT) != 0)
+		extract_recipients(m, h->value, (row->use & RESENT) != 0);
+}
+
+static enum check_class class_of(struct str name)
+{
+	return header_kind_of(name) == HEADER_CONTENT ? CHECK_MIME_HEADER : CHECK_HEADER;
+}
+
+static void take_header(struct message *m, const struct header *h)
+{
+	const struct header_row *row = find_row(h->name);
+	size_t limit = (size_t) the_cleanup.conf.header_size_limit;
+	struct str whole = str_head(h->whole, limit);
+	enum check_class class = class_of(h->name);
+
+	if (row != NULL)
+		note_header(m, h, row);
+	if (checks_for(class) != NULL && !check_text(m, class, whole, &whole))
+		return;
+	if (is_dropped(h->name))
+		return;
+	if (row != NULL && (row->use & ADDRESSES) != 0 && (m->e.flags & ENVELOPE_LOCAL) != 0 && whole.at == h->whole.at)
+		whole = complete_header_addresses(m, whole, h->name.len);
+	add_header(m, whole);
+}
+
+/* "From ..." of a mailbox that was handed in as it was: the line keeps its information, and is a header. */
+static void take_mbox_line(struct message *m, struct str *block)
+{
+	struct str line;
+
+	if (!is_mbox_line(*block))
+		return;
+	str_cut(block, '\n', &line);
+	add_header(m, arena_fmt(m->arena, "X-Mailbox-Line: %.*s", PSTR(line)));
+}
+
+void take_headers(struct message *m, struct str block)
+{
+	struct header h;
+
+	if (m->flags & CLEANUP_ADD_RECEIVED)
+		add_received(m);
+	take_mbox_line(m, &block);
+	while (m->refused.code == 0 && block.len > 0 && has_memory(m) && header_next(&block, &h) > 0)
+		take_header(m, &h);
+	if (m->refused.code == 0)
+		add_missing_headers(m);
+	if (m->refused.code == 0 && (m->seen & (1u << HEADER_MESSAGE_ID | 1u << HEADER_RESENT_MESSAGE_ID)) == 0)
+		log_mail(ROAD_INFO, str_of(m->id), "message-id=<>");
+}

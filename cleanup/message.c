@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: ISC */
+/* From the first byte of content to the commit, the reply and the announcement. */
+#include "cleanup/message.h"
+
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+
+struct cleanup_world the_cleanup;
+
+/* ---- refusing ---- */
+
+void refuse(struct message *m, int code, const char *dsn, const char *text)
+{
+	if (m->refused.code != 0)
+		return;
+	if (code >= 500 && the_cleanup.soft_bounce) {
+		code -= 100;
+		dsn = str_c(m->arena, arena_fmt(m->arena, "4%s", dsn + 1));
+	}
+	m->refused = (struct refusal){ code, str_of(dsn), str_of(text) };
+	queue_writer_free(m->writer);
+	m->writer = NULL;
+}
+
+void refuse_error(struct message *m, int error, const char *doing)
+{
+	if (m->refused.code != 0)
+		return;
+	if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG) {
+		log_warning_rarely(10, "%s: cannot %s: %s", m->id, doing, error_text(error));
+		refuse(m, 452, "4.3.1", "Error: insufficient system storage");
+		return;
+	}
+	log_mail(ROAD_ERROR, str_of(m->id), "cannot %s: %s", doing, error_text(error));
+	refuse(m, 451, "4.3.0", "Error: queue file write error");
+}
+
+void refuse_table(struct message *m, const char *parameter, const char *why)
+{
+	log_mail(ROAD_WARNING, str_of(m->id), "%s map lookup problem -- message not accepted, try again later: %s", parameter, why);
+	refuse(m, 451, "4.3.0", "Error: queue file write error");
+}
+
+bool has_memory(struct message *m)
+{
+	if (arena_left(m->arena) >= 4 << 20)
+		return true;
+	refuse(m, 452, "4.3.1", "Error: message needs too much memory");
+	return false;
+}
+
+/* ---- beginning ---- */
+
+static void check_free_space(struct message *m)
+{
+	static int64_t looked_at_ms, free_bytes;
+
+	if (the_cleanup.queue_conf.queue_minfree == 0)
+		return;
+	if (looked_at_ms == 0 || mono_ms() - looked_at_ms >= 1000) {
+		free_bytes = queue_free_bytes(the_cleanup.queue);
+		looked_at_ms = mono_ms();
+	}
+	if (free_bytes < the_cleanup.queue_conf.queue_minfree)
+		refuse_error(m, -ENOSPC, "accept mail: less than queue_minfree is left");
+}
+
+static void take_id(struct message *m, struct str queue_id)
+{
+	if (!queue_id_is_valid(queue_id)) {
+		queue_id_new(m->id);
+		return;
+	}
+	memcpy(m->id, queue_id.at, queue_id.len);
+	m->id[queue_id.len] = '\0';
+}
+
+struct message *message_begin(struct arena *a, struct str origin, unsigned flags, struct str queue_id, struct str packed)
+{
+	struct message *m = ARENA_NEW(a, struct message);
+
+	m->arena = a;
+	m->origin = str_c(a, origin);
+	m->flags = flags;
+	m->held = BUF(MOST_HEADERS + 2 * SMALL_MESSAGE);
+	m->prepended = BUF(MOST_HEADERS);
+	m->headers = BUF(MOST_HEADERS);
+	m->packed = BUF(FRAME_LIMIT / 2);
+	m->hold = (flags & CLEANUP_HOLD) != 0;
+	m->discard = (flags & CLEANUP_DISCARD) != 0;
+	take_id(m, queue_id);
+	co_describe("message %s", m->id);
+	if (envelope_unpack(packed, a, &m->e) < 0) {
+		log_warning("%s: malformed envelope from %s", m->id, m->origin);
+		refuse(m, 451, "4.3.0", "Error: internal protocol error");
+	}
+	if (m->e.arrival_us == 0)
+		m->e.arrival_us = wall_us();
+	check_free_space(m);
+	return m;
+}
+
+/* ---- content ---- */
+
+static bool is_too_big(const struct message *m)
+{
+	int64_t limit = the_cleanup.common->message_size_limit;
+
+	return limit > 0 && m->size > (uint64_t) limit;
+}
+
+static void begin_storing(struct message *m)
+{
+	int r;
+
+	if (m->discard || m->refused.code != 0)
+		return;
+	m->begun_in_hold = m->hold;
+	r = queue_create(the_cleanup.queue, m->hold ? QUEUE_HOLD : QUEUE_INCOMING, str_of(m->id), &m->writer);
+	if (r < 0)
+		refuse_error(m, r, "create queue file");
+}
+
+/* The walker learns the structure from the message's own headers. */
+static void begin_mime(struct message *m)
+{
+	struct str rest = buf_str(&m->headers), line;
+
+	if (the_cleanup.mime_checks == NULL && the_cleanup.nested_checks == NULL)
+		return;
+	m->mime = mime_walker_new(m->arena, (int) the_cleanup.conf.mime_nesting_limit);
+	while (rest.len > 0) {
+		str_cut(&rest, '\n', &line);
+		mime_feed(m->mime, line);
+	}
+	mime_feed(m->mime, STR_NONE);
+}
+
+static void take_content(struct message *m, struct str headers, struct str body)
+{
+	m->state = IN_BODY;
+	m->has_8bit = !str_is_ascii(headers);
+	take_headers(m, headers);
+	begin_mime(m);
+	begin_storing(m);
+	begin_body(m);
+	take_body(m, body);
+}
+
+/* Content whose headers may still go on. */
+static void hold_content(struct message *m, struct str bytes, bool is_all)
+{
+	size_t headers_len, body_at;
+	struct str text = bytes;
+
+	/* The usual case looks at the caller's bytes; what comes in pieces gathers first. */
+	if (m->held.len > 0 || !is_all) {
+		if (buf_add(&m->held, bytes) < 0) {
+			refuse(m, 552, "5.3.4", "Error: message headers too big");
+			return;
+		}
+		text = buf_str(&m->held);
+	}
+	if (!find_end_of_headers(text, is_all, &m->scanned, &headers_len, &body_at))
+		return;
+	take_content(m, str_head(text, headers_len), str_skip(text, body_at));
+	buf_free(&m->held);
+}
+
+static void feed(struct message *m, struct str bytes, bool is_all)
+{
+	m->size += bytes.len;
+	if (m->refused.code == 0 && is_too_big(m))
+		refuse(m, 552, "5.3.4", "Error: message file too big");
+	if (m->refused.code != 0 || (m->discard && m->state == IN_BODY))
+		return;
+	if (m->state == IN_HEADERS)
+		hold_content(m, bytes, is_all);
+	else
+		take_body(m, bytes);
+}
+
+void message_feed(struct message *m, struct str bytes)
+{
+	feed(m, bytes, false);
+}
+
+void message_feed_all(struct message *m, struct str bytes)
+{
+	feed(m, bytes, true);
+}
+
+/* ---- the end ---- */
+
+static void join_headers(struct message *m)
+{
+	if (m->prepended.len == 0)
+		return;
+	if (buf_add(&m->prepended, buf_str(&m->headers)) < 0) {
+		refuse(m, 552, "5.3.4", "Error: message headers too big");
+		return;
+	}
+	buf_free(&m->headers);
+	m->headers = m->prepended;
+	m->prepended = BUF(MOST_HEADERS);
+}
+
+static void note_needs(struct message *m)
+{
+	if (m->has_8bit)
+		m->e.flags |= ENVELOPE_8BITMIME;
+	/* A local program cannot say it: UTF-8 in headers or addresses needs SMTPUTF8 all the way. */
+	if (str_is(str_of(m->origin), STR("pickup")) && !str_is_ascii(buf_str(&m->headers)) && str_is_utf8(buf_str(&m->headers)))
+		m->e.flags |= ENVELOPE_SMTPUTF8;
+}
+
+static void commit(struct message *m)
+{
+	int r = envelope_pack(&m->e, &m->packed);
+
+	if (r < 0) {
+		refuse(m, r == -EINVAL ? 554 : 452, r == -EINVAL ? "5.6.0" : "4.5.3",
+		       r == -EINVAL ? "Error: control character in envelope" : "Error: too many recipients");
+		return;
+	}
+	r = queue_commit(m->writer, &m->e, buf_str(&m->packed), buf_str(&m->headers), &m->parts);
+	if (r < 0) {
+		refuse_error(m, r, "write queue file");
+		return;
+	}
+	queue_writer_free(m->writer);
+	m->writer = NULL;
+	m->committed = true;
+}
+
+/* HOLD by a line of the body came after the file was begun. */
+static void move_to_hold(struct message *m)
+{
+	if (!m->hold || m->begun_in_hold)
+		return;
+	if (queue_move(the_cleanup.queue, QUEUE_INCOMING, QUEUE_HOLD, str_of(m->id)) < 0)
+		m->hold = false;
+}
+
+static void end_content(struct message *m)
+{
+	if (m->state == IN_HEADERS && m->refused.code == 0)
+		hold_content(m, STR_NONE, true);
+	if (m->refused.code == 0 && !m->discard)
+		end_body(m);
+	if (m->refused.code == 0 && !m->discard)
+		join_headers(m);
+	if (m->refused.code == 0 && !m->discard) {
+		note_needs(m);
+		if (m->e.sender.len > 0)
+			m->e.sender = rewrite_address(the_cleanup.route, m->arena, m->e.sender, true);
+		make_recipients(m);
+	}
+}
+
+void message_end(struct message *m, struct cleanup_reply *ret)
+{
+	end_content(m);
+	if (m->refused.code == 0 && !m->discard)
+		commit(m);
+	if (m->refused.code != 0) {
+		*ret = (struct cleanup_reply){ .code = (uint64_t) m->refused.code, .dsn = m->refused.dsn, .text = m->refused.text };
+		return;
+	}
+	if (m->committed)
+		move_to_hold(m);
+	else
+		log_mail(ROAD_INFO, str_of(m->id), "removed (discarded)");
+	*ret = (struct cleanup_reply){ .code = 250, .dsn = STR("2.0.0"), .size = m->parts.size,
+				       .text = arena_fmt(m->arena, "Ok: queued as %s", m->id) };
+}
+
+void message_announce(struct message *m)
+{
+	struct qmgr_announce announce = { .queue_id = str_of(m->id), .queue = str_of(m->hold ? "hold" : "incoming"),
+					  .size = m->parts.size, .headers_at = m->parts.headers_at,
+					  .headers_len = m->parts.headers_len, .body_at = m->parts.body_at,
+					  .body_len = m->parts.body_len, .envelope = buf_str(&m->packed) };
+	int r;
+
+	if (!m->committed)
+		return;
+	r = TELL(the_cleanup.qmgr, qmgr_announce, &announce, in(10000));
+	if (r < 0)
+		log_warning_rarely(60, "cannot tell the queue manager about new mail, it will find it in the queue: %s", error_text(r));
+}
+
+void message_free(struct message *m)
+{
+	queue_writer_free(m->writer);
+	buf_free(&m->held);
+	buf_free(&m->prepended);
+	buf_free(&m->headers);
+	buf_free(&m->packed);
+	free_body(m);
+	map_free(m->duplicates, NULL);
+}

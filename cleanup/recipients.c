@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From the recipients that a client named to those the queue delivers to: standard form, virtual aliases, copies, no duplicates.
+ * Each keeps the address that was named, and its DSN options.
+ */
+#include "cleanup/message.h"
+
+#include <errno.h>
+
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+
+/* RFC 3461 5.2.7.3: who is told that an alias was expanded is not told about each of its members. */
+static unsigned notify_of_members(unsigned notify)
+{
+	if ((notify & NOTIFY_SUCCESS) == 0)
+		return notify;
+	notify &= ~(unsigned) NOTIFY_SUCCESS;
+	return notify == 0 ? NOTIFY_NEVER : notify;
+}
+
+static bool is_duplicate(struct message *m, const struct recipient *r)
+{
+	AUTO(buf) key = BUF(16 << 10);
+
+	if (the_cleanup.conf.duplicate_filter_limit == 0)
+		return false;
+	if (m->duplicates == NULL)
+		m->duplicates = map_new();
+	if (the_cleanup.conf.enable_original_recipient)
+		buf_addf(&key, "%.*s\n%u\n%.*s\n", PSTR(r->orcpt), r->notify, PSTR(r->original));
+	buf_add(&key, r->address);
+	for (size_t i = 0; i < key.len; i++)
+		key.at[i] = to_lower(key.at[i]);
+	if (map_get(m->duplicates, buf_str(&key)) != NULL)
+		return true;
+	if (map_count(m->duplicates) < (size_t) the_cleanup.conf.duplicate_filter_limit)
+		map_put(m->duplicates, buf_str(&key), m);
+	return false;
+}
+
+static void add_recipient(struct message *m, struct recipient r)
+{
+	if (str_is(r.original, r.address) || !the_cleanup.conf.enable_original_recipient)
+		r.original = STR_NONE;
+	if (is_duplicate(m, &r))
+		return;
+	r.index = (uint32_t) m->recipients.len;
+	*vec_add(m->arena, &m->recipients) = r;
+}
+
+static struct str standard_form(struct message *m, struct str address)
+{
+	if (address.len == 0)
+		address = str_of(the_cleanup.route_conf.empty_address_recipient);
+	return rewrite_address(the_cleanup.route, m->arena, address, true);
+}
+
+static void refuse_expansion(struct message *m, int error, struct str recipient)
+{
+	struct str text;
+
+	if (error == -ELOOP || error == -E2BIG) {
+		text = arena_fmt(m->arena, "Error: <%.*s>: virtual alias expansion %s", PSTR(recipient),
+				 error == -ELOOP ? "loops" : "gives too many recipients");
+		log_mail(ROAD_WARNING, str_of(m->id), "%.*s", PSTR(str_skip(text, 7)));
+		/* the administrator's mistake: the message waits at the client until it is mended */
+		refuse(m, 451, "4.6.0", str_c(m->arena, text));
+		return;
+	}
+	refuse_table(m, "virtual_alias_maps", route_why(the_cleanup.route));
+}
+
+static void expand_recipient(struct message *m, const struct recipient *named)
+{
+	struct recipient r = *named;
+	struct str_list members;
+	bool is_itself;
+	int error;
+
+	if (!has_memory(m))
+		return;
+	if (r.original.len == 0)
+		r.original = r.address;
+	r.address = standard_form(m, r.address);
+	error = expand_virtual_alias(the_cleanup.route, m->arena, r.address, &members);
+	if (error < 0) {
+		refuse_expansion(m, error, r.address);
+		return;
+	}
+	is_itself = members.count == 1 && str_is(members.at[0], r.address);
+	if (members.count > 1)
+		r.notify = notify_of_members(r.notify);
+	if (is_itself || members.count == 0) {
+		add_recipient(m, r);
+		return;
+	}
+	for (size_t i = 0; i < members.count; i++) {
+		r.address = members.at[i];
+		add_recipient(m, r);
+	}
+}
+
+static void expand_address(struct message *m, struct str address, unsigned notify)
+{
+	struct recipient r = { .address = address, .notify = notify };
+
+	expand_recipient(m, &r);
+}
+
+/* Copies for the administrator: nobody is told what becomes of them. */
+static void add_copy(struct message *m, struct tables *maps, const char *parameter, struct str key)
+{
+	struct address_lookup how = { .delimiter = str_of(the_cleanup.common->recipient_delimiter) };
+	struct str copy;
+	int found;
+
+	if (maps == NULL || m->refused.code != 0)
+		return;
+	found = tables_get_address(maps, m->arena, key, &how, &copy, NULL);
+	if (found < 0)
+		refuse_table(m, parameter, tables_why(maps));
+	else if (found > 0)
+		expand_address(m, copy, NOTIFY_NEVER);
+}
+
+static void add_copies(struct message *m, size_t named)
+{
+	const struct str always = str_of(the_cleanup.conf.always_bcc);
+
+	if (m->flags & CLEANUP_NO_BCC)
+		return;
+	if (always.len > 0)
+		expand_address(m, always, NOTIFY_NEVER);
+	add_copy(m, the_cleanup.sender_bcc, "sender_bcc_maps", m->e.sender.len > 0 ? m->e.sender : STR("<>"));
+	for (size_t i = 0; i < named && the_cleanup.recipient_bcc != NULL; i++)
+		add_copy(m, the_cleanup.recipient_bcc, "recipient_bcc_maps", m->recipients.at[i].address);
+}
+
+static void expand_all(struct message *m)
+{
+	for (size_t i = 0; i < m->e.recipient_count && m->refused.code == 0; i++)
+		expand_recipient(m, &m->e.recipients[i]);
+	for (size_t i = 0; i < m->extracted.len && !m->is_resent && m->refused.code == 0; i++)
+		expand_address(m, m->extracted.at[i], 0);
+	for (size_t i = 0; i < m->extracted_resent.len && m->refused.code == 0; i++)
+		expand_address(m, m->extracted_resent.at[i], 0);
+}
+
+void make_recipients(struct message *m)
+{
+	if (m->redirect.len > 0)
+		expand_address(m, m->redirect, 0);
+	else
+		expand_all(m);
+	if (m->refused.code == 0 && m->recipients.len == 0)
+		refuse(m, 550, "5.1.0", "Error: no recipients specified");
+	if (m->refused.code != 0)
+		return;
+	add_copies(m, m->recipients.len);
+	for (size_t i = 0; i < m->added.len && m->refused.code == 0; i++)
+		expand_address(m, m->added.at[i], NOTIFY_NEVER);
+	m->e.recipients = m->recipients.at;
+	m->e.recipient_count = m->recipients.len;
+}
