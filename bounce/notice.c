@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Who is told what. A notification has the null sender, and there is never one about another (RFC 5321 6.1): what cannot be returned
+ * goes to the postmaster when notify_classes asks for it, from double_bounce_sender, and what cannot be delivered for that one is dropped.
+ * NOTIFY (RFC 3461 4.1) is honoured recipient by recipient.
+ */
+#include "bounce/notice.h"
+
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/map.h"
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+
+enum { MOST_TEXT = 8 << 20 };
+
+static const struct kind_row {
+	struct str name;
+	const char *subject, *postmaster_subject;
+	const char *logged;
+	unsigned notify;		/* the recipients that asked for it */
+	bool by_default;		/* also those that said nothing */
+} kinds[] = {
+	[NOTICE_FAILURE] = { STR_INIT("failure"), "Undelivered Mail Returned to Sender", "Postmaster Copy: Undelivered Mail",
+			     "non-delivery notification", NOTIFY_FAILURE, true },
+	[NOTICE_DELAY] = { STR_INIT("delay"), "Delayed Mail (still being retried)", "Postmaster Warning: Delayed Mail",
+			   "delay notification", NOTIFY_DELAY, true },
+	[NOTICE_SUCCESS] = { STR_INIT("success"), "Successful Mail Delivery Report", "", "delivery status notification",
+			     NOTIFY_SUCCESS, false },
+	[NOTICE_TRACE] = { STR_INIT("trace"), "Mail Delivery Status Report", "", "delivery status notification", 15, true },
+};
+
+/* ---- decoding ---- */
+
+static int decode_kind(struct str name, enum notice_kind *ret)
+{
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		if (str_is(name, kinds[i].name)) {
+			*ret = (enum notice_kind) i;
+			return 0;
+		}
+	return -EBADMSG;
+}
+
+/* Outcomes come in any order; a recipient without one is of no concern. */
+static int pair_outcomes(struct notice *n, struct str packed)
+{
+	struct map *by_index = map_new();
+	struct outcome o, *kept;
+	size_t count = 0;
+	char key[16];
+	int r;
+
+	while ((r = outcome_unpack(&packed, &o)) > 0) {
+		if (arena_left(n->arena) < 1 << 20) {
+			r = -EMSGSIZE;
+			break;
+		}
+		kept = ARENA_NEW(n->arena, struct outcome);
+		*kept = o;
+		snprintf(key, sizeof(key), "%u", o.index);
+		map_put(by_index, str_of(key), kept);
+	}
+	n->outcomes = arena_get(n->arena, (n->e.recipient_count + 1) * sizeof(*n->outcomes));
+	for (size_t i = 0; i < n->e.recipient_count && r == 0; i++) {
+		snprintf(key, sizeof(key), "%u", n->e.recipients[i].index);
+		kept = map_get(by_index, str_of(key));
+		if (kept == NULL)
+			continue;
+		n->e.recipients[count] = n->e.recipients[i];
+		n->outcomes[count++] = *kept;
+	}
+	n->e.recipient_count = count;
+	map_free(by_index, NULL);
+	return r;
+}
+
+int notice_decode(struct arena *a, struct bounce_request *request, struct notice *ret)
+{
+	struct notice n = { .arena = a, .message = request->message, .retry_until_s = request->retry_until_s,
+			    .parts = { .size = request->size, .headers_at = request->headers_at,
+				       .headers_len = request->headers_len, .body_at = request->body_at,
+				       .body_len = request->body_len } };
+	int r = decode_kind(request->kind, &n.kind);
+
+	if (r == 0)
+		r = envelope_unpack(request->envelope, a, &n.e);
+	if (r == 0)
+		r = pair_outcomes(&n, request->outcomes);
+	if (r < 0)
+		return r;
+	n.e.queue_id = request->queue_id;
+	*ret = n;
+	return 0;
+}
+
+/* ---- deciding ---- */
+
+static bool class_is_on(const struct notice *n, const char *class)
+{
+	struct str rest = str_of(n->conf->notify_classes), word;
+
+	while (str_token(&rest, ", \t\r\n", &word))
+		if (str_is_nocase(word, str_of(class)))
+			return true;
+	return false;
+}
+
+static bool wants(const struct notice *n, const struct recipient *r)
+{
+	if (r->notify == 0)
+		return kinds[n->kind].by_default;
+	return (r->notify & kinds[n->kind].notify) != 0 && (r->notify & NOTIFY_NEVER) == 0;
+}
+
+/* Leaves those recipients whose NOTIFY asks for this kind. */
+static void keep_wanted(struct notice *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n->e.recipient_count; i++) {
+		if (n->kind != NOTICE_TRACE && !wants(n, &n->e.recipients[i]))
+			continue;
+		n->e.recipients[kept] = n->e.recipients[i];
+		n->outcomes[kept++] = n->outcomes[i];
+	}
+	n->e.recipient_count = kept;
+}
+
+static bool is_double_bounce(const struct notice *n)
+{
+	struct str local, domain;
+
+	if (!address_split(n->e.sender, &local, &domain))
+		return str_is_nocase(n->e.sender, str_of(n->conf->double_bounce_sender));
+	if (!str_is_nocase(local, str_of(n->conf->double_bounce_sender)))
+		return false;
+	return n->common->myorigin[0] == '/' || str_is_nocase(domain, str_of(n->common->myorigin))
+	       || str_is_nocase(domain, str_of(n->common->myhostname));
+}
+
+/* ---- composing ---- */
+
+static void add_address_header(struct buf *b, const char *name, struct str address)
+{
+	buf_addf(b, "%s: ", name);
+	address_quote_822(b, address);
+	buf_add_byte(b, '\n');
+}
+
+static void add_headers(const struct notice *n, enum notice_audience who, struct str to, const char *boundary, struct buf *b)
+{
+	const struct kind_row *k = &kinds[n->kind];
+
+	buf_add_text(b, "From: MAILER-DAEMON (Mail Delivery System)\n");
+	buf_addf(b, "Subject: %s\n", who == TO_SENDER ? k->subject : k->postmaster_subject);
+	add_address_header(b, "To", to);
+	if (n->conf->enable_threaded_bounces && n->e.message_id.len > 0)
+		buf_addf(b, "In-Reply-To: %.*s\nReferences: %.*s\n", PSTR(n->e.message_id), PSTR(n->e.message_id));
+	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
+	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
+		 is_utf8_notice(n) ? "global-" : "", boundary);
+	buf_add_text(b, "Content-Transfer-Encoding: 8bit\n\nThis is a MIME-encapsulated message.\n");
+}
+
+static void add_part(struct buf *b, const char *boundary, const char *description, const char *type)
+{
+	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\nContent-Transfer-Encoding: 8bit\n\n", boundary, description, type);
+}
+
+static const char *original_type(const struct notice *n, bool whole)
+{
+	if (is_utf8_notice(n))
+		return whole ? "message/global" : "message/global-headers";
+	return whole ? "message/rfc822" : "text/rfc822-headers";
+}
+
+static void compose(const struct notice *n, enum notice_audience who, struct str to, const char *boundary, bool whole, struct buf *b)
+{
+	static const char *const descriptions[] = { "Undelivered Message", "Delayed Message", "Message", "Message" };
+	char description[64];
+
+	add_headers(n, who, to, boundary, b);
+	add_part(b, boundary, "Notification", is_utf8_notice(n) ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
+	add_words(n, who, b);
+	add_part(b, boundary, "Delivery report", is_utf8_notice(n) ? "message/global-delivery-status" : "message/delivery-status");
+	add_report(n, b);
+	snprintf(description, sizeof(description), "%s%s", descriptions[n->kind], whole ? "" : " Headers");
+	add_part(b, boundary, description, original_type(n, whole));
+}
+
+/* ---- sending ---- */
+
+static void fill_envelope(const struct notice *n, enum notice_audience who, struct recipient *to, struct envelope *ret)
+{
+	*ret = (struct envelope){ .sender = who == TO_SENDER ? STR_NONE : str_of(n->conf->double_bounce_sender),
+				  .arrival_us = wall_us(), .flags = ENVELOPE_NOTICE | ENVELOPE_LOCAL,
+				  .recipient_count = 1, .recipients = to };
+	if (is_utf8_notice(n))
+		ret->flags |= ENVELOPE_SMTPUTF8;
+}
+
+static int verdict_to_error(const struct notice *n, const struct mail_verdict *v, struct str to)
+{
+	if (v->code >= 200 && v->code < 300)
+		return 0;
+	log_mail(ROAD_WARNING, n->e.queue_id, "notification to <%.*s> was not queued: %d %.*s %.*s", PSTR(to), v->code, PSTR(v->dsn),
+		 PSTR(v->text));
+	/* What is refused for good would be refused for ever: the message must not stay in the queue for it. */
+	return v->code >= 500 ? 0 : EAGAIN;
+}
+
+static int send_one(const struct notice *n, enum notice_audience who, struct str to, char ret_id[32])
+{
+	const when_t until = in(n->common->ipc_timeout);
+	struct recipient recipient = { .address = to };
+	bool whole = wants_whole_message(n, who);
+	AUTO(buf) text = BUF(MOST_TEXT);
+	struct mail_verdict verdict;
+	struct envelope e;
+	struct mail_out *m;
+	char boundary[400];
+
+	queue_id_new(ret_id);
+	fill_envelope(n, who, &recipient, &e);
+	e.queue_id = str_of(ret_id);
+	snprintf(boundary, sizeof(boundary), "%s/%s", ret_id, n->common->myhostname);
+	compose(n, who, to, boundary, whole, &text);
+	log_mail(ROAD_INFO, n->e.queue_id, "%s %s: %s", who == TO_SENDER ? "sender" : "postmaster", kinds[n->kind].logged, ret_id);
+
+	m = mail_out_begin(n->arena, "bounce", CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC, &e);
+	mail_out_write(m, buf_str(&text), until);
+	if (write_original(n, whole, m, until) < 0)
+		log_mail(ROAD_WARNING, n->e.queue_id, "cannot read the message for its notification");
+	mail_out_write(m, arena_fmt(n->arena, "\n--%s--\n", boundary), until);
+	mail_out_end(m, &verdict, until);
+	return verdict_to_error(n, &verdict, to);
+}
+
+/* What cannot be returned: to the postmaster, or nobody. */
+static int send_double_bounce(const struct notice *n, char ret_id[32])
+{
+	if (is_double_bounce(n)) {
+		log_mail(ROAD_WARNING, n->e.queue_id, "undeliverable postmaster notification discarded");
+		return 0;
+	}
+	if (n->kind != NOTICE_FAILURE || !class_is_on(n, "2bounce"))
+		return 0;
+	return send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
+}
+
+static void send_copy(const struct notice *n)
+{
+	const char *class = n->kind == NOTICE_FAILURE ? "bounce" : n->kind == NOTICE_DELAY ? "delay" : NULL;
+	char id[32];
+
+	if (class == NULL || !class_is_on(n, class))
+		return;
+	/* The sender knows: failing now would tell him twice. */
+	send_one(n, TO_POSTMASTER, str_of(n->kind == NOTICE_DELAY ? n->conf->delay_notice_recipient : n->conf->bounce_notice_recipient), id);
+}
+
+int notice_send(struct notice *n, char ret_id[32])
+{
+	int error;
+
+	ret_id[0] = '\0';
+	keep_wanted(n);
+	if (n->e.recipient_count == 0)
+		return 0;
+	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))
+		return send_double_bounce(n, ret_id);
+	error = send_one(n, TO_SENDER, n->e.sender, ret_id);
+	if (error == 0)
+		send_copy(n);
+	return error;
+}

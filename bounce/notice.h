@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One notification: decided in notice.c, made of a text for people (words.c), a report for programs (report.c, RFC 3464), and the
+ * message it is about (original.c).
+ */
+#ifndef ROAD_BOUNCE_NOTICE_H
+#define ROAD_BOUNCE_NOTICE_H
+
+#include "lib/conf/params/bounce.h"
+#include "lib/conf/params/common.h"
+#include "lib/ipc/message.h"
+#include "lib/peers/cleanup.h"
+#include "lib/queue/queue.h"
+
+enum notice_kind { NOTICE_FAILURE, NOTICE_DELAY, NOTICE_SUCCESS, NOTICE_TRACE };
+enum notice_audience { TO_SENDER, TO_POSTMASTER };
+
+/* What bounce is asked to tell, decoded. */
+struct notice {
+	struct arena *arena;
+	const struct common_conf *common;
+	const struct bounce_conf *conf;
+	enum notice_kind kind;
+	struct envelope e;		/* of the message it is about, with the recipients concerned */
+	struct outcome *outcomes;	/* parallel to e.recipients */
+	struct queue_parts parts;
+	int message;			/* the queue file; -1: not to be had */
+	int64_t retry_until_s;
+};
+
+/* notice.c. Decides who has to know, and tells them. Returns 0, or an errno: try again later. */
+int notice_decode(struct arena *a, struct bounce_request *request, struct notice *ret);	/* -EBADMSG */
+int notice_send(struct notice *n, char ret_id[32]) MAY_YIELD;
+
+/* The three parts; each adds to b. */
+void add_words(const struct notice *n, enum notice_audience who, struct buf *b);
+void add_report(const struct notice *n, struct buf *b);
+bool wants_whole_message(const struct notice *n, enum notice_audience who);
+/* Reads the content from the queue file into m: all of it or the headers. -errno: what there was is written. */
+int write_original(const struct notice *n, bool whole, struct mail_out *m, when_t until) MAY_YIELD;
+
+bool is_utf8_notice(const struct notice *n);
+/* "Name: value" in lines of bearable length; bytes that the kind of notice does not allow as '?'. */
+void add_field(const struct notice *n, struct buf *b, const char *name, struct str value);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+/* What people read first. */
+#include "bounce/notice.h"
+
+#include "lib/mail/header.h"
+#include "lib/mail/mail_address.h"
+
+enum { WIDTH = 72 };
+
+static void add_introduction(const struct notice *n, enum notice_audience who, struct buf *b)
+{
+	const char *host = n->common->myhostname;
+	char date[64];
+
+	buf_addf(b, "This is the mail system at %s.\n\n", host);
+	switch (n->kind) {
+	case NOTICE_FAILURE:
+		buf_add_text(b, who == TO_SENDER ? "Your message could not be delivered to the recipients below, and will not be\n"
+						   "tried again.\n"
+						 : "A message could not be delivered to the recipients below.\n");
+		break;
+	case NOTICE_DELAY:
+		buf_add_text(b, "Your message has not reached the recipients below yet. There is nothing for\n"
+				"you to do: it stays here and is tried again");
+		if (n->retry_until_s > 0) {
+			date_print(n->retry_until_s, date);
+			buf_addf(b, ", if need be until\n%s", date);
+		}
+		buf_add_text(b, ".\n");
+		break;
+	case NOTICE_SUCCESS:
+		buf_add_text(b, "You asked to be told: your message went to the recipients below. Where it says\n"
+				"\"relayed\", the next mail system will not tell you more.\n");
+		break;
+	case NOTICE_TRACE:
+		buf_add_text(b, "You asked what would become of a message: this is what happened for each of the\n"
+				"recipients below.\n");
+		break;
+	}
+	if (n->kind == NOTICE_FAILURE && who == TO_SENDER)
+		buf_add_text(b, "\nThe reason stands behind each address. If it does not help, show this whole\n"
+				"notification to the postmaster of your mail system.\n");
+}
+
+static const char *progress(const struct outcome *o)
+{
+	switch (o->status) {
+	case OUTCOME_DELIVERED:
+		return "delivered: ";
+	case OUTCOME_RELAYED:
+		return "relayed: ";
+	case OUTCOME_EXPANDED:
+		return "expanded: ";
+	default:
+		return "";
+	}
+}
+
+/* Breaks lines at blanks, as far as there are any. */
+static void add_wrapped(struct buf *b, struct str text, size_t column)
+{
+	struct str word;
+
+	while (str_token(&text, " ", &word)) {
+		if (column > 4 && column + 1 + word.len > WIDTH) {
+			buf_add_text(b, "\n   ");
+			column = 3;
+		}
+		buf_add_byte(b, ' ');
+		buf_add(b, word);
+		column += 1 + word.len;
+	}
+	buf_add_byte(b, '\n');
+}
+
+static void add_recipient_words(const struct notice *n, const struct recipient *r, const struct outcome *o, struct buf *b)
+{
+	size_t start;
+	AUTO(buf) text = BUF(16 << 10);
+	AUTO(buf) plain = BUF(16 << 10);
+
+	buf_add_byte(b, '\n');
+	start = b->len;
+	buf_add_byte(b, '<');
+	buf_add_printable(b, r->address);
+	buf_add_byte(b, '>');
+	if (r->original.len > 0 && !str_is(r->original, r->address)) {
+		buf_add_text(b, " (expanded from <");
+		buf_add_printable(b, r->original);
+		buf_add_text(b, ">)");
+	}
+	buf_add_byte(b, ':');
+	buf_add_text(&text, progress(o));
+	buf_add(&text, o->text);
+	buf_add_printable(&plain, buf_str(&text));
+	if (!is_utf8_notice(n))
+		for (size_t i = 0; i < plain.len; i++)
+			if ((unsigned char) plain.at[i] >= 0x80)
+				plain.at[i] = '?';
+	add_wrapped(b, buf_str(&plain), b->len - start);
+}
+
+void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
+{
+	add_introduction(n, who, b);
+	for (size_t i = 0; i < n->e.recipient_count; i++)
+		add_recipient_words(n, &n->e.recipients[i], &n->outcomes[i], b);
+}
