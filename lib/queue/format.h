@@ -76,6 +76,8 @@ void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE]);
  * are checked against file_size, lengths against the limits above.
  */
 int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret);
+/* The same without looking at the checksum, to see what can still be had of a damaged file. */
+int queue_head_guess(struct str data, uint64_t file_size, struct queue_head *ret);
 
 /* Where the message lies below its queue's directory: "ID", or "A/ID" in a hashed one. path has room for 64. */
 void queue_path(const struct queue *q, enum queue_name where, struct str id, char path[64]);

@@ -128,3 +128,16 @@ int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret
 	*ret = h;
 	return 0;
 }
+
+int queue_head_guess(struct str data, uint64_t file_size, struct queue_head *ret)
+{
+	struct queue_head h = { 0 };
+	struct str rest = data, first;
+
+	if (data.len < QUEUE_HEAD_SIZE || is_all_zero(data))
+		return -ENODATA;
+	if (!str_cut(&rest, '\n', &first) || get_fields(rest, file_size, &h) < 0)
+		return -EBADMSG;
+	*ret = h;
+	return 0;
+}
