@@ -164,7 +164,7 @@ static const struct resolve_case {
 	{ "", "a%@mail.example.com", CLASS_OTHER, "error", "5.1.3 bad address syntax", NULL, false, NULL },
 	{ "", "!a@mail.example.com", CLASS_OTHER, "error", "5.1.3 bad address syntax", NULL, false, NULL },
 	{ "", "a@.remote.example", CLASS_OTHER, "error", "5.1.3 bad address syntax", NULL, false, NULL },
-	{ "", "user@relay.example", CLASS_RELAY, "relay", "[hub.example]:587", "user@relay.example", false, 
+	{ "", "user@relay.example", CLASS_RELAY, "relay", "[hub.example]:587", "user@relay.example", false,
 	  "relay_domains = relay.example .sub.example\n"
 	  "virtual_alias_domains = alias.example\n"
 	  "virtual_mailbox_domains = box.example\n"
@@ -185,7 +185,7 @@ static const struct resolve_case {
 	{ "", "user@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "user@mail.example.com", false, NULL },
 	{ "", "user@[192.0.2.1]", CLASS_OTHER, "smtp", "[hub.example]:587", "user@[192.0.2.1]", false, NULL },
 	{ "", "user", CLASS_LOCAL, "local", "mail.example.com", "user@mail.example.com", false, NULL },
-	{ "", "joe@t1.example", CLASS_OTHER, "lmtp", "unix:/x", "joe@t1.example", false, 
+	{ "", "joe@t1.example", CLASS_OTHER, "lmtp", "unix:/x", "joe@t1.example", false,
 	  "relay_domains = relay.example\n"
 	  "virtual_alias_domains = alias.example\n"
 	  "virtual_mailbox_domains = box.example\n"
@@ -222,7 +222,7 @@ static const struct resolve_case {
 	{ "", "rel@relay.example", CLASS_RELAY, "smtp", "[rel]:26", "rel@relay.example", false, NULL },
 	{ "", "any@[192.0.2.7]", CLASS_OTHER, "smtp", "lit", "any@[192.0.2.7]", false, NULL },
 	{ "", "", CLASS_LOCAL, "discard", "mail.example.com", "MAILER-DAEMON@mail.example.com", false, NULL },
-	{ "", "any@t1.example", CLASS_OTHER, "smtp", "one", "any@t1.example", false, 
+	{ "", "any@t1.example", CLASS_OTHER, "smtp", "one", "any@t1.example", false,
 	  "relay_domains = relay.example\n"
 	  "relayhost = [hub.example]\n"
 	  "transport_maps = inline:{ {joe+x@t1.example = smtp:[plus]} {joe@t1.example = lmtp:unix:/x} "
@@ -237,7 +237,7 @@ static const struct resolve_case {
 	{ "", "any@t8.example", CLASS_OTHER, "smtp", "t8.example", "any@t8.example", false, NULL },
 	{ "", "other@x.example", CLASS_OTHER, "smtp", "[hub.example]", "other@x.example", false, NULL },
 	{ "", "rel@relay.example", CLASS_RELAY, "smtp", "[rel]:26", "rel@relay.example", false, NULL },
-	{ "", "a@ok.example", CLASS_OTHER, "smtp", "ok.example", "a@ok.example", false, 
+	{ "", "a@ok.example", CLASS_OTHER, "smtp", "ok.example", "a@ok.example", false,
 	  "relay_domains = relay.example\n"
 	  "virtual_mailbox_domains = box.example\n"
 	  "virtual_alias_domains = alias.example\n"
@@ -248,10 +248,10 @@ static const struct resolve_case {
 	{ "", "a@box.example", CLASS_VIRTUAL_MAILBOX, "error", "5.1.2 closed", "a@box.example", false, NULL },
 	{ "", "a@alias.example", CLASS_VIRTUAL_ALIAS, "error", "5.1.1 User unknown in virtual alias table", "a@alias.example", false, NULL },
 	{ "", "a@relay.example", CLASS_RELAY, "error", "5.1.2 closed", "a@relay.example", false, NULL },
-	{ "", "a@ok.example", CLASS_OTHER, "smtp", "[gw]", "a@ok.example", false, 
+	{ "", "a@ok.example", CLASS_OTHER, "smtp", "[gw]", "a@ok.example", false,
 	  "transport_maps = inline:{ {* = :[gw]} }\n" },
 	{ "", "a", CLASS_LOCAL, "local", "[gw]", "a@mail.example.com", false, NULL },
-	{ "", "a@relay.example", CLASS_RELAY, "relay", "relay.example", "a@relay.example", false, 
+	{ "", "a@relay.example", CLASS_RELAY, "relay", "relay.example", "a@relay.example", false,
 	  "parent_domain_matches_subdomains = relay_domains transport_maps\n"
 	  "relay_domains = relay.example .dot.example\n"
 	  "transport_maps = inline:{ {t1.example = smtp:one} {.t2.example = smtp:two} }\n" },
@@ -261,7 +261,7 @@ static const struct resolve_case {
 	{ "", "a@t1.example", CLASS_OTHER, "smtp", "one", "a@t1.example", false, NULL },
 	{ "", "a@x.y.t1.example", CLASS_OTHER, "smtp", "one", "a@x.y.t1.example", false, NULL },
 	{ "", "a@x.t2.example", CLASS_OTHER, "smtp", "x.t2.example", "a@x.t2.example", false, NULL },
-	{ "", "a", CLASS_LOCAL, "lmtp", "unix:/dovecot", "a@mail.example.com", false, 
+	{ "", "a", CLASS_LOCAL, "lmtp", "unix:/dovecot", "a@mail.example.com", false,
 	  "local_transport = lmtp:unix:/dovecot\n"
 	  "virtual_transport = lmtp:inet:box:24\n"
 	  "relay_transport = smtp:[inside]\n"
@@ -273,7 +273,7 @@ static const struct resolve_case {
 	{ "", "a@relay.example", CLASS_RELAY, "smtp", "[inside]", "a@relay.example", false, NULL },
 	{ "", "a@other.example", CLASS_OTHER, "smtp", "[outside]", "a@other.example", false, NULL },
 	{ "", "a@[127.0.0.1]", CLASS_LOCAL, "lmtp", "unix:/dovecot", "a@[127.0.0.1]", false, NULL },
-	{ "joe@s.example", "a@other.example", CLASS_OTHER, "smtp", "[joe]", "a@other.example", false, 
+	{ "joe@s.example", "a@other.example", CLASS_OTHER, "smtp", "[joe]", "a@other.example", false,
 	  "relayhost = [all]\n"
 	  "relay_domains = relay.example\n"
 	  "recipient_delimiter = +\n"
@@ -304,7 +304,7 @@ static const struct resolve_case {
 	{ "", "a@other.example", CLASS_OTHER, "smtp", "[null]", "a@other.example", false, NULL },
 	{ "", "a@relay.example", CLASS_RELAY, "relay", "[null]", "a@relay.example", false, NULL },
 	{ "", "a", CLASS_LOCAL, "local", "mail.example.com", "a@mail.example.com", false, NULL },
-	{ "", "old@mail.example.com", CLASS_LOCAL, "error", "5.1.6 User has moved to new@example.org", "old@mail.example.com", false, 
+	{ "", "old@mail.example.com", CLASS_LOCAL, "error", "5.1.6 User has moved to new@example.org", "old@mail.example.com", false,
 	  "recipient_delimiter = +\n"
 	  "relocated_maps = inline:{ {old@mail.example.com = new@example.org} {gone = away@example.org} "
 	  "{@moved.example = moved to Mars} }\n"
@@ -314,7 +314,7 @@ static const struct resolve_case {
 	{ "", "gone@remote.example", CLASS_OTHER, "smtp", "remote.example", "gone@remote.example", false, NULL },
 	{ "", "a@moved.example", CLASS_OTHER, "error", "5.1.6 User has moved to moved to Mars", "a@moved.example", false, NULL },
 	{ "", "fine@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "fine@mail.example.com", false, NULL },
-	{ "", "user", CLASS_LOCAL, "local", "mail.example.com", "user@mail.example.com", false, 
+	{ "", "user", CLASS_LOCAL, "local", "mail.example.com", "user@mail.example.com", false,
 	  "append_dot_mydomain = yes\n"
 	  "swap_bangpath = no\n"
 	  "allow_percent_hack = no\n"
@@ -372,14 +372,14 @@ static const struct resolve_case {
 	{ "", "a%@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "a%@mail.example.com", true, NULL },
 	{ "", "!a@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "!a@mail.example.com", true, NULL },
 	{ "", "a@.remote.example", CLASS_OTHER, "error", "5.1.3 bad address syntax", NULL, false, NULL },
-	{ "", "a%b.example@mail.example.com", CLASS_OTHER, "smtp", "b.example", "a@b.example", false, 
+	{ "", "a%b.example@mail.example.com", CLASS_OTHER, "smtp", "b.example", "a@b.example", false,
 	  "resolve_dequoted_address = no\n" },
 	{ "", "a b%b.example@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "a b%b.example@mail.example.com", true, NULL },
 	{ "", "a@b.example@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "a@b.example@mail.example.com", true, NULL },
 	{ "", "b.example!a@mail.example.com", CLASS_OTHER, "smtp", "b.example", "a@b.example", false, NULL },
 	{ "", "a b", CLASS_LOCAL, "local", "mail.example.com", "a b@mail.example.com", false, NULL },
 	{ "", "a b@c@mail.example.com", CLASS_LOCAL, "local", "mail.example.com", "a b@c@mail.example.com", true, NULL },
-	{ "", "a@in.example", CLASS_LOCAL, "local", "mail.example.com", "a@in.example", false, 
+	{ "", "a@in.example", CLASS_LOCAL, "local", "mail.example.com", "a@in.example", false,
 	  "mydestination = $myhostname inline:{ {in.example = x} }\n"
 	  "virtual_alias_domains = inline:{ {alias.example = x} {user@other.example = y} }\n"
 	  "relay_domains = inline:{ {relay.example = x} {.sub.relay.example = y} }\n" },
