@@ -9,10 +9,12 @@
 #include "lib/conf/params/common.h"
 #include "lib/conf/params/daemon.h"
 #include "lib/conf/params/qmgr.h"
+#include "lib/conf/params/dns.h"
 #include "lib/conf/params/queue.h"
 #include "lib/conf/params/master.h"
 #include "lib/conf/params/postlogd.h"
 #include "lib/conf/params/route.h"
+#include "lib/conf/params/table.h"
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
@@ -21,10 +23,12 @@ const struct param_group *const all_groups[] = {
 	&common_group,
 	&daemon_group,
 	&qmgr_group,
+	&dns_group,
 	&queue_group,
 	&master_group,
 	&postlogd_group,
 	&route_group,
+	&table_group,
 	NULL,
 };
 

@@ -83,6 +83,43 @@ static void find_mail_owner(struct jail_world *w)
 	arena_free(a);
 }
 
+struct path_list {
+	struct jail_path *at;
+	size_t count;
+};
+
+static void add_path(struct path_list *list, struct jail_path path)
+{
+	list->at = resize_memory(list->at, (list->count + 2) * sizeof(*list->at));
+	list->at[list->count++] = path;
+	list->at[list->count] = (struct jail_path){ .path = NULL };
+}
+
+static void add_directory(void *arg, const char *directory)
+{
+	size_t len = strlen(directory) + 1;
+
+	add_path(arg, (struct jail_path){ memcpy(get_memory(len), directory, len), 'r' });
+}
+
+/*
+ * What the daemon asks for, and the directories of the files that it has opened as tables: these are opened again when they are replaced, so
+ * whoever has tables may read files (there, and where its own list says).
+ */
+static const struct jail_path *more_paths(const struct daemon *d, struct jail *j)
+{
+	struct path_list list = { 0 };
+	size_t own;
+
+	for (const struct jail_path *p = d->more_paths == NULL ? NULL : d->more_paths(); p != NULL && p->path != NULL; p++)
+		add_path(&list, *p);
+	own = list.count;
+	table_each_directory(add_directory, &list);
+	if (list.count > own && !(j->syscalls & SYS_ALL))
+		j->syscalls |= SYS_FILES_READ;
+	return list.at;
+}
+
 /* The least of what the program's table and master.cf's columns give. */
 static void enter_jail(const struct daemon *d, const struct daemon_options *o)
 {
@@ -101,8 +138,7 @@ static void enter_jail(const struct daemon *d, const struct daemon_options *o)
 		jail.user = AS_MAIL_OWNER;
 	if (w.privileged)
 		find_mail_owner(&w);
-	if (d->more_paths != NULL)
-		w.extra = d->more_paths();
+	w.extra = more_paths(d, &jail);
 	if (jail_enter(&jail, &w, say, &why) < 0)
 		die(EX_OSERR, "%s", buf_text(&why));
 }
@@ -128,12 +164,10 @@ static void prepare_process(void)
 	raise_descriptor_limit();
 }
 
-/*
- * Weak: a program without tables or DNS does not link those rooms (nor Berkeley DB) because of us. In one that has them, the variable that
- * these set comes with them.
- */
-extern __typeof__(table_set_proxy) table_set_proxy __attribute__((weak));
-extern __typeof__(dns_use) dns_use __attribute__((weak));
+static void warn(const char *text)
+{
+	log_warning("%s", text);
+}
 
 /* What every program that looks things up reaches the same way. */
 static void introduce_services(void)
@@ -141,10 +175,9 @@ static void introduce_services(void)
 	const struct str protocols = str_of(common.inet_protocols);
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
-	if (table_set_proxy != NULL)
-		table_set_proxy("private/proxymap");
-	if (dns_use != NULL)
-		dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
+	table_set_proxy("private/proxymap");
+	table_set_warning(warn);
+	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
 		daemon_settings.resolver_timeout);
 }
 

@@ -218,7 +218,7 @@ class DnsServer:
         truncated = what == "TRUNCATE" and transport == "udp"
         if what in RCODES:
             rcode, rows = what, []
-        answers = b"".join(_record(*row) for row in rows)
+        answers = b"".join(_record(*row, asked=key) for row in rows)
         authority = b""
         if not any(row[1] == kind for row in rows) and rcode in ("NOERROR", "NXDOMAIN"):
             soa = rdata("SOA", f"ns.invalid hostmaster.invalid 1 3600 600 86400 {self.negative_ttl}")
@@ -320,8 +320,9 @@ def _read_name(wire, at):
     return ".".join(labels).lower(), at + 1
 
 
-def _record(name, kind, ttl, data, dns_class=1):
-    return name_bytes(name) + struct.pack("!HHIH", kind, dns_class, ttl, len(data)) + data
+def _record(name, kind, ttl, data, dns_class=1, asked=None):
+    """The name that was asked for is a pointer to the question."""
+    return (b"\xc0\x0c" if name == asked else name_bytes(name)) + struct.pack("!HHIH", kind, dns_class, ttl, len(data)) + data
 
 
 def _edns_size(query, at):
