@@ -15,6 +15,7 @@
 #include "lib/conf/params/postlogd.h"
 #include "lib/conf/params/route.h"
 #include "lib/conf/params/table.h"
+#include "lib/conf/params/smtp.h"
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
@@ -27,8 +28,10 @@ const struct param_group *const all_groups[] = {
 	&queue_group,
 	&master_group,
 	&postlogd_group,
+	&lmtp_group,
 	&route_group,
 	&table_group,
+	&smtp_group,
 	NULL,
 };
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+/* One delivery: destination by destination, address by address, until every recipient has its outcome. */
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "smtp/smtp.h"
+
+struct client the_client;
+
+/* Delivers what is pending over a session. True: the session was dead already, and nothing has been learnt. */
+static bool converse(struct job *job, struct session *s)
+{
+	bool stale;
+
+	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
+	transact(job, s, &stale);
+	if (co_is_cancelled())
+		s->is_dead = true;		/* in the middle of something */
+	cache_keep_or_end(s);
+	return stale;
+}
+
+static bool is_over(const struct job *job)
+{
+	return co_is_cancelled() || job_is_done(job);
+}
+
+/* A kept session to this address, or a new one. *ret_session: there was one, so it counts. */
+static void try_candidate(struct job *job, const struct destination *to, const struct candidate *at, bool *ret_session)
+{
+	struct session *s = at == NULL ? NULL : cache_take_address(&at->ip);
+	struct trouble why;
+
+	*ret_session = true;
+	if (s != NULL && !converse(job, s))
+		return;
+	s = session_open(job, to, at, &why);
+	if (s != NULL) {
+		converse(job, s);
+		return;
+	}
+	if (co_is_cancelled())
+		return;
+	*ret_session = why.relay.len > 0;	/* it did connect */
+	if (!*ret_session) {
+		log_mail(ROAD_INFO, job->d->queue_id, "%.*s", PSTR(why.text));
+		why.logged = true;
+	}
+	trouble_all(job, &why);
+}
+
+static bool is_same_place(const struct address_ip *a, const struct address_ip *b)
+{
+	return ip_is_same(a, b) && a->port == b->port;
+}
+
+/* `done`: where a kept session has been used, family 0: nowhere. `last`: there is nothing to try after this destination. */
+static void try_candidates(struct job *job, const struct destination *to, const struct candidates *list, const struct address_ip *done,
+			   bool last)
+{
+	int64_t sessions = done->family != 0, limit = the_client.conf.smtp_mx_session_limit;
+
+	for (size_t i = 0; i < list->len; i++) {
+		bool session;
+
+		if (is_same_place(&list->at[i].ip, done))
+			continue;
+		if (limit > 0 && sessions >= limit)
+			break;
+		trouble_log(job);
+		try_candidate(job, to, &list->at[i], &session);
+		sessions += session;
+		if (is_over(job))
+			return;
+	}
+	if (!last)
+		trouble_log(job);
+}
+
+static void try_destination(struct job *job, const struct destination *to, bool last)
+{
+	struct session *s = cache_take(to->key);
+	struct address_ip done = { .family = 0 }, kept = s == NULL ? done : s->ip;
+	struct candidates list = { 0 };
+	struct trouble why;
+	bool session;
+
+	if (s != NULL && !converse(job, s)) {
+		if (is_over(job) || to->path.len > 0)
+			return;
+		done = kept;
+	}
+	if (to->path.len > 0) {
+		try_candidate(job, to, NULL, &session);
+	} else if (candidates_find(job, to, &list, &why)) {
+		try_candidates(job, to, &list, &done, last);
+	} else if (!co_is_cancelled()) {
+		EACH_RECIPIENT(r, job->d)	/* a hard one too is kept: a fallback relay may know better */
+			if (is_pending(job->d, r))
+				job->of[r - job->d->env.recipients] = why;
+		if (!last)
+			trouble_log(job);
+	}
+}
+
+static int find_destinations(struct job *job, struct destinations *ret)
+{
+	int result = destinations_parse(job->d->nexthop, job->arena, ret);
+
+	if (result == 0 && *the_client.conf.smtp_fallback_relay != 0
+	    && destinations_parse(str_of(the_client.conf.smtp_fallback_relay), job->arena, ret) < 0)
+		log_warning_rarely(60, "smtp_fallback_relay: bad syntax: %s", the_client.conf.smtp_fallback_relay);
+	return result;
+}
+
+void smtp_deliver(struct delivery *d)
+{
+	struct job job = { .d = d, .arena = d->arena };
+	struct destinations to = { 0 };
+	struct trouble why;
+
+	job.of = arena_get(d->arena, (d->env.recipient_count + 1) * sizeof(*job.of));
+	if (find_destinations(&job, &to) < 0) {
+		why = trouble_make(&job, SOFT, true, "4.3.5", NULL, "bad next hop: \"%.*s\"", PSTR(d->nexthop));
+		trouble_all(&job, &why);
+	}
+	for (size_t i = 0; i < to.len && !is_over(&job); i++)
+		try_destination(&job, &to.at[i], i + 1 == to.len);
+	if (!co_is_cancelled())
+		job_finish(&job);
+}

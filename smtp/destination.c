@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The next hop's syntax: "domain", "[host]", "domain:port", "[host]:port", address literals in brackets; for LMTP
+ * also "unix:path" and "inet:host:port". Several, separated by commas or blanks, are tried in order.
+ */
+#include <errno.h>
+
+#include "smtp/smtp.h"
+
+static int parse_unix(struct str path, struct arena *a, struct destination *ret)
+{
+	if (path.len == 0 || str_has_control(path))
+		return -EINVAL;
+	ret->path = arena_copy(a, path);
+	ret->host = the_client.hostname;
+	ret->key = arena_fmt(a, "unix:%.*s", PSTR(path));
+	return 0;
+}
+
+static int parse_inet(struct str text, struct arena *a, struct destination *ret)
+{
+	bool brackets = text.len > 0 && text.at[0] == '[';
+	struct str host, port;
+
+	if (host_port_split(text, &host, &port) < 0 || host.len == 0)
+		return -EINVAL;
+	ret->host = arena_lower(a, host);
+	ret->use_mx = !brackets && !the_client.lmtp;
+	ret->port = the_client.default_port;
+	ret->detect_loops = port.len == 0 && !the_client.lmtp;
+	if (port.len > 0 && port_parse(port, &ret->port) < 0)
+		return -EINVAL;
+	ret->key = arena_fmt(a, "%s:%.*s:%u", ret->use_mx ? "mx" : "host", PSTR(ret->host), ret->port);
+	return 0;
+}
+
+int destinations_parse(struct str text, struct arena *a, struct destinations *ret)
+{
+	struct str one;
+
+	while (str_token(&text, ", \t\r\n", &one)) {
+		struct destination d = { .text = arena_copy(a, one) };
+		int result;
+
+		if (the_client.lmtp && str_starts(one, STR("unix:")))
+			result = parse_unix(str_skip(one, 5), a, &d);
+		else
+			result = parse_inet(str_starts(one, STR("inet:")) ? str_skip(one, 5) : one, a, &d);
+		if (result < 0)
+			return result;
+		*vec_add(a, ret) = d;
+	}
+	return ret->len > 0 ? 0 : -EINVAL;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The SMTP and LMTP client, a delivery agent. Called "lmtp" it speaks LMTP and takes lmtp_ parameters. Deliveries are
+ * coroutines; sessions outlive them for a moment and serve the next message for the same place.
+ */
+#include "lib/base/die.h"
+#include "lib/conf/own_addresses.h"
+#include "smtp/smtp.h"
+
+static void parse_preference(const char *text)
+{
+	the_client.ipv4_first = strcmp(text, "ipv4") == 0;
+	the_client.ipv6_first = strcmp(text, "ipv6") == 0;
+	if (!the_client.ipv4_first && !the_client.ipv6_first && strcmp(text, "any") != 0)
+		die(EX_CONFIG, "smtp_address_preference: any, ipv4 or ipv6, not \"%s\"", text);
+}
+
+static void parse_bind(const char *name, const char *text, int family, struct address_ip *ret)
+{
+	struct str address = str_trim(str_of(text));
+
+	if (address.len == 0)
+		return;
+	if (address.len > 2 && address.at[0] == '[')
+		address = str_head(str_skip(address, 1), address.len - 2);
+	if (ip_parse(address, ret) < 0 || ret->family != family)
+		die(EX_CONFIG, "%s: not an address of its kind: \"%s\"", name, text);
+}
+
+static void find_own_addresses(void)
+{
+	static struct own_addresses own, proxied;
+	struct arena *a = arena_new("own addresses", NULL, 4 << 20);	/* as long as the process */
+	AUTO(buf) why = BUF_WORDS;
+
+	if (conf_own_addresses(the_world->conf, a, &own, &why) < 0 || conf_proxy_addresses(the_world->conf, a, &proxied, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	the_client.own = &own;
+	the_client.proxied = &proxied;
+}
+
+static void start(void)
+{
+	const struct smtp_conf *conf = &the_client.conf;
+
+	the_client.hostname = str_of(the_world->common->myhostname);
+	if (port_parse(str_of(conf->smtp_tcp_port), &the_client.default_port) < 0)
+		die(EX_CONFIG, "smtp_tcp_port: no such port: \"%s\"", conf->smtp_tcp_port);
+	parse_preference(conf->smtp_address_preference);
+	parse_bind("smtp_bind_address", conf->smtp_bind_address, AF_INET, &the_client.bind4);
+	parse_bind("smtp_bind_address6", conf->smtp_bind_address6, AF_INET6, &the_client.bind6);
+	find_own_addresses();
+	atexit(cache_end_all);
+}
+
+static const char *program_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct param_group *const smtp_groups[] = { &smtp_group, NULL };
+	static const struct param_group *const lmtp_groups[] = { &smtp_group, &lmtp_group, NULL };
+	static void *const structs[] = { &the_client.conf, &the_client.conf, NULL };
+	static struct agent agent = {
+		.daemon = {
+			.name = "smtp",
+			.structs = structs,
+			.jail = {
+				.user = AS_MAIL_OWNER,
+				.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX,
+				.capabilities = "",
+				.paths = { { "private/resolver", 'c' } },
+			},
+			.start = start,
+		},
+		.deliver = smtp_deliver,
+	};
+
+	the_client.lmtp = argc > 0 && strcmp(program_name(argv[0]), "lmtp") == 0;
+	agent.daemon.groups = the_client.lmtp ? lmtp_groups : smtp_groups;
+	if (the_client.lmtp)
+		agent.daemon.name = "lmtp";
+	return agent_main(argc, argv, &agent);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Inside smtp/ only: one delivery job, what goes wrong with it, and the sessions it uses.
+ *
+ * A job goes through destinations (the next hop, then fallback relays), each with candidates (addresses in the order of
+ * trying). Whatever goes wrong becomes a trouble. A hard one of a recipient or of the message is reported at once; a soft
+ * one is kept per recipient while there is something else to try, and reported by job_finish().
+ */
+#ifndef ROAD_SMTP_SMTP_H
+#define ROAD_SMTP_SMTP_H
+
+#include "lib/agent/agent.h"
+#include "lib/conf/params/smtp.h"
+#include "lib/smtp/reply.h"
+
+/* Set once by start(), constant afterwards. */
+struct client {
+	struct smtp_conf conf;
+	bool lmtp;
+	uint16_t default_port;
+	struct str hostname;		/* myhostname: to notice that we talk to ourselves */
+	bool ipv4_first, ipv6_first;	/* smtp_address_preference; neither: as it comes */
+	struct address_ip bind4, bind6;	/* family 0: the system chooses */
+	const struct own_addresses *own, *proxied;
+};
+extern struct client the_client;
+
+/* ---- troubles (trouble.c) ---- */
+
+struct trouble {
+	enum { NO_TROUBLE, SOFT, HARD } kind;
+	bool site;			/* of the next hop rather than of this message: qmgr shall let it rest */
+	bool logged;			/* has a log line of its own already */
+	const char *dsn;
+	struct str text, relay, remote_mta, diagnostic;
+};
+
+struct job {
+	struct delivery *d;
+	struct arena *arena;
+	struct trouble *of;		/* per recipient: the last soft one; or a hard one of finding the way */
+};
+
+struct session;
+
+__attribute__((format(printf, 6, 7)))
+struct trouble trouble_make(struct job *job, int kind, bool site, const char *dsn, const struct session *at, const char *format, ...);
+/* The connection: lost, timed out, or what came is no reply. `doing`: "sending MAIL FROM". */
+struct trouble trouble_of_io(struct job *job, const struct session *at, int error, const char *doing);
+/* "host x said: ... (in reply to RCPT TO command)" */
+struct trouble trouble_of_reply(struct job *job, const struct session *at, const char *in_reply_to);
+/* "host x refused to talk to me: ..." */
+struct trouble trouble_of_refusal(struct job *job, const struct session *at);
+
+bool job_is_done(const struct job *job);	/* every recipient has its outcome */
+void trouble_one(struct job *job, struct recipient *r, const struct trouble *t);
+void trouble_all(struct job *job, const struct trouble *t);	/* every pending one */
+void trouble_log(struct job *job);		/* what did not work out so far, before the next thing is tried */
+void job_finish(struct job *job);		/* nothing is left to try */
+
+/* ---- the way (destination.c, candidates.c) ---- */
+
+struct destination {
+	struct str text;		/* as it was given: "[host]:25", for people */
+	struct str key;			/* canonical: sessions are kept under it */
+	struct str host;		/* domain, host, or address literal without brackets */
+	struct str path;		/* not empty: a Unix socket */
+	uint16_t port;
+	bool use_mx;
+	bool detect_loops;		/* at the default port only: elsewhere a server of our own may well listen */
+};
+struct destinations { struct destination *at; size_t len, cap; };
+
+/* One next hop, or a list of them. -EINVAL. */
+int destinations_parse(struct str text, struct arena *a, struct destinations *ret);
+
+struct candidate {
+	struct str host;
+	struct address_ip ip;		/* with port */
+	unsigned preference;
+};
+struct candidates { struct candidate *at; size_t len, cap; };
+
+/* In the order of trying, at most smtp_mx_address_limit. False: there is none, and *ret_why says so. */
+bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret, struct trouble *ret_why) MAY_YIELD;
+
+/* ---- sessions (session.c, cache.c) ---- */
+
+struct session {
+	struct arena *arena;		/* holds the session itself */
+	struct stream *stream;
+	struct str host, name;		/* "mx.example"; "mx.example[192.0.2.1]" */
+	struct str relay;		/* "mx.example[192.0.2.1]:25" */
+	struct str key;			/* of the destination it was made for */
+	struct address_ip ip;
+	struct ehlo offers;
+	struct reply reply;		/* the last one */
+	unsigned uses;			/* deliveries so far, the present one included */
+	when_t opened;
+	bool needs_reset;		/* a transaction was begun and neither finished nor refused as a whole */
+	bool is_dead;			/* must not be used again */
+	when_t idle_until;		/* while kept */
+	struct list link;
+};
+
+/* Connects and says hello. NULL: *ret_why. */
+struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why) MAY_YIELD;
+/* Reads one whole reply into s->reply. 0, -EBADMSG, or the stream's error. */
+int session_reply(struct session *s, int64_t timeout_ms) MAY_YIELD;
+/* QUIT where that makes sense, and the end. Does not keep its caller waiting. */
+void session_end(struct session *s) MAY_YIELD;
+void session_free(struct session *s);		/* just closes */
+
+/* A kept session for this destination, or for this very address; NULL: none. */
+struct session *cache_take(struct str key);
+struct session *cache_take_address(const struct address_ip *ip);
+void cache_keep_or_end(struct session *s) MAY_YIELD;
+void cache_end_all(void);		/* before the process exits */
+
+/* ---- the dialogue (transaction.c, content.c) ---- */
+
+/*
+ * Delivers to the pending recipients. Afterwards those that are still pending have their trouble, unless *ret_stale:
+ * a kept session turned out to be dead before the server agreed to anything, so nothing has been learnt.
+ */
+void transact(struct job *job, struct session *s, bool *ret_stale) MAY_YIELD;
+/* All of the content with its final dot, written out. 0, -EIO and the like of the queue file, or -EPIPE: see the stream. */
+int content_send(struct job *job, struct session *s, bool *ret_local) MAY_YIELD;
+/* A header that only a server with SMTPUTF8 may get? */
+bool content_needs_utf8(struct delivery *d);
+
+void smtp_deliver(struct delivery *d) MAY_YIELD;
+
+#endif
