@@ -62,7 +62,6 @@ static void answer(struct arena *a, struct str name, enum dns_type type, struct 
 
 void dns_query(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret) { answer(a, name, type, ret); co_pass(); }
 void dns_addresses(struct arena *a, struct str host, struct dns_answer *ret) { answer(a, host, DNS_A, ret); co_pass(); }
-const char *dns_status_text(enum dns_status s) { return s == DNS_OK ? "ok" : "not ok"; }
 
 /* ---- a delivery ---- */
 
