@@ -11,9 +11,9 @@
  * A program may also be run by hand in the foreground for debugging: "smtpd -d -c DIR -n smtp 127.0.0.1:2525" listens itself; a name with a
  * slash is the path of a Unix socket, in queue_directory when relative.
  *
- * When it shall end, the listeners are closed, wind_down() is called, and the input of every connection that came in at a Unix socket is
- * shut: its session reads what was sent before and then sees the end, while the peer's next request fails at once and goes to the
- * successor. Sessions of inet services go on until they are through, or until stop_time_limit after SIGTERM, when their waits return -ECANCELED.
+ * When it shall end, the listeners are closed, wind_down() is called, and who came in at a Unix socket is sent away: the client of a
+ * serve_channel() is told goodbye and closes when it has its answers; of any other connection the input is shut, so that its session reads what
+ * was sent before and then sees the end. Sessions of inet services go on until they are through, or until stop_time_limit after SIGTERM, when their waits return -ECANCELED.
  */
 #ifndef ROAD_DAEMON_DAEMON_H
 #define ROAD_DAEMON_DAEMON_H

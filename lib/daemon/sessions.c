@@ -15,6 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/daemon/private.h"
+#include "lib/ipc/channel.h"
 
 enum { RECEIVE_PASSED_MS = 100000, SETTLE_MS = 1000, MOST_REST_MS = 1000 };
 
@@ -103,12 +104,20 @@ static void keep_identity(struct session *s)
 		s->identity = st.st_ino;
 }
 
-/* serve() owns the descriptor and may have closed it already: only the very socket that was accepted is touched. */
+/* Weak, like those in main.c: a daemon without channels does not link them for this. */
+extern __typeof__(serve_channel_goodbye) serve_channel_goodbye __attribute__((weak));
+
+/*
+ * serve() owns the descriptor and may have closed it already: only the very socket that was accepted is touched. A channel's client is asked to
+ * leave; who speaks something else sees the end of his input.
+ */
 static void end_input(const struct session *s)
 {
 	struct stat st;
 
-	if (s->identity != 0 && fstat(s->socket.fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == s->identity)
+	if (s->identity == 0 || fstat(s->socket.fd, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_ino != s->identity)
+		return;
+	if (serve_channel_goodbye == NULL || !serve_channel_goodbye(s->socket.fd))
 		shutdown(s->socket.fd, SHUT_RD);
 }
 

@@ -8,6 +8,7 @@
  * channel_free() may be called while others still wait: they are woken, see the error and leave.
  */
 #include "lib/ipc/channel.h"
+#include "lib/ipc/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@ struct channel {
 	int error;			/* sticky; for both directions */
 	int send_error;			/* sticky; the peer takes no more, but what it said before is still to be read */
 	bool flusher_runs;
+	bool said_goodbye;		/* the peer */
 	struct turn turn;
 	struct buf out;
 	struct out_fd *out_fds;
@@ -404,14 +406,44 @@ static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when
 	}
 }
 
-int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until)
+bool channel_said_goodbye(const struct channel *ch)
+{
+	return ch->said_goodbye;
+}
+
+bool channel_has_input(const struct channel *ch)
+{
+	struct pollfd p = { .fd = ch->fd, .events = POLLIN };
+
+	return ch->in.len > ch->in_used || poll(&p, 1, 0) > 0;
+}
+
+/* The next frame, a goodbye included: lib/ipc's own readers act on it. */
+int channel_receive_any(struct channel *ch, struct frame *ret_frame, when_t until)
 {
 	int result;
 
 	ch->references++;
 	result = receive_until_frame(ch, ret_frame, until);
+	if (result > 0 && str_is(ret_frame->message, STR("goodbye")))
+		ch->said_goodbye = true;
 	if (result < 0 && result != -ETIMEDOUT)
 		fail(ch, result);
 	release(ch);
 	return result;
+}
+
+int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until)
+{
+	int result;
+
+	do
+		result = channel_receive_any(ch, ret_frame, until);
+	while (result > 0 && str_is(ret_frame->message, STR("goodbye")));
+	return result;
+}
+
+int channel_fd(const struct channel *ch)
+{
+	return ch->fd;
 }

@@ -30,6 +30,10 @@ int channel_drain(struct channel *ch, size_t bytes, when_t until) MAY_YIELD;
  * not end output: whoever shut his own receiving side still answers what came before.
  */
 int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until) MAY_YIELD;
+/* A server's goodbye is not handed out by channel_receive(), but noted. */
+bool channel_said_goodbye(const struct channel *ch);
+/* Does anything wait to be read, or has the peer closed? Without waiting. */
+bool channel_has_input(const struct channel *ch);
 
 /* ---- client: many calls at once over one connection ---- */
 
@@ -90,6 +94,11 @@ struct server_row {
  * warning. rows end with .message = NULL. Concurrent calls under way are cancelled and awaited before it returns.
  */
 int serve_channel(struct channel *ch, const struct server_row *rows, void *state, int most_concurrent) MAY_YIELD;
+/*
+ * This process winds down: says goodbye to whoever is connected with fd, if serve_channel() serves it, and to those who come later. The client closes
+ * when it has all its answers; one that has nothing under way and does not close within a few seconds is cut off. False: not a served channel.
+ */
+bool serve_channel_goodbye(int fd);
 /* Answers a call: REPLY(call, cleanup_reply, &rep) */
 #define REPLY(call_, reply, m) do { \
 	struct frame_out out_; \

@@ -57,12 +57,17 @@ static const struct server_row rows[] = {
 	{ NULL, false, NULL },
 };
 
+static int served_fd, served_connections, ended_connections;
+
 static void serve_connection(void *arg)
 {
 	struct channel *ch = channel_new((int) (intptr_t) arg);
 
+	served_fd = (int) (intptr_t) arg;
+	served_connections++;
 	serve_channel(ch, rows, NULL, 100);
 	channel_free(ch);
+	ended_connections++;
 }
 
 static struct scope *connections;
@@ -226,6 +231,33 @@ static void a_server_that_ends(void)
 	client_free(cl);
 }
 
+/* Goodbye amid calls: all are answered, the next one goes to the successor (here a new connection), and the old connection is closed by the client. */
+static void a_server_that_leaves(void)
+{
+	struct scope *callers = scope_open("callers");
+
+	shared = client_new(socket_path);
+	answered = served_connections = ended_connections = 0;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(scope_start(callers, "caller", one_of_many, NULL), 0);
+	co_sleep(in(10));
+	assert_int_equal(served_connections, 1);
+	assert_true(serve_channel_goodbye(served_fd));
+	assert_false(serve_channel_goodbye(listener));
+	co_sleep(in(5));		/* the goodbye has arrived, the answers have not */
+	assert_int_equal(answered, 0);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(scope_start(callers, "caller", one_of_many, NULL), 0);
+	assert_int_equal(scope_wait(callers, in(10000)), 0);
+	assert_int_equal(answered, 40);
+	assert_true(served_connections >= 2);
+	co_sleep(in(10));
+	/* "leaving" holds for the process: the later connections were told too, and all have gone */
+	assert_int_equal(ended_connections, served_connections);
+	scope_close(callers);
+	client_free(shared);
+}
+
 static void test_many_calls_share_a_connection(void **state) { (void) state; in_loop(many_calls); }
 static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) { (void) state; in_loop(a_timeout); }
 static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) { (void) state; in_loop(a_big_frame); }
@@ -233,6 +265,8 @@ static void test_descriptors_arrive_with_their_message_and_are_given_away(void *
 static void test_a_service_that_is_not_there_is_an_error(void **state) { (void) state; in_loop(nobody_there); }
 static void test_garbage_ends_its_connection_only(void **state) { (void) state; in_loop(garbage); }
 static void test_the_next_call_connects_again_when_the_server_closed(void **state) { (void) state; in_loop(a_server_that_ends); }
+
+static void test_a_server_that_leaves_answers_everybody(void **state) { (void) state; in_loop(a_server_that_leaves); }
 
 int main(void)
 {
@@ -244,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_a_service_that_is_not_there_is_an_error),
 		cmocka_unit_test(test_garbage_ends_its_connection_only),
 		cmocka_unit_test(test_the_next_call_connects_again_when_the_server_closed),
+		cmocka_unit_test(test_a_server_that_leaves_answers_everybody),	/* for good: the last one */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
  * Call numbers are slot + generation, so that the late reply to a call that gave up finds nobody.
  * Without a running loop (local's delivery processes, commands) a call sends and reads its reply itself.
  */
-#include "lib/ipc/channel.h"
+#include "lib/ipc/private.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -14,10 +14,11 @@
 #include "lib/base/die.h"
 #include "lib/io/net.h"
 
-enum { SLOT_BITS = 16, MOST_CALLS = (1 << SLOT_BITS) - 1, FIRST_SLOTS = 8 };
+enum { SLOT_BITS = 16, MOST_CALLS = (1 << SLOT_BITS) - 1, FIRST_SLOTS = 8, GOODBYE_MS = 1000, MOST_OLD = 8 };
 
 struct call {
-	uint32_t number;		/* 0: the slot is free */
+	uint32_t number;
+	struct channel *ch;		/* that the request went out on */
 	struct arena *arena;
 	struct frame *reply;
 	int result;			/* 1 while waiting */
@@ -27,6 +28,7 @@ struct call {
 struct client {
 	char *path;
 	struct channel *ch;		/* NULL: not connected */
+	struct channel *old[MOST_OLD];	/* their servers said goodbye; answers are still awaited from them. NULL: none */
 	struct gate connecting;
 	struct call **slots;
 	uint32_t slot_count, next_generation;
@@ -43,20 +45,62 @@ struct client *client_new(const char *path)
 	return cl;
 }
 
-static void disconnect(struct client *cl, int error)
+static bool awaits(const struct call *c, const struct channel *ch)
 {
-	struct channel *ch = cl->ch;
+	return c != NULL && c->ch == ch && c->result > 0;
+}
 
-	cl->ch = NULL;
+static bool awaits_any(const struct client *cl, const struct channel *ch)
+{
+	for (uint32_t i = 0; i < cl->slot_count; i++)
+		if (awaits(cl->slots[i], ch))
+			return true;
+	return false;
+}
+
+/* *place is cl->ch or one of cl->old. */
+static void drop(struct client *cl, struct channel **place, int error)
+{
+	struct channel *ch = *place;
+
+	*place = NULL;
+	if (ch == NULL)
+		return;
 	for (uint32_t i = 0; i < cl->slot_count; i++) {
 		struct call *c = cl->slots[i];
 
-		if (c == NULL || c->result <= 0)
+		if (!awaits(c, ch))
 			continue;
 		c->result = error;
 		bell_ring(&c->done);
 	}
 	channel_free(ch);
+}
+
+static void disconnect(struct client *cl, int error)
+{
+	drop(cl, &cl->ch, error);
+}
+
+static struct channel **place_of(struct client *cl, const struct channel *ch)
+{
+	for (int i = 0; i < MOST_OLD; i++)
+		if (cl->old[i] == ch)
+			return &cl->old[i];
+	return NULL;
+}
+
+/* The next call connects anew, to the server's successor. */
+static void set_aside(struct client *cl)
+{
+	struct channel **place = place_of(cl, NULL);
+
+	if (place == NULL) {		/* after so many reloads in a moment: whoever waits on the first one is out of luck */
+		place = &cl->old[0];
+		drop(cl, place, -EPIPE);
+	}
+	*place = cl->ch;
+	cl->ch = NULL;
 }
 
 void client_free(struct client *cl)
@@ -65,6 +109,8 @@ void client_free(struct client *cl)
 		return;
 	BUG_UNLESS(cl->under_way == 0);
 	disconnect(cl, -ECANCELED);
+	for (int i = 0; i < MOST_OLD; i++)
+		drop(cl, &cl->old[i], -ECANCELED);
 	free(cl->slots);
 	free(cl->path);
 	free(cl);
@@ -96,14 +142,27 @@ static void take_reply(struct client *cl, struct frame *f)
 static void run_reader(void *arg)
 {
 	struct client *cl = arg;
-	struct channel *ch = cl->ch;
+	struct channel *ch = cl->ch, **place;
 	struct frame f;
 	int result;
 
-	while ((result = channel_receive(ch, &f, NEVER)) > 0)
-		take_reply(cl, &f);
-	if (result != -ECANCELED && cl->ch == ch)
-		disconnect(cl, result == 0 ? -EPIPE : result);
+	while ((result = channel_receive_any(ch, &f, NEVER)) > 0) {
+		if (!str_is(f.message, STR("goodbye")))
+			take_reply(cl, &f);
+		else if (cl->ch == ch)
+			set_aside(cl);
+		if (cl->ch == ch || awaits_any(cl, ch))
+			continue;
+		/* What was told one way goes out before the end. */
+		if (channel_drain(ch, 0, in(GOODBYE_MS)) != -ECANCELED && (place = place_of(cl, ch)) != NULL)
+			drop(cl, place, -EPIPE);
+		return;
+	}
+	if (result == -ECANCELED)
+		return;			/* cl may be gone */
+	place = cl->ch == ch ? &cl->ch : place_of(cl, ch);
+	if (place != NULL)
+		drop(cl, place, result == 0 ? -EPIPE : result);
 }
 
 static struct scope *readers(void)
@@ -138,6 +197,9 @@ static int be_connected(struct client *cl, when_t until)
 {
 	int result = 0;
 
+	/* Nobody reads for us where no loop runs: before a call, input can only be a goodbye or the end. */
+	if (!loop_is_running() && cl->ch != NULL && channel_has_input(cl->ch))
+		disconnect(cl, -EPIPE);
 	if (cl->ch != NULL && channel_error(cl->ch) == 0)
 		return 0;
 	result = gate_enter(&cl->connecting, until);
@@ -241,6 +303,7 @@ int client_exchange(struct client *cl, put_message *put, const void *m, struct a
 	}
 	bell_init(&call.done);
 	call.number = new_call_number(cl, slot);
+	call.ch = cl->ch;
 	cl->slots[slot] = &call;
 	cl->under_way++;
 	result = send_message(cl, put, call.number, m);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /* The receiving side of calls: one loop per connection, a row per message. */
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "lib/base/die.h"
-#include "lib/ipc/channel.h"
+#include "lib/ipc/private.h"
 #include "lib/log/log.h"
 
-enum { CALL_MEMORY = 64 << 20 };
+enum { CALL_MEMORY = 64 << 20, CLOSE_MS = 5000 };
 
 struct connection {
+	struct list link;		/* in connections */
 	struct channel *ch;
+	struct timer patience;		/* set with the goodbye */
 	const struct server_row *rows;
 	void *state;
 	struct scope *calls;
@@ -23,6 +26,42 @@ struct running_call {
 	const struct server_row *row;
 	struct connection *connection;
 };
+
+static struct list connections = LIST_INIT(connections);
+static bool leaving;
+
+/* A client that has no answer to come and has not closed by now does not listen (a blocking one looks at its connection only when it calls). */
+static void lose_patience(struct timer *t)
+{
+	struct connection *c = CONTAINER_OF(t, struct connection, patience);
+
+	if (scope_count(c->calls) == 0)
+		shutdown(channel_fd(c->ch), SHUT_RD);
+	else
+		timer_set(t, in(CLOSE_MS));
+}
+
+static void say_goodbye(struct connection *c)
+{
+	struct goodbye m = {};
+	struct frame_out out;
+
+	if (put_goodbye(channel_buf(c->ch), 0, &m, &out) >= 0)
+		channel_send(c->ch, &out);
+	timer_set(&c->patience, in(CLOSE_MS));
+}
+
+bool serve_channel_goodbye(int fd)
+{
+	leaving = true;
+	LIST_EACH(c, &connections, struct connection, link) {
+		if (channel_fd(c->ch) != fd)
+			continue;
+		say_goodbye(c);
+		return true;
+	}
+	return false;
+}
 
 static const struct server_row *find_row(const struct server_row *rows, struct str message)
 {
@@ -88,6 +127,10 @@ int serve_channel(struct channel *ch, const struct server_row *rows, void *state
 
 	c.calls = scope_open("calls");
 	gate_init(&c.gate, most_concurrent);
+	c.patience.run = lose_patience;
+	list_append(&connections, &c.link);
+	if (leaving)
+		say_goodbye(&c);
 	while ((result = channel_receive(ch, &f, NEVER)) > 0) {
 		const struct server_row *row = find_row(rows, f.message);
 
@@ -105,6 +148,12 @@ int serve_channel(struct channel *ch, const struct server_row *rows, void *state
 	}
 	if (result == -EBADMSG)
 		log_warning("malformed message on a private socket: closing the connection");
+	timer_set(&c.patience, NEVER);
+	list_remove(&c.link);
+	if (leaving && result == 0) {		/* nobody waits for what is under way, but nobody has given it up either */
+		scope_wait(c.calls, NEVER);
+		channel_drain(ch, 0, in(CLOSE_MS));
+	}
 	scope_close(c.calls);
 	return result;
 }
