@@ -93,6 +93,8 @@ struct account { uid_t uid; gid_t gid; struct str name, home, shell, gecos; };
 int account_by_name(struct arena *a, struct str name, struct account *ret) MAY_YIELD;
 int account_by_uid(struct arena *a, uid_t uid, struct account *ret) MAY_YIELD;
 int group_by_name(struct str name, gid_t *ret) MAY_YIELD;
+/* Lets tables of type unix (passwd.byname, group.byname) be answered in this process: proxymap, and commands that query tables. */
+void accounts_for_tables(void);
 
 /* For commands (postqueue, postsuper, sendmail, ...): configuration, log to stderr and syslog, no loop. Dies with words. */
 struct command_world {

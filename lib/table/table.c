@@ -159,6 +159,18 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 	return r;
 }
 
+bool table_is_proxied(struct str spec, struct str *ret_spec)
+{
+	struct str name = spec, type_name;
+	const struct table_type *type;
+
+	if (!str_cut(&name, ':', &type_name) || name.len == 0)
+		return false;
+	type = table_type_find(type_name);
+	*ret_spec = type == &proxy_type ? name : spec;
+	return type != NULL && (type == &proxy_type || (type->traits & TYPE_BLOCKS));
+}
+
 void table_free(struct table *t)
 {
 	if (t == NULL)

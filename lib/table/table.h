@@ -36,6 +36,8 @@ const char *table_type_name(size_t n);				/* of the n-th type there is, in no or
  */
 int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
 const char *table_why(const struct table *t);	/* words for the last < 0; read them before the next lookup of anybody */
+/* Would table_open() send this spec to proxymap? *ret_spec is then what proxymap opens ("proxy:" taken away). */
+bool table_is_proxied(struct str spec, struct str *ret_spec);
 /* Are parts of an address looked up here too, or only the whole of it (regexp, pcre, cidr)? */
 bool table_has_fixed_keys(const struct table *t);
 

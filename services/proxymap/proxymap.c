@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The proxymap service: looks keys up in tables on behalf of the other daemons: those that they must not open themselves, and those that may block. It
+ * opens only what proxy_read_maps names, for whoever can connect to its socket.
+ */
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "lib/base/map.h"
+#include "lib/conf/params/table.h"
+#include "lib/daemon/daemon.h"
+#include "lib/ipc/channel.h"
+#include "lib/table/table.h"
+
+enum { CALLS_PER_CONNECTION = 200, MOST_TABLES = 2000, CANNOT_TELL = 2 };
+/* What a client may ask for; the others are this process's own affair. */
+enum { CLIENT_FLAGS = TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION };
+
+static struct table_conf conf;
+static struct map *approved;		/* spec -> itself */
+static struct map *tables;		/* "flags spec" -> struct table */
+
+/* ---- what may be asked ---- */
+
+/* Tables stand in lists, also between { } and behind "!"; everything else there is no table and does not count. */
+static void approve(struct str list)
+{
+	static char yes;
+	struct str word, spec;
+
+	while (str_token_braced(&list, ", \t\r\n", &word) > 0) {
+		while (word.len > 0 && word.at[0] == '!')
+			word = str_skip(word, 1);
+		if (word.len >= 2 && word.at[0] == '{' && word.at[word.len - 1] == '}')
+			approve(str_make(word.at + 1, word.len - 2));
+		else if (table_is_proxied(word, &spec))
+			map_put(approved, spec, &yes);
+	}
+}
+
+static struct table *find_table(struct str spec, unsigned flags, struct buf *why)
+{
+	AUTO(buf) key = BUF(8192);
+	struct table *t;
+
+	buf_addf(&key, "%u ", flags);
+	buf_add(&key, spec);
+	t = map_get(tables, buf_str(&key));
+	if (t != NULL)
+		return t;
+	if (map_count(tables) >= MOST_TABLES)
+		buf_add_text(why, "too many tables");
+	else if (table_open(spec, flags | TABLE_NO_PROXY, &t, why) == 0)
+		map_put(tables, buf_str(&key), t);
+	return t;
+}
+
+/* Opens the tables before the jail closes: so their directories stay readable in it. What cannot be opened is said when it is asked for. */
+static void start(void)
+{
+	gid_t nobody;
+
+	approved = map_new();
+	tables = map_new();
+	approve(str_of(conf.proxy_read_maps));
+	accounts_for_tables();
+	for (struct map_at i = { 0 }; map_next(approved, &i);) {
+		AUTO(buf) why = BUF_WORDS;
+
+		if (find_table(i.key, TABLE_FOLD_KEY, &why) == NULL)
+			log_warning("table %.*s: %s", PSTR(i.key), buf_text(&why));
+	}
+	/* The C library loads the modules of nsswitch.conf when it first needs them, which is not possible in the jail. */
+	group_by_name(STR("no such group"), &nobody);
+	account_by_uid(arena_new("warm-up", NULL, 1 << 20), (uid_t) -3, &(struct account){ 0 });
+}
+
+/* ---- requests ---- */
+
+static void look_up(struct arena *a, const struct table_request *request, struct table_reply *ret, struct buf *why)
+{
+	struct table *t;
+	int r;
+
+	if (map_get(approved, request->spec) == NULL) {
+		buf_addf(why, "table %.*s is not approved: proxy_read_maps does not name proxy:%.*s", PSTR(request->spec), PSTR(request->spec));
+		log_warning_rarely(60, "request for %s", buf_text(why));
+		return;
+	}
+	t = find_table(request->spec, (unsigned) request->flags & CLIENT_FLAGS, why);
+	if (t == NULL)
+		return;
+	r = table_get(t, a, request->key, &ret->value);
+	if (r >= 0) {
+		ret->status = (uint64_t) r;
+		return;
+	}
+	buf_add_text(why, table_why(t));
+	log_warning_rarely(60, "%s", buf_text(why));
+}
+
+static void serve_request(struct server_call *call)
+{
+	AUTO(buf) why = BUF(1000);
+	struct table_request request;
+	struct table_reply reply = { .status = CANNOT_TELL };
+
+	if (get_table_request(call->frame, &request, &why) < 0) {
+		log_warning("malformed request: %s", buf_text(&why));
+		return;
+	}
+	look_up(call->arena, &request, &reply, &why);
+	reply.why = buf_str(&why);
+	log_debug("%.*s: %.*s: status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);
+	REPLY(call, table_reply, &reply);
+}
+
+static const struct server_row rows[] = {
+	{ "table_request", true, serve_request },
+	{ NULL, false, NULL },
+};
+
+static void serve(struct session_socket *socket)
+{
+	struct channel *ch = channel_new(socket->fd);
+
+	serve_channel(ch, rows, NULL, CALLS_PER_CONNECTION);
+	channel_free(ch);
+}
+
+static const struct param_group *const groups[] = { &table_group, NULL };
+static void *const structs[] = { &conf };
+
+static const struct daemon proxymap = {
+	.name = "proxymap",
+	.shape = DAEMON_SESSIONS,
+	.groups = groups,
+	.structs = structs,
+	.jail = {
+		.user = AS_MAIL_OWNER,
+		/* Modules of the C library's name service have servers of their own: nscd, sssd, LDAP. */
+		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_FILES_READ | SYS_CONNECT_UNIX | SYS_CONNECT_INET | SYS_DNS,
+		.capabilities = "",
+		.paths = {
+			{ "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' }, { "/var/lib/sss/pipes", 'c' }, { NULL, 0 },
+		},
+	},
+	.start = start,
+	.serve = serve,
+};
+
+int main(int argc, char **argv)
+{
+	return daemon_main(argc, argv, &proxymap);
+}

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: ISC
+"""The proxymap service by itself: what it looks up, and what it refuses."""
+
+import os
+import pwd
+import socket
+
+import pytest
+
+from foreground import Foreground
+from frames import Peer
+from instance import wait_until
+
+FOUND, NOT_THERE, CANNOT_TELL = 1, 0, 2
+FOLD = 1
+
+
+@pytest.fixture
+def proxymap():
+    """proxymap(maps, files={name: text}): proxy_read_maps with {etc} for the configuration directory."""
+    made = []
+
+    def make(maps, files=None, **main):
+        service = Foreground("proxymap", main)
+        service.instance.set(proxy_read_maps=maps.format(etc=service.instance.etc))
+        for name, text in (files or {}).items():
+            service.instance.file(name, text)
+        made.append(service)
+        return service.start()
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def look_up(peer, spec, key, flags=FOLD):
+    reply = peer.ask("table_request", spec=spec, flags=flags, key=key)
+    return int(reply["status"]), reply["value"].decode(), reply["why"].decode()
+
+
+def test_approved_tables_are_looked_up(proxymap):
+    service = proxymap("proxy:texthash:{etc}/users, !proxy:inline:{{ a=b }} {{ check_x proxy:regexp:{etc}/patterns }} hash:{etc}/other",
+                       {"users": "Alice one\nbob two words\n", "patterns": "/^x(.*)$/ got $1\n"})
+    etc = service.instance.etc
+    with Peer(service.path) as peer:
+        assert look_up(peer, f"texthash:{etc}/users", "ALICE")[:2] == (FOUND, "one")
+        assert look_up(peer, f"texthash:{etc}/users", "ALICE", 0)[:2] == (NOT_THERE, "")
+        assert look_up(peer, f"texthash:{etc}/users", "Alice", 0)[:2] == (FOUND, "one")
+        assert look_up(peer, f"texthash:{etc}/users", "carol")[:2] == (NOT_THERE, "")
+        assert look_up(peer, "inline:{ a=b }", "a")[:2] == (FOUND, "b")
+        assert look_up(peer, f"regexp:{etc}/patterns", "xyz")[:2] == (FOUND, "got yz")
+        assert look_up(peer, f"regexp:{etc}/patterns", "xyz", 4)[:2] == (NOT_THERE, "")      # no substitution wanted: the rule does not count
+
+
+def test_other_tables_are_refused(proxymap):
+    service = proxymap("proxy:inline:{{ a=b }} hash:{etc}/plain")
+    with Peer(service.path) as peer:
+        for spec in (f"hash:{service.instance.etc}/plain", "texthash:/etc/passwd", "static:x", "", "unix:passwd.byname", "proxy:inline:{ a=b }"):
+            status, _, why = look_up(peer, spec, "root")
+            assert status == CANNOT_TELL and "is not approved" in why, spec
+        assert look_up(peer, "inline:{ a=b }", "a")[0] == FOUND
+    assert "proxy_read_maps does not name" in service.log()
+
+
+def test_accounts_are_found_and_not_found(proxymap):
+    me = pwd.getpwuid(os.getuid())
+    service = proxymap("unix:passwd.byname proxy:unix:group.byname")
+    with Peer(service.path) as peer:
+        status, line, _ = look_up(peer, "unix:passwd.byname", me.pw_name.upper())
+        assert status == FOUND and line.split(":")[2] == str(me.pw_uid)
+        assert look_up(peer, "unix:passwd.byname", me.pw_name.upper(), 0)[0] == NOT_THERE
+        assert look_up(peer, "unix:group.byname", "daemon")[0] == FOUND
+        for name in ("nosuchuser", "", "a/b", "x" * 300, "root\0", "root:x"):
+            assert look_up(peer, "unix:passwd.byname", name)[0] == NOT_THERE, name
+
+
+def test_broken_tables_cannot_tell(proxymap):
+    service = proxymap("proxy:fail:on-purpose proxy:hash:{etc}/missing proxy:nosuch:type")
+    with Peer(service.path) as peer:
+        assert look_up(peer, "fail:on-purpose", "x")[0] == CANNOT_TELL
+        status, _, why = look_up(peer, f"hash:{service.instance.etc}/missing", "x")
+        assert status == CANNOT_TELL and "missing.db: No such file or directory" in why
+        assert look_up(peer, "nosuch:type", "x")[0] == CANNOT_TELL
+
+
+def test_a_table_that_was_replaced_is_read_again_inside_the_jail(proxymap):
+    service = proxymap("proxy:texthash:{etc}/users", {"users": "alice one\n"})
+    etc = service.instance.etc
+    with Peer(service.path) as peer:
+        assert look_up(peer, f"texthash:{etc}/users", "alice")[:2] == (FOUND, "one")
+        (etc / "users.new").write_text("alice two\n")
+        (etc / "users.new").rename(etc / "users")
+        wait_until(lambda: look_up(peer, f"texthash:{etc}/users", "alice")[:2] == (FOUND, "two"), 5)
+
+
+def test_many_clients_with_many_questions_at_once(proxymap):
+    service = proxymap("proxy:texthash:{etc}/numbers unix:passwd.byname", {"numbers": "".join(f"k{n} v{n}\n" for n in range(1000))})
+    spec = f"texthash:{service.instance.etc}/numbers"
+    peers = [Peer(service.path) for _ in range(50)]
+    asked = {}
+    for n in range(1000):
+        peer = peers[n % 50]
+        asked[n % 50, peer.send("table_request", spec=spec, flags=1, key=f"K{n}")] = f"v{n}"
+        if n % 20 == 0:
+            asked[n % 50, peer.send("table_request", spec="unix:passwd.byname", flags=1, key="nosuchuser")] = ""
+    while asked:
+        number = next(iter(asked))[0]
+        call, _, reply = peers[number].receive()
+        assert reply["value"].decode() == asked.pop((number, call))
+    for peer in peers:
+        peer.close()
+
+
+def test_nonsense_on_the_socket_ends_that_connection_only(proxymap):
+    service = proxymap("proxy:static:x")
+    with Peer(service.path) as peer:
+        peer.socket.sendall(os.urandom(500))
+        peer.socket.shutdown(socket.SHUT_WR)
+        assert peer.is_closed()
+    with Peer(service.path) as peer:
+        peer.send("dns_request", name="x", type=1, flags=0)
+        assert peer.is_closed()
+    with Peer(service.path) as peer:
+        assert look_up(peer, "static:x", "a")[:2] == (FOUND, "x")
