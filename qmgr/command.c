@@ -10,6 +10,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
+#include "lib/queue/requeue.h"
 #include "qmgr/qmgr.h"
 
 enum { PAUSE_EVERY = 100 };
@@ -40,10 +41,11 @@ static int delete_one(struct qmgr *q, struct str id)
 	return r;
 }
 
-static int set_aside(struct qmgr *q, struct str id, enum fate fate, enum queue_name to)
+static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 {
 	struct message *m = map_get(q->active, id);
 	struct sleeper *sl = sleepers_find(q->sleepers, id);
+	enum queue_name where;
 	int r;
 
 	if (m != NULL) {
@@ -55,22 +57,24 @@ static int set_aside(struct qmgr *q, struct str id, enum fate fate, enum queue_n
 	}
 	if (sl == NULL)
 		return -ENOENT;
-	r = queue_move(q->queue, (enum queue_name) sl->where, to, id);
-	if (r >= 0 || r == -ENOENT)
+	where = (enum queue_name) sl->where;
+	r = fate == HELD ? queue_move(q->queue, where, QUEUE_HOLD, id) : queue_requeue(q->queue, where, id);
+	sl = sleepers_find(q->sleepers, id);	/* requeueing may wait for the disk */
+	if (sl != NULL && (r >= 0 || r == -ENOENT))
 		sleepers_remove(q->sleepers, sl);
 	return r;
 }
 
 static int hold_one(struct qmgr *q, struct str id)
 {
-	return set_aside(q, id, HELD, QUEUE_HOLD);
+	return set_aside(q, id, HELD);
 }
 
 static int requeue_one(struct qmgr *q, struct str id)
 {
-	int r = set_aside(q, id, REQUEUED, QUEUE_MAILDROP);
+	int r = set_aside(q, id, REQUEUED);
 
-	return r == -ENOENT ? queue_move(q->queue, QUEUE_HOLD, QUEUE_MAILDROP, id) : r;
+	return r == -ENOENT ? queue_requeue(q->queue, QUEUE_HOLD, id) : r;
 }
 
 static int release_one(struct qmgr *q, struct str id)

@@ -9,6 +9,7 @@
 #include "lib/base/die.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
+#include "lib/queue/requeue.h"
 #include "qmgr/qmgr.h"
 
 int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us)
@@ -73,6 +74,19 @@ static void move_away(struct message *m, enum queue_name to)
 	forget(m);
 }
 
+static void hand_in_again(struct message *m)
+{
+	int r = queue_requeue(m->q->queue, m->where, m->id);
+
+	if (r < 0 && r != -ENOENT) {
+		log_mail(ROAD_ERROR, m->id, "cannot be requeued: %s", error_text(r));
+		m->fate = STAYS;
+		defer_message(m);
+		return;
+	}
+	forget(m);
+}
+
 static bool is_unfinished(const struct message *m)
 {
 	if (m->failures.count > 0 || m->successes.count > 0)
@@ -93,7 +107,7 @@ static void end_attempt(struct message *m)
 		move_away(m, QUEUE_HOLD);
 		return;
 	case REQUEUED:
-		move_away(m, QUEUE_MAILDROP);
+		hand_in_again(m);
 		return;
 	case STAYS:
 		break;

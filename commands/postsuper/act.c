@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC */
+/* See postsuper.h. The queue manager must be asked as long as it runs: it has the messages in memory. */
+#include <errno.h>
+
+#include "commands/postsuper/postsuper.h"
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/log/log.h"
+#include "lib/queue/requeue.h"
+
+enum { COMMAND_MS = 600000 };
+
+/* ---- which ---- */
+
+static int add_id(void *arg, struct str id, int64_t mtime_s)
+{
+	(void) mtime_s;
+	return buf_addf(arg, "%.*s\n", PSTR(id));
+}
+
+static unsigned queues_of(const struct super *s, const struct action *a)
+{
+	return s->only != 0 ? s->only & a->queues : a->queues;
+}
+
+void super_all_ids(const struct super *s, const struct action *a, struct buf *ids)
+{
+	for (int q = 0; q < QUEUE_COUNT; q++)
+		if (queues_of(s, a) & (1u << q))
+			queue_scan(s->queue, (enum queue_name) q, add_id, ids);
+}
+
+/* The ids that lie in one of the queues named on the command line. */
+static void filter(const struct super *s, const struct action *a, struct str ids, struct buf *ret)
+{
+	struct str id;
+
+	while (str_token(&ids, "\n", &id)) {
+		AUTO(queue_file) f = { .fd = -1 };
+
+		if (queue_file_find(s->queue, id, false, &f) >= 0 && (queues_of(s, a) & (1u << f.where)) != 0)
+			buf_addf(ret, "%.*s\n", PSTR(id));
+	}
+}
+
+/* ---- on the files ---- */
+
+static int delete_file(struct queue *q, struct queue_file *f)
+{
+	return queue_finish(q, f->where, str_of(f->id));
+}
+
+static int expire_file(struct queue *q, struct queue_file *f)
+{
+	int r = journal_append(f, &(struct journal_record){ .kind = JOURNAL_EXPIRE }, 1);
+
+	if (r >= 0 && f->where == QUEUE_DEFERRED)
+		r = queue_set_next_attempt(q, f->where, str_of(f->id), wall_s());
+	return r;
+}
+
+static int hold_file(struct queue *q, struct queue_file *f)
+{
+	return f->where == QUEUE_HOLD ? -ENOENT : queue_move(q, f->where, QUEUE_HOLD, str_of(f->id));
+}
+
+static int release_file(struct queue *q, struct queue_file *f)
+{
+	int r = f->where != QUEUE_HOLD ? -ENOENT : queue_move(q, QUEUE_HOLD, QUEUE_DEFERRED, str_of(f->id));
+
+	return r < 0 ? r : queue_set_next_attempt(q, QUEUE_DEFERRED, str_of(f->id), wall_s());
+}
+
+static int requeue_file(struct queue *q, struct queue_file *f)
+{
+	return queue_requeue(q, f->where, str_of(f->id));
+}
+
+static int act_on_file(struct super *s, const struct action *a, struct str id)
+{
+	static const struct { const char *command; int (*run)(struct queue *q, struct queue_file *f); } rows[] = {
+		{ "delete", delete_file }, { "expire", expire_file }, { "hold", hold_file }, { "release", release_file }, { "requeue", requeue_file },
+	};
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_find(s->queue, id, strcmp(a->command, "expire") == 0, &f);
+
+	if (r < 0)
+		return r;
+	if ((queues_of(s, a) & (1u << f.where)) == 0)
+		return -ENOENT;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (strcmp(rows[i].command, a->command) == 0)
+			return rows[i].run(s->queue, &f);
+	BUG("no such action");
+}
+
+static void act_on_files(struct super *s, const struct action *a, struct str ids, struct buf *done)
+{
+	struct str id;
+
+	while (str_token(&ids, "\n", &id)) {
+		int r = act_on_file(s, a, id);
+
+		if (r >= 0) {
+			buf_addf(done, "%.*s\n", PSTR(id));
+		} else if (r != -ENOENT) {
+			log_mail(ROAD_WARNING, id, "%s: %s", a->command, error_text(r));
+			s->failed = true;
+		}
+	}
+}
+
+/* ---- through the queue manager ---- */
+
+static bool qmgr_is_not_there(int error)
+{
+	return error == -ENOENT || error == -ECONNREFUSED;
+}
+
+/* What nobody has picked up yet the queue manager does not know. */
+static void delete_from_maildrop(struct super *s, struct str ids, struct buf *done)
+{
+	struct str id;
+
+	while (str_token(&ids, "\n", &id))
+		if (queue_finish(s->queue, QUEUE_MAILDROP, id) >= 0)
+			buf_addf(done, "%.*s\n", PSTR(id));
+}
+
+void super_act(struct super *s, const struct action *a, struct str ids, struct buf *done)
+{
+	AUTO(buf) chosen = BUF((size_t) 256 << 20);
+	struct arena *arena = arena_new("reply", NULL, (size_t) 512 << 20);
+	struct qmgr_command m = { .command = str_of(a->command) };
+	struct qmgr_command_reply rep;
+	int r = 0;
+
+	if (s->only != 0)
+		filter(s, a, ids, &chosen);
+	else
+		buf_add(&chosen, ids);
+	m.argument = buf_str(&chosen);
+	if (chosen.len > 0)
+		r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep, in(COMMAND_MS));
+	if (qmgr_is_not_there(r)) {
+		act_on_files(s, a, buf_str(&chosen), done);
+	} else if (r < 0) {
+		die(EX_TEMPFAIL, "queue manager: %s", error_text(r));
+	} else if (chosen.len > 0) {
+		s->failed |= rep.code != 0;
+		buf_add(done, rep.text);
+		if (queues_of(s, a) & 1 << QUEUE_MAILDROP)
+			delete_from_maildrop(s, buf_str(&chosen), done);
+	}
+	arena_free(arena);
+}

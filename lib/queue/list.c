@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: ISC */
+/* See list.h. */
+#include "lib/queue/list.h"
+
+#include <errno.h>
+
+#include "lib/base/die.h"
+
+enum { MOST_MEMORY = 512 << 20, PAUSE_EVERY = 50 };
+
+struct state {				/* of one recipient, replayed */
+	struct recipient r;
+	struct outcome last;		/* its views are copied */
+	bool told;
+};
+
+struct replay {
+	struct arena *a;
+	VEC(struct state) states;
+	bool forced_expire;
+};
+
+static struct state *find(struct replay *p, uint32_t index)
+{
+	if (index < p->states.len && p->states.at[index].r.index == index)
+		return &p->states.at[index];
+	for (size_t i = 0; i < p->states.len; i++)
+		if (p->states.at[i].r.index == index)
+			return &p->states.at[i];
+	return NULL;
+}
+
+static void replay_record(void *arg, const struct journal_record *r)
+{
+	struct replay *p = arg;
+	struct state *s = find(p, r->outcome.index);
+	struct recipient more;
+
+	if (r->kind == JOURNAL_OUTCOME && s != NULL) {
+		s->last = r->outcome;
+		s->last.dsn = arena_copy(p->a, r->outcome.dsn);
+		s->last.relay = arena_copy(p->a, r->outcome.relay);
+		s->last.text = arena_copy(p->a, r->outcome.text);
+		s->last.remote_mta = s->last.diagnostic = STR_NONE;
+	} else if (r->kind == JOURNAL_TOLD && s != NULL) {
+		s->told = true;
+	} else if (r->kind == JOURNAL_EXPIRE) {
+		p->forced_expire = true;
+	} else if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0 && find(p, more.index) == NULL) {
+		*vec_add(p->a, &p->states) = (struct state){ .r = more };
+	}
+}
+
+static bool is_finished(const struct state *s)
+{
+	return s->last.status == OUTCOME_DELIVERED || s->last.status == OUTCOME_EXPANDED || s->last.status == OUTCOME_RELAYED
+	       || (s->last.status == OUTCOME_BOUNCED && s->told);
+}
+
+static void pack_unfinished(const struct replay *p, struct buf *b)
+{
+	for (size_t i = 0; i < p->states.len; i++) {
+		const struct state *s = &p->states.at[i];
+		struct outcome o = s->last;
+
+		if (is_finished(s))
+			continue;
+		o.index = s->r.index;
+		o.address = s->r.address;
+		o.original = s->r.original;
+		outcome_pack(&o, b);
+	}
+}
+
+static int fill(struct queue_file *f, struct arena *a, struct listed_message *ret)
+{
+	struct replay p = { .a = a };
+	AUTO(buf) packed = BUF(64 << 20);
+	struct envelope e;
+	int r = queue_file_envelope(f, a, &e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < e.recipient_count; i++)
+		*vec_add(a, &p.states) = (struct state){ .r = e.recipients[i] };
+	r = journal_read(f, replay_record, &p);
+	if (r < 0)
+		return r;
+	pack_unfinished(&p, &packed);
+	*ret = (struct listed_message){
+		.queue = queue_name_text(f->where), .id = arena_copy(a, str_of(f->id)), .arrival_s = f->arrival_us / 1000000,
+		.size = f->parts.size, .forced_expire = p.forced_expire, .sender = e.sender, .recipients = arena_copy(a, buf_str(&packed)),
+	};
+	return packed.len == 0 ? -ENODATA : 0;
+}
+
+int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a, struct listed_message *ret)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_open(q, where, id, false, false, &f);
+
+	return r < 0 ? r : fill(&f, a, ret);
+}
+
+struct walk {
+	struct queue *q;
+	enum queue_name where;
+	const struct listing *l;
+	int seen;
+};
+
+static int list_one(void *arg, struct str id, int64_t mtime_s)
+{
+	struct walk *w = arg;
+	struct arena *a;
+	struct listed_message m;
+	int r = 0;
+
+	(void) mtime_s;
+	if (w->l->are_other != NULL && w->l->are_other(w->l->arg, id))
+		return 0;
+	a = arena_new("listed message", NULL, MOST_MEMORY);
+	if (list_message(w->q, w->where, id, a, &m) >= 0)
+		r = w->l->each(w->l->arg, &m);
+	arena_free(a);
+	if (++w->seen % PAUSE_EVERY == 0 && co_self() != NULL)
+		co_pass();
+	return r;
+}
+
+int list_queue(struct queue *q, enum queue_name where, const struct listing *l)
+{
+	struct walk w = { q, where, l, 0 };
+
+	return queue_scan(q, where, list_one, &w);
+}

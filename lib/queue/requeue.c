@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+/* See requeue.h. */
+#include "lib/queue/requeue.h"
+
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "lib/disk/disk.h"
+
+enum { MOST_MEMORY = 512 << 20, PIECE = 64 << 10 };
+
+struct replay {
+	struct arena *a;
+	VEC(struct recipient) to;
+};
+
+static void replay_record(void *arg, const struct journal_record *r)
+{
+	struct replay *p = arg;
+	struct recipient more;
+
+	if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0)
+		*vec_add(p->a, &p->to) = more;
+	if (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED || r->outcome.status == OUTCOME_PENDING)
+		return;
+	for (size_t i = 0; i < p->to.len; i++)
+		if (p->to.at[i].index == r->outcome.index) {
+			p->to.at[i] = p->to.at[--p->to.len];
+			return;
+		}
+}
+
+static int copy_body(struct queue_file *f, struct queue_writer *w)
+{
+	AUTO_PTR char *piece = get_memory(PIECE);
+	uint64_t done = 0;
+
+	while (done < f->parts.body_len) {
+		ssize_t n = pread_all(f->fd, piece, (size_t) MIN(f->parts.body_len - done, (uint64_t) PIECE), (off_t) (f->parts.body_at + done));
+		int r = n < 0 ? (int) n : n == 0 ? -EIO : queue_write_body(w, str_make(piece, (size_t) n));
+
+		if (r < 0)
+			return r;
+		done += (uint64_t) n;
+	}
+	return 0;
+}
+
+static int write_copy(struct queue *q, struct queue_file *f, const struct envelope *e, struct arena *a)
+{
+	AUTO(buf) packed = BUF((size_t) 16 << 20);
+	char *headers = arena_get(a, f->parts.headers_len + 1);
+	ssize_t n = pread_all(f->fd, headers, f->parts.headers_len, (off_t) f->parts.headers_at);
+	struct queue_writer *w;
+	struct queue_parts parts;
+	int r = n < 0 ? (int) n : (uint64_t) n != f->parts.headers_len ? -EIO : envelope_pack(e, &packed);
+
+	if (r >= 0)
+		r = queue_create(q, QUEUE_MAILDROP, str_of(f->id), &w);
+	if (r < 0)
+		return r;
+	r = copy_body(f, w);
+	if (r >= 0)
+		r = queue_commit(w, e, buf_str(&packed), str_make(headers, f->parts.headers_len), &parts);
+	queue_writer_free(w);
+	return r;
+}
+
+static int requeue_file(struct queue *q, struct queue_file *f, struct arena *a)
+{
+	struct replay p = { .a = a };
+	struct envelope e;
+	int r = queue_file_envelope(f, a, &e);
+
+	for (size_t i = 0; r >= 0 && i < e.recipient_count; i++)
+		*vec_add(a, &p.to) = e.recipients[i];
+	if (r >= 0)
+		r = journal_read(f, replay_record, &p);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p.to.len; i++)
+		p.to.at[i].index = (uint32_t) i;
+	e.recipients = p.to.at;
+	e.recipient_count = p.to.len;
+	return p.to.len == 0 ? 0 : write_copy(q, f, &e, a);
+}
+
+int queue_requeue(struct queue *q, enum queue_name where, struct str id)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	struct arena *a;
+	int r = queue_file_open(q, where, id, false, false, &f);
+
+	if (r < 0)
+		return r;
+	a = arena_new("requeued message", NULL, MOST_MEMORY);
+	r = requeue_file(q, &f, a);
+	arena_free(a);
+	return r < 0 ? r : queue_finish(q, where, id);
+}
