@@ -57,5 +57,7 @@ void jail_describe(struct buf *b);
 
 /* Become a recipient in a child of local/virtual: initgroups-free, all ids, no way back; verified. 0 or -errno. */
 int become_user(uid_t uid, gid_t gid);
+/* The same, but spool_gid stays the saved group: setegid() takes it on for writing into the mail spool, and back. Needs root. */
+int become_user_of_spool(uid_t uid, gid_t gid, gid_t spool_gid);
 
 #endif

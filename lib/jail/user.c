@@ -8,14 +8,14 @@
 #include "lib/base/die.h"
 #include "lib/jail/private.h"
 
-static int verify(uid_t uid, gid_t gid)
+static int verify(uid_t uid, gid_t gid, gid_t saved_gid)
 {
 	uid_t r, e, s;
 	gid_t rg, eg, sg;
 
 	if (getresuid(&r, &e, &s) < 0 || getresgid(&rg, &eg, &sg) < 0)
 		return -errno;
-	if (r != uid || e != uid || s != uid || rg != gid || eg != gid || sg != gid)
+	if (r != uid || e != uid || s != uid || rg != gid || eg != gid || sg != saved_gid)
 		return -EPERM;
 	/* The way back must be closed. */
 	if (uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
@@ -24,9 +24,9 @@ static int verify(uid_t uid, gid_t gid)
 }
 
 /* Group memberships are not taken on: a mailbox is reached as the user and with the user's own group only. */
-static int change_ids(uid_t uid, gid_t gid)
+static int change_ids(uid_t uid, gid_t gid, gid_t saved_gid)
 {
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, saved_gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	return 0;
 }
@@ -39,8 +39,20 @@ int become_user(uid_t uid, gid_t gid)
 		return -EINVAL;
 	if (geteuid() != 0)		/* a private instance: everything is done as its one user */
 		return getuid() == uid ? 0 : -EPERM;
-	result = change_ids(uid, gid);
-	return result < 0 ? result : verify(uid, gid);
+	result = change_ids(uid, gid, gid);
+	return result < 0 ? result : verify(uid, gid, gid);
+}
+
+int become_user_of_spool(uid_t uid, gid_t gid, gid_t spool_gid)
+{
+	int result;
+
+	if (uid == 0 || uid == (uid_t) -1 || gid == (gid_t) -1 || spool_gid == 0 || spool_gid == (gid_t) -1)
+		return -EINVAL;
+	if (geteuid() != 0)
+		return -EPERM;
+	result = change_ids(uid, gid, spool_gid);
+	return result < 0 ? result : verify(uid, gid, spool_gid);
 }
 
 int enter_chroot(const struct jail_world *w, struct buf *why)
@@ -62,7 +74,7 @@ int enter_user(const struct jail *j, const struct jail_world *w, struct buf *why
 		return 0;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return -errno;
-	result = w->uid == 0 ? -EINVAL : change_ids(w->uid, w->gid);
+	result = w->uid == 0 ? -EINVAL : change_ids(w->uid, w->gid, w->gid);
 	if (result < 0) {
 		buf_addf(why, "cannot become uid %u gid %u: %s", (unsigned) w->uid, (unsigned) w->gid, error_text(result));
 		return result;

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A new message in a Maildir: written in tmp/, renamed into new/, and then synced. The order matters: after a power cut a file that was synced
+ * before the rename may be found in tmp/ only, where no reader looks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/disk/disk.h"
+#include "lib/mailbox/mailbox.h"
+#include "lib/mailbox/path.h"
+
+enum { HOST_MAX = 100 };
+
+struct maildir {
+	const struct letter *letter;
+	const struct mailbox_rules *rules;
+	int tmp, new;
+	char temporary[NAME_SIZE], final[NAME_SIZE];
+	char host[HOST_MAX];
+};
+
+/* A host name that may stand in a file name (the Maildir description has these two replacements). */
+static void set_host(struct maildir *m)
+{
+	AUTO(buf) b = BUF(HOST_MAX - 1);
+
+	for (size_t i = 0; i < m->rules->host.len; i++) {
+		char c = m->rules->host.at[i];
+
+		if ((c == '/' ? buf_add_text(&b, "\\057") : c == ':' ? buf_add_text(&b, "\\072") : buf_add_byte(&b, c)) < 0)
+			break;
+	}
+	snprintf(m->host, sizeof(m->host), "%s", b.at);
+}
+
+static int open_directory(int at, const char *name)
+{
+	int fd, r = make_directory(at, name, 0700);
+
+	if (r < 0)
+		return r;
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* tmp/, new/ and cur/ of the directory, which is made when missing. */
+static int open_maildir(struct maildir *m, const char *path)
+{
+	char name[NAME_SIZE];
+	AUTO_FD parent = path_open_parent(path, true, name);
+	AUTO_FD top = parent < 0 ? parent : open_directory(parent, name);
+	AUTO_FD cur = top < 0 ? top : open_directory(top, "cur");
+
+	if (cur < 0)
+		return cur;
+	m->tmp = open_directory(top, "tmp");
+	m->new = m->tmp < 0 ? m->tmp : open_directory(top, "new");
+	return MIN(m->new, 0);
+}
+
+static int create(struct maildir *m)
+{
+	int64_t now = wall_us();
+	struct stat st;
+	int fd, r;
+
+	snprintf(m->temporary, sizeof(m->temporary), "%lld.P%dM%lld.%s", (long long) (now / 1000000), (int) getpid(),
+		 (long long) (now % 1000000), m->host);
+	fd = file_create(m->tmp, m->temporary, 0600);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	snprintf(m->final, sizeof(m->final), "%lld.V%llxI%llxM%lld.%s", (long long) (now / 1000000), (unsigned long long) st.st_dev,
+		 (unsigned long long) st.st_ino, (long long) (now % 1000000), m->host);
+	return fd;
+}
+
+static int add(struct maildir *m)
+{
+	AUTO_FD fd = create(m);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = letter_write(m->letter, LETTER_HEADERS, fd);
+	if (r >= 0 && renameat2(m->tmp, m->temporary, m->new, m->final, RENAME_NOREPLACE) < 0)
+		r = -errno;
+	if (r == -EINVAL && linkat(m->tmp, m->temporary, m->new, m->final, 0) == 0) {	/* a file system without RENAME_NOREPLACE */
+		unlinkat(m->tmp, m->temporary, 0);
+		r = 0;
+	}
+	if (r < 0) {
+		unlinkat(m->tmp, m->temporary, 0);
+		return r;
+	}
+	r = file_sync(fd);
+	if (r < 0)
+		unlinkat(m->new, m->final, 0);
+	return r;
+}
+
+void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules, struct mailbox_result *ret)
+{
+	struct maildir m = { .letter = l, .rules = rules, .tmp = -1, .new = -1 };
+	int r;
+
+	if (rules->size_limit > 0 && l->size > (uint64_t) rules->size_limit) {
+		mailbox_say_error(ret, -EFBIG, "maildir delivery failed: error writing message");
+		return;
+	}
+	set_host(&m);
+	r = open_maildir(&m, path);
+	if (r >= 0)
+		r = add(&m);
+	fd_auto(&m.tmp);
+	fd_auto(&m.new);
+	if (r < 0)
+		mailbox_say_error(ret, r, "maildir delivery failed: create maildir file in %s", path);
+	else
+		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to maildir");
+}

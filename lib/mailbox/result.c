@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* What became of a delivery to a mailbox, in words and as a status code. */
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "lib/mailbox/mailbox.h"
+
+__attribute__((format(printf, 4, 0)))
+static void say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format, va_list arguments)
+{
+	ret->status = status;
+	snprintf(ret->dsn, sizeof(ret->dsn), "%s", dsn);
+	buf_clear(&ret->text);
+	buf_addv(&ret->text, format, arguments);
+}
+
+void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(ret, status, dsn, format, arguments);
+	va_end(arguments);
+}
+
+void mailbox_say_error(struct mailbox_result *ret, int error, const char *format, ...)
+{
+	bool is_full = error == -EDQUOT || error == -ENOSPC;
+	bool is_final = error == -EFBIG;
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(ret, is_final ? MAILBOX_BOUNCED : MAILBOX_DEFERRED, is_final ? "5.2.2" : is_full ? "4.2.2" : "4.2.0", format, arguments);
+	va_end(arguments);
+	buf_addf(&ret->text, ": %s", error_text(error));
+}
