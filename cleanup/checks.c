@@ -8,6 +8,8 @@
 #include "lib/log/log.h"
 #include "lib/mail/dsn.h"
 
+enum { MOST_LOOKED_AT = 1 << 20 };
+
 struct tables *checks_for(enum check_class c)
 {
 	switch (c) {
@@ -200,7 +202,8 @@ static const struct action {
 static int look_up(struct message *m, struct tables *tables, struct str text, struct str *ret)
 {
 	struct arena *scratch = arena_new("check", NULL, 4 << 20);
-	int found = tables_get(tables, scratch, text, ret);
+	/* copied, so that it ends with a NUL: not every regular expression library keeps to the length */
+	int found = tables_get(tables, scratch, arena_copy(scratch, str_head(text, MOST_LOOKED_AT)), ret);
 
 	if (found > 0)
 		*ret = arena_copy(m->arena, *ret);

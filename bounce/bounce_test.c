@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: ISC */
+/* Who is told what, and how: notifications caught before they reach cleanup. */
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bounce/notice.h"
+
+/* ---- instead of cleanup ---- */
+
+struct mail_out {
+	int number;
+};
+
+static struct sent {
+	struct buf content;
+	char sender[200], to[200], id[32];
+	unsigned flags, envelope_flags;
+} sent[4];
+static int sent_count, verdict_code = 250;
+
+void mail_out_use(const char *path)
+{
+	(void) path;
+}
+
+static void keep(char to[200], struct str s)
+{
+	snprintf(to, 200, "%.*s", PSTR(s));
+}
+
+struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned flags, const struct envelope *e)
+{
+	struct mail_out *m = ARENA_NEW(a, struct mail_out);
+
+	assert_string_equal(origin, "bounce");
+	assert_int_equal(e->recipient_count, 1);
+	m->number = sent_count++;
+	sent[m->number].content = BUF(1 << 20);
+	keep(sent[m->number].sender, e->sender);
+	keep(sent[m->number].to, e->recipients[0].address);
+	snprintf(sent[m->number].id, 32, "%.*s", PSTR(e->queue_id));
+	sent[m->number].flags = flags;
+	sent[m->number].envelope_flags = e->flags;
+	return m;
+}
+
+void mail_out_write(struct mail_out *m, struct str bytes, when_t until)
+{
+	(void) until;
+	assert_int_equal(buf_add(&sent[m->number].content, bytes), 0);
+}
+
+void mail_out_end(struct mail_out *m, struct mail_verdict *ret, when_t until)
+{
+	(void) m;
+	(void) until;
+	*ret = (struct mail_verdict){ .code = verdict_code, .dsn = STR("x.x.x"), .text = STR("text") };
+}
+
+void mail_out_abort(struct mail_out *m)
+{
+	(void) m;
+}
+
+/* ---- one request ---- */
+
+static struct common_conf common = { .myhostname = "mail.example.org", .myorigin = "example.org", .mail_name = "Postroad",
+				     .ipc_timeout = 1000 };
+static struct bounce_conf conf;
+static struct arena *arena;
+static char notice_id[32];
+
+static const char headers[] = "Subject: original\nFrom: alice@example.com\n";
+static const char body[] = "original body\n";
+
+static int message_file(void)
+{
+	int fd = memfd_create("message", 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, headers, strlen(headers), 512), strlen(headers));
+	assert_int_equal(pwrite(fd, body, strlen(body), 1024), strlen(body));
+	return fd;
+}
+
+static int ask_about(const char *kind, const char *envelope, const char *outcomes, int64_t retry_until_s)
+{
+	struct bounce_request request = { .kind = str_of(kind), .queue_id = STR("ABCDEF"), .envelope = str_of(envelope),
+					  .outcomes = str_of(outcomes), .headers_at = 512, .headers_len = strlen(headers),
+					  .body_at = 1024, .body_len = strlen(body),
+					  .size = strlen(headers) + 1 + strlen(body), .retry_until_s = retry_until_s,
+					  .message = message_file() };
+	struct notice n;
+	int r = notice_decode(arena, &request, &n);
+
+	if (r == 0) {
+		n.common = &common;
+		n.conf = &conf;
+		r = notice_send(&n, notice_id);
+	}
+	close(request.message);
+	return r;
+}
+
+static struct str content(int i)
+{
+	return buf_str(&sent[i].content);
+}
+
+static void has(int i, const char *needle)
+{
+	if (str_find_str(content(i), str_of(needle)) < 0)
+		fail_msg("no \"%s\" in\n%s", needle, buf_text(&sent[i].content));
+}
+
+static void has_not(int i, const char *needle)
+{
+	if (str_find_str(content(i), str_of(needle)) >= 0)
+		fail_msg("\"%s\" in\n%s", needle, buf_text(&sent[i].content));
+}
+
+#define ENVELOPE "arrival\t1700000000000000\nenvid\tQQ 314\nmessage_id\t<1@example.com>\n"
+#define BOB "to\t0\tbob@example.net\t\t0\t\n"
+#define REFUSED "0\tbounced\t1700000001000000\t5.1.1\tmx[192.0.2.9]:25\tmx.example.net\tsmtp; 550 5.1.1 no such user\thost mx said: 550 5.1.1 no such user\t\t\n"
+
+static int setup(void **state)
+{
+	(void) state;
+	setenv("TZ", "UTC", 1);
+	tzset();
+	conf = (struct bounce_conf){ .bounce_size_limit = 50000, .notify_classes = "resource, software",
+				     .bounce_notice_recipient = "postmaster", .two_bounce_notice_recipient = "postmaster2",
+				     .delay_notice_recipient = "postmaster3", .double_bounce_sender = "double-bounce" };
+	arena = arena_new("test", NULL, 64 << 20);
+	sent_count = 0;
+	verdict_code = 250;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void) state;
+	for (int i = 0; i < sent_count; i++)
+		buf_free(&sent[i].content);
+	arena_free(arena);
+	return 0;
+}
+
+/* ---- what it looks like ---- */
+
+static void a_failure_is_a_multipart_report_with_the_message(void **state)
+{
+	char boundary[200];
+
+	(void) state;
+	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" ENVELOPE BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 1);
+	assert_string_equal(sent[0].sender, "");
+	assert_string_equal(sent[0].to, "alice@example.com");
+	assert_string_equal(sent[0].id, notice_id);
+	assert_int_equal(sent[0].envelope_flags, ENVELOPE_NOTICE | ENVELOPE_LOCAL);
+	assert_int_equal(sent[0].flags, CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC);
+	assert_true(str_starts(content(0), STR("From: MAILER-DAEMON (Mail Delivery System)\nSubject: Undelivered Mail Returned to Sender\n"
+					      "To: alice@example.com\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\n"
+					      "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"")));
+	snprintf(boundary, sizeof(boundary), "boundary=\"%s/mail.example.org\"\n", notice_id);
+	has(0, boundary);
+	has(0, "\n<bob@example.net>: host mx said: 550 5.1.1 no such user\n");
+	has(0, "\nContent-Type: message/delivery-status\nContent-Transfer-Encoding: 8bit\n\n"
+	       "Reporting-MTA: dns; mail.example.org\nOriginal-Envelope-Id: QQ+20314\nX-Postroad-Queue-ID: ABCDEF\n"
+	       "X-Postroad-Sender: rfc822; alice@example.com\nArrival-Date: Tue, 14 Nov 2023 22:13:20 +0000 (UTC)\n\n"
+	       "Final-Recipient: rfc822; bob@example.net\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.example.net\n"
+	       "Diagnostic-Code: smtp; 550 5.1.1 no such user\nLast-Attempt-Date: Tue, 14 Nov 2023 22:13:21 +0000 (UTC)\n\n--");
+	has(0, "\nContent-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\nSubject: original\nFrom: alice@example.com\n\noriginal body\n\n--");
+	snprintf(boundary, sizeof(boundary), "\n--%s/mail.example.org--\n", notice_id);
+	assert_true(str_ends(content(0), str_of(boundary)));
+	has_not(0, "References:");
+}
+
+static void a_thread_is_made_when_asked_for(void **state)
+{
+	(void) state;
+	conf.enable_threaded_bounces = true;
+	ask_about("failure", "sender\talice@example.com\n" ENVELOPE BOB, REFUSED, 0);
+	has(0, "\nReferences: <1@example.com>\n");
+}
+
+static void only_headers_are_returned_of_large_messages_and_on_request(void **state)
+{
+	(void) state;
+	ask_about("failure", "sender\talice@example.com\nret\t2\n" BOB, REFUSED, 0);
+	conf.bounce_size_limit = 50;
+	ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0);
+	for (int i = 0; i < 2; i++) {
+		has(i, "Content-Description: Undelivered Message Headers\nContent-Type: text/rfc822-headers\n");
+		has(i, "Subject: original\n");
+		has_not(i, "original body");
+	}
+}
+
+static void the_original_recipient_is_named(void **state)
+{
+	(void) state;
+	ask_about("failure", "sender\ta@example.com\nto\t0\tbob@example.net\tlist@example.org\t0\trfc822;list@EXAMPLE.org\n", REFUSED, 0);
+	has(0, "Original-Recipient: rfc822;list@EXAMPLE.org\nFinal-Recipient: rfc822; bob@example.net\n");
+	has(0, "<bob@example.net> (expanded from <list@example.org>): host");
+}
+
+static void utf8_addresses_make_a_global_notification(void **state)
+{
+	(void) state;
+	ask_about("failure", "sender\talice@example.com\nflags\t2\nto\t0\tr\xc3\xa9mi@example.net\t\t0\t\n", REFUSED, 0);
+	has(0, "report-type=global-delivery-status");
+	has(0, "Content-Type: message/global-delivery-status\n");
+	has(0, "Final-Recipient: utf-8; r\xc3\xa9mi@example.net\n");
+	has(0, "Content-Type: message/global\n");
+	assert_true((sent[0].envelope_flags & ENVELOPE_SMTPUTF8) != 0);
+}
+
+static void hostile_texts_stay_in_their_field(void **state)
+{
+	(void) state;
+	ask_about("failure", "sender\talice@example.com\n" BOB,
+		  "0\tbounced\t1\tnonsense\tr\tm\tsmtp; 550 caf\xc3\xa9 \xff\tr\xc3\xa9sum\xc3\xa9\t\t\n", 0);
+	has(0, "Diagnostic-Code: smtp; 550 caf");
+	has(0, "Status: 5.0.0\n");
+	assert_true(str_is_ascii(content(0)));
+}
+
+static void long_diagnostics_are_folded(void **state)
+{
+	static char outcomes[8000] = "0\tbounced\t1\t5.0.0\tr\tm\tsmtp; 550";
+	struct str rest, line;
+
+	(void) state;
+	for (int i = 0; i < 400; i++)
+		memcpy(outcomes + strlen(outcomes), " abcdefghi", 11);
+	memcpy(outcomes + strlen(outcomes), "\ttext\t\t\n", 9);
+	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, outcomes, 0), 0);
+	rest = content(0);
+	while (rest.len > 0) {
+		str_cut(&rest, '\n', &line);
+		assert_true(line.len <= 100);
+	}
+}
+
+static void a_delay_says_until_when(void **state)
+{
+	(void) state;
+	ask_about("delay", "sender\talice@example.com\n" BOB, "0\tdeferred\t1700000001000000\t4.4.1\tnone\t\t\tconnection refused\t\t\n", 1700086400);
+	has(0, "Subject: Delayed Mail (still being retried)\n");
+	has(0, "Action: delayed\nStatus: 4.4.1\nDiagnostic-Code: X-Postroad; connection refused\n");
+	has(0, "Will-Retry-Until: Wed, 15 Nov 2023 22:13:20 +0000 (UTC)\n");
+	has_not(0, "original body");
+}
+
+static void success_is_told_to_those_who_asked(void **state)
+{
+	(void) state;
+	ask_about("success", "sender\ta@example.com\nto\t0\tb@x\t\t2\t\nto\t1\tc@x\t\t2\t\nto\t2\td@x\t\t2\t\nto\t3\tsilent@x\t\t0\t\n",
+		  "3\tdelivered\t1\t2.0.0\tr\t\t\tsent\t\t\n2\texpanded\t1\t2.0.0\tr\t\t\talias\t\t\n1\trelayed\t1\t2.0.0\tr\t\t\tsent\t\t\n"
+		  "0\tdelivered\t1\t2.0.0\tr\t\t\tsent\t\t\n", 0);
+	assert_int_equal(sent_count, 1);
+	has(0, "Subject: Successful Mail Delivery Report\n");
+	has(0, "Final-Recipient: rfc822; b@x\nAction: delivered\n");
+	has(0, "Final-Recipient: rfc822; c@x\nAction: relayed\n");
+	has(0, "Final-Recipient: rfc822; d@x\nAction: expanded\n");
+	has_not(0, "silent");
+}
+
+/* ---- who is told ---- */
+
+static void notify_is_honoured_recipient_by_recipient(void **state)
+{
+	(void) state;
+	ask_about("failure", "sender\ta@example.com\nto\t0\tnever@x\t\t1\t\nto\t1\tdelay@x\t\t8\t\nto\t2\tfailure@x\t\t4\t\nto\t3\tdefault@x\t\t0\t\n",
+		  "0\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n1\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n2\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n"
+		  "3\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n", 0);
+	assert_int_equal(sent_count, 1);
+	has(0, "failure@x");
+	has(0, "default@x");
+	has_not(0, "never@x");
+	has_not(0, "delay@x");
+}
+
+static void nobody_is_told_when_nobody_wants_to_know(void **state)
+{
+	(void) state;
+	assert_int_equal(ask_about("failure", "sender\ta@example.com\nto\t0\tnever@x\t\t1\t\n", REFUSED, 0), 0);
+	assert_int_equal(ask_about("success", "sender\ta@example.com\n" BOB, "0\tdelivered\t1\t2.0.0\tr\t\t\tsent\t\t\n", 0), 0);
+	assert_int_equal(sent_count, 0);
+	assert_string_equal(notice_id, "");
+}
+
+static void there_is_never_a_notification_about_a_notification(void **state)
+{
+	(void) state;
+	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(ask_about("failure", "sender\ta@example.com\nflags\t8\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(ask_about("delay", "sender\t\n" BOB, "0\tdeferred\t1\t4.4.1\tr\t\t\tno\t\t\n", 0), 0);
+	assert_int_equal(sent_count, 0);
+	conf.notify_classes = "2bounce";
+	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 1);
+	assert_string_equal(sent[0].sender, "double-bounce");
+	assert_string_equal(sent[0].to, "postmaster2");
+	has(0, "Subject: Postmaster Copy: Undelivered Mail\n");
+	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@example.org\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@elsewhere.example\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 2);
+	assert_string_equal(sent[1].to, "double-bounce@elsewhere.example");
+}
+
+static void the_postmaster_gets_copies_when_the_class_is_on(void **state)
+{
+	(void) state;
+	conf.notify_classes = "resource, bounce delay";
+	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 2);
+	assert_string_equal(sent[1].to, "postmaster");
+	assert_string_equal(sent[1].sender, "double-bounce");
+	has_not(1, "original body");
+	assert_string_equal(notice_id, sent[0].id);
+}
+
+static void a_temporary_refusal_means_try_again_and_a_final_one_the_end(void **state)
+{
+	(void) state;
+	verdict_code = 451;
+	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0), EAGAIN);
+	verdict_code = 550;
+	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0), 0);
+}
+
+static void nonsense_is_refused(void **state)
+{
+	(void) state;
+	assert_int_equal(ask_about("party", "sender\ta@b\n" BOB, REFUSED, 0), -EBADMSG);
+	assert_int_equal(ask_about("failure", "nonsense", REFUSED, 0), -EBADMSG);
+	assert_int_equal(ask_about("failure", "sender\ta@b\n" BOB, "nonsense\n", 0), -EBADMSG);
+	assert_int_equal(sent_count, 0);
+}
+
+#define BOUNCE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOUNCE_TEST(a_failure_is_a_multipart_report_with_the_message),
+		BOUNCE_TEST(a_thread_is_made_when_asked_for),
+		BOUNCE_TEST(only_headers_are_returned_of_large_messages_and_on_request),
+		BOUNCE_TEST(the_original_recipient_is_named),
+		BOUNCE_TEST(utf8_addresses_make_a_global_notification),
+		BOUNCE_TEST(hostile_texts_stay_in_their_field),
+		BOUNCE_TEST(long_diagnostics_are_folded),
+		BOUNCE_TEST(a_delay_says_until_when),
+		BOUNCE_TEST(success_is_told_to_those_who_asked),
+		BOUNCE_TEST(notify_is_honoured_recipient_by_recipient),
+		BOUNCE_TEST(nobody_is_told_when_nobody_wants_to_know),
+		BOUNCE_TEST(there_is_never_a_notification_about_a_notification),
+		BOUNCE_TEST(the_postmaster_gets_copies_when_the_class_is_on),
+		BOUNCE_TEST(a_temporary_refusal_means_try_again_and_a_final_one_the_end),
+		BOUNCE_TEST(nonsense_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
