@@ -17,6 +17,7 @@ struct connection {
 	void *state;
 	struct scope *calls;
 	struct gate gate;
+	bool in_call;			/* one that is not concurrent, such as a long message that streams in */
 };
 
 /* A concurrent call, living in its own arena. */
@@ -35,7 +36,7 @@ static void lose_patience(struct timer *t)
 {
 	struct connection *c = CONTAINER_OF(t, struct connection, patience);
 
-	if (scope_count(c->calls) == 0)
+	if (scope_count(c->calls) == 0 && !c->in_call)
 		shutdown(channel_fd(c->ch), SHUT_RD);
 	else
 		timer_set(t, in(CLOSE_MS));
@@ -114,7 +115,9 @@ static void serve_here(struct connection *c, const struct server_row *row, struc
 	struct server_call call = { .ch = c->ch, .frame = f, .state = c->state };
 
 	call.arena = arena_new(row->message, NULL, CALL_MEMORY);
+	c->in_call = true;
 	row->serve(&call);
+	c->in_call = false;
 	frame_close(f);
 	arena_free(call.arena);
 }
