@@ -56,7 +56,8 @@ size_t stream_unsent(const struct stream *s);
 
 int stream_error(const struct stream *s);	/* 0 or the first -errno: -EPIPE end of file, -ETIMEDOUT, -ECANCELED, ... */
 void stream_fail(struct stream *s, int error);	/* makes it so from now on */
-void stream_clear_error(struct stream *s);	/* only -EMSGSIZE of read_line may be cleared */
+/* Only what leaves the connection usable may be cleared: -EMSGSIZE of read_line, and -ETIMEDOUT or -ECANCELED for a last word to the peer. */
+void stream_clear_error(struct stream *s);
 
 /*
  * Something between the stream and its socket: TLS. Each function makes one attempt: bytes, 0 at the end (receive),
