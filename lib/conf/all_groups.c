@@ -16,6 +16,7 @@
 #include "lib/conf/params/route.h"
 #include "lib/conf/params/table.h"
 #include "lib/conf/params/smtp.h"
+#include "lib/conf/params/smtpd.h"
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
@@ -32,6 +33,7 @@ const struct param_group *const all_groups[] = {
 	&route_group,
 	&table_group,
 	&smtp_group,
+	&smtpd_group,
 	NULL,
 };
 

@@ -23,6 +23,9 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "meta_directory", "installation" },
 	{ "hash_queue_names", "there are no separate defer logs" },
 	{ "max_use", "one process serves many clients at once, so retiring it after a hundred would be a fork every second" },
+	{ "smtpd_per_request_deadline", "the older name smtpd_per_record_deadline is not kept" },
+	{ "smtpd_relay_restrictions", "closed by default at every compatibility level" },
+	{ "smtputf8_enable", "always there; Postfix's default is that of a build without ICU" },
 };
 
 #define EACH_PARAM(g, p) \

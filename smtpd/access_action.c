@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The values of access(5) tables: a verdict, something to do with the message, or restriction names. An action is a row and a small function.
+ */
+#include <errno.h>
+
+#include "lib/log/log.h"
+#include "lib/mail/dsn.h"
+#include "lib/mail/header.h"
+#include "lib/mail/mail_address.h"
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+#include "smtpd/transaction.h"
+
+struct action {
+	const char *name;
+	struct verdict (*act)(struct question *q, const struct rule *r, struct str text) MAY_YIELD;
+};
+
+static struct verdict misconfigured(struct question *q, const struct rule *r, struct str value)
+{
+	log_warning("%s: not an access action: \"%.*s\"", table_spec(r->table), PSTR(str_head(value, 200)));
+	return reject(q->arena, 451, STR("4.3.5"), "Server configuration error");
+}
+
+/* ---- verdicts ---- */
+
+/* Codes about a recipient make no sense about a sender, and the other way round; about a client they are general (RFC 3463 3.2). */
+static struct str fit_dsn(struct question *q, struct str code)
+{
+	static const struct { const char *class, *from, *to; } rows[] = {
+		{ "Sender address", ".1.1", ".1.0" }, { "Sender address", ".1.2", ".1.8" }, { "Sender address", ".1.3", ".1.7" },
+		{ "Recipient address", ".1.7", ".1.3" }, { "Recipient address", ".1.8", ".1.2" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (strcmp(q->subject_class, rows[i].class) == 0 && str_is(str_skip(code, 1), str_of(rows[i].from)))
+			return arena_fmt(q->arena, "%.*s%s", PSTR(str_head(code, 1)), rows[i].to);
+	return code;
+}
+
+/* "<subject>: Client host rejected: text", where the text may begin with an enhanced code. */
+static struct verdict refuse(struct question *q, int code, const char *default_dsn, struct str text, const char *default_text)
+{
+	struct str dsn = str_of(default_dsn), rest = text;
+
+	if (dsn_split(text, &dsn, &rest) >= 0)
+		dsn = fit_dsn(q, dsn);
+	rest = str_trim(rest);
+	if (rest.len == 0)
+		rest = str_of(default_text);
+	return reject(q->arena, code, dsn, "<%.*s>: %s rejected: %.*s", PSTR(q->subject), q->subject_class, PSTR(rest));
+}
+
+static int defer_code(void) { return (int) the_smtpd->conf.access_map_defer_code; }
+
+static struct verdict act_permit(struct question *q, const struct rule *r, struct str text)
+{
+	(void) q;
+	(void) r;
+	(void) text;
+	return permit();
+}
+
+static struct verdict act_dunno(struct question *q, const struct rule *r, struct str text)
+{
+	(void) q;
+	(void) r;
+	(void) text;
+	return dunno();
+}
+
+static struct verdict act_reject(struct question *q, const struct rule *r, struct str text)
+{
+	(void) r;
+	return refuse(q, (int) the_smtpd->conf.access_map_reject_code, "5.7.1", text, "Access denied");
+}
+
+static struct verdict act_defer(struct question *q, const struct rule *r, struct str text)
+{
+	(void) r;
+	return refuse(q, defer_code(), "4.7.1", text, "Access denied");
+}
+
+static struct verdict act_defer_if_permit(struct question *q, const struct rule *r, struct str text)
+{
+	(void) r;
+	return defer_if_permit(q, refuse(q, defer_code(), "4.7.1", text, "Service unavailable"));
+}
+
+static struct verdict act_defer_if_reject(struct question *q, const struct rule *r, struct str text)
+{
+	(void) r;
+	if (q->instead.act != REJECT)
+		q->instead = refuse(q, defer_code(), "4.7.1", text, "Service unavailable");
+	return dunno();
+}
+
+/* ---- the log ---- */
+
+static void log_action(struct question *q, const char *what, struct str text, const char *default_text)
+{
+	log_check(q, what, arena_fmt(q->arena, "<%.*s>: %s %.*s", PSTR(q->subject), q->subject_class,
+				     PSTR(text.len > 0 ? text : str_of(default_text))));
+}
+
+static struct verdict act_warn(struct question *q, const struct rule *r, struct str text)
+{
+	(void) r;
+	log_check(q, "warn", text);
+	return dunno();
+}
+
+static struct verdict act_info(struct question *q, const struct rule *r, struct str text)
+{
+	(void) r;
+	log_check(q, "info", text);
+	return dunno();
+}
+
+/* ---- what happens to the message ---- */
+
+/*
+ * Where such wishes are kept, or NULL when it is too late (the envelope is on its way at the end of data) or too much: then the mail is
+ * deferred, because a wish that is silently ignored could let through what should be held.
+ */
+static struct effects *effects_now(struct question *q, const struct rule *r, const char *action)
+{
+	struct effects *fx = q->stage == STAGE_END_OF_DATA ? NULL : session_effects(q->s);
+
+	if (fx == NULL)
+		log_warning("%s: %s is not possible at %s", table_spec(r->table), action, q->s->where);
+	return fx;
+}
+
+static struct verdict too_late(struct question *q)
+{
+	return reject_subject(q, 451, "4.3.5", "Server configuration error");
+}
+
+static struct verdict act_hold(struct question *q, const struct rule *r, struct str text)
+{
+	struct effects *fx = effects_now(q, r, "HOLD");
+
+	if (fx == NULL)
+		return too_late(q);
+	log_action(q, "hold", text, "triggers HOLD action");
+	fx->cleanup_flags |= CLEANUP_HOLD;
+	return dunno();
+}
+
+static struct verdict act_discard(struct question *q, const struct rule *r, struct str text)
+{
+	struct effects *fx = session_effects(q->s);
+
+	(void) r;
+	if (fx == NULL)
+		return too_late(q);
+	log_action(q, "discard", text, "triggers DISCARD action");
+	fx->cleanup_flags |= CLEANUP_DISCARD;
+	return permit();
+}
+
+static struct verdict act_filter(struct question *q, const struct rule *r, struct str text)
+{
+	struct effects *fx;
+
+	if (str_find(text, ':') <= 0 || str_has_control(text))
+		return misconfigured(q, r, text);
+	fx = effects_now(q, r, "FILTER");
+	if (fx == NULL)
+		return too_late(q);
+	log_action(q, "filter", arena_fmt(q->arena, "triggers FILTER %.*s", PSTR(text)), "");
+	fx->filter = arena_copy(fx->arena, text);
+	return dunno();
+}
+
+static struct verdict act_redirect(struct question *q, const struct rule *r, struct str text)
+{
+	struct effects *fx;
+	struct str address;
+
+	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0 || str_has_control(address))
+		return misconfigured(q, r, text);
+	fx = effects_now(q, r, "REDIRECT");
+	if (fx == NULL)
+		return too_late(q);
+	log_action(q, "redirect", arena_fmt(q->arena, "triggers REDIRECT %.*s", PSTR(text)), "");
+	fx->redirect = arena_copy(fx->arena, address);
+	return dunno();
+}
+
+static struct verdict act_bcc(struct question *q, const struct rule *r, struct str text)
+{
+	struct effects *fx;
+	struct str address;
+
+	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0 || str_has_control(address))
+		return misconfigured(q, r, text);
+	fx = effects_now(q, r, "BCC");
+	if (fx == NULL)
+		return too_late(q);
+	for (size_t i = 0; i < fx->bcc.len; i++)		/* each recipient asks anew */
+		if (str_is(fx->bcc.at[i], address))
+			return dunno();
+	log_action(q, "bcc", arena_fmt(q->arena, "triggers BCC %.*s", PSTR(text)), "");
+	*vec_add(fx->arena, &fx->bcc) = arena_copy(fx->arena, address);
+	return dunno();
+}
+
+static struct verdict act_prepend(struct question *q, const struct rule *r, struct str text)
+{
+	struct effects *fx;
+
+	if (!is_header_start(text) || str_find(text, '\0') >= 0 || str_find_any(text, "\r\n") >= 0)
+		return misconfigured(q, r, text);
+	fx = effects_now(q, r, "PREPEND");
+	if (fx == NULL)
+		return too_late(q);
+	log_check(q, "prepend", text);
+	*vec_add(fx->arena, &fx->prepend) = arena_copy(fx->arena, text);
+	return dunno();
+}
+
+static const struct action actions[] = {
+	{ "OK", act_permit }, { "RELAY", act_permit }, { "DUNNO", act_dunno }, { "REJECT", act_reject }, { "DEFER", act_defer },
+	{ "DEFER_IF_PERMIT", act_defer_if_permit }, { "DEFER_IF_REJECT", act_defer_if_reject }, { "WARN", act_warn },
+	{ "INFO", act_info }, { "HOLD", act_hold }, { "DISCARD", act_discard }, { "FILTER", act_filter },
+	{ "REDIRECT", act_redirect }, { "BCC", act_bcc }, { "PREPEND", act_prepend },
+};
+
+/* ---- values ---- */
+
+/* "550 5.7.1 text", "450 text": the code stands at the start, alone or before a blank. 0: no such code. */
+static int reply_code(struct str value)
+{
+	if (value.len < 3 || (value.at[0] != '4' && value.at[0] != '5') || !is_digit(value.at[1]) || !is_digit(value.at[2]) ||
+	    (value.len > 3 && !is_blank(value.at[3])))
+		return 0;
+	return (value.at[0] - '0') * 100 + (value.at[1] - '0') * 10 + (value.at[2] - '0');
+}
+
+static bool is_all_digits(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_digit(s.at[i]))
+			return false;
+	return s.len > 0;
+}
+
+static struct verdict ask_restrictions(struct question *q, const struct rule *r, struct str value)
+{
+	const struct rule_list *list;
+
+	if (restrict_compile_result(q->arena, value, q->stage, &list) < 0)
+		return misconfigured(q, r, value);
+	return rules_ask(q, list);
+}
+
+struct verdict access_verdict(struct question *q, const struct rule *r, struct str value)
+{
+	struct str text, word;
+	int code;
+
+	value = str_trim(value);
+	code = reply_code(value);
+	if (code != 0)
+		return refuse(q, code, code < 500 ? "4.7.1" : "5.7.1", str_trim(str_skip(value, 3)), "Access denied");
+	text = value;
+	if (!str_token(&text, " \t", &word))
+		return misconfigured(q, r, value);
+	if (is_all_digits(word))
+		return permit();
+	for (size_t i = 0; i < COUNT_OF(actions); i++)
+		if (str_is_nocase(word, str_of(actions[i].name)))
+			return actions[i].act(q, r, str_trim(text));
+	return ask_restrictions(q, r, value);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtpd/content.h"
+
+#include "lib/log/log.h"
+#include "lib/mail/dsn.h"
+#include "smtpd/smtpd.h"
+#include "smtpd/transaction.h"
+
+static when_t cleanup_patience(void)
+{
+	return in(the_smtpd->common->ipc_timeout);
+}
+
+bool content_allowed(struct session *s, struct verdict *ret)
+{
+	*ret = restrict_now(s, STAGE_DATA);
+	return ret->act != REJECT;
+}
+
+/* REDIRECT replaces all recipients, BCC adds one that never hears of the delivery. */
+static void apply_effects(struct transaction *tx)
+{
+	struct effects *fx = &tx->effects;
+
+	if (fx->redirect.len > 0) {
+		tx->recipients.len = 1;
+		tx->recipients.at[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE, .orcpt = STR_NONE };
+	}
+	for (size_t i = 0; i < fx->bcc.len; i++)
+		*vec_add(tx->arena, &tx->recipients) = (struct recipient){
+			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[i], .original = STR_NONE,
+			.notify = NOTIFY_NEVER, .orcpt = STR_NONE };
+	tx->envelope.filter_transport = fx->filter;
+	tx->envelope.queue_id = str_of(tx->queue_id);
+	tx->envelope.recipients = tx->recipients.at;
+	tx->envelope.recipient_count = tx->recipients.len;
+}
+
+void content_begin(struct session *s, bool dots)
+{
+	struct transaction *tx = s->tx;
+	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local ? 0 : CLEANUP_EXTERNAL);
+
+	apply_effects(tx);
+	tx->content = CONTENT_COMING;
+	dot_in_begin(&tx->decoder, dots);
+	tx->out = mail_out_begin(tx->arena, "smtpd", flags, &tx->envelope);
+	for (size_t i = 0; i < tx->effects.prepend.len; i++) {
+		mail_out_write(tx->out, tx->effects.prepend.at[i], cleanup_patience());
+		mail_out_write(tx->out, STR("\n"), cleanup_patience());
+	}
+}
+
+/* The rest of a message that is too big is read and thrown away. */
+static void give_up_if_too_big(struct transaction *tx)
+{
+	uint64_t limit = (uint64_t) the_smtpd->common->message_size_limit;
+
+	if (limit == 0 || tx->too_big || tx->decoder.bytes + tx->decoder.lines <= limit)
+		return;
+	log_warning("%s: queue file size limit exceeded", tx->queue_id);
+	tx->too_big = true;
+	mail_out_abort(tx->out);
+	tx->out = NULL;
+}
+
+size_t content_take(struct session *s, struct str bytes)
+{
+	struct transaction *tx = s->tx;
+	size_t used = dot_in_feed(&tx->decoder, str_head(bytes, SMALL_MESSAGE), &tx->piece);
+
+	give_up_if_too_big(tx);
+	if (tx->out != NULL)
+		mail_out_write(tx->out, buf_str(&tx->piece), cleanup_patience());
+	buf_clear(&tx->piece);
+	return used;
+}
+
+void content_deadline(struct session *s, when_t began, uint64_t received)
+{
+	const struct smtpd_conf *conf = &the_smtpd->conf;
+
+	if (!conf->smtpd_per_request_deadline)
+		stream_deadline(s->stream, in(conf->smtpd_timeout));
+	else
+		stream_deadline(s->stream, began + conf->smtpd_timeout +
+				(when_t) (MIN(received, (uint64_t) 1 << 50) * 1000 / (uint64_t) conf->smtpd_min_data_rate));
+}
+
+/* ---- the end ---- */
+
+static bool bare_newline_refused(struct session *s)
+{
+	if (!s->tx->decoder.bare_lf)
+		return false;
+	s->got_bare_lf = true;
+	return the_smtpd->bare_newline == BARE_NEWLINE_REJECT &&
+	       match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name), &s->peer.ip) <= 0;
+}
+
+/* What is wrong with the content as such, and what the end-of-data list says. */
+static struct verdict judge(struct session *s)
+{
+	struct verdict v;
+
+	if (s->tx->too_big)
+		return reject(s->step, 552, STR("5.3.4"), "Error: message too big");
+	if (bare_newline_refused(s)) {
+		struct question q;
+
+		v = reject(s->step, (int) the_smtpd->conf.smtpd_forbid_bare_newline_reject_code, STR("5.5.2"),
+			   "%s Error: bare <LF> received", the_smtpd->common->myhostname);
+		question_begin(&q, s, only_recipient(s));
+		log_verdict(&q, "reject", &v);
+		return v;
+	}
+	return restrict_now(s, STAGE_END_OF_DATA);
+}
+
+static struct verdict hand_over(struct session *s, bool by_chunks)
+{
+	struct transaction *tx = s->tx;
+	struct mail_verdict m;
+	struct mail_out *out = tx->out;
+
+	if ((tx->effects.cleanup_flags & CLEANUP_DISCARD) != 0 && out != NULL) {	/* said at the end of data, too late for cleanup */
+		mail_out_abort(out);
+		m = (struct mail_verdict){ .code = 250, .dsn = STR("2.0.0"), .text = arena_fmt(s->step, "Ok: queued as %s", tx->queue_id) };
+	} else {
+		mail_out_end(out, &m, cleanup_patience());
+	}
+	tx->out = NULL;
+	if (m.code == 250 && by_chunks)
+		m.text = arena_fmt(s->step, "Ok: %llu bytes queued as %s",
+				   (unsigned long long) (tx->decoder.bytes + tx->decoder.lines), tx->queue_id);
+	return (struct verdict){ .act = m.code < 400 ? PERMIT : REJECT, .code = m.code, .dsn = m.dsn, .text = m.text };
+}
+
+enum next content_finish(struct session *s, bool by_chunks)
+{
+	struct verdict v;
+	enum next next;
+
+	dot_in_finish(&s->tx->decoder, &s->tx->piece);
+	if (s->tx->out != NULL)
+		mail_out_write(s->tx->out, buf_str(&s->tx->piece), cleanup_patience());
+	s->where = "END-OF-MESSAGE";
+	v = judge(s);
+	if (v.act != REJECT)
+		v = hand_over(s, by_chunks);
+	if (v.act != REJECT)
+		s->errors = s->junk = 0;
+	next = reply_verdict(s, &v);
+	transaction_end(s);
+	return next;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/* The content of a message on its way from the client to cleanup: what DATA and BDAT share. */
+#ifndef ROAD_SMTPD_CONTENT_H
+#define ROAD_SMTPD_CONTENT_H
+
+#include "smtpd/session.h"
+
+/* Before the first content: data restrictions. True: go on. False: refused, *ret is what to say. */
+bool content_allowed(struct session *s, struct verdict *ret) MAY_YIELD;
+void content_begin(struct session *s, bool dots);
+/* Decodes and passes on what it can use of `bytes`; how much that was. */
+size_t content_take(struct session *s, struct str bytes) MAY_YIELD;
+/* When the next piece must be there. */
+void content_deadline(struct session *s, when_t began, uint64_t received);
+/* The content is complete: end-of-data restrictions, cleanup's verdict, the reply. The transaction ends. chunk_text: BDAT's "N bytes " or "". */
+enum next content_finish(struct session *s, bool by_chunks) MAY_YIELD;
+
+#endif

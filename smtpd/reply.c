@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/* Replies: always one whole line each, printable, at most 512 bytes or so, gathered in the stream. */
+#include <stdarg.h>
+
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+
+enum { LONGEST_REPLY = 4000 };
+
+/* A client that makes many mistakes waits for its answers. */
+static void hold_back(struct session *s)
+{
+	if (s->errors < the_smtpd->conf.smtpd_soft_error_limit || the_smtpd->conf.smtpd_error_sleep_time == 0)
+		return;
+	flush(s->stream);
+	co_sleep(in(the_smtpd->conf.smtpd_error_sleep_time));
+}
+
+__attribute__((format(printf, 5, 0)))
+static void put_line(struct session *s, int code, char separator, const char *dsn, const char *format, va_list arguments)
+{
+	AUTO(buf) text = BUF(LONGEST_REPLY);
+	AUTO(buf) line = BUF(LONGEST_REPLY + 64);
+
+	if (buf_addv(&text, format, arguments) < 0)
+		buf_add_text(&text, "Error: unspeakable");
+	buf_addf(&line, "%d%c", code, separator);
+	if (dsn != NULL)
+		buf_addf(&line, "%c%s ", '0' + code / 100, dsn + 1);
+	buf_add_printable(&line, buf_str(&text));
+	buf_add_text(&line, "\r\n");
+	write_str(s->stream, buf_str(&line));
+}
+
+enum next reply(struct session *s, int code, const char *dsn, const char *format, ...)
+{
+	va_list arguments;
+
+	if (the_smtpd->soft_bounce && code >= 500)
+		code -= 100;
+	hold_back(s);
+	va_start(arguments, format);
+	put_line(s, code, ' ', dsn, format, arguments);
+	va_end(arguments);
+	if (code == 421 || code == 521)
+		s->hang_up = true;
+	return code < 400 ? DONE : FAILED;
+}
+
+void reply_more(struct session *s, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	put_line(s, code, '-', NULL, format, arguments);
+	va_end(arguments);
+}
+
+enum next reply_verdict(struct session *s, const struct verdict *v)
+{
+	return reply(s, v->code, v->dsn.len > 0 ? str_c(s->step, v->dsn) : NULL, "%.*s", PSTR(v->text));
+}

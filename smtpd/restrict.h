@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Access restrictions. main.cf's lists are compiled when the program starts (restrict_compile.c): each word becomes a rule, which is a row of
+ * the table in restrict.c and its argument, opened. Nothing is looked up by name while mail arrives, and a wrong word stops the start, not
+ * a customer's mail.
+ *
+ * A restriction is a row and a small function; the functions are in restrict_*.c, by what they look at.
+ */
+#ifndef ROAD_SMTPD_RESTRICT_H
+#define ROAD_SMTPD_RESTRICT_H
+
+#include "lib/route/route.h"
+#include "lib/table/table.h"
+#include "smtpd/verdict.h"
+
+struct session;
+
+enum stage { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER, STAGE_RELAY, STAGE_RECIPIENT, STAGE_DATA, STAGE_END_OF_DATA, STAGE_COUNT };
+
+enum knowledge { KNOWS_CLIENT = 1, KNOWS_HELO = 2, KNOWS_SENDER = 4, KNOWS_RECIPIENT = 8 };	/* what a stage has, what a rule needs */
+
+enum arg_kind {
+	NO_ARG,
+	ARG_TABLE,		/* "type:name" */
+	ARG_DOMAIN,		/* "domain" or "domain=filter", of a DNS list */
+	ARG_TIME,		/* seconds */
+	ARG_CLASS,		/* not in the table: the rule of a restriction class */
+};
+
+struct question;
+struct rule;
+
+struct restriction {
+	const char *name;	/* as written in main.cf */
+	unsigned needs;		/* enum knowledge */
+	enum arg_kind arg;
+	struct verdict (*ask)(struct question *q, const struct rule *r) MAY_YIELD;
+	bool refuses_strangers;	/* one of these must be in the relay or recipient list */
+};
+extern const struct restriction restrictions[];		/* ends with name NULL */
+
+struct rule_list {
+	const char *name;	/* the parameter */
+	size_t count;
+	struct rule *rules;
+};
+
+struct rule {
+	const struct restriction *row;
+	bool warn_only;		/* behind warn_if_reject */
+	union {
+		struct { struct table *table; bool partial; };	/* partial: parents of the key are tried too (not for patterns) */
+		struct dns_list *dns_list;
+		int64_t milliseconds;
+		const struct rule_list *class;
+	};
+};
+
+/* The answer to "how does this address resolve?", found out once per question. */
+struct way {
+	bool known;
+	int error;			/* < 0: cannot tell */
+	struct resolution to;
+};
+
+/* One evaluation: at RCPT, that of all lists whose turn it is then. Lives on the stack; its texts live in the session's step arena. */
+struct question {
+	struct session *s;
+	struct arena *arena;
+	enum stage stage;		/* of the list under way */
+	unsigned knows;			/* enum knowledge */
+	struct str sender, recipient;	/* as the client wrote them, in internal form */
+	struct str subject;		/* what the list is about, for texts: "<subject>: Sender address rejected" */
+	const char *subject_class;
+	struct verdict pending;		/* REJECT: a defer_if_permit, for the end */
+	struct verdict instead;		/* REJECT: a defer_if_reject */
+	bool warn_only;
+	int depth;			/* of classes and results of tables */
+	struct way sender_way, recipient_way;
+};
+
+void question_begin(struct question *q, struct session *s, struct str recipient /* or STR_NONE */);
+/*
+ * Evaluates the list of a stage. A REJECT is already logged, and texts are ready for the client. A pending defer_if_permit stays in q
+ * for restrict_settle(), which turns it into the final verdict.
+ */
+struct verdict restrict_run(struct question *q, enum stage stage) MAY_YIELD;
+struct verdict restrict_settle(struct question *q);
+/* A list on its own (classes, results of tables, local_header_rewrite_clients), inside an evaluation. */
+struct verdict rules_ask(struct question *q, const struct rule_list *list) MAY_YIELD;
+/* Everything that is asked about a recipient at RCPT (or VRFY). */
+struct verdict restrict_recipient(struct session *s, struct str recipient) MAY_YIELD;
+/* A list that stands alone at its own time: client, helo, sender (smtpd_delay_reject = no), data, end of data. */
+struct verdict restrict_now(struct session *s, enum stage stage) MAY_YIELD;
+
+struct str only_recipient(const struct session *s);	/* empty when there are several, or none yet */
+
+/* "QID: reject: RCPT from name[addr]: TEXT; from=<> to=<> proto= helo=<>" */
+void log_check(const struct question *q, const char *what, struct str text);
+void log_verdict(const struct question *q, const char *what, const struct verdict *v);
+
+/* ---- for the functions of rows ---- */
+
+struct way *way_of_sender(struct question *q) MAY_YIELD;
+struct way *way_of_recipient(struct question *q) MAY_YIELD;
+bool is_source_routed(struct question *q) MAY_YIELD;	/* the recipient's local part may be a route */
+/* Records a defer_if_permit (the first one counts) and goes on. */
+struct verdict defer_if_permit(struct question *q, struct verdict v);
+/* "<subject>: Client host rejected: text" about the list's own subject. */
+struct verdict reject_subject(struct question *q, int code, const char *dsn, const char *text);
+bool is_fqdn(struct str name);		/* has a dot that is not at its ends, or is an address literal */
+
+/* restrict_compile.c */
+/* Dies with EX_CONFIG and words that name file and line. */
+const struct rule_list *restrict_compile(struct conf *c, const char *parameter, const char *text, enum stage stage, bool delayed);
+bool refuses_strangers(const struct rule_list *list);
+/* A list as the result of an access table: no new tables. -EINVAL: unknown words. Lives in the arena. */
+int restrict_compile_result(struct arena *a, struct str text, enum stage stage, const struct rule_list **ret);
+
+/* access_action.c: what a value of an access table means, about q->subject. */
+struct verdict access_verdict(struct question *q, const struct rule *r, struct str value) MAY_YIELD;
+
+/* restrict_dnsbl.c */
+int dns_list_parse(struct arena *a, struct str text, struct dns_list **ret);
+
+/* restrict_rcpt.c: the implicit last check. */
+struct verdict check_recipient_exists(struct question *q) MAY_YIELD;
+struct verdict check_sender_exists(struct question *q) MAY_YIELD;
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * DNS lists of addresses (reject_rbl_client) and of domains (reject_rhsbl_*): an A record says "listed", its value may be filtered, a TXT record gives
+ * the reason. A list that cannot be asked lists nobody.
+ */
+#include <errno.h>
+
+#include "lib/dns/dns.h"
+#include "lib/mail/mail_address.h"
+#include "smtpd/restrict_rows.h"
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+
+struct byte_set { uint32_t bits[8]; };
+struct dns_list {
+	struct str domain;
+	bool filtered;
+	struct byte_set fields[4];	/* which values of an answer count */
+};
+
+/* ---- "example.org=127.0.0.[2..11;100]" ---- */
+
+static int parse_byte(struct str text, unsigned *ret)
+{
+	int64_t number;
+
+	if (str_to_int(text, 0, 255, &number) < 0)
+		return -EINVAL;
+	*ret = (unsigned) number;
+	return 0;
+}
+
+static int add_range(struct byte_set *set, struct str text)
+{
+	ssize_t dots = str_find_str(text, STR(".."));
+	unsigned first, last;
+
+	if (parse_byte(dots < 0 ? text : str_head(text, (size_t) dots), &first) < 0 ||
+	    parse_byte(dots < 0 ? text : str_skip(text, (size_t) dots + 2), &last) < 0 || first > last)
+		return -EINVAL;
+	for (unsigned i = first; i <= last; i++)
+		set->bits[i / 32] |= 1u << (i % 32);
+	return 0;
+}
+
+/* "7", "[1;3]", "[2..11]": takes it off *text. */
+static int parse_field(struct str *text, struct byte_set *set)
+{
+	struct str inside, one;
+	bool more;
+
+	if (!str_starts(*text, STR("["))) {
+		size_t n = 0;
+
+		while (n < text->len && is_digit(text->at[n]))
+			n++;
+		one = str_head(*text, n);
+		*text = str_skip(*text, n);
+		return add_range(set, one);
+	}
+	*text = str_skip(*text, 1);
+	if (!str_cut(text, ']', &inside))
+		return -EINVAL;
+	do {
+		more = str_cut(&inside, ';', &one);
+		if (add_range(set, one) < 0)
+			return -EINVAL;
+	} while (more);
+	return 0;
+}
+
+static int parse_filter(struct str text, struct dns_list *l)
+{
+	for (size_t i = 0; i < COUNT_OF(l->fields); i++) {
+		if (i > 0) {
+			if (!str_starts(text, STR(".")))
+				return -EINVAL;
+			text = str_skip(text, 1);
+		}
+		if (parse_field(&text, &l->fields[i]) < 0)
+			return -EINVAL;
+	}
+	l->filtered = true;
+	return text.len == 0 ? 0 : -EINVAL;
+}
+
+int dns_list_parse(struct arena *a, struct str text, struct dns_list **ret)
+{
+	struct dns_list *l = ARENA_NEW(a, struct dns_list);
+	struct str filter = text, domain;
+	bool filtered = str_cut(&filter, '=', &domain);
+
+	if (!hostname_is_valid(domain, false) || (filtered && parse_filter(filter, l) < 0))
+		return -EINVAL;
+	l->domain = arena_copy(a, domain);
+	*ret = l;
+	return 0;
+}
+
+/* ---- asking ---- */
+
+static bool passes(const struct dns_list *l, const struct address_ip *ip)
+{
+	if (!l->filtered)
+		return true;
+	if (ip->family != AF_INET)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(l->fields); i++)
+		if ((l->fields[i].bits[ip->bytes[i] / 32] & 1u << (ip->bytes[i] % 32)) == 0)
+			return false;
+	return true;
+}
+
+static bool is_listed(struct question *q, const struct dns_list *l, struct str name)
+{
+	struct dns_answer answer;
+
+	dns_query(q->arena, name, DNS_A, &answer);
+	for (size_t i = 0; answer.status == DNS_OK && i < answer.count; i++)
+		if (passes(l, &answer.records[i].ip))
+			return true;
+	return false;
+}
+
+static struct verdict refuse_listed(struct question *q, const struct dns_list *l, struct str name, struct str what, const char *class)
+{
+	struct dns_answer reason;
+	bool told;
+
+	dns_query(q->arena, name, DNS_TXT, &reason);
+	told = reason.status == DNS_OK && reason.count > 0;
+	return reject(q->arena, (int) the_smtpd->conf.maps_rbl_reject_code, STR("5.7.1"),
+		      "Service unavailable; %s [%.*s] blocked using %.*s%s%.*s", class, PSTR(what), PSTR(l->domain), told ? "; " : "",
+		      PSTR(told ? str_head(reason.records[0].text, 200) : STR_NONE));
+}
+
+/* "192.0.2.1" is looked up as 1.2.0.192.LIST, IPv6 nibble by nibble. */
+static bool address_name(struct question *q, const struct dns_list *l, struct str *ret)
+{
+	const struct address_ip *ip = &q->s->peer.ip;
+	AUTO(buf) name = BUF(300);
+
+	if (ip->family == AF_INET)
+		buf_addf(&name, "%u.%u.%u.%u.", ip->bytes[3], ip->bytes[2], ip->bytes[1], ip->bytes[0]);
+	else if (ip->family == AF_INET6)
+		for (int i = 15; i >= 0; i--)
+			buf_addf(&name, "%x.%x.", ip->bytes[i] & 15u, ip->bytes[i] >> 4);
+	else
+		return false;
+	if (buf_add(&name, l->domain) < 0)
+		return false;
+	*ret = arena_copy(q->arena, buf_str(&name));
+	return true;
+}
+
+static bool domain_name(struct question *q, const struct dns_list *l, struct str domain, struct str *ret)
+{
+	if (!hostname_is_valid(domain, false) || str_is(domain, STR("unknown")))
+		return false;
+	*ret = arena_fmt(q->arena, "%.*s.%.*s", PSTR(domain), PSTR(l->domain));
+	return ret->len <= 253;
+}
+
+static struct verdict reject_domain(struct question *q, const struct rule *r, struct str domain, struct str what, const char *class)
+{
+	struct str name;
+
+	if (!domain_name(q, r->dns_list, domain, &name) || !is_listed(q, r->dns_list, name))
+		return dunno();
+	return refuse_listed(q, r->dns_list, name, what, class);
+}
+
+struct verdict ask_rbl_client(struct question *q, const struct rule *r)
+{
+	struct str name;
+
+	if (!address_name(q, r->dns_list, &name) || !is_listed(q, r->dns_list, name))
+		return dunno();
+	return refuse_listed(q, r->dns_list, name, str_of(q->s->peer.address), "Client host");
+}
+
+struct verdict ask_dnswl_client(struct question *q, const struct rule *r)
+{
+	struct str name;
+
+	return address_name(q, r->dns_list, &name) && is_listed(q, r->dns_list, name) ? permit() : dunno();
+}
+
+struct verdict ask_rhsbl_client(struct question *q, const struct rule *r)
+{
+	return reject_domain(q, r, buf_str(&q->s->peer.name), buf_str(&q->s->peer.name), "Client host");
+}
+
+struct verdict ask_rhsbl_reverse_client(struct question *q, const struct rule *r)
+{
+	return reject_domain(q, r, buf_str(&q->s->peer.reverse_name), buf_str(&q->s->peer.reverse_name), "Unverified Client host");
+}
+
+struct verdict ask_rhswl_client(struct question *q, const struct rule *r)
+{
+	struct str name;
+
+	return domain_name(q, r->dns_list, buf_str(&q->s->peer.name), &name) && is_listed(q, r->dns_list, name) ? permit() : dunno();
+}
+
+struct verdict ask_rhsbl_helo(struct question *q, const struct rule *r)
+{
+	return reject_domain(q, r, buf_str(&q->s->helo), buf_str(&q->s->helo), "Helo command");
+}
+
+static struct verdict reject_address_domain(struct question *q, const struct rule *r, struct str address, const char *class)
+{
+	struct str local, domain;
+
+	return address_split(address, &local, &domain) ? reject_domain(q, r, domain, address, class) : dunno();
+}
+
+struct verdict ask_rhsbl_sender(struct question *q, const struct rule *r)
+{
+	return reject_address_domain(q, r, q->sender, "Sender address");
+}
+
+struct verdict ask_rhsbl_recipient(struct question *q, const struct rule *r)
+{
+	return reject_address_domain(q, r, q->recipient, "Recipient address");
+}

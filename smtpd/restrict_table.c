@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * check_*_access: which keys of a client, a name, an address are looked up in an access(5) table, in which order. The first that is found decides.
+ * Pattern tables see the whole key only.
+ */
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+#include "smtpd/restrict_rows.h"
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+
+/*
+ * The search of one table: it ends with the first value or trouble. Meanwhile texts are about what is looked up, not about what the list is
+ * about.
+ */
+struct search {
+	struct question *q;
+	const struct rule *r;
+	bool ended;
+	struct verdict verdict;
+	struct str list_subject;
+	const char *list_class;
+};
+
+static struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class)
+{
+	struct search f = { .q = q, .r = r, .verdict = dunno(), .list_subject = q->subject, .list_class = q->subject_class };
+
+	q->subject = subject;
+	q->subject_class = class;
+	return f;
+}
+
+static struct verdict search_end(struct search *f)
+{
+	f->q->subject = f->list_subject;
+	f->q->subject_class = f->list_class;
+	return f->verdict;
+}
+
+/* `whole`: the key is not a part of something. */
+static bool look_up(struct search *f, struct str key, bool whole)
+{
+	struct str value;
+	int found;
+
+	if (f->ended || key.len == 0 || (!whole && !f->r->partial))
+		return f->ended;
+	found = table_get(f->r->table, f->q->arena, key, &value);
+	if (found == 0)
+		return false;
+	f->ended = true;
+	if (found > 0) {
+		f->verdict = access_verdict(f->q, f->r, value);
+	} else {
+		log_warning("%s: table lookup problem: %s", table_spec(f->r->table), table_why(f->r->table));
+		f->verdict = reject_subject(f->q, 451, "4.3.5", "Server configuration error");
+	}
+	return true;
+}
+
+/* host.example.com, then example.com and com (or .example.com and .com). */
+static void look_up_host(struct search *f, struct str name, bool whole)
+{
+	struct str rest = str_ends(name, STR(".")) ? str_head(name, name.len - 1) : name;
+	ssize_t dot;
+
+	rest = arena_lower(f->q->arena, rest);
+	look_up(f, rest, whole);
+	while (!f->ended && (dot = str_find(str_skip(rest, 1), '.')) >= 0) {
+		rest = str_skip(rest, (size_t) dot + (the_smtpd->access_parents ? 2 : 1));
+		look_up(f, rest, false);
+	}
+}
+
+/* 192.0.2.1, then 192.0.2, 192.0, 192; of IPv6 likewise at colons. */
+static void look_up_address(struct search *f, struct str address)
+{
+	char separator = str_find(address, ':') >= 0 ? ':' : '.';
+	ssize_t at;
+
+	look_up(f, address, true);
+	while (!f->ended && (at = str_find_last(address, separator)) > 0) {
+		address = str_head(address, (size_t) at);
+		while (str_ends(address, STR(":")))
+			address.len--;
+		look_up(f, address, false);
+	}
+}
+
+/* user+ext@domain, user@domain, domain and its parents, user+ext@, user@. The address is in the form that the queue would get. */
+static void look_up_mail(struct search *f, struct str address)
+{
+	struct str local, domain, user, extension;
+	struct arena *a = f->q->arena;
+	bool extended;
+
+	if (!address_split(address, &local, &domain)) {
+		look_up(f, address, true);
+		return;
+	}
+	extended = local_part_split(local, str_of(the_smtpd->common->recipient_delimiter), &user, &extension);
+	look_up(f, address, true);
+	if (extended)
+		look_up(f, arena_fmt(a, "%.*s@%.*s", PSTR(user), PSTR(domain)), false);
+	look_up_host(f, domain, false);
+	look_up(f, arena_fmt(a, "%.*s@", PSTR(local)), false);
+	if (extended)
+		look_up(f, arena_fmt(a, "%.*s@", PSTR(user)), false);
+}
+
+struct verdict ask_client_access(struct question *q, const struct rule *r)
+{
+	const struct peer *p = &q->s->peer;
+	struct search f = search_begin(q, r, buf_str(&p->shown), "Client host");
+
+	look_up_host(&f, buf_str(&p->name), true);
+	look_up_address(&f, str_of(p->address));
+	return search_end(&f);
+}
+
+struct verdict ask_reverse_name_access(struct question *q, const struct rule *r)
+{
+	const struct peer *p = &q->s->peer;
+	struct search f = search_begin(q, r, buf_str(&p->reverse_name), "Unverified Client host");
+
+	look_up_host(&f, buf_str(&p->reverse_name), true);
+	return search_end(&f);
+}
+
+struct verdict ask_helo_access(struct question *q, const struct rule *r)
+{
+	struct str helo = buf_str(&q->s->helo);
+	struct search f = search_begin(q, r, helo, "Helo command");
+
+	look_up_host(&f, helo, true);
+	return search_end(&f);
+}
+
+static struct verdict ask_mail(struct question *q, const struct rule *r, struct str address, const char *what, struct way *way)
+{
+	struct search f;
+
+	if (way != NULL && way->error < 0)
+		return verdict_cannot_tell(q->arena, address);
+	f = search_begin(q, r, address, what);
+	if (way == NULL)
+		look_up(&f, str_of(the_smtpd->conf.smtpd_null_access_lookup_key), true);
+	else
+		look_up_mail(&f, way->to.recipient);
+	return search_end(&f);
+}
+
+struct verdict ask_sender_access(struct question *q, const struct rule *r)
+{
+	return ask_mail(q, r, q->sender, "Sender address", q->sender.len == 0 ? NULL : way_of_sender(q));
+}
+
+/* A recipient with source routing is never permitted here: it says where it goes in its own way. */
+struct verdict ask_recipient_access(struct question *q, const struct rule *r)
+{
+	struct verdict v = ask_mail(q, r, q->recipient, "Recipient address", way_of_recipient(q));
+
+	if (v.act == PERMIT && is_source_routed(q))
+		return dunno();
+	return v;
+}

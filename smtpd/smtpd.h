@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/* What every session of the process shares: the configuration and what was opened from it. Made in main.c at start, constant afterwards. */
+#ifndef ROAD_SMTPD_SMTPD_H
+#define ROAD_SMTPD_SMTPD_H
+
+#include "lib/conf/params/common.h"
+#include "lib/conf/params/queue.h"
+#include "lib/conf/params/smtpd.h"
+#include "lib/route/route.h"
+#include "lib/table/match.h"
+#include "lib/table/table.h"
+#include "smtpd/restrict.h"
+
+enum bare_newline { BARE_NEWLINE_OK, BARE_NEWLINE_NOTE, BARE_NEWLINE_REJECT };
+
+struct smtpd {
+	struct smtpd_conf conf;
+	struct queue_conf queue;
+	bool soft_bounce;
+	const struct common_conf *common;
+	struct route *route;
+	struct match_list *mynetworks, *xclient_hosts, *noop_commands, *forbidden_commands, *bare_newline_exclusions;
+	struct tables *discard_ehlo_maps;
+	unsigned discard_ehlo;			/* enum ehlo_keyword */
+	enum bare_newline bare_newline;
+	bool access_parents;			/* smtpd_access_maps is in parent_domain_matches_subdomains */
+	bool defer_unknown_address, defer_unknown_helo;	/* the tempfail actions: at once, not only if permitted */
+	const struct rule_list *rules[STAGE_COUNT];
+	const struct rule_list *local_clients;	/* local_header_rewrite_clients */
+};
+extern const struct smtpd *const the_smtpd;
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtpd/transaction.h"
+
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/log/log.h"
+#include "lib/queue/queue.h"
+#include "smtpd/smtpd.h"
+#include "smtpd/session.h"
+
+enum {
+	TRANSACTION_MEMORY = 256 << 20,		/* smtpd_recipient_limit bounds it before */
+	MEMORY_FOR_RECIPIENT = 16 << 10,	/* more than any one needs, with the array's growth apart */
+	EARLY_MEMORY = 64 << 10, SPARE_EARLY_MEMORY = 16 << 10,
+};
+
+static void copy_early_effects(struct transaction *tx, const struct effects *early)
+{
+	tx->effects.arena = tx->arena;
+	if (early == NULL)
+		return;
+	tx->effects.cleanup_flags = early->cleanup_flags;
+	tx->effects.filter = early->filter;		/* they outlive the transaction */
+	tx->effects.redirect = early->redirect;
+	for (size_t i = 0; i < early->prepend.len; i++)
+		*vec_add(tx->arena, &tx->effects.prepend) = early->prepend.at[i];
+	for (size_t i = 0; i < early->bcc.len; i++)
+		*vec_add(tx->arena, &tx->effects.bcc) = early->bcc.at[i];
+}
+
+struct transaction *transaction_begin(struct session *s, struct str sender, const struct mail_args *m)
+{
+	struct arena *a = arena_new("smtpd transaction", s->arena, TRANSACTION_MEMORY);
+	struct transaction *tx = ARENA_NEW(a, struct transaction);
+	struct envelope *e = &tx->envelope;
+
+	tx->arena = a;
+	tx->said_size = m->size;
+	tx->piece = BUF(SMALL_MESSAGE + 16);
+	copy_early_effects(tx, s->early);
+	e->sender = arena_copy(a, sender);
+	e->arrival_us = wall_us();
+	e->flags = (m->body == BODY_8BITMIME ? ENVELOPE_8BITMIME : 0) | (m->smtputf8 ? ENVELOPE_SMTPUTF8 : 0) |
+		   (s->is_local ? ENVELOPE_LOCAL : 0);
+	e->ret = m->ret;
+	e->envid = arena_copy(a, m->envid);
+	e->client_name = buf_str(&s->peer.name);	/* the session's, which cannot change before the transaction ends */
+	e->reverse_name = buf_str(&s->peer.reverse_name);
+	e->client_address = str_of(s->peer.address);
+	e->client_port = str_of(s->peer.port);
+	e->client_helo = buf_str(&s->helo);
+	e->client_protocol = session_protocol(s);
+	e->sasl_method = e->sasl_username = e->sasl_sender = STR_NONE;
+	e->message_id = e->filter_transport = STR_NONE;
+	return tx;
+}
+
+void transaction_end(struct session *s)
+{
+	struct transaction *tx = s->tx;
+
+	if (tx == NULL)
+		return;
+	s->tx = NULL;
+	mail_out_abort(tx->out);
+	buf_free(&tx->piece);
+	arena_free(tx->arena);
+}
+
+int transaction_add_recipient(struct session *s, struct str address, const struct rcpt_args *r)
+{
+	struct transaction *tx = s->tx;
+
+	if (arena_left(tx->arena) < MEMORY_FOR_RECIPIENT + 2 * tx->recipients.cap * sizeof(struct recipient))
+		return -ENOSPC;
+	*vec_add(tx->arena, &tx->recipients) = (struct recipient){
+		.index = (uint32_t) tx->recipients.len - 1,
+		.address = arena_copy(tx->arena, address),
+		.original = STR_NONE,
+		.notify = r->notify,
+		.orcpt = arena_copy(tx->arena, r->orcpt),
+	};
+	if (tx->queue_id[0] == 0) {
+		queue_id_new(tx->queue_id);
+		co_describe("%s %s", buf_text(&s->peer.shown), tx->queue_id);
+		log_mail(ROAD_INFO, str_of(tx->queue_id), "client=%s", buf_text(&s->peer.shown));
+	}
+	return 0;
+}
+
+struct effects *session_effects(struct session *s)
+{
+	if (s->tx != NULL)
+		return arena_left(s->tx->arena) < MEMORY_FOR_RECIPIENT ? NULL : &s->tx->effects;
+	if (s->early == NULL) {
+		struct arena *a = arena_new("smtpd early effects", s->arena, EARLY_MEMORY);
+
+		s->early = ARENA_NEW(a, struct effects);
+		s->early->arena = a;
+	}
+	return arena_left(s->early->arena) < SPARE_EARLY_MEMORY ? NULL : s->early;
+}
+
+bool session_discards(const struct session *s)
+{
+	return s->tx != NULL && (s->tx->effects.cleanup_flags & CLEANUP_DISCARD) != 0;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/* HELO and EHLO (RFC 5321 4.1.1.1), and which extensions are announced. */
+#include <errno.h>
+
+#include "lib/log/log.h"
+#include "smtpd/smtpd.h"
+#include "smtpd/transaction.h"
+#include "smtpd/verbs.h"
+
+static const struct { struct str name; unsigned bit; } keywords[] = {
+	{ STR_INIT("PIPELINING"), EHLO_PIPELINING }, { STR_INIT("SIZE"), EHLO_SIZE }, { STR_INIT("VRFY"), EHLO_VRFY },
+	{ STR_INIT("XCLIENT"), EHLO_XCLIENT }, { STR_INIT("8BITMIME"), EHLO_8BITMIME },
+	{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCEDSTATUSCODES }, { STR_INIT("DSN"), EHLO_DSN },
+	{ STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 }, { STR_INIT("CHUNKING"), EHLO_CHUNKING },
+	/* not announced anyhow */
+	{ STR_INIT("ETRN"), 0 }, { STR_INIT("STARTTLS"), 0 }, { STR_INIT("AUTH"), 0 }, { STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
+	{ STR_INIT("REQUIRETLS"), 0 }, { STR_INIT("silent-discard"), EHLO_SILENT },
+};
+
+static int keyword_bit(struct str word)
+{
+	for (size_t i = 0; i < COUNT_OF(keywords); i++)
+		if (str_is_nocase(word, keywords[i].name))
+			return (int) keywords[i].bit;
+	return -EINVAL;
+}
+
+int ehlo_keywords_parse(struct str text, unsigned *ret, struct buf *why)
+{
+	struct str word;
+	unsigned bits = 0;
+
+	while (str_token(&text, ", \t\r\n", &word)) {
+		int bit = keyword_bit(word);
+
+		if (bit < 0) {
+			buf_addf(why, "unknown EHLO keyword \"%.*s\"", PSTR(word));
+			return bit;
+		}
+		bits |= (unsigned) bit;
+	}
+	*ret = bits;
+	return 0;
+}
+
+void ehlo_choose_discards(struct session *s)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str value;
+	int r;
+
+	s->discard_ehlo = the_smtpd->discard_ehlo;
+	if (tables_are_empty(the_smtpd->discard_ehlo_maps))
+		return;
+	r = tables_get(the_smtpd->discard_ehlo_maps, s->step, str_of(s->peer.address), &value);
+	if (r < 0)
+		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s", tables_why(the_smtpd->discard_ehlo_maps));
+	else if (r > 0 && ehlo_keywords_parse(value, &s->discard_ehlo, &why) < 0)
+		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s: %s", s->peer.address, buf_text(&why));
+	arena_reset(s->step);
+}
+
+/* Characters that have a meaning in headers and logs become '?'. */
+void set_helo(struct session *s, struct str name)
+{
+	AUTO(buf) printable = BUF(4096);
+
+	buf_add_printable(&printable, name);
+	for (size_t i = 0; i < printable.len; i++)
+		if (strchr(" <>()\\\";@", printable.at[i]) != NULL)
+			printable.at[i] = '?';
+	buf_clear(&s->helo);
+	buf_add(&s->helo, buf_str(&printable));
+}
+
+/* Both begin anew. False: the name was refused, and the reply is out. */
+static bool accept_name(struct session *s, const struct command *c)
+{
+	AUTO(buf) before = BUF(4096);
+
+	transaction_end(s);
+	buf_add(&before, buf_str(&s->helo));
+	set_helo(s, c->args);
+	if (!the_smtpd->conf.smtpd_delay_reject) {
+		struct verdict v = restrict_now(s, STAGE_HELO);
+
+		if (v.act == REJECT) {
+			buf_clear(&s->helo);
+			buf_add(&s->helo, buf_str(&before));
+			reply_verdict(s, &v);
+			return false;
+		}
+	}
+	return true;
+}
+
+enum next verb_helo(struct session *s, const struct command *c)
+{
+	if (c->args.len == 0)
+		return reply(s, 501, NULL, "Syntax: HELO hostname");
+	if (!accept_name(s, c))
+		return FAILED;
+	return reply(s, 250, NULL, "%s", the_smtpd->common->myhostname);
+}
+
+static bool offers(const struct session *s, enum ehlo_keyword keyword)
+{
+	return (s->discard_ehlo & keyword) == 0;
+}
+
+static void log_discarded(const struct session *s)
+{
+	AUTO(buf) names = BUF(500);
+
+	if (s->discard_ehlo == 0 || !offers(s, EHLO_SILENT))
+		return;
+	for (size_t i = 0; i < COUNT_OF(keywords); i++)
+		if (keywords[i].bit != EHLO_SILENT && (s->discard_ehlo & keywords[i].bit) != 0)
+			buf_addf(&names, " %.*s", PSTR(keywords[i].name));
+	log_info("discarding EHLO keywords:%s", buf_text(&names));
+}
+
+struct lines { size_t count; struct str at[16]; };
+
+static void add_line(struct lines *l, bool wanted, struct str line)
+{
+	if (wanted)
+		l->at[l->count++] = line;
+}
+
+/* The order is the one that analysers and people know. */
+static void list_extensions(struct session *s, struct lines *l)
+{
+	long long limit = (long long) the_smtpd->common->message_size_limit;
+
+	add_line(l, true, str_of(the_smtpd->common->myhostname));
+	add_line(l, offers(s, EHLO_PIPELINING), STR("PIPELINING"));
+	add_line(l, offers(s, EHLO_SIZE), limit > 0 ? arena_fmt(s->step, "SIZE %lld", limit) : STR("SIZE"));
+	add_line(l, offers(s, EHLO_VRFY) && !the_smtpd->conf.disable_vrfy_command, STR("VRFY"));
+	add_line(l, offers(s, EHLO_XCLIENT) && s->may_xclient,
+		 STR("XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT DESTADDR DESTPORT"));
+	add_line(l, offers(s, EHLO_ENHANCEDSTATUSCODES), STR("ENHANCEDSTATUSCODES"));
+	add_line(l, offers(s, EHLO_8BITMIME), STR("8BITMIME"));
+	add_line(l, offers(s, EHLO_DSN), STR("DSN"));
+	add_line(l, offers(s, EHLO_SMTPUTF8) && the_smtpd->conf.smtputf8_enable, STR("SMTPUTF8"));
+	add_line(l, offers(s, EHLO_CHUNKING), STR("CHUNKING"));
+}
+
+enum next verb_ehlo(struct session *s, const struct command *c)
+{
+	struct lines l = { 0 };
+
+	if (c->args.len == 0)
+		return reply(s, 501, NULL, "Syntax: EHLO hostname");
+	if (!accept_name(s, c))
+		return FAILED;
+	s->esmtp = true;
+	log_discarded(s);
+	list_extensions(s, &l);
+	for (size_t i = 0; i + 1 < l.count; i++)
+		reply_more(s, 250, "%.*s", PSTR(l.at[i]));
+	return reply(s, 250, NULL, "%.*s", PSTR(l.at[l.count - 1]));
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC */
+/* MAIL (RFC 5321 4.1.1.2): the sender and what is said about the message begin a transaction. */
+#include <errno.h>
+
+#include "lib/disk/disk.h"
+#include "lib/daemon/daemon.h"
+#include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
+#include "smtpd/smtpd.h"
+#include "smtpd/transaction.h"
+#include "smtpd/verbs.h"
+
+static enum next refuse_args(struct session *s, enum esmtp_error error, struct str bad)
+{
+	switch (error) {
+	case ESMTP_BAD_SIZE:
+		return reply(s, 501, "5.5.4", "Bad message size syntax");
+	case ESMTP_SIZE_OVERFLOW:
+		return reply(s, 552, "5.3.4", "Message size exceeds file system imposed limit");
+	case ESMTP_BAD_RET:
+		return reply(s, 501, "5.5.4", "Bad RET parameter syntax");
+	case ESMTP_BAD_ENVID:
+		return reply(s, 501, "5.5.4", "Bad ENVID parameter syntax");
+	default:
+		return reply(s, 555, "5.5.4", "Unsupported option: %.*s", PSTR(bad));
+	}
+}
+
+/* Parameters that are not announced to this client are not accepted from it. */
+static enum next check_args(struct session *s, const struct mail_args *m)
+{
+	if (m->uses_dsn && (s->discard_ehlo & EHLO_DSN) != 0)
+		return reply(s, 501, "5.7.1", "DSN support is disabled");
+	if (m->smtputf8 && (!the_smtpd->conf.smtputf8_enable || (s->discard_ehlo & EHLO_SMTPUTF8) != 0))
+		return reply(s, 555, "5.5.4", "Unsupported option: SMTPUTF8");
+	if (m->has_auth)
+		return reply(s, 503, "5.5.1", "Error: authentication not enabled");
+	return DONE;
+}
+
+/* What is announced may be refused at once, rather than after it was transferred. cleanup counts again. */
+static struct verdict check_size(struct session *s, uint64_t size)
+{
+	uint64_t limit = (uint64_t) the_smtpd->common->message_size_limit;
+	int64_t room;
+
+	if (limit > 0 && size > limit)
+		return reject(s->step, 552, STR("5.3.4"), "Message size exceeds fixed limit");
+	room = disk_free_bytes(the_world->queue_dir);
+	if (room >= 0 && (uint64_t) room < (uint64_t) the_smtpd->queue.queue_minfree + size)
+		return reject(s->step, 452, STR("4.3.1"), "Insufficient system storage");
+	return dunno();
+}
+
+/* The list about senders (smtpd_delay_reject = no) and the size, both logged with the sender that the transaction would have. */
+static enum next check_mail(struct session *s, const struct mail_args *m)
+{
+	struct verdict v = check_size(s, m->size);
+	struct question q;
+
+	if (v.act == REJECT) {
+		question_begin(&q, s, STR_NONE);
+		log_verdict(&q, "reject", &v);
+	} else if (!the_smtpd->conf.smtpd_delay_reject) {
+		v = restrict_now(s, STAGE_SENDER);
+	}
+	return v.act == REJECT ? reply_verdict(s, &v) : DONE;
+}
+
+static enum next refuse_sender(struct session *s, int error, struct str args)
+{
+	log_warning("Illegal address syntax from %s in MAIL command: %.*s", buf_text(&s->peer.shown), PSTR(str_head(args, 200)));
+	if (error == -EILSEQ)
+		return reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
+	return reply(s, 501, "5.1.7", "Bad sender address syntax");
+}
+
+static bool needs_smtputf8(const struct mail_args *m, struct str address)
+{
+	return the_smtpd->conf.strict_smtputf8 && !m->smtputf8 && !str_is_ascii(address);
+}
+
+enum next verb_mail(struct session *s, const struct command *c)
+{
+	struct str args = c->args, path, sender, bad = STR_NONE;
+	struct mail_args m;
+	enum esmtp_error e;
+	int r;
+
+	if (the_smtpd->conf.smtpd_helo_required && s->helo.len == 0)
+		return reply(s, 503, "5.5.1", "Error: send HELO/EHLO first");
+	if (s->tx != NULL && s->tx->content != CONTENT_NONE)
+		return reply(s, 503, "5.5.1", "Error: MAIL after BDAT");
+	if (s->tx != NULL)
+		return reply(s, 503, "5.5.1", "Error: nested MAIL command");
+	if (!command_keyword(&args, STR("FROM:")) || args.len == 0)
+		return reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+	path = args;
+	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &sender);
+	if (r < 0 || str_has_control(sender))
+		return refuse_sender(s, r, path);
+	e = esmtp_mail_args(args, s->step, &m, &bad);
+	if (e != ESMTP_OK)
+		return refuse_args(s, e, bad);
+	if (needs_smtputf8(&m, sender))
+		return refuse_sender(s, -EILSEQ, path);
+	if (check_args(s, &m) == FAILED)
+		return FAILED;
+
+	s->tx = transaction_begin(s, sender, &m);
+	if (check_mail(s, &m) == FAILED) {
+		transaction_end(s);
+		return FAILED;
+	}
+	return reply(s, 250, "2.1.0", "Ok");
+}
