@@ -7,13 +7,13 @@
  * (a truncated map is SIGBUS), an open file is one that no writer has locked, and "not there" is believed only if the file is still
  * as it was when it was opened. No environment is used: no lock region, no DB_CONFIG.
  */
-#include <db.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/table/bdb_place.h"
 #include "lib/table/type.h"
 
 enum { READ_CACHE = 128 << 10, FIRST_ROOM = 512, MOST_ROOM = 16 << 20 };
@@ -27,34 +27,9 @@ struct bdb {
 	u_int32_t room_size;
 };
 
-/* What Berkeley DB said last; its message hook carries no argument of ours. */
-static char last_words[200];
-/* The file that a DB->open() under way is about; its hooks get the name only. */
-static const struct watch *opening;
-
-static void keep_words(const DB_ENV *env, const char *prefix, const char *message)
+static const char *words_or(int error)
 {
-	(void) env;
-	(void) prefix;
-	snprintf(last_words, sizeof(last_words), "%s", message);
-}
-
-/* Berkeley DB opens the file through the descriptor of its directory, so that this works inside a chroot too. */
-static int open_hook(const char *path, int flags, ...)
-{
-	if (opening != NULL && strcmp(path, opening->path) == 0)
-		return openat(opening->dir, opening->name, (flags & ~(O_CREAT | O_TRUNC)) | O_CLOEXEC);
-	errno = ENOENT;			/* nothing else is ever to be opened, DB_CONFIG least of all */
-	return -1;
-}
-
-static int exists_hook(const char *path, int *ret_is_directory)
-{
-	if (opening == NULL || strcmp(path, opening->path) != 0)
-		return ENOENT;
-	if (ret_is_directory != NULL)
-		*ret_is_directory = 0;
-	return 0;
+	return bdb_words()[0] != 0 ? bdb_words() : error_text(error);
 }
 
 static void bdb_close(void *content)
@@ -71,33 +46,17 @@ static void bdb_close(void *content)
 
 static int open_database(struct bdb *b, const struct watch *file, DBTYPE type)
 {
+	struct bdb_place place = { .path = file->path, .fd = b->fd };
 	int r = db_create(&b->db, NULL, 0);
 
 	if (r != 0) {
 		b->db = NULL;
 		return r > 0 ? -r : -EIO;
 	}
-	b->db->set_errcall(b->db, keep_words);
+	bdb_listen(b->db);
 	b->db->set_cachesize(b->db, 0, READ_CACHE, 0);
-	db_env_set_func_open(open_hook);
-	db_env_set_func_exists(exists_hook);
-	opening = file;
-	r = b->db->open(b->db, NULL, file->path, NULL, type, DB_RDONLY | DB_NOMMAP, 0);
-	opening = NULL;
-	db_env_set_func_open(NULL);
-	db_env_set_func_exists(NULL);
+	r = bdb_open_place(b->db, &place, type, DB_RDONLY | DB_NOMMAP);
 	return r == 0 ? 0 : r > 0 ? -r : -EIO;
-}
-
-/* The database is open and it is the file that our descriptor and lock are of. */
-static int check_same_file(const struct bdb *b)
-{
-	struct stat st;
-	int fd;
-
-	if (b->db->fd(b->db, &fd) != 0 || fstat(fd, &st) < 0)
-		return -EIO;
-	return stat_is_same(&st, &b->opened) ? 0 : -EAGAIN;
 }
 
 static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, struct buf *why)
@@ -105,7 +64,7 @@ static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, s
 	struct bdb *b = get_memory(sizeof(*b));
 	int r;
 
-	last_words[0] = 0;
+	bdb_clear_words();
 	b->with_nul = b->without_nul = true;
 	b->room = get_memory(FIRST_ROOM);
 	b->room_size = FIRST_ROOM;
@@ -118,11 +77,9 @@ static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, s
 		goto bad;
 	}
 	r = open_database(b, file, type);
-	if (r == 0)
-		r = check_same_file(b);
 	flock(b->fd, LOCK_UN);
 	if (r < 0) {
-		buf_addf(why, "open database %s: %s", file->path, last_words[0] != 0 ? last_words : error_text(r));
+		buf_addf(why, "open database %s: %s", file->path, words_or(r));
 		goto bad;
 	}
 	watch_saw((struct watch *) file, &b->opened);
@@ -212,7 +169,7 @@ static int bdb_get(struct table *t, void *content, struct arena *a, struct str k
 	u_int32_t len = 0;
 	int r;
 
-	last_words[0] = 0;
+	bdb_clear_words();
 	r = fetch_key(b, key, &len);
 	if (r <= 0 && !is_unchanged(b)) {
 		if (table_reopen(t) < 0) {
@@ -227,7 +184,7 @@ static int bdb_get(struct table *t, void *content, struct arena *a, struct str k
 		}
 	}
 	if (r < 0)
-		buf_addf(why, "%s: %s", t->file->path, last_words[0] != 0 ? last_words : error_text(r));
+		buf_addf(why, "%s: %s", t->file->path, words_or(r));
 	if (r <= 0)
 		return r;
 	if (len > 0 && b->room[len - 1] == 0)

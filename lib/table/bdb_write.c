@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "lib/table/bdb_write.h"
 
-#include <db.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/co/co.h"
+#include "lib/table/bdb_place.h"
 
 enum { LOCK_PATIENCE_MS = 20000 };
 
@@ -25,37 +25,29 @@ struct bdb_edit {
 	struct stat old_stat;
 };
 
-static char last_words[200];
-
-static void keep_words(const DB_ENV *env, const char *prefix, const char *message)
-{
-	(void) env;
-	(void) prefix;
-	snprintf(last_words, sizeof(last_words), "%s", message);
-}
-
 /* Berkeley DB's result as -errno, with words about what failed. */
 static int explain(int r, const char *what, const char *path, struct buf *why)
 {
 	if (r == 0)
 		return 0;
 	r = r > 0 ? -r : -EIO;
-	buf_addf(why, "%s %s: %s", what, path, last_words[0] != 0 ? last_words : error_text(r));
+	buf_addf(why, "%s %s: %s", what, path, bdb_words()[0] != 0 ? bdb_words() : error_text(r));
 	return r;
 }
 
-static int open_db(DB **ret_db, const char *type, const char *path, u_int32_t flags, size_t cache_bytes, struct buf *why)
+static int open_db(DB **ret_db, const char *type, const char *path, int fd, u_int32_t flags, size_t cache_bytes, struct buf *why)
 {
+	struct bdb_place place = { .path = path, .fd = fd };
 	DBTYPE kind = strcmp(type, "btree") == 0 ? DB_BTREE : DB_HASH;
 	DB *db;
 	int r = db_create(&db, NULL, 0);
 
-	last_words[0] = 0;
+	bdb_clear_words();
 	if (r != 0)
 		return explain(r, "open database", path, why);
-	db->set_errcall(db, keep_words);
+	bdb_listen(db);
 	db->set_cachesize(db, 0, (u_int32_t) MIN(MAX(cache_bytes, 65536), 1u << 30), 0);
-	r = db->open(db, NULL, path, NULL, kind, flags, 0600);
+	r = bdb_open_place(db, &place, kind, flags);
 	if (r != 0) {
 		db->close(db, DB_NOSYNC);
 		return explain(r, "open database", path, why);
@@ -216,7 +208,7 @@ int bdb_edit_open(const char *type, const char *path, unsigned flags, size_t cac
 		r = copy_existing(e, why);
 	empty = e->old < 0 || e->old_stat.st_size == 0;
 	if (r == 0)
-		r = open_db(&e->db, type, e->beside, empty ? DB_CREATE | DB_TRUNCATE : 0, cache_bytes, why);
+		r = open_db(&e->db, type, e->beside, e->fd, empty ? DB_CREATE | DB_TRUNCATE : 0, cache_bytes, why);
 	if (r < 0) {
 		bdb_edit_abandon(e);
 		return r;
@@ -237,7 +229,7 @@ int bdb_edit_put(struct bdb_edit *e, struct str key, struct str value, bool repl
 	buf_add(&v, value);
 	key_thing = (DBT){ .data = k.at, .size = (u_int32_t) (k.len + e->with_nul) };
 	value_thing = (DBT){ .data = v.at, .size = (u_int32_t) (v.len + e->with_nul) };
-	last_words[0] = 0;
+	bdb_clear_words();
 	r = e->db->put(e->db, NULL, &key_thing, &value_thing, replace ? 0 : DB_NOOVERWRITE);
 	if (r == DB_KEYEXIST)
 		return 0;
@@ -252,7 +244,7 @@ int bdb_edit_delete(struct bdb_edit *e, struct str key, struct buf *why)
 
 	buf_add(&k, key);
 	key_thing = (DBT){ .data = k.at, .size = (u_int32_t) (k.len + e->with_nul) };
-	last_words[0] = 0;
+	bdb_clear_words();
 	r = e->db->del(e->db, NULL, &key_thing, 0);
 	return r == DB_NOTFOUND ? 0 : r == 0 ? 1 : explain(r, "delete from", e->beside, why);
 }
@@ -294,7 +286,7 @@ int bdb_edit_commit(struct bdb_edit *e, mode_t mode, uid_t uid, gid_t gid, struc
 {
 	int r;
 
-	last_words[0] = 0;
+	bdb_clear_words();
 	r = e->db->close(e->db, 0);		/* writes what is in its cache */
 	e->db = NULL;
 	r = explain(r, "write", e->beside, why);
@@ -303,8 +295,9 @@ int bdb_edit_commit(struct bdb_edit *e, mode_t mode, uid_t uid, gid_t gid, struc
 		return r;
 	}
 	/* Content first, then the name: a name that survives a power cut leads to whole content. */
-	if (((uid != (uid_t) -1 || gid != (gid_t) -1) && fchown(e->fd, uid, gid) < 0) || fchmod(e->fd, mode) < 0 || fsync(e->fd) < 0 ||
-	    rename(e->beside, e->path) < 0) {
+	if ((uid != (uid_t) -1 && fchown(e->fd, uid, (gid_t) -1) < 0) ||
+	    (gid != (gid_t) -1 && fchown(e->fd, (uid_t) -1, gid) < 0 && errno != EPERM) || fchmod(e->fd, mode) < 0 ||
+	    fsync(e->fd) < 0 || rename(e->beside, e->path) < 0) {
 		r = -errno;
 		buf_addf(why, "%s: %s", e->beside, error_text(r));
 	} else {
@@ -322,9 +315,16 @@ int bdb_each(const char *type, const char *path, int (*say)(void *arg, struct st
 {
 	DBT k = { .flags = DB_DBT_REALLOC }, v = { .flags = DB_DBT_REALLOC };
 	DBC *cursor = NULL;
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	DB *db;
-	int said = 0, r = open_db(&db, type, path, DB_RDONLY | DB_NOMMAP, 1 << 20, why);
+	int said = 0, r;
 
+	if (fd < 0) {
+		r = -errno;
+		buf_addf(why, "open database %s: %s", path, error_text(r));
+		return r;
+	}
+	r = open_db(&db, type, path, fd, DB_RDONLY | DB_NOMMAP, 1 << 20, why);
 	if (r < 0)
 		return r;
 	r = db->cursor(db, NULL, &cursor, 0);

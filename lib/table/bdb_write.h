@@ -26,7 +26,10 @@ int bdb_edit_put(struct bdb_edit *e, struct str key, struct str value, bool repl
 int bdb_edit_delete(struct bdb_edit *e, struct str key, struct buf *why);
 /* The existing table's status, for its mode and owner; NULL: there was none. */
 const struct stat *bdb_edit_existing(const struct bdb_edit *e);
-/* Puts the new file into place with that mode (and owner, where uid and gid are not -1). Ends the edit in any case. */
+/*
+ * Puts the new file into place with that mode, and owner where uid and gid are not -1 (a group that we may not give stays our own). Ends the edit in any
+ * case.
+ */
 int bdb_edit_commit(struct bdb_edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *why);
 void bdb_edit_abandon(struct bdb_edit *e);	/* NULL is fine */
 

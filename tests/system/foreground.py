@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 
 from instance import DAEMONS, Instance, wait_until
@@ -27,9 +28,13 @@ class Foreground:
 
     def start(self):
         self.run()
-        wait_until(lambda: self.process.poll() is not None or self.path.exists(), what=f"{self.program} listens")
+        wait_until(lambda: self.process.poll() is not None or self._listens(), what=f"{self.program} listens")
         assert self.process.poll() is None, self.log()
         return self
+
+    def _listens(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.path)) == 0
 
     def log(self):
         return self.errors.read_text(errors="replace")

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+/* postmap's making and changing of tables. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands/postmap/postmap.h"
+#include "lib/base/die.h"
+#include "lib/table/bdb_write.h"
+#include "lib/table/source.h"
+
+enum { SOURCE_LIMIT = 1 << 30 };
+
+/* A table being made, and what it is made from. */
+struct making {
+	const struct job *job;
+	const struct target *target;
+	struct bdb_edit *edit;
+	struct source lines;
+	struct arena *arena;
+};
+
+void become_owner_of(const struct job *job, const char *path, const char *otherwise)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || job->stay_root || path == NULL)
+		return;
+	if (stat(path, &st) < 0 && (otherwise == NULL || stat(otherwise, &st) < 0))
+		return;
+	if (st.st_uid == 0)
+		return;
+	if (setgroups(1, &st.st_gid) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 || setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
+		die(EX_OSERR, "become the owner of %s: %s", path, error_text(errno));
+}
+
+static void warn_of_line(const struct making *m, const char *words)
+{
+	log_warning("%s, line %d: %s", m->lines.name, m->lines.line, words);
+}
+
+static void put(struct making *m, struct str key, struct str value)
+{
+	AUTO(buf) why = BUF_WORDS;
+	int r = bdb_edit_put(m->edit, fold_key(m->job, m->arena, key), value, m->job->replace, &why);
+
+	if (r < 0) {
+		bdb_edit_abandon(m->edit);
+		die(EX_IOERR, "%s", buf_text(&why));
+	}
+	if (r == 0 && !m->job->ignore_duplicates)
+		log_warning("%s, line %d: duplicate entry: \"%.*s\"", m->lines.name, m->lines.line, PSTR(key));
+	arena_reset(m->arena);
+}
+
+static void put_alias(struct making *m, struct str line)
+{
+	AUTO(buf) key = BUF(line.len + 2), value = BUF(line.len * 2 + 2), why = BUF_WORDS;
+
+	if (source_split_alias(line, &key, &value, &why) < 0)
+		warn_of_line(m, buf_text(&why));
+	else
+		put(m, buf_str(&key), buf_str(&value));
+}
+
+static void put_entry(struct making *m, struct str line)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str key, value;
+
+	if (source_split_entry(line, &key, &value, &why) < 0) {
+		warn_of_line(m, buf_text(&why));
+		return;
+	}
+	if (key.at[key.len - 1] == ':')
+		warn_of_line(m, "record is in \"key: value\" format; is this an alias file?");
+	put(m, key, value);
+}
+
+static void open_edit(struct making *m, unsigned flags)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (m->target->database == NULL)
+		die(EX_USAGE, "tables of type %s are not made by a command (%s)", m->target->type, m->target->spec);
+	if (m->job->with_nul)
+		flags |= BDB_KEEP_NUL;
+	if (bdb_edit_open(m->target->type, m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
+		die(EX_CANTCREAT, "%s", buf_text(&why));
+}
+
+/* A table there already keeps its mode and group; a new one has its source's mode, as far as that is for reading. */
+static void commit(struct making *m, mode_t source_mode)
+{
+	AUTO(buf) why = BUF_WORDS;
+	const struct stat *existing = bdb_edit_existing(m->edit);
+	mode_t mode = m->job->default_mode ? 0644 : source_mode & 0644;
+	gid_t gid = (gid_t) -1;
+
+	if (existing != NULL) {
+		mode = existing->st_mode & 0777;
+		gid = existing->st_gid;
+	}
+	if (bdb_edit_commit(m->edit, mode, (uid_t) -1, gid, &why) < 0)
+		die(EX_IOERR, "%s", buf_text(&why));
+}
+
+static int open_source(const struct making *m, struct stat *ret_st)
+{
+	int fd = m->job->incremental ? STDIN_FILENO : open(m->target->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0 || fstat(fd, ret_st) < 0)
+		die(EX_NOINPUT, "open %s: %s", m->target->path, error_text(errno));
+	if (!m->job->incremental && !S_ISREG(ret_st->st_mode))
+		die(EX_NOINPUT, "open %s: not a regular file", m->target->path);
+	return fd;
+}
+
+static void read_source(int fd, struct buf *text)
+{
+	ssize_t n;
+
+	for (;;) {
+		char *at = buf_room(text, 65536);
+
+		if (at == NULL)
+			die(EX_DATAERR, "the source is too large");
+		n = read(fd, at, 65536);
+		if (n < 0)
+			die(EX_IOERR, "read: %s", error_text(errno));
+		if (n == 0)
+			return;
+		text->len += (size_t) n;
+	}
+}
+
+void build_table(const struct job *job, const struct target *target)
+{
+	struct making m = { .job = job, .target = target, .arena = arena_new("entry", NULL, 64 << 20) };
+	AUTO(buf) text = BUF(SOURCE_LIMIT);
+	struct stat st;
+	struct str line;
+	int fd;
+
+	become_owner_of(job, target->path, target->database);
+	fd = open_source(&m, &st);
+	read_source(fd, &text);
+	open_edit(&m, job->incremental ? BDB_FROM_EXISTING : 0);
+	source_start(&m.lines, job->incremental ? "standard input" : target->path, buf_str(&text));
+	while (source_next(&m.lines, &line)) {
+		if (job->aliases)
+			put_alias(&m, line);
+		else
+			put_entry(&m, line);
+	}
+	source_end(&m.lines);
+	commit(&m, job->incremental ? 0644 : st.st_mode);
+	if (fd != STDIN_FILENO)
+		close(fd);
+	arena_free(m.arena);
+}
+
+bool remove_keys(const struct job *job, const struct target *target)
+{
+	struct making m = { .job = job, .target = target, .arena = arena_new("key", NULL, 64 << 20) };
+	AUTO(buf) why = BUF_WORDS;
+	struct str key = str_of(job->remove);
+	const bool from_input = str_is(key, STR("-"));
+	bool found = false;
+	int r;
+
+	if (target->database != NULL && access(target->database, F_OK) < 0)
+		die(EX_NOINPUT, "open database %s: %s", target->database, error_text(errno));
+	become_owner_of(job, target->path, target->database);
+	open_edit(&m, BDB_FROM_EXISTING);
+	while (!from_input || next_key(m.arena, &key)) {
+		r = bdb_edit_delete(m.edit, fold_key(job, m.arena, key), &why);
+		if (r < 0) {
+			bdb_edit_abandon(m.edit);
+			die(EX_IOERR, "%s", buf_text(&why));
+		}
+		found = found || r > 0;
+		if (!from_input)
+			break;
+		arena_reset(m.arena);
+	}
+	if (found)
+		commit(&m, 0644);
+	else
+		bdb_edit_abandon(m.edit);
+	arena_free(m.arena);
+	return found;
+}

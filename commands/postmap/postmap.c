@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * postmap and postalias: make, change and query lookup tables.
+ *
+ *   postmap [-finNoprsuUvw] [-c config_dir] [-d key] [-q key] [type:]name ...
+ *
+ * Installed under both names; as postalias it reads and writes "name: value" as aliases(5) has it.
+ */
+#include "commands/postmap/postmap.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/table/type.h"
+
+static const char *config_dir;
+static int verbose;
+
+__attribute__((noreturn)) static void usage(const char *program)
+{
+	die(EX_USAGE, "usage: %s [-finNoprsuUvw] [-c config_dir] [-d key] [-q key] [type:]name ...", program);
+}
+
+static void parse_options(int argc, char **argv, const char *program, struct job *job)
+{
+	int c;
+
+	opterr = 0;
+	while ((c = getopt(argc, argv, "c:d:finNopq:rsuUvw")) != -1) {
+		switch (c) {
+		case 'c': config_dir = optarg; break;
+		case 'd': job->remove = optarg; break;
+		case 'f': job->fold = false; break;
+		case 'i': job->incremental = true; break;
+		case 'n': job->with_nul = false; break;
+		case 'N': job->with_nul = true; break;
+		case 'o': job->stay_root = true; break;
+		case 'p': job->default_mode = true; break;
+		case 'q': job->query = optarg; break;
+		case 'r': job->replace = true; job->ignore_duplicates = false; break;
+		case 's': job->list = true; break;
+		case 'u':		/* no table is restricted to UTF-8 here */
+		case 'U': break;
+		case 'v': verbose++; break;
+		case 'w': job->ignore_duplicates = true; job->replace = false; break;
+		default: usage(program);
+		}
+	}
+	if ((job->query != NULL) + (job->remove != NULL) + job->list > 1)
+		die(EX_USAGE, "specify only one of -s or -q or -d");
+	if (job->remove != NULL && job->incremental)
+		die(EX_USAGE, "specify only one of -d or -i");
+	if (optind == argc)
+		usage(program);
+}
+
+/* Relative names are made absolute: afterwards the working directory does not matter, where a hostile DB_CONFIG might lie. */
+static struct str absolute(struct arena *a, struct str name)
+{
+	AUTO_PTR char *directory = NULL;
+
+	if (name.len > 0 && name.at[0] == '/')
+		return name;
+	directory = get_current_dir_name();
+	if (directory == NULL)
+		die(EX_OSERR, "working directory: %s", error_text(errno));
+	return arena_fmt(a, "%s/%.*s", directory, PSTR(name));
+}
+
+static struct target parse_target(struct arena *a, const char *text, const char *default_type)
+{
+	struct str name = str_of(text), type_name;
+	const struct table_type *type;
+	struct target t;
+
+	if (str_find(name, ':') < 0 || name.at[0] == '/')
+		type_name = str_of(default_type);
+	else
+		str_cut(&name, ':', &type_name);
+	type = table_type_find(type_name);
+	if (type != NULL && type->open == NULL && name.len > 0 && name.at[0] != '{')
+		name = absolute(a, name);
+	t.type = str_c(a, type_name);
+	t.path = str_c(a, name);
+	t.spec = str_c(a, arena_fmt(a, "%s:%s", t.type, t.path));
+	t.database = type != NULL && type->open_file != NULL ? str_c(a, arena_fmt(a, "%s.db", t.path)) : NULL;
+	return t;
+}
+
+bool next_key(struct arena *a, struct str *ret_key)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t len = getline(&line, &size, stdin);
+
+	if (len > 0)
+		*ret_key = arena_copy(a, str_trim(str_make(line, (size_t) len)));
+	free(line);
+	return len > 0;
+}
+
+struct str fold_key(const struct job *job, struct arena *a, struct str key)
+{
+	return job->fold ? arena_lower(a, key) : key;
+}
+
+static void warn(const char *text)
+{
+	log_warning("%s", text);
+}
+
+/* Writes one table. True unless a key to be removed is not there. */
+static bool change(const struct job *job, const struct target *target)
+{
+	if (job->remove != NULL)
+		return remove_keys(job, target);
+	build_table(job, target);
+	return true;
+}
+
+/* The tables may have different owners, and who has become one cannot become the next: a process for each. */
+static bool change_in_child(const struct job *job, const struct target *target)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child < 0)
+		die(EX_OSERR, "fork: %s", error_text(errno));
+	if (child == 0) {
+		status = !change(job, target);
+		log_flush();
+		_exit(status);
+	}
+	if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
+		die(EX_SOFTWARE, "%s: the process for it was killed", target->spec);
+	if (WEXITSTATUS(status) > 1)
+		exit(WEXITSTATUS(status));	/* it has said why */
+	return WEXITSTATUS(status) == 0;
+}
+
+static bool run(const struct job *job, const struct target *targets, size_t count)
+{
+	bool found = false;
+
+	if (job->query != NULL)
+		return query_tables(job, targets, count);
+	for (size_t i = 0; i < count; i++) {
+		if (job->list)
+			list_table(job, &targets[i]);
+		else if (count > 1 && geteuid() == 0 && !job->stay_root)
+			found = change_in_child(job, &targets[i]) || found;
+		else
+			found = change(job, &targets[i]) || found;
+	}
+	return job->list || found;
+}
+
+int main(int argc, char **argv)
+{
+	const char *program = str_ends(str_of(argv[0]), STR("postalias")) ? "postalias" : "postmap";
+	struct table_conf table_settings;
+	const struct param_group *const groups[] = { &table_group, NULL };
+	void *const structs[] = { &table_settings };
+	struct job job = { .aliases = strcmp(program, "postalias") == 0, .fold = true };
+	struct arena *a = arena_new("command", NULL, 64 << 20);
+	struct command_world world;
+	struct target *targets;
+	size_t count;
+	bool found;
+
+	parse_options(argc, argv, program, &job);
+	command_start(program, config_dir, groups, structs, &world);
+	log_verbose(verbose);
+	table_set_warning(warn);
+	table_set_proxy(str_c(a, arena_fmt(a, "%s/private/proxymap", world.common.queue_directory)));
+	accounts_for_tables();
+	job.cache_bytes = (size_t) table_settings.berkeley_db_create_buffer_size;
+	count = (size_t) (argc - optind);
+	targets = arena_get(a, count * sizeof(*targets));
+	for (size_t i = 0; i < count; i++)
+		targets[i] = parse_target(a, argv[optind + (int) i], world.common.default_database_type);
+	if (chdir("/") < 0)
+		die(EX_OSERR, "chdir /: %s", error_text(errno));
+	found = run(&job, targets, count);
+	log_flush();
+	if (fflush(stdout) != 0 || ferror(stdout))
+		die(EX_IOERR, "write to standard output: %s", error_text(errno));
+	return found ? 0 : 1;
+}
