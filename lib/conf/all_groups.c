@@ -17,6 +17,7 @@
 #include "lib/conf/params/table.h"
 #include "lib/conf/params/smtp.h"
 #include "lib/conf/params/smtpd.h"
+#include "lib/conf/params/submit.h"
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
@@ -34,6 +35,7 @@ const struct param_group *const all_groups[] = {
 	&table_group,
 	&smtp_group,
 	&smtpd_group,
+	&submit_group,
 	NULL,
 };
 

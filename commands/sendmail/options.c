@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Thirty-five years of options. What has no meaning here is accepted and ignored where leaving it out does no harm, and refused
+ * where the caller would wait for an effect that does not come.
+ */
+#include <getopt.h>
+
+#include "commands/sendmail/sendmail.h"
+#include "lib/base/die.h"
+
+static __attribute__((noreturn)) void usage(void)
+{
+	die(EX_USAGE, "usage: sendmail [options] [recipient...]; see sendmail(1)");
+}
+
+static const char *program_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+static void take_mode(struct request *q, const char *argument)
+{
+	switch (argument[0]) {
+	case 'd': case 'l': q->mode = MODE_DAEMON; break;
+	case 'h': case 'H': break;			/* host status: there is none */
+	case 'i': q->mode = MODE_NEWALIASES; break;
+	case 'm': q->mode = MODE_ENQUEUE; break;
+	case 'p': q->mode = MODE_MAILQ; break;
+	case 's': q->mode = MODE_SMTP; break;
+	case 'v': die(EX_UNAVAILABLE, "-bv: address verification by mail is not supported");
+	default: die(EX_USAGE, "unsupported: -b%s", argument);
+	}
+}
+
+static void take_queue_run(struct request *q, const char *argument)
+{
+	if (argument == NULL)
+		q->mode = MODE_FLUSH;
+	else if (argument[0] == 'I' && argument[1] != '\0')
+		q->mode = MODE_FLUSH_ID;
+	else if (argument[0] == 'R' && argument[1] != '\0')
+		q->mode = MODE_FLUSH_SITE;
+	else if (!is_digit(argument[0]))		/* an interval: the queue manager knows its own */
+		die(EX_USAGE, "-q%s is not implemented", argument);
+	if (q->mode == MODE_FLUSH_ID || q->mode == MODE_FLUSH_SITE)
+		q->argument = argument + 1;
+}
+
+static unsigned parse_notify(const char *text)
+{
+	static const struct { struct str name; unsigned bit; } known[] = {
+		{ STR_INIT("never"), NOTIFY_NEVER }, { STR_INIT("success"), NOTIFY_SUCCESS },
+		{ STR_INIT("failure"), NOTIFY_FAILURE }, { STR_INIT("delay"), NOTIFY_DELAY },
+	};
+	struct str rest = str_of(text), word;
+	unsigned bits = 0;
+
+	while (str_token(&rest, ", \t", &word)) {
+		unsigned bit = 0;
+
+		for (size_t i = 0; i < COUNT_OF(known); i++)
+			if (str_is_nocase(word, known[i].name))
+				bit = known[i].bit;
+		if (bit == 0)
+			die(EX_USAGE, "bad -N option value -- specify never, or success, failure, delay");
+		bits |= bit;
+	}
+	if (bits == 0 || ((bits & NOTIFY_NEVER) != 0 && bits != NOTIFY_NEVER))
+		die(EX_USAGE, "bad -N option value -- specify never, or success, failure, delay");
+	return bits;
+}
+
+static enum dsn_return parse_return(const char *text)
+{
+	if (str_is_nocase(str_of(text), STR("full")))
+		return RETURN_FULL;
+	if (str_is_nocase(str_of(text), STR("hdrs")))
+		return RETURN_HEADERS;
+	die(EX_USAGE, "bad -R option value -- specify full or hdrs");
+}
+
+static void take_body_type(struct request *q, const char *text)
+{
+	if (str_is_nocase(str_of(text), STR("8BITMIME")))
+		q->flags |= ENVELOPE_8BITMIME;
+	else if (str_is_nocase(str_of(text), STR("7BIT")))
+		q->flags &= ~(unsigned) ENVELOPE_8BITMIME;
+	else
+		die(EX_USAGE, "bad -B option value -- specify 7BIT or 8BITMIME");
+}
+
+static void take_envid(struct request *q, const char *text)
+{
+	struct str id = str_of(text);
+
+	if (id.len > 0 && id.at[0] == 'X')
+		die(EX_UNAVAILABLE, "-V%s: VERP is not supported", text);
+	if (id.len > 100 || !str_is_ascii(id) || str_has_control(id))
+		die(EX_USAGE, "bad -V option value -- up to 100 printable characters");
+	q->envid = text;
+}
+
+static void take_old_option(struct request *q, const char *text)
+{
+	switch (text[0]) {
+	case 'i': q->dot_is_content = true; break;
+	case 'A':
+		if (text[1] == '\0')
+			die(EX_USAGE, "-oA requires pathname");
+		q->alias_database = text + 1;
+		break;
+	case '7': q->flags &= ~(unsigned) ENVELOPE_8BITMIME; break;
+	case '8': q->flags |= ENVELOPE_8BITMIME; break;
+	default: break;		/* -om, -odx, -oex, ... */
+	}
+}
+
+static void take_long_option(struct request *q, const char *text)
+{
+	struct str value = str_of(text), name;
+
+	str_cut(&value, '=', &name);
+	if (str_is_nocase(name, STR("smtputf8")) && str_is_nocase(value, STR("yes")))
+		q->flags |= ENVELOPE_SMTPUTF8;
+	else if (str_is_nocase(name, STR("requiretls")) && str_is_nocase(value, STR("yes")))
+		die(EX_UNAVAILABLE, "-O requiretls=yes is not supported");
+}
+
+static void take_option(struct request *q, int option)
+{
+	switch (option) {
+	case 'b': take_mode(q, optarg); break;
+	case 'B': take_body_type(q, optarg); break;
+	case 'C': q->dir = optarg; break;
+	case 'f': case 'r': q->sender = optarg; break;
+	case 'F': q->full_name = optarg; break;
+	case 'i': q->dot_is_content = true; break;
+	case 'I': q->mode = MODE_NEWALIASES; break;
+	case 'N': q->notify = parse_notify(optarg); break;
+	case 'o': take_old_option(q, optarg); break;
+	case 'O': take_long_option(q, optarg); break;
+	case 'q': take_queue_run(q, optarg); break;
+	case 'R': q->ret = parse_return(optarg); break;
+	case 't': q->extract = true; break;
+	case 'V': take_envid(q, optarg); break;
+	case 'v':
+		if (q->notify == 0)		/* a report of the delivery, as Postfix sends one */
+			q->notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+		break;
+	case 'A': case 'c': case 'e': case 'G': case 'h': case 'L': case 'm': case 'n': case 'p': case 'U': case 'x': case 'X':
+		break;
+	default: usage();
+	}
+}
+
+void parse_options(struct request *q, int argc, char **argv)
+{
+	int option;
+
+	if (strcmp(program_name(argv[0]), "mailq") == 0)
+		q->mode = MODE_MAILQ;
+	else if (strcmp(program_name(argv[0]), "newaliases") == 0)
+		q->mode = MODE_NEWALIASES;
+	while ((option = getopt(argc, argv, "+A:b:B:cC:e::f:F:Gh:iIL:mnN:o:O:p:q::r:R:tUvV:xX:")) != -1)
+		take_option(q, option);
+	q->words = argv + optind;
+	q->word_count = argc - optind;
+	if (q->extract && q->mode != MODE_ENQUEUE)
+		die(EX_USAGE, "-t can be used only in delivery mode");
+}

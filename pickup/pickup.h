@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of pickup share. */
+#ifndef ROAD_PICKUP_H
+#define ROAD_PICKUP_H
+
+#include "lib/ipc/channel.h"
+#include "lib/queue/queue.h"
+
+struct pickup {
+	struct queue *queue;
+	struct client *bounce;
+};
+
+enum fate {
+	PICKED_UP,			/* cleanup has it, or its sender was told: the file is gone */
+	PICKUP_LATER,			/* try again after a while */
+	PICKUP_NEVER,			/* not a message: reported once, left alone */
+};
+
+/* One file of maildrop/: to cleanup, and away. */
+enum fate carry(struct pickup *p, struct str id) MAY_YIELD;
+
+/* Logs the warning unless it was logged before: what lies in maildrop/ is seen again and again. */
+void warn_once(const char *words);
+
+#endif

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: ISC
+"""Mail from programs on this machine: sendmail, postdrop, maildrop/, pickup."""
+
+import os
+import re
+import shutil
+import subprocess
+from email import message_from_bytes
+
+import pytest
+
+from instance import COMMANDS, IS_ROOT, wait_until
+
+MESSAGE = "To: someone@example.com\nSubject: hello\n\nfirst line\n.leading dot\nlast line\n"
+ROWS = "hole unix - - n - - discard\n"
+
+
+@pytest.fixture
+def still(instance, tmp_path):
+    """An instance whose directories exist and that does not run: nobody takes anything out of maildrop/."""
+    one = instance(master=ROWS, main={"default_transport": "hole:", "local_transport": "hole:"})
+    one.stop()
+    return one
+
+
+@pytest.fixture
+def running(instance):
+    return instance(master=ROWS, main={"default_transport": "hole:", "local_transport": "hole:"})
+
+
+def maildrop(one):
+    return sorted(path for path in (one.queue / "maildrop").iterdir())
+
+
+def content(one, path=None):
+    """The message in maildrop/ or hold/ as postcat shows it, without the envelope."""
+    path = path or maildrop(one)[0]
+    return one.command("postcat", "-bh", path, input=b"").stdout
+
+
+def envelope(one):
+    return one.command("postcat", "-e", maildrop(one)[0]).stdout
+
+
+def test_success_while_the_system_is_down_means_a_file_in_maildrop(still):
+    still.command("sendmail", "-i", "-f", "me@example.net", "someone@example.com", input=MESSAGE)
+    assert len(maildrop(still)) == 1
+    assert MESSAGE.encode() in content(still)
+    assert "me@example.net" in envelope(still)
+    assert "someone@example.com" in envelope(still)
+
+
+def test_what_waited_in_maildrop_goes_out_at_the_start(still):
+    still.command("sendmail", "-f", "me@example.net", "someone@example.com", input=MESSAGE)
+    still.start()
+    still.wait_for_log(r"pickup\[\d+\]: \w+: uid=%d from=<me@example.net>" % os.getuid())
+    still.wait_for_log(r"to=<someone@example.com>, relay=none, .*status=sent")
+    wait_until(lambda: not maildrop(still), 10, "maildrop empty")
+
+
+def test_a_message_is_picked_up_at_once(running):
+    running.command("sendmail", "-f", "me@example.net", "someone@example.com", input=MESSAGE)
+    running.wait_for_log(r"to=<someone@example.com>, .*status=sent", timeout=5)     # master's timer would take a minute
+    wait_until(lambda: not maildrop(running), 10, "maildrop empty")
+
+
+def test_the_id_stays_the_same_on_the_whole_way(running):
+    dialogue = "EHLO me\r\nMAIL FROM:<me@example.net>\r\nRCPT TO:<someone@example.com>\r\nDATA\r\n" \
+        "Subject: x\r\n\r\nhello\r\n..dot\r\n.\r\nQUIT\r\n"
+    done = running.command("sendmail", "-bs", input=dialogue.encode())
+    identity = re.search(rb"250 2.0.0 Ok: queued as (\w+)", done.stdout).group(1).decode()
+    running.wait_for_log(rf"pickup\[\d+\]: {identity}: uid=")
+    running.wait_for_log(rf"cleanup\[\d+\]: {identity}: message-id=")
+    running.wait_for_log(rf"qmgr\[\d+\]: {identity}: removed")
+
+
+def test_a_lone_dot_ends_the_message_unless_i_is_given(still):
+    still.command("sendmail", "a@example.com", input="Subject: x\n\nbefore\n.\nafter\n")
+    assert b"before\n" in content(still) and b"after" not in content(still)
+    maildrop(still)[0].unlink()
+    still.command("sendmail", "-oi", "a@example.com", input="Subject: x\n\nbefore\n.\nafter\n")
+    assert b"before\n.\nafter\n" in content(still)
+
+
+def test_line_ends_become_lf(still):
+    still.command("sendmail", "-i", "a@example.com", input=b"Subject: x\r\n\r\none\r\ntwo\rthree\nfour")
+    assert b"Subject: x\n\none\ntwo\rthree\nfour\n" in content(still)
+
+
+def test_long_lines_and_binary_content_pass_unchanged(still):
+    body = b"x" * 200000 + b"\r\n" + bytes(range(1, 256)).replace(b"\n", b"").replace(b"\r", b"") + b"\0end\n"
+    still.command("sendmail", "-i", "a@example.com", input=b"Subject: x\n\n" + body)
+    assert body.replace(b"\r\n", b"\n") in maildrop(still)[0].read_bytes()
+
+
+def test_options_shape_the_envelope(still):
+    still.command("sendmail", "-i", "-N", "success,delay", "-R", "hdrs", "-V", "env-1", "-F", "My Name", "-B", "8BITMIME",
+                  "-f", "<me@example.net>", "a@example.com, B Person <b@example.com>", input="\nhello\n")
+    text = maildrop(still)[0].read_text()
+    assert re.search(r"^sender\tme@example.net$", text, re.M)
+    assert "env-1" in text and "My Name" in text
+    assert re.search(r"^to\t0\ta@example.com\t", text, re.M) and re.search(r"^to\t1\tb@example.com\t", text, re.M)
+
+
+def test_null_sender(still):
+    still.command("sendmail", "-f", "", "a@example.com", input="\nx\n")
+    still.command("sendmail", "-f", "<>", "a@example.com", input="\nx\n")
+    for path in maildrop(still):
+        assert re.search(r"^sender\t$", path.read_text(), re.M)
+
+
+def test_what_makes_no_sense_is_refused_with_a_status(still):
+    def status(*arguments, input="Subject: x\n\nx\n"):
+        done = still.command("sendmail", *arguments, check=False, input=input)
+        assert done.stderr
+        return done.returncode
+    assert status() == 64
+    assert status("-t", input="Subject: to nobody\n\nx\n") == 65
+    assert status("-bs", "-t") == 64
+    assert status("-N", "sometimes", "a@example.com") == 64
+    assert status("-R", "half", "a@example.com") == 64
+    assert status("-B", "9BIT", "a@example.com") == 64
+    assert status("-bv", "a@example.com") == 69
+    assert status("-Z", "a@example.com") == 64
+    assert status("a@example.com, <broken") == 64
+    assert maildrop(still) == []
+
+
+def test_old_options_are_accepted(still):
+    still.command("sendmail", "-Am", "-em", "-G", "-h", "5", "-L", "tag", "-m", "-n", "-odi", "-oem", "-o7", "-om", "-p", "smtp",
+                  "-U", "-X", "/dev/null", "-O", "DeliveryMode=b", "-oi", "-bm", "--", "a@example.com", input="\nx\n")
+    assert len(maildrop(still)) == 1
+
+
+def test_t_takes_recipients_from_the_headers_and_removes_bcc(running):
+    running.command("sendmail", "-t", "-f", "me@example.net", "extra@example.com", input=(
+        "To: one@example.com,\n two@example.com\nCc: Three <three@example.com>\nBcc: four@example.com\nSubject: x\n\nhello\n"))
+    for name in ("one", "two", "three", "four", "extra"):
+        running.wait_for_log(rf"to=<{name}@example.com>, .*status=sent")
+    assert len(running.log_lines(r"status=sent")) == 5
+
+
+def test_a_refused_message_comes_back_to_its_sender(instance):
+    one = instance(master=ROWS, main={"default_transport": "hole:", "local_transport": "hole:", "hopcount_limit": "3"})
+    received = "".join(f"Received: from a{i} by b{i}; Sun, 22 Nov 2026 00:00:00 +0000\n" for i in range(10))
+    one.command("sendmail", "-i", "-f", "me@example.net", "someone@example.com", input=received + MESSAGE)
+    one.wait_for_log(r"pickup\[\d+\]: \w+: refused: 5\d\d")
+    one.wait_for_log(r"to=<me@example.net>, .*status=sent")
+    wait_until(lambda: not maildrop(one), 10, "maildrop empty")
+    assert not one.log_lines("to=<someone@example.com>, .*status=sent")
+
+
+def test_message_size_limit_holds_for_local_users(still):
+    still.set(message_size_limit=10000)
+    done = still.command("sendmail", "a@example.com", check=False, input="Subject: x\n\n" + "x\n" * 10000)
+    assert done.returncode == 65 and "too big" in done.stderr
+    assert maildrop(still) == []
+
+
+def test_a_message_that_ends_early_is_not_queued(still):
+    done = still.command("postdrop", check=False, input="postroad-submission 1\nenvelope 8\nsender\t\ndata 3\nabc")
+    assert done.returncode == 65
+    for nonsense in ("", "hello\n", "postroad-submission 1\nenvelope 99999999999\n", "\0" * 100):
+        assert still.command("postdrop", check=False, input=nonsense).returncode == 65
+    assert maildrop(still) == []
+
+
+def test_a_killed_sendmail_leaves_nothing(still):
+    process = subprocess.Popen([COMMANDS / "sendmail", "-i", "a@example.com"], stdin=subprocess.PIPE,
+                               env=dict(os.environ, MAIL_CONFIG=str(still.etc)))
+    process.stdin.write(b"Subject: x\n\n" + b"0123456789\n" * 100000)
+    process.stdin.flush()
+    process.kill()
+    process.wait(20)
+    process.stdin.close()
+    wait_until(lambda: maildrop(still) == [], 10, "maildrop empty")
+
+
+def test_full_queue_directory_is_a_temporary_error(still):
+    shutil.rmtree(still.queue / "maildrop")
+    done = still.command("sendmail", "a@example.com", check=False, input="Subject: x\n\nx\n")
+    assert done.returncode == 75
+    assert "maildrop" in done.stderr
+
+
+def test_hostile_files_in_maildrop_harm_nobody(still):
+    directory = still.queue / "maildrop"
+    still.command("sendmail", "-f", "me@example.net", "someone@example.com", input=MESSAGE)
+    (good,) = maildrop(still)
+    (directory / "4bBadBadBadBad").write_bytes(b"postroad-queue-file 1\n" + os.urandom(5000))
+    (directory / "4bEmptyEmpty").write_bytes(b"")
+    (directory / "4bZeros").write_bytes(b"\0" * 4096)
+    (directory / "4bLinkLinkLink").symlink_to("/etc/passwd")
+    (directory / "4bDirectory").mkdir()
+    os.mkfifo(directory / "4bFifoFifoFifo")
+    (directory / "-rf").write_bytes(b"x")
+    (directory / "4bCopyCopyCopy").write_bytes(good.read_bytes())
+    (directory / "4bOther").write_bytes(good.read_bytes())
+    os.link(directory / "4bOther", directory / "4bOtherLink")
+    still.start()
+    still.wait_for_log(rf"{good.name}: removed")
+    before = len(still.log_lines("pickup"))
+    still.command("sendmail", "-f", "me@example.net", "again@example.com", input=MESSAGE)
+    still.wait_for_log("to=<again@example.com>, .*status=sent")
+    assert len(still.log_lines("to=<someone@example.com>, .*status=sent")) == 1
+    assert len(still.log_lines("pickup")) == before + 1, "each oddity is told once"
+    assert len(maildrop(still)) == 10
+    assert not still.log_lines("root:x:")
+
+
+def test_dialogue_refuses_what_smtp_refuses(still):
+    dialogue = ("MAIL FROM:<a@b.c>\r\nEHLO x\r\nRCPT TO:<a@b.c>\r\nMAIL FROM:<a@b.c> SIZE=99999999999\r\nMAIL FROM:<a@b.c> FOO=BAR\r\n"
+                "MAIL FROM:<a@b.c>\r\nMAIL FROM:<a@b.c>\r\nDATA\r\nRCPT TO:<>\r\nNONSENSE\r\n" + "x" * 100000 + "\r\nRSET\r\nNOOP\r\n"
+                "VRFY a\r\nHELP\r\nQUIT\r\n")
+    done = still.command("sendmail", "-bs", input=dialogue.encode())
+    codes = [line[:3] for line in done.stdout.decode().split("\r\n") if line and line[3] == " "]
+    assert codes == ["220", "503", "250", "503", "552", "555", "250", "503", "554", "501", "502", "500", "250", "250", "252", "214",
+                     "221"]
+
+
+def test_dialogue_data_keeps_content(still):
+    dialogue = b"EHLO x\r\nMAIL FROM:<a@b.c> BODY=8BITMIME RET=HDRS ENVID=abc\r\nRCPT TO:<d@e.f> NOTIFY=NEVER\r\nDATA\r\n" \
+        b"Subject: x\r\n\r\n..dot\r\n\xe4\r\nbare\nlf\r\n.\r\nQUIT\r\n"
+    assert b"250 2.0.0 Ok: queued as " in still.command("sendmail", "-bs", input=dialogue).stdout
+    assert b"Subject: x\n\n.dot\n\xe4\nbare\nlf\n" in content(still)
+
+
+def test_dialogue_that_breaks_off_queues_nothing(still):
+    still.command("sendmail", "-bs", input=b"EHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nSubject: x\r\n")
+    assert maildrop(still) == []
+
+
+@pytest.mark.skipif(not (COMMANDS / "postqueue").exists() or not (COMMANDS / "postalias").exists(), reason="not built yet")
+def test_mailq_and_newaliases(running):
+    assert "Mail queue is empty" in running.command("mailq").stdout
+    running.file("aliases", "someone: me\n")
+    running.set(alias_database=f"hash:{running.etc}/aliases")
+    running.command("newaliases")
+    assert (running.etc / "aliases.db").exists()
+
+
+# ---- the setgid program, as it is installed ----
+
+INSTALL = """
+set -e
+mount -t tmpfs none "$PARENT"
+mkdir "$PARENT/postroad"
+cp "$ETC"/main.cf "$ETC"/master.cf "$PARENT/postroad"
+exec runuser -u nobody -- "$BIN/sendmail" "$@"
+"""
+
+
+@pytest.fixture
+def installed(still):
+    """installed(arguments...): sendmail run by nobody, with a setgid postdrop, on the directory that is compiled in."""
+    if not IS_ROOT or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs root and a mount namespace")
+    etc = still.command("postconf", "-dh", "config_directory").stdout.strip()
+    bin = still.root / "bin"
+    bin.mkdir()
+    for name in ("sendmail", "postdrop"):
+        shutil.copy(COMMANDS / name, bin / name)
+    shutil.chown(bin / "postdrop", group="daemon")
+    (bin / "postdrop").chmod(0o2755)
+    still.set(command_directory=bin)
+    parent = os.path.dirname(etc)
+    os.makedirs(parent, exist_ok=True)
+
+    def run(*arguments, text="\nx\n", **environment):
+        words = ["unshare", "--mount", "sh", "-c", INSTALL, "sh", *arguments]
+        return subprocess.run(words, env=dict(os.environ, PARENT=parent, ETC=str(still.etc), BIN=str(bin), **environment),
+                              input=text, text=True, capture_output=True, timeout=60)
+
+    return run
+
+
+def test_setgid_postdrop_lets_everybody_submit(still, installed):
+    done = installed("-f", "me@example.net", "a@example.com")
+    assert done.returncode == 0, done.stderr
+    (path,) = maildrop(still)
+    nobody = subprocess.run(["id", "-u", "nobody"], capture_output=True, text=True).stdout.strip()
+    assert str(path.stat().st_uid) == nobody
+    still.set(command_directory=COMMANDS)
+    still.start()
+    still.wait_for_log(f"uid={nobody} from=<me@example.net>")
+    still.wait_for_log("to=<a@example.com>, .*status=sent")
+
+
+def test_setgid_postdrop_reads_no_configuration_of_the_users_choice(still, installed):
+    done = installed("-C", str(still.etc), "a@example.com")
+    assert done.returncode == 77 and "alternate_config_directories" in done.stderr
+    assert maildrop(still) == []
+    still.set(alternate_config_directories=still.etc)
+    done = installed("-C", str(still.etc), "a@example.com")
+    assert done.returncode == 0, done.stderr
+    assert len(maildrop(still)) == 1
+
+
+def test_who_may_submit(still, installed):
+    still.set(authorized_submit_users="!nobody, static:anyone")
+    done = installed("a@example.com")
+    assert done.returncode == 77 and "not allowed to submit" in done.stderr
+    still.set(authorized_submit_users="/no/such/file")
+    assert installed("a@example.com").returncode == 78
+    assert maildrop(still) == []
+    still.set(authorized_submit_users="daemon, nobody")
+    done = installed("a@example.com")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_setgid_program_links_no_database():
+    needed = subprocess.run(["ldd", (COMMANDS / "postdrop").resolve()], capture_output=True, text=True, check=True).stdout
+    assert "libdb" not in needed and "pcre" not in needed
