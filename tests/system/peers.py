@@ -135,6 +135,9 @@ class Exim:
     def __init__(self, address="127.0.0.3", port=None):
         self.address, self.port = address, port or free_port(address)
         self.tree = _unpacked("exim4-daemon-light", "usr/sbin/exim4")
+        with contextlib.suppress(subprocess.CalledProcessError):    # the account that the package was built for; there already: fine
+            subprocess.run(["useradd", "-r", "-d", "/nonexistent", "-s", "/usr/sbin/nologin", "Debian-exim"], check=True,
+                           stderr=subprocess.DEVNULL)
         self.root = Path(tempfile.mkdtemp(prefix="postroad-exim-"))
         self.root.chmod(0o755)
         self.mbox = self.root / "mail/inbox"
@@ -142,6 +145,8 @@ class Exim:
             (self.root / name).mkdir()
             shutil.chown(self.root / name, "mail", "mail")
         (self.root / "conf").write_text(f"""
+exim_path = {self.tree}/usr/sbin/exim4
+keep_environment = LD_LIBRARY_PATH
 exim_user = mail
 exim_group = mail
 never_users =

@@ -43,9 +43,10 @@ def numbers_in(messages):
 
 def test_daemons_killed_at_random_under_load_lose_nothing(instance):
     dice = random.Random(2026)
-    with DnsServer() as dns, Sink() as sink:
-        dns.add("example.com", "MX", "10 mx.example.com", ttl=1)
-        dns.add("mx.example.com", "A", "127.0.0.1", ttl=1)
+    with DnsServer() as dns, Sink(address="127.0.0.5") as sink:
+        for domain in ("example.com", "example.net"):
+            dns.add(domain, "MX", "10 mx.example.com", ttl=1)
+        dns.add("mx.example.com", "A", sink.address, ttl=1)
         mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
                               "queue_run_delay": "1s", "transport_retry_time": "1s"})
         loads = [Load(mail, 1_000_000 * i) for i in range(1, 5)]

@@ -2,8 +2,9 @@
 """A hundred varied messages arrive with their content unchanged, byte for byte."""
 
 import random
+import socket
 
-from instance import SANITIZED, wait_until
+from instance import wait_until
 from sink import Sink
 
 HEADERS = b"From: a@example.net\r\nTo: b@example.com\r\nSubject: %s\r\nDate: Sun, 22 Nov 2026 00:00:00 +0000\r\nMessage-Id: <%s@x>\r\n"
@@ -56,7 +57,8 @@ def expected(sent):
 
 def test_a_hundred_varied_messages_arrive_unchanged(instance):
     with Sink() as sink:
-        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "message_size_limit": "40000000"})
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "message_size_limit": "40000000",
+                              "local_header_rewrite_clients": ""})       # as for a remote client: nothing is added
         sent = {}
         source = varied_messages()
         for _ in range(100):
@@ -95,10 +97,6 @@ def test_a_thousand_recipients_get_one_message(instance):
 def test_an_internationalised_message_keeps_its_addresses_and_headers(instance):
     with Sink() as sink:
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
-        with mail.client() as client:
-            client.ehlo()
-            assert client.docmd("MAIL", "FROM:<jürgen@example.net> SMTPUTF8 BODY=8BITMIME".encode().decode("latin-1"))[0] in (250, 501)
-        import socket
         with socket.create_connection((mail.address, mail.smtp_port), timeout=30) as raw:
             stream = raw.makefile("rwb")
 
