@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: ISC
+"""smtpd as a whole: configurations it refuses, neighbours that fail, hostile clients, what a session costs.
+
+The dialogue itself is in dialogues/*.txt.
+"""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from dns_server import DnsServer
+from instance import DAEMONS, PATIENCE, SANITIZED, free_port, wait_until
+from sink import Sink
+
+
+# ---- configurations ----
+
+REFUSED = {
+    "unknown word": ({"smtpd_recipient_restrictions": "permit_mynetworks, reject_evrything"},
+                     r'main\.cf, line \d+: smtpd_recipient_restrictions: unknown restriction "reject_evrything"'),
+    "not here yet": ({"smtpd_recipient_restrictions": "check_policy_service unix:private/policy"},
+                     r"main\.cf, line \d+: smtpd_recipient_restrictions: check_policy_service is not available yet"),
+    "unknown table type": ({"smtpd_client_restrictions": "check_client_access hsah:/etc/access"},
+                           r"main\.cf, line \d+: smtpd_client_restrictions: .*hsah"),
+    "no table": ({"smtpd_client_restrictions": "check_client_access permit"},
+                 r'smtpd_client_restrictions: check_client_access needs a type:table, not "permit"'),
+    "argument missing": ({"smtpd_client_restrictions": "check_client_access"},
+                         r"smtpd_client_restrictions: check_client_access needs an argument"),
+    "wrong stage": ({"smtpd_delay_reject": "no", "smtpd_client_restrictions": "reject_unauth_destination"},
+                    r"smtpd_client_restrictions: reject_unauth_destination cannot work here"),
+    "bad blocklist filter": ({"smtpd_client_restrictions": "reject_rbl_client list.example=127.0.0.[9..2]"},
+                             r'reject_rbl_client: bad domain or filter "list.example=127.0.0.\[9..2\]"'),
+    "open relay": ({"smtpd_relay_restrictions": "permit_mynetworks", "smtpd_recipient_restrictions": "permit, reject_unauth_destination"},
+                   r"in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of"),
+    "only a warning": ({"smtpd_relay_restrictions": "warn_if_reject reject_unauth_destination"},
+                       r"specify at least one working instance of"),
+    "undefined class": ({"smtpd_restriction_classes": "mine"}, r"restriction class mine is not defined"),
+    "class that opens": ({"smtpd_restriction_classes": "mine", "mine": "permit, reject", "smtpd_relay_restrictions": "mine"},
+                         r"specify at least one working instance of"),
+    "bare newline": ({"smtpd_forbid_bare_newline": "perhaps"}, r'smtpd_forbid_bare_newline: "perhaps" is none of'),
+    "keyword": ({"smtpd_discard_ehlo_keywords": "chunkign"}, r'smtpd_discard_ehlo_keywords: unknown EHLO keyword "chunkign"'),
+}
+
+
+def foreground(mail, seconds=10):
+    """Starts smtpd by hand; it ends by itself if it does not like its configuration."""
+    mail.write()
+    port = free_port()
+    words = [str(DAEMONS / "smtpd"), "-d", "-c", str(mail.etc), "-n", "smtp", f"127.0.0.1:{port}"]
+    return port, subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_configuration_ends_the_start_and_is_named(instance, name):
+    parameters, words = REFUSED[name]
+    _, process = foreground(instance(main=parameters, start=False))
+    try:
+        said, _ = process.communicate(timeout=20 * PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 78, said       # EX_CONFIG
+    assert re.search(words, said), said
+
+
+def test_by_hand_in_the_foreground_it_serves_and_ends_cleanly_when_told(instance):
+    mail = instance(start=False)
+    port, process = foreground(mail)
+    try:
+        def connected():
+            try:
+                return socket.create_connection(("127.0.0.1", port), timeout=20)
+            except OSError:
+                return None
+        with wait_until(connected, 20, "listening") as client:
+            client.settimeout(20 * PATIENCE)
+            assert client.recv(200).startswith(b"220 mail.example.org")
+            client.sendall(b"EHLO client.example\r\n")
+            assert client.recv(2000).startswith(b"250-mail.example.org")
+            client.sendall(b"QUIT\r\n")
+            assert client.recv(200).startswith(b"221 ")
+            assert client.recv(200) == b""
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20 * PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert "ehlo=1 quit=1 commands=2" in said
+    assert "Sanitizer" not in said, said
+
+
+# ---- neighbours that fail ----
+
+class Client:
+    """A bare SMTP client: what it sends and gets is up to the test."""
+
+    def __init__(self, mail, source="127.0.0.1"):
+        self.socket = socket.create_connection((mail.address, mail.smtp_port), timeout=60 * PATIENCE, source_address=(source, 0))
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def reply(self):
+        """The code of the next reply, None at the end of the connection; the text of its last line in .text."""
+        while True:
+            try:
+                line = self.file.readline()
+            except ConnectionResetError:
+                line = b""
+            if not line:
+                return None
+            self.text = line.decode(errors="replace").rstrip("\r\n")
+            if line[3:4] != b"-":
+                return int(line[:3])
+
+    def ask(self, line):
+        self.send(line.encode() + b"\r\n")
+        return self.reply()
+
+
+def test_a_cleanup_that_dies_costs_one_message_a_451(instance):
+    with Sink() as sink:
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
+        mail.send("Subject: first\r\n\r\n")
+        mail.wait_empty()
+        with Client(mail) as client:
+            assert client.reply() == 220
+            assert client.ask("EHLO client.example") == 250
+            for line, code in (("MAIL FROM:<a@example.net>", 250), ("RCPT TO:<b@example.com>", 250), ("DATA", 354)):
+                assert client.ask(line) == code
+            client.send(b"Subject: lost\r\n\r\n" + (b"x" * 70 + b"\r\n") * 20000)      # more than goes in one frame
+            wait_until(lambda: any((mail.queue / "incoming").iterdir()), 10, "content under way")
+            assert mail.kill("cleanup") >= 1
+            client.send(b"\r\n.\r\n")
+            assert client.reply() == 451, client.text
+            # the session goes on
+            for line, code in (("MAIL FROM:<a@example.net>", 250), ("RCPT TO:<b@example.com>", 250), ("DATA", 354)):
+                assert client.ask(line) == code
+            client.send(b"Subject: again\r\n\r\n.\r\n")
+            code = client.reply()
+            if code == 451:             # master may need a moment after a crash
+                mail.wait_for_log("killed by signal 9")
+            else:
+                assert code == 250, client.text
+        wait_until(lambda: len(sink.messages) >= 1, 20, "the others arrive")
+        assert not any(b"Subject: lost" in message.content for message in sink.messages)
+
+
+def test_dns_that_does_not_answer_means_later_and_never_no(instance):
+    with DnsServer() as dns:
+        dns.fail("silent.example", "DROP")
+        dns.fail("5.0.0.127.in-addr.arpa", "SERVFAIL")
+        mail = instance(main={"dns_resolver_addresses": dns.at, "unknown_address_reject_code": "550", "unknown_client_reject_code": "550",
+                              "relayhost": "[127.0.0.1]:9", "smtpd_sender_restrictions": "reject_unknown_sender_domain",
+                              "smtpd_helo_restrictions": "check_helo_access inline:{{strict.example=reject_unknown_client_hostname}}"})
+        with Client(mail, source="127.0.0.5") as client:
+            assert client.reply() == 220
+            assert client.ask("EHLO client.example") == 250
+            assert client.ask("MAIL FROM:<a@silent.example>") == 250
+            assert client.ask("RCPT TO:<b@example.com>") == 450, client.text
+            assert client.ask("EHLO strict.example") == 250
+            assert client.ask("MAIL FROM:<>") == 250
+            assert client.ask("RCPT TO:<b@example.com>") == 450, client.text
+            assert "cannot find your hostname" in client.text
+
+
+def test_a_table_that_changes_is_followed(instance):
+    mail = instance(start=False)
+    table = mail.file("access", "user@example.com REJECT before\n")
+    mail.main["smtpd_recipient_restrictions"] = f"check_recipient_access texthash:{table}"
+    mail.start()
+    with Client(mail) as client:
+        assert client.reply() == 220
+        assert client.ask("EHLO client.example") == 250
+        assert client.ask("MAIL FROM:<a@example.net>") == 250
+        assert client.ask("RCPT TO:<user@example.com>") == 554 and client.text.endswith("before")
+        replacement = mail.file("access.new", "user@example.com REJECT after\n")
+        os.utime(replacement, (1, time.time() + 5))
+        replacement.rename(table)
+
+        def changed():
+            return client.ask("RSET") == 250 and client.ask("MAIL FROM:<a@example.net>") == 250 and \
+                client.ask("RCPT TO:<user@example.com>") == 554 and client.text.endswith("after")
+        wait_until(changed, 5, "the new table is used", pause=0.3)
+
+
+# ---- hostile clients ----
+
+def resident_kib(mail):
+    sizes = []
+    for pid in mail.pids("smtpd"):
+        with open(f"/proc/{pid}/status") as status:
+            sizes.append(int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)))
+    return max(sizes)
+
+
+HOSTILE = {
+    "a line without end": (b"NOOP ", b"x" * 65536, 1000),
+    "a verb without end": (b"", b"X" * 65536, 1000),
+    "tiny chunks": (b"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\n", b"BDAT 1\r\nx" * 1000, 100),
+    "content without end": (b"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n", b"y" * 65536, 1000),
+    "recipients without end": (b"MAIL FROM:<a@example.net>\r\n", b"RCPT TO:<b@example.com>\r\n" * 1000, 50),
+    "only line ends": (b"", b"\r\n" * 1000, 10),
+    "parameters without end": (b"MAIL FROM:<a@example.net>" + b" SIZE=1" * 200 + b"\r\n", b"RSET\r\n", 50),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_memory_stays_bounded_whatever_a_client_sends(instance, name):
+    first, piece, times = HOSTILE[name]
+    mail = instance(main={"smtpd_error_sleep_time": "0", "relayhost": "[127.0.0.1]:9", "smtpd_timeout": "5s", "worker_processes": "1"})
+    with Client(mail) as client:
+        assert client.reply() == 220
+        assert client.ask("EHLO client.example") == 250
+        before = resident_kib(mail)
+        client.socket.settimeout(20)
+        try:
+            client.send(first)
+            if b"DATA" in first:
+                assert [client.reply() for _ in range(3)] == [250, 250, 354]
+            for _ in range(times):
+                client.send(piece)
+                client.socket.setblocking(False)
+                try:
+                    while client.socket.recv(65536):
+                        pass
+                except BlockingIOError:
+                    pass
+                client.socket.settimeout(20)
+        except OSError:
+            pass                        # the server had enough, which is one right answer
+        wait_until(lambda: mail.pids("smtpd"), 5)
+        assert resident_kib(mail) - before < (8 << 10 if not SANITIZED else 64 << 10)
+    with Client(mail) as client:        # and others are served
+        assert client.reply() == 220
+
+
+# ---- the order of commands, by a model ----
+
+class Model:
+    """Which commands may succeed, in forty lines: the oracle for random walks."""
+
+    def __init__(self):
+        self.mail = False
+        self.recipients = 0
+        self.chunks = "none"            # none, coming, failed
+
+    def reset(self):
+        self.__init__()
+
+    def allowed(self, verb):
+        """Codes that are right for this verb now."""
+        if verb in ("EHLO", "HELO", "RSET"):
+            self.reset()
+            return {250}
+        if verb == "NOOP":
+            return {250}
+        if verb == "VRFY":
+            return {252}
+        if verb == "MAIL":
+            if self.mail or self.chunks != "none":
+                return {503}
+            self.mail = True
+            return {250}
+        if verb == "MAIL-bad":
+            return {503} if self.mail or self.chunks != "none" else {501}
+        if verb in ("RCPT", "RCPT-denied"):
+            if not self.mail or self.chunks != "none":
+                return {503}
+            if verb == "RCPT-denied":
+                return {550}
+            self.recipients += 1
+            return {250}
+        if verb == "DATA":
+            if self.chunks != "none" or not self.mail:
+                return {503}
+            if self.recipients == 0:
+                return {554}
+            self.reset()
+            return {354}
+        last = verb == "BDAT-last"
+        if not self.mail:
+            return {503}
+        if self.chunks == "failed":
+            code = 551
+        elif self.recipients == 0:
+            code = 554
+        else:
+            code = 250
+        if last:
+            self.reset()
+        else:
+            self.chunks = "coming" if code == 250 else "failed"
+        return {code}
+
+
+LINES = {
+    "EHLO": b"EHLO client.example\r\n", "HELO": b"HELO client.example\r\n", "RSET": b"RSET\r\n", "NOOP": b"NOOP\r\n",
+    "VRFY": b"VRFY user@relay.example\r\n", "MAIL": b"MAIL FROM:<a@example.net>\r\n", "MAIL-bad": b"MAIL FROM:<a@\r\n",
+    "RCPT": b"RCPT TO:<user@relay.example>\r\n", "RCPT-denied": b"RCPT TO:<nobody@relay.example>\r\n", "DATA": b"DATA\r\n",
+    "BDAT": b"BDAT 7\r\nRSET\r\nx", "BDAT-last": b"BDAT 8 LAST\r\nQUIT\r\n\r\n",
+}
+
+
+def test_random_walks_over_all_verbs_obey_the_model(instance):
+    seed = int(os.environ.get("POSTROAD_SEED", random.randrange(1 << 30)))
+    dice = random.Random(seed)
+    steps = 4000 if not SANITIZED else 800
+    with Sink() as sink:
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "relay_domains": "relay.example",
+                              "relay_recipient_maps": "inline:{user@relay.example=x}", "smtpd_error_sleep_time": "0",
+                              "smtpd_hard_error_limit": "1000000", "smtpd_soft_error_limit": "1000000",
+                              "smtpd_junk_command_limit": "1000000"})
+        accepted = 0
+        with Client(mail) as client:
+            model = Model()
+            assert client.reply() == 220
+            assert client.ask("EHLO client.example") == 250
+            trail = []
+            for _ in range(steps):
+                verb = dice.choice(list(LINES) + ["RCPT", "MAIL", "BDAT-last", "DATA"])
+                trail.append(verb)
+                right = model.allowed(verb)
+                client.send(LINES[verb])
+                code = client.reply()
+                assert code in right, f"seed {seed}: {trail[-12:]}: got {code} {client.text}, expected {right}"
+                if code == 354:
+                    client.send(b"Subject: x\r\n\r\n.\r\n")
+                    assert client.reply() == 250, client.text
+                accepted += "queued as" in client.text
+        wait_until(lambda: len(sink.messages) >= accepted, 60, f"seed {seed}: {accepted} messages")
+        time.sleep(0.2)
+        assert len(sink.messages) == accepted
+
+
+# ---- costs ----
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers need memory of their own")
+def test_an_idle_session_costs_less_than_sixteen_kibibytes(instance):
+    count = 500
+    mail = instance(main={"worker_processes": "1"})
+
+    def open_sessions(n):
+        clients = [Client(mail) for _ in range(n)]
+        for client in clients:
+            assert client.reply() == 220
+            assert client.ask("EHLO client.example") == 250
+        return clients
+    clients = open_sessions(20)
+    before = resident_kib(mail)
+    clients += open_sessions(count)
+    wait_until(lambda: (resident_kib(mail) - before) / count < 16, 5, "memory per session")
+    for client in clients:
+        client.__exit__()
