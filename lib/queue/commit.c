@@ -66,7 +66,7 @@ static int create_file(struct queue_writer *w)
 		return fd;
 	w->fd = fd;
 	w->created = true;
-	return 0;
+	return w->where == QUEUE_MAILDROP && fchmod(fd, mode) < 0 ? -errno : 0;	/* the user's umask is not asked */
 }
 
 static void remove_file(struct queue_writer *w)

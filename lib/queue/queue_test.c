@@ -142,6 +142,24 @@ static bool exists(struct fixture *f, const char *where, const char *name)
 	return lstat(path, &st) == 0;
 }
 
+static void what_a_user_drops_is_readable_for_the_mail_owner_whatever_his_umask(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_parts parts;
+	struct stat st;
+	mode_t old = umask(077);
+
+	assert_int_equal(write_message(f, QUEUE_MAILDROP, f->id, 10, &parts), 0);
+	umask(old);
+	{
+		AUTO(queue_file) file = { .fd = -1 };
+
+		assert_int_equal(queue_file_open(f->q, QUEUE_MAILDROP, str_of(f->id), false, true, &file), 0);
+		assert_int_equal(fstat(file.fd, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0644);
+	}
+}
+
 static void a_writer_that_gives_up_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -709,6 +727,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		QUEUE_TEST(a_message_reads_back_as_it_was_written),
 		QUEUE_TEST(a_small_message_can_be_read_with_one_call),
+		QUEUE_TEST(what_a_user_drops_is_readable_for_the_mail_owner_whatever_his_umask),
 		QUEUE_TEST(a_writer_that_gives_up_leaves_nothing),
 		QUEUE_TEST(an_unfinished_file_is_debris_and_not_damage),
 		QUEUE_TEST(an_id_that_is_taken_is_never_overwritten),
