@@ -4,7 +4,6 @@
  * in hold/. A message that is being delivered right now finishes that delivery first.
  */
 #include <errno.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
@@ -281,19 +280,15 @@ static const struct command commands[] = {
 
 /* ---- who may ---- */
 
-static bool is_trusted(uid_t uid)
-{
-	return uid == 0 || uid == geteuid();
-}
-
 /* authorized_flush_users: names and tables, "!" negates, static:anyone is everybody. */
-static bool may_flush(struct qmgr *q, struct arena *a, uid_t uid)
+static bool may_flush(const struct visitor *v, struct arena *a)
 {
+	struct qmgr *q = v->q;
 	struct account account;
 
-	if (is_trusted(uid) || strcmp(q->conf->authorized_flush_users, "static:anyone") == 0)
+	if (v->is_trusted || strcmp(q->conf->authorized_flush_users, "static:anyone") == 0)
 		return true;
-	return account_by_uid(a, uid, &account) > 0 && match_domain(q->flushers, a, account.name) > 0;
+	return account_by_uid(a, v->uid, &account) > 0 && match_domain(q->flushers, a, account.name) > 0;
 }
 
 static const struct command *find_command(struct str name)
@@ -304,21 +299,21 @@ static const struct command *find_command(struct str name)
 	return NULL;
 }
 
-static void carry_out(struct qmgr *q, uid_t uid, struct arena *a, const struct qmgr_command *m, struct qmgr_command_reply *rep, struct buf *text)
+static void carry_out(const struct visitor *v, struct arena *a, const struct qmgr_command *m, struct qmgr_command_reply *rep, struct buf *text)
 {
 	const struct command *c = find_command(m->command);
 
 	if (c == NULL) {
 		rep->code = EINVAL;
 		buf_addf(text, "unknown command");
-	} else if (!is_trusted(uid) && !(c->for_everybody && may_flush(q, a, uid))) {
+	} else if (!v->is_trusted && !(c->for_everybody && may_flush(v, a))) {
 		rep->code = EPERM;
 		buf_addf(text, "not permitted");
-		log_warning("%s refused to uid %u", c->name, (unsigned) uid);
+		log_warning("%s refused to uid %u", c->name, (unsigned) v->uid);
 	} else if (c->run != NULL) {
-		c->run(q, m->argument, rep, text);
+		c->run(v->q, m->argument, rep, text);
 	} else {
-		run_on_each(q, c, m->argument, rep, text);
+		run_on_each(v->q, c, m->argument, rep, text);
 	}
 }
 
@@ -334,7 +329,7 @@ void serve_command(struct server_call *call)
 		log_warning("malformed command: %s", buf_text(&why));
 		rep.code = EBADMSG;
 	} else {
-		carry_out(v->q, v->uid, call->arena, &m, &rep, &text);
+		carry_out(v, call->arena, &m, &rep, &text);
 	}
 	rep.text = buf_str(&text);
 	REPLY(call, qmgr_command_reply, &rep);

@@ -90,25 +90,22 @@ int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32
 {
 	static struct buf envelope = { .at = (char *) "", .limit = FRAME_LIMIT / 2 };
 	struct message *m = e->job->owner;
-	struct queue_file f;
 	struct deliver_request request;
 	struct frame_out out;
-	int r = m->fate == GONE ? -ENOENT : message_open_file(m, false, &f);
+	AUTO_FD fd = m->fate == GONE ? -ENOENT : queue_content_open(q->queue, m->where, m->id);
+	int r;
 
-	(void) q;
-	if (r < 0)
-		return r;
+	if (fd < 0)
+		return fd;
 	buf_clear(&envelope);
 	r = message_pack(m, e->recipients, e->count, &envelope);
-	if (r < 0) {
-		queue_file_close(&f);
+	if (r < 0)
 		return r;
-	}
 	request = (struct deliver_request){
 		.queue_id = m->id, .transport = str_of(e->destination->transport->name), .nexthop = str_of(e->destination->nexthop),
 		.envelope = buf_str(&envelope), .size = m->parts.size, .headers_at = m->parts.headers_at, .headers_len = m->parts.headers_len,
 		.body_at = m->parts.body_at, .body_len = m->parts.body_len, .active_us = m->active_us, .dispatch_us = wall_us(),
-		.flags = flags_of(m), .message = f.fd,
+		.flags = flags_of(m), .message = fd_take(&fd),
 	};
 	r = put_deliver_request(channel_buf(ch), call, &request, &out);
 	return r < 0 ? r : channel_send(ch, &out);

@@ -162,7 +162,7 @@ static void serve_announcement(struct server_call *call)
 	AUTO(buf) why = BUF_WORDS;
 	struct qmgr_announce m;
 
-	if (v->uid != 0 && v->uid != geteuid())
+	if (!v->is_trusted)
 		log_warning_rarely(60, "announcement refused from uid %u", (unsigned) v->uid);
 	else if (get_qmgr_announce(call->frame, &m, &why) < 0)
 		log_warning("malformed announcement: %s", buf_text(&why));
@@ -177,7 +177,7 @@ static void serve(struct session_socket *socket)
 		{ .message = "qmgr_command", .concurrent = true, .serve = serve_command },
 		{ .message = NULL },
 	};
-	struct visitor visitor = { &the_qmgr, socket->peer_uid };
+	struct visitor visitor = { &the_qmgr, socket->peer_uid, socket->peer_uid == 0 || socket->peer_uid == geteuid() };
 	struct channel *ch = channel_new(socket->fd);
 
 	while (!the_qmgr.is_ready && !the_qmgr.leaving)

@@ -170,6 +170,7 @@ int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t
 struct visitor {			/* one connection to public/qmgr */
 	struct qmgr *q;
 	uid_t uid;
+	bool is_trusted;		/* root, or the mail owner as we are */
 };
 void serve_command(struct server_call *call) MAY_YIELD;
 

@@ -794,7 +794,7 @@ static uint64_t command(struct scene *s, const char *name, const char *argument,
 	int pair[2];
 	struct qmgr_command m = { .command = str_of(name), .argument = str_of(argument) };
 	struct qmgr_command_reply rep;
-	struct visitor v = { &s->q, geteuid() };
+	struct visitor v = { &s->q, geteuid(), true };
 	struct frame_out out;
 	struct frame f, reply;
 	struct channel *ours, *theirs;

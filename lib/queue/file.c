@@ -115,6 +115,19 @@ int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool 
 	return 0;
 }
 
+int queue_content_open(struct queue *q, enum queue_name where, struct str id)
+{
+	int dir = queue_dir(q, where);
+	char path[64];
+
+	if (dir < 0)
+		return dir;
+	if (!queue_id_is_valid(id))
+		return -EINVAL;
+	queue_path(q, where, id, path);
+	return file_open_read(dir, path);
+}
+
 /* Twice, since a message that moves meanwhile might be missed where it came from and where it goes. */
 int queue_file_find(struct queue *q, struct str id, bool writable, struct queue_file *ret)
 {

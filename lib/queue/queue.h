@@ -82,6 +82,8 @@ struct queue_file {
  */
 int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all, struct queue_file *ret);
 int queue_file_find(struct queue *q, struct str id, bool writable, struct queue_file *ret);	/* looks in all queues that are open */
+/* Only a descriptor for whoever knows the parts already (qmgr, for the agent): nothing is read. fd, -ENOENT, -errno. */
+int queue_content_open(struct queue *q, enum queue_name where, struct str id);
 int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret);	/* one that is open already; owns fd on success */
 int queue_file_check(struct queue_file *f);		/* checksums of headers and body: 0, -EBADMSG, -errno. Reads all of it */
 void queue_file_close(struct queue_file *f);
