@@ -16,7 +16,7 @@
 #include "lib/disk/disk.h"
 #include "qmgr/qmgr.h"
 
-enum { COMMANDS_AT_ONCE = 10, SETTLED_AGE_S = 60, LOCK_WAIT_MS = 100, LOCK_WORDS_S = 10 };
+enum { COMMANDS_AT_ONCE = 10, SETTLED_AGE_S = 5, FIRST_LOOK_MS = 10000, LOCK_WAIT_MS = 100, LOCK_WORDS_S = 10 };
 
 static struct qmgr_conf conf;
 static struct bounce_conf bounce_settings;
@@ -117,6 +117,12 @@ static void settle(struct qmgr *q)
 		log_info("leaving with %d deliveries under way", q->under_way);
 }
 
+/* Announcements that were on their way to a predecessor who was killed are lost: so we look soon after the start, too. */
+static int64_t next_look_ms(int looks)
+{
+	return looks == 0 ? MIN(FIRST_LOOK_MS, conf.queue_run_delay) : conf.queue_run_delay;
+}
+
 static void run(void)
 {
 	struct qmgr *q = &the_qmgr;
@@ -129,8 +135,8 @@ static void run(void)
 		scan_at_start(q);
 		scan_deferred_in_background(q);
 	}
-	while (!q->leaving) {
-		if (!q->look_soon && bell_wait(&q->look, in(conf.queue_run_delay)) == -ECANCELED)
+	for (int looks = 0; !q->leaving; looks++) {
+		if (!q->look_soon && bell_wait(&q->look, in(next_look_ms(looks))) == -ECANCELED)
 			break;
 		q->look_soon = false;
 		if (!q->leaving)

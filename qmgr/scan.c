@@ -13,7 +13,6 @@
 enum {
 	PAUSE_EVERY = 200,		/* names between two looks at the rest of the world */
 	DEBRIS_AGE_S = 3600,		/* a file without a head that is older is what a crash left */
-	SETTLED_AGE_S = 60,		/* cleanup has announced or abandoned what is older */
 };
 
 struct walk {
@@ -52,10 +51,13 @@ static int walk(struct qmgr *q, enum queue_name where, int64_t older_than_s)
 	return w.found;
 }
 
-/* What is younger than this process will be announced to it; at the latest the next scan finds it. */
+/*
+ * What is younger than this process will be announced to it; of what came in the second of the start it is not sure. A message that is
+ * found here and announced besides is known by then.
+ */
 void scan_at_start(struct qmgr *q)
 {
-	walk(q, QUEUE_INCOMING, q->started_s);
+	walk(q, QUEUE_INCOMING, q->started_s + 1);
 }
 
 void scan_incoming(struct qmgr *q, int64_t older_than_s)

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: ISC
+"""The queue: what is tried when, what administrators see of it and do with it, and what survives."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from frames import Peer
+from instance import DAEMONS, wait_until
+from sink import Sink
+
+LIST_HEADER = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
+TO_DISCARD = "inline:{ discard.example=discard: refused.example=error:5.7.1_go_away }"
+
+
+@pytest.fixture
+def sink():
+    with Sink() as one:
+        yield one
+
+
+def hand_in(mail, recipients):
+    """Past smtpd, which would refuse what the error agent is to return: as pickup and bounce do it. The queue id."""
+    envelope = f"sender\tsender@example.net\narrival\t{int(time.time() * 1e6)}\n"
+    envelope += "".join(f"to\t{i}\t{r}\t\t0\t\n" for i, r in enumerate(recipients))
+    with Peer(mail.queue / "public" / "cleanup") as cleanup:
+        reply = cleanup.ask("cleanup_request", queue_id="", origin="pickup", flags=8, envelope=envelope, content=b"Subject: x\n\nbody\n")
+    assert reply["code"] == b"250", reply
+    return reply["text"].decode().split()[-1]
+
+
+def nobody_listens():
+    """A port that refuses."""
+    with Sink() as gone:
+        return gone.port
+
+
+def waiting_mail(instance, **main):
+    """An instance whose next hop refuses, with a message that waits for it."""
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{nobody_listens()}", "minimal_backoff_time": "600s", **main})
+    queue_id = mail.send("Subject: later\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+    mail.wait_for_log(f"{queue_id}: to=.*status=deferred")
+    wait_until(lambda: any(m["queue_name"] == "deferred" for m in mail.queue_list()), what=mail.log_tail)
+    return mail, queue_id
+
+
+# ---- what is delivered ----
+
+
+def test_delivery_log_lines_have_the_shape_that_analysers_know(instance):
+    mail = instance(main={"transport_maps": TO_DISCARD, "relay_domains": "discard.example, refused.example", "relay_recipient_maps": ""})
+    queue_id = hand_in(mail, ["a@discard.example", "b@refused.example"])
+    number = r"\d+(\.\d{1,2})?"
+    delays = rf"delay={number}, delays={number}/{number}/{number}/{number}"
+    mail.wait_for_log(rf"postfix/qmgr\[\d+\]: {queue_id}: from=<sender@example.net>, size=\d+, nrcpt=2 \(queue active\)$")
+    mail.wait_for_log(rf"postfix/discard\[\d+\]: {queue_id}: to=<a@discard.example>, relay=none, {delays}, dsn=2.0.0, status=sent \(discard.example\)$")
+    mail.wait_for_log(rf"postfix/error\[\d+\]: {queue_id}: to=<b@refused.example>, relay=none, {delays}, dsn=5.0.0, status=bounced \(5.7.1_go_away\)$")
+    mail.wait_for_log(rf"postfix/qmgr\[\d+\]: {queue_id}: removed$")
+    mail.wait_empty()
+
+
+def test_recipients_that_got_it_do_not_get_it_again(instance, sink):
+    answers = {"now": False}
+    sink.answers["RCPT"] = lambda line: "250 2.1.5 Ok" if answers["now"] or "ok@" in line else "450 4.2.0 later"
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "600s"})
+    mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["ok@example.com", "slow@example.com"])
+    mail.wait_for_log("slow@example.com.*status=deferred")
+    answers["now"] = True
+    wait_until(lambda: mail.queue_list() and mail.queue_list()[0]["queue_name"] == "deferred", what=mail.log_tail)
+    assert [r["address"] for r in mail.queue_list()[0]["recipients"]] == ["slow@example.com"]
+    mail.command("postqueue", "-f")
+    mail.wait_empty()
+    recipients = [r for m in sink.messages for r in m.recipients]
+    assert sum("ok@" in r for r in recipients) == 1
+    assert sum("slow@" in r for r in recipients) == 1
+
+
+def test_mail_for_a_host_that_refuses_is_deferred_without_being_tried_again_and_again(instance):
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{nobody_listens()}", "initial_destination_concurrency": "1", "minimal_backoff_time": "600s"})
+    for _ in range(5):
+        mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+    mail.wait_for_log("status=deferred", count=5)
+    assert len(mail.log_lines(r"postfix/smtp\[\d+\]: .*status=deferred \(connect to ")) < 5
+    mail.wait_for_log(r"postfix/error\[\d+\]: .*relay=none, .*dsn=4.4.1, status=deferred "
+                      r"\(delivery temporarily suspended: connect to 127.0.0.1\[127.0.0.1\]:\d+: Connection refused\)")
+
+
+def test_a_message_that_is_too_old_is_returned_to_its_sender(instance, sink):
+    mail = instance(main={"transport_maps": f"inline:{{ example.net=smtp:[127.0.0.1]:{sink.port} }}",
+                          "relayhost": f"[127.0.0.1]:{nobody_listens()}", "minimal_backoff_time": "1s", "maximal_queue_lifetime": "2s"})
+    queue_id = mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+    mail.wait_for_log(rf"{queue_id}: from=<sender@example.net>, status=expired, returned to sender")
+    wait_until(lambda: sink.messages, what=mail.log_tail)
+    assert sink.messages[0].sender.startswith("<>")
+    assert sink.messages[0].recipients[0].startswith("<sender@example.net>")
+    mail.wait_empty()
+    assert len(mail.log_lines(rf"{queue_id}: to=.*status=deferred")) >= 2
+
+
+def test_deferred_transports_wait_for_a_flush(instance):
+    mail = instance(main={"defer_transports": "smtp", "relayhost": f"[127.0.0.1]:{nobody_listens()}"})
+    mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+    mail.wait_for_log(r"dsn=4.3.2, status=deferred \(deferred transport\)")
+    assert not mail.log_lines("connect to")
+
+
+# ---- listing ----
+
+
+def test_an_empty_queue_says_so(instance):
+    mail = instance()
+    assert mail.command("postqueue", "-p").stdout == "Mail queue is empty\n"
+    assert mail.command("postqueue", "-j").stdout == ""
+
+
+def test_the_listing_for_people(instance):
+    mail, queue_id = waiting_mail(instance)
+    lines = mail.command("postqueue", "-p").stdout.splitlines()
+    assert lines[0] == LIST_HEADER
+    assert re.fullmatch(rf"{queue_id}{' ' * (17 - len(queue_id))} +\d+ \w\w\w \w\w\w [ \d]\d \d\d:\d\d:\d\d sender@example.net", lines[1]), lines[1]
+    assert re.fullmatch(r" *\(connect to 127.0.0.1\[127.0.0.1\]:\d+: Connection refused\)", lines[2])
+    assert len(lines[2]) == 78
+    assert lines[3] == " " * 47 + "someone@example.com"
+    assert lines[4:] == ["", "-- 0 Kbytes in 1 Request."]
+    mail.command("postsuper", "-h", queue_id)
+    assert f"{queue_id}! " in mail.command("postqueue", "-p").stdout
+
+
+def test_the_listing_for_programs(instance):
+    mail, queue_id = waiting_mail(instance)
+    (entry,) = mail.queue_list()
+    assert entry["queue_name"] == "deferred"
+    assert entry["queue_id"] == queue_id
+    assert abs(entry["arrival_time"] - time.time()) < 60
+    assert entry["message_size"] > 0
+    assert entry["forced_expire"] is False
+    assert entry["sender"] == "sender@example.net"
+    (recipient,) = entry["recipients"]
+    assert recipient["address"] == "someone@example.com"
+    assert recipient["orig_address"] == ""
+    assert recipient["delay_reason"].endswith("Connection refused")
+
+
+def test_a_message_being_delivered_is_listed_as_active(instance, sink):
+    hang = {"on": True}
+
+    def slowly(_message):
+        wait_until(lambda: not hang["on"], 60, "the test lets go")
+        return "250 2.0.0 Ok"
+    sink.answers["."] = slowly
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
+    try:
+        queue_id = mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+        wait_until(lambda: [m["queue_name"] for m in mail.queue_list()] == ["active"], what=mail.log_tail)
+        assert f"{queue_id}* " in mail.command("postqueue", "-p").stdout
+    finally:
+        hang["on"] = False
+    mail.wait_empty()
+
+
+@pytest.mark.root
+def test_root_can_list_while_the_system_is_down(instance):
+    mail, queue_id = waiting_mail(instance)
+    mail.stop()
+    done = mail.command("postqueue", "-p")
+    assert queue_id in done.stdout
+    assert "Mail system is down -- accessing queue directly" in done.stderr
+    assert mail.command("postqueue", "-f", check=False).returncode == 69
+    mail.command("postsuper", "-h", queue_id)
+    assert f"{queue_id}! " in mail.command("postqueue", "-p").stdout
+    mail.command("postsuper", "-d", queue_id)
+    assert mail.command("postqueue", "-p").stdout == "Mail queue is empty\n"
+
+
+# ---- asking for attempts ----
+
+
+@pytest.mark.parametrize("how", ["-f", "-i", "-s"])
+def test_a_flush_delivers_at_once(instance, how):
+    mail, queue_id = waiting_mail(instance)
+    port = int(mail.main["relayhost"].rpartition(":")[2])
+    with Sink(port=port) as sink:
+        mail.command("postqueue", *{"-f": ["-f"], "-i": ["-i", queue_id], "-s": ["-s", "example.com"]}[how])
+        if how != "-f":         # the host itself is still thought dead, unless everything is flushed
+            mail.wait_for_log(f"{queue_id}: from=<sender@example.net>", count=2)
+            mail.command("postqueue", "-f")
+        wait_until(lambda: sink.messages, what=mail.log_tail)
+        mail.wait_empty()
+
+
+def test_a_queue_id_that_is_none_is_refused(instance):
+    mail = instance()
+    assert mail.command("postqueue", "-i", "../../etc/passwd", check=False).returncode == 64
+    assert mail.command("postsuper", "-d", "../../etc/passwd", check=False).returncode == 64
+
+
+# ---- postsuper ----
+
+
+def test_hold_release_expire_and_delete(instance):
+    mail, queue_id = waiting_mail(instance)
+    done = mail.command("postsuper", "-h", queue_id)
+    assert done.stderr == f"postsuper: {queue_id}: placed on hold\npostsuper: Placed on hold: 1 message\n"
+    assert mail.queue_list()[0]["queue_name"] == "hold"
+    assert mail.command("postsuper", "-h", queue_id).stderr == ""
+    done = mail.command("postsuper", "-H", "ALL")
+    assert done.stderr == "postsuper: Released from hold: 1 message\n"
+    mail.wait_for_log(f"{queue_id}: to=.*status=deferred", count=2)
+    done = mail.command("postsuper", "-d", "-", input=f"{queue_id}\n")
+    assert done.stderr == f"postsuper: {queue_id}: removed\npostsuper: Deleted: 1 message\n"
+    assert mail.queue_list() == []
+    mail.wait_for_log(rf"postfix/postsuper\[\d+\]: {queue_id}: removed")
+    assert mail.command("postsuper", "-d", queue_id).stderr == ""
+
+
+def test_forced_expiry_returns_a_message_at_once(instance, sink):
+    mail, queue_id = waiting_mail(instance, transport_maps=f"inline:{{ example.net=smtp:[127.0.0.1]:{sink.port} }}")
+    mail.command("postsuper", "-h", queue_id)
+    mail.command("postsuper", "-f", queue_id)
+    mail.wait_for_log(rf"{queue_id}: from=<sender@example.net>, status=force-expired, returned to sender")
+    wait_until(lambda: sink.messages, what=mail.log_tail)
+    mail.wait_empty()
+
+
+def test_the_structure_check_mends_what_a_power_cut_left(instance):
+    mail, queue_id = waiting_mail(instance)
+    mail.stop()
+    (path,) = mail.queue_files()
+    (mail.queue / "incoming" / queue_id).hardlink_to(path)         # half a rename
+    stray = mail.queue / "incoming" / "4jXBBBBBBBBz00HbYb"
+    stray.write_bytes(b"not a message" * 100)
+    mail.command("postsuper", "-s")
+    assert path.exists()
+    assert not (mail.queue / "incoming" / queue_id).exists()
+    assert path.stat().st_nlink == 1
+    mail.start()
+    assert [m["queue_id"] for m in mail.queue_list()] == [queue_id]
+
+
+# ---- what survives ----
+
+
+def test_a_killed_queue_manager_loses_nothing(instance, sink):
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
+    sent = set()
+    for number in range(60):
+        mail.send(f"Subject: {number}\r\nX-Number: {number}.\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+        sent.add(f"X-Number: {number}.".encode())
+        if number % 15 == 7:
+            mail.kill("qmgr", signal.SIGKILL)
+    wait_until(lambda: all(any(mark in m.content for m in sink.messages) for mark in sent), 60, mail.log_tail)
+    mail.wait_empty(60)
+
+
+def test_reloads_cost_no_delivery(instance, sink):
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
+    for number in range(40):
+        mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+        if number % 10 == 5:
+            mail.reload()
+    wait_until(lambda: len(sink.messages) >= 40, 60, mail.log_tail)
+    mail.wait_empty(60)
+    assert len(sink.messages) == 40
+    assert not mail.log_lines("status=deferred"), mail.log_tail()
+
+
+def test_agents_that_die_cost_a_deferral_and_no_message(instance, sink):
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s",
+                          "transport_retry_time": "1s"})
+    for number in range(40):
+        mail.send(f"Subject: x\r\nX-Number: {number}.\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+        if number % 8 == 3:
+            mail.kill("smtp", signal.SIGKILL)
+    wait_until(lambda: all(any(f"X-Number: {n}.".encode() in m.content for m in sink.messages) for n in range(40)), 60, mail.log_tail)
+    mail.wait_empty(60)
+
+
+def test_a_bounce_service_that_is_down_delays_the_notice_only(instance, sink):
+    mail = instance(main={"transport_maps": f"inline:{{ {{example.net = smtp:[127.0.0.1]:{sink.port}}}, {{refused.example = error:5.7.1 go away}} }}",
+                          "relay_domains": "refused.example", "relay_recipient_maps": "", "minimal_backoff_time": "1s"})
+    socket = mail.queue / "private" / "bounce"
+    socket.rename(socket.with_name("aside"))
+    queue_id = hand_in(mail, ["b@refused.example"])
+    mail.wait_for_log(f"{queue_id}: the sender cannot be notified now: bounce service: No such file or directory")
+    wait_until(mail.queue_list, what=mail.log_tail)
+    assert mail.queue_list()[0]["recipients"][0]["bounce_reason"] == "go away"
+    socket.with_name("aside").rename(socket)
+    wait_until(lambda: sink.messages, what=mail.log_tail)
+    assert b"b@refused.example" in sink.messages[0].content
+    mail.wait_empty()
+    assert len(mail.log_lines(f"{queue_id}: to=<b@refused.example>")) == 1      # tried once, told later
+
+
+def test_only_one_queue_manager_works_on_a_queue(instance):
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{nobody_listens()}", "minimal_backoff_time": "600s"})
+    mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+    mail.wait_for_log("queue active")
+    other = subprocess.Popen([str(DAEMONS / "qmgr"), "-d", "-c", str(mail.etc), "-n", "other", str(mail.queue / "other")],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        wait_until(lambda: (mail.queue / "other").exists(), what="the other one listens")
+        for _ in range(3):
+            mail.command("postqueue", "-f")
+            mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+        mail.wait_for_log("queue active", count=4)
+        assert other.poll() is None
+    finally:
+        other.terminate()
+        output = other.communicate(timeout=20)[0]
+    assert "queue active" not in output
