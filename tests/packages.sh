@@ -2,7 +2,7 @@
 # The Debian packages that building and testing need; sourced by ./try and ./check.
 BUILD_PACKAGES="gcc make autoconf automake pkg-config libssl-dev libdb5.3-dev libpcre2-dev libevent-dev libunbound-dev"
 TRY_PACKAGES="python3 swaks"
-CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest swaks s-nail msmtp dovecot-imapd dovecot-lmtpd iproute2 strace"
+CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest openssl swaks s-nail msmtp dovecot-imapd dovecot-lmtpd iproute2 strace"
 
 # need PACKAGE...: makes sure that they are installed; says what to install when it may not.
 need()

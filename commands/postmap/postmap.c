@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	void *const structs[] = { &table_settings };
 	struct job job = { .aliases = strcmp(program, "postalias") == 0, .fold = true };
 	struct arena *a = arena_new("command", NULL, 64 << 20);
-	struct command_world world;
+	static struct command_world world;	/* lives as long as the process */
 	struct target *targets;
 	size_t count;
 	bool found;

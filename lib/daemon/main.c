@@ -108,7 +108,7 @@ static void add_directory(void *arg, const char *directory)
  */
 static const struct jail_path *more_paths(const struct daemon *d, struct jail *j)
 {
-	struct path_list list = { 0 };
+	static struct path_list list;		/* lives as long as the process */
 	size_t own;
 
 	for (const struct jail_path *p = d->more_paths == NULL ? NULL : d->more_paths(); p != NULL && p->path != NULL; p++)

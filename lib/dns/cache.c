@@ -94,7 +94,8 @@ static struct str append(char **at, struct str s)
 {
 	struct str copy = { *at, s.len };
 
-	memcpy(*at, s.at, s.len);
+	if (s.len > 0)
+		memcpy(*at, s.at, s.len);
 	*at += s.len;
 	return copy;
 }

@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "OPT": 41, "DS": 43,
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "OPT": 41, "DS": 43, "RRSIG": 46,
          "DNSKEY": 48, "TLSA": 52, "ANY": 255}
 NAMES = {number: name for name, number in TYPES.items()}
 RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
@@ -98,6 +98,7 @@ class DnsServer:
         self.negative_ttl = negative_ttl
         self.queries = []
         self._records = {}              # name -> {type number: [(ttl, rdata)]}
+        self._signatures = {}           # (name, type number) -> (ttl, RRSIG rdata)
         self._failures = {}             # (name or "*", type number or None) -> what
         self._delays = {}               # name -> seconds
         self._lock = threading.Lock()
@@ -135,6 +136,15 @@ class DnsServer:
                 self._records.pop(self._key(name), None)
             else:
                 self._records.get(self._key(name), {}).pop(TYPES[kind], None)
+
+    def records(self, name, kind_number):
+        with self._lock:
+            return list(self._records[self._key(name)][kind_number])
+
+    def add_signature(self, name, kind_number, ttl, data):
+        """Goes along with the records of that type when the question asks for signatures (see dnssec.py)."""
+        with self._lock:
+            self._signatures[self._key(name), kind_number] = (ttl, data)
 
     def fail(self, name, what, kind=None):
         """name "*": everything. what None: works again."""
@@ -209,6 +219,9 @@ class DnsServer:
             what = next((self._failures[k] for k in ((key, kind), (key, None), ("*", kind), ("*", None)) if k in self._failures), None)
             pause = self._delays.get(key, 0)
             rcode, rows = self._lookup(key, kind)
+            if room:
+                rows += [(name, TYPES["RRSIG"], *self._signatures[name, kind]) for name, kind in dict.fromkeys(row[:2] for row in rows)
+                         if (name, kind) in self._signatures]
         if pause and self._ended.wait(pause):
             return None
         if what == "DROP":

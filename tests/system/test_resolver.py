@@ -10,6 +10,7 @@ import time
 import pytest
 
 from dns_server import TYPES, DnsServer, name_bytes
+from dnssec import Signer
 from foreground import Foreground
 from frames import Peer
 from instance import PATIENCE, wait_until
@@ -240,3 +241,45 @@ def test_who_goes_away_while_waiting_harms_nobody(dns, resolver):
     with Peer(service.path) as peer:
         assert ask(peer, "example.org", "A").status == OK
     service.kill(signal.SIGTERM)
+
+
+def test_validated_unsigned_and_bogus_are_told_apart(dns, resolver, tmp_path):
+    tmp_path.chmod(0o755)
+    signer = Signer(dns, "signed.example", tmp_path)
+    anchors = tmp_path / "anchors"
+    anchors.write_text(signer.anchor)
+    dns.add("mx.signed.example", "A", "127.0.0.7", "127.0.0.8", ttl=60)
+    signer.sign("mx.signed.example", "A")
+    dns.add("_25._tcp.mx.signed.example", "TLSA", "3 1 1 " + "ab" * 32, ttl=60)
+    signer.sign("_25._tcp.mx.signed.example", "TLSA")
+    dns.add("alias.signed.example", "CNAME", "mx.signed.example", ttl=60)
+    signer.sign("alias.signed.example", "CNAME")
+    dns.add("out.signed.example", "CNAME", "plain.example", ttl=60)
+    signer.sign("out.signed.example", "CNAME")
+    dns.add("forged.signed.example", "A", "127.0.0.9", ttl=60)
+    signer.sign("forged.signed.example", "A", forge=True)
+    dns.add("expired.signed.example", "A", "127.0.0.9", ttl=60)
+    signer.sign("expired.signed.example", "A", expired=True)
+    dns.add("stripped.signed.example", "A", "127.0.0.9", ttl=60)
+    dns.add("plain.example", "A", "127.0.0.10", ttl=60)
+    with Peer(resolver(dns_resolver_trust_anchor_file=anchors).path) as peer:
+        for name, kind in (("mx.signed.example", "A"), ("_25._tcp.mx.signed.example", "TLSA"), ("alias.signed.example", "A")):
+            answer = ask(peer, name, kind)
+            assert (answer.status, answer.security) == (OK, 1), (name, answer.why)
+        for name in ("plain.example", "out.signed.example"):
+            answer = ask(peer, name, "A")
+            assert (answer.status, answer.security) == (OK, 0), name
+        for name in ("forged", "expired", "stripped", "nowhere"):        # the last: denied without proof
+            answer = ask(peer, f"{name}.signed.example", "A")
+            assert answer.status == BOGUS and not answer.records and answer.why, name
+    with Peer(resolver().path) as peer:                                   # without trust anchors nothing is validated
+        answer = ask(peer, "forged.signed.example", "A")
+        assert (answer.status, answer.security) == (OK, 0)
+
+
+def test_missing_trust_anchors_are_an_error_at_start(tmp_path):
+    service = Foreground("resolver", {"dns_resolver_trust_anchor_file": tmp_path / "nothing"})
+    service.run()
+    assert service.process.wait(30) == os.EX_CONFIG
+    assert "nothing: No such file or directory" in service.log()
+    service.instance.close()
