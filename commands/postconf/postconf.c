@@ -203,10 +203,13 @@ static void say_fatal(const char *line)
 int main(int argc, char **argv)
 {
 	static const struct option words[] = { { "man", no_argument, NULL, 1 }, { NULL, 0, NULL, 0 } };
-	struct postconf p = { .classes = ~0u, .arena = arena_new("postconf", NULL, 1 << 30) };
-	struct request q = { .mode = MAIN_CF };
+	static struct postconf p;
+	static struct request q;
 	int option;
 
+	p.classes = ~0u;
+	p.arena = arena_new("postconf", NULL, 1 << 30);
+	q.mode = MAIN_CF;
 	die_set_sink(say_fatal);
 	while ((option = getopt_long(argc, argv, "+aAc:C:deEfFhHlmMno:pPvxX#", words, NULL)) != -1) {
 		if (option == 1) {

@@ -175,7 +175,7 @@ static void drop_message(struct drop *d, struct input *in)
 
 int main(int argc, char **argv)
 {
-	struct drop d = { .arena = arena_new("postdrop", NULL, MOST_MEMORY) };
+	static struct drop d;
 	const char *dir = NULL;
 	struct input in;
 	int option;
@@ -186,6 +186,7 @@ int main(int argc, char **argv)
 		else if (option == '?')
 			die(EX_USAGE, "usage: postdrop [-c config_dir] [-r] [-v]");
 	}
+	d.arena = arena_new("postdrop", NULL, MOST_MEMORY);
 	command_start("postdrop", dir, (const struct param_group *const[]){ &submit_group, NULL }, (void *const[]){ &d.conf }, &d.world);
 	umask(022);		/* pickup reads what we write; the directory keeps everybody else out */
 	insist_on_authorized(&d);

@@ -188,5 +188,6 @@ int main(int argc, char **argv)
 	log_flush();
 	if (fflush(stdout) != 0 || ferror(stdout))
 		die(EX_IOERR, "write to standard output: %s", error_text(errno));
+	arena_free(a);
 	return found ? 0 : 1;
 }

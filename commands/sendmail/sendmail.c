@@ -12,8 +12,10 @@ enum { MOST_MEMORY = 512 << 20 };
 
 int main(int argc, char **argv)
 {
-	struct request q = { .mode = MODE_ENQUEUE, .arena = arena_new("sendmail", NULL, MOST_MEMORY) };
+	static struct request q;
 
+	q.mode = MODE_ENQUEUE;
+	q.arena = arena_new("sendmail", NULL, MOST_MEMORY);
 	parse_options(&q, argc, argv);
 	command_start("sendmail", q.dir, (const struct param_group *const[]){ &submit_group, NULL }, (void *const[]){ &q.conf }, &q.world);
 	switch (q.mode) {

@@ -102,6 +102,9 @@ static const char *choose_directory(const char *option, bool privileged)
 	return dir;
 }
 
+/* Commands end with their configuration in memory; the leak checker should see that it is not lost. */
+static struct conf *volatile the_conf;
+
 void command_start(const char *name, const char *config_dir, const struct param_group *const *groups, void *const *structs,
 		   struct command_world *ret)
 {
@@ -116,6 +119,7 @@ void command_start(const char *name, const char *config_dir, const struct param_
 	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	log_open(name, LOG_TO_STDERR, NULL);
 	load(choose_directory(config_dir, privileged), &ret->conf);
+	the_conf = ret->conf;
 	conf_set(ret->conf, STR("process_name"), str_of(name));
 	fill_groups(ret->conf, (const struct param_group *const[]){ &common_group, NULL }, (void *const[]){ &ret->common });
 	fill_groups(ret->conf, groups, structs);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Mail from programs on this machine: sendmail, postdrop, maildrop/, pickup."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ from email import message_from_bytes
 
 import pytest
 
-from instance import COMMANDS, IS_ROOT, wait_until
+from instance import COMMANDS, IS_ROOT, SANITIZED, processes_below, wait_until
 
 MESSAGE = "To: someone@example.com\nSubject: hello\n\nfirst line\n.leading dot\nlast line\n"
 ROWS = "hole unix - - n - - discard\n"
@@ -172,8 +173,10 @@ def test_a_killed_sendmail_leaves_nothing(still):
     process.stdin.flush()
     process.kill()
     process.wait(20)
-    process.stdin.close()
-    wait_until(lambda: maildrop(still) == [], 10, "maildrop empty")
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    wait_until(lambda: not processes_below(still.root), 20, "the end of postdrop")
+    assert maildrop(still) == []
 
 
 def test_full_queue_directory_is_a_temporary_error(still):
@@ -230,7 +233,6 @@ def test_dialogue_that_breaks_off_queues_nothing(still):
     assert maildrop(still) == []
 
 
-@pytest.mark.skipif(not (COMMANDS / "postqueue").exists() or not (COMMANDS / "postalias").exists(), reason="not built yet")
 def test_mailq_and_newaliases(running):
     assert "Mail queue is empty" in running.command("mailq").stdout
     running.file("aliases", "someone: me\n")
@@ -253,6 +255,8 @@ exec runuser -u nobody -- "$BIN/sendmail" "$@"
 @pytest.fixture
 def installed(still):
     """installed(arguments...): sendmail run by nobody, with a setgid postdrop, on the directory that is compiled in."""
+    if SANITIZED:
+        pytest.skip("the leak checker cannot look into a setgid process")
     if not IS_ROOT or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         pytest.skip("needs root and a mount namespace")
     etc = still.command("postconf", "-dh", "config_directory").stdout.strip()
