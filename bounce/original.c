@@ -43,7 +43,7 @@ int write_original(const struct notice *n, bool whole, struct mail_out *m, when_
 	if (!whole)
 		headers = MIN(headers, (uint64_t) n->conf->bounce_size_limit);
 	r = write_range(n, n->parts.headers_at, headers, m, until);
-	if (r < 0 || !whole)
+	if (r < 0 || !whole || n->parts.size <= n->parts.headers_len)
 		return r;
 	mail_out_write(m, STR("\n"), until);
 	return write_range(n, n->parts.body_at, n->parts.body_len, m, until);

@@ -75,6 +75,7 @@ struct stored {
 	bool exists;
 	enum queue_name where;
 	struct str headers, body;
+	uint64_t size;
 	struct envelope e;
 	char id[32];
 };
@@ -106,6 +107,7 @@ static void read_back(struct stored *s)
 		return;
 	assert_int_equal(r, 0);
 	s->where = f.where;
+	s->size = f.parts.size;
 	s->headers = read_part(s->a, f.fd, f.parts.headers_at, f.parts.headers_len);
 	s->body = read_part(s->a, f.fd, f.parts.body_at, f.parts.body_len);
 	assert_int_equal(queue_file_envelope(&f, s->a, &s->e), 0);
@@ -325,18 +327,18 @@ static void headers_are_found_in_pieces_of_any_size(void **state)
 
 static void odd_beginnings_are_no_headers(void **state)
 {
-	static const struct { const char *content, *headers, *body; } cases[] = {
-		{ "", "", "" },
-		{ "\n", "", "" },
-		{ "\n\n", "", "\n" },
-		{ "no header here\nmore\n", "", "no header here\nmore\n" },
-		{ " starts with a blank\n", "", " starts with a blank\n" },
-		{ "A: b\nnot a header\nC: d\n", "A: b\n", "not a header\nC: d\n" },
-		{ "A: b\n", "A: b\n", "" },
-		{ "A: b", "A: b\n", "" },
-		{ "A: b\n\nno newline at the end", "A: b\n", "no newline at the end\n" },
-		{ "From me Mon Nov 22\nA: b\n\nx\n", "X-Mailbox-Line: From me Mon Nov 22\nA: b\n", "x\n" },
-		{ "A: b\nFrom me Mon\nx\n", "A: b\n", "From me Mon\nx\n" },
+	static const struct { const char *content, *headers, *body; bool empty_line; } cases[] = {
+		{ "", "", "", false },
+		{ "\n", "", "", true },
+		{ "\n\n", "", "\n", true },
+		{ "no header here\nmore\n", "", "no header here\nmore\n", true },
+		{ " starts with a blank\n", "", " starts with a blank\n", true },
+		{ "A: b\nnot a header\nC: d\n", "A: b\n", "not a header\nC: d\n", true },
+		{ "A: b\n", "A: b\n", "", false },
+		{ "A: b", "A: b\n", "", false },
+		{ "A: b\n\nno newline at the end", "A: b\n", "no newline at the end\n", true },
+		{ "From me Mon Nov 22\nA: b\n\nx\n", "X-Mailbox-Line: From me Mon Nov 22\nA: b\n", "x\n", true },
+		{ "A: b\nFrom me Mon\nx\n", "A: b\n", "From me Mon\nx\n", true },
 	};
 
 	(void) state;
@@ -346,6 +348,7 @@ static void odd_beginnings_are_no_headers(void **state)
 		assert_int_equal(s.reply.code, 250);
 		assert_str(s.headers, cases[i].headers);
 		assert_str(s.body, cases[i].body);
+		assert_int_equal(s.size, s.headers.len + cases[i].empty_line + s.body.len);
 		drop(&s);
 	}
 }

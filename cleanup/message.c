@@ -166,6 +166,7 @@ static void hold_content(struct message *m, struct str bytes, bool is_all)
 	}
 	if (!find_end_of_headers(text, is_all, &m->scanned, &headers_len, &body_at))
 		return;
+	m->headers_only = headers_len == text.len;
 	take_content(m, str_head(text, headers_len), str_skip(text, body_at));
 	buf_free(&m->held);
 }
@@ -226,6 +227,8 @@ static void commit(struct message *m)
 		       r == -EINVAL ? "Error: control character in envelope" : "Error: too many recipients");
 		return;
 	}
+	if (m->headers_only)
+		queue_no_empty_line(m->writer);
 	r = queue_commit(m->writer, &m->e, buf_str(&m->packed), buf_str(&m->headers), &m->parts);
 	if (r < 0) {
 		refuse_error(m, r, "write queue file");

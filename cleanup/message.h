@@ -79,6 +79,7 @@ struct message {
 	VEC(struct str) extracted, extracted_resent;	/* sendmail -t */
 
 	struct queue_writer *writer;
+	bool headers_only;		/* the content ended without an empty line */
 	char last_byte;			/* of the body */
 	bool has_8bit;
 

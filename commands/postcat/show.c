@@ -78,7 +78,7 @@ static void show_message(struct showing *s)
 
 	if (s->what & SHOW_HEADERS)
 		show_bytes(s, "headers", h->headers.at, h->headers.len, &h->headers.crc);
-	if ((s->what & (SHOW_HEADERS | SHOW_BODY)) == (SHOW_HEADERS | SHOW_BODY))
+	if ((s->what & (SHOW_HEADERS | SHOW_BODY)) == (SHOW_HEADERS | SHOW_BODY) && (h->flags & QUEUE_NO_EMPTY_LINE) == 0)
 		putchar('\n');
 	if (s->what & SHOW_BODY)
 		show_bytes(s, "body", h->body.at, h->body.len, &h->body.crc);
@@ -171,7 +171,7 @@ static void show_envelope(struct showing *s)
 	int r;
 
 	memcpy(f.id, h->id, sizeof(f.id));
-	printf("message_size: %15llu %15llu %15u %15d %15llu %15d\n", (unsigned long long) (h->headers.len + 1 + h->body.len),
+	printf("message_size: %15llu %15llu %15u %15d %15llu %15d\n", (unsigned long long) queue_head_message_size(h),
 	       (unsigned long long) h->headers.at, h->recipient_count, 0, (unsigned long long) h->body.len, (int) h->flags);
 	show_date("message_arrival_time", h->arrival_us / 1000000);
 	r = queue_file_envelope(&f, a, &e);

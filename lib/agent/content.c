@@ -22,6 +22,8 @@ ssize_t content_read(struct delivery *d, uint64_t at, void *to, size_t n)
 		return 0;
 	if (at < p->headers_len)
 		return read_part(d, p->headers_at, p->headers_len, at, to, n);
+	if (p->size <= p->headers_len)
+		return 0;		/* not even an empty line */
 	at -= p->headers_len;
 	if (at == 0) {
 		ssize_t got = p->body_len > 0 && n > 1 ? read_part(d, p->body_at, p->body_len, 0, (char *) to + 1, n - 1) : 0;

@@ -24,6 +24,7 @@ struct queue_writer {
 	char path[64];
 	int dir;
 	int fd;				/* -1: not created yet */
+	bool no_empty_line;
 	bool created;			/* a file of that name is ours to remove */
 	int error;			/* sticky */
 	struct buf pending;		/* body bytes not yet in the file */
@@ -47,6 +48,11 @@ int queue_create(struct queue *q, enum queue_name where, struct str id, struct q
 	queue_path(q, where, id, w->path);
 	*ret = w;
 	return 0;
+}
+
+void queue_no_empty_line(struct queue_writer *w)
+{
+	w->no_empty_line = true;
 }
 
 uint64_t queue_written(const struct queue_writer *w)
@@ -206,7 +212,7 @@ static int run_commit(struct queue_writer *w, struct queue_head *h, struct str h
 
 static void parts_of_head(const struct queue_head *h, struct queue_parts *ret)
 {
-	*ret = (struct queue_parts){ .size = h->headers.len + 1 + h->body.len,
+	*ret = (struct queue_parts){ .size = queue_head_message_size(h),
 				     .headers_at = h->headers.at, .headers_len = h->headers.len,
 				     .body_at = h->body.at, .body_len = h->body.len };
 }
@@ -224,6 +230,9 @@ int queue_commit(struct queue_writer *w, const struct envelope *e, struct str pa
 		w->error = -EMSGSIZE;
 	if (w->error < 0)
 		return w->error;
+	BUG_UNLESS(!w->no_empty_line || w->body_len == 0);
+	if (w->no_empty_line)
+		h.flags |= QUEUE_NO_EMPTY_LINE;
 	memcpy(h.id, w->id, sizeof(h.id));
 	w->error = run_commit(w, &h, headers, packed);
 	if (w->error < 0)

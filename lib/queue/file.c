@@ -28,7 +28,7 @@ static int read_head(int fd, uint64_t file_size, struct queue_head *ret)
 static void keep_head(struct queue_file *f, const struct queue_head *h)
 {
 	memcpy(f->id, h->id, sizeof(f->id));
-	f->parts = (struct queue_parts){ .size = h->headers.len + 1 + h->body.len,
+	f->parts = (struct queue_parts){ .size = queue_head_message_size(h),
 					 .headers_at = h->headers.at, .headers_len = h->headers.len,
 					 .body_at = h->body.at, .body_len = h->body.len };
 	f->arrival_us = h->arrival_us;

@@ -14,7 +14,7 @@
  *
  *   postroad-queue-file 1                          magic and version
  *   id QUEUE_ID                                    the same as the file's name
- *   arrival MICROSECONDS flags HEX recipients N
+ *   arrival MICROSECONDS flags HEX recipients N    flags: enum envelope_flags and QUEUE_NO_EMPTY_LINE
  *   headers OFFSET LENGTH CRC
  *   body OFFSET LENGTH CRC
  *   envelope OFFSET LENGTH CRC
@@ -56,6 +56,9 @@ enum {
 	JOURNAL_MOST_LINE = 64 << 10,
 };
 
+/* In a head's flags, beside enum envelope_flags: the message ends with its headers, no empty line follows. */
+#define QUEUE_NO_EMPTY_LINE 0x80000000u
+
 struct queue_part {
 	uint64_t at, len;
 	uint32_t crc;
@@ -70,6 +73,7 @@ struct queue_head {
 	uint64_t journal_at;
 };
 
+uint64_t queue_head_message_size(const struct queue_head *h);
 void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE]);
 /*
  * data: the first QUEUE_HEAD_SIZE bytes (or fewer, if the file has fewer). 0; -ENODATA debris; -EBADMSG damaged; -ENOTSUP newer. Offsets

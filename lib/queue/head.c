@@ -11,6 +11,11 @@ static const char check_word[] = "check ";
 
 enum { CHECK_LEN = sizeof(check_word) - 1 + 8 + 1, CHECK_AT = QUEUE_HEAD_SIZE - CHECK_LEN };
 
+uint64_t queue_head_message_size(const struct queue_head *h)
+{
+	return h->headers.len + (h->flags & QUEUE_NO_EMPTY_LINE ? 0 : 1 + h->body.len);
+}
+
 void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE])
 {
 	char text[QUEUE_HEAD_SIZE + 1];

@@ -48,7 +48,7 @@ int queue_create(struct queue *q, enum queue_name where, struct str id, struct q
 /* -errno (-ENOSPC, -EDQUOT, -EFBIG, -EEXIST: that id is taken, ...) is sticky: the commit returns it too. */
 int queue_write_body(struct queue_writer *w, struct str bytes) MAY_YIELD;
 struct queue_parts {
-	uint64_t size;			/* of the message: headers + body (with the empty line between) */
+	uint64_t size;			/* of the message: headers, empty line, body; the same as headers_len: not even an empty line follows */
 	uint64_t headers_at, headers_len, body_at, body_len;	/* body starts after the empty line */
 };
 /*
@@ -57,6 +57,8 @@ struct queue_parts {
  */
 int queue_commit(struct queue_writer *w, const struct envelope *e, struct str packed, struct str headers,
 		 struct queue_parts *ret) MAY_YIELD;
+/* The content ended with its headers, without an empty line: then there is no body either. */
+void queue_no_empty_line(struct queue_writer *w);
 uint64_t queue_written(const struct queue_writer *w);	/* body bytes so far */
 void queue_writer_free(struct queue_writer *w);		/* not committed: the file is removed. NULL is fine */
 
