@@ -62,6 +62,8 @@ void bounced(struct delivery *d, struct recipient *r, const struct result *how, 
 void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Accepted by a host that knows no DSN: as good as delivered, and notified as "relayed". */
 void relayed(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Another agent was asked and has written the log line: its outcome as it is, for the reply only. */
+void passed_on(struct delivery *d, struct recipient *r, const struct outcome *outcome);
 bool is_pending(const struct delivery *d, const struct recipient *r);
 #define EACH_RECIPIENT(r, d) for (struct recipient *r = (d)->env.recipients; r < (d)->env.recipients + (d)->env.recipient_count; r++)
 /* The whole next hop is out of order: defers every pending recipient and tells qmgr to throttle it. */

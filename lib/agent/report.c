@@ -138,6 +138,15 @@ void relayed(struct delivery *d, struct recipient *r, const struct result *how, 
 	REPORT(d, r, OUTCOME_RELAYED, NULL, how, format);
 }
 
+void passed_on(struct delivery *d, struct recipient *r, const struct outcome *outcome)
+{
+	struct outcome *o = outcome_of(d, r);
+
+	BUG_UNLESS(o->status == OUTCOME_PENDING && outcome->status != OUTCOME_PENDING);
+	*o = *outcome;
+	o->index = r->index;
+}
+
 void site_failed(struct delivery *d, const struct result *how, const char *format, ...)
 {
 	va_list arguments;

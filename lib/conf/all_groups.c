@@ -13,11 +13,14 @@
 #include "lib/conf/params/queue.h"
 #include "lib/conf/params/master.h"
 #include "lib/conf/params/postlogd.h"
+#include "lib/conf/params/local.h"
+#include "lib/conf/params/mailbox.h"
 #include "lib/conf/params/route.h"
 #include "lib/conf/params/table.h"
 #include "lib/conf/params/smtp.h"
 #include "lib/conf/params/smtpd.h"
 #include "lib/conf/params/submit.h"
+#include "lib/conf/params/virtual.h"
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
@@ -31,11 +34,14 @@ const struct param_group *const all_groups[] = {
 	&master_group,
 	&postlogd_group,
 	&lmtp_group,
+	&local_group,
+	&mailbox_group,
 	&route_group,
 	&table_group,
 	&smtp_group,
 	&smtpd_group,
 	&submit_group,
+	&virtual_group,
 	NULL,
 };
 

@@ -22,6 +22,7 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "data_directory", "installation" },
 	{ "meta_directory", "installation" },
 	{ "hash_queue_names", "there are no separate defer logs" },
+	{ "biff", "nobody is told about new mail; asking for it changes nothing" },
 	{ "max_use", "one process serves many clients at once, so retiring it after a hundred would be a fork every second" },
 	{ "smtpd_per_request_deadline", "the older name smtpd_per_record_deadline is not kept" },
 	{ "smtpd_relay_restrictions", "closed by default at every compatibility level" },

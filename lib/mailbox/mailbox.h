@@ -23,6 +23,10 @@ void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const c
 /* "WHAT: error text" with the status code that an errno value means: no space and quota are the user's matter (4.2.2), EFBIG is final (5.2.2). */
 void mailbox_say_error(struct mailbox_result *ret, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A result as one line, for a child's reply; control characters of the text become '?'. unpack: -EBADMSG, and ret is as it was. */
+void mailbox_result_pack(const struct mailbox_result *result, struct buf *b);
+int mailbox_result_unpack(struct str line, struct mailbox_result *ret);
+
 /* ---- what is written ---- */
 
 enum letter_flags {

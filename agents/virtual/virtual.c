@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The virtual delivery agent: mailboxes of people without accounts, whose place and owner are looked up in tables.
+ *
+ * What the tables say is not trusted: no uid or gid below virtual_minimum_uid, no path that leads out of virtual_mailbox_base. The mailbox is written by a
+ * child that has become its owner; this parent never opens it.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/agent/agent.h"
+#include "lib/base/die.h"
+#include "lib/conf/params/mailbox.h"
+#include "lib/conf/params/route.h"
+#include "lib/conf/params/virtual.h"
+#include "lib/mailbox/child.h"
+#include "lib/mailbox/mailbox.h"
+#include "lib/table/table.h"
+
+enum { MOST_PATH = 1000, TIME_LIMIT_MS = 3600000 };
+
+static struct {
+	struct virtual_conf conf;
+	struct mailbox_conf mailbox;
+	struct route_conf route;
+	struct tables *mailboxes, *uids, *gids;
+	struct mailbox_rules rules;
+} the_virtual;
+
+static struct tables *open_tables(const char *name, const char *specs)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct tables *ts;
+
+	if (tables_open(str_of(specs), TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION, &ts, &why) < 0)
+		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+	return ts;
+}
+
+static void start(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (the_virtual.conf.virtual_mailbox_base[0] != '/')
+		die(EX_CONFIG, "virtual_mailbox_base must be an absolute path, not \"%s\"", the_virtual.conf.virtual_mailbox_base);
+	the_virtual.mailboxes = open_tables("virtual_mailbox_maps", the_virtual.route.virtual_mailbox_maps);
+	the_virtual.uids = open_tables("virtual_uid_maps", the_virtual.conf.virtual_uid_maps);
+	the_virtual.gids = open_tables("virtual_gid_maps", the_virtual.conf.virtual_gid_maps);
+	the_virtual.rules = (struct mailbox_rules) {
+		.lock_attempts = (int) the_virtual.mailbox.deliver_lock_attempts,
+		.lock_delay_ms = the_virtual.mailbox.deliver_lock_delay,
+		.stale_lock_ms = the_virtual.mailbox.stale_lock_time,
+		.size_limit = the_virtual.conf.virtual_mailbox_limit,
+		.strict_owner = the_virtual.mailbox.strict_mailbox_ownership,
+		.host = str_of(the_world->common->myhostname),
+	};
+	if (mailbox_locks_parse(str_of(the_virtual.conf.virtual_mailbox_lock), &the_virtual.rules.locks, &why) < 0)
+		die(EX_CONFIG, "virtual_mailbox_lock: %s", buf_text(&why));
+}
+
+/* ---- what the tables say ---- */
+
+struct mailbox {
+	struct delivery *d;
+	struct recipient *r;
+	const char *path;
+	uid_t uid;
+	gid_t gid;
+	struct mailbox_result result;
+};
+
+/* 1 found, else a result has been set. */
+static int look_up(struct mailbox *m, struct tables *ts, const char *name, struct str *ret_value)
+{
+	struct address_lookup how = { .delimiter = str_of(the_world->common->recipient_delimiter) };
+	int r = tables_get_address(ts, m->d->arena, m->r->address, &how, ret_value, NULL);
+
+	if (r < 0) {
+		log_mail(ROAD_WARNING, m->d->queue_id, "%s: lookup of %.*s failed: %s", name, PSTR(m->r->address), tables_why(ts));
+		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.0", "%s lookup failure", name);
+	}
+	return r;
+}
+
+static bool leads_out(struct str path)
+{
+	struct str part;
+	bool more = true;
+
+	while (more) {
+		more = str_cut(&path, '/', &part);
+		if (str_is(part, STR("..")))
+			return true;
+	}
+	return false;
+}
+
+static bool find_path(struct mailbox *m)
+{
+	struct str value;
+	int r = look_up(m, the_virtual.mailboxes, "virtual_mailbox_maps", &value);
+
+	if (r == 0)
+		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(m->r->address));
+	if (r <= 0)
+		return false;
+	value = str_trim(value);
+	if (value.len == 0 || value.len > MOST_PATH || str_has_control(value) || leads_out(value)) {
+		log_mail(ROAD_WARNING, m->d->queue_id, "virtual_mailbox_maps: bad path \"%.*s\" for %.*s", PSTR(str_head(value, 200)),
+			 PSTR(m->r->address));
+		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
+		return false;
+	}
+	m->path = str_c(m->d->arena, arena_fmt(m->d->arena, "%s/%.*s", the_virtual.conf.virtual_mailbox_base, PSTR(value)));
+	return true;
+}
+
+static bool find_id(struct mailbox *m, struct tables *ts, const char *name, int64_t *ret_id)
+{
+	struct str value;
+	int r = look_up(m, ts, name, &value);
+
+	if (r < 0)
+		return false;
+	if (r > 0 && str_to_int(str_trim(value), the_virtual.conf.virtual_minimum_uid, INT32_MAX, ret_id) >= 0)
+		return true;
+	log_mail(ROAD_WARNING, m->d->queue_id, "%s: %s for %.*s", name, r == 0 ? "no entry" : "bad or too small a number", PSTR(m->r->address));
+	mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
+	return false;
+}
+
+static bool find_mailbox(struct mailbox *m)
+{
+	int64_t uid, gid;
+
+	if (!find_path(m) || !find_id(m, the_virtual.uids, "virtual_uid_maps", &uid) || !find_id(m, the_virtual.gids, "virtual_gid_maps", &gid))
+		return false;
+	m->uid = (uid_t) uid;
+	m->gid = (gid_t) gid;
+	return true;
+}
+
+/* ---- delivery ---- */
+
+static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
+{
+	return content_read(arg, at, to, n);
+}
+
+/* In the child. */
+static void write_mailbox(void *arg, struct buf *reply)
+{
+	struct mailbox *m = arg;
+	struct letter l = {
+		.sender = m->d->env.sender, .original_to = m->r->original.len > 0 ? m->r->original : m->r->address,
+		.delivered_to = m->r->address, .size = m->d->parts.size, .read = read_message, .arg = m->d,
+	};
+	int looped = letter_was_delivered_to(&l, m->r->address);
+
+	if (looped > 0)
+		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(m->r->address));
+	else if (looped < 0)
+		mailbox_say_error(&m->result, looped, "cannot read message");
+	else if (m->path[strlen(m->path) - 1] == '/')
+		maildir_add(&l, m->path, &the_virtual.rules, &m->result);
+	else
+		mbox_append(&l, m->path, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS, &the_virtual.rules, &m->result);
+	mailbox_result_pack(&m->result, reply);
+}
+
+static void deliver_to(struct mailbox *m)
+{
+	struct child_work work = { .uid = m->uid, .gid = m->gid, .spool_gid = (gid_t) NO_GROUP, .run = write_mailbox, .arg = m,
+				   .keep_fd = &m->d->message, .time_limit_ms = TIME_LIMIT_MS };
+	AUTO(buf) reply = BUF(16 << 10);
+	int r = child_run(&work, &reply);
+
+	if (r >= 0)
+		r = mailbox_result_unpack(buf_str(&reply), &m->result);
+	if (r == -EPERM)
+		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) m->uid);
+	else if (r < 0)
+		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s", r == -ECHILD ? "it died" : error_text(r));
+}
+
+static void report(struct mailbox *m)
+{
+	struct result how = { .dsn = m->result.dsn, .relay = STR("virtual") };
+	const char *text = buf_text(&m->result.text);
+
+	if (m->result.status == MAILBOX_SENT)
+		delivered(m->d, m->r, &how, "%s", text);
+	else if (m->result.status == MAILBOX_BOUNCED)
+		bounced(m->d, m->r, &how, "%s", text);
+	else
+		deferred(m->d, m->r, &how, "%s", text);
+}
+
+static void deliver(struct delivery *d)
+{
+	EACH_RECIPIENT(r, d) {
+		struct mailbox m = { .d = d, .r = r, .result = { .text = BUF_WORDS } };
+
+		if (find_mailbox(&m)) {
+			if (d->flags & DELIVER_PROBE)
+				mailbox_say(&m.result, MAILBOX_SENT, "2.0.0", "delivers to mailbox");
+			else
+				deliver_to(&m);
+		}
+		report(&m);
+		buf_free(&m.result.text);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct param_group *const groups[] = { &virtual_group, &mailbox_group, &route_group, NULL };
+	static void *const structs[] = { &the_virtual.conf, &the_virtual.mailbox, &the_virtual.route };
+	static struct agent agent = {
+		.daemon = {
+			.name = "virtual",
+			.shape = DAEMON_ONE_AT_A_TIME,
+			.groups = groups,
+			.structs = structs,
+			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid kill dac_override" },
+			.start = start,
+		},
+		.deliver = deliver,
+	};
+
+	return agent_main(argc, argv, &agent);
+}

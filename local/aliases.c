@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+/* Alias tables: names, who owns the table (that is, with whose rights commands and files in it are used), :include: files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/disk/disk.h"
+#include "lib/mail/mail_address.h"
+#include "lib/mailbox/path.h"
+#include "local/local.h"
+
+bool list_has(const char *list, const char *word)
+{
+	struct str rest = str_of(list), one;
+
+	while (str_token(&rest, ", \t\r\n", &one))
+		if (str_is(one, str_of(word)))
+			return true;
+	return false;
+}
+
+/* ---- rights ---- */
+
+struct rights default_rights(struct task *t)
+{
+	struct rights rights = { .uid = the_local.own_uid, .gid = the_local.own_gid };
+	struct account account;
+
+	if (!the_local.privileged)
+		return rights;
+	rights.uid = 0;			/* refused by child_run, should the account be missing */
+	if (account_by_name(t->arena, str_of(the_world->common->default_privs), &account) > 0) {
+		rights.uid = account.uid;
+		rights.gid = account.gid;
+	} else {
+		log_warning_rarely(60, "default_privs: no such account: %s", the_world->common->default_privs);
+	}
+	return rights;
+}
+
+/* Of the owner of a file with destinations: root's count as default_privs. < 0 cannot tell. */
+static int rights_of_owner(struct task *t, uid_t uid, struct rights *ret)
+{
+	struct account account;
+	int r;
+
+	if (uid == 0 || !the_local.privileged) {
+		*ret = default_rights(t);
+		return 0;
+	}
+	r = account_by_uid(t->arena, uid, &account);
+	if (r <= 0) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "cannot find the account of uid %u, which owns an alias file", (unsigned) uid);
+		return r < 0 ? r : -ENOENT;
+	}
+	*ret = (struct rights) { .uid = account.uid, .gid = account.gid, .account = account };
+	return 0;
+}
+
+/* Only tables in files have an owner; of others the administrator counts as such. */
+static uid_t table_owner(struct task *t, struct str spec)
+{
+	struct str path = spec, type;
+	struct stat st;
+
+	while (str_cut(&path, ':', &type) && str_is(type, STR("proxy")))
+		;
+	if (path.len == 0 || path.at[0] != '/')
+		return 0;
+	if (str_is(type, STR("hash")) || str_is(type, STR("btree")))
+		path = arena_fmt(t->arena, "%.*s.db", PSTR(path));
+	return stat(str_c(t->arena, path), &st) < 0 ? 0 : st.st_uid;
+}
+
+/* ---- names ---- */
+
+static int look_up(struct task *t, struct str name, struct str *ret_value)
+{
+	int r = tables_get(the_local.aliases, t->arena, name, ret_value);
+
+	if (r < 0) {
+		log_mail(ROAD_WARNING, t->d->queue_id, "alias_maps: lookup of \"%.*s\" failed: %s", PSTR(name), tables_why(the_local.aliases));
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "alias database unavailable");
+	}
+	return r;
+}
+
+int find_alias(struct task *t, struct str name, struct alias *ret)
+{
+	struct alias found = { .name = name };
+	struct str user, extension;
+	int r = look_up(t, name, &found.value);
+
+	if (r == 0 && local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user, &extension)) {
+		found.name = user;
+		found.extension = str_skip(name, user.len);
+		r = look_up(t, user, &found.value);
+	}
+	if (r <= 0)
+		return r;
+	r = rights_of_owner(t, table_owner(t, str_of(tables_answered_by(the_local.aliases))), &found.rights);
+	if (r < 0)
+		return r;
+	*ret = found;
+	return 1;
+}
+
+int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender)
+{
+	struct str owner, value;
+	int r;
+
+	/* A bounce stays one: it must not come back as mail from somebody. */
+	if (t->d->env.sender.len == 0 || str_starts_nocase(alias->name, STR("owner-")) || str_ends_nocase(alias->name, STR("-request")))
+		return 0;
+	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
+	r = look_up(t, owner, &value);
+	if (r > 0)
+		*ret_sender = arena_fmt(t->arena, "%.*s@%.*s", PSTR(owner), PSTR(t->domain));
+	return r;
+}
+
+/* ---- :include: ---- */
+
+struct include { const char *path; };
+
+/* In the child. The reply is the owner's uid in a line, then the content; or "!" and an error. */
+static void read_file(void *arg, struct buf *reply)
+{
+	struct include *inc = arg;
+	char name[NAME_SIZE];
+	AUTO(buf) text = BUF(INCLUDE_LIMIT);
+	AUTO_FD dir = path_open_parent(inc->path, false, name);
+	AUTO_FD fd = dir < 0 ? dir : file_open_read(dir, name);
+	struct stat st;
+
+	if (fd < 0) {
+		buf_addf(reply, "!%s", error_text(fd));
+	} else if (fstat(fd, &st) < 0) {
+		buf_addf(reply, "!%s", error_text(errno));
+	} else if (st.st_mode & S_IWOTH) {
+		buf_add_text(reply, "!file is world writable");
+	} else if (file_read_whole(dir, name, &text) < 0) {
+		buf_add_text(reply, "!file cannot be read or is too large");
+	} else {
+		buf_addf(reply, "%u\n", (unsigned) st.st_uid);
+		buf_add(reply, buf_str(&text));
+	}
+}
+
+int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text, struct rights *ret_rights)
+{
+	struct include inc = { str_c(t->arena, path) };
+	struct child_work work = { .uid = rights->uid, .gid = rights->gid, .spool_gid = (gid_t) NO_GROUP, .run = read_file, .arg = &inc,
+				   .time_limit_ms = 60000 };
+	AUTO(buf) reply = BUF(INCLUDE_LIMIT + 100);
+	struct str text, line;
+	int64_t uid;
+	int r = child_run(&work, &reply);
+
+	text = buf_str(&reply);
+	if (r < 0 || text.len == 0 || text.at[0] == '!') {
+		add_result(t, MAILBOX_DEFERRED, "4.2.0", "cannot open include file %s: %.*s", inc.path,
+			   PSTR(r < 0 ? str_of(error_text(r)) : str_skip(text, 1)));
+		return r < 0 ? r : -ENOENT;
+	}
+	str_cut(&text, '\n', &line);
+	if (str_to_int(line, 0, INT32_MAX, &uid) < 0) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot read include file %s", inc.path);
+		return -EBADMSG;
+	}
+	*ret_rights = *rights;
+	if (uid != 0 && (uid_t) uid != rights->uid && (r = rights_of_owner(t, (uid_t) uid, ret_rights)) < 0)
+		return r;
+	*ret_text = arena_copy(t->arena, text);
+	return 0;
+}

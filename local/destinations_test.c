@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/unit.h"
+
+#include <errno.h>
+
+#include "lib/base/buf.h"
+#include "local/destinations.h"
+
+static struct arena *arena;
+
+static int set_up(void **state)
+{
+	(void) state;
+	arena = arena_new("test", NULL, 64 << 20);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void) state;
+	arena_free(arena);
+	return 0;
+}
+
+/* Each destination as its kind's letter and its text, joined by " ; ". */
+static void check(const char *text, const char *expected)
+{
+	AUTO(buf) b = BUF(10000);
+	struct destinations list;
+	struct str bad;
+	int r = destinations_parse(str_of(text), 100, arena, &list, &bad);
+
+	if (r < 0)
+		buf_addf(&b, "BAD %.*s", PSTR(bad));
+	for (size_t i = 0; r >= 0 && i < list.count; i++)
+		buf_addf(&b, "%s%c:%.*s", i == 0 ? "" : " ; ", "auCFI"[list.at[i].kind], PSTR(list.at[i].what));
+	if (!str_is(buf_str(&b), str_of(expected)))
+		fail_msg("%s: got \"%s\", expected \"%s\"", text, b.at, expected);
+}
+
+static void test_all_kinds_of_destinations_are_read(void **state)
+{
+	(void) state;
+	check("joe", "a:joe");
+	check("joe, ann@x.example,bob", "a:joe ; a:ann@x.example ; a:bob");
+	check("Full Name <ann@x.example>", "a:ann@x.example");
+	check("\\joe, \"\\\\ann\"", "u:joe ; u:ann");
+	check("/var/mail/x, /var/dir/", "F:/var/mail/x ; F:/var/dir/");
+	check("/c=us/a=x/@gateway.example", "a:/c=us/a=x/@gateway.example");
+	check("\"/a b, c\"", "F:/a b, c");
+	check(":include:/etc/list, \":include:/a b\"", "I:/etc/list ; I:/a b");
+	check("\"|/bin/cmd -a 'x, y'\", joe", "C:/bin/cmd -a 'x, y' ; a:joe");
+	check("\"|a \\\"b\\\" \\\\ c\"", "C:a \"b\" \\ c");
+	check("|/bin/cmd -a, -b \"c\"\njoe", "C:/bin/cmd -a, -b \"c\" ; a:joe");
+	check("\"quoted user\"@x.example", "a:quoted user@x.example");
+	check("\"quoted user\"", "a:quoted user");
+	check("joe (comment, with comma), ann", "a:joe ; a:ann");
+	check("list: a, b;, c", "a:a ; a:b ; a:c");
+}
+
+static void test_comments_and_empty_lines_are_passed_over(void **state)
+{
+	(void) state;
+	check("# joe\njoe # not a comment start\n", "BAD joe # not a comment start");
+	check("# a, b\n\n , ,\n  joe\n#x\nann", "a:joe ; a:ann");
+	check("", "");
+	check("\n\n#", "");
+	check(",,,", "");
+}
+
+static void test_what_cannot_be_read_is_an_error_with_its_text(void **state)
+{
+	(void) state;
+	check("joe, two words", "BAD two words");
+	check("|", "BAD |");
+	check("\"|\"", "BAD \"|\"");
+	check(":include:", "BAD :include:");
+	check("\\", "BAD \\");
+	check("<>", "BAD <>");
+	check("\"open", "BAD \"open");
+	check("<a@b> <c@d>", "BAD <a@b> <c@d>");
+}
+
+static void test_the_number_is_bounded(void **state)
+{
+	AUTO(buf) b = BUF(10000);
+	struct destinations list;
+	struct str bad;
+
+	(void) state;
+	for (int i = 0; i < 101; i++)
+		buf_add(&b, STR("x,"));
+	assert_int_equal(destinations_parse(buf_str(&b), 101, arena, &list, &bad), 0);
+	assert_int_equal(destinations_parse(buf_str(&b), 100, arena, &list, &bad), -E2BIG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_kinds_of_destinations_are_read),
+		cmocka_unit_test(test_comments_and_empty_lines_are_passed_over),
+		cmocka_unit_test(test_what_cannot_be_read_is_an_error_with_its_text),
+		cmocka_unit_test(test_the_number_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

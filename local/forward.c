@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC */
+/* New messages to the addresses of an alias or a .forward file, made by a child that has become the mail owner: it reads the message, the parent does not. */
+#include <errno.h>
+
+#include "lib/base/clock.h"
+#include "lib/mail/mail_address.h"
+#include "lib/peers/cleanup.h"
+#include "local/reply.h"
+
+enum { FORWARD_TIME_MS = 3600000 };
+
+static void make_envelope(struct task *t, struct envelope *e)
+{
+	const struct envelope *old = &t->d->env;
+	bool same_sender = str_is(t->sender, old->sender);
+
+	*e = (struct envelope) {
+		.sender = t->sender,
+		.arrival_us = wall_us(),
+		.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_NOTICE),
+		.recipient_count = t->forward.len,
+		.recipients = arena_get(t->arena, t->forward.len * sizeof(struct recipient)),
+	};
+	if (same_sender) {		/* a list's owner wants no reports that the sender asked for */
+		e->ret = old->ret;
+		e->envid = old->envid;
+	}
+	for (size_t i = 0; i < t->forward.len; i++)
+		e->recipients[i] = (struct recipient) {
+			.index = (uint32_t) i,
+			.address = t->forward.at[i],
+			.notify = same_sender ? t->r->notify & ~(unsigned) NOTIFY_SUCCESS : 0,
+			.orcpt = same_sender ? t->r->orcpt : STR_NONE,
+		};
+}
+
+static int write_piece(void *arg, struct str bytes)
+{
+	mail_out_write(arg, bytes, in(FORWARD_TIME_MS));
+	return 0;
+}
+
+static void submit(struct task *t, const struct letter *l, struct mailbox_result *ret)
+{
+	unsigned front = list_has(the_local.conf.prepend_delivered_header, "forward") ? LETTER_DELIVERED_TO : 0;
+	struct mail_verdict verdict;
+	struct mail_out *out;
+	struct envelope e;
+	char id[32];
+	int r;
+
+	make_envelope(t, &e);
+	queue_id_new(id);
+	e.queue_id = str_of(id);
+	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED, &e);
+	r = letter_copy(l, front, write_piece, out);
+	if (r < 0) {
+		mail_out_abort(out);
+		mailbox_say_error(ret, r, "cannot read message");
+		return;
+	}
+	mail_out_end(out, &verdict, in(FORWARD_TIME_MS));
+	if (verdict.code == 250)
+		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "forwarded as %s", id);
+	else
+		mailbox_say(ret, verdict.code >= 500 ? MAILBOX_BOUNCED : MAILBOX_DEFERRED, str_c(t->arena, verdict.dsn),
+			    "cannot forward: %.*s", PSTR(verdict.text));
+}
+
+/* In the child. */
+static void forward_in_child(void *arg, struct buf *reply)
+{
+	struct task *t = arg;
+	struct mailbox_result result = { .text = BUF_WORDS };
+	struct letter l = letter_of(t);
+	int looped = letter_was_delivered_to(&l, t->r->address);
+
+	if (looped > 0)
+		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(t->r->address));
+	else if (looped < 0)
+		mailbox_say_error(&result, looped, "cannot read message");
+	else
+		submit(t, &l, &result);
+	reply_result(reply, &result);
+}
+
+void forward_all(struct task *t)
+{
+	struct child_work work = { .uid = the_local.own_uid, .gid = the_local.own_gid, .spool_gid = (gid_t) NO_GROUP, .run = forward_in_child,
+				   .arg = t, .keep_fd = &t->d->message, .time_limit_ms = 2 * FORWARD_TIME_MS };
+	AUTO(buf) reply = BUF(64 << 10);
+	struct account owner;
+	int r = 0;
+
+	if (the_local.privileged) {
+		r = account_by_name(t->arena, str_of(the_world->common->mail_owner), &owner);
+		work.uid = owner.uid;
+		work.gid = owner.gid;
+	}
+	if (r >= 0)
+		r = child_run(&work, &reply);
+	if (r >= 0)
+		r = reply_read(t, buf_str(&reply));
+	if (r < 0)
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot forward: internal error");
+}

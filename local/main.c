@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* The local delivery agent: start, settings, requests. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/peers/cleanup.h"
+#include "local/local.h"
+
+struct local the_local;
+
+static struct tables *open_tables(const char *name, const char *specs, unsigned flags)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct tables *ts;
+
+	if (tables_open(str_of(specs), TABLE_FOLD_KEY | flags, &ts, &why) < 0)
+		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+	return ts;
+}
+
+static void read_locks(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct mailbox_rules *rules = &the_local.rules;
+
+	if (mailbox_locks_parse(str_of(the_local.conf.mailbox_delivery_lock), &rules->locks, &why) < 0)
+		die(EX_CONFIG, "mailbox_delivery_lock: %s", buf_text(&why));
+	rules->lock_attempts = (int) the_local.mailbox.deliver_lock_attempts;
+	rules->lock_delay_ms = the_local.mailbox.deliver_lock_delay;
+	rules->stale_lock_ms = the_local.mailbox.stale_lock_time;
+	rules->size_limit = the_local.conf.mailbox_size_limit;
+	rules->strict_owner = the_local.mailbox.strict_mailbox_ownership;
+	rules->host = str_of(the_world->common->myhostname);
+}
+
+static void start(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	const struct local_conf *conf = &the_local.conf;
+
+	the_local.privileged = geteuid() == 0;
+	the_local.own_uid = geteuid();
+	the_local.own_gid = getegid();
+	the_local.delimiter = str_of(the_world->common->recipient_delimiter);
+	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps, TABLE_NO_REGEXP_SUBSTITUTION);
+	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps, TABLE_NO_REGEXP_SUBSTITUTION);
+	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps, 0);
+	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps, 0);
+	if (match_list_open("mydestination", str_of(the_world->common->mydestination), 0, &the_local.destinations, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	the_local.nests = str_trim(str_of(the_local.route.transport_maps)).len == 0;
+	read_locks();
+	mail_out_use("public/cleanup");
+}
+
+static void deliver(struct delivery *d)
+{
+	EACH_RECIPIENT(r, d)
+		deliver_recipient(d, r);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct param_group *const groups[] = { &local_group, &mailbox_group, &route_group, NULL };
+	static void *const structs[] = { &the_local.conf, &the_local.mailbox, &the_local.route };
+	static struct agent agent = {
+		.daemon = {
+			.name = "local",
+			.shape = DAEMON_ONE_AT_A_TIME,
+			.groups = groups,
+			.structs = structs,
+			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid kill dac_override" },
+			.start = start,
+		},
+		.deliver = deliver,
+	};
+
+	return agent_main(argc, argv, &agent);
+}

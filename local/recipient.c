@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: ISC */
+/* One recipient: aliases of aliases to their end, then a user, then whatever is left for names that nobody has. */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/mail/mail_address.h"
+#include "local/expand.h"
+
+enum { MOST_TEXT = 1000 };
+
+/* ---- results ---- */
+
+void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format, ...)
+{
+	bool joins = t->has_result && status == MAILBOX_SENT && t->result.status == MAILBOX_SENT;
+	va_list arguments;
+
+	if (t->has_result && !joins && status <= t->result.status)
+		return;
+	if (joins && t->result.text.len > MOST_TEXT)
+		return;
+	if (joins)
+		buf_add_text(&t->result.text, "; ");
+	else
+		buf_clear(&t->result.text);
+	va_start(arguments, format);
+	buf_addv(&t->result.text, format, arguments);
+	va_end(arguments);
+	t->result.status = status;
+	snprintf(t->result.dsn, sizeof(t->result.dsn), "%s", dsn);
+	t->has_result = true;
+}
+
+static void report(struct task *t, bool is_expansion)
+{
+	struct result how = { .dsn = t->result.dsn, .relay = STR("local") };
+	const char *text = buf_text(&t->result.text);
+
+	if (t->result.status == MAILBOX_DEFERRED)
+		deferred(t->d, t->r, &how, "%s", text);
+	else if (t->result.status == MAILBOX_BOUNCED)
+		bounced(t->d, t->r, &how, "%s", text);
+	else if (is_expansion && (t->r->notify & NOTIFY_SUCCESS))
+		expanded(t->d, t->r, &how, "%s", text);
+	else
+		delivered(t->d, t->r, &how, "%s", text);
+}
+
+/* What is tried again is tried as a whole, so nothing is forwarded before the rest is settled. */
+static void finish(struct task *t)
+{
+	bool only_forwards = !t->has_result;
+
+	if (t->forward.len > 0 && (only_forwards || t->result.status != MAILBOX_DEFERRED))
+		forward_all(t);
+	if (!t->has_result)
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery ended without a result");
+	report(t, only_forwards);
+}
+
+static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
+{
+	return content_read(arg, at, to, n);
+}
+
+struct letter letter_of(struct task *t)
+{
+	return (struct letter) { .sender = t->sender, .original_to = t->original, .delivered_to = t->r->address, .size = t->d->parts.size,
+				 .read = read_message, .arg = t->d };
+}
+
+/* ---- names that nobody has ---- */
+
+static int ask_map(struct task *t, struct tables *ts, const char *fallback, const char *parameter, struct str *ret)
+{
+	int r = tables_get(ts, t->arena, t->user, ret);
+
+	if (r < 0) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "%s lookup failure", parameter);
+		return r;
+	}
+	if (r == 0)
+		*ret = str_trim(str_of(fallback));
+	return ret->len > 0;
+}
+
+/* These have to be accepted everywhere; where nobody cares, they end here rather than in a loop of notices. */
+static bool is_role(struct str name)
+{
+	return str_is(name, STR("postmaster")) || str_is(name, STR("mailer-daemon")) || str_is(name, STR("double-bounce"));
+}
+
+static void relay_unknown(struct task *t)
+{
+	AUTO(buf) text = BUF(4096);
+	struct destinations list;
+	struct str bad;
+
+	if (expand_names(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) < 0
+	    || destinations_parse(arena_copy(t->arena, buf_str(&text)), 1, t->arena, &list, &bad) < 0 || list.count != 1
+	    || list.at[0].kind != TO_ADDRESS) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s", the_local.conf.luser_relay);
+		return;
+	}
+	*vec_add(t->arena, &t->forward) = list.at[0].what;
+}
+
+static void deliver_unknown(struct task *t)
+{
+	struct str transport;
+	int r = ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport, "mailbox_transport_maps", &transport);
+
+	if (r == 0)
+		r = ask_map(t, the_local.fallback_transport, the_local.conf.fallback_transport, "fallback_transport_maps", &transport);
+	if (r < 0)
+		return;
+	if (r > 0) {
+		pass_to(t, transport);
+	} else if (*the_local.conf.luser_relay != 0) {
+		relay_unknown(t);
+	} else if (is_role(t->user)) {
+		log_mail(ROAD_WARNING, t->d->queue_id, "nobody reads mail for \"%.*s\": make an alias for it; message discarded", PSTR(t->user));
+		add_result(t, MAILBOX_SENT, "2.0.0", "discarded: no alias for %.*s", PSTR(t->user));
+	} else {
+		add_result(t, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(t->user));
+	}
+}
+
+/* ---- users ---- */
+
+/* The account of a name with its extension, or else without. 1, 0, < 0. Sets t->user and t->extension. */
+static int find_account(struct task *t, struct str name, struct account *ret)
+{
+	int r = account_by_name(t->arena, name, ret);
+	struct str user, extension;
+
+	t->name = t->user = name;
+	t->extension = STR_NONE;
+	if (local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user, &extension) && r == 0) {
+		t->user = user;
+		t->extension = extension;
+		r = account_by_name(t->arena, user, ret);
+	}
+	if (str_find(t->extension, '/') >= 0) {	/* it would become part of a path */
+		log_mail(ROAD_WARNING, t->d->queue_id, "address with illegal extension: %.*s", PSTR(name));
+		t->extension = STR_NONE;
+	}
+	return r;
+}
+
+/* The group that may write into the mail spool, when it takes one: a child keeps it for opening the mailbox there. */
+static gid_t spool_group(void)
+{
+	struct stat st;
+
+	if (!the_local.privileged || stat(the_local.conf.mail_spool_directory, &st) < 0)
+		return (gid_t) NO_GROUP;
+	return st.st_uid == 0 && st.st_gid != 0 && (st.st_mode & S_IWGRP) ? st.st_gid : (gid_t) NO_GROUP;
+}
+
+/* 1: may be delivered to; 0: a result says why not. */
+static int may_become(struct task *t, const struct account *account)
+{
+	if (the_local.privileged && account->uid == 0) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "no delivery with root's rights: make an alias for %.*s", PSTR(t->user));
+		return 0;
+	}
+	if (!the_local.privileged && account->uid != the_local.own_uid) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "this system runs without privileges and cannot deliver as %.*s", PSTR(t->user));
+		return 0;
+	}
+	return 1;
+}
+
+void deliver_to_user(struct task *t, struct str name, bool final)
+{
+	struct errand e = { .task = t, .is_user = true, .final = final };
+	struct str transport = STR_NONE, command = STR_NONE;
+	int r = find_account(t, name, &e.rights.account);
+
+	if (r < 0) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error for \"%.*s\": %s", PSTR(name), error_text(r));
+		return;
+	}
+	if (r == 0) {
+		deliver_unknown(t);
+		return;
+	}
+	if (!may_become(t, &e.rights.account)
+	    || ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport, "mailbox_transport_maps", &transport) < 0
+	    || ask_map(t, the_local.mailbox_command, the_local.conf.mailbox_command, "mailbox_command_maps", &command) < 0)
+		return;
+	e.rights.uid = e.rights.account.uid;
+	e.rights.gid = e.rights.account.gid;
+	e.has_transport = transport.len > 0;
+	if (command.len > 0)
+		e.mailbox_command = str_c(t->arena, command);
+	if (*the_local.conf.home_mailbox != 0)
+		e.home_mailbox = the_local.conf.home_mailbox;
+	else
+		e.spool = the_local.conf.mail_spool_directory;
+	if (run_errand(&e) > 0)
+		pass_to(t, transport);
+}
+
+gid_t errand_spool_group(const struct errand *e)
+{
+	return e->is_user && e->spool != NULL ? spool_group() : (gid_t) NO_GROUP;
+}
+
+/* ---- aliases ---- */
+
+/* An alias for one name of this machine leads straight to it, without a new message. */
+static bool leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list, struct str *ret_name)
+{
+	struct str local, domain;
+
+	if (list->count != 1 || list->at[0].kind != TO_ADDRESS || !the_local.nests)
+		return false;
+	if (!address_split(list->at[0].what, &local, &domain))
+		domain = str_of(the_world->common->myorigin);
+	if (match_text(the_local.destinations, t->arena, domain) <= 0)
+		return false;
+	if (list_has(the_local.route.propagate_unmatched_extensions, "alias"))
+		local = arena_fmt(t->arena, "%.*s%.*s", PSTR(local), PSTR(alias->extension));
+	*ret_name = arena_lower(t->arena, local);
+	return true;
+}
+
+static int read_alias(struct task *t, const struct alias *alias, struct destinations *ret)
+{
+	struct str bad;
+	int r = destinations_parse(alias->value, MOST_DESTINATIONS, t->arena, ret, &bad);
+
+	if (r < 0)
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\": cannot read \"%.*s\"", PSTR(alias->name), PSTR(str_head(bad, 100)));
+	return r;
+}
+
+static void deliver_name(struct task *t, struct str name)
+{
+	for (int depth = 0; depth < MOST_ALIAS_DEPTH; depth++) {
+		struct destinations list;
+		struct alias alias;
+		struct str next;
+		int r = find_alias(t, name, &alias), owner;
+
+		if (r < 0)
+			return;
+		if (r == 0) {
+			deliver_to_user(t, name, false);
+			return;
+		}
+		owner = find_owner(t, &alias, &t->sender);
+		if (owner < 0 || read_alias(t, &alias, &list) < 0)
+			return;
+		if (owner > 0 || !leads_to_name(t, &alias, &list, &next)) {
+			deliver_list(t, &alias, &list);
+			return;
+		}
+		if (str_is(next, name) || str_is(next, alias.name)) {	/* "joe: joe" is the user */
+			deliver_to_user(t, next, false);
+			return;
+		}
+		name = next;
+	}
+	add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
+}
+
+/* Address verification: is there somebody? Nothing is delivered. */
+static void probe(struct task *t)
+{
+	struct alias alias;
+	struct account account;
+	int r = find_alias(t, t->name, &alias);
+
+	if (r == 0)
+		r = find_account(t, t->name, &account);
+	if (r < 0 && !t->has_result)
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error");
+	else if (r > 0 || is_role(t->user) || *the_local.conf.luser_relay != 0 || *the_local.conf.fallback_transport != 0
+		 || *the_local.conf.mailbox_transport != 0)
+		add_result(t, MAILBOX_SENT, "2.0.0", "delivers to mailbox");
+	else
+		add_result(t, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(t->user));
+	report(t, false);
+}
+
+void deliver_recipient(struct delivery *d, struct recipient *r)
+{
+	struct task t = { .d = d, .r = r, .arena = d->arena, .sender = d->env.sender, .result = { .text = BUF_WORDS } };
+	struct str local;
+
+	address_split(r->address, &local, &t.domain);
+	t.name = t.user = arena_lower(d->arena, local);
+	t.original = r->original.len > 0 ? r->original : r->address;
+	if (d->flags & DELIVER_PROBE) {
+		probe(&t);
+	} else {
+		deliver_name(&t, t.name);
+		if (!t.passed)
+			finish(&t);
+	}
+	buf_free(&t.result.text);
+}
