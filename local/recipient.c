@@ -294,7 +294,8 @@ void deliver_recipient(struct delivery *d, struct recipient *r)
 	struct str local;
 
 	address_split(r->address, &local, &t.domain);
-	t.name = t.user = arena_lower(d->arena, local);
+	t.name = arena_lower(d->arena, local);
+	local_part_split_at(t.name, the_local.delimiter, the_local.route.owner_request_special, &t.user, &t.extension);
 	t.original = r->original.len > 0 ? r->original : r->address;
 	if (d->flags & DELIVER_PROBE) {
 		probe(&t);

@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: ISC
+"""local and virtual: aliases, .forward files, commands, files, mailboxes, as the user they belong to."""
+
+import mailbox
+import os
+import pwd
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from instance import IS_ROOT, wait_until
+
+# As root, mail goes to accounts that every system has; their mailboxes are in the instance's own spool directory.
+USER, OTHER = ("games", "news") if IS_ROOT else (pwd.getpwuid(os.geteuid()).pw_name,) * 2
+UID = pwd.getpwnam(USER).pw_uid
+DOMAIN = "mail.example.org"
+MESSAGE = "From: a@example.net\r\nTo: b@example.org\r\nSubject: s\r\n\r\nhello\r\nFrom the start\r\n.\r\n>From\r\n"
+
+
+@pytest.fixture
+def local(instance):
+    """local(aliases, main): an instance whose mailboxes, .forward files and other things are in directories that everybody may use."""
+
+    def make(aliases="", main=None, **options):
+        one = instance(start=False, **options)
+        for name in ("spool", "forward", "out"):
+            (one.root / name).mkdir()
+            (one.root / name).chmod(0o1777)
+        if aliases:
+            one.file("aliases", aliases.replace("ROOT", str(one.root)))
+        one.main.update({
+            "mydestination": f"{DOMAIN} localhost",
+            "mail_spool_directory": f"{one.root}/spool/",
+            "forward_path": f"{one.root}/forward/$user$recipient_delimiter$extension {one.root}/forward/$user",
+            "default_privs": OTHER,
+            "alias_maps": f"hash:{one.etc}/aliases" if aliases else "",
+            "recipient_delimiter": "+",
+            "minimal_backoff_time": "600s", "queue_run_delay": "600s",
+        })
+        one.main.update({name: value.replace("ROOT", str(one.root)) for name, value in (main or {}).items()})
+        one.write()
+        if aliases:
+            one.command("postalias", f"hash:{one.etc}/aliases")
+        return one.start()
+
+    return make
+
+
+def forward_file(one, text, name=USER, owner=None, mode=0o644):
+    path = one.root / "forward" / name
+    path.write_text(text.replace("ROOT", str(one.root)))
+    path.chmod(mode)
+    os.chown(path, pwd.getpwnam(owner or USER).pw_uid, -1) if IS_ROOT else None
+    return path
+
+
+def maildir(one, user=USER):
+    return one.root / "spool" / user
+
+
+def letters(one, user=USER):
+    new = maildir(one, user) / "new"
+    return [path.read_bytes() for path in sorted(new.iterdir())] if new.is_dir() else []
+
+
+def wait_for_letters(one, count=1, user=USER):
+    wait_until(lambda: len(letters(one, user)) >= count, 15, lambda: f"{count} letters\n{one.log_tail()}")
+    found = letters(one, user)
+    assert len(found) == count
+    return found
+
+
+def status(one, address, verdict):
+    """The text in brackets of the log line about this recipient."""
+    line = one.wait_for_log(rf"local\[\d+\]: \S+: to=<{re.escape(address)}>, .*relay=local, .*status={verdict} \(")[0]
+    return re.search(r"status=\w+ \((.*)\)$", line).group(1)
+
+
+# ---- mailboxes ----
+
+def test_a_maildir_gets_the_message_byte_for_byte_with_its_trace(local):
+    one = local()
+    one.send(MESSAGE, recipients=[f"{USER.upper()}@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    head, _, body = letter.partition(b"\n\n")
+    assert body == b"hello\nFrom the start\n.\n>From\n"
+    lines = head.split(b"\n")
+    assert lines[0] == b"Return-Path: <sender@example.net>"
+    assert lines[1] == b"X-Original-To: %s@%s" % (USER.upper().encode(), DOMAIN.encode())
+    assert lines[2] == b"Delivered-To: %s@%s" % (USER.upper().encode(), DOMAIN.encode())
+    assert lines[3].startswith(b"Received: from ")
+    assert status(one, f"{USER.upper()}@{DOMAIN}", "sent") == "delivered to maildir"
+    (path,) = (maildir(one) / "new").iterdir()
+    assert path.stat().st_uid == UID and path.stat().st_mode & 0o777 == 0o600
+    one.wait_empty()
+
+
+def test_an_mbox_file_gets_messages_one_after_the_other(local):
+    one = local(main={"mail_spool_directory": "ROOT/spool"})
+    for _ in range(2):
+        one.send(MESSAGE, recipients=[f"{USER}+ext@{DOMAIN}"])
+    one.wait_for_log(r"status=sent \(delivered to mailbox\)", 2)
+    path = one.root / "spool" / USER
+    text = path.read_bytes()
+    assert text.startswith(b"From sender@example.net  ")
+    assert text.count(b"\n>From the start\n.\n>From\n\n") == 2
+    box = mailbox.mbox(path, create=False)
+    assert [message["Delivered-To"] for message in box] == [f"{USER}+ext@{DOMAIN}"] * 2
+    assert path.stat().st_uid == UID and path.stat().st_mode & 0o777 == 0o600
+    assert not (one.root / "spool" / f"{USER}.lock").exists()
+
+
+def test_a_mailbox_that_is_full_or_no_mailbox_is_left_as_it_is(local):
+    one = local(main={"mail_spool_directory": "ROOT/spool", "mailbox_size_limit": "100000", "message_size_limit": "90000"})
+    path = one.root / "spool" / USER
+    path.write_bytes(b"x" * 99990)
+    os.chown(path, UID, -1) if IS_ROOT else None
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert "error writing message: File too large" in status(one, f"{USER}@{DOMAIN}", "bounced")
+    assert path.stat().st_size == 99990
+    os.link(path, one.root / "spool" / "other-name")
+    one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
+    assert "multiple hard links" in status(one, f"{USER}+x@{DOMAIN}", "bounced")
+    assert path.stat().st_size == 99990
+
+
+@pytest.mark.root
+def test_a_foreign_link_or_file_in_the_spool_is_never_written_to(local):
+    one = local(main={"mail_spool_directory": "ROOT/spool"})
+    target = one.root / "out" / "target"
+    target.write_text("")
+    os.chown(target, UID, -1)
+    path = one.root / "spool" / USER
+    path.symlink_to(target)
+    os.chown(path, pwd.getpwnam(OTHER).pw_uid, -1, follow_symlinks=False)
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert "symbolic link that belongs to somebody else" in status(one, f"{USER}@{DOMAIN}", "deferred")
+    path.unlink()
+    path.write_text("")
+    os.chown(path, pwd.getpwnam(OTHER).pw_uid, -1)
+    path.chmod(0o666)
+    one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
+    assert "not owned by recipient" in status(one, f"{USER}+x@{DOMAIN}", "bounced")
+    assert target.read_text() == "" and path.read_text() == ""
+
+
+@pytest.mark.root
+def test_a_spool_that_a_group_may_write_needs_no_more_than_that_group(local):
+    one = local(main={"mail_spool_directory": "ROOT/spool"})
+    (one.root / "spool").chmod(0o2775)
+    os.chown(one.root / "spool", 0, pwd.getpwnam("mail").pw_gid)
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert status(one, f"{USER}@{DOMAIN}", "sent") == "delivered to mailbox"
+    info = (one.root / "spool" / USER).stat()
+    assert (info.st_uid, info.st_mode & 0o777) == (UID, 0o600)
+
+
+@pytest.mark.root
+def test_mail_is_not_delivered_with_roots_rights(local):
+    one = local()
+    one.send(MESSAGE, recipients=[f"root@{DOMAIN}"])
+    assert "make an alias for root" in status(one, f"root@{DOMAIN}", "deferred")
+
+
+def test_nobody_is_told_from_somebody(local):
+    one = local(main={"luser_relay": ""})
+    one.send(MESSAGE, recipients=[f"no-such-user@{DOMAIN}"])
+    assert status(one, f"no-such-user@{DOMAIN}", "bounced") == 'unknown user: "no-such-user"'
+    one.set(luser_relay=f"{USER}+$local@{DOMAIN}")
+    one.reload()
+    one.send(MESSAGE, recipients=[f"somebody@{DOMAIN}"])
+    assert status(one, f"somebody@{DOMAIN}", "sent").startswith("forwarded as ")
+    (letter,) = wait_for_letters(one)
+    assert b"\nDelivered-To: %s+somebody@%s\n" % (USER.encode(), DOMAIN.encode()) in letter
+
+
+# ---- aliases ----
+
+def test_an_alias_for_one_name_is_followed_without_a_new_message(local):
+    one = local(aliases=f"one: Two\ntwo: {USER}\n{USER}: {USER}\n")
+    queue_id = one.send(MESSAGE, recipients=[f"One@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    assert b"\nDelivered-To: One@" + DOMAIN.encode() in letter
+    one.wait_for_log(rf"{queue_id}: to=<One@{DOMAIN}>, relay=local, .*, dsn=2.0.0, status=sent \(delivered to maildir\)")
+
+
+def test_an_alias_for_several_makes_one_new_message(local):
+    one = local(aliases=f"list: {USER}, {USER}+b, somebody@example.invalid\nowner-list: {USER}\n",
+                main={"transport_maps": "inline:{ {example.invalid = discard:gone} }"})
+    one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
+    text = status(one, f"list@{DOMAIN}", "sent")
+    new_id = re.fullmatch(r"forwarded as (\S+)", text).group(1)
+    found = wait_for_letters(one, 2)
+    for letter in found:
+        assert letter.startswith(b"Return-Path: <owner-list@%s>\n" % DOMAIN.encode())
+        assert b"\nDelivered-To: list@%s\n" % DOMAIN.encode() in letter
+        assert letter.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+    one.wait_for_log(rf"{new_id}: from=<owner-list@{DOMAIN}>, size=\d+, nrcpt=3")
+    one.wait_for_log(rf"{new_id}: to=<somebody@example.invalid>.*\(gone\)")
+    one.wait_empty()
+
+
+def test_alias_loops_end(local):
+    one = local(aliases="a: b\nb: a\nc: d, e@example.invalid\nd: c, f@example.invalid\n",
+                main={"transport_maps": f"inline:{{ {{example.invalid = discard:}} {{x.{DOMAIN} = discard:}} }}"})
+    one.send(MESSAGE, recipients=[f"c@{DOMAIN}"])
+    one.wait_for_log(rf"to=<c@{DOMAIN}>.*dsn=5.4.6, status=bounced \(mail forwarding loop for c@{DOMAIN}\)")
+    one.set(transport_maps="")
+    one.reload()
+    one.send(MESSAGE, recipients=[f"a@{DOMAIN}"])
+    assert status(one, f"a@{DOMAIN}", "bounced") == f"alias database loop for a@{DOMAIN}"
+
+
+def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
+    one = local(aliases="list: :include:ROOT/out/list\nself: :include:ROOT/out/self\nbad: :include:ROOT/out/writable\n"
+                        "secret: :include:ROOT/out/secret\n")
+    out = one.root / "out"
+    (out / "list").write_text(f"# people\n{USER}\n{USER}+b, {USER}+c\n|touch {out}/run\n")
+    (out / "self").write_text(f":include:{out}/self\n")
+    (out / "writable").write_text(f"{USER}\n")
+    (out / "writable").chmod(0o666)
+    (out / "secret").write_text(f"{USER}\n")
+    (out / "secret").chmod(0o000)
+    one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
+    assert status(one, f"list@{DOMAIN}", "bounced") == "mail to command is restricted"
+    wait_for_letters(one, 3)
+    assert not (out / "run").exists()
+    one.send(MESSAGE, recipients=[f"self@{DOMAIN}"])
+    assert "nesting too deep" in status(one, f"self@{DOMAIN}", "bounced")
+    one.send(MESSAGE, recipients=[f"bad@{DOMAIN}"])
+    assert "world writable" in status(one, f"bad@{DOMAIN}", "deferred")
+    one.send(MESSAGE, recipients=[f"secret@{DOMAIN}"])
+    assert "Permission denied" in status(one, f"secret@{DOMAIN}", "deferred")
+
+
+def test_a_broken_alias_table_puts_mail_off(local):
+    one = local(aliases="x: y\n", main={"alias_maps": "fail:x"})
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert status(one, f"{USER}@{DOMAIN}", "deferred") == "alias database unavailable"
+
+
+# ---- commands and files ----
+
+def test_a_command_gets_the_message_an_environment_and_nothing_else(local):
+    one = local(aliases='cmd: "|ROOT/out/script one \'two three\'"\n')
+    out = one.root / "out"
+    script = out / "script"
+    script.write_text(f"""#!/bin/sh
+exec > {out}/result 2>&1
+echo "args=$# $1,$2"
+env | sort
+id -u; id -G
+ls -l /proc/self/fd | wc -l
+for fd in 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$fd && echo "open $fd"; done
+pwd
+cat > {out}/message
+""")
+    script.chmod(0o755)
+    with one.client() as client:
+        client.ehlo()
+        client.mail("we`$id|ird@example.net", ["ENVID=abc+2B1"])
+        client.rcpt(f"cmd+e`x@{DOMAIN}")
+        client.data(MESSAGE)
+    assert status(one, f"cmd+e`x@{DOMAIN}", "sent") == f"delivered to command: {script} one 'two three'"
+    lines = (out / "result").read_text().splitlines()
+    environment = dict(line.split("=", 1) for line in lines if "=" in line)
+    account = pwd.getpwnam(OTHER)
+    assert lines[0] == "args=2 one,two three"
+    assert environment["SENDER"] == "we__id_ird@example.net"
+    assert environment["RECIPIENT"] == f"cmd+e_x@{DOMAIN}"
+    assert (environment["LOCAL"], environment["EXTENSION"], environment["DOMAIN"]) == ("cmd+e_x", "e_x", DOMAIN)
+    assert environment["ENVID"] == "abc+1"
+    assert environment["CLIENT_ADDRESS"] == "127.0.0.1"
+    assert "PATH" in environment and "HOME" not in environment
+    assert str(account.pw_uid) in lines and str(account.pw_gid) in lines
+    assert not [line for line in lines if line.startswith("open ")]
+    message = (out / "message").read_bytes()
+    assert message.startswith(b"From we`$id|ird@example.net  ")
+    assert message.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+
+
+@pytest.mark.parametrize("script, verdict, dsn, text", [
+    ("exit 75", "deferred", "4.3.0", "temporary failure"),
+    ("echo try later; exit 75", "deferred", "4.3.0", "temporary failure. Command output: try later"),
+    ("echo no such person; exit 67", "bounced", "5.1.1", "user unknown. Command output: no such person"),
+    ("exit 77", "bounced", "5.7.0", "permission denied"),
+    ("exit 13", "bounced", "5.3.0", "Command died with status 13"),
+    ("echo 4.7.9 not now; exit 67", "deferred", "4.7.9", "user unknown. Command output: 4.7.9 not now"),
+    ("echo 5.7.9 never; exit 75", "bounced", "5.7.9", "temporary failure. Command output: 5.7.9 never"),
+    ("kill -9 $$", "deferred", "4.3.0", "Command died with signal 9"),
+    ("head -c 10 > /dev/null; exit 0", "sent", "2.0.0", "delivered to command"),
+    ("(sleep 30 &) ; exit 0", "sent", "2.0.0", "delivered to command"),
+])
+def test_the_exit_status_of_a_command_decides(local, script, verdict, dsn, text):
+    one = local(aliases=f'cmd: "|sh -c \'{script}\'"\n'.replace("$", "\\$") if "$" not in script else f'cmd: "|{script}"\n')
+    one.send(MESSAGE + "x" * 300000, recipients=[f"cmd@{DOMAIN}"])
+    assert status(one, f"cmd@{DOMAIN}", verdict).startswith(text)
+    one.wait_for_log(rf"to=<cmd@{DOMAIN}>.*dsn={dsn}, status={verdict}")
+
+
+def test_a_command_that_takes_too_long_is_killed_with_all_it_started(local):
+    one = local(aliases='cmd: "|sleep 1000 & echo $! > ROOT/out/pid; sleep 1000"\n', main={"command_time_limit": "1s"})
+    one.send(MESSAGE, recipients=[f"cmd@{DOMAIN}"])
+    assert status(one, f"cmd@{DOMAIN}", "deferred").startswith("Command time limit exceeded")
+    pid = int((one.root / "out" / "pid").read_text())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text(), 5, "the end of the command")
+
+
+def test_files_are_written_with_the_rights_of_the_tables_owner(local):
+    one = local(aliases="file: ROOT/out/file\ndir: ROOT/out/dir/\nnull: /dev/null\nsystem: /etc/postroad-test-must-not-exist/x\n")
+    for name in ("file", "dir", "null"):
+        one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+    out = one.root / "out"
+    assert status(one, f"file@{DOMAIN}", "sent") == f"delivered to file: {out}/file"
+    assert status(one, f"dir@{DOMAIN}", "sent") == f"delivered to file: {out}/dir/"
+    assert status(one, f"null@{DOMAIN}", "sent") == "delivered to file: /dev/null"
+    assert (out / "file").read_bytes().startswith(b"From sender@example.net  ")
+    assert (out / "file").stat().st_uid == pwd.getpwnam(OTHER).pw_uid
+    (letter,) = (out / "dir" / "new").iterdir()
+    assert letter.stat().st_uid == pwd.getpwnam(OTHER).pw_uid
+    one.send(MESSAGE, recipients=[f"system@{DOMAIN}"])
+    status(one, f"system@{DOMAIN}", "deferred")
+    assert not Path("/etc/postroad-test-must-not-exist").exists()
+
+
+# ---- .forward ----
+
+def test_a_forward_file_sends_mail_on_and_keeps_a_copy(local):
+    one = local(main={"transport_maps": "inline:{ {example.invalid = discard:gone} }"})
+    forward_file(one, f"\\{USER}, away@example.invalid\n\"|cat > ROOT/out/copy; id -u > ROOT/out/uid\"\n")
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    text = status(one, f"{USER}@{DOMAIN}", "sent")
+    assert "delivered to command: cat" in text and "delivered to maildir" in text
+    new_id = re.search(r"forwarded as (\S+)", text).group(1)
+    one.wait_for_log(rf"{new_id}: to=<away@example.invalid>.*\(gone\)")
+    assert (one.root / "out" / "copy").read_bytes().endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+    assert int((one.root / "out" / "uid").read_text()) == UID
+
+
+def test_the_forward_file_of_the_extension_comes_first_and_bad_ones_do_not_count(local):
+    one = local()
+    forward_file(one, "/dev/null\n", name=f"{USER}+null")
+    forward_file(one, "/dev/null\n", mode=0o666)
+    one.send(MESSAGE, recipients=[f"{USER}+null@{DOMAIN}"])
+    assert status(one, f"{USER}+null@{DOMAIN}", "sent") == "delivered to file: /dev/null"
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert status(one, f"{USER}@{DOMAIN}", "sent") == "delivered to maildir"
+    one.wait_for_log(rf"warning: .*/forward/{USER} is world writable: ignored")
+    if IS_ROOT:
+        forward_file(one, "/dev/null\n", owner=OTHER)
+        one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
+        assert status(one, f"{USER}+x@{DOMAIN}", "sent") == "delivered to maildir"
+        one.wait_for_log(rf"warning: .*/forward/{USER} has a foreign owner: ignored")
+    forward_file(one, "\n# nothing\n")
+    one.send(MESSAGE, recipients=[f"{USER}+y@{DOMAIN}"])
+    assert status(one, f"{USER}+y@{DOMAIN}", "sent") == "delivered to maildir"
+
+
+def test_mail_that_comes_back_is_a_loop(local):
+    one = local()
+    one.send(f"Delivered-To: {USER}@{DOMAIN}\r\n" + MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert status(one, f"{USER}@{DOMAIN}", "bounced") == f"mail forwarding loop for {USER}@{DOMAIN}"
+    assert not letters(one)
+
+
+@pytest.mark.root
+def test_two_users_who_forward_to_each_other_do_not_do_so_for_ever(local):
+    one = local()
+    forward_file(one, f"{OTHER}\n")
+    forward_file(one, f"{USER}\n", name=OTHER, owner=OTHER)
+    one.send(MESSAGE, sender="", recipients=[f"{USER}@{DOMAIN}"])
+    one.wait_for_log(rf"to=<{USER}@{DOMAIN}>.*status=bounced \(mail forwarding loop")
+    one.wait_empty()
+
+
+# ---- other agents ----
+
+def test_mailbox_and_fallback_transports_get_what_is_theirs(local):
+    one = local(aliases=f"alias: {USER}\n", main={"mailbox_transport": "discard:not kept", "fallback_transport": "discard:unknown here"})
+    one.send(MESSAGE, recipients=[f"alias@{DOMAIN}"])
+    one.wait_for_log(rf"local\[\d+\]: \S+: passing <alias@{DOMAIN}> to transport=discard")
+    one.wait_for_log(rf"discard\[\d+\]: \S+: to=<alias@{DOMAIN}>, .*status=sent \(not kept\)")
+    one.wait_empty()
+    one.set(mailbox_transport="")
+    one.reload()
+    one.send(MESSAGE, recipients=[f"no-such-user@{DOMAIN}"])
+    one.wait_for_log(rf"discard\[\d+\]: \S+: to=<no-such-user@{DOMAIN}>, .*status=sent \(unknown here\)")
+    assert not one.log_lines(r"local\[\d+\]: \S+: to=<")
+    one.set(fallback_transport="no-such-service:")
+    one.reload()
+    one.send(MESSAGE, recipients=[f"nobody-here@{DOMAIN}"])
+    assert status(one, f"nobody-here@{DOMAIN}", "deferred").startswith("no-such-service transport unavailable")
+
+
+# ---- virtual ----
+
+@pytest.fixture
+def virtual(instance):
+    def make(**main):
+        one = instance(start=False)
+        (one.root / "vmail").mkdir()
+        if IS_ROOT:
+            os.chown(one.root / "vmail", UID, -1)
+        numbers = {"virtual_uid_maps": f"static:{UID}", "virtual_gid_maps": f"static:{os.getgid() if not IS_ROOT else 60}",
+                   "virtual_minimum_uid": "1"}
+        one.main.update({"mydestination": "", "virtual_mailbox_domains": "box.example", "virtual_mailbox_base": f"{one.root}/vmail",
+                         "recipient_delimiter": "+", "minimal_backoff_time": "600s", **numbers, **main})
+        return one.start()
+
+    return make
+
+
+def virtual_status(one, address, verdict):
+    line = one.wait_for_log(rf"virtual\[\d+\]: \S+: to=<{re.escape(address)}>, .*relay=virtual, .*status={verdict} \(")[0]
+    return re.search(r"status=\w+ \((.*)\)$", line).group(1)
+
+
+def test_virtual_mailboxes_are_written_as_their_owner(virtual):
+    one = virtual(virtual_mailbox_maps="inline:{ {joe@box.example = box.example/joe/} {ann@box.example = ann.mbox} {@box.example = rest/} }")
+    for address in ("joe+x@box.example", "ann@box.example", "who@box.example"):
+        one.send(MESSAGE, recipients=[address])
+    assert virtual_status(one, "joe+x@box.example", "sent") == "delivered to maildir"
+    assert virtual_status(one, "ann@box.example", "sent") == "delivered to mailbox"
+    assert virtual_status(one, "who@box.example", "sent") == "delivered to maildir"
+    (letter,) = (one.root / "vmail/box.example/joe/new").iterdir()
+    assert letter.stat().st_uid == UID
+    assert letter.read_bytes().startswith(b"Return-Path: <sender@example.net>\nX-Original-To: joe+x@box.example\nDelivered-To: joe+x@box.example\n")
+    assert letter.read_bytes().endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+    assert (one.root / "vmail/ann.mbox").read_bytes().startswith(b"From sender@example.net  ")
+    one.wait_empty()
+
+
+def test_what_virtual_tables_say_is_not_trusted(virtual):
+    one = virtual(virtual_mailbox_maps="inline:{ {up@box.example = ../../etc/x/} {ok@box.example = ok/} {none@box.example = none/} "
+                                       "{zero@box.example = zero/} {text@box.example = text/} }",
+                  virtual_uid_maps=f"inline:{{ {{up@box.example = {UID}}} {{ok@box.example = {UID}}} {{zero@box.example = 0}} {{text@box.example = me}} }}")
+    for name in ("up", "none", "zero", "text"):
+        one.send(MESSAGE, recipients=[f"{name}@box.example"])
+        assert virtual_status(one, f"{name}@box.example", "deferred") == "mail system configuration error"
+    one.send(MESSAGE, recipients=["ok@box.example"])
+    virtual_status(one, "ok@box.example", "sent")
+    assert sorted(path.name for path in (one.root / "vmail").iterdir()) == ["ok"]
+
+
+def test_unknown_virtual_recipients_bounce_and_broken_tables_do_not(virtual):
+    one = virtual(virtual_mailbox_maps="", virtual_mailbox_domains="box.example")
+    one.send(MESSAGE, recipients=["who@box.example"])
+    assert virtual_status(one, "who@box.example", "bounced") == 'unknown user: "who@box.example"'
+    one.set(virtual_uid_maps="fail:x", virtual_mailbox_maps="inline:{ {who@box.example = who/} }")
+    one.reload()
+    one.send(MESSAGE, recipients=["who@box.example"])
+    assert virtual_status(one, "who@box.example", "deferred") == "virtual_uid_maps lookup failure"
+
+
+def test_hundreds_of_recipients_of_one_message_get_it_once_each(virtual):
+    one = virtual(virtual_mailbox_maps="static:all/")
+    one.send(MESSAGE, recipients=[f"user{i}@box.example" for i in range(300)])
+    one.wait_for_log(r"virtual\[\d+\]: \S+: to=<user\d+@box.example>.*status=sent", 300, timeout=60)
+    one.wait_empty()
+    found = [path.read_bytes() for path in (one.root / "vmail/all/new").iterdir()]
+    addresses = {re.search(rb"\nDelivered-To: (\S+)\n", letter).group(1) for letter in found}
+    assert len(found) == len(addresses) == 300
