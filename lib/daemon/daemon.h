@@ -74,6 +74,11 @@ struct daemon {
 	 */
 	void (*wind_down)(void);
 	/*
+	 * SIGTERM: the whole system stops, which is no reload. Optional: sends away the sessions that hold nothing, instead of waiting for them
+	 * until stop_time_limit. Runs on the loop's stack, possibly more than once; must not wait.
+	 */
+	void (*stop)(void);
+	/*
 	 * master's wakeup timer fired, or somebody triggered the service: a byte on its fifo, a byte 'W' or a frame "wakeup" first on a connection
 	 * (these are taken off; serve() sees what follows, if anything). May be NULL. Must not wait.
 	 */

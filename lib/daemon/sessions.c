@@ -62,6 +62,8 @@ static void told_to_stop(int signal_number)
 	cut_at = sooner(cut_at, in(run->stop_ms));
 	leave("stop");
 	bell_ring(&keeper_bell);
+	if (run->d->stop != NULL)
+		run->d->stop();
 }
 
 /* ---- reports to master ---- */

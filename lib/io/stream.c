@@ -68,7 +68,8 @@ void stream_fail(struct stream *s, int error)
 
 void stream_clear_error(struct stream *s)
 {
-	BUG_UNLESS(s->error == 0 || s->error == -EMSGSIZE || s->error == -ETIMEDOUT || s->error == -ECANCELED);
+	BUG_UNLESS(s->error == 0 || s->error == -EMSGSIZE || s->error == -ETIMEDOUT || s->error == -ECANCELED ||
+		   s->error == -EPIPE);
 	s->error = 0;
 }
 

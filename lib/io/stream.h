@@ -56,7 +56,10 @@ size_t stream_unsent(const struct stream *s);
 
 int stream_error(const struct stream *s);	/* 0 or the first -errno: -EPIPE end of file, -ETIMEDOUT, -ECANCELED, ... */
 void stream_fail(struct stream *s, int error);	/* makes it so from now on */
-/* Only what leaves the connection usable may be cleared: -EMSGSIZE of read_line, and -ETIMEDOUT or -ECANCELED for a last word to the peer. */
+/*
+ * Only what leaves the connection usable may be cleared: -EMSGSIZE of read_line, and -ETIMEDOUT, -ECANCELED or -EPIPE (the
+ * end of input) for a last word to the peer.
+ */
 void stream_clear_error(struct stream *s);
 
 /*
