@@ -92,6 +92,7 @@ static void start(void)
 	smtpd.noop_commands = open_list("smtpd_noop_commands", conf->smtpd_noop_commands);
 	smtpd.forbidden_commands = open_list("smtpd_forbidden_commands", conf->smtpd_forbidden_commands);
 	smtpd.bare_newline_exclusions = open_list("smtpd_forbid_bare_newline_exclusions", conf->smtpd_forbid_bare_newline_exclusions);
+	smtpd.limit_exceptions = open_list("smtpd_client_event_limit_exceptions", conf->smtpd_client_event_limit_exceptions);
 	if (tables_open(str_of(conf->smtpd_discard_ehlo_keyword_address_maps), 0, &smtpd.discard_ehlo_maps, &why) < 0)
 		die(EX_CONFIG, "smtpd_discard_ehlo_keyword_address_maps: %s", buf_text(&why));
 	if (ehlo_keywords_parse(str_of(conf->smtpd_discard_ehlo_keywords), &smtpd.discard_ehlo, &why) < 0)
@@ -118,16 +119,16 @@ static const struct daemon smtpd_daemon = {
 	.structs = structs,
 	.jail = {
 		.user = AS_MAIL_OWNER,
-		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
+		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX,
 		.capabilities = "",
-		.paths = {
-			{ "$config", 'r' },		/* tables that changed */
+		.paths = {			/* and the directories of tables, which lib/daemon adds */
 			{ "public/cleanup", 'c' }, { "private/resolver", 'c' }, { "private/proxymap", 'c' },
 			{ "public/postlog", 'c' },
 		},
 	},
 	.start = start,
 	.serve = serve_client,
+	.stop = sessions_stop,
 };
 
 int main(int argc, char **argv)

@@ -3,14 +3,19 @@
 #include "smtpd/session.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
 #include "lib/mail/header.h"
+#include "smtpd/client_count.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 
 enum { SESSION_MEMORY = 256 << 10, STEP_MEMORY = 16 << 20, SHOWN_INPUT = 100 };
+
+static struct list all_sessions = LIST_INIT(all_sessions);
+static bool stopping;
 
 static const struct smtpd_conf *conf(void) { return &the_smtpd->conf; }
 
@@ -40,11 +45,13 @@ static struct session *session_new(struct session_socket *socket)
 	s->peer.shown = BUF(512);
 	s->helo = BUF(4096);
 	s->where = "CONNECT";
+	list_append(&all_sessions, &s->link);
 	return s;
 }
 
 static void session_free(struct session *s)
 {
+	list_remove(&s->link);
 	transaction_end(s);
 	stream_free(s->stream);
 	peer_free(&s->peer);
@@ -102,19 +109,36 @@ static void explain_end(struct session *s)
 {
 	int error = stream_error(s->stream);
 
-	if (s->end_reason != NULL || error == 0)
+	if (s->end_reason != NULL || s->hang_up || error == 0)
 		return;
-	if (error != -ETIMEDOUT && error != -ECANCELED) {
+	if (error == -ETIMEDOUT)
+		s->end_reason = "timeout";
+	else if (error == -ECANCELED || stopping)
+		s->end_reason = "server shutdown";
+	else
 		s->end_reason = "lost connection";
+	if (error != -ETIMEDOUT && error != -ECANCELED && error != -EPIPE)
 		return;
-	}
-	s->end_reason = error == -ETIMEDOUT ? "timeout" : "server shutdown";
 	stream_clear_error(s->stream);
 	stream_deadline(s->stream, in(0));
 	if (error == -ETIMEDOUT)
 		writef(s->stream, "421 4.4.2 %s Error: timeout exceeded\r\n", the_smtpd->common->myhostname);
-	else
+	else if (error == -ECANCELED || stopping)
 		writef(s->stream, "421 4.3.2 %s Service shutting down\r\n", the_smtpd->common->myhostname);
+}
+
+/* Its input ends here for good: the session reads what was sent before, and then leaves. */
+static void end_input(struct session *s)
+{
+	if (s->tx == NULL)
+		shutdown(stream_fd(s->stream), SHUT_RD);
+}
+
+void sessions_stop(void)
+{
+	stopping = true;
+	LIST_EACH(s, &all_sessions, struct session, link)
+		end_input(s);
 }
 
 /* ---- reading ---- */
@@ -153,6 +177,8 @@ static bool read_command(struct session *s, struct command *ret)
 
 	while (!s->hang_up) {
 		arena_reset(s->step);
+		if (stopping)
+			end_input(s);
 		if (s->errors >= conf()->smtpd_hard_error_limit) {
 			s->end_reason = "too many errors";
 			reply(s, 421, "4.7.0", "%s Error: too many errors", the_smtpd->common->myhostname);
@@ -334,6 +360,21 @@ void identity_changed(struct session *s)
 	arena_reset(s->step);
 }
 
+/* The client's address counts as the connection has it, whoever XCLIENT says that it is. */
+static bool has_too_many(struct session *s, int count)
+{
+	int limit = (int) conf()->smtpd_client_connection_count_limit;
+
+	if (limit == 0 || count <= limit ||
+	    match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
+		return false;
+	log_warning("Connection concurrency limit exceeded: %d from %s for service %s", count, buf_text(&s->peer.shown), the_world->service);
+	stream_deadline(s->stream, in(conf()->smtpd_timeout));
+	reply(s, 421, "4.7.0", "%s Error: too many connections from %s", the_smtpd->common->myhostname, s->peer.address);
+	flush(s->stream);
+	return true;
+}
+
 void serve_client(struct session_socket *socket)
 {
 	struct session *s = session_new(socket);
@@ -341,7 +382,9 @@ void serve_client(struct session_socket *socket)
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));
 	identity_changed(s);
-	converse(s);
+	if (!has_too_many(s, client_enters(&socket->peer)))
+		converse(s);
+	client_leaves(&socket->peer);
 	log_end_reason(s);
 	log_disconnect(s);
 	session_free(s);

@@ -10,6 +10,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
+#include "lib/base/list.h"
 #include "lib/io/net.h"
 #include "lib/io/stream.h"
 #include "lib/smtp/command.h"
@@ -58,6 +59,7 @@ struct peer {
 };
 
 struct session {
+	struct list link;		/* in the list of all sessions */
 	struct stream *stream;
 	struct arena *arena, *step;
 	struct transaction *tx;		/* NULL outside a mail transaction */
@@ -80,6 +82,8 @@ struct session {
 };
 
 void serve_client(struct session_socket *socket) MAY_YIELD;
+/* The system stops: sessions outside a transaction are told so now, the others as soon as theirs is through. */
+void sessions_stop(void);
 
 /* After a change of name or address: what this client may, and what it is told of. */
 void identity_changed(struct session *s) MAY_YIELD;

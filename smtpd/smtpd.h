@@ -19,7 +19,7 @@ struct smtpd {
 	bool soft_bounce;
 	const struct common_conf *common;
 	struct route *route;
-	struct match_list *mynetworks, *xclient_hosts, *noop_commands, *forbidden_commands, *bare_newline_exclusions;
+	struct match_list *mynetworks, *xclient_hosts, *noop_commands, *forbidden_commands, *bare_newline_exclusions, *limit_exceptions;
 	struct tables *discard_ehlo_maps;
 	unsigned discard_ehlo;			/* enum ehlo_keyword */
 	enum bare_newline bare_newline;

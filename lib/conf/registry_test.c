@@ -25,6 +25,7 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "biff", "nobody is told about new mail; asking for it changes nothing" },
 	{ "max_use", "one process serves many clients at once, so retiring it after a hundred would be a fork every second" },
 	{ "smtpd_per_request_deadline", "the older name smtpd_per_record_deadline is not kept" },
+	{ "smtpd_client_event_limit_exceptions", "the older name smtpd_client_connection_limit_exceptions is not kept" },
 	{ "smtpd_relay_restrictions", "closed by default at every compatibility level" },
 	{ "smtputf8_enable", "always there; Postfix's default is that of a build without ICU" },
 };

@@ -197,6 +197,56 @@ def test_a_table_that_changes_is_followed(instance):
         wait_until(changed, 5, "the new table is used", pause=0.3)
 
 
+def test_a_client_may_have_so_many_sessions_and_others_are_served(instance):
+    mail = instance(main={"smtpd_client_connection_count_limit": "3", "smtpd_client_event_limit_exceptions": "127.0.0.9",
+                          "worker_processes": "1"})
+    clients = [Client(mail, source="127.0.0.5") for _ in range(3)]
+    assert [client.reply() for client in clients] == [220] * 3
+    with Client(mail, source="127.0.0.5") as fourth:
+        assert fourth.reply() == 421 and fourth.text == "421 4.7.0 mail.example.org Error: too many connections from 127.0.0.5"
+        assert fourth.reply() is None
+    mail.wait_for_log(r"warning: Connection concurrency limit exceeded: 4 from unknown\[127.0.0.5\] for service ")
+    with Client(mail, source="127.0.0.6") as another:
+        assert another.reply() == 220
+    exempt = [Client(mail, source="127.0.0.9") for _ in range(5)]
+    assert [client.reply() for client in exempt] == [220] * 5
+    clients[0].ask("QUIT")
+    clients[0].__exit__()
+
+    def there_is_room_again():
+        with Client(mail, source="127.0.0.5") as again:
+            return again.reply() == 220
+    wait_until(there_is_room_again, 5, "room for another session")
+    for client in clients[1:] + exempt:
+        client.__exit__()
+
+
+def test_a_stop_tells_idle_sessions_so_and_does_not_wait_for_them(instance):
+    mail = instance()
+    with Client(mail) as idle:
+        assert idle.reply() == 220
+        assert idle.ask("EHLO client.example") == 250
+        begin = time.monotonic()
+        mail.stop()
+        assert time.monotonic() - begin < 5 * PATIENCE
+        assert idle.reply() == 421 and idle.text == "421 4.3.2 mail.example.org Service shutting down"
+        assert idle.reply() is None
+    mail.wait_for_log(r"disconnect from .* ehlo=1 commands=1")
+
+
+def test_a_reload_leaves_sessions_alone(instance):
+    mail = instance()
+    with Client(mail) as client:
+        assert client.reply() == 220
+        assert client.ask("EHLO client.example") == 250
+        mail.reload()
+        mail.wait_for_log("reload -- version")
+        assert client.ask("NOOP") == 250
+        with Client(mail) as other:
+            assert other.reply() == 220
+        assert client.ask("QUIT") == 221
+
+
 # ---- hostile clients ----
 
 def resident_kib(mail):
