@@ -243,6 +243,8 @@ bool candidates_find(struct job *job, const struct destination *to, struct candi
 		*ret_why = trouble_make(job, HARD, false, "5.4.6", NULL, "mail for %.*s loops back to myself", PSTR(to->host));
 		return false;
 	}
+	for (size_t i = 0; i < ret->len; i++)
+		ret->at[i].is_best = ret->at[i].preference == ret->at[0].preference;
 	limit_list(ret, (size_t) the_client.conf.smtp_mx_address_limit);
 	return true;
 }

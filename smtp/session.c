@@ -68,7 +68,7 @@ static struct session *session_new(int fd, const struct destination *to, const s
 	s->arena = a;
 	s->stream = stream_new(fd);
 	s->reply = REPLY;
-	s->key = arena_copy(a, to->key);
+	s->key = at == NULL || at->is_best ? arena_copy(a, to->key) : STR_NONE;
 	s->opened = mono_ms();
 	list_init(&s->link);
 	if (at == NULL) {

@@ -78,6 +78,7 @@ struct candidate {
 	struct str host;
 	struct address_ip ip;		/* with port */
 	unsigned preference;
+	bool is_best;			/* of the best preference: its session may be kept for the destination */
 };
 struct candidates { struct candidate *at; size_t len, cap; };
 
@@ -91,7 +92,7 @@ struct session {
 	struct stream *stream;
 	struct str host, name;		/* "mx.example"; "mx.example[192.0.2.1]" */
 	struct str relay;		/* "mx.example[192.0.2.1]:25" */
-	struct str key;			/* of the destination it was made for */
+	struct str key;			/* of the destination it was made for; empty: one of the destination's second choice */
 	struct address_ip ip;
 	struct ehlo offers;
 	struct reply reply;		/* the last one */

@@ -31,23 +31,23 @@ static void write_table(void)
 	co_census(show_row);
 }
 
+/* At the very start of the process, before a jail closes. */
+__attribute__((constructor)) static void open_census(void)
+{
+	const char *value = secure_getenv("POSTROAD_STACK_CENSUS");
+
+	if (value == NULL || value[0] == 0)
+		return;
+	rows = map_new();
+	if (strchr(value, '/') != NULL)
+		table_fd = open(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (table_fd >= 0)
+		atexit(write_table);
+}
+
 bool census_is_on(void)
 {
-	static int on = -1;
-
-	if (on < 0) {
-		const char *value = secure_getenv("POSTROAD_STACK_CENSUS");
-
-		on = value != NULL && value[0] != 0;
-		if (on && strchr(value, '/') != NULL) {
-			table_fd = open(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-			if (table_fd >= 0)
-				atexit(write_table);
-		}
-		if (on)
-			rows = map_new();
-	}
-	return on;
+	return rows != NULL;
 }
 
 void census_paint(struct co *co)

@@ -273,7 +273,6 @@ int loop_run(void (*first)(void *), void *arg)
 
 	BUG_UNLESS(!co_loop_running && co_current == NULL);
 	loop_base();
-	census_is_on();			/* opens its file now, before a jail closes */
 	crash_handler_install();
 	scope = scope_open("main");
 	result = scope_start(scope, "main", first, arg);
