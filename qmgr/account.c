@@ -5,10 +5,14 @@
  */
 #include <errno.h>
 
+#include "lib/agent/delays.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
 #include "qmgr/qmgr.h"
+
+enum { DELAY_DIGITS = 2 };
 
 /* ---- the journal ---- */
 
@@ -154,12 +158,31 @@ void account_reply(struct qmgr *q, struct entry *e, const struct deliver_reply *
 	entries_done(m, 1);
 }
 
+/* The line that an agent would have written. */
+static void log_deferral(const struct message *m, const struct recipient *r, struct str dsn, struct str text)
+{
+	const int64_t now = wall_us();
+	const struct stations stations = { .arrival = m->env.arrival_us, .active = m->active_us, .dispatch = now, .done = now };
+	AUTO(buf) line = BUF(8192);
+
+	buf_add_text(&line, "to=<");
+	address_quote_822(&line, r->address);
+	if (r->original.len > 0 && !str_is_nocase(r->original, r->address)) {
+		buf_add_text(&line, ">, orig_to=<");
+		address_quote_822(&line, r->original);
+	}
+	buf_add_text(&line, ">, relay=none, ");
+	delays_add(&line, &stations, DELAY_DIGITS);
+	log_mail(ROAD_INFO, m->id, "%s, dsn=%.*s, status=deferred (%.*s)", buf_text(&line), PSTR(dsn), PSTR(text));
+}
+
 static void settle_deferred(struct entry *e, struct str dsn, struct str text)
 {
 	struct message *m = e->job->owner;
 	struct outcome *outcomes = all_deferred(m, e, dsn, text);
 
-	log_mail(ROAD_INFO, m->id, "%u recipients deferred: %.*s", e->count, PSTR(text));
+	for (uint32_t i = 0; i < e->count; i++)
+		log_deferral(m, &m->env.recipients[e->recipients[i]], dsn, text);
 	settle(m, outcomes, e->count);
 	free(outcomes);
 }

@@ -185,7 +185,9 @@ static int receive_replies(struct connection *c)
 	}
 }
 
-static void give_back_calls(struct connection *c, bool untouched, const char *why)
+enum what_became { UNTOUCHED, LOST, ABANDONED };
+
+static void give_back_calls(struct connection *c, enum what_became what, const char *why)
 {
 	struct qmgr *q = c->of->q;
 	struct call *call;
@@ -199,10 +201,12 @@ static void give_back_calls(struct connection *c, bool untouched, const char *wh
 		list_remove(&call->link);
 		free(call);
 		c->call_count--;
-		if (untouched)
+		if (what == UNTOUCHED)
 			dispatch_untouched(q, e);
-		else
+		else if (what == LOST)
 			dispatch_lost(q, e, why);
+		else
+			dispatch_abandoned(e);
 		end_of_work(q);
 	}
 }
@@ -217,7 +221,7 @@ static void bury(struct connection *c, int error)
 	else
 		buf_addf(&why, "delivery agent %s ended unexpectedly", a->transport->name);
 	log_warning("transport %s: %s", a->transport->name, error == -ETIMEDOUT ? "an agent does not answer" : error_text(error == 0 ? -EPIPE : error));
-	give_back_calls(c, false, buf_text(&why));
+	give_back_calls(c, LOST, buf_text(&why));
 	if (++a->deaths >= MOST_DEATHS) {
 		a->deaths = 0;
 		dispatch_agents_gone(a->q, a->transport);
@@ -228,11 +232,13 @@ static void connection_failed(struct connection *c, int error)
 {
 	struct agents *a = c->of;
 
-	if (error != -ECANCELED)
-		log_warning("connect to transport %s: %s", a->path, error_text(error));
-	give_back_calls(c, true, NULL);
-	if (error != -ECANCELED)
-		dispatch_agents_gone(a->q, a->transport);
+	if (error == -ECANCELED) {
+		give_back_calls(c, ABANDONED, NULL);
+		return;
+	}
+	log_warning("connect to transport %s: %s", a->path, error_text(error));
+	give_back_calls(c, UNTOUCHED, NULL);
+	dispatch_agents_gone(a->q, a->transport);
 }
 
 static void close_connection(struct connection *c)
@@ -259,8 +265,10 @@ static void run_connection(void *arg)
 		transmit(c, call);
 	r = receive_replies(c);
 	c->leaving = true;
-	if (c->goodbye)
-		give_back_calls(c, true, NULL);
+	if (r == -ECANCELED)
+		give_back_calls(c, ABANDONED, NULL);
+	else if (c->goodbye)
+		give_back_calls(c, UNTOUCHED, NULL);
 	else if (c->call_count > 0)
 		bury(c, r);
 	close_connection(c);

@@ -40,6 +40,16 @@ static int delete_one(struct qmgr *q, struct str id)
 	return r;
 }
 
+/* Copying takes time: meanwhile it must not wake up. */
+static int requeue_sleeper(struct qmgr *q, struct str id, enum queue_name where)
+{
+	int r = queue_requeue(q->queue, where, id);
+
+	if (r < 0 && r != -ENOENT)
+		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000, (uint32_t) ALL_SITES);
+	return r;
+}
+
 static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 {
 	struct message *m = map_get(q->active, id);
@@ -57,9 +67,12 @@ static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 	if (sl == NULL)
 		return -ENOENT;
 	where = (enum queue_name) sl->where;
-	r = fate == HELD ? queue_move(q->queue, where, QUEUE_HOLD, id) : queue_requeue(q->queue, where, id);
-	sl = sleepers_find(q->sleepers, id);	/* requeueing may wait for the disk */
-	if (sl != NULL && (r >= 0 || r == -ENOENT))
+	if (fate == REQUEUED) {
+		sleepers_remove(q->sleepers, sl);
+		return requeue_sleeper(q, id, where);
+	}
+	r = queue_move(q->queue, where, QUEUE_HOLD, id);
+	if (r >= 0 || r == -ENOENT)
 		sleepers_remove(q->sleepers, sl);
 	return r;
 }
@@ -121,6 +134,7 @@ static int flush_one(struct qmgr *q, struct str id)
 	if (sl == NULL)
 		return map_get(q->active, id) != NULL ? 0 : -ENOENT;
 	sleepers_set_due(q->sleepers, sl, wall_us());
+	sl->insist = true;
 	return 0;
 }
 
@@ -237,6 +251,8 @@ static void run_flush_site(struct qmgr *q, struct str argument, struct qmgr_comm
 	struct site_search search = { site_bit(site), &ids };
 	int seen = 0;
 
+	if (gate_enter(&q->search_gate, NEVER) < 0)
+		return;
 	sleepers_each(q->sleepers, collect_if_possible, &search);
 	rest = buf_str(&ids);
 	while (str_token(&rest, "\n", &id)) {
@@ -254,9 +270,8 @@ static void run_flush_site(struct qmgr *q, struct str argument, struct qmgr_comm
 		if (++seen % PAUSE_EVERY == 0)
 			co_pass();
 	}
-	schedule_revive_site(q->schedule, site);
+	gate_leave(&q->search_gate);
 	intake_wake(q);
-	dispatch_soon(q);
 }
 
 static void run_active(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)

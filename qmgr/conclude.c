@@ -74,17 +74,34 @@ static void move_away(struct message *m, enum queue_name to)
 	forget(m);
 }
 
-static void hand_in_again(struct message *m)
+static void hand_in_again(void *arg)
 {
-	int r = queue_requeue(m->q->queue, m->where, m->id);
+	struct message *m = arg;
+	struct qmgr *q = m->q;
+	int r = queue_requeue(q->queue, m->where, m->id);
 
+	m->to_do = 0;
 	if (r < 0 && r != -ENOENT) {
 		log_mail(ROAD_ERROR, m->id, "cannot be requeued: %s", error_text(r));
 		m->fate = STAYS;
 		defer_message(m);
-		return;
+	} else {
+		forget(m);
 	}
-	forget(m);
+	end_of_work(q);
+}
+
+/* In a coroutine of its own, because copying waits for the disk. to_do keeps others from concluding it meanwhile. */
+static void start_handing_in(struct message *m)
+{
+	m->to_do = 1;
+	m->q->under_way++;
+	if (scope_start(m->q->scope, "requeue", hand_in_again, m) < 0) {
+		m->to_do = 0;
+		m->fate = STAYS;
+		defer_message(m);
+		end_of_work(m->q);
+	}
 }
 
 static bool is_unfinished(const struct message *m)
@@ -107,7 +124,7 @@ static void end_attempt(struct message *m)
 		move_away(m, QUEUE_HOLD);
 		return;
 	case REQUEUED:
-		hand_in_again(m);
+		start_handing_in(m);
 		return;
 	case STAYS:
 		break;

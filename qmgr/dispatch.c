@@ -123,6 +123,11 @@ void dispatch_untouched(struct qmgr *q, struct entry *e)
 	dispatch_soon(q);
 }
 
+void dispatch_abandoned(struct entry *e)
+{
+	entry_forget(e);
+}
+
 void dispatch_lost(struct qmgr *q, struct entry *e, const char *why)
 {
 	account_deferral(q, e, STR("4.3.0"), str_of(why));

@@ -98,6 +98,8 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 	struct transport *t = schedule_transport(q->schedule, p->transport);
 	struct destination *d;
 
+	if (t->standing == DEAD && m->insist)
+		transport_revive(t);
 	if (t->standing == DEAD && !str_is(p->transport, STR("retry"))) {
 		*p = retry_path(a, "4.3.0", "mail transport unavailable");
 		t = schedule_transport(q->schedule, p->transport);
@@ -105,6 +107,8 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 	if (t->rules.recipient_limit == 1 && m->env.recipient_count > 0)
 		p->key = recipient_key(q, a, &(struct resolution){ .recipient = m->env.recipients[position].address, .nexthop = p->nexthop });
 	d = schedule_destination(t, p->key, p->nexthop);
+	if (d->standing == DEAD && m->insist)
+		destination_revive(d);
 	if (d->standing != DEAD)
 		return d;
 	*p = (struct path){ .transport = STR("retry") };
@@ -229,16 +233,19 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 {
 	struct message *m;
 	enum queue_name where = (enum queue_name) sl->where;
+	bool insist = sl->insist;
 	char id[32];
 	int r;
 
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = message_load(q, where, str_of(id), &m);
-	if (r < 0)
+	if (r < 0) {
 		scan_troubled(q, where, str_of(id), r);
-	else
-		activate(m);
+		return;
+	}
+	m->insist = insist;
+	activate(m);
 }
 
 /* No room: it waits on disk, where cleanup has put it. */
@@ -260,6 +267,7 @@ static bool take_one(struct qmgr *q)
 		return true;
 	}
 	list_remove(&m->link);
+	q->arrival_count--;
 	if (is_known(q, m->id))
 		message_free(m);	/* found on disk before it was announced */
 	else if (has_room(q))
@@ -326,6 +334,11 @@ void intake_announced(struct qmgr *q, const struct qmgr_announce *from)
 		message_free(m);	/* held: nothing to do until it is released */
 		return;
 	}
+	if (q->arrival_count >= (size_t) q->conf->qmgr_message_active_limit) {
+		put_to_sleep(m);	/* resolving is stuck, it seems */
+		return;
+	}
 	list_append(&q->arrivals, &m->link);
+	q->arrival_count++;
 	intake_wake(q);
 }

@@ -38,11 +38,13 @@ struct qmgr {
 	struct map *active;		/* id -> struct message */
 	size_t active_recipients, active_retries;
 	struct list arrivals;		/* announced, not yet resolved */
+	size_t arrival_count;
 	int workers, workers_inside;	/* intake coroutines; of them in the middle of a message */
 	unsigned turn;
 	int under_way;			/* deliveries and conclusions that somebody waits for */
 	struct client *bounce;
 	struct gate bounce_gate;
+	struct gate search_gate;	/* one flush_site at a time: it reads many files, and anybody may ask */
 	struct scope *scope;		/* every coroutine but sessions */
 	struct turn dispatch_turn;
 	struct timer pause_timer, sleep_timer;
@@ -85,6 +87,7 @@ struct message {
 	struct queue_parts parts;
 	int64_t active_us;
 	bool is_retry;			/* there was an attempt before */
+	bool insist;			/* somebody asked for this attempt */
 	bool force_expire, delay_warned;
 	enum fate fate;
 	struct rcpt_state *states;	/* parallel to env.recipients */
@@ -141,6 +144,7 @@ void dispatch_untouched(struct qmgr *q, struct entry *e);		/* the agent never sa
 void dispatch_lost(struct qmgr *q, struct entry *e, const char *why);	/* nobody knows */
 void dispatch_agents_gone(struct qmgr *q, struct transport *t);	/* the service cannot be reached */
 void agents_send(struct qmgr *q, struct entry *e);
+void dispatch_abandoned(struct entry *e);		/* this process leaves: nothing is said about it */
 /* Writes the request; -ENOENT: the message is gone. */
 int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call);
 void end_of_work(struct qmgr *q);			/* under_way-- */

@@ -131,8 +131,8 @@ struct entry *transport_waiting(struct transport *t);
 void transport_die(struct transport *t, struct str reason, int64_t now_ms);
 /* The dead live, the pausing go on: flush. */
 void destination_revive(struct destination *d);
+void transport_revive(struct transport *t);
 void schedule_revive_all(struct schedule *s);
-void schedule_revive_site(struct schedule *s, struct str nexthop);
 
 /*
  * Ends the pauses that are over; ret_woken(arg, t) for each transport that may have something to hand out now. Returns when to call again,

@@ -14,6 +14,7 @@ struct sleeper {
 	struct sleeper *next;		/* with the same hash */
 	uint32_t sites;			/* which recipient domains it may have: see site_bit() */
 	unsigned char where;		/* QUEUE_INCOMING or QUEUE_DEFERRED */
+	bool insist;			/* somebody asked for this attempt: not to be put off because the destination seems dead */
 	char id[];
 };
 

@@ -44,7 +44,7 @@ void destination_revive(struct destination *d)
 	update_destination(d);
 }
 
-static void transport_revive(struct transport *t)
+void transport_revive(struct transport *t)
 {
 	t->standing = OPEN;
 	heap_remove(&t->of->waking_transports, &t->wake);
@@ -69,19 +69,6 @@ void schedule_revive_all(struct schedule *s)
 		revive_or_release(CONTAINER_OF(n, struct destination, wake));
 	while ((t = schedule_next_transport(s, &at)) != NULL)
 		transport_revive(t);
-}
-
-void schedule_revive_site(struct schedule *s, struct str nexthop)
-{
-	struct map_at at = { 0 };
-	struct transport *t;
-
-	while ((t = schedule_next_transport(s, &at)) != NULL) {
-		struct destination *d = map_get(t->destinations, nexthop);
-
-		if (d != NULL && d->standing == DEAD)
-			revive_or_release(d);
-	}
 }
 
 int64_t schedule_wake(struct schedule *s, int64_t now_ms, void (*woken)(void *arg, struct transport *t), void *arg)

@@ -15,6 +15,7 @@
 #include "lib/base/die.h"
 #include "lib/conf/params/qmgr.h"
 #include "lib/daemon/daemon.h"
+#include "lib/peers/trigger.h"
 
 enum { MOST_ACTIONS = 1000, LONGEST_LINE = 1024 };
 
@@ -107,6 +108,8 @@ static void carry_out(struct super *s, const struct request *r)
 
 		super_act(s, action_of('H'), buf_str(&done), &released);
 	}
+	if (r->action->letter == 'r' && done.len > 0)
+		trigger("public/pickup");
 	report(r->action, buf_str(&done), !is_all(r->id));
 }
 

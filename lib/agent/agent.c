@@ -45,7 +45,7 @@ static void leave(struct connection *c)
 	c->leaving = true;
 }
 
-static void wind_down(void)
+void agent_wind_down(void)
 {
 	LIST_EACH(c, &connections, struct connection, link)
 		leave(c);
@@ -66,6 +66,16 @@ static void reply(struct request *q)
 		channel_send(q->from->ch, &out);
 }
 
+static void defer_forgotten(struct delivery *d)
+{
+	EACH_RECIPIENT(r, d) {
+		if (!is_pending(d, r))
+			continue;
+		log_mail(ROAD_ERROR, d->queue_id, "%s ended without a verdict for <%.*s>", the_agent->daemon.name, PSTR(r->address));
+		deferred(d, r, &(struct result){ .dsn = "4.3.0" }, "delivery agent ended without a verdict");
+	}
+}
+
 static void carry_out(void *arg)
 {
 	struct request *q = arg;
@@ -73,14 +83,11 @@ static void carry_out(void *arg)
 
 	co_describe("%.*s", PSTR(d->queue_id));
 	the_agent->deliver(d);
-	EACH_RECIPIENT(r, d) {
-		if (!is_pending(d, r))
-			continue;
-		if (!co_is_cancelled())
-			log_mail(ROAD_ERROR, d->queue_id, "%s ended without a verdict for <%.*s>", the_world == NULL ? the_agent->daemon.name : the_world->program, PSTR(r->address));
-		deferred(d, r, &(struct result){ .dsn = "4.3.0" }, "delivery agent ended without a verdict");
+	/* Cancelled: the queue manager is gone and hears nothing any more. */
+	if (!co_is_cancelled()) {
+		defer_forgotten(d);
+		reply(q);
 	}
-	reply(q);
 	buf_free(&d->line);
 	if (d->message >= 0)
 		close(d->message);
@@ -207,7 +214,7 @@ int agent_main(int argc, char **argv, struct agent *a)
 	a->daemon.groups = groups;
 	a->daemon.structs = structs;
 	a->daemon.serve = agent_serve;
-	a->daemon.wind_down = wind_down;
+	a->daemon.wind_down = agent_wind_down;
 	agent_use(a, &conf);
 	return daemon_main(argc, argv, &a->daemon);
 }

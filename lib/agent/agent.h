@@ -41,9 +41,10 @@ struct agent {
 	void (*deliver)(struct delivery *d) MAY_YIELD;	/* one coroutine per request, or one at a time by daemon.shape */
 };
 int agent_main(int argc, char **argv, struct agent *a);
-/* What agent_main makes the daemon's serve: exported for tests. */
+/* What agent_main makes the daemon's serve and wind_down: exported for tests. */
 void agent_use(const struct agent *a, const struct agent_conf *conf);
 void agent_serve(struct session_socket *socket) MAY_YIELD;
+void agent_wind_down(void);
 
 /*
  * Exactly one of these per recipient (asserted). They write the log line

@@ -184,9 +184,6 @@ def test_a_flush_delivers_at_once(instance, how):
     port = int(mail.main["relayhost"].rpartition(":")[2])
     with Sink(port=port) as sink:
         mail.command("postqueue", *{"-f": ["-f"], "-i": ["-i", queue_id], "-s": ["-s", "example.com"]}[how])
-        if how != "-f":         # the host itself is still thought dead, unless everything is flushed
-            mail.wait_for_log(f"{queue_id}: from=<sender@example.net>", count=2)
-            mail.command("postqueue", "-f")
         wait_until(lambda: sink.messages, what=mail.log_tail)
         mail.wait_empty()
 
@@ -214,6 +211,21 @@ def test_hold_release_expire_and_delete(instance):
     assert mail.queue_list() == []
     mail.wait_for_log(rf"postfix/postsuper\[\d+\]: {queue_id}: removed")
     assert mail.command("postsuper", "-d", queue_id).stderr == ""
+
+
+def test_a_requeued_message_is_routed_anew_for_whom_it_did_not_reach_yet(instance, sink):
+    sink.answers["RCPT"] = lambda line: "250 2.1.5 Ok" if "ok@" in line else "450 4.2.0 later"
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "600s", "virtual_alias_maps": "inline:{ x=y }"})
+    queue_id = mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["ok@example.com", "slow@example.com"])
+    mail.wait_for_log("slow@example.com.*status=deferred")
+    wait_until(lambda: mail.queue_list() and mail.queue_list()[0]["queue_name"] == "deferred", what=mail.log_tail)
+    mail.set(virtual_alias_maps="inline:{ slow@example.com=ok@example.org }")
+    mail.reload()
+    assert mail.command("postsuper", "-r", queue_id).stderr == f"postsuper: {queue_id}: requeued\npostsuper: Requeued: 1 message\n"
+    wait_until(lambda: len(sink.messages) == 2, 30, mail.log_tail)
+    assert sink.messages[1].recipients[0].startswith("<ok@example.org>")
+    assert len(sink.messages[1].recipients) == 1
+    mail.wait_empty()
 
 
 def test_forced_expiry_returns_a_message_at_once(instance, sink):
