@@ -46,7 +46,7 @@ static enum fate not_a_message(struct pickup *p, struct str id, int error)
 			log_warning("%.*s: removing an unfinished file of uid %ld", PSTR(id), (long) st.st_uid);
 			queue_finish(p->queue, QUEUE_MAILDROP, id);
 		}
-		return PICKUP_LATER;
+		return PICKUP_UNFINISHED;
 	}
 	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EIO)
 		return PICKUP_LATER;
@@ -250,17 +250,29 @@ static enum fate carry_file(struct pickup *p, struct queue_file *f, struct str i
 	return act_on(p, f, a, &e, &verdict);
 }
 
+static int check_job(void *arg)
+{
+	return queue_file_check(arg);
+}
+
+/* Reading all of a large file takes a while: others go on meanwhile. */
+static int check(struct queue_file *f)
+{
+	return f->parts.size <= PIECE ? queue_file_check(f) : co_offload(check_job, f);
+}
+
 enum fate carry(struct pickup *p, struct str id)
 {
 	struct queue_file f;
 	struct arena *a;
 	enum fate fate;
-	int r = queue_file_open(p->queue, QUEUE_MAILDROP, id, false, true, &f);
+	int r = queue_file_open(p->queue, QUEUE_MAILDROP, id, false, false, &f);
 
 	if (r < 0)
 		return not_a_message(p, id, r);
 	a = arena_new("message", NULL, MESSAGE_MEMORY);
-	fate = carry_file(p, &f, id, a);
+	r = check(&f);
+	fate = r < 0 ? not_a_message(p, id, r) : carry_file(p, &f, id, a);
 	arena_free(a);
 	queue_file_close(&f);
 	return fate;

@@ -5,7 +5,8 @@
  *
  *   waiting   in the list of that name                 -> carried, by the next carrier that is free
  *   carried   a carrier has it                         -> forgotten (picked up) or resting
- *   resting   until its next attempt is due            -> waiting, or forgotten when a scan misses the file
+ *   resting   until its next attempt is due, or, if it  -> waiting, or forgotten when a scan misses the file
+ *             was not finished, until the next look
  */
 #include <errno.h>
 
@@ -22,7 +23,8 @@ enum { MOST_AT_ONCE = 50, RETRY_MS = 60 * 1000, MOST_KNOWN = 100000, MOST_WARNIN
 struct entry {
 	char id[32];
 	enum { RESTING, WAITING, CARRIED } state;
-	when_t due;			/* of RESTING */
+	when_t due;			/* of RESTING; NEVER: no attempt of its own */
+	bool unfinished;		/* of RESTING: worth another try at every look */
 	unsigned scan;			/* the last one that saw the file */
 	struct list link;		/* in waiting */
 };
@@ -75,6 +77,7 @@ static void carry_entry(struct entry *e)
 		return;
 	}
 	e->state = RESTING;
+	e->unfinished = fate == PICKUP_UNFINISHED;
 	e->due = fate == PICKUP_LATER ? in(RETRY_MS) : NEVER;
 	bell_ring(&bell);
 }
@@ -115,7 +118,7 @@ static int see(void *arg, struct str id, int64_t mtime_s)
 		map_put(known, id, e);
 	}
 	e->scan = scans;
-	if (e->state == RESTING && e->due <= mono_ms()) {
+	if (e->state == RESTING && (e->unfinished || e->due <= mono_ms())) {
 		e->state = WAITING;
 		list_append(&waiting, &e->link);
 	}

@@ -13,6 +13,7 @@ struct pickup {
 
 enum fate {
 	PICKED_UP,			/* cleanup has it, or its sender was told: the file is gone */
+	PICKUP_UNFINISHED,		/* still being written: whoever finishes it wakes us */
 	PICKUP_LATER,			/* try again after a while */
 	PICKUP_NEVER,			/* not a message: reported once, left alone */
 };

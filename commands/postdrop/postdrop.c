@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands/postdrop/authorized.h"
@@ -188,7 +187,6 @@ int main(int argc, char **argv)
 	}
 	d.arena = arena_new("postdrop", NULL, MOST_MEMORY);
 	command_start("postdrop", dir, (const struct param_group *const[]){ &submit_group, NULL }, (void *const[]){ &d.conf }, &d.world);
-	umask(022);		/* pickup reads what we write; the directory keeps everybody else out */
 	insist_on_authorized(&d);
 	open_queue(&d);
 	input_begin(&in, STDIN_FILENO);

@@ -81,10 +81,17 @@ bool is_fit(struct work *w, bool also_mail)
 	return problems == 0;
 }
 
+static void say_wrong(void *arg, const char *text)
+{
+	(void) arg;
+	log_error("%s", text);
+}
+
 int do_check(struct work *w)
 {
+	const int wrong_values = conf_check_values(w->world.conf, say_wrong, NULL);
 	const bool fit = is_fit(w, true);
 
 	conf_review(w->world.conf, say_review, NULL);
-	return fit ? 0 : 1;
+	return fit && wrong_values == 0 ? 0 : 1;
 }

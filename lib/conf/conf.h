@@ -137,11 +137,16 @@ bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struc
 int conf_parse_time(struct str text, char default_unit, int64_t *ret_ms);
 
 /*
- * The registry: every group of the suite (ends with NULL). Only for postconf and `postroad check`: whoever names one of the two links
+ * The registry: every group of the suite (ends with NULL). Only for postconf and `postroad check`: whoever names one of these three links
  * every table with its documentation.
  */
 extern const struct param_group *const all_groups[];
 const struct param *conf_param(struct str name);	/* by name over all groups, or NULL */
+/*
+ * Parses and checks every value of every group, and those that master.cf overrides: says each wrong one. How many there were. Links
+ * every table too.
+ */
+int conf_check_values(struct conf *c, void (*say)(void *arg, const char *text), void *arg);
 bool conf_is_planned(struct str name);			/* a Postfix parameter that is not here yet (params/planned.def) */
 /*
  * What the administrator should know about main.cf and the overrides in master.cf: names that nothing reads, Postfix parameters

@@ -518,6 +518,27 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 	conf_free(c);
 }
 
+static void test_every_wrong_value_is_told_with_its_place(void **state)
+{
+	AUTO(buf) said = BUF(100000);
+	struct conf *c;
+
+	(void) state;
+	write_file("master.cf", "slow unix - - n - - smtp -o ipc_timeout=$nothing -o max_idle=1s\n");
+	c = load("ipc_timeout = 5y\n\nmax_idle = $ipc_timeout\nhash_queue_depth = 77\nmyorigin = ${x\n");
+	assert_int_equal(conf_check_values(c, collect, &said), 5);
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 1: ipc_timeout = 5y: a time from"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 3: max_idle = $ipc_timeout: a time from"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 4: hash_queue_depth = 77: a number from"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 5: myorigin = ${x: truncated macro reference"));
+	assert_non_null(strstr(buf_text(&said), "master.cf, line 1: parameter ipc_timeout = $nothing: a time from"));
+	conf_free(c);
+	write_file("master.cf", "slow unix - - n - - smtp -o ipc_timeout=1h\n");
+	c = load("");
+	assert_int_equal(conf_check_values(c, collect, &said), 0);
+	conf_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +561,7 @@ int main(void)
 		cmocka_unit_test(test_common_group_fills_from_an_empty_file),
 		cmocka_unit_test(test_times_have_units),
 		cmocka_unit_test(test_family_value_comes_from_main_cf_then_family_then_caller),
+		cmocka_unit_test(test_every_wrong_value_is_told_with_its_place),
 		cmocka_unit_test(test_review_tells_unused_planned_undefined_and_duplicate),
 	};
 

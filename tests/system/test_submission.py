@@ -65,6 +65,15 @@ def test_a_message_is_picked_up_at_once(running):
     wait_until(lambda: not maildrop(running), 10, "maildrop empty")
 
 
+def test_submissions_at_the_same_time_do_not_wait_for_the_timer(running):
+    environment = dict(os.environ, MAIL_CONFIG=str(running.etc))
+    script = "i=0; while [ $i -lt 40 ]; do \"$0\" -i -f me@example.net someone@example.com </dev/null || exit 1; i=$((i+1)); done"
+    shells = [subprocess.Popen(["sh", "-c", script, COMMANDS / "sendmail"], env=environment) for _ in range(5)]
+    assert [shell.wait(120) for shell in shells] == [0] * 5
+    running.wait_for_log("to=<someone@example.com>, .*status=sent", count=200, timeout=20)
+    wait_until(lambda: not maildrop(running), 10, "maildrop empty")
+
+
 def test_the_id_stays_the_same_on_the_whole_way(running):
     dialogue = "EHLO me\r\nMAIL FROM:<me@example.net>\r\nRCPT TO:<someone@example.com>\r\nDATA\r\n" \
         "Subject: x\r\n\r\nhello\r\n..dot\r\n.\r\nQUIT\r\n"
