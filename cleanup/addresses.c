@@ -45,9 +45,14 @@ static bool ends_mailbox(char c)
 	return c == ',' || c == ';' || c == ':';
 }
 
+static bool ends_word(char c)
+{
+	return is_space(c) || (c != '\0' && strchr(",;:<>()\"", c) != NULL);
+}
+
 static size_t read_word(struct str s, size_t at)
 {
-	while (at < s.len && !is_space(s.at[at]) && strchr(",;:<>()\"", s.at[at]) == NULL)
+	while (at < s.len && !ends_word(s.at[at]))
 		at++;
 	return at;
 }
@@ -74,8 +79,8 @@ static size_t read_mailbox(struct str s, size_t at, struct mailbox *ret)
 			while (at < s.len && s.at[at] != '>')
 				at++;
 			at = MIN(at + 1, s.len);
-		} else if (is_space(s.at[at]) || s.at[at] == '>') {
-			at++;
+		} else if (ends_word(s.at[at])) {
+			at++;			/* a blank, or a bracket that closes nothing */
 		} else {
 			at = read_word(s, at);
 			if (!b.angle && b.words++ == 0) {

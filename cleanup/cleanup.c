@@ -155,6 +155,7 @@ static void start(void)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	queue_set_say(the_cleanup.queue, warn_about_queue);
 	the_cleanup.qmgr = client_new("public/qmgr");
+	the_cleanup.bounce = client_new("private/bounce");
 	the_cleanup.sender_bcc = open_tables("sender_bcc_maps", c->sender_bcc_maps);
 	the_cleanup.recipient_bcc = open_tables("recipient_bcc_maps", c->recipient_bcc_maps);
 	the_cleanup.header_checks = open_tables("header_checks", c->header_checks);
@@ -176,7 +177,7 @@ static const struct daemon cleanup_daemon = {
 		.user = AS_MAIL_OWNER,
 		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
 		.capabilities = "",
-		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "public/qmgr", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
+		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "public/qmgr", 'c' }, { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
 	},
 	.start = start,
 	.serve = serve,

@@ -555,6 +555,8 @@ static void local_headers_are_completed_and_nothing_else_is_touched(void **state
 		{ "To: (unclosed", "To: (unclosed" },
 		{ "To: \"unclosed", "To: \"unclosed" },
 		{ "To: <unclosed", "To: <unclosed" },
+		{ "To: ) > bob", "To: ) > bob@example.org" },
+		{ "To: (a)) \\", "To: (a)) \\" },
 		{ "To:", "To:" },
 		{ "Subject: bob", "Subject: bob" },
 	};

@@ -281,19 +281,27 @@ void message_end(struct message *m, struct cleanup_reply *ret)
 				       .text = arena_fmt(m->arena, "Ok: queued as %s", m->id) };
 }
 
-void message_announce(struct message *m)
+static void announce(struct message *m)
 {
-	struct qmgr_announce announce = { .queue_id = str_of(m->id), .queue = str_of(m->hold ? "hold" : "incoming"),
+	struct qmgr_announce news = { .queue_id = str_of(m->id), .queue = str_of(m->hold ? "hold" : "incoming"),
 					  .size = m->parts.size, .headers_at = m->parts.headers_at,
 					  .headers_len = m->parts.headers_len, .body_at = m->parts.body_at,
 					  .body_len = m->parts.body_len, .envelope = buf_str(&m->packed) };
 	int r;
 
-	if (!m->committed)
-		return;
-	r = TELL(the_cleanup.qmgr, qmgr_announce, &announce, in(10000));
+	r = TELL(the_cleanup.qmgr, qmgr_announce, &news, in(10000));
 	if (r < 0)
 		log_warning_rarely(60, "cannot tell the queue manager about new mail, it will find it in the queue: %s", error_text(r));
+}
+
+void message_announce(struct message *m)
+{
+	AUTO_FD fd = open_for_notification(m);
+
+	if (m->committed)
+		announce(m);
+	if (fd >= 0)
+		tell_expanded(m, &fd);
 }
 
 void message_free(struct message *m)

@@ -35,7 +35,7 @@ struct cleanup_world {
 	struct route_conf route_conf;
 	struct route *route;
 	struct queue *queue;
-	struct client *qmgr;
+	struct client *qmgr, *bounce;
 	struct str *drop_headers;
 	size_t drop_count;
 	struct tables *sender_bcc, *recipient_bcc;	/* NULL: not configured */
@@ -89,6 +89,7 @@ struct message {
 	struct check_line *check_line;
 	VEC(struct recipient) recipients;	/* the final ones */
 	struct map *duplicates;
+	VEC(struct recipient) expanded;	/* aliases of several members whose sender wants to hear of success */
 
 	struct buf packed;		/* of e, once it is final */
 	struct queue_parts parts;	/* when committed */
@@ -126,6 +127,11 @@ struct str complete_header_addresses(struct message *m, struct str whole, size_t
 
 /* recipients.c */
 void make_recipients(struct message *m) MAY_YIELD;
+
+/* expanded.c. The file is opened before the announcement: qmgr may be through with it at any time after. -1: nobody is to be told. */
+void note_expanded(struct message *m, const struct recipient *r);
+int open_for_notification(struct message *m);
+void tell_expanded(struct message *m, int *fd) MAY_YIELD;	/* takes *fd */
 
 /* body.c */
 void begin_body(struct message *m);

@@ -89,8 +89,11 @@ static void expand_recipient(struct message *m, const struct recipient *named)
 		return;
 	}
 	is_itself = members.count == 1 && str_is(members.at[0], r.address);
-	if (members.count > 1)
+	if (members.count > 1) {
+		if (r.notify & NOTIFY_SUCCESS)
+			note_expanded(m, &r);
 		r.notify = notify_of_members(r.notify);
+	}
 	if (is_itself || members.count == 0) {
 		add_recipient(m, r);
 		return;

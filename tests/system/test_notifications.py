@@ -183,6 +183,19 @@ def test_a_message_that_is_late_is_announced_once(mail, sink):
     assert len(sink.messages) == 1
 
 
+def test_an_alias_with_several_members_is_reported_as_expanded(mail, sink):
+    one = mail(virtual_alias_maps="inline:{ { list@example.org = one@example.net, two@example.net } }", virtual_alias_domains="")
+    hand_in(one, {"list@example.org": SUCCESS | FAILURE})
+    _, notice = wait_for_notification(one, sink, "alice@example.com")
+    assert notice["Subject"] == "Successful Mail Delivery Report"
+    _, (recipient,) = report_of(notice)
+    assert recipient["Final-Recipient"] == "rfc822; list@example.org" and recipient["Action"] == "expanded"
+    one.wait_empty()
+    (members,) = [m for m in sink.messages if m.sender.startswith("<alice@example.com>")]
+    assert [recipient.split(" ", 1)[0] for recipient in members.recipients] == ["<one@example.net>", "<two@example.net>"]
+    assert all("NOTIFY=FAILURE" in recipient and "SUCCESS" not in recipient for recipient in members.recipients)
+
+
 def test_success_is_reported_when_asked_for(instance):
     with Sink(extensions=("PIPELINING", "8BITMIME")) as plain:
         one = instance(main={"relayhost": f"[127.0.0.1]:{plain.port}"})
