@@ -247,7 +247,7 @@ static void take_list(struct forwarding *f, struct str text, const char *name)
 static bool follow_forward(struct errand *e, struct buf *reply)
 {
 	bool to_mailbox = false;
-	size_t count = 0;
+	size_t count = 0, before;
 	struct forwarding f = { .e = e, .reply = reply, .where = "forward", .to_mailbox = &to_mailbox, .count = &count };
 	AUTO(buf) text = BUF(FORWARD_FILE_LIMIT);
 	int r = find_forward(e, &text, reply);
@@ -256,10 +256,11 @@ static bool follow_forward(struct errand *e, struct buf *reply)
 		put_off(&f, ".forward file", error_text(r));
 	if (r <= 0)
 		return r < 0;
+	before = reply->len;
 	take_list(&f, arena_copy(e->task->arena, buf_str(&text)), ".forward file");
 	if (to_mailbox)
 		deliver_to_mailbox(e, reply);
-	return to_mailbox || reply->len > 0;
+	return reply->len > before;		/* nothing: an empty file */
 }
 
 /* ---- the child ---- */

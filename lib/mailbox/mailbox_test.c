@@ -199,6 +199,23 @@ static void test_messages_are_appended_to_a_file_and_locks_are_gone_afterwards(v
 	assert_int_equal(access(in_top(1, "mbox.lock"), F_OK), -1);
 }
 
+static void test_half_a_message_of_a_killed_writer_does_not_swallow_the_next(void **state)
+{
+	static const char *const before[] = { "From x\nhalf", "From x\nhalf\n", "From x\n\n", "x" };
+	static const char *const between[] = { "\n\n", "\n", "", "\n\n" };
+	const char *file = in_top(0, "mbox");
+	char expected[100];
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(before); i++) {
+		write_file(file, before[i], 0600);
+		append(file, &rules);
+		snprintf(expected, sizeof(expected), "%s%sS: x\n\n>From me\n\n", before[i], between[i]);
+		check_file(file, expected);
+		unlink(file);
+	}
+}
+
 static void test_a_failed_append_leaves_the_file_as_it_was(void **state)
 {
 	const char *file = in_top(0, "mbox");
@@ -492,6 +509,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_envelope_lines_stand_in_front, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_loop_is_seen_in_the_headers_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_messages_are_appended_to_a_file_and_locks_are_gone_afterwards, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_a_message_of_a_killed_writer_does_not_swallow_the_next, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_failed_append_leaves_the_file_as_it_was, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_no_mailbox_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_own_links_are_followed_and_foreign_ones_are_not, set_up, tear_down),

@@ -69,10 +69,29 @@ static bool is_still_there(struct mbox *m, const struct stat *opened)
 	return fstatat(m->dir, m->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == opened->st_dev && st.st_ino == opened->st_ino;
 }
 
+/* A writer that was killed may have left half a message. It cannot be told from mail, so it stays; but ours starts on a line of its own. */
+static int separate(struct mbox *m, int fd, off_t size)
+{
+	char end[2] = "\n\n";
+	ssize_t n = size == 0 ? 0 : pread_all(fd, end, MIN(size, 2), MAX(size - 2, 0));
+
+	if (n < 0)
+		return (int) n;
+	if (!(m->flags & LETTER_EMPTY_LINE) || size == 0)
+		return 0;
+	if (size == 1)
+		end[1] = end[0];
+	if (end[1] != '\n')
+		return write_all(fd, "\n\n", 2);
+	return end[0] != '\n' ? write_all(fd, "\n", 1) : 0;
+}
+
 static void append(struct mbox *m, int fd, off_t old_size)
 {
-	int r = lseek(fd, old_size, SEEK_SET) < 0 ? -errno : letter_write(m->letter, m->flags, fd);
+	int r = lseek(fd, old_size, SEEK_SET) < 0 ? -errno : separate(m, fd, old_size);
 
+	if (r >= 0)
+		r = letter_write(m->letter, m->flags, fd);
 	if (r >= 0)
 		r = file_sync(fd);
 	if (r >= 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from instance import IS_ROOT, wait_until
+from instance import IS_ROOT, _program_of, wait_until
 
 # As root, mail goes to accounts that every system has; their mailboxes are in the instance's own spool directory.
 USER, OTHER = ("games", "news") if IS_ROOT else (pwd.getpwuid(os.geteuid()).pw_name,) * 2
@@ -354,6 +354,7 @@ def test_the_forward_file_of_the_extension_comes_first_and_bad_ones_do_not_count
         one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
         assert status(one, f"{USER}+x@{DOMAIN}", "sent") == "delivered to maildir"
         one.wait_for_log(rf"warning: .*/forward/{USER} has a foreign owner: ignored")
+    forward_file(one, "/dev/null\n", name=f"{USER}+y", mode=0o666)
     forward_file(one, "\n# nothing\n")
     one.send(MESSAGE, recipients=[f"{USER}+y@{DOMAIN}"])
     assert status(one, f"{USER}+y@{DOMAIN}", "sent") == "delivered to maildir"
@@ -393,6 +394,58 @@ def test_mailbox_and_fallback_transports_get_what_is_theirs(local):
     one.reload()
     one.send(MESSAGE, recipients=[f"nobody-here@{DOMAIN}"])
     assert status(one, f"nobody-here@{DOMAIN}", "deferred").startswith("no-such-service transport unavailable")
+
+
+# ---- names and tables as they are by default ----
+
+def test_by_default_only_users_and_aliases_exist(local):
+    one = local(aliases=f"an-alias: {USER}\n", main={"local_recipient_maps": "proxy:unix:passwd.byname $alias_maps"})
+    with one.client() as client:
+        client.ehlo()
+        client.mail("a@example.net")
+        for name in (USER, f"{USER}+ext", "an-alias", "AN-alias+ext", "postmaster"):
+            assert client.rcpt(f"{name}@{DOMAIN}")[0] == 250, name
+        code, text = client.rcpt(f"no-such-user@{DOMAIN}")
+        assert code == 550 and b"5.1.1" in text and b"User unknown in local recipient table" in text
+    one.send(MESSAGE, recipients=[f"an-alias@{DOMAIN}"])
+    wait_for_letters(one)
+
+
+def test_alias_tables_may_be_asked_through_proxymap(local):
+    one = local(aliases=f"an-alias: {USER}\n", main={"alias_maps": "proxy:hash:ROOT/etc/aliases"})
+    one.send(MESSAGE, recipients=[f"an-alias@{DOMAIN}"])
+    wait_for_letters(one)
+
+
+# ---- crashes ----
+
+def test_a_killed_agent_costs_a_second_attempt_and_no_mail(local):
+    one = local(aliases='slow: "|test -e ROOT/out/second || { touch ROOT/out/first; sleep 1000; }; cat > ROOT/out/copy"\n')
+    out = one.root / "out"
+    one.send(MESSAGE, recipients=[f"slow@{DOMAIN}"])
+    wait_until(lambda: (out / "first").exists(), 15, "the first attempt")
+    (out / "second").touch()
+    (agent,) = one.pids("local")
+    wait_until(lambda: any(_program_of(pid) == "sleep" for pid in with_children(agent)), 10, "the command's sleep")
+    for pid in with_children(agent):
+        os.kill(pid, 9)
+
+    def arrived():
+        one.command("postqueue", "-f")
+        return (out / "copy").exists()
+
+    wait_until(arrived, 30, one.log_tail, pause=0.3)
+    one.wait_for_log(rf"to=<slow@{DOMAIN}>.*status=sent")
+    assert (out / "copy").read_bytes().endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+    one.wait_empty()
+
+
+def with_children(pid):
+    """A process and all below it, from the top."""
+    found = [pid]
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += with_children(int(child))
+    return found
 
 
 # ---- virtual ----
