@@ -29,6 +29,7 @@ static void make_envelope(struct task *t, struct envelope *e)
 		e->recipients[i] = (struct recipient) {
 			.index = (uint32_t) i,
 			.address = t->forward.at[i],
+			.original = t->original,
 			.notify = same_sender ? t->r->notify & ~(unsigned) NOTIFY_SUCCESS : 0,
 			.orcpt = same_sender ? t->r->orcpt : STR_NONE,
 		};

@@ -484,6 +484,7 @@ static void test_a_child_replies_as_another_user_and_is_bounded(void **state)
 	AUTO_FD stray = open("/dev/null", O_RDONLY);
 
 	(void) state;
+	assert_true(stray >= 0);
 	write_file(in_top(0, "kept"), "K", 0600);
 	kept = open(path[0], O_RDONLY);
 	snprintf(expected, sizeof(expected), "hello uid=%d open=2 kept=K", (int) w.uid);

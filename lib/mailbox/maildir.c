@@ -38,13 +38,19 @@ static void set_host(struct maildir *m)
 	snprintf(m->host, sizeof(m->host), "%s", b.at);
 }
 
-static int open_directory(int at, const char *name)
+/* *made: whether it was not there. */
+static int open_directory(int at, const char *name, bool *made)
 {
-	int fd, r = make_directory(at, name, 0700);
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(at, name, flags), r;
 
-	if (r < 0)
-		return r;
-	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		*made = true;
+		r = make_directory(at, name, 0700);
+		if (r < 0)
+			return r;
+		fd = openat(at, name, flags);
+	}
 	return fd < 0 ? -errno : fd;
 }
 
@@ -52,15 +58,17 @@ static int open_directory(int at, const char *name)
 static int open_maildir(struct maildir *m, const char *path)
 {
 	char name[NAME_SIZE];
+	bool made = false;
 	AUTO_FD parent = path_open_parent(path, true, name);
-	AUTO_FD top = parent < 0 ? parent : open_directory(parent, name);
-	AUTO_FD cur = top < 0 ? top : open_directory(top, "cur");
+	AUTO_FD top = parent < 0 ? parent : open_directory(parent, name, &made);
 
-	if (cur < 0)
-		return cur;
-	m->tmp = open_directory(top, "tmp");
-	m->new = m->tmp < 0 ? m->tmp : open_directory(top, "new");
-	return MIN(m->new, 0);
+	if (top < 0)
+		return top;
+	m->tmp = open_directory(top, "tmp", &made);
+	m->new = m->tmp < 0 ? m->tmp : open_directory(top, "new", &made);
+	if (m->new < 0 || !made)
+		return MIN(m->new, 0);
+	return make_directory(top, "cur", 0700);	/* readers want it, we do not */
 }
 
 static int create(struct maildir *m)

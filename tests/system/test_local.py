@@ -195,6 +195,7 @@ def test_an_alias_for_several_makes_one_new_message(local):
     found = wait_for_letters(one, 2)
     for letter in found:
         assert letter.startswith(b"Return-Path: <owner-list@%s>\n" % DOMAIN.encode())
+        assert b"\nX-Original-To: list@%s\n" % DOMAIN.encode() in letter
         assert b"\nDelivered-To: list@%s\n" % DOMAIN.encode() in letter
         assert letter.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
     one.wait_for_log(rf"{new_id}: from=<owner-list@{DOMAIN}>, size=\d+, nrcpt=3")
@@ -306,6 +307,17 @@ def test_a_command_that_takes_too_long_is_killed_with_all_it_started(local):
     assert status(one, f"cmd@{DOMAIN}", "deferred").startswith("Command time limit exceeded")
     pid = int((one.root / "out" / "pid").read_text())
     wait_until(lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text(), 5, "the end of the command")
+
+
+def test_a_mailbox_command_gets_the_mail_of_users(local):
+    one = local(aliases=f"alias: {USER}\n", main={"mailbox_command": "cat > ROOT/out/$USER.$EXTENSION; id -u"})
+    one.send(MESSAGE, recipients=[f"{USER}+ext@{DOMAIN}"])
+    assert status(one, f"{USER}+ext@{DOMAIN}", "sent") == f"delivered to command: cat > {one.root}/out/$USER.$EXTENSION; id -u"
+    path = one.root / "out" / f"{USER}.ext"
+    assert path.read_bytes().endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+    assert path.stat().st_uid == UID
+    one.send(MESSAGE, recipients=[f"alias@{DOMAIN}"])
+    wait_until(lambda: (one.root / "out" / f"{USER}.").exists(), 10, one.log_tail)
 
 
 def test_files_are_written_with_the_rights_of_the_tables_owner(local):
