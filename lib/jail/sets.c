@@ -15,7 +15,7 @@ static const int CORE[] = {
 	SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_epoll_create1, SYS_eventfd2, SYS_pipe2, SYS_ppoll, SYS_pselect6, SYS_preadv, SYS_pwritev,
 	SYS_recvmmsg, SYS_sendmmsg, SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername, SYS_socketpair,
 	SYS_connect,		/* of what socket() lets be made: log datagrams at least */
-	SYS_fcntl, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_dup, SYS_dup3, SYS_flock, SYS_close_range, SYS_timerfd_create, SYS_timerfd_settime,
+	SYS_fcntl, SYS_fstat, SYS_fstatfs, SYS_newfstatat, SYS_statx, SYS_dup, SYS_dup3, SYS_flock, SYS_close_range, SYS_timerfd_create, SYS_timerfd_settime,
 	/* memory, threads, time */
 	SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_futex, SYS_set_robust_list, SYS_rseq, SYS_sched_yield, SYS_sched_getaffinity, SYS_membarrier,
 	SYS_mincore, SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_getrandom, SYS_getcpu,
@@ -31,7 +31,7 @@ static const int CORE[] = {
 static const int ACCEPT[] = { SYS_accept4, SYS_accept };
 
 static const int FILES_READ[] = {
-	SYS_openat2, SYS_getdents64, SYS_readlinkat, SYS_faccessat, SYS_faccessat2, SYS_statfs, SYS_fstatfs, SYS_chdir, SYS_fchdir, SYS_getcwd,
+	SYS_openat2, SYS_getdents64, SYS_readlinkat, SYS_faccessat, SYS_faccessat2, SYS_statfs, SYS_chdir, SYS_fchdir, SYS_getcwd,
 	SYS_fadvise64, SYS_readahead, SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch,
 #ifdef SYS_readlink
 	SYS_readlink, SYS_access, SYS_getdents,
