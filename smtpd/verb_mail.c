@@ -2,6 +2,7 @@
 /* MAIL (RFC 5321 4.1.1.2): the sender and what is said about the message begin a transaction. */
 #include <errno.h>
 
+#include "lib/base/clock.h"
 #include "lib/disk/disk.h"
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
@@ -38,6 +39,19 @@ static enum next check_args(struct session *s, const struct mail_args *m)
 	return DONE;
 }
 
+/* Free space in the queue, as of the last second; < 0: cannot tell. */
+static int64_t queue_room(void)
+{
+	static int64_t room;
+	static when_t good_until;
+
+	if (mono_ms() >= good_until) {
+		room = disk_free_bytes(the_world->queue_dir);
+		good_until = in(1000);
+	}
+	return room;
+}
+
 /* What is announced may be refused at once, rather than after it was transferred. cleanup counts again. */
 static struct verdict check_size(struct session *s, uint64_t size)
 {
@@ -46,7 +60,7 @@ static struct verdict check_size(struct session *s, uint64_t size)
 
 	if (limit > 0 && size > limit)
 		return reject(s->step, 552, STR("5.3.4"), "Message size exceeds fixed limit");
-	room = disk_free_bytes(the_world->queue_dir);
+	room = queue_room();
 	if (room >= 0 && (uint64_t) room < (uint64_t) the_smtpd->queue.queue_minfree + size)
 		return reject(s->step, 452, STR("4.3.1"), "Insufficient system storage");
 	return dunno();
