@@ -97,6 +97,9 @@ static void start(void)
 		die(EX_CONFIG, "smtpd_discard_ehlo_keyword_address_maps: %s", buf_text(&why));
 	if (ehlo_keywords_parse(str_of(conf->smtpd_discard_ehlo_keywords), &smtpd.discard_ehlo, &why) < 0)
 		die(EX_CONFIG, "smtpd_discard_ehlo_keywords: %s", buf_text(&why));
+	if (conf->smtpd_upstream_proxy_protocol[0] != 0 && strcmp(conf->smtpd_upstream_proxy_protocol, "haproxy") != 0)
+		die(EX_CONFIG, "smtpd_upstream_proxy_protocol: \"%s\" is not haproxy", conf->smtpd_upstream_proxy_protocol);
+	smtpd.behind_proxy = conf->smtpd_upstream_proxy_protocol[0] != 0;
 	smtpd.bare_newline = parse_bare_newline(str_of(conf->smtpd_forbid_bare_newline));
 	smtpd.access_parents = lists_parameter(smtpd.common->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
 	smtpd.defer_unknown_address = is_yes_no_value(conf->unknown_address_tempfail_action, "defer", "defer_if_permit",

@@ -360,7 +360,7 @@ void identity_changed(struct session *s)
 	arena_reset(s->step);
 }
 
-/* The client's address counts as the connection has it, whoever XCLIENT says that it is. */
+/* XCLIENT does not change whose session it is. */
 static bool has_too_many(struct session *s, int count)
 {
 	int limit = (int) conf()->smtpd_client_connection_count_limit;
@@ -375,17 +375,25 @@ static bool has_too_many(struct session *s, int count)
 	return true;
 }
 
-void serve_client(struct session_socket *socket)
+static void serve_peer(struct session *s)
 {
-	struct session *s = session_new(socket);
+	struct address_ip counted = s->peer.ip;
 
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));
 	identity_changed(s);
-	if (!has_too_many(s, client_enters(&socket->peer)))
+	if (!has_too_many(s, client_enters(&counted)))
 		converse(s);
-	client_leaves(&socket->peer);
+	client_leaves(&counted);
 	log_end_reason(s);
 	log_disconnect(s);
+}
+
+void serve_client(struct session_socket *socket)
+{
+	struct session *s = session_new(socket);
+
+	if (read_proxy_header(s))
+		serve_peer(s);
 	session_free(s);
 }

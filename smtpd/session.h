@@ -101,6 +101,8 @@ enum next reply(struct session *s, int code, const char *dsn, const char *format
 void reply_more(struct session *s, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));	/* a line that is not the last */
 enum next reply_verdict(struct session *s, const struct verdict *v) MAY_YIELD;
 
+/* proxy_header.c: what the proxy in front says, if there is one. False: it does not make sense, and the session ends. */
+bool read_proxy_header(struct session *s) MAY_YIELD;
 /* peer.c: who is it? Asks DNS for the name. */
 void peer_identify(struct session *s) MAY_YIELD;
 void peer_renamed(struct peer *p);	/* name or address changed: makes `shown` again */

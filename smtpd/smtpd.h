@@ -17,6 +17,7 @@ struct smtpd {
 	struct smtpd_conf conf;
 	struct queue_conf queue;
 	bool soft_bounce;
+	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
 	const struct common_conf *common;
 	struct route *route;
 	struct match_list *mynetworks, *xclient_hosts, *noop_commands, *forbidden_commands, *bare_newline_exclusions, *limit_exceptions;
