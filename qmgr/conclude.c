@@ -32,17 +32,6 @@ void forget(struct message *m)
 
 /* ---- where the file goes ---- */
 
-static void remove_message(struct message *m)
-{
-	int r = queue_finish(m->q->queue, m->where, m->id);
-
-	if (r < 0 && r != -ENOENT)
-		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s", queue_name_text(m->where), error_text(r));
-	else
-		log_mail(ROAD_INFO, m->id, "removed");
-	forget(m);
-}
-
 /* If it cannot be moved (a full disk), it sleeps where it is. */
 static void defer_message(struct message *m)
 {

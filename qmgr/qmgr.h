@@ -7,6 +7,7 @@
  *   dispatch.c    the scheduler's entries go to delivery agents; agents.c keeps the connections
  *   account.c     what became of the recipients: memory, journal
  *   conclude.c    the end of an attempt: notices, removal, or the next attempt's time
+ *   remove.c      removal of the files of finished messages, in batches
  *   command.c     what administrators ask for
  *
  * A message is in one of three places: in memory (q->active), asleep (q->sleepers), or in hold/, which nobody here knows by heart.
@@ -41,7 +42,9 @@ struct qmgr {
 	size_t arrival_count;
 	int workers, workers_inside;	/* intake coroutines; of them in the middle of a message */
 	unsigned turn;
-	int under_way;			/* deliveries and conclusions that somebody waits for */
+	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
+	struct list finished;		/* their files are to be removed */
+	bool remover_runs;
 	struct client *bounce;
 	struct gate bounce_gate;
 	struct gate search_gate;	/* one flush_site at a time: it reads many files, and anybody may ask */
@@ -94,7 +97,7 @@ struct message {
 	uint32_t to_do;			/* entries waiting or under way, and one while it is being assigned */
 	struct notes failures, successes, deferrals;
 	struct list jobs;		/* in the scheduler */
-	struct list link;		/* q->arrivals */
+	struct list link;		/* q->arrivals, later q->finished */
 };
 
 /* message.c. The packed envelope is copied. -EBADMSG. */
@@ -167,6 +170,7 @@ int notify(struct message *m, const char *kind, const struct notes *notes, int64
 
 void conclude(struct message *m);			/* nothing to do any more in this attempt */
 void forget(struct message *m);				/* out of memory, wherever its file is */
+void remove_message(struct message *m);			/* remove.c: its file, and then forget() */
 int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us);
 
 /* ---- command.c ---- */
