@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """local and virtual: aliases, .forward files, commands, files, mailboxes, as the user they belong to."""
 
+import contextlib
 import mailbox
 import os
 import pwd
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,58 @@ def test_a_foreign_link_or_file_in_the_spool_is_never_written_to(local):
     one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
     assert "not owned by recipient" in status(one, f"{USER}+x@{DOMAIN}", "bounced")
     assert target.read_text() == "" and path.read_text() == ""
+
+
+@pytest.mark.root
+def test_swapping_the_mailbox_for_a_link_during_deliveries_gains_nothing(local):
+    one = local(main={"mail_spool_directory": "ROOT/spool", "minimal_backoff_time": "1s", "queue_run_delay": "1s"})
+    target, path = one.root / "out" / "target", one.root / "spool" / USER
+    target.write_text("")
+    os.chown(target, UID, -1)
+    done = threading.Event()
+
+    def swap():
+        while not done.is_set():
+            beside = one.root / "out" / "link"
+            beside.symlink_to(target)
+            os.chown(beside, pwd.getpwnam(OTHER).pw_uid, -1, follow_symlinks=False)
+            beside.rename(path)
+            path.unlink()
+
+    attacker = threading.Thread(target=swap)
+    attacker.start()
+    try:
+        for _ in range(150):
+            one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+        one.wait_for_log(rf"to=<{USER}@{DOMAIN}>.*status=", 150, timeout=60)
+    finally:
+        done.set()
+        attacker.join()
+    assert one.log_lines("status=deferred .*symbolic link that belongs to somebody else")
+    assert target.read_text() == ""
+
+
+@pytest.mark.root
+def test_a_full_disk_puts_mail_off_and_leaves_the_mailbox_as_it_was(local):
+    one = local(main={"mail_spool_directory": "ROOT/disk", "minimal_backoff_time": "1s", "queue_run_delay": "1s"})
+    disk = one.root / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "none", disk], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+        one.wait_for_log("status=sent")
+        before = (disk / USER).read_bytes()
+        one.send(MESSAGE + "x" * 100000, recipients=[f"{USER}+big@{DOMAIN}"])
+        assert "No space left on device" in status(one, f"{USER}+big@{DOMAIN}", "deferred")
+        one.wait_for_log(rf"to=<{USER}\+big@{DOMAIN}>.*dsn=4.2.2, status=deferred")
+        assert (disk / USER).read_bytes() == before
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        one.command("postqueue", "-f")
+        one.wait_for_log(rf"to=<{USER}\+big@{DOMAIN}>.*status=sent")
+        assert (disk / USER).read_bytes().startswith(before)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.mark.root
