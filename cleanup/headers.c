@@ -14,6 +14,8 @@ enum header_use {
 	ADDRESSES = 4,			/* is completed in local mail */
 };
 
+enum { PASS_AFTER = 5000 };
+
 static const struct header_row {
 	struct str name;
 	enum header_kind kind;
@@ -197,12 +199,16 @@ static void take_mbox_line(struct message *m, struct str *block)
 void take_headers(struct message *m, struct str block)
 {
 	struct header h;
+	int n = 0;
 
 	if (m->flags & CLEANUP_ADD_RECEIVED)
 		add_received(m);
 	take_mbox_line(m, &block);
-	while (m->refused.code == 0 && block.len > 0 && has_memory(m) && header_next(&block, &h) > 0)
+	while (m->refused.code == 0 && block.len > 0 && has_memory(m) && header_next(&block, &h) > 0) {
 		take_header(m, &h);
+		if (++n % PASS_AFTER == 0)
+			co_pass();	/* others need not wait for somebody's hundred thousand headers */
+	}
 	if (m->refused.code == 0)
 		add_missing_headers(m);
 	if (m->refused.code == 0 && (m->seen & (1u << HEADER_MESSAGE_ID | 1u << HEADER_RESENT_MESSAGE_ID)) == 0)

@@ -183,7 +183,7 @@ static void introduce_services(void)
 
 int daemon_main(int argc, char **argv, const struct daemon *d)
 {
-	struct daemon_options o;
+	static struct daemon_options o;		/* its overrides live as long as the process */
 	struct listener listeners[MOST_LISTENERS];
 	struct daemon_run r = { .d = d, .options = &o, .listeners = listeners };
 
