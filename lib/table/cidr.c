@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* cidr: rules of address blocks, in file order. A key that is no address matches nothing, not even a negated block. */
+/*
+ * cidr: rules of address blocks, in file order. A key that is no address matches nothing, not even a negated block;
+ * and so it is between IPv4 and IPv6.
+ */
 #include <errno.h>
 
 #include "lib/base/die.h"
@@ -35,8 +38,11 @@ static bool prepare(struct str key, void *room)
 
 static int match(const struct rule *r, struct subject *s, struct buf *why)
 {
+	const struct network *n = r->pattern;
+	const struct address_ip *ip = s->parsed;
+
 	(void) why;
-	return network_has(r->pattern, s->parsed);
+	return n->family == ip->family ? network_has(n, ip) : NOT_COMPARABLE;
 }
 
 static const struct rule_syntax syntax = {

@@ -14,9 +14,7 @@ static int add_pair(struct memory *m, struct str pair, bool fold, struct buf *wh
 		buf_addf(why, "expected key=value instead of \"%.*s\"", PSTR(str_head(pair, 60)));
 		return -EINVAL;
 	}
-	key = str_trim(key);
-	if (!memory_add(m, key, str_trim(value), fold))
-		table_warn("inline table: duplicate entry: \"%.*s\"", PSTR(str_head(key, 60)));
+	memory_put(m, str_trim(key), str_trim(value), fold, true);	/* the last one counts */
 	return 0;
 }
 

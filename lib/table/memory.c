@@ -29,7 +29,7 @@ void memory_free(void *content)
 	free(m);
 }
 
-bool memory_add(struct memory *m, struct str key, struct str value, bool fold)
+bool memory_put(struct memory *m, struct str key, struct str value, bool fold, bool replace)
 {
 	AUTO(buf) folded = BUF(key.len + 1);
 	struct str *stored;
@@ -38,7 +38,7 @@ bool memory_add(struct memory *m, struct str key, struct str value, bool fold)
 		buf_add_lower(&folded, key);
 		key = buf_str(&folded);
 	}
-	if (map_get(m->values, key) != NULL)
+	if (!replace && map_get(m->values, key) != NULL)
 		return false;
 	stored = ARENA_NEW(m->arena, struct str);
 	*stored = arena_copy(m->arena, value);

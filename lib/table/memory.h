@@ -9,8 +9,8 @@
 struct memory;
 struct memory *memory_new(size_t limit);	/* bytes of keys and values that it may hold */
 void memory_free(void *m);
-/* Copied; false: the key is there already, and what was there stays. */
-bool memory_add(struct memory *m, struct str key, struct str value, bool fold);
+/* Copied; false: the key is there already, and (without replace) what was there stays. */
+bool memory_put(struct memory *m, struct str key, struct str value, bool fold, bool replace);
 const struct str *memory_get(const struct memory *m, struct str key);	/* NULL: not there */
 
 #endif

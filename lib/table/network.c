@@ -54,9 +54,6 @@ int network_parse(struct str text, struct network *ret_n, struct buf *why)
 	int64_t bits;
 	char right[INET6_ADDRSTRLEN];
 
-	/* [address/length] is accepted too */
-	if (text.len > 2 && text.at[0] == '[' && text.at[text.len - 1] == ']')
-		length = str_make(text.at + 1, text.len - 2);
 	has_length = str_cut(&length, '/', &address);
 	if (parse_address(address, &n) < 0) {
 		buf_addf(why, "bad address pattern: \"%.*s\"", PSTR(str_head(text, 60)));

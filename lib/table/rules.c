@@ -62,7 +62,7 @@ static int take_group(struct str *rest, size_t *ret_group, struct buf *why)
 		name = str_head(*rest, n);
 		*rest = str_skip(*rest, n);
 	}
-	if (str_to_int(name, 0, MOST_GROUPS, &number) < 0) {
+	if (str_to_int(name, 0, INT32_MAX, &number) < 0) {
 		buf_addf(why, "non-numeric replacement index \"%.*s\"", PSTR(str_head(name, 30)));
 		return -EINVAL;
 	}
@@ -77,7 +77,7 @@ static int check_group(const struct reading *in, const struct rule *r, size_t gr
 		buf_add_text(why, "$number substitution is not allowed in this table");
 	else if (r->negated)
 		buf_add_text(why, "$number found in negative match replacement text");
-	else if (group > r->groups)
+	else if (group == 0 || group > MIN(r->groups, MOST_GROUPS))
 		buf_addf(why, "out of range replacement index \"%zu\"", group);
 	else
 		return 0;
@@ -106,7 +106,7 @@ static int compile_result(const struct reading *in, struct str text, struct rule
 		} else if (dollar) {
 			if (take_group(&text, &group, why) < 0 || check_group(in, r, group, why) < 0)
 				return -EINVAL;
-			piece.group = group + 1;	/* $0 is the whole match */
+			piece.group = group;
 		}
 		*vec_add(a, &pieces) = piece;
 	}
@@ -245,7 +245,7 @@ static int expand(const struct rule *r, const struct subject *s, struct arena *a
 		int error = buf_add(&value, piece->text);
 
 		if (piece->group > 0 && error == 0) {
-			const struct span *span = &s->groups[piece->group - 1];
+			const struct span *span = &s->groups[piece->group];
 
 			if (span->from != SIZE_MAX)
 				error = buf_add(&value, str_make(s->key.at + span->from, span->to - span->from));
@@ -269,12 +269,13 @@ int rules_get(const struct rules *rs, struct arena *a, struct str key, struct st
 	while (i < rs->at.len) {
 		const struct rule *r = &rs->at.at[i];
 		int fits = r->kind == RULE_ENDIF ? 0 : rs->syntax->match(r, &s, why);
+		bool applies = fits != NOT_COMPARABLE && (fits > 0) != r->negated;
 
 		if (fits < 0)
 			return fits;
-		if (r->kind == RULE_RESULT && (fits > 0) != r->negated)
+		if (r->kind == RULE_RESULT && applies)
 			return expand(r, &s, a, ret_value, why);
-		i = r->kind == RULE_IF && (fits > 0) == r->negated ? r->end : i + 1;
+		i = r->kind == RULE_IF && !applies ? r->end : i + 1;
 	}
 	return 0;
 }

@@ -14,10 +14,12 @@
 
 struct span { size_t from, to; };	/* of the key; from SIZE_MAX: the group took no part */
 
+enum { NOT_COMPARABLE = 2 };		/* the rule does not apply, negated or not: an IPv6 address and an IPv4 block */
+
 struct subject {			/* what is looked up */
 	struct str key;
 	const void *parsed;		/* by rule_syntax.prepare */
-	struct span *groups;		/* room for rules_groups() + 1 spans; match() fills them in */
+	struct span *groups;		/* room for those of any rule, [0] the whole match; match() fills them in */
 };
 
 struct rule {
@@ -43,7 +45,8 @@ struct rule_syntax {
 	void (*discard)(void *pattern);
 	/* Parses the key once per lookup into *room (64 bytes); false: a key of this kind matches nothing. May be NULL. */
 	bool (*prepare)(struct str key, void *room);
-	int (*match)(const struct rule *r, struct subject *s, struct buf *why);	/* 1, 0, -errno with words */
+	/* 1, 0, NOT_COMPARABLE, -errno with words. */
+	int (*match)(const struct rule *r, struct subject *s, struct buf *why);
 };
 
 struct rules;

@@ -19,13 +19,13 @@ void source_end(struct source *s)
 /* The next line that counts; *ret_line is it, without its end. */
 static bool physical_line(struct source *s, struct str *ret_line)
 {
-	struct str line;
+	struct str line, text;
 
 	while (s->rest.len > 0) {
 		str_cut(&s->rest, '\n', &line);
 		s->next_line++;
-		line = str_trim_end(line);
-		if (line.len > 0 && str_trim(line).at[0] != '#') {
+		text = str_trim(line);
+		if (text.len > 0 && text.at[0] != '#') {
 			*ret_line = line;
 			return true;
 		}
@@ -53,11 +53,11 @@ bool source_next(struct source *s, struct str *ret_line)
 		rest_before = s->rest;
 		line_before = s->next_line;
 		if (!physical_line(s, &line))
-			return true;
+			break;
 		if (!is_space(line.at[0])) {
 			s->rest = rest_before;
 			s->next_line = line_before;
-			return true;
+			break;
 		}
 		if (!joined) {
 			joined = true;
@@ -68,6 +68,8 @@ bool source_next(struct source *s, struct str *ret_line)
 			table_warn("%s, line %d: line too long", s->name, s->line);
 		*ret_line = buf_str(&s->joined);
 	}
+	*ret_line = str_trim_end(*ret_line);
+	return true;
 }
 
 int source_read_file(int fd, size_t most, struct buf *b)

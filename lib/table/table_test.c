@@ -119,7 +119,7 @@ static void test_keys_keep_their_case_without_folding(void **state)
 
 static void test_inline_entries_may_contain_spaces(void **state)
 {
-	struct table *t = open_flags("inline:{ a=b, { c = d e }, {f=g=h} }", TABLE_FOLD_KEY);
+	struct table *t = open_flags("inline:{ a=1, { c = d e }, {f=g=h}, A=b }", TABLE_FOLD_KEY);
 
 	(void) state;
 	expect(t, "a", "b");
@@ -158,6 +158,7 @@ static const char rules_text[] =
 	"/noend\n"
 	"/x/k badflag\n"
 	"/(x)/ $2\n"
+	"/(zed)/ $0\n"
 	"/yy/\n"
 	"|pipe/x| delim\n"
 	"/esc\\/aped/ esc\n"
@@ -189,8 +190,9 @@ static void expect_of_rules(const char *type)
 	expect_warning("line 11: no closing regexp delimiter \"/\": skipping this rule");
 	expect_warning("line 12: unknown regexp option \"k\": skipping this rule");
 	expect_warning("line 13: out of range replacement index \"2\": skipping this rule");
-	expect_warning("line 14: no replacement text: using empty string");
-	expect_warning("line 18: IF has no matching ENDIF");
+	expect_warning("line 14: out of range replacement index \"0\": skipping this rule");
+	expect_warning("line 15: no replacement text: using empty string");
+	expect_warning("line 19: IF has no matching ENDIF");
 	table_free(t);
 }
 
@@ -256,6 +258,8 @@ static void test_cidr_blocks_match_in_file_order(void **state)
 	expect(t, "192.168.3.7", "seven");
 	expect(t, "192.168.3.8", "rest");
 	expect(t, "172.16.0.1", "not192");
+	expect(t, "2001:db8::1", "v6");		/* no IPv4 block says anything about it, not even negated */
+	expect(t, "2001:db9::1", NULL);
 	expect(t, "junk", NULL);
 	expect_warning("line 4: non-null host address bits in \"192.168.2.1/24\", perhaps you should use \"192.168.2.0/24\" instead");
 	expect_warning("line 10: bad address pattern: \"bad\"");

@@ -18,7 +18,7 @@ static int texthash_read(struct table *t, struct source *lines, void **ret_conte
 		}
 		if (key.at[key.len - 1] == ':')
 			table_warn("%s, line %d: record is in \"key: value\" format; is this an alias file?", lines->name, lines->line);
-		if (!memory_add(m, key, value, t->flags & TABLE_FOLD_KEY))
+		if (!memory_put(m, key, value, t->flags & TABLE_FOLD_KEY, false))
 			table_warn("%s, line %d: duplicate entry: \"%.*s\"", lines->name, lines->line, PSTR(str_head(key, 100)));
 	}
 	*ret_content = m;
