@@ -212,7 +212,6 @@ int main(int argc, char **argv)
 				{ "private", 'c' }, { "public", 'c' }, { "$config", 'r' },
 			},
 		},
-		.more_paths = table_directories,
 		.start = start,
 		.run = run,
 		.serve = serve,

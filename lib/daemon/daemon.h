@@ -62,7 +62,7 @@ struct daemon {
 	const struct param_group *const *groups;	/* besides common; ends with NULL */
 	void *const *structs;		/* one per group */
 	struct jail jail;
-	const struct jail_path *(*more_paths)(void);	/* given by the configuration (table files); NULL: none */
+	const struct jail_path *(*more_paths)(void);	/* given by the configuration; NULL: none. Directories of opened tables come by themselves */
 	/* Before the jail closes: open tables and directories. Die with EX_CONFIG and clear words if the configuration is wrong. May be NULL. */
 	void (*start)(void);
 	/* Within the loop, jailed, as a coroutine that lives as long as the process: timers, scans. May be NULL. */
@@ -89,9 +89,6 @@ int daemon_main(int argc, char **argv, const struct daemon *d);
 bool daemon_is_winding_down(void);
 /* Ends the process in an orderly way once the sessions are through (a singleton that cannot go on, say). */
 void daemon_retire(const char *reason);
-
-/* For daemon.more_paths of whoever opened tables or match lists in start(): their files' directories, to be read. Call it once. */
-const struct jail_path *table_directories(void);
 
 /* lib/daemon/users.c: the account database, on the pool. 1 found, 0 no such user, -errno cannot tell. */
 struct account { uid_t uid; gid_t gid; struct str name, home, shell, gecos; };

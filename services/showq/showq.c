@@ -181,7 +181,6 @@ int main(int argc, char **argv)
 			.paths = { { "incoming", 'r' }, { "deferred", 'r' }, { "hold", 'r' }, { "maildrop", 'r' }, { "public", 'c' },
 				   { "private", 'c' } },
 		},
-		.more_paths = table_directories,
 		.start = start,
 		.serve = serve,
 	};
