@@ -532,6 +532,7 @@ static void play_restart(struct scene *s)
 	/* a queue manager that knows nothing */
 	sleepers_free(s->q.sleepers);
 	s->q.sleepers = sleepers_new();
+	s->q.started_s = wall_s();
 	scan_at_start(&s->q);
 	scan_deferred_in_background(&s->q);
 	settle(s);
