@@ -383,6 +383,40 @@ static void test_forgetting_a_descriptor_wakes_its_waiter(void **unused)
 	assert_string_equal(trace, "f");
 }
 
+static void wait_then_leave(void *arg)
+{
+	(void) arg;
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, NEVER), -ECANCELED);
+	note('l');
+}
+
+/* The waiter is ready but has not run when its descriptor is forgotten, closed and used again. */
+static void forget_under_woken_waiter(void *unused)
+{
+	struct scope *s = scope_open("forget");
+
+	(void) unused;
+	make_pair();
+	scope_start(s, "waiter", wait_then_leave, NULL);
+	co_sleep(in(2));
+	scope_cancel(s);
+	close_pair();
+	make_pair();
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(2)), -ETIMEDOUT);
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);
+	close_pair();
+	scope_close(s);
+	loop_stop();
+}
+
+static void test_forgetting_a_descriptor_under_a_woken_waiter_is_harmless(void **unused)
+{
+	(void) unused;
+	run(forget_under_woken_waiter);
+	assert_string_equal(trace, "l");
+}
+
 static void wait_for_file(void *unused)
 {
 	FILE *file = tmpfile();
@@ -920,6 +954,7 @@ int main(void)
 		cmocka_unit_test(test_an_edge_without_a_waiter_is_remembered_and_the_end_stays),
 		cmocka_unit_test(test_a_descriptor_number_may_be_used_again_after_forget),
 		cmocka_unit_test(test_forgetting_a_descriptor_wakes_its_waiter),
+		cmocka_unit_test(test_forgetting_a_descriptor_under_a_woken_waiter_is_harmless),
 		cmocka_unit_test(test_a_regular_file_is_always_ready),
 		cmocka_unit_test(test_waits_outside_a_coroutine_block_plainly),
 		cmocka_unit_test(test_a_bell_wakes_all_who_wait),

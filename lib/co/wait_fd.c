@@ -60,7 +60,8 @@ static void readable(evutil_socket_t fd, short events, void *arg)
 	(void) fd;
 	if (events & EV_CLOSED)
 		w->hung_up = true;
-	if (w->reader != NULL)
+	/* one that was woken by something else and has not run yet does not see this edge */
+	if (w->reader != NULL && w->reader->state == CO_PARKED)
 		co_wake(w->reader, POLLIN);
 	else
 		w->edges |= POLLIN;
@@ -71,11 +72,13 @@ static void writable(evutil_socket_t fd, short events, void *arg)
 	struct watch *w = arg;
 
 	(void) fd; (void) events;
-	if (w->writer != NULL) {
+	if (w->writer != NULL && w->writer->state == CO_PARKED) {
 		co_wake(w->writer, POLLOUT);
 		return;
 	}
 	w->edges |= POLLOUT;
+	if (w->writer != NULL)
+		return;
 	event_del(&w->out);
 	w->writes = false;
 }
@@ -154,11 +157,10 @@ int co_wait_fd(int fd, short events, when_t until)
 	if (events & POLLOUT)
 		w->writer = co_current;
 	result = co_park(until, true);
-	if (result == -EBADF)
-		return result;		/* forgotten while we waited: w is gone */
-	if (w->reader == co_current)
+	w = watch_of(fd);		/* it may have been forgotten meanwhile, and even made anew for somebody else */
+	if (w != NULL && w->reader == co_current)
 		w->reader = NULL;
-	if (w->writer == co_current)
+	if (w != NULL && w->writer == co_current)
 		w->writer = NULL;
 	return result;
 }

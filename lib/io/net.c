@@ -14,6 +14,8 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 
+enum { ACCEPTS_IN_A_ROW = 16 };
+
 int set_nonblocking(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -195,8 +197,12 @@ static bool is_peers_error(int error)
 
 int accept_one(int listener, when_t until, struct address_ip *ret_peer)
 {
+	static unsigned in_a_row;	/* a long backlog must not keep those who were accepted from being served */
 	struct sockaddr_storage from;
 	socklen_t len;
+
+	if (++in_a_row % ACCEPTS_IN_A_ROW == 0)
+		co_pass();
 
 	for (;;) {
 		int fd, result;

@@ -428,6 +428,53 @@ static void test_megabytes_arrive_as_they_were_sent(void **unused)
 	in_loop(much);
 }
 
+static void write_much(void *unused)
+{
+	static char block[5000];
+
+	(void) unused;
+	for (int i = 0; i < 200; i++) {
+		memset(block, 'a' + i % 26, sizeof(block));
+		write_str(s, str_make(block, sizeof(block)));
+	}
+	flush(s);
+}
+
+/* One coroutine reads lines of s, which flushes, while another writes to it more than the peer takes at once. */
+static void duplex(void)
+{
+	struct scope *scope = scope_open("duplex");
+	static char got[5000];
+	struct str line;
+	size_t total = 0;
+
+	scope_start(scope, "writer", write_much, NULL);
+	co_pass();
+	say("one\ntwo\n");
+	assert_true(read_line(s, 100, &line, NULL));
+	assert_true(read_line(s, 100, &line, NULL));
+	stream_deadline(s, in(20));
+	assert_false(read_line(s, 100, &line, NULL));		/* flushes, then waits */
+	assert_int_equal(stream_error(s), -ETIMEDOUT);
+	scope_wait(scope, in(5));
+	for (;;) {
+		ssize_t n = read(peer, got, sizeof(got));
+
+		if (n <= 0)
+			break;
+		for (ssize_t i = 0; i < n; i++, total++)
+			assert_int_equal(got[i], 'a' + (int) (total / 5000 % 26));
+	}
+	assert_true(total > 50000);
+	scope_close(scope);
+}
+
+static void test_a_reader_and_a_writer_may_share_a_stream(void **unused)
+{
+	(void) unused;
+	in_loop(duplex);
+}
+
 static int others_ran;
 
 static void count_runs(void *arg)
@@ -634,6 +681,7 @@ int main(void)
 		cmocka_unit_test(test_writing_to_who_is_gone_is_an_error_and_no_signal),
 		cmocka_unit_test(test_polling_sees_input_and_the_end_without_waiting),
 		cmocka_unit_test(test_megabytes_arrive_as_they_were_sent),
+		cmocka_unit_test(test_a_reader_and_a_writer_may_share_a_stream),
 		cmocka_unit_test(test_a_stream_that_always_has_input_lets_others_run),
 		cmocka_unit_test(test_a_cancelled_reader_sees_it_as_the_streams_error),
 		cmocka_unit_test(test_a_peer_that_does_not_read_runs_into_the_deadline),

@@ -39,21 +39,33 @@ static void send_all(struct stream *s, struct iovec *v, int n)
 	}
 }
 
-static void free_output(struct stream *s)
+/*
+ * The buffer is taken out of the stream before it is sent: a coroutine that reads and one that writes may share a stream,
+ * and the reader flushes too. Whoever comes while the other is sending leaves it to him.
+ */
+static char *take_output(struct stream *s, size_t *ret_len)
 {
-	free(s->out);
+	char *out = s->out;
+
+	*ret_len = s->out_len;
 	s->out = NULL;
 	s->out_len = s->out_cap = 0;
+	return out;
 }
 
 void flush(struct stream *s)
 {
-	struct iovec one = { .iov_base = s->out, .iov_len = s->out_len };
-
-	if (s->out_len == 0)
+	if (s->sending)
 		return;
-	send_all(s, &one, 1);
-	free_output(s);
+	s->sending = true;
+	while (s->out_len > 0) {
+		size_t len;
+		AUTO_PTR char *out = take_output(s, &len);
+		struct iovec one = { .iov_base = out, .iov_len = len };
+
+		send_all(s, &one, 1);
+	}
+	s->sending = false;
 }
 
 void write_pieces(struct stream *s, const struct iovec *pieces, int n)
@@ -63,19 +75,23 @@ void write_pieces(struct stream *s, const struct iovec *pieces, int n)
 
 	if (s->error != 0)
 		return;
+	BUG_UNLESS(!s->sending);	/* two write */
+	s->sending = true;
 	do {
+		size_t len;
+		AUTO_PTR char *out = take_output(s, &len);
 		int count = 0;
 
-		if (s->out_len > 0)
-			v[count++] = (struct iovec){ .iov_base = s->out, .iov_len = s->out_len };
+		if (len > 0)
+			v[count++] = (struct iovec){ .iov_base = out, .iov_len = len };
 		while (count < PIECES_AT_ONCE && taken < n)
 			v[count++] = pieces[taken++];
 		send_all(s, v, count);
-		free_output(s);
 	} while (taken < n && s->error == 0);
+	s->sending = false;
 }
 
-/* Room for n more bytes, n <= STREAM_BUFFER; flushes what is in the way. NULL: the stream has failed. */
+/* Room for n more bytes, n <= STREAM_BUFFER; flushes what is in the way (or lets it grow if somebody is sending). NULL: failed. */
 static char *room(struct stream *s, size_t n)
 {
 	size_t cap = MAX(s->out_cap, (size_t) SMALLEST_OUTPUT);
