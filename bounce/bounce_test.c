@@ -169,15 +169,28 @@ static void a_failure_is_a_multipart_report_with_the_message(void **state)
 	snprintf(boundary, sizeof(boundary), "boundary=\"%s/mail.example.org\"\n", notice_id);
 	has(0, boundary);
 	has(0, "\n<bob@example.net>: host mx said: 550 5.1.1 no such user\n");
-	has(0, "\nContent-Type: message/delivery-status\nContent-Transfer-Encoding: 8bit\n\n"
+	has(0, "\nContent-Type: message/delivery-status\n\n"
 	       "Reporting-MTA: dns; mail.example.org\nOriginal-Envelope-Id: QQ+20314\nX-Postroad-Queue-ID: ABCDEF\n"
 	       "X-Postroad-Sender: rfc822; alice@example.com\nArrival-Date: Tue, 14 Nov 2023 22:13:20 +0000 (UTC)\n\n"
 	       "Final-Recipient: rfc822; bob@example.net\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.example.net\n"
 	       "Diagnostic-Code: smtp; 550 5.1.1 no such user\nLast-Attempt-Date: Tue, 14 Nov 2023 22:13:21 +0000 (UTC)\n\n--");
-	has(0, "\nContent-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\nSubject: original\nFrom: alice@example.com\n\noriginal body\n\n--");
+	has(0, "\nContent-Type: message/rfc822\n\nSubject: original\nFrom: alice@example.com\n\noriginal body\n\n--");
 	snprintf(boundary, sizeof(boundary), "\n--%s/mail.example.org--\n", notice_id);
 	assert_true(str_ends(content(0), str_of(boundary)));
 	has_not(0, "References:");
+	has_not(0, "8bit");
+}
+
+static void eight_bits_are_announced_where_they_are(void **state)
+{
+	char text[100];
+
+	(void) state;
+	ask_about("failure", "sender\talice@example.com\nflags\t1\n" BOB, REFUSED, 0);
+	snprintf(text, sizeof(text), "boundary=\"%s/mail.example.org\"\nContent-Transfer-Encoding: 8bit\n\n", notice_id);
+	has(0, text);
+	has(0, "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n");
+	has(0, "Content-Type: message/delivery-status\n\n");
 }
 
 static void a_thread_is_made_when_asked_for(void **state)
@@ -351,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOUNCE_TEST(a_failure_is_a_multipart_report_with_the_message),
+		BOUNCE_TEST(eight_bits_are_announced_where_they_are),
 		BOUNCE_TEST(a_thread_is_made_when_asked_for),
 		BOUNCE_TEST(only_headers_are_returned_of_large_messages_and_on_request),
 		BOUNCE_TEST(the_original_recipient_is_named),

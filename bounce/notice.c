@@ -149,6 +149,14 @@ static void add_address_header(struct buf *b, const char *name, struct str addre
 	buf_add_byte(b, '\n');
 }
 
+/* Composite parts and reports are not encoded (RFC 2045 6.4, RFC 3464 2.1): 8bit is said only where it is so. */
+static const char *encoding(const struct notice *n, bool holds_original)
+{
+	bool is_8bit = is_utf8_notice(n) || (holds_original && (n->e.flags & ENVELOPE_8BITMIME) != 0);
+
+	return is_8bit ? "Content-Transfer-Encoding: 8bit\n" : "";
+}
+
 static void add_headers(const struct notice *n, enum notice_audience who, struct str to, const char *boundary, struct buf *b)
 {
 	const struct kind_row *k = &kinds[n->kind];
@@ -161,12 +169,12 @@ static void add_headers(const struct notice *n, enum notice_audience who, struct
 	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
 		 is_utf8_notice(n) ? "global-" : "", boundary);
-	buf_add_text(b, "Content-Transfer-Encoding: 8bit\n\nThis is a MIME-encapsulated message.\n");
+	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(n, true));
 }
 
-static void add_part(struct buf *b, const char *boundary, const char *description, const char *type)
+static void add_part(const struct notice *n, struct buf *b, const char *boundary, const char *description, const char *type, bool original)
 {
-	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\nContent-Transfer-Encoding: 8bit\n\n", boundary, description, type);
+	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\n%s\n", boundary, description, type, encoding(n, original));
 }
 
 static const char *original_type(const struct notice *n, bool whole)
@@ -182,12 +190,12 @@ static void compose(const struct notice *n, enum notice_audience who, struct str
 	char description[64];
 
 	add_headers(n, who, to, boundary, b);
-	add_part(b, boundary, "Notification", is_utf8_notice(n) ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
+	add_part(n, b, boundary, "Notification", is_utf8_notice(n) ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", false);
 	add_words(n, who, b);
-	add_part(b, boundary, "Delivery report", is_utf8_notice(n) ? "message/global-delivery-status" : "message/delivery-status");
+	add_part(n, b, boundary, "Delivery report", is_utf8_notice(n) ? "message/global-delivery-status" : "message/delivery-status", false);
 	add_report(n, b);
 	snprintf(description, sizeof(description), "%s%s", descriptions[n->kind], whole ? "" : " Headers");
-	add_part(b, boundary, description, original_type(n, whole));
+	add_part(n, b, boundary, description, original_type(n, whole), true);
 }
 
 /* ---- sending ---- */
@@ -220,12 +228,12 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	struct mail_verdict verdict;
 	struct envelope e;
 	struct mail_out *m;
-	char boundary[400];
+	char boundary[71];		/* RFC 2046 5.1.1 */
 
 	queue_id_new(ret_id);
 	fill_envelope(n, who, &recipient, &e);
 	e.queue_id = str_of(ret_id);
-	snprintf(boundary, sizeof(boundary), "%s/%s", ret_id, n->common->myhostname);
+	snprintf(boundary, sizeof(boundary), "%s/%.38s", ret_id, n->common->myhostname);
 	compose(n, who, to, boundary, whole, &text);
 	log_mail(ROAD_INFO, n->e.queue_id, "%s %s: %s", who == TO_SENDER ? "sender" : "postmaster", kinds[n->kind].logged, ret_id);
 

@@ -179,6 +179,7 @@ static const struct daemon cleanup_daemon = {
 		.capabilities = "",
 		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "public/qmgr", 'c' }, { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
 	},
+	.more_paths = table_directories,
 	.start = start,
 	.serve = serve,
 };

@@ -242,6 +242,25 @@ def test_a_full_disk_is_a_452_and_recovers_by_itself(cleanup):
         subprocess.run(["umount", "-l", str(spool)], check=True)
 
 
+def test_tables_outside_the_configuration_are_followed_inside_the_jail(cleanup, tmp_path):
+    table = tmp_path / "virtual"
+    table.write_text("list@example.org one@example.net\n")
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)
+    service = cleanup(virtual_alias_maps=f"texthash:{table}", virtual_alias_domains="")
+
+    def member():
+        with Peer(service.path) as peer:
+            queue_id = id_of(peer.ask("cleanup_request", **request(envelope=envelope("a@example.com", "list@example.org"))))
+        return re.search(r"^recipient: (.*)$", stored(service, queue_id, "-e"), re.M).group(1)
+
+    assert member() == "one@example.net"
+    other = tmp_path / "new"
+    other.write_text("list@example.org another@example.net\n")
+    other.rename(table)
+    wait_until(lambda: member() == "another@example.net", what="the new table's answer")
+
+
 def test_minimum_free_space(cleanup):
     service = cleanup(queue_minfree="1000000000000")
     with Peer(service.path) as peer:
