@@ -8,7 +8,6 @@
  * requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back to the scheduler, or lost (the agent died).
  */
 #include <errno.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
@@ -68,7 +67,7 @@ static struct agents *agents_of(struct qmgr *q, struct transport *t)
 	buf_addf(&path, "%s/%s", service == NULL || service->is_private ? "private" : "public", t->name);
 	a->path = (char *) str_c(q->arena, buf_str(&path));
 	a->one_at_a_time = serves_one_at_a_time(service);
-	a->most = q->common->worker_processes > 0 ? (int) q->common->worker_processes : (int) MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+	a->most = q->connections_per_service;
 	list_init(&a->connections);
 	t->agents = a;
 	return a;

@@ -110,6 +110,8 @@ static void end_attempt(struct message *m)
 		forget(m);
 		return;
 	case HELD:
+		if (!is_unfinished(m))
+			break;		/* the hold came too late: it is delivered */
 		move_away(m, QUEUE_HOLD);
 		return;
 	case REQUEUED:

@@ -225,7 +225,7 @@ static struct sleeper *choose_sleeper(struct qmgr *q)
 	struct sleeper *retry = has_room_for_retries(q) ? due_in(q, QUEUE_DEFERRED) : NULL;
 
 	if (fresh != NULL && retry != NULL)
-		return q->turn++ % 2 == 0 ? fresh : retry;
+		return q->loads % 2 == 0 ? fresh : retry;
 	return fresh != NULL ? fresh : retry;
 }
 
@@ -237,6 +237,7 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	char id[32];
 	int r;
 
+	q->loads++;
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = message_load(q, where, str_of(id), &m);
@@ -258,7 +259,7 @@ static void put_to_sleep(struct message *m)
 static bool take_one(struct qmgr *q)
 {
 	struct message *m = LIST_FIRST(&q->arrivals, struct message, link);
-	struct sleeper *sl = m == NULL || q->turn++ % 4 == 0 ? choose_sleeper(q) : NULL;
+	struct sleeper *sl = m == NULL || ++q->turn % 4 == 0 ? choose_sleeper(q) : NULL;	/* every fourth, while mail streams in */
 
 	if (q->leaving || (m == NULL && sl == NULL))
 		return false;

@@ -41,7 +41,8 @@ struct qmgr {
 	struct list arrivals;		/* announced, not yet resolved */
 	size_t arrival_count;
 	int workers, workers_inside;	/* intake coroutines; of them in the middle of a message */
-	unsigned turn;
+	unsigned turn, loads;		/* taken in; of them from disk: whose turn it is */
+	int connections_per_service;	/* to agents that multiplex */
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
 	struct list finished;		/* their files are to be removed */
 	bool remover_runs;

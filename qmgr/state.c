@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The queue manager's memory, empty at first. */
+#include <unistd.h>
+
+#include "lib/base/auto.h"
 #include "qmgr/qmgr.h"
 
 enum { BOUNCES_AT_ONCE = 20 };
@@ -11,6 +14,7 @@ static void wake_sleepers(struct timer *t)
 
 void qmgr_begin(struct qmgr *q)
 {
+	q->connections_per_service = (int) (q->common->worker_processes > 0 ? q->common->worker_processes : MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
 	q->schedule = schedule_new(rules_of, q);
 	q->sleepers = sleepers_new();
 	q->active = map_new();
