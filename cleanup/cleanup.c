@@ -179,7 +179,6 @@ static const struct daemon cleanup_daemon = {
 		.capabilities = "",
 		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "public/qmgr", 'c' }, { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
 	},
-	.more_paths = table_directories,
 	.start = start,
 	.serve = serve,
 };
