@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Alias tables: names, who owns the table (that is, with whose rights commands and files in it are used), :include: files. */
+/*
+ * Alias tables: names, who owns the table (that is, with whose rights commands and files in it are used),
+ * :include: files.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -35,7 +38,8 @@ struct rights default_rights(struct task *t)
 		rights.uid = account.uid;
 		rights.gid = account.gid;
 	} else {
-		log_warning_rarely(60, "default_privs: no such account: %s", the_world->common->default_privs);
+		log_warning_rarely(60, "default_privs: no such account: %s",
+				   the_world->common->default_privs);
 	}
 	return rights;
 }
@@ -52,7 +56,8 @@ static int rights_of_owner(struct task *t, uid_t uid, struct rights *ret)
 	}
 	r = account_by_uid(t->arena, uid, &account);
 	if (r <= 0) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "cannot find the account of uid %u, which owns an alias file", (unsigned) uid);
+		add_result(t, MAILBOX_DEFERRED, "4.3.5",
+			   "cannot find the account of uid %u, which owns an alias file", (unsigned) uid);
 		return r < 0 ? r : -ENOENT;
 	}
 	*ret = (struct rights) { .uid = account.uid, .gid = account.gid, .account = account };
@@ -81,7 +86,8 @@ static int look_up(struct task *t, struct str name, struct str *ret_value)
 	int r = tables_get(the_local.aliases, t->arena, name, ret_value);
 
 	if (r < 0) {
-		log_mail(ROAD_WARNING, t->d->queue_id, "alias_maps: lookup of \"%.*s\" failed: %s", PSTR(name), tables_why(the_local.aliases));
+		log_mail(ROAD_WARNING, t->d->queue_id, "alias_maps: lookup of \"%.*s\" failed: %s",
+			 PSTR(name), tables_why(the_local.aliases));
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "alias database unavailable");
 	}
 	return r;
@@ -93,7 +99,8 @@ int find_alias(struct task *t, struct str name, struct alias *ret)
 	struct str user, extension;
 	int r = look_up(t, name, &found.value);
 
-	if (r == 0 && local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user, &extension)) {
+	if (r == 0 && local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special,
+					  &user, &extension)) {
 		found.name = user;
 		found.extension = str_skip(name, user.len);
 		r = look_up(t, user, &found.value);
@@ -113,7 +120,8 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 	int r;
 
 	/* A bounce stays one: it must not come back as mail from somebody. */
-	if (t->d->env.sender.len == 0 || str_starts_nocase(alias->name, STR("owner-")) || str_ends_nocase(alias->name, STR("-request")))
+	if (t->d->env.sender.len == 0 || str_starts_nocase(alias->name, STR("owner-"))
+	    || str_ends_nocase(alias->name, STR("-request")))
 		return 0;
 	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
 	r = look_up(t, owner, &value);
@@ -150,10 +158,12 @@ static void read_file(void *arg, struct buf *reply)
 	}
 }
 
-int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text, struct rights *ret_rights)
+int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
+		 struct rights *ret_rights)
 {
 	struct include inc = { str_c(t->arena, path) };
-	struct child_work work = { .uid = rights->uid, .gid = rights->gid, .spool_gid = (gid_t) NO_GROUP, .run = read_file, .arg = &inc,
+	struct child_work work = { .uid = rights->uid, .gid = rights->gid, .spool_gid = (gid_t) NO_GROUP,
+				   .run = read_file, .arg = &inc,
 				   .time_limit_ms = 60000 };
 	AUTO(buf) reply = BUF(INCLUDE_LIMIT + 100);
 	struct str text, line;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A command that gets the message on its standard input: as the recipient, in a session of its own, with an environment made here, descriptors
- * 0 to 2 only, and a time limit. Its exit status decides (sysexits(3)), its output is what people get to read.
+ * A command that gets the message on its standard input: as the recipient, in a session of its own, with an
+ * environment made here, descriptors 0 to 2 only, and a time limit. Its exit status decides (sysexits(3)),
+ * its output is what people get to read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@ struct start {
 /* Values that come with the mail must not mean anything to a shell. */
 static void add_variable(struct errand *e, struct start *s, const char *name, struct str value, bool trusted)
 {
+	const char *filter = the_local.conf.command_expansion_filter;
 	AUTO(buf) text = BUF(16 << 10);
 
 	if (value.len == 0 || s->envc == MOST_ENVIRONMENT)
@@ -38,8 +40,9 @@ static void add_variable(struct errand *e, struct start *s, const char *name, st
 	buf_addf(&text, "%s=", name);
 	for (size_t i = 0; i < value.len; i++) {
 		char c = value.at[i];
+		bool passes = trusted || (c != 0 && strchr(filter, c) != NULL);
 
-		buf_add_byte(&text, trusted || (c != 0 && strchr(the_local.conf.command_expansion_filter, c) != NULL) ? c : '_');
+		buf_add_byte(&text, passes ? c : '_');
 	}
 	s->envp[s->envc++] = str_c(e->task->arena, buf_str(&text));
 }
@@ -55,7 +58,8 @@ static void add_exported(struct errand *e, struct start *s)
 		if (str_cut(&value, '=', &name))
 			add_variable(e, s, str_c(e->task->arena, name), value, true);
 		else
-			add_variable(e, s, str_c(e->task->arena, name), str_of(getenv(str_c(e->task->arena, name))), true);
+			add_variable(e, s, str_c(e->task->arena, name),
+				     str_of(getenv(str_c(e->task->arena, name))), true);
 	}
 }
 
@@ -67,13 +71,22 @@ static void make_environment(struct errand *e, struct start *s)
 	const struct { const char *name; struct str value; bool trusted; } rows[] = {
 		{ "PATH", str_of(default_path), true },
 		{ "SHELL", who->shell.len > 0 ? who->shell : STR("/bin/sh"), true },
-		{ "HOME", who->home, true }, { "LOGNAME", who->name, true }, { "USER", who->name.len > 0 ? who->name : t->user, false },
-		{ "LOCAL", t->name, false }, { "EXTENSION", t->extension, false }, { "DOMAIN", t->domain, false },
-		{ "RECIPIENT", t->r->address, false }, { "ORIGINAL_RECIPIENT", t->original, false },
-		{ "SENDER", t->sender, false }, { "ENVID", env->envid, false },
-		{ "CLIENT_ADDRESS", env->client_address, false }, { "CLIENT_HELO", env->client_helo, false },
-		{ "CLIENT_HOSTNAME", env->client_name, false }, { "CLIENT_PROTOCOL", env->client_protocol, false },
-		{ "SASL_METHOD", env->sasl_method, false }, { "SASL_SENDER", env->sasl_sender, false },
+		{ "HOME", who->home, true },
+		{ "LOGNAME", who->name, true },
+		{ "USER", who->name.len > 0 ? who->name : t->user, false },
+		{ "LOCAL", t->name, false },
+		{ "EXTENSION", t->extension, false },
+		{ "DOMAIN", t->domain, false },
+		{ "RECIPIENT", t->r->address, false },
+		{ "ORIGINAL_RECIPIENT", t->original, false },
+		{ "SENDER", t->sender, false },
+		{ "ENVID", env->envid, false },
+		{ "CLIENT_ADDRESS", env->client_address, false },
+		{ "CLIENT_HELO", env->client_helo, false },
+		{ "CLIENT_HOSTNAME", env->client_name, false },
+		{ "CLIENT_PROTOCOL", env->client_protocol, false },
+		{ "SASL_METHOD", env->sasl_method, false },
+		{ "SASL_SENDER", env->sasl_sender, false },
 		{ "SASL_USERNAME", env->sasl_username, false },
 	};
 
@@ -97,7 +110,8 @@ static void make_arguments(struct errand *e, struct start *s, const char *comman
 			return;
 	}
 	s->argc = 0;
-	for (rest = str_of(*shell == 0 ? "/bin/sh" : shell); str_token(&rest, " \t", &word) && s->argc < MOST_ARGUMENTS - 3;)
+	for (rest = str_of(*shell == 0 ? "/bin/sh" : shell); str_token(&rest, " \t", &word)
+	     && s->argc < MOST_ARGUMENTS - 3;)
 		s->argv[s->argc++] = str_c(a, word);
 	s->argv[s->argc++] = "-c";
 	s->argv[s->argc++] = command;
@@ -109,7 +123,8 @@ __attribute__((noreturn)) static void start_command(const struct start *s, int i
 	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	setsid();
-	if (child_forget_spool_group() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || close_range(3, ~0U, 0) < 0)
+	if (child_forget_spool_group() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0
+	    || close_range(3, ~0U, 0) < 0)
 		_exit(EX_OSERR);
 	if (s->home == NULL || chdir(s->home) < 0)
 		if (chdir("/") < 0)
@@ -201,8 +216,12 @@ static int await_end(struct running *c)
 static int run_to_end(struct errand *e, struct running *c)
 {
 	struct letter l = letter_of(e->task);
-	unsigned delivered = list_has(the_local.conf.prepend_delivered_header, "command") ? LETTER_DELIVERED_TO : 0;
-	int r = letter_copy(&l, LETTER_FROM | LETTER_RETURN_PATH | LETTER_ORIGINAL_TO | delivered, feed, c);
+	unsigned front = LETTER_FROM | LETTER_RETURN_PATH | LETTER_ORIGINAL_TO;
+	int r;
+
+	if (list_has(the_local.conf.prepend_delivered_header, "command"))
+		front |= LETTER_DELIVERED_TO;
+	r = letter_copy(&l, front, feed, c);
 
 	fd_auto(&c->in);
 	c->in = -1;
@@ -215,17 +234,25 @@ static int run_to_end(struct errand *e, struct running *c)
 
 struct exit_meaning { int status; const char *dsn; const char *text; };
 static const struct exit_meaning meanings[] = {
-	{ EX_USAGE, "5.3.0", "command line usage error" }, { EX_DATAERR, "5.6.0", "data format error" },
-	{ EX_NOINPUT, "5.3.0", "cannot open input" }, { EX_NOUSER, "5.1.1", "user unknown" },
-	{ EX_NOHOST, "5.1.2", "host name unknown" }, { EX_UNAVAILABLE, "5.3.0", "service unavailable" },
-	{ EX_SOFTWARE, "5.3.0", "internal software error" }, { EX_OSERR, "4.3.0", "system resource problem" },
-	{ EX_OSFILE, "5.3.0", "critical system file missing" }, { EX_CANTCREAT, "5.2.0", "cannot create user output file" },
-	{ EX_IOERR, "5.3.0", "input/output error" }, { EX_TEMPFAIL, "4.3.0", "temporary failure" },
-	{ EX_PROTOCOL, "5.5.0", "remote error in protocol" }, { EX_NOPERM, "5.7.0", "permission denied" },
+	{ EX_USAGE, "5.3.0", "command line usage error" },
+	{ EX_DATAERR, "5.6.0", "data format error" },
+	{ EX_NOINPUT, "5.3.0", "cannot open input" },
+	{ EX_NOUSER, "5.1.1", "user unknown" },
+	{ EX_NOHOST, "5.1.2", "host name unknown" },
+	{ EX_UNAVAILABLE, "5.3.0", "service unavailable" },
+	{ EX_SOFTWARE, "5.3.0", "internal software error" },
+	{ EX_OSERR, "4.3.0", "system resource problem" },
+	{ EX_OSFILE, "5.3.0", "critical system file missing" },
+	{ EX_CANTCREAT, "5.2.0", "cannot create user output file" },
+	{ EX_IOERR, "5.3.0", "input/output error" },
+	{ EX_TEMPFAIL, "4.3.0", "temporary failure" },
+	{ EX_PROTOCOL, "5.5.0", "remote error in protocol" },
+	{ EX_NOPERM, "5.7.0", "permission denied" },
 	{ EX_CONFIG, "5.3.5", "local configuration error" },
 };
 
-static void say_ended(struct errand *e, const char *command, int status, struct str output, struct mailbox_result *ret)
+static void say_ended(struct errand *e, const char *command, int status, struct str output,
+		      struct mailbox_result *ret)
 {
 	struct exit_meaning m = { status, "5.3.0", NULL };
 	struct str dsn = STR_NONE, rest;
@@ -235,17 +262,21 @@ static void say_ended(struct errand *e, const char *command, int status, struct 
 		if (meanings[i].status == status)
 			m = meanings[i];
 	dsn = str_of(m.dsn);
-	if (dsn_split(output, &dsn, &rest) >= 0 && dsn.at[0] == '2')	/* "2.x.x" does not go with a failure */
+	/* "2.x.x" does not go with a failure */
+	if (dsn_split(output, &dsn, &rest) >= 0 && dsn.at[0] == '2')
 		dsn = str_of(m.dsn);
 	ret->status = dsn.at[0] == '4' ? MAILBOX_DEFERRED : MAILBOX_BOUNCED;
 	if (m.text != NULL)
-		mailbox_say(ret, ret->status, str_c(e->task->arena, dsn), "%s%s%.*s", m.text, label, PSTR(output));
+		mailbox_say(ret, ret->status, str_c(e->task->arena, dsn), "%s%s%.*s", m.text, label,
+			    PSTR(output));
 	else
-		mailbox_say(ret, ret->status, str_c(e->task->arena, dsn), "Command died with status %d: \"%s\"%s%.*s", status, command, label,
+		mailbox_say(ret, ret->status, str_c(e->task->arena, dsn),
+			    "Command died with status %d: \"%s\"%s%.*s", status, command, label,
 			    PSTR(output));
 }
 
-static void say_result(struct errand *e, const char *command, struct running *c, int r, int status, struct mailbox_result *ret)
+static void say_result(struct errand *e, const char *command, struct running *c, int r, int status,
+		       struct mailbox_result *ret)
 {
 	struct str output = str_trim(buf_str(&c->output));
 
@@ -257,7 +288,8 @@ static void say_result(struct errand *e, const char *command, struct running *c,
 	else if (r < 0)
 		mailbox_say_error(ret, r, "cannot give the message to the command \"%s\"", command);
 	else if (WIFSIGNALED(status))
-		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "Command died with signal %d: \"%s\"%s%.*s", WTERMSIG(status), command,
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "Command died with signal %d: \"%s\"%s%.*s",
+			    WTERMSIG(status), command,
 			    output.len > 0 ? ". Command output: " : "", PSTR(output));
 	else if (WEXITSTATUS(status) == 0)
 		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to command: %s", command);
@@ -283,7 +315,8 @@ static int start_pipes(int in[2], int out[2])
 
 void run_command(struct errand *e, const char *command, struct mailbox_result *ret)
 {
-	struct running c = { .output = BUF(MOST_OUTPUT), .deadline = mono_ms() + the_local.conf.command_time_limit };
+	struct running c = { .output = BUF(MOST_OUTPUT),
+			     .deadline = mono_ms() + the_local.conf.command_time_limit };
 	struct start *s = ARENA_NEW(e->task->arena, struct start);
 	int in[2], out[2], status = 0, r;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* See destinations.h. One pass from left to right over each byte, and one more over the item it belongs to. */
+/*
+ * See destinations.h. One pass from left to right over each byte, and one more over the item it belongs
+ * to.
+ */
 #include "local/destinations.h"
 
 #include <errno.h>
@@ -13,7 +16,10 @@ struct list_parser {
 	VEC(struct destination) found;
 };
 
-/* How long the item at the start of text is: to a comma or line end outside of quotes, comments and brackets. */
+/*
+ * How long the item at the start of text is: to a comma or line end outside of quotes, comments and
+ * brackets.
+ */
 static size_t item_length(struct str text)
 {
 	bool in_quotes = false, in_angle = false;
@@ -42,7 +48,10 @@ static size_t item_length(struct str text)
 	return text.len;
 }
 
-/* A command goes on to the end of its line, commas and quotes included, unless the whole item is in quotes. */
+/*
+ * A command goes on to the end of its line, commas and quotes included, unless the whole item is in
+ * quotes.
+ */
 static size_t command_length(struct str text)
 {
 	ssize_t end = str_find(text, '\n');
@@ -137,7 +146,8 @@ static bool is_comment(const struct list_parser *p, struct str text)
 	return p->rest.len > 0 && p->rest.at[0] == '#' && (p->rest.at == text.at || p->rest.at[-1] == '\n');
 }
 
-int destinations_parse(struct str text, size_t most, struct arena *a, struct destinations *ret, struct str *ret_bad)
+int destinations_parse(struct str text, size_t most, struct arena *a, struct destinations *ret,
+		       struct str *ret_bad)
 {
 	struct list_parser p = { .arena = a, .rest = text, .most = most };
 

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (destinations_parse(str_make((const char *) data, MIN(size, 50000)), 1000, a, &list, &bad) >= 0)
 		for (size_t i = 0; i < list.count; i++)
-			BUG_UNLESS(list.count <= 1000 && list.at[i].what.len > 0 && memchr(list.at[i].what.at, 0, list.at[i].what.len) == NULL);
+			BUG_UNLESS(list.count <= 1000 && list.at[i].what.len > 0
+				   && memchr(list.at[i].what.at, 0, list.at[i].what.len) == NULL);
 	arena_free(a);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is done as another user. Everything but run_errand() runs in the child, which has that user's rights and no others.
+ * What is done as another user. Everything but run_errand() runs in the child, which has that user's rights
+ * and no others.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,11 +16,14 @@
 #include "local/expand.h"
 #include "local/reply.h"
 
+enum { MBOX_FORM = LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE };
 enum { FORWARD_FILE_LIMIT = 1 << 20, REPLY_MOST = 8 << 20, LOCK_SLACK_MS = 600000 };
 
 static unsigned delivered_header(const char *kind)
 {
-	return list_has(the_local.conf.prepend_delivered_header, kind) ? LETTER_HEADERS : LETTER_HEADERS & ~LETTER_DELIVERED_TO;
+	unsigned others = LETTER_HEADERS & ~LETTER_DELIVERED_TO;
+
+	return list_has(the_local.conf.prepend_delivered_header, kind) ? LETTER_HEADERS : others;
 }
 
 static bool ends_with_slash(const char *path)
@@ -27,14 +31,15 @@ static bool ends_with_slash(const char *path)
 	return *path != 0 && path[strlen(path) - 1] == '/';
 }
 
-static void write_mailbox(struct errand *e, const char *path, const struct mailbox_rules *rules, struct mailbox_result *ret)
+static void write_mailbox(struct errand *e, const char *path, const struct mailbox_rules *rules,
+			  struct mailbox_result *ret)
 {
 	struct letter l = letter_of(e->task);
 
 	if (ends_with_slash(path))
 		maildir_add(&l, path, rules, ret);
 	else
-		mbox_append(&l, path, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | delivered_header("file"), rules, ret);
+		mbox_append(&l, path, MBOX_FORM | delivered_header("file"), rules, ret);
 }
 
 static void deliver_to_file(struct errand *e, const char *path, struct buf *reply)
@@ -59,11 +64,21 @@ static void deliver_to_command(struct errand *e, const char *command, struct buf
 
 /* ---- the mailbox ---- */
 
+static const char *mailbox_path(const struct errand *e)
+{
+	struct arena *a = e->task->arena;
+	const struct account *who = &e->rights.account;
+
+	if (e->home_mailbox != NULL)
+		return str_c(a, arena_fmt(a, "%.*s/%s", PSTR(who->home), e->home_mailbox));
+	return str_c(a, arena_fmt(a, "%s/%.*s%s", e->spool, PSTR(who->name),
+				  ends_with_slash(e->spool) ? "/" : ""));
+}
+
 static void deliver_to_mailbox(struct errand *e, struct buf *reply)
 {
 	struct mailbox_result result = { .text = BUF_WORDS };
-	struct task *t = e->task;
-	struct str home = e->rights.account.home;
+	const char *path;
 
 	if (e->has_transport) {
 		reply_transport(reply);
@@ -73,16 +88,12 @@ static void deliver_to_mailbox(struct errand *e, struct buf *reply)
 		deliver_to_command(e, e->mailbox_command, reply);
 		return;
 	}
-	if (e->home_mailbox != NULL) {
-		write_mailbox(e, str_c(t->arena, arena_fmt(t->arena, "%.*s/%s", PSTR(home), e->home_mailbox)), &the_local.rules, &result);
-	} else {
-		const char *slash = ends_with_slash(e->spool) ? "/" : "";
-
+	path = mailbox_path(e);
+	if (e->home_mailbox == NULL)
 		child_use_spool_group(true);
-		write_mailbox(e, str_c(t->arena, arena_fmt(t->arena, "%s/%.*s%s", e->spool, PSTR(e->rights.account.name), slash)),
-			      &the_local.rules, &result);
+	write_mailbox(e, path, &the_local.rules, &result);
+	if (e->home_mailbox == NULL)
 		child_use_spool_group(false);
-	}
 	reply_result(reply, &result);
 }
 
@@ -100,19 +111,31 @@ static const char *is_unsafe(const struct stat *st)
 	return NULL;
 }
 
+/* Out of the user's own reach counts as not there. */
+static bool is_absence(int error)
+{
+	switch (-error) {
+	case ENOENT: case ENOTDIR: case EACCES: case EPERM: case ELOOP: case ENAMETOOLONG:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* 1 with its text, 0 not there or not to be trusted, -errno cannot tell. */
 static int read_forward_file(const char *path, struct buf *ret_text, struct buf *reply)
 {
 	char name[NAME_SIZE];
 	AUTO_FD dir = path_open_parent(path, false, name);
-	AUTO_FD fd = dir < 0 ? dir : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	AUTO_FD fd = dir < 0 ? dir : openat(dir, name, flags);
 	const char *unsafe;
 	struct stat st;
 	int r;
 
 	if (fd < 0) {
 		r = dir < 0 ? dir : -errno;
-		return r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -ELOOP || r == -EPERM || r == -ENAMETOOLONG ? 0 : r;
+		return is_absence(r) ? 0 : r;
 	}
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -134,7 +157,8 @@ static int find_forward(struct errand *e, struct buf *ret_text, struct buf *repl
 	while (r == 0 && str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(PATH_MAX);
 
-		if (expand_names(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter, &path) < 0)
+		if (expand_names(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter,
+				 &path) < 0)
 			reply_warning(reply, "forward_path: cannot use %.*s", PSTR(one));
 		else if (path.len > 0 && path.at[0] == '/')
 			r = read_forward_file(buf_text(&path), ret_text, reply);
@@ -161,7 +185,8 @@ static bool is_self(const struct errand *e, struct str address)
 	if (address_split(address, &local, &domain) && !str_is_nocase(domain, t->domain)
 	    && !str_is_nocase(domain, str_of(the_world->common->myhostname)))
 		return false;
-	local_part_split_at(local, the_local.delimiter, the_local.route.owner_request_special, &user, &extension);
+	local_part_split_at(local, the_local.delimiter, the_local.route.owner_request_special, &user,
+			    &extension);
 	return str_is_nocase(user, e->rights.account.name) || str_is_nocase(local, e->rights.account.name);
 }
 
@@ -248,7 +273,8 @@ static bool follow_forward(struct errand *e, struct buf *reply)
 {
 	bool to_mailbox = false;
 	size_t count = 0, before;
-	struct forwarding f = { .e = e, .reply = reply, .where = "forward", .to_mailbox = &to_mailbox, .count = &count };
+	struct forwarding f = { .e = e, .reply = reply, .where = "forward", .to_mailbox = &to_mailbox,
+				.count = &count };
 	AUTO(buf) text = BUF(FORWARD_FILE_LIMIT);
 	int r = find_forward(e, &text, reply);
 
@@ -281,7 +307,8 @@ static bool is_loop(struct errand *e, struct buf *reply)
 	if (looped == 0)
 		return false;
 	if (looped > 0)
-		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(e->task->r->address));
+		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
+			    PSTR(e->task->r->address));
 	else
 		mailbox_say_error(&result, looped, "cannot read message");
 	reply_result(reply, &result);
@@ -310,7 +337,8 @@ static void errand_in_child(void *arg, struct buf *reply)
 int run_errand(struct errand *e)
 {
 	struct task *t = e->task;
-	struct child_work work = { .uid = e->rights.uid, .gid = e->rights.gid, .spool_gid = errand_spool_group(e), .run = errand_in_child,
+	struct child_work work = { .uid = e->rights.uid, .gid = e->rights.gid,
+				   .spool_gid = errand_spool_group(e), .run = errand_in_child,
 				   .arg = e, .keep_fd = &t->d->message,
 				   .time_limit_ms = the_local.conf.command_time_limit * 10 + LOCK_SLACK_MS };
 	AUTO(buf) reply = BUF(REPLY_MOST);
@@ -321,6 +349,7 @@ int run_errand(struct errand *e)
 	if (r == -EPERM)
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) e->rights.uid);
 	else if (r < 0)
-		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s", r == -ECHILD ? "it died" : error_text(r));
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s",
+			   r == -ECHILD ? "it died" : error_text(r));
 	return r > 0;
 }

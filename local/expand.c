@@ -14,14 +14,14 @@ struct expander {
 static bool value_of(const struct expander *x, struct str name, struct str *ret_value, bool *ret_trusted)
 {
 	const struct task *t = x->t;
-	ssize_t mark = (ssize_t) t->user.len;
+	struct str delimiter = str_head(str_skip(t->name, t->user.len), t->extension.len > 0);
 	const struct { const char *name; struct str value; bool trusted; } rows[] = {
 		{ "user", t->user, false },
 		{ "local", t->name, false },
 		{ "extension", t->extension, false },
 		{ "domain", t->domain, false },
 		{ "recipient", t->r->address, false },
-		{ "recipient_delimiter", t->extension.len > 0 ? str_head(str_skip(t->name, (size_t) mark), 1) : STR_NONE, true },
+		{ "recipient_delimiter", delimiter, true },
 		{ "home", x->account == NULL ? STR_NONE : x->account->home, true },
 		{ "shell", x->account == NULL ? STR_NONE : x->account->shell, true },
 	};
@@ -40,9 +40,10 @@ static int add_value(struct expander *x, struct str value, bool trusted)
 	int r = 0;
 
 	for (size_t i = 0; i < value.len && r >= 0; i++) {
-		bool passes = trusted || x->filter == NULL || (value.at[i] != 0 && strchr(x->filter, value.at[i]) != NULL);
+		char c = value.at[i];
+		bool passes = trusted || x->filter == NULL || (c != 0 && strchr(x->filter, c) != NULL);
 
-		r = buf_add_byte(x->to, passes ? value.at[i] : '_');
+		r = buf_add_byte(x->to, passes ? c : '_');
 	}
 	return r;
 }
@@ -80,7 +81,8 @@ static int add_reference(struct expander *x, struct str *rest)
 	return expand_names(x->t, x->account, str_skip(inside, 1), x->filter, x->to);
 }
 
-int expand_names(struct task *t, const struct account *account, struct str text, const char *filter, struct buf *ret)
+int expand_names(struct task *t, const struct account *account, struct str text, const char *filter,
+		 struct buf *ret)
 {
 	struct expander x = { .t = t, .account = account, .filter = filter, .to = ret };
 	int r = 0;

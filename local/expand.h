@@ -6,10 +6,11 @@
 #include "local/local.h"
 
 /*
- * $name, ${name}, $(name), ${name?text}, ${name:text} with user, local, extension, domain, recipient, recipient_delimiter, and of the account (may
- * be NULL) home and shell. What comes with the mail has its octets outside of filter (NULL: all are fine) made '_'. -EINVAL: unknown name or
- * bad syntax.
+ * $name, ${name}, $(name), ${name?text}, ${name:text} with user, local, extension, domain, recipient,
+ * recipient_delimiter, and of the account (may be NULL) home and shell. What comes with the mail has its
+ * octets outside of filter (NULL: all are fine) made '_'. -EINVAL: unknown name or bad syntax.
  */
-int expand_names(struct task *t, const struct account *account, struct str text, const char *filter, struct buf *ret);
+int expand_names(struct task *t, const struct account *account, struct str text, const char *filter,
+		 struct buf *ret);
 
 #endif

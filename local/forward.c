@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* New messages to the addresses of an alias or a .forward file, made by a child that has become the mail owner: it reads the message, the parent does not. */
+/*
+ * New messages to the addresses of an alias or a .forward file, made by a child that has become the mail
+ * owner: it reads the message, the parent does not.
+ */
 #include <errno.h>
 
 #include "lib/base/clock.h"
@@ -43,7 +46,7 @@ static int write_piece(void *arg, struct str bytes)
 
 static void submit(struct task *t, const struct letter *l, struct mailbox_result *ret)
 {
-	unsigned front = list_has(the_local.conf.prepend_delivered_header, "forward") ? LETTER_DELIVERED_TO : 0;
+	bool marked = list_has(the_local.conf.prepend_delivered_header, "forward");
 	struct mail_verdict verdict;
 	struct mail_out *out;
 	struct envelope e;
@@ -54,7 +57,7 @@ static void submit(struct task *t, const struct letter *l, struct mailbox_result
 	queue_id_new(id);
 	e.queue_id = str_of(id);
 	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED, &e);
-	r = letter_copy(l, front, write_piece, out);
+	r = letter_copy(l, marked ? LETTER_DELIVERED_TO : 0, write_piece, out);
 	if (r < 0) {
 		mail_out_abort(out);
 		mailbox_say_error(ret, r, "cannot read message");
@@ -64,7 +67,8 @@ static void submit(struct task *t, const struct letter *l, struct mailbox_result
 	if (verdict.code == 250)
 		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "forwarded as %s", id);
 	else
-		mailbox_say(ret, verdict.code >= 500 ? MAILBOX_BOUNCED : MAILBOX_DEFERRED, str_c(t->arena, verdict.dsn),
+		mailbox_say(ret, verdict.code >= 500 ? MAILBOX_BOUNCED : MAILBOX_DEFERRED,
+			    str_c(t->arena, verdict.dsn),
 			    "cannot forward: %.*s", PSTR(verdict.text));
 }
 
@@ -77,7 +81,8 @@ static void forward_in_child(void *arg, struct buf *reply)
 	int looped = letter_was_delivered_to(&l, t->r->address);
 
 	if (looped > 0)
-		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(t->r->address));
+		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
+			    PSTR(t->r->address));
 	else if (looped < 0)
 		mailbox_say_error(&result, looped, "cannot read message");
 	else
@@ -87,7 +92,8 @@ static void forward_in_child(void *arg, struct buf *reply)
 
 void forward_all(struct task *t)
 {
-	struct child_work work = { .uid = the_local.own_uid, .gid = the_local.own_gid, .spool_gid = (gid_t) NO_GROUP, .run = forward_in_child,
+	struct child_work work = { .uid = the_local.own_uid, .gid = the_local.own_gid,
+				   .spool_gid = (gid_t) NO_GROUP, .run = forward_in_child,
 				   .arg = t, .keep_fd = &t->d->message, .time_limit_ms = 2 * FORWARD_TIME_MS };
 	AUTO(buf) reply = BUF(64 << 10);
 	struct account owner;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the list of an alias comes to. Commands, files and \users are dealt with first; all other names and addresses get one new message, and only when
- * nothing has to be tried again. So a mailbox that is full does not make everybody else on the list get the mail again and again, and each
- * of them has a fate of his own.
+ * What the list of an alias comes to. Commands, files and \users are dealt with first; all other names and
+ * addresses get one new message, and only when nothing has to be tried again. So a mailbox that is full
+ * does not make everybody else on the list get the mail again and again, and each of them has a fate of his
+ * own.
  */
 #include <errno.h>
 
@@ -23,8 +24,10 @@ static void deliver_outside(struct task *t, const struct source *from, const str
 	bool is_command = to->kind == TO_COMMAND;
 	struct errand e = { .task = t, .rights = from->rights, .kind = to->kind, .what = to->what };
 
-	if (!list_has(is_command ? the_local.conf.allow_mail_to_commands : the_local.conf.allow_mail_to_files, from->where)) {
-		add_result(t, MAILBOX_BOUNCED, "5.7.1", "mail to %s is restricted", is_command ? "command" : "file");
+	if (!list_has(is_command ? the_local.conf.allow_mail_to_commands : the_local.conf.allow_mail_to_files,
+		      from->where)) {
+		add_result(t, MAILBOX_BOUNCED, "5.7.1", "mail to %s is restricted",
+			   is_command ? "command" : "file");
 		return;
 	}
 	run_errand(&e);
@@ -45,7 +48,8 @@ static void deliver_include(struct task *t, const struct source *from, struct st
 		return;
 	r = destinations_parse(text, MOST_DESTINATIONS, t->arena, &list, &bad);
 	if (r < 0)
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "include file %.*s: cannot read \"%.*s\"", PSTR(path), PSTR(str_head(bad, 100)));
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "include file %.*s: cannot read \"%.*s\"",
+			   PSTR(path), PSTR(str_head(bad, 100)));
 	else
 		deliver_items(t, &inner, &list);
 }
@@ -54,9 +58,11 @@ static void add_address(struct task *t, const struct source *from, struct str ad
 {
 	struct str local, domain;
 
-	if (from->extension.len > 0 && list_has(the_local.route.propagate_unmatched_extensions, from->where)) {
+	if (from->extension.len > 0 && list_has(the_local.route.propagate_unmatched_extensions,
+						from->where)) {
 		if (address_split(address, &local, &domain))
-			address = arena_fmt(t->arena, "%.*s%.*s@%.*s", PSTR(local), PSTR(from->extension), PSTR(domain));
+			address = arena_fmt(t->arena, "%.*s%.*s@%.*s", PSTR(local), PSTR(from->extension),
+					    PSTR(domain));
 		else
 			address = arena_fmt(t->arena, "%.*s%.*s", PSTR(address), PSTR(from->extension));
 	}
@@ -85,7 +91,8 @@ static void deliver_items(struct task *t, const struct source *from, const struc
 {
 	t->destination_count += list->count;
 	if (t->destination_count > MOST_DESTINATIONS) {
-		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias expands to more than %d destinations", MOST_DESTINATIONS);
+		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias expands to more than %d destinations",
+			   MOST_DESTINATIONS);
 		return;
 	}
 	for (size_t i = 0; i < list->count && !t->passed; i++)
@@ -98,5 +105,6 @@ void deliver_list(struct task *t, const struct alias *alias, const struct destin
 
 	deliver_items(t, &from, list);
 	if (!t->has_result && t->forward.len == 0)
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\" has no destinations", PSTR(alias->name));
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\" has no destinations",
+			   PSTR(alias->name));
 }

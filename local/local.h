@@ -2,13 +2,16 @@
 /*
  * The local delivery agent: aliases, .forward files, commands, files, mailboxes.
  *
- * Two kinds of process. The parent, which has root's powers, takes requests, looks up aliases and accounts, and never opens a file that belongs to a user or
- * reads a message. Whatever is done on a user's behalf is done by a child that has become this user (lib/mailbox/child.h), and the
- * child only says what came of it (reply.h).
+ * Two kinds of process. The parent, which has root's powers, takes requests, looks up aliases and accounts,
+ * and never opens a file that belongs to a user or reads a message. Whatever is done on a user's behalf is
+ * done by a child that has become this user (lib/mailbox/child.h), and the child only says what came of it
+ * (reply.h).
  *
  *   main.c         requests, settings                    destinations.c  a list of destinations, as text
- *   recipient.c    one recipient, from aliases to a user aliases.c       alias tables, their owners, :include: files
- *   list.c         what an alias's list comes to         errand.c        in the child: .forward, mailbox, file, command
+ *   recipient.c    one recipient, from aliases to a user aliases.c       alias tables, their owners,
+ *   :include: files
+ *   list.c         what an alias's list comes to         errand.c        in the child: .forward, mailbox,
+ *   file, command
  *   forward.c      new messages to other addresses       command.c       running a command
  *   pass.c         handing over to another agent         reply.c         what children say
  */
@@ -41,7 +44,8 @@ struct local {
 	struct tables *aliases, *mailbox_command, *mailbox_transport, *fallback_transport;
 	struct match_list *destinations;	/* mydestination */
 	struct mailbox_rules rules;
-	bool nests;			/* names in aliases may be delivered at once: nothing routes single addresses elsewhere */
+	/* names in aliases may be delivered at once: nothing routes single addresses elsewhere */
+	bool nests;
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
 	gid_t own_gid;
 	bool privileged;
@@ -75,7 +79,8 @@ struct task {
 /* ---- recipient.c ---- */
 void deliver_recipient(struct delivery *d, struct recipient *r);
 /* A result of one of several destinations: the worst is kept, good ones are listed. */
-void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format,
+		...) __attribute__((format(printf, 4, 5)));
 /* Mail for a user of this name. final: neither .forward files nor other aliases count ("\user"). */
 void deliver_to_user(struct task *t, struct str name, bool final);
 struct letter letter_of(struct task *t);
@@ -93,8 +98,12 @@ struct alias {
 int find_alias(struct task *t, struct str name, struct alias *ret);
 /* owner-NAME: 1 there is one, and *ret_sender is its address; 0; < 0 cannot tell. */
 int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender);
-/* Content of an :include: file, read with these rights; *ret_rights are those of its owner. -errno, a result has been added. */
-int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text, struct rights *ret_rights);
+/*
+ * Content of an :include: file, read with these rights; *ret_rights are those of its owner. -errno, a
+ * result has been added.
+ */
+int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
+		 struct rights *ret_rights);
 struct rights default_rights(struct task *t);
 /* Does a list of main.cf (propagate_unmatched_extensions, allow_mail_to_files, ...) have this word? */
 bool list_has(const char *list, const char *word);

@@ -43,11 +43,15 @@ static void start(void)
 	the_local.own_uid = geteuid();
 	the_local.own_gid = getegid();
 	the_local.delimiter = str_of(the_world->common->recipient_delimiter);
-	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps, TABLE_NO_REGEXP_SUBSTITUTION);
-	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps, TABLE_NO_REGEXP_SUBSTITUTION);
+	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps,
+					TABLE_NO_REGEXP_SUBSTITUTION);
+	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps,
+						TABLE_NO_REGEXP_SUBSTITUTION);
 	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps, 0);
-	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps, 0);
-	if (match_list_open("mydestination", str_of(the_world->common->mydestination), 0, &the_local.destinations, &why) < 0)
+	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps,
+						   0);
+	if (match_list_open("mydestination", str_of(the_world->common->mydestination), 0,
+			    &the_local.destinations, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	the_local.nests = str_trim(str_of(the_local.route.transport_maps)).len == 0;
 	read_locks();
@@ -62,7 +66,8 @@ static void deliver(struct delivery *d)
 
 int main(int argc, char **argv)
 {
-	static const struct param_group *const groups[] = { &local_group, &mailbox_group, &route_group, NULL };
+	static const struct param_group *const groups[] = { &local_group, &mailbox_group, &route_group,
+							    NULL };
 	static void *const structs[] = { &the_local.conf, &the_local.mailbox, &the_local.route };
 	static struct agent agent = {
 		.daemon = {
@@ -70,7 +75,8 @@ int main(int argc, char **argv)
 			.shape = DAEMON_ONE_AT_A_TIME,
 			.groups = groups,
 			.structs = structs,
-			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid kill dac_override" },
+			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
+				  .capabilities = "setuid setgid kill dac_override" },
 			.start = start,
 		},
 		.deliver = deliver,

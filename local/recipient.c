@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* One recipient: aliases of aliases to their end, then a user, then whatever is left for names that nobody has. */
+/*
+ * One recipient: aliases of aliases to their end, then a user, then whatever is left for names that nobody
+ * has.
+ */
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -67,13 +70,15 @@ static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 
 struct letter letter_of(struct task *t)
 {
-	return (struct letter) { .sender = t->sender, .original_to = t->original, .delivered_to = t->r->address, .size = t->d->parts.size,
+	return (struct letter) { .sender = t->sender, .original_to = t->original,
+				 .delivered_to = t->r->address, .size = t->d->parts.size,
 				 .read = read_message, .arg = t->d };
 }
 
 /* ---- names that nobody has ---- */
 
-static int ask_map(struct task *t, struct tables *ts, const char *fallback, const char *parameter, struct str *ret)
+static int ask_map(struct task *t, struct tables *ts, const char *fallback, const char *parameter,
+		   struct str *ret)
 {
 	int r = tables_get(ts, t->arena, t->user, ret);
 
@@ -86,22 +91,27 @@ static int ask_map(struct task *t, struct tables *ts, const char *fallback, cons
 	return ret->len > 0;
 }
 
-/* These have to be accepted everywhere; where nobody cares, they end here rather than in a loop of notices. */
+/*
+ * These have to be accepted everywhere; where nobody cares, they end here rather than in a loop of
+ * notices.
+ */
 static bool is_role(struct str name)
 {
-	return str_is(name, STR("postmaster")) || str_is(name, STR("mailer-daemon")) || str_is(name, STR("double-bounce"));
+	return str_is(name, STR("postmaster")) || str_is(name, STR("mailer-daemon"))
+	       || str_is(name, STR("double-bounce"));
 }
 
 static void relay_unknown(struct task *t)
 {
 	AUTO(buf) text = BUF(4096);
-	struct destinations list;
+	struct destinations list = { 0 };
 	struct str bad;
 
-	if (expand_names(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) < 0
-	    || destinations_parse(arena_copy(t->arena, buf_str(&text)), 1, t->arena, &list, &bad) < 0 || list.count != 1
-	    || list.at[0].kind != TO_ADDRESS) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s", the_local.conf.luser_relay);
+	if (expand_names(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) >= 0)
+		destinations_parse(arena_copy(t->arena, buf_str(&text)), 1, t->arena, &list, &bad);
+	if (list.count != 1 || list.at[0].kind != TO_ADDRESS) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s",
+			   the_local.conf.luser_relay);
 		return;
 	}
 	*vec_add(t->arena, &t->forward) = list.at[0].what;
@@ -110,10 +120,12 @@ static void relay_unknown(struct task *t)
 static void deliver_unknown(struct task *t)
 {
 	struct str transport;
-	int r = ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport, "mailbox_transport_maps", &transport);
+	int r = ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport,
+			"mailbox_transport_maps", &transport);
 
 	if (r == 0)
-		r = ask_map(t, the_local.fallback_transport, the_local.conf.fallback_transport, "fallback_transport_maps", &transport);
+		r = ask_map(t, the_local.fallback_transport, the_local.conf.fallback_transport,
+			    "fallback_transport_maps", &transport);
 	if (r < 0)
 		return;
 	if (r > 0) {
@@ -121,7 +133,9 @@ static void deliver_unknown(struct task *t)
 	} else if (*the_local.conf.luser_relay != 0) {
 		relay_unknown(t);
 	} else if (is_role(t->user)) {
-		log_mail(ROAD_WARNING, t->d->queue_id, "nobody reads mail for \"%.*s\": make an alias for it; message discarded", PSTR(t->user));
+		log_mail(ROAD_WARNING, t->d->queue_id,
+			 "nobody reads mail for \"%.*s\": make an alias for it; message discarded",
+			 PSTR(t->user));
 		add_result(t, MAILBOX_SENT, "2.0.0", "discarded: no alias for %.*s", PSTR(t->user));
 	} else {
 		add_result(t, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(t->user));
@@ -138,7 +152,8 @@ static int find_account(struct task *t, struct str name, struct account *ret)
 
 	t->name = t->user = name;
 	t->extension = STR_NONE;
-	if (local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user, &extension) && r == 0) {
+	if (local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user,
+				&extension) && r == 0) {
 		t->user = user;
 		t->extension = extension;
 		r = account_by_name(t->arena, user, ret);
@@ -150,7 +165,10 @@ static int find_account(struct task *t, struct str name, struct account *ret)
 	return r;
 }
 
-/* The group that may write into the mail spool, when it takes one: a child keeps it for opening the mailbox there. */
+/*
+ * The group that may write into the mail spool, when it takes one: a child keeps it for opening the
+ * mailbox there.
+ */
 static gid_t spool_group(void)
 {
 	struct stat st;
@@ -164,11 +182,13 @@ static gid_t spool_group(void)
 static int may_become(struct task *t, const struct account *account)
 {
 	if (the_local.privileged && account->uid == 0) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "no delivery with root's rights: make an alias for %.*s", PSTR(t->user));
+		add_result(t, MAILBOX_DEFERRED, "4.3.5",
+			   "no delivery with root's rights: make an alias for %.*s", PSTR(t->user));
 		return 0;
 	}
 	if (!the_local.privileged && account->uid != the_local.own_uid) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "this system runs without privileges and cannot deliver as %.*s", PSTR(t->user));
+		add_result(t, MAILBOX_DEFERRED, "4.3.5",
+			   "this system runs without privileges and cannot deliver as %.*s", PSTR(t->user));
 		return 0;
 	}
 	return 1;
@@ -181,7 +201,8 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 	int r = find_account(t, name, &e.rights.account);
 
 	if (r < 0) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error for \"%.*s\": %s", PSTR(name), error_text(r));
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error for \"%.*s\": %s", PSTR(name),
+			   error_text(r));
 		return;
 	}
 	if (r == 0) {
@@ -189,8 +210,10 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 		return;
 	}
 	if (!may_become(t, &e.rights.account)
-	    || ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport, "mailbox_transport_maps", &transport) < 0
-	    || ask_map(t, the_local.mailbox_command, the_local.conf.mailbox_command, "mailbox_command_maps", &command) < 0)
+	    || ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport,
+		       "mailbox_transport_maps", &transport) < 0
+	    || ask_map(t, the_local.mailbox_command, the_local.conf.mailbox_command, "mailbox_command_maps",
+		       &command) < 0)
 		return;
 	e.rights.uid = e.rights.account.uid;
 	e.rights.gid = e.rights.account.gid;
@@ -213,7 +236,8 @@ gid_t errand_spool_group(const struct errand *e)
 /* ---- aliases ---- */
 
 /* An alias for one name of this machine leads straight to it, without a new message. */
-static bool leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list, struct str *ret_name)
+static bool leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list,
+			  struct str *ret_name)
 {
 	struct str local, domain;
 
@@ -235,7 +259,8 @@ static int read_alias(struct task *t, const struct alias *alias, struct destinat
 	int r = destinations_parse(alias->value, MOST_DESTINATIONS, t->arena, ret, &bad);
 
 	if (r < 0)
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\": cannot read \"%.*s\"", PSTR(alias->name), PSTR(str_head(bad, 100)));
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\": cannot read \"%.*s\"",
+			   PSTR(alias->name), PSTR(str_head(bad, 100)));
 	return r;
 }
 
@@ -280,7 +305,8 @@ static void probe(struct task *t)
 		r = find_account(t, t->name, &account);
 	if (r < 0 && !t->has_result)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error");
-	else if (r > 0 || is_role(t->user) || *the_local.conf.luser_relay != 0 || *the_local.conf.fallback_transport != 0
+	else if (r > 0 || is_role(t->user) || *the_local.conf.luser_relay != 0
+		 || *the_local.conf.fallback_transport != 0
 		 || *the_local.conf.mailbox_transport != 0)
 		add_result(t, MAILBOX_SENT, "2.0.0", "delivers to mailbox");
 	else
@@ -290,12 +316,14 @@ static void probe(struct task *t)
 
 void deliver_recipient(struct delivery *d, struct recipient *r)
 {
-	struct task t = { .d = d, .r = r, .arena = d->arena, .sender = d->env.sender, .result = { .text = BUF_WORDS } };
+	struct task t = { .d = d, .r = r, .arena = d->arena, .sender = d->env.sender,
+			  .result = { .text = BUF_WORDS } };
 	struct str local;
 
 	address_split(r->address, &local, &t.domain);
 	t.name = arena_lower(d->arena, local);
-	local_part_split_at(t.name, the_local.delimiter, the_local.route.owner_request_special, &t.user, &t.extension);
+	local_part_split_at(t.name, the_local.delimiter, the_local.route.owner_request_special, &t.user,
+			    &t.extension);
 	t.original = r->original.len > 0 ? r->original : r->address;
 	if (d->flags & DELIVER_PROBE) {
 		probe(&t);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a child says to its parent: lines of "KIND<TAB>...". The child has become a user and may have been tricked by him, so the parent believes
- * nothing but the result of this user's own mail.
+ * What a child says to its parent: lines of "KIND<TAB>...". The child has become a user and may have been
+ * tricked by him, so the parent believes nothing but the result of this user's own mail.
  *
  *   R status dsn text     what became of a destination        F address   to be forwarded to
- *   W text                a warning for the log                T           no .forward: mailbox_transport shall get it
+ *   W text                a warning for the log                T           no .forward: mailbox_transport
+ *   shall get it
  */
 #ifndef ROAD_LOCAL_REPLY_H
 #define ROAD_LOCAL_REPLY_H

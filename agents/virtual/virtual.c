@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The virtual delivery agent: mailboxes of people without accounts, whose place and owner are looked up in tables.
+ * The virtual delivery agent: mailboxes of people without accounts, whose place and owner are looked up in
+ * tables.
  *
- * What the tables say is not trusted: no uid or gid below virtual_minimum_uid, no path that leads out of virtual_mailbox_base. The mailbox is written by a
- * child that has become its owner; this parent never opens it.
+ * What the tables say is not trusted: no uid or gid below virtual_minimum_uid, no path that leads out of
+ * virtual_mailbox_base. The mailbox is written by a child that has become its owner; this parent never
+ * opens it.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -42,7 +44,8 @@ static void start(void)
 	AUTO(buf) why = BUF_WORDS;
 
 	if (the_virtual.conf.virtual_mailbox_base[0] != '/')
-		die(EX_CONFIG, "virtual_mailbox_base must be an absolute path, not \"%s\"", the_virtual.conf.virtual_mailbox_base);
+		die(EX_CONFIG, "virtual_mailbox_base must be an absolute path, not \"%s\"",
+		    the_virtual.conf.virtual_mailbox_base);
 	the_virtual.mailboxes = open_tables("virtual_mailbox_maps", the_virtual.route.virtual_mailbox_maps);
 	the_virtual.uids = open_tables("virtual_uid_maps", the_virtual.conf.virtual_uid_maps);
 	the_virtual.gids = open_tables("virtual_gid_maps", the_virtual.conf.virtual_gid_maps);
@@ -54,7 +57,8 @@ static void start(void)
 		.strict_owner = the_virtual.mailbox.strict_mailbox_ownership,
 		.host = str_of(the_world->common->myhostname),
 	};
-	if (mailbox_locks_parse(str_of(the_virtual.conf.virtual_mailbox_lock), &the_virtual.rules.locks, &why) < 0)
+	if (mailbox_locks_parse(str_of(the_virtual.conf.virtual_mailbox_lock), &the_virtual.rules.locks,
+				&why) < 0)
 		die(EX_CONFIG, "virtual_mailbox_lock: %s", buf_text(&why));
 }
 
@@ -76,7 +80,8 @@ static int look_up(struct mailbox *m, struct tables *ts, const char *name, struc
 	int r = tables_get_address(ts, m->d->arena, m->r->address, &how, ret_value, NULL);
 
 	if (r < 0) {
-		log_mail(ROAD_WARNING, m->d->queue_id, "%s: lookup of %.*s failed: %s", name, PSTR(m->r->address), tables_why(ts));
+		log_mail(ROAD_WARNING, m->d->queue_id, "%s: lookup of %.*s failed: %s", name,
+			 PSTR(m->r->address), tables_why(ts));
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.0", "%s lookup failure", name);
 	}
 	return r;
@@ -101,17 +106,20 @@ static bool find_path(struct mailbox *m)
 	int r = look_up(m, the_virtual.mailboxes, "virtual_mailbox_maps", &value);
 
 	if (r == 0)
-		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(m->r->address));
+		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"",
+			    PSTR(m->r->address));
 	if (r <= 0)
 		return false;
 	value = str_trim(value);
 	if (value.len == 0 || value.len > MOST_PATH || str_has_control(value) || leads_out(value)) {
-		log_mail(ROAD_WARNING, m->d->queue_id, "virtual_mailbox_maps: bad path \"%.*s\" for %.*s", PSTR(str_head(value, 200)),
+		log_mail(ROAD_WARNING, m->d->queue_id, "virtual_mailbox_maps: bad path \"%.*s\" for %.*s",
+			 PSTR(str_head(value, 200)),
 			 PSTR(m->r->address));
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
 		return false;
 	}
-	m->path = str_c(m->d->arena, arena_fmt(m->d->arena, "%s/%.*s", the_virtual.conf.virtual_mailbox_base, PSTR(value)));
+	m->path = str_c(m->d->arena, arena_fmt(m->d->arena, "%s/%.*s", the_virtual.conf.virtual_mailbox_base,
+					       PSTR(value)));
 	return true;
 }
 
@@ -122,9 +130,11 @@ static bool find_id(struct mailbox *m, struct tables *ts, const char *name, int6
 
 	if (r < 0)
 		return false;
-	if (r > 0 && str_to_int(str_trim(value), the_virtual.conf.virtual_minimum_uid, INT32_MAX, ret_id) >= 0)
+	if (r > 0 && str_to_int(str_trim(value), the_virtual.conf.virtual_minimum_uid, INT32_MAX,
+				ret_id) >= 0)
 		return true;
-	log_mail(ROAD_WARNING, m->d->queue_id, "%s: %s for %.*s", name, r == 0 ? "no entry" : "bad or too small a number", PSTR(m->r->address));
+	log_mail(ROAD_WARNING, m->d->queue_id, "%s: %s for %.*s", name,
+		 r == 0 ? "no entry" : "bad or too small a number", PSTR(m->r->address));
 	mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
 	return false;
 }
@@ -133,7 +143,8 @@ static bool find_mailbox(struct mailbox *m)
 {
 	int64_t uid, gid;
 
-	if (!find_path(m) || !find_id(m, the_virtual.uids, "virtual_uid_maps", &uid) || !find_id(m, the_virtual.gids, "virtual_gid_maps", &gid))
+	if (!find_path(m) || !find_id(m, the_virtual.uids, "virtual_uid_maps", &uid)
+	    || !find_id(m, the_virtual.gids, "virtual_gid_maps", &gid))
 		return false;
 	m->uid = (uid_t) uid;
 	m->gid = (gid_t) gid;
@@ -152,25 +163,29 @@ static void write_mailbox(void *arg, struct buf *reply)
 {
 	struct mailbox *m = arg;
 	struct letter l = {
-		.sender = m->d->env.sender, .original_to = m->r->original.len > 0 ? m->r->original : m->r->address,
+		.sender = m->d->env.sender,
+		.original_to = m->r->original.len > 0 ? m->r->original : m->r->address,
 		.delivered_to = m->r->address, .size = m->d->parts.size, .read = read_message, .arg = m->d,
 	};
 	int looped = letter_was_delivered_to(&l, m->r->address);
 
 	if (looped > 0)
-		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(m->r->address));
+		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
+			    PSTR(m->r->address));
 	else if (looped < 0)
 		mailbox_say_error(&m->result, looped, "cannot read message");
 	else if (m->path[strlen(m->path) - 1] == '/')
 		maildir_add(&l, m->path, &the_virtual.rules, &m->result);
 	else
-		mbox_append(&l, m->path, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS, &the_virtual.rules, &m->result);
+		mbox_append(&l, m->path, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS,
+			    &the_virtual.rules, &m->result);
 	mailbox_result_pack(&m->result, reply);
 }
 
 static void deliver_to(struct mailbox *m)
 {
-	struct child_work work = { .uid = m->uid, .gid = m->gid, .spool_gid = (gid_t) NO_GROUP, .run = write_mailbox, .arg = m,
+	struct child_work work = { .uid = m->uid, .gid = m->gid, .spool_gid = (gid_t) NO_GROUP,
+				   .run = write_mailbox, .arg = m,
 				   .keep_fd = &m->d->message, .time_limit_ms = TIME_LIMIT_MS };
 	AUTO(buf) reply = BUF(16 << 10);
 	int r = child_run(&work, &reply);
@@ -180,7 +195,8 @@ static void deliver_to(struct mailbox *m)
 	if (r == -EPERM)
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) m->uid);
 	else if (r < 0)
-		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s", r == -ECHILD ? "it died" : error_text(r));
+		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s",
+			    r == -ECHILD ? "it died" : error_text(r));
 }
 
 static void report(struct mailbox *m)
@@ -214,7 +230,8 @@ static void deliver(struct delivery *d)
 
 int main(int argc, char **argv)
 {
-	static const struct param_group *const groups[] = { &virtual_group, &mailbox_group, &route_group, NULL };
+	static const struct param_group *const groups[] = { &virtual_group, &mailbox_group, &route_group,
+							    NULL };
 	static void *const structs[] = { &the_virtual.conf, &the_virtual.mailbox, &the_virtual.route };
 	static struct agent agent = {
 		.daemon = {
@@ -222,7 +239,8 @@ int main(int argc, char **argv)
 			.shape = DAEMON_ONE_AT_A_TIME,
 			.groups = groups,
 			.structs = structs,
-			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid kill dac_override" },
+			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
+				  .capabilities = "setuid setgid kill dac_override" },
 			.start = start,
 		},
 		.deliver = deliver,

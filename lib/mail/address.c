@@ -2,8 +2,8 @@
 /*
  * Addresses in internal form: taking apart, and quoting for the outside.
  *
- * What must stay true: whatever path_parse() or header_address_next() made, the quoting functions print so that
- * parsing gives the same internal form again (the tests and fuzz targets check it).
+ * What must stay true: whatever path_parse() or header_address_next() made, the quoting functions print so
+ * that parsing gives the same internal form again (the tests and fuzz targets check it).
  */
 #include "lib/mail/mail_address.h"
 
@@ -54,7 +54,8 @@ bool local_part_split_at(struct str local, struct str delimiters, bool owner_req
 	return false;
 }
 
-bool local_part_split(struct str local, struct str delimiters, struct str *ret_user, struct str *ret_extension)
+bool local_part_split(struct str local, struct str delimiters, struct str *ret_user,
+		      struct str *ret_extension)
 {
 	return local_part_split_at(local, delimiters, true, ret_user, ret_extension);
 }

@@ -29,7 +29,10 @@ static inline bool is_control(char c)
 	return (unsigned char) c < 32 || c == 127;
 }
 
-/* An octet between the brackets of a domain literal. RFC 5321 4.1.3 has more; of these none can be taken for syntax of an address. */
+/*
+ * An octet between the brackets of a domain literal. RFC 5321 4.1.3 has more; of these none can be taken
+ * for syntax of an address.
+ */
 static inline bool is_dtext(char c)
 {
 	return is_alnum(c) || c == '.' || c == ':' || c == '-' || c == '_' || c == '/' || c == '%';

@@ -42,7 +42,8 @@ bool dsn_is_valid(struct str code)
 	return code.len > 0 && code_length(code) == code.len;
 }
 
-void dsn_of_reply(int reply_code, struct str text, struct str fallback, struct arena *a, struct str *ret_code, struct str *ret_text)
+void dsn_of_reply(int reply_code, struct str text, struct str fallback, struct arena *a, struct str *ret_code,
+		  struct str *ret_text)
 {
 	int class = reply_code / 100;
 	struct str code = fallback, rest = text;

@@ -2,8 +2,8 @@
 /*
  * The addresses of a header value (RFC 5322 3.4 and 4.4).
  *
- * First the end of the next list element is found, then the element is read into memory of just its size: two passes over
- * every byte, whatever the input looks like. Comments are counted, not recursed into.
+ * First the end of the next list element is found, then the element is read into memory of just its size:
+ * two passes over every byte, whatever the input looks like. Comments are counted, not recursed into.
  */
 #include "lib/mail/mail_address.h"
 
@@ -11,7 +11,10 @@
 
 #include "lib/mail/atext.h"
 
-/* Behind the quoted string, comment or literal that starts at text[at]; text.len when its end is missing (*ret_open). */
+/*
+ * Behind the quoted string, comment or literal that starts at text[at]; text.len when its end is missing
+ * (*ret_open).
+ */
 static size_t behind_quoted(struct str text, size_t at, bool *ret_open)
 {
 	char end = text.at[at] == '"' ? '"' : text.at[at] == '[' ? ']' : ')';
@@ -70,7 +73,8 @@ struct element {
 	size_t len;
 	bool has_at;			/* an unquoted '@' is in it */
 	bool has_text;			/* any token, also "" */
-	bool blank_pending;		/* white space was read, and joins the next word only next to '@' or '.' */
+	/* white space was read, and joins the next word only next to '@' or '.' */
+	bool blank_pending;
 	bool words_apart;		/* two words without a joint: a phrase, not an address */
 	bool in_angle, had_angle;
 	bool in_route;			/* "<@" was read, the route's ':' not yet */
@@ -90,7 +94,8 @@ static void put_word(struct element *e, const char *bytes, size_t n)
 
 	if (e->ended)
 		return;
-	if (e->blank_pending && e->has_text && !joint && e->len > 0 && e->to[e->len - 1] != '.' && e->to[e->len - 1] != '@')
+	if (e->blank_pending && e->has_text && !joint && e->len > 0 && e->to[e->len - 1] != '.'
+	    && e->to[e->len - 1] != '@')
 		e->words_apart = true;
 	e->blank_pending = false;
 	e->has_text = true;

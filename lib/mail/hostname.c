@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Names of hosts and address literals: what may stand behind the '@' (RFC 5321 4.1.2, 4.1.3; RFC 1123 2.1). */
+/*
+ * Names of hosts and address literals: what may stand behind the '@' (RFC 5321 4.1.2, 4.1.3; RFC 1123
+ * 2.1).
+ */
 #include "lib/mail/mail_address.h"
 
 #include <arpa/inet.h>

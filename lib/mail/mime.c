@@ -6,8 +6,8 @@
  *   IN_HEADERS   a header, its continuation   an empty line, a boundary, a line that is no header
  *   IN_BODY      body text                    a boundary of any level of the stack
  *
- * What must stay true: the stack never exceeds the limit given (what is nested deeper is one opaque body); of a header at most
- * HEADER_MAX bytes are kept.
+ * What must stay true: the stack never exceeds the limit given (what is nested deeper is one opaque body);
+ * of a header at most HEADER_MAX bytes are kept.
  */
 #include "lib/mail/mime.h"
 
@@ -29,7 +29,8 @@ struct mime_walker {
 	enum mime_type type;		/* of the current part */
 	enum mime_encoding encoding;
 	bool too_deep;
-	bool in_header;			/* a header of this block was read: what starts with a blank continues it */
+	/* a header of this block was read: what starts with a blank continues it */
+	bool in_header;
 	bool enter_message;		/* the next line starts the headers of an attached message */
 	char *header;			/* the Content-* header being read */
 	size_t header_len;
@@ -151,7 +152,10 @@ static void pass_boundary(struct mime_walker *m, int level, bool is_last)
 	m->encoding = MIME_7BIT;
 }
 
-/* Innermost first: an outer boundary may be the beginning of an inner one. RFC 2046 5.1.1: the beginning of the line decides. */
+/*
+ * Innermost first: an outer boundary may be the beginning of an inner one. RFC 2046 5.1.1: the beginning
+ * of the line decides.
+ */
 static bool is_boundary(struct mime_walker *m, struct str line)
 {
 	if (line.len < 3 || line.at[0] != '-' || line.at[1] != '-')

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * MIME structure (RFC 2045, 2046) as a line-driven walker: whoever reads or converts a message feeds it line by line and is told what each line
- * is. Nesting and boundary lengths are bounded (mime_nesting_limit, mime_boundary_length_limit). Never recursive; memory does not grow with the message.
+ * MIME structure (RFC 2045, 2046) as a line-driven walker: whoever reads or converts a message feeds it
+ * line by line and is told what each line is. Nesting and boundary lengths are bounded (mime_nesting_limit,
+ * mime_boundary_length_limit). Never recursive; memory does not grow with the message.
  */
 #ifndef ROAD_MAIL_MIME_H
 #define ROAD_MAIL_MIME_H
@@ -18,28 +19,35 @@ enum mime_line {
 };
 enum mime_encoding { MIME_7BIT, MIME_8BIT, MIME_BINARY, MIME_QUOTED_PRINTABLE, MIME_BASE64, MIME_OTHER };
 
-enum { MIME_BOUNDARY_MAX = 256 };	/* RFC 2046 allows 70; longer ones are compared by their first bytes */
+/* RFC 2046 allows 70; longer ones are compared by their first bytes */
+enum { MIME_BOUNDARY_MAX = 256 };
 
 struct mime_walker;
 /* Takes some 8 KiB of the arena, and 300 bytes for each level in use. */
 struct mime_walker *mime_walker_new(struct arena *a, int nesting_limit);
 /*
- * One line without its LF. Of a line too long to hold, its first 4 KiB are enough. A line in a header block that is no header
- * and no continuation starts the body, as if an empty line stood before it.
+ * One line without its LF. Of a line too long to hold, its first 4 KiB are enough. A line in a header block
+ * that is no header and no continuation starts the body, as if an empty line stood before it.
  */
 enum mime_line mime_feed(struct mime_walker *m, struct str line);
-enum mime_encoding mime_encoding_here(const struct mime_walker *m);	/* of the part that the walker is in, valid in its body */
+/* of the part that the walker is in, valid in its body */
+enum mime_encoding mime_encoding_here(const struct mime_walker *m);
 bool mime_is_leaf(const struct mime_walker *m);	/* not multipart, not message: its body may be re-encoded */
-bool mime_is_composite(const struct mime_walker *m);	/* a multipart or an attached message whose parts the walker sees */
-bool mime_is_too_deep(const struct mime_walker *m);	/* the nesting limit was exceeded somewhere: what is below it counts as one opaque body */
+/* a multipart or an attached message whose parts the walker sees */
+bool mime_is_composite(const struct mime_walker *m);
+/* the nesting limit was exceeded somewhere: what is below it counts as one opaque body */
+bool mime_is_too_deep(const struct mime_walker *m);
 
 /*
- * Conversion of 8-bit leaves to quoted-printable for a peer without 8BITMIME (RFC 6152): feeds content in any pieces, writes converted text.
- * Leaves that are declared 8bit or binary are encoded, and their Content-Transfer-Encoding header is replaced (at the end of its header block);
- * composite parts become 7bit. What is declared 7bit, quoted-printable or base64 stays byte for byte, and so does undeclared 8-bit text.
+ * Conversion of 8-bit leaves to quoted-printable for a peer without 8BITMIME (RFC 6152): feeds content in
+ * any pieces, writes converted text. Leaves that are declared 8bit or binary are encoded, and their
+ * Content-Transfer-Encoding header is replaced (at the end of its header block); composite parts become
+ * 7bit. What is declared 7bit, quoted-printable or base64 stays byte for byte, and so does undeclared 8-bit
+ * text.
  */
 struct mime_downgrade;
-struct mime_downgrade *mime_downgrade_new(struct arena *a, void (*out)(void *arg, struct str bytes), void *arg);
+struct mime_downgrade *mime_downgrade_new(struct arena *a, void (*out)(void *arg, struct str bytes),
+					  void *arg);
 int mime_downgrade_feed(struct mime_downgrade *d, struct str bytes);	/* always 0 */
 int mime_downgrade_end(struct mime_downgrade *d);			/* always 0 */
 

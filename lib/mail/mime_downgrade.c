@@ -2,8 +2,9 @@
 /*
  * 8-bit content made fit for a peer that takes 7 bits only (RFC 6152 3, RFC 2045 6.7).
  *
- * Works on lines as they come; of a line only its first LINE_KEEP bytes are held, the rest passes through in the mode that they
- * decided. A Content-Transfer-Encoding header is held back until the end of its header block tells what it belongs to.
+ * Works on lines as they come; of a line only its first LINE_KEEP bytes are held, the rest passes through
+ * in the mode that they decided. A Content-Transfer-Encoding header is held back until the end of its
+ * header block tells what it belongs to.
  */
 #include "lib/mail/mime.h"
 
@@ -27,10 +28,12 @@ struct mime_downgrade {
 	size_t held_len;
 	bool encode;			/* the current body is being made quoted-printable */
 	size_t column;
-	char blank;			/* a blank or tab that is written when it is known not to end the line; 0: none */
+	/* a blank or tab that is written when it is known not to end the line; 0: none */
+	char blank;
 };
 
-struct mime_downgrade *mime_downgrade_new(struct arena *a, void (*out)(void *arg, struct str bytes), void *arg)
+struct mime_downgrade *mime_downgrade_new(struct arena *a, void (*out)(void *arg, struct str bytes),
+					  void *arg)
 {
 	struct mime_downgrade *d = ARENA_NEW(a, struct mime_downgrade);
 
@@ -210,7 +213,8 @@ static void put_body(struct mime_downgrade *d, struct str bytes)
 /* A line, or the first LINE_KEEP bytes of one; with its LF if that was read. */
 static void start_line(struct mime_downgrade *d, struct str bytes)
 {
-	struct str line = bytes.len > 0 && bytes.at[bytes.len - 1] == '\n' ? str_head(bytes, bytes.len - 1) : bytes;
+	bool has_end = bytes.len > 0 && bytes.at[bytes.len - 1] == '\n';
+	struct str line = str_head(bytes, bytes.len - has_end);
 	enum mime_line kind = mime_feed(d->walker, line);
 
 	if (kind == MIME_PRIMARY_HEADER || kind == MIME_PART_HEADER || kind == MIME_NESTED_HEADER) {

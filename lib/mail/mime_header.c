@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Content-Type and Content-Transfer-Encoding (RFC 2045 5, 6): a token reader over a header value that passes over folding
- * and comments, once, from left to right.
+ * Content-Type and Content-Transfer-Encoding (RFC 2045 5, 6): a token reader over a header value that
+ * passes over folding and comments, once, from left to right.
  */
 #include "lib/mail/mime_header.h"
 
@@ -133,7 +133,8 @@ enum mime_type mime_type_parse(struct str value, struct buf *boundary)
 	if (take_mark(&value, '/'))
 		subtype = take_token(&value);
 	if (str_is_nocase(type, STR("message"))) {
-		bool is_message = str_is_nocase(subtype, STR("rfc822")) || str_is_nocase(subtype, STR("global"));
+		bool is_message = str_is_nocase(subtype, STR("rfc822"))
+				  || str_is_nocase(subtype, STR("global"));
 
 		return is_message ? TYPE_MESSAGE : TYPE_OPAQUE;
 	}

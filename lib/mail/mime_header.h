@@ -11,11 +11,16 @@ enum mime_type {
 	TYPE_MULTIPART,			/* with a boundary */
 	TYPE_DIGEST,			/* multipart/digest: parts are messages by default */
 	TYPE_MESSAGE,			/* message/rfc822, message/global */
-	TYPE_OPAQUE,			/* other message types: neither entered nor re-encoded; multipart without boundary */
+	/* other message types: neither entered nor re-encoded; multipart without boundary */
+	TYPE_OPAQUE,
 };
 
-/* value: of a Content-Type header, folding included. The boundary is written without quotes, cut to the buffer's limit. */
+/*
+ * value: of a Content-Type header, folding included. The boundary is written without quotes, cut to the
+ * buffer's limit.
+ */
 enum mime_type mime_type_parse(struct str value, struct buf *boundary);
-enum mime_encoding mime_encoding_parse(struct str value);	/* of a Content-Transfer-Encoding header; absent or empty: 7bit */
+/* of a Content-Transfer-Encoding header; absent or empty: 7bit */
+enum mime_encoding mime_encoding_parse(struct str value);
 
 #endif

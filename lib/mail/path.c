@@ -2,9 +2,10 @@
 /*
  * The path of MAIL FROM and RCPT TO (RFC 5321 4.1.2, RFC 6531 3.3).
  *
- * One pass from left to right over a line whose length the command reader has bounded. Lenient where clients in the field
- * are sloppy and nothing can be misunderstood (blanks around the path, missing brackets, dots in odd places, a local part
- * alone); strict where one text could be read as two addresses: no comments, no second '@', no control characters.
+ * One pass from left to right over a line whose length the command reader has bounded. Lenient where
+ * clients in the field are sloppy and nothing can be misunderstood (blanks around the path, missing
+ * brackets, dots in odd places, a local part alone); strict where one text could be read as two addresses:
+ * no comments, no second '@', no control characters.
  */
 #include "lib/mail/mail_address.h"
 
@@ -180,7 +181,8 @@ static int mailbox(struct path *p)
 	} else if (p->strict && !str_is_nocase(str_make(p->to, p->len), STR("postmaster"))) {
 		return -EINVAL;
 	} else if (memchr(p->to, '@', p->len) != NULL) {
-		return -EINVAL;		/* "a@b" in quotes and no domain: its internal form would be another address */
+		/* "a@b" in quotes and no domain: its internal form would be another address */
+		return -EINVAL;
 	}
 	return local_len > LOCAL_PART_MAX ? -EMSGSIZE : 0;
 }

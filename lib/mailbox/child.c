@@ -71,7 +71,10 @@ static int keep_descriptors(const struct child_work *w, int reply_fd)
 	return close_range(w->keep_fd != NULL ? KEPT_FD + 1 : REPLY_FD + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
-/* What die() and BUG() say in the child goes to the parent's ears only through the exit status: the log is not ours here. */
+/*
+ * What die() and BUG() say in the child goes to the parent's ears only through the exit status: the log is
+ * not ours here.
+ */
 static void say_nothing(const char *line)
 {
 	(void) line;

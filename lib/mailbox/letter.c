@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A message on its way into a mailbox or to a command: lines of its envelope in front, then the content as it is. */
+/*
+ * A message on its way into a mailbox or to a command: lines of its envelope in front, then the content as
+ * it is.
+ */
 #include <errno.h>
 #include <unistd.h>
 
@@ -68,7 +71,10 @@ static int release(struct quoting *q)
 	return n == 0 ? 0 : q->out(q->arg, str_make(q->held, n));
 }
 
-/* At the start of a line: decides about "From ", holding back up to four bytes when the piece ends too early. */
+/*
+ * At the start of a line: decides about "From ", holding back up to four bytes when the piece ends too
+ * early.
+ */
 static int line_start(struct quoting *q, struct str *piece)
 {
 	int r = 0;
@@ -136,7 +142,8 @@ static int pass_content(const struct letter *l, struct quoting *q, char *last)
 
 int letter_copy(const struct letter *l, unsigned flags, int (*out)(void *arg, struct str bytes), void *arg)
 {
-	struct quoting q = { .out = out, .arg = arg, .quote = flags & LETTER_QUOTE_FROM, .at_line_start = true };
+	struct quoting q = { .out = out, .arg = arg, .quote = flags & LETTER_QUOTE_FROM,
+			     .at_line_start = true };
 	AUTO(buf) front = BUF(32 << 10);
 	char last = '\n';
 	int r;

@@ -25,7 +25,8 @@ int mailbox_locks_parse(struct str text, unsigned *ret_locks, struct buf *why)
 		} else if (str_is(word, STR("dotlock"))) {
 			*ret_locks |= LOCK_DOTLOCK;
 		} else {
-			buf_addf(why, "\"%.*s\" is no kind of mailbox lock (fcntl, flock, dotlock)", PSTR(word));
+			buf_addf(why, "\"%.*s\" is no kind of mailbox lock (fcntl, flock, dotlock)",
+				 PSTR(word));
 			return -EINVAL;
 		}
 	}
@@ -42,7 +43,8 @@ static void remove_stale(int dir, const char *lock, const struct mailbox_rules *
 {
 	struct stat st;
 
-	if (fstatat(dir, lock, &st, AT_SYMLINK_NOFOLLOW) == 0 && wall_s() - st.st_ctime > rules->stale_lock_ms / 1000)
+	if (fstatat(dir, lock, &st, AT_SYMLINK_NOFOLLOW) == 0
+	    && wall_s() - st.st_ctime > rules->stale_lock_ms / 1000)
 		unlinkat(dir, lock, 0);
 }
 

@@ -1,29 +1,38 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Writing messages into mailboxes: mbox files and Maildirs. Everything here is done as the user whose mailbox it is, in a child process of a
- * delivery agent (see child.h), with blocking calls.
+ * Writing messages into mailboxes: mbox files and Maildirs. Everything here is done as the user whose
+ * mailbox it is, in a child process of a delivery agent (see child.h), with blocking calls.
  *
- * What must stay true (reliability.md 2): a message is reported as sent only when its final name exists and one fsync after that succeeded;
- * a failed fsync is not repeated; a failed append leaves an mbox file as long as it was.
+ * What must stay true: a message is reported as sent only when its final name exists and one fsync after
+ * that succeeded; a failed fsync is not repeated; a failed append leaves an mbox file as long as it was.
  */
 #ifndef ROAD_MAILBOX_MAILBOX_H
 #define ROAD_MAILBOX_MAILBOX_H
 
 #include "lib/base/buf.h"
 
-enum mailbox_status { MAILBOX_SENT, MAILBOX_BOUNCED, MAILBOX_DEFERRED };	/* the greater is what several destinations together amount to */
+/* the greater is what several destinations together amount to */
+enum mailbox_status { MAILBOX_SENT, MAILBOX_BOUNCED, MAILBOX_DEFERRED };
 
 struct mailbox_result {
 	enum mailbox_status status;
 	char dsn[12];
 	struct buf text;		/* for the log and the sender: set .text = BUF_WORDS before use */
 };
-void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format, ...)
+void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
+		 ...)
 	__attribute__((format(printf, 4, 5)));
-/* "WHAT: error text" with the status code that an errno value means: no space and quota are the user's matter (4.2.2), EFBIG is final (5.2.2). */
-void mailbox_say_error(struct mailbox_result *ret, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/*
+ * "WHAT: error text" with the status code that an errno value means: no space and quota are the user's
+ * matter (4.2.2), EFBIG is final (5.2.2).
+ */
+void mailbox_say_error(struct mailbox_result *ret, int error, const char *format,
+		       ...) __attribute__((format(printf, 3, 4)));
 
-/* A result as one line, for a child's reply; control characters of the text become '?'. unpack: -EBADMSG, and ret is as it was. */
+/*
+ * A result as one line, for a child's reply; control characters of the text become '?'. unpack: -EBADMSG,
+ * and ret is as it was.
+ */
 void mailbox_result_pack(const struct mailbox_result *result, struct buf *b);
 int mailbox_result_unpack(struct str line, struct mailbox_result *ret);
 
@@ -39,7 +48,8 @@ enum letter_flags {
 	LETTER_HEADERS = LETTER_RETURN_PATH | LETTER_ORIGINAL_TO | LETTER_DELIVERED_TO,
 };
 struct letter {
-	struct str sender, original_to, delivered_to;		/* internal form; sender empty: the null sender */
+	/* internal form; sender empty: the null sender */
+	struct str sender, original_to, delivered_to;
 	uint64_t size;						/* of the content */
 	/* The content in pieces, LF line ends, from offset `at`: bytes, 0 at the end, -errno. */
 	ssize_t (*read)(void *arg, uint64_t at, void *to, size_t n);
@@ -49,7 +59,10 @@ struct letter {
 int letter_write(const struct letter *l, unsigned flags, int fd);
 /* Gives it piece by piece to `out`, which returns < 0 to stop. */
 int letter_copy(const struct letter *l, unsigned flags, int (*out)(void *arg, struct str bytes), void *arg);
-/* Has it been delivered to this address before? Looks for "Delivered-To: address" among its headers. 1, 0, -errno of the content. */
+/*
+ * Has it been delivered to this address before? Looks for "Delivered-To: address" among its headers. 1, 0,
+ * -errno of the content.
+ */
 int letter_was_delivered_to(const struct letter *l, struct str address);
 
 /* ---- where to ---- */
@@ -67,8 +80,10 @@ struct mailbox_rules {
 int mailbox_locks_parse(struct str text, unsigned *ret_locks, struct buf *why);
 
 /* Appends to a file, which is made (mode 0600) if need be. /dev/null takes everything. */
-void mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules, struct mailbox_result *ret);
+void mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
+		 struct mailbox_result *ret);
 /* A new file in a Maildir, which is made if need be, with all directories above it. */
-void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules, struct mailbox_result *ret);
+void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
+		 struct mailbox_result *ret);
 
 #endif

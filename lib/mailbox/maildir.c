@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A new message in a Maildir: written in tmp/, renamed into new/, and then synced. The order matters: after a power cut a file that was synced
- * before the rename may be found in tmp/ only, where no reader looks.
+ * A new message in a Maildir: written in tmp/, renamed into new/, and then synced. The order matters: after
+ * a power cut a file that was synced before the rename may be found in tmp/ only, where no reader looks.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,17 +24,26 @@ struct maildir {
 	char host[HOST_MAX];
 };
 
+static int add_host_octet(struct buf *b, char c)
+{
+	switch (c) {
+	case '/':
+		return buf_add_text(b, "\\057");
+	case ':':
+		return buf_add_text(b, "\\072");
+	default:
+		return buf_add_byte(b, c);
+	}
+}
+
 /* A host name that may stand in a file name (the Maildir description has these two replacements). */
 static void set_host(struct maildir *m)
 {
 	AUTO(buf) b = BUF(HOST_MAX - 1);
 
-	for (size_t i = 0; i < m->rules->host.len; i++) {
-		char c = m->rules->host.at[i];
-
-		if ((c == '/' ? buf_add_text(&b, "\\057") : c == ':' ? buf_add_text(&b, "\\072") : buf_add_byte(&b, c)) < 0)
+	for (size_t i = 0; i < m->rules->host.len; i++)
+		if (add_host_octet(&b, m->rules->host.at[i]) < 0)
 			break;
-	}
 	snprintf(m->host, sizeof(m->host), "%s", b.at);
 }
 
@@ -77,7 +86,8 @@ static int create(struct maildir *m)
 	struct stat st;
 	int fd, r;
 
-	snprintf(m->temporary, sizeof(m->temporary), "%lld.P%dM%lld.%s", (long long) (now / 1000000), (int) getpid(),
+	snprintf(m->temporary, sizeof(m->temporary), "%lld.P%dM%lld.%s", (long long) (now / 1000000),
+		 (int) getpid(),
 		 (long long) (now % 1000000), m->host);
 	fd = file_create(m->tmp, m->temporary, 0600);
 	if (fd < 0)
@@ -87,7 +97,8 @@ static int create(struct maildir *m)
 		close(fd);
 		return r;
 	}
-	snprintf(m->final, sizeof(m->final), "%lld.V%llxI%llxM%lld.%s", (long long) (now / 1000000), (unsigned long long) st.st_dev,
+	snprintf(m->final, sizeof(m->final), "%lld.V%llxI%llxM%lld.%s", (long long) (now / 1000000),
+		 (unsigned long long) st.st_dev,
 		 (unsigned long long) st.st_ino, (long long) (now % 1000000), m->host);
 	return fd;
 }
@@ -102,7 +113,8 @@ static int add(struct maildir *m)
 	r = letter_write(m->letter, LETTER_HEADERS, fd);
 	if (r >= 0 && renameat2(m->tmp, m->temporary, m->new, m->final, RENAME_NOREPLACE) < 0)
 		r = -errno;
-	if (r == -EINVAL && linkat(m->tmp, m->temporary, m->new, m->final, 0) == 0) {	/* a file system without RENAME_NOREPLACE */
+	/* a file system without RENAME_NOREPLACE */
+	if (r == -EINVAL && linkat(m->tmp, m->temporary, m->new, m->final, 0) == 0) {
 		unlinkat(m->tmp, m->temporary, 0);
 		r = 0;
 	}
@@ -116,7 +128,8 @@ static int add(struct maildir *m)
 	return r;
 }
 
-void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules, struct mailbox_result *ret)
+void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
+		 struct mailbox_result *ret)
 {
 	struct maildir m = { .letter = l, .rules = rules, .tmp = -1, .new = -1 };
 	int r;

@@ -66,10 +66,15 @@ static bool is_still_there(struct mbox *m, const struct stat *opened)
 {
 	struct stat st;
 
-	return fstatat(m->dir, m->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == opened->st_dev && st.st_ino == opened->st_ino;
+	if (fstatat(m->dir, m->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	return st.st_dev == opened->st_dev && st.st_ino == opened->st_ino;
 }
 
-/* A writer that was killed may have left half a message. It cannot be told from mail, so it stays; but ours starts on a line of its own. */
+/*
+ * A writer that was killed may have left half a message. It cannot be told from mail, so it stays; but
+ * ours starts on a line of its own.
+ */
 static int separate(struct mbox *m, int fd, off_t size)
 {
 	char end[2] = "\n\n";
@@ -103,7 +108,8 @@ static void append(struct mbox *m, int fd, off_t old_size)
 
 static void open_and_append(struct mbox *m)
 {
-	AUTO_FD fd = openat(m->dir, m->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	AUTO_FD fd = openat(m->dir, m->name,
+			    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 	struct stat st;
 	int r;
 
@@ -130,7 +136,8 @@ static void open_and_append(struct mbox *m)
 		append(m, fd, st.st_size);
 }
 
-void mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules, struct mailbox_result *ret)
+void mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
+		 struct mailbox_result *ret)
 {
 	struct mbox m = { .letter = l, .rules = rules, .path = path, .flags = flags, .ret = ret };
 	int locked = 0;
@@ -140,7 +147,8 @@ void mbox_append(const struct letter *l, const char *path, unsigned flags, const
 		return;
 	m.dir = path_open_parent(path, false, m.name);
 	if (m.dir < 0) {
-		fail(&m, m.dir, m.dir == -EPERM ? "a symbolic link that belongs to somebody else" : "error opening file");
+		fail(&m, m.dir, m.dir == -EPERM ? "a symbolic link that belongs to somebody else"
+		     : "error opening file");
 		return;
 	}
 	if (rules->locks & LOCK_DOTLOCK)

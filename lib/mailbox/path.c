@@ -76,7 +76,8 @@ static int follow(struct path_walk *w, int fd, const struct stat *st)
 		return -errno;
 	if (n == 0 || (size_t) n == sizeof(text))
 		return -ENAMETOOLONG;
-	if (buf_add(&target, str_make(text, (size_t) n)) < 0 || buf_add_byte(&target, '/') < 0 || buf_add(&target, buf_str(&w->rest)) < 0)
+	if (buf_add(&target, str_make(text, (size_t) n)) < 0 || buf_add_byte(&target, '/') < 0
+	    || buf_add(&target, buf_str(&w->rest)) < 0)
 		return -ENAMETOOLONG;
 	buf_clear(&w->rest);
 	if (buf_add(&w->rest, buf_str(&target)) < 0)

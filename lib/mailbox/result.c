@@ -7,7 +7,8 @@
 #include "lib/mailbox/mailbox.h"
 
 __attribute__((format(printf, 4, 0)))
-static void say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format, va_list arguments)
+static void say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
+		va_list arguments)
 {
 	ret->status = status;
 	snprintf(ret->dsn, sizeof(ret->dsn), "%s", dsn);
@@ -15,7 +16,8 @@ static void say(struct mailbox_result *ret, enum mailbox_status status, const ch
 	buf_addv(&ret->text, format, arguments);
 }
 
-void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format, ...)
+void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
+		 ...)
 {
 	va_list arguments;
 
@@ -31,7 +33,8 @@ void mailbox_say_error(struct mailbox_result *ret, int error, const char *format
 	va_list arguments;
 
 	va_start(arguments, format);
-	say(ret, is_final ? MAILBOX_BOUNCED : MAILBOX_DEFERRED, is_final ? "5.2.2" : is_full ? "4.2.2" : "4.2.0", format, arguments);
+	say(ret, is_final ? MAILBOX_BOUNCED : MAILBOX_DEFERRED,
+	    is_final ? "5.2.2" : is_full ? "4.2.2" : "4.2.0", format, arguments);
 	va_end(arguments);
 	buf_addf(&ret->text, ": %s", error_text(error));
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Looking recipients up in tables of addresses, and whether they exist at all, before their mail is accepted. */
+/*
+ * Looking recipients up in tables of addresses, and whether they exist at all, before their mail is
+ * accepted.
+ */
 #include "lib/mail/mail_address.h"
 #include "lib/route/private.h"
 
@@ -20,7 +23,8 @@ int route_lookup_address(struct route *r, struct tables *ts, struct arena *a, st
 	return tables_get_address(ts, a, address, &how, ret_value, ret_extension);
 }
 
-static int is_listed(struct route *r, struct tables *ts, const char *name, struct arena *a, struct str address)
+static int is_listed(struct route *r, struct tables *ts, const char *name, struct arena *a,
+		     struct str address)
 {
 	struct str value;
 	int found = route_lookup_address(r, ts, a, address, &value, NULL);
@@ -56,17 +60,21 @@ static struct check check_of_class(struct route *r, enum address_class class)
 {
 	switch (class) {
 	case CLASS_LOCAL:
-		return (struct check) { r->local_recipients, "local_recipient_maps", STR("local recipient table") };
+		return (struct check) { r->local_recipients, "local_recipient_maps",
+					STR("local recipient table") };
 	case CLASS_VIRTUAL_MAILBOX:
-		return (struct check) { r->virtual_mailbox_maps, "virtual_mailbox_maps", STR("virtual mailbox table") };
+		return (struct check) { r->virtual_mailbox_maps, "virtual_mailbox_maps",
+					STR("virtual mailbox table") };
 	case CLASS_RELAY:
-		return (struct check) { r->relay_recipients, "relay_recipient_maps", STR("relay recipient table") };
+		return (struct check) { r->relay_recipients, "relay_recipient_maps",
+					STR("relay recipient table") };
 	default:
 		return (struct check) { NULL, "", STR_NONE };
 	}
 }
 
-int recipient_exists(struct route *r, struct arena *a, struct str recipient, const struct resolution *res, struct str *ret_text)
+int recipient_exists(struct route *r, struct arena *a, struct str recipient, const struct resolution *res,
+		     struct str *ret_text)
 {
 	struct check check = check_of_class(r, res->class);
 	int found = is_mapped(r, a, recipient);
@@ -84,6 +92,8 @@ int recipient_exists(struct route *r, struct arena *a, struct str recipient, con
 	found = is_listed(r, check.tables, check.parameter, a, res->recipient);
 	if (found != 0)
 		return found;
-	*ret_text = r->conf.show_user_unknown_table_name ? arena_fmt(a, "User unknown in %.*s", PSTR(check.table_name)) : STR("User unknown");
+	*ret_text = STR("User unknown");
+	if (r->conf.show_user_unknown_table_name)
+		*ret_text = arena_fmt(a, "User unknown in %.*s", PSTR(check.table_name));
 	return 0;
 }

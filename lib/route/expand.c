@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Virtual aliases (virtual(5)): one recipient becomes others, whose names are looked up again, until nothing changes.
+ * Virtual aliases (virtual(5)): one recipient becomes others, whose names are looked up again, until
+ * nothing changes.
  *
- * What must stay true: at most virtual_alias_expansion_limit addresses, each looked up at most virtual_alias_recursion_limit times in a row;
- * an address that is its own alias is kept once and not looked up again.
+ * What must stay true: at most virtual_alias_expansion_limit addresses, each looked up at most
+ * virtual_alias_recursion_limit times in a row; an address that is its own alias is kept once and not
+ * looked up again.
  */
 #include <errno.h>
 
@@ -22,7 +24,8 @@ static struct str insert_extension(struct arena *a, struct str address, struct s
 }
 
 /* "@other.example": the same user there. */
-static struct str with_local_part_of(struct arena *a, struct str address, struct str extension, struct str at_domain)
+static struct str with_local_part_of(struct arena *a, struct str address, struct str extension,
+				     struct str at_domain)
 {
 	struct str local, domain;
 
@@ -32,7 +35,8 @@ static struct str with_local_part_of(struct arena *a, struct str address, struct
 	return arena_fmt(a, "%.*s%.*s", PSTR(local), PSTR(at_domain));
 }
 
-int route_map_result(struct route *r, struct arena *a, struct str address, struct str value, struct str extension, bool propagate,
+int route_map_result(struct route *r, struct arena *a, struct str address, struct str value,
+		     struct str extension, bool propagate,
 		     struct str_list *ret)
 {
 	VEC(struct str) list = { 0 };
@@ -41,13 +45,16 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	int found;
 
 	if (rest.len > 0 && rest.at[0] == '@' && str_find(rest, ',') < 0) {
-		*vec_add(a, &list) = insert_extension(a, with_local_part_of(a, address, extension, rest), suffix);
+		*vec_add(a, &list) = insert_extension(a, with_local_part_of(a, address, extension, rest),
+						      suffix);
 	} else {
 		while ((found = header_address_next(&rest, a, &one)) > 0)
 			if (one.len > 0)
-				*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true), suffix);
+				*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true),
+								      suffix);
 		if (found < 0)
-			return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s", PSTR(address), PSTR(value));
+			return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s",
+					   PSTR(address), PSTR(value));
 	}
 	ret->at = list.at;
 	ret->count = list.len;
@@ -82,7 +89,8 @@ static int expand_one(struct expansion *e, size_t i)
 		return 0;
 	found = route_lookup_address(r, r->virtual_alias_maps, e->arena, address, &value, &extension);
 	if (found < 0)
-		return cannot_tell(r, found, "virtual_alias_maps lookup problem for %.*s: %s", PSTR(address), tables_why(r->virtual_alias_maps));
+		return cannot_tell(r, found, "virtual_alias_maps lookup problem for %.*s: %s", PSTR(address),
+				   tables_why(r->virtual_alias_maps));
 	if (found == 0)
 		return 0;
 	found = route_map_result(r, e->arena, address, value, extension, r->propagate_virtual, &results);
@@ -91,10 +99,12 @@ static int expand_one(struct expansion *e, size_t i)
 	if (results.count == 0)
 		return cannot_tell(r, -EBADMSG, "virtual_alias_maps: empty result for %.*s", PSTR(address));
 	if (e->at.len + results.count - 1 > (size_t) r->conf.virtual_alias_expansion_limit)
-		return cannot_tell(r, -E2BIG, "unreasonable virtual_alias_maps map expansion size for %.*s", PSTR(e->recipient));
+		return cannot_tell(r, -E2BIG, "unreasonable virtual_alias_maps map expansion size for %.*s",
+				   PSTR(e->recipient));
 	for (size_t k = 0; k < results.count; k++) {
 		if (results.at[k].len > (size_t) r->conf.virtual_alias_address_length_limit)
-			return cannot_tell(r, -E2BIG, "unreasonable virtual_alias_maps result %.100s... for %.*s",
+			return cannot_tell(r, -E2BIG,
+					   "unreasonable virtual_alias_maps result %.100s... for %.*s",
 					   str_c(e->arena, results.at[k]), PSTR(address));
 		if (str_is_nocase(results.at[k], address))
 			*vec_add(e->arena, &e->own_alias) = address;
@@ -115,9 +125,12 @@ int expand_virtual_alias(struct route *r, struct arena *a, struct str recipient,
 		int64_t rounds = 0;
 		int found;
 
-		while ((found = expand_one(&e, i)) > 0)
-			if (++rounds > r->conf.virtual_alias_recursion_limit)
-				return cannot_tell(r, -ELOOP, "unreasonable virtual_alias_maps map nesting for %.*s", PSTR(recipient));
+		do
+			found = expand_one(&e, i);
+		while (found > 0 && ++rounds <= r->conf.virtual_alias_recursion_limit);
+		if (found > 0)
+			return cannot_tell(r, -ELOOP, "unreasonable virtual_alias_maps map nesting for %.*s",
+					   PSTR(recipient));
 		if (found < 0)
 			return found;
 	}

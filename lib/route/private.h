@@ -17,7 +17,8 @@ struct route {
 	struct tables *virtual_alias_maps, *virtual_mailbox_maps, *local_recipients, *relay_recipients;
 	struct tables *transport, *relocated, *sender_relayhost, *sender_transport;
 	struct tables *canonical, *recipient_canonical;
-	bool transport_parents;		/* "domain" in transport_maps matches subdomains too, instead of ".domain" */
+	/* "domain" in transport_maps matches subdomains too, instead of ".domain" */
+	bool transport_parents;
 	bool propagate_virtual;
 	struct buf why;
 };
@@ -25,13 +26,17 @@ struct route {
 /* Notes why something cannot be told, and returns error. */
 int cannot_tell(struct route *r, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* mydestination, or a literal address of ours. 1, 0, < 0. The domain has no trailing dot, or one that is not counted. */
+/*
+ * mydestination, or a literal address of ours. 1, 0, < 0. The domain has no trailing dot, or one that is
+ * not counted.
+ */
 int is_local_domain(struct route *r, struct arena *a, struct str domain);
 /* The class of a domain that is not local. */
 int remote_class(struct route *r, struct arena *a, struct str domain);
 
 /* What rewrite_address() does; plain: '!' and '%' of a local part without domain count. */
-struct str rewrite_text(struct route *r, struct arena *a, struct str address, bool plain, struct str origin, struct str domain);
+struct str rewrite_text(struct route *r, struct arena *a, struct str address, bool plain, struct str origin,
+			struct str domain);
 /* "transport:nexthop" of main.cf: the transport, and the next hop when one is given. */
 void apply_transport_setting(struct str setting, struct resolution *res);
 /* transport_maps for res->recipient in this domain. 1 an entry was applied, 0 none, < 0. */

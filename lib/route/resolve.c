@@ -2,9 +2,10 @@
 /*
  * From a recipient to transport, next hop and recipient.
  *
- * First every domain that is this system's own is taken off the end, and what then looks like routing (a@b, a%b, b!a) is followed, until a domain that is
- * not ours or no domain is left. Each round shortens the address, so it ends. Then the domain's class gives transport and next hop, which
- * relayhost, the sender's tables, transport_maps and relocated_maps may change, in this order.
+ * First every domain that is this system's own is taken off the end, and what then looks like routing (a@b,
+ * a%b, b!a) is followed, until a domain that is not ours or no domain is left. Each round shortens the
+ * address, so it ends. Then the domain's class gives transport and next hop, which relayhost, the sender's
+ * tables, transport_maps and relocated_maps may change, in this order.
  */
 #include <errno.h>
 
@@ -68,7 +69,8 @@ static int strip_round(struct walk *w)
 	}
 	if (!has_routing(w, w->address))
 		return 0;
-	w->address = rewrite_text(w->r, w->arena, w->address, true, w->r->myorigin, str_of(w->r->common->mydomain));
+	w->address = rewrite_text(w->r, w->arena, w->address, true, w->r->myorigin,
+				  str_of(w->r->common->mydomain));
 	return 1;
 }
 
@@ -130,14 +132,16 @@ static void set_error(struct resolution *res, struct str nexthop)
 }
 
 /* A sender-dependent table. 1 with the value, 0 not there or DUNNO, < 0. */
-static int ask_sender_table(struct walk *w, struct tables *ts, const char *name, struct str sender, const char *null_key, struct str *ret_value)
+static int ask_sender_table(struct walk *w, struct tables *ts, const char *name, struct str sender,
+			    const char *null_key, struct str *ret_value)
 {
 	struct str value;
 	int found;
 
 	if (tables_are_empty(ts))
 		return 0;
-	found = route_lookup_address(w->r, ts, w->arena, sender.len > 0 ? sender : str_of(null_key), &value, NULL);
+	found = route_lookup_address(w->r, ts, w->arena, sender.len > 0 ? sender : str_of(null_key), &value,
+				     NULL);
 	if (found < 0)
 		return cannot_tell(w->r, found, "%s: %s", name, tables_why(ts));
 	if (found == 0 || str_is_nocase(value, STR("DUNNO")))
@@ -157,7 +161,8 @@ static int route_off_host(struct walk *w, struct str sender, struct resolution *
 
 	if (res->class == CLASS_OTHER) {
 		setting = str_of(conf->default_transport);
-		found = ask_sender_table(w, w->r->sender_transport, "sender_dependent_default_transport_maps", sender,
+		found = ask_sender_table(w, w->r->sender_transport, "sender_dependent_default_transport_maps",
+					 sender,
 					 conf->empty_address_default_transport_maps_lookup_key, &setting);
 	}
 	if (found >= 0)
@@ -184,7 +189,8 @@ static int route_by_class(struct walk *w, struct str sender, struct resolution *
 		apply_transport_setting(str_of(conf->local_transport), res);
 		return 0;
 	case CLASS_VIRTUAL_ALIAS:
-		set_error(res, conf->show_user_unknown_table_name ? STR("5.1.1 User unknown in virtual alias table") : STR("5.1.1 User unknown"));
+		set_error(res, conf->show_user_unknown_table_name
+			  ? STR("5.1.1 User unknown in virtual alias table") : STR("5.1.1 User unknown"));
 		return 0;
 	case CLASS_VIRTUAL_MAILBOX:
 		apply_transport_setting(str_of(conf->virtual_transport), res);
@@ -217,7 +223,8 @@ static bool has_routing_left(struct str recipient)
 	return str_find_any(local, "@!%") >= 0;
 }
 
-int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient, struct resolution *ret)
+int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient,
+		    struct resolution *ret)
 {
 	struct walk w = { .r = r, .arena = a, .address = recipient };
 	struct resolution res = { .class = CLASS_OTHER };

@@ -9,7 +9,8 @@ static struct str join(struct arena *a, struct str local, struct str domain)
 }
 
 /* site!user, user%domain, user: to user@domain. */
-static struct str add_domain(struct route *r, struct arena *a, struct str address, bool plain, struct str origin)
+static struct str add_domain(struct route *r, struct arena *a, struct str address, bool plain,
+			     struct str origin)
 {
 	ssize_t bang = plain && r->conf.swap_bangpath ? str_find(address, '!') : -1;
 	ssize_t percent = plain && r->conf.allow_percent_hack ? str_find_last(address, '%') : -1;
@@ -23,7 +24,8 @@ static struct str add_domain(struct route *r, struct arena *a, struct str addres
 	return address;
 }
 
-struct str rewrite_text(struct route *r, struct arena *a, struct str address, bool plain, struct str origin, struct str dot_domain)
+struct str rewrite_text(struct route *r, struct arena *a, struct str address, bool plain, struct str origin,
+			struct str dot_domain)
 {
 	struct str local, domain;
 
@@ -33,7 +35,8 @@ struct str rewrite_text(struct route *r, struct arena *a, struct str address, bo
 		address = add_domain(r, a, address, plain, origin);
 	if (!address_split(address, &local, &domain) || domain.len == 0)
 		return address;
-	if (r->conf.append_dot_mydomain && dot_domain.len > 0 && domain.at[0] != '[' && str_find(domain, '.') < 0)
+	if (r->conf.append_dot_mydomain && dot_domain.len > 0 && domain.at[0] != '['
+	    && str_find(domain, '.') < 0)
 		return arena_fmt(a, "%.*s.%.*s", PSTR(address), PSTR(dot_domain));
 	if (domain.len > 1 && domain.at[domain.len - 1] == '.' && domain.at[domain.len - 2] != '.')
 		address.len--;

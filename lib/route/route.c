@@ -51,20 +51,24 @@ static int read_origin(struct route *r, struct buf *why)
 	return 0;
 }
 
-static int open_list(const char *name, const char *text, unsigned flags, struct match_list **ret, struct buf *why)
+static int open_list(const char *name, const char *text, unsigned flags, struct match_list **ret,
+		     struct buf *why)
 {
 	return match_list_open(name, str_of(text), flags, ret, why);
 }
 
 static int open_lists(struct route *r, struct buf *why)
 {
-	unsigned relay_flags = match_parent_flag(str_of(r->common->parent_domain_matches_subdomains), STR("relay_domains"));
+	unsigned relay_flags = match_parent_flag(str_of(r->common->parent_domain_matches_subdomains),
+						 STR("relay_domains"));
 	int error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
 
 	if (error >= 0)
-		error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0, &r->virtual_alias, why);
+		error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0,
+				  &r->virtual_alias, why);
 	if (error >= 0)
-		error = open_list("virtual_mailbox_domains", r->conf.virtual_mailbox_domains, 0, &r->virtual_mailbox, why);
+		error = open_list("virtual_mailbox_domains", r->conf.virtual_mailbox_domains, 0,
+				  &r->virtual_mailbox, why);
 	if (error >= 0)
 		error = open_list("relay_domains", r->conf.relay_domains, relay_flags, &r->relay, why);
 	return error;
@@ -80,8 +84,10 @@ static int open_tables(struct route *r, struct conf *c, struct buf *why)
 		{ "relay_recipient_maps", str_of(r->conf.relay_recipient_maps), &r->relay_recipients },
 		{ "transport_maps", str_of(r->conf.transport_maps), &r->transport },
 		{ "relocated_maps", str_of(r->conf.relocated_maps), &r->relocated },
-		{ "sender_dependent_relayhost_maps", str_of(r->conf.sender_dependent_relayhost_maps), &r->sender_relayhost },
-		{ "sender_dependent_default_transport_maps", str_of(r->conf.sender_dependent_default_transport_maps),
+		{ "sender_dependent_relayhost_maps", str_of(r->conf.sender_dependent_relayhost_maps),
+		  &r->sender_relayhost },
+		{ "sender_dependent_default_transport_maps",
+		  str_of(r->conf.sender_dependent_default_transport_maps),
 		  &r->sender_transport },
 		{ "canonical_maps", STR_NONE, &r->canonical },
 		{ "recipient_canonical_maps", STR_NONE, &r->recipient_canonical },

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Address rewriting to standard form and resolution to transport, next hop, recipient: in process, with the rules of Postfix's trivial-rewrite(8),
- * transport(5), virtual(5). Used by cleanup (rewriting, virtual aliases), qmgr (resolution), smtpd (address classes, existence).
+ * Address rewriting to standard form and resolution to transport, next hop, recipient: in process, with the
+ * rules of Postfix's trivial-rewrite(8), transport(5), virtual(5). Used by cleanup (rewriting, virtual
+ * aliases), qmgr (resolution), smtpd (address classes, existence).
  *
- * Addresses are in internal form throughout (lib/mail/mail_address.h). Results live in the arena or as long as the route. "Cannot tell" (< 0) is
- * a table or list that failed: the caller defers, with route_why() for the log; it is never "no".
+ * Addresses are in internal form throughout (lib/mail/mail_address.h). Results live in the arena or as long
+ * as the route. "Cannot tell" (< 0) is a table or list that failed: the caller defers, with route_why() for
+ * the log; it is never "no".
  */
 #ifndef ROAD_ROUTE_ROUTE_H
 #define ROAD_ROUTE_ROUTE_H
@@ -16,34 +18,40 @@
 
 struct route;
 /*
- * Opens the tables and lists that the configuration names, and finds this machine's addresses (at start only: it may block). Both conf and common
- * must live as long. -errno with words.
+ * Opens the tables and lists that the configuration names, and finds this machine's addresses (at start
+ * only: it may block). Both conf and common must live as long. -errno with words.
  */
 int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
 void route_free(struct route *r);	/* NULL is fine */
 
 /*
- * Standard form of an internal-form address: append_at_myorigin, append_dot_mydomain, swap_bangpath, allow_percent_hack, trailing dots. "" stays "".
- * local_context false: as for headers of remote clients' mail, remote_header_rewrite_domain takes the place of myorigin and mydomain.
+ * Standard form of an internal-form address: append_at_myorigin, append_dot_mydomain, swap_bangpath,
+ * allow_percent_hack, trailing dots. "" stays "". local_context false: as for headers of remote clients'
+ * mail, remote_header_rewrite_domain takes the place of myorigin and mydomain.
  */
 struct str rewrite_address(struct route *r, struct arena *a, struct str address, bool local_context);
 
-enum address_class { CLASS_LOCAL = 1, CLASS_VIRTUAL_ALIAS = 2, CLASS_VIRTUAL_MAILBOX = 4, CLASS_RELAY = 8, CLASS_OTHER = 16 };
+enum address_class { CLASS_LOCAL = 1, CLASS_VIRTUAL_ALIAS = 2, CLASS_VIRTUAL_MAILBOX = 4, CLASS_RELAY = 8,
+		     CLASS_OTHER = 16 };
 
 struct resolution {
 	enum address_class class;
 	struct str transport;		/* service name: "smtp", "local", "error", ... */
 	struct str nexthop;
-	struct str recipient;		/* possibly changed (local part unquoted, domain appended, routing resolved, ...) */
-	bool is_error;			/* transport "error"/"retry" chosen by resolution itself: nexthop is "dsn text" */
+	/* possibly changed (local part unquoted, domain appended, routing resolved, ...) */
+	struct str recipient;
+	/* transport "error"/"retry" chosen by resolution itself: nexthop is "dsn text" */
+	bool is_error;
 	/*
-	 * @, % or ! in the local part of an address that is not ours to take apart: the next system might. Whoever decides about relaying must
-	 * not count such an address as being in relay_domains or virtual_*_domains unless allow_untrusted_routing is set.
+	 * @, % or ! in the local part of an address that is not ours to take apart: the next system might.
+	 * Whoever decides about relaying must not count such an address as being in relay_domains or
+	 * virtual_*_domains unless allow_untrusted_routing is set.
 	 */
 	bool is_routed;
 };
 /* 0, or < 0 cannot tell (a table or list failed): defer with route_why(). */
-int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient, struct resolution *ret) MAY_YIELD;
+int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient,
+		    struct resolution *ret) MAY_YIELD;
 const char *route_why(const struct route *r);
 /* Class of a domain alone. < 0 cannot tell. */
 int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
@@ -51,29 +59,35 @@ int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
 bool is_own_address(struct route *r, const struct address_ip *ip);
 
 /*
- * Is there such a recipient? As smtpd asks at RCPT: 1 yes (or not checked), 0 no, < 0 cannot tell. *ret_text: "User unknown in local recipient table"
- * and so on; for one that the transport table sends to the error transport its text, which may start with a DSN (dsn_split).
+ * Is there such a recipient? As smtpd asks at RCPT: 1 yes (or not checked), 0 no, < 0 cannot tell.
+ * *ret_text: "User unknown in local recipient table" and so on; for one that the transport table sends to
+ * the error transport its text, which may start with a DSN (dsn_split).
  */
-int recipient_exists(struct route *r, struct arena *a, struct str recipient, const struct resolution *res, struct str *ret_text) MAY_YIELD;
+int recipient_exists(struct route *r, struct arena *a, struct str recipient, const struct resolution *res,
+		     struct str *ret_text) MAY_YIELD;
 
 /*
- * Virtual alias expansion of one recipient (recursive, virtual_alias_recursion_limit, virtual_alias_expansion_limit): results in internal and standard
- * form. Not there: itself. -ELOOP, -E2BIG with route_why(), other < 0 cannot tell.
+ * Virtual alias expansion of one recipient (recursive, virtual_alias_recursion_limit,
+ * virtual_alias_expansion_limit): results in internal and standard form. Not there: itself. -ELOOP, -E2BIG
+ * with route_why(), other < 0 cannot tell.
  */
 struct str_list { size_t count; struct str *at; };
-int expand_virtual_alias(struct route *r, struct arena *a, struct str recipient, struct str_list *ret) MAY_YIELD;
+int expand_virtual_alias(struct route *r, struct arena *a, struct str recipient,
+			 struct str_list *ret) MAY_YIELD;
 
 /*
- * A user@domain or bare name in some table of addresses, in the order of tables_get_address(); the bare local part counts when the domain is ours.
- * For canonical, sender-dependent and other such maps.
+ * A user@domain or bare name in some table of addresses, in the order of tables_get_address(); the bare
+ * local part counts when the domain is ours. For canonical, sender-dependent and other such maps.
  */
 int route_lookup_address(struct route *r, struct tables *ts, struct arena *a, struct str address,
 			 struct str *ret_value, struct str *ret_extension) MAY_YIELD;
 /*
- * What a table's value makes of the address that matched (virtual, canonical): a list of addresses in standard form; "@domain" keeps the local part; with
- * propagate the unmatched extension ("+ext", may be empty) is put into each. -EBADMSG with route_why(): the value cannot be parsed.
+ * What a table's value makes of the address that matched (virtual, canonical): a list of addresses in
+ * standard form; "@domain" keeps the local part; with propagate the unmatched extension ("+ext", may be
+ * empty) is put into each. -EBADMSG with route_why(): the value cannot be parsed.
  */
-int route_map_result(struct route *r, struct arena *a, struct str address, struct str value, struct str extension, bool propagate,
+int route_map_result(struct route *r, struct arena *a, struct str address, struct str value,
+		     struct str extension, bool propagate,
 		     struct str_list *ret);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Addresses as strangers make them, through rewriting, resolution, existence and aliases of a configuration with something of everything. */
+/*
+ * Addresses as strangers make them, through rewriting, resolution, existence and aliases of a
+ * configuration with something of everything.
+ */
 #include <unistd.h>
 
 #include "lib/base/die.h"
@@ -33,7 +36,8 @@ static struct route *open_route(const char *more)
 	BUG_UNLESS(file != NULL);
 	fprintf(file, "%s%s", settings, more);
 	fclose(file);
-	if (conf_load(dir, &conf, &why) < 0 || conf_fill(conf, &common_group, c, &why) < 0 || route_open(conf, c, &r, &why) < 0)
+	if (conf_load(dir, &conf, &why) < 0 || conf_fill(conf, &common_group, c, &why) < 0
+	    || route_open(conf, c, &r, &why) < 0)
 		BUG("%s", buf_text(&why));
 	unlink(path);
 	rmdir(dir);
@@ -47,7 +51,10 @@ static void check(struct route *r, struct arena *a, struct str address)
 	struct str_list list;
 	struct str text;
 
-	/* Standard form is reached at once but for dots at the end and routing that the first rewriting brought to light. */
+	/*
+	 * Standard form is reached at once but for dots at the end and routing that the first rewriting
+	 * brought to light.
+	 */
 	rewrite_address(r, a, address, false);
 	BUG_UNLESS(resolve_address(r, a, STR_NONE, address, &res) == 0);
 	BUG_UNLESS(res.transport.len > 0 && res.nexthop.len > 0);

@@ -13,8 +13,8 @@ void apply_transport_setting(struct str setting, struct resolution *res)
 }
 
 /*
- * ":nexthop" keeps the transport, ":" keeps everything; "transport:" without next hop goes to the recipient's domain, whatever
- * relayhost or a class's transport say.
+ * ":nexthop" keeps the transport, ":" keeps everything; "transport:" without next hop goes to the
+ * recipient's domain, whatever relayhost or a class's transport say.
  */
 static void apply_entry(struct str value, struct str domain, struct resolution *res)
 {
