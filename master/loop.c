@@ -75,7 +75,7 @@ static int take_signal(void)
 	return NO_SIGNAL;
 }
 
-static void open_signals(void)
+void open_signals(void)
 {
 	sigset_t set;
 
@@ -223,7 +223,6 @@ int supervise(void)
 {
 	int signal_number;
 
-	open_signals();
 	for (;;) {
 		LIST_EACH(s, &services, struct service, link)
 			service_timers(s);

@@ -51,9 +51,10 @@ static void parse_options(int argc, char **argv, struct options *ret)
 }
 
 /* Relative paths would mean something else after the change of directory. */
-static const char *absolute_directory(const char *given)
+static void load_settings(const char *given)
 {
-	char *path;
+	AUTO(buf) why = BUF_WORDS;
+	AUTO_PTR char *path = NULL;
 
 	if (given == NULL)
 		given = getenv("MAIL_CONFIG");
@@ -62,16 +63,16 @@ static const char *absolute_directory(const char *given)
 	path = realpath(given, NULL);
 	if (path == NULL)
 		die(EX_CONFIG, "configuration directory %s: %s", given, error_text(errno));
-	return path;
+	if (settings_load(path, &settings, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 }
 
+/* The rest postroad has said already, if a person started us. */
 static void say_problem(void *arg, bool fatal, const char *text)
 {
 	(void) arg;
 	if (fatal)
 		log_error("%s", text);
-	else
-		log_warning("%s", text);
 }
 
 static void prepare_directories(void)
@@ -147,7 +148,6 @@ static void clean_world(void)
 
 int main(int argc, char **argv)
 {
-	AUTO(buf) why = BUF_WORDS;
 	struct options o;
 	int status;
 
@@ -156,14 +156,14 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &o);
 	if (o.ready_fd >= 0)
 		fcntl(o.ready_fd, F_SETFD, FD_CLOEXEC);
-	if (settings_load(absolute_directory(o.config_dir), &settings, &why) < 0)
-		die(EX_CONFIG, "%s", buf_text(&why));
+	load_settings(o.config_dir);
 	if (settings->common.maillog_file[0] == 0)
 		open_log(&settings->common, "master", LOG_TO_SYSLOG);
 	log_also_stderr(true);
 	notify_remember();
 	clean_world();
 	prepare_directories();
+	open_signals();
 	take_locks();
 	open_services();
 	/* Only now the socket is there that postlogd reads. */

@@ -123,6 +123,7 @@ void notify_reloading(void);
 void notify_stopping(void);
 
 extern bool verbose;
+void open_signals(void);	/* before anybody can know our number: from now on they wait for supervise() */
 int supervise(void);		/* until SIGTERM; the exit status */
 
 #endif

@@ -61,7 +61,7 @@ static bool has_master(struct work *w)
 	return false;
 }
 
-bool is_fit(struct work *w, bool also_mail)
+bool is_fit(struct work *w, bool thorough)
 {
 	const struct common_conf *common = &w->world.common;
 	AUTO(buf) why = BUF_WORDS;
@@ -77,7 +77,7 @@ bool is_fit(struct work *w, bool also_mail)
 	}
 	if (access(common->queue_directory, F_OK) == 0)
 		problems += layout_create(common, &ids, say_problem, NULL);
-	problems += layout_check(common, conf_dir(w->world.conf), &ids, also_mail, say_problem, NULL);
+	problems += layout_check(common, conf_dir(w->world.conf), &ids, thorough, say_problem, NULL);
 	return problems == 0;
 }
 

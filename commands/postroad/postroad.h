@@ -27,7 +27,7 @@ int do_flush(struct work *w);
 int do_logrotate(struct work *w);
 
 /* What start and check look at alike: true if nothing is in the way of a start. Says everything that is not as it should be. */
-bool is_fit(struct work *w, bool also_mail);
+bool is_fit(struct work *w, bool thorough);
 /* The running system, or false: it does not run (said, unless quiet). Dies when that cannot be found out. */
 bool find_running(struct work *w, struct instance_state *ret, bool quiet);
 

@@ -85,7 +85,11 @@ static int start_thread(void)
 	pthread_attr_init(&how);
 	pthread_attr_setstacksize(&how, THREAD_STACK);
 	pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);		/* signals belong to the loop's thread */
+	sigfillset(&all);		/* signals belong to the loop's thread, but for those that a thread brings upon itself */
+	sigdelset(&all, SIGSYS);	/* blocked, the jail's refusal of a call would end the process */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGABRT);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&thread, &how, serve, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

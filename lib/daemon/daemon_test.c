@@ -43,7 +43,7 @@ static void test_a_command_line_of_master(void **unused)
 	assert_string_equal(o.overrides[1], "{ c = d }");
 	assert_string_equal(o.rest[0], "flags=DR");	/* the program's own words are not options, whatever they look like */
 	assert_string_equal(o.rest[2], "-d");
-	free((void *) (uintptr_t) o.overrides);
+	free(o.overrides);
 }
 
 static void test_a_command_line_of_a_person(void **unused)
@@ -56,7 +56,7 @@ static void test_a_command_line_of_a_person(void **unused)
 	assert_string_equal(o.config_dir, "/etc/x");
 	assert_int_equal(o.verbose, 1);
 	assert_string_equal(o.rest[0], "127.0.0.1:2525");
-	free((void *) (uintptr_t) o.overrides);
+	free(o.overrides);
 }
 
 /* The exit status of a child that parses these words. */

@@ -35,10 +35,10 @@ typedef void report_fn(void *arg, bool fatal, const char *text);
 /* Makes the directories below queue_directory that are missing. Reports what it cannot. Returns how many. */
 int layout_create(const struct common_conf *common, const struct instance_ids *ids, report_fn *report, void *arg);
 /*
- * Names each wrong owner, group and mode. `fatal` ones keep the system from starting; returns how many. also_mail: looks at every file of
- * the queue, too.
+ * Names each wrong owner, group and mode. `fatal` ones keep the system from starting; returns how many. thorough: also every file of
+ * the queue, and the commands that need a group.
  */
-int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids, bool also_mail,
+int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids, bool thorough,
 		 report_fn *report, void *arg);
 
 #endif

@@ -265,7 +265,7 @@ static void check_setgid(struct checking *c, const char *name)
 			 (unsigned) st.st_mode & 07777);
 }
 
-int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids, bool also_mail,
+int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids, bool thorough,
 		 report_fn *report, void *arg)
 {
 	struct checking c = { common, ids, report, arg, 0 };
@@ -276,13 +276,15 @@ int layout_check(const struct common_conf *common, const char *config_dir, const
 	check_configuration_file(&c, config_dir, "master.cf");
 	check_trusted(&c, false, "daemon_directory ", common->daemon_directory);
 	check_trusted(&c, false, "command_directory ", common->command_directory);
-	check_setgid(&c, "postdrop");
-	check_setgid(&c, "postqueue");
+	if (thorough) {
+		check_setgid(&c, "postdrop");
+		check_setgid(&c, "postqueue");
+	}
 	if (look_at_directory(&c, "queue_directory ", common->queue_directory, &st)) {
 		check_trusted(&c, true, "queue_directory ", common->queue_directory);
 		for (size_t i = 0; i < COUNT_OF(QUEUE_DIRECTORIES); i++)
 			check_queue_directory(&c, &QUEUE_DIRECTORIES[i]);
-		if (also_mail)
+		if (thorough)
 			check_mail(&c);
 	}
 	check_data_directory(&c);

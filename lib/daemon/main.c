@@ -17,7 +17,7 @@ const struct daemon_world *the_world = &world;
 static struct common_conf common;
 static struct daemon_conf daemon_settings;
 
-static void load_configuration(const struct daemon *d, const struct daemon_options *o)
+static void load_configuration(const struct daemon *d, struct daemon_options *o)
 {
 	AUTO(buf) why = BUF_WORDS;
 	AUTO(buf) pid = BUF(20);
@@ -31,6 +31,8 @@ static void load_configuration(const struct daemon *d, const struct daemon_optio
 	for (size_t i = 0; i < o->override_count; i++)
 		if (conf_override(world.conf, str_of(o->overrides[i]), &why) < 0)
 			die(EX_CONFIG, "%s", buf_text(&why));
+	free(o->overrides);
+	o->overrides = NULL;
 	fill_groups(world.conf, (const struct param_group *const[]){ &common_group, &daemon_group, NULL },
 		    (void *const[]){ &common, &daemon_settings });
 }

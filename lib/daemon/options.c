@@ -55,7 +55,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 		default: usage(argv[0]);
 		}
 	}
-	o.overrides = overrides;	/* these live as long as the process */
+	o.overrides = overrides;
 	o.rest = argv + optind;
 	if (!o.foreground && (o.service == NULL || o.listeners == 0))
 		usage(argv[0]);

@@ -19,7 +19,7 @@ struct daemon_options {
 	int session_limit;
 	int verbose;
 	bool foreground, unprivileged, chroot;
-	const char *const *overrides;	/* -o, in order */
+	const char **overrides;		/* -o, in order; to be freed */
 	size_t override_count;
 	char *const *rest;		/* what follows the options; ends with NULL */
 };
