@@ -138,8 +138,8 @@ static const struct daemon proxymap = {
 	.structs = structs,
 	.jail = {
 		.user = AS_MAIL_OWNER,
-		/* Modules of the C library's name service have servers of their own: nscd, sssd, LDAP. */
-		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_FILES_READ | SYS_CONNECT_UNIX | SYS_CONNECT_INET | SYS_DNS,
+		/* Modules of the C library's name service have servers of their own (nscd, sssd, nslcd, winbind), on Unix sockets. */
+		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_FILES_READ | SYS_CONNECT_UNIX,
 		.capabilities = "",
 		.paths = {
 			{ "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' }, { "/var/lib/sss/pipes", 'c' }, { NULL, 0 },

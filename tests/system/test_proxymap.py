@@ -20,13 +20,13 @@ def proxymap():
     """proxymap(maps, files={name: text}): proxy_read_maps with {etc} for the configuration directory."""
     made = []
 
-    def make(maps, files=None, **main):
+    def make(maps, files=None, start=True, **main):
         service = Foreground("proxymap", main)
         service.instance.set(proxy_read_maps=maps.format(etc=service.instance.etc))
         for name, text in (files or {}).items():
             service.instance.file(name, text)
         made.append(service)
-        return service.start()
+        return service.start() if start else service
 
     yield make
     for one in made:
@@ -122,3 +122,21 @@ def test_nonsense_on_the_socket_ends_that_connection_only(proxymap):
         assert peer.is_closed()
     with Peer(service.path) as peer:
         assert look_up(peer, "static:x", "a")[:2] == (FOUND, "x")
+
+
+@pytest.mark.root
+def test_a_table_that_was_replaced_is_read_again_inside_a_chroot(proxymap):
+    service = proxymap("proxy:hash:{etc}/users proxy:texthash:{etc}/users", {"users": "alice one\n"}, start=False)
+    etc = service.instance.etc
+    service.instance.command("postmap", f"hash:{etc}/users")
+    service.options = ("-r",)
+    service.start()
+    assert os.readlink(f"/proc/{service.process.pid}/root") == str(service.instance.queue)
+    with Peer(service.path) as peer:
+        for kind in ("hash", "texthash"):
+            assert look_up(peer, f"{kind}:{etc}/users", "alice")[:2] == (FOUND, "one")
+        (etc / "users.new").write_text("alice two\n")
+        (etc / "users.new").rename(etc / "users")
+        service.instance.command("postmap", f"hash:{etc}/users")
+        for kind in ("hash", "texthash"):
+            wait_until(lambda: look_up(peer, f"{kind}:{etc}/users", "alice")[:2] == (FOUND, "two"), 5)
