@@ -84,7 +84,7 @@ static void add_built_in(struct postconf *p, struct names *list)
 
 static bool delivers_mail(const struct service_entry *s)
 {
-	static const char *const agents[] = { "smtp", "lmtp", "local", "virtual", "error", "pipe", "discard" };
+	static const char *const agents[] = { "smtp", "lmtp", "local", "virtual", "error", "pipe" };
 
 	for (size_t i = 0; s->type == SERVICE_UNIX && i < COUNT_OF(agents); i++)
 		if (str_is(s->command, str_of(agents[i])))

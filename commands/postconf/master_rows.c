@@ -6,6 +6,9 @@ static const char *const column_names[MASTER_CF_COLUMNS] = {
 	"service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command",
 };
 
+/* Where each column starts, unless one before it is too long. */
+static const size_t column_starts[MASTER_CF_COLUMNS] = { 0, 11, 17, 25, 33, 41, 49, 57 };
+
 /* "service/type/rest": missing parts match everything, and so does "*". */
 struct pattern {
 	struct str service, type, rest;
@@ -88,7 +91,7 @@ static void add_separator(const struct postconf *p, struct buf *b, struct str ar
 {
 	size_t column = b->len - (size_t) (str_find_last(buf_str(b), '\n') + 1);
 
-	buf_add_text(b, p->fold && (is_option || column + 1 + argument.len > FOLD_AT) ? "\n    " : " ");
+	buf_add_text(b, p->fold && (is_option || column + 1 + argument.len >= FOLD_AT) ? "\n    " : " ");
 }
 
 static void add_command(const struct postconf *p, struct buf *b, const struct service_entry *s)
@@ -112,8 +115,12 @@ static void show_row(struct walk *w, const struct service_entry *s)
 	AUTO(buf) line = BUF(POSTCONF_MOST_LINE);
 
 	w->pattern->used = true;
-	buf_addf(&line, "%-10.*s %-4.*s  %-7.*s %-7.*s %-7.*s %-7.*s %-7.*s ", PSTR(s->column[0]), PSTR(s->column[1]), PSTR(s->column[2]),
-		 PSTR(s->column[3]), PSTR(s->column[4]), PSTR(s->column[5]), PSTR(s->column[6]));
+	for (int i = 0; i < MASTER_CF_COLUMNS - 1; i++) {
+		buf_add(&line, s->column[i]);
+		do
+			buf_add_byte(&line, ' ');
+		while (line.len < column_starts[i + 1]);
+	}
 	add_command(w->p, &line, s);
 	buf_add_byte(&line, '\n');
 	fwrite(line.at, 1, line.len, stdout);
