@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See scene.h. */
+/* See scene.h. No test itself: linked with qmgr_test. */
 #include "qmgr/scene.h"
 
 #include <errno.h>
