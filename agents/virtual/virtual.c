@@ -43,9 +43,6 @@ static void start(void)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	if (the_virtual.conf.virtual_mailbox_base[0] != '/')
-		die(EX_CONFIG, "virtual_mailbox_base must be an absolute path, not \"%s\"",
-		    the_virtual.conf.virtual_mailbox_base);
 	the_virtual.mailboxes = open_tables("virtual_mailbox_maps", the_virtual.route.virtual_mailbox_maps);
 	the_virtual.uids = open_tables("virtual_uid_maps", the_virtual.conf.virtual_uid_maps);
 	the_virtual.gids = open_tables("virtual_gid_maps", the_virtual.conf.virtual_gid_maps);
@@ -143,6 +140,12 @@ static bool find_mailbox(struct mailbox *m)
 {
 	int64_t uid, gid;
 
+	if (the_virtual.conf.virtual_mailbox_base[0] != '/') {
+		log_mail(ROAD_WARNING, m->d->queue_id, "virtual_mailbox_base must be an absolute path, not \"%s\"",
+			 the_virtual.conf.virtual_mailbox_base);
+		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
+		return false;
+	}
 	if (!find_path(m) || !find_id(m, the_virtual.uids, "virtual_uid_maps", &uid)
 	    || !find_id(m, the_virtual.gids, "virtual_gid_maps", &gid))
 		return false;

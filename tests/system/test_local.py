@@ -564,6 +564,13 @@ def test_what_virtual_tables_say_is_not_trusted(virtual):
     assert sorted(path.name for path in (one.root / "vmail").iterdir()) == ["ok"]
 
 
+def test_without_a_base_directory_nothing_is_delivered_anywhere(virtual):
+    one = virtual(virtual_mailbox_maps="static:all/", virtual_mailbox_base="")
+    one.send(MESSAGE, recipients=["joe@box.example"])
+    assert virtual_status(one, "joe@box.example", "deferred") == "mail system configuration error"
+    one.wait_for_log("warning: .*virtual_mailbox_base must be an absolute path")
+
+
 def test_unknown_virtual_recipients_bounce_and_broken_tables_do_not(virtual):
     one = virtual(virtual_mailbox_maps="", virtual_mailbox_domains="box.example")
     one.send(MESSAGE, recipients=["who@box.example"])
