@@ -171,6 +171,15 @@ static void warn(const char *text)
 	log_warning("%s", text);
 }
 
+/* Only a process that starts as root can open it again. */
+static void make_way(const char *spec)
+{
+	static char reason[300];		/* kept by daemon_retire() */
+
+	snprintf(reason, sizeof(reason), "table %s has changed", spec);
+	daemon_retire(reason);
+}
+
 /* What every program that looks things up reaches the same way. */
 static void introduce_services(void)
 {
@@ -179,6 +188,7 @@ static void introduce_services(void)
 
 	table_set_proxy("private/proxymap");
 	table_set_warning(warn);
+	table_set_outgrown(make_way);
 	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
 		daemon_settings.resolver_timeout);
 }

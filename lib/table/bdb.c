@@ -142,8 +142,9 @@ static int fetch_forms(struct bdb *b, struct str key, u_int32_t *ret_len)
 	return r;
 }
 
-static bool is_unchanged(const struct bdb *b)
+static bool is_unchanged(const void *content)
 {
+	const struct bdb *b = content;
 	struct stat st;
 
 	return fstat(b->fd, &st) == 0 && stat_is_same(&st, &b->opened);
@@ -194,8 +195,10 @@ static int bdb_get(struct table *t, void *content, struct arena *a, struct str k
 
 const struct table_type hash_type = {
 	.name = "hash", .traits = TYPE_FIXED_KEYS, .suffix = ".db", .open_file = hash_open, .get = bdb_get, .close = bdb_close,
+	.is_intact = is_unchanged,
 };
 
 const struct table_type btree_type = {
 	.name = "btree", .traits = TYPE_FIXED_KEYS, .suffix = ".db", .open_file = btree_open, .get = bdb_get, .close = bdb_close,
+	.is_intact = is_unchanged,
 };

@@ -7,6 +7,7 @@
 #include "lib/table/type.h"
 
 static void (*warning)(const char *text);
+static void (*outgrown)(const char *spec);
 static char proxy_path[256] = "private/proxymap";
 static table_account *ask_user, *ask_group;
 
@@ -26,6 +27,17 @@ void table_warn(const char *format, ...)
 	buf_addv(&words, format, arguments);
 	va_end(arguments);
 	warning(buf_text(&words));
+}
+
+void table_set_outgrown(void (*say)(const char *spec))
+{
+	outgrown = say;
+}
+
+void table_tell_outgrown(const struct table *t)
+{
+	if (outgrown != NULL)
+		outgrown(t->spec);
 }
 
 void table_set_proxy(const char *path)

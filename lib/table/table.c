@@ -74,6 +74,13 @@ static int open_from_file(struct table *t, void **ret_content, struct buf *why)
 	return t->type->open_file(t, t->file, ret_content, why);
 }
 
+/* The file may not be opened, but what was opened before still is what it was. */
+static bool stays_with_old(const struct table *t, int error)
+{
+	return (error == -EACCES || error == -EPERM) && t->content != NULL &&
+	       (t->type->is_intact == NULL || t->type->is_intact(t->content));
+}
+
 int table_reopen(struct table *t)
 {
 	void *content = NULL;
@@ -81,6 +88,12 @@ int table_reopen(struct table *t)
 
 	buf_clear(&t->why);
 	r = open_from_file(t, &content, &t->why);
+	if (stays_with_old(t, r)) {
+		if (!t->outgrown)
+			table_tell_outgrown(t);
+		t->outgrown = true;
+		return 0;
+	}
 	if (t->content != NULL && t->type->close != NULL)
 		t->type->close(t->content);
 	t->content = r < 0 ? NULL : content;
@@ -107,11 +120,13 @@ static int open_content(struct table *t, struct buf *why)
 	if (t->type->suffix != NULL)
 		buf_add_text(&path, t->type->suffix);
 	t->error = watch_new(buf_str(&path), &t->file, why);
-	if (t->error < 0)
+	if (t->error == -EINVAL)
 		return t->error;
-	t->error = open_from_file(t, &t->content, why);
+	if (t->error == 0)
+		t->error = open_from_file(t, &t->content, why);
 	if (t->error < 0) {
-		t->file->seen = false;
+		if (t->file != NULL)
+			t->file->seen = false;
 		buf_clear(&t->why);
 		buf_add(&t->why, buf_str(why));
 		if (t->flags & TABLE_MUST_EXIST)
@@ -206,11 +221,10 @@ bool table_has_fixed_keys(const struct table *t)
 }
 
 /* Brings the content up to date with its file. */
-static int refresh(struct table *t)
+static void refresh(struct table *t)
 {
 	if (watch_changed(t->file, t->type->read != NULL && t->content != NULL) || t->error == -EAGAIN)
 		table_reopen(t);
-	return t->error;
 }
 
 int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why)
@@ -241,7 +255,9 @@ int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_
 {
 	char folded[1024];
 
-	if (t->file != NULL && refresh(t) < 0)
+	if (t->file != NULL)
+		refresh(t);
+	if (t->error < 0)
 		return t->error;
 	if ((t->flags & TABLE_FOLD_KEY) && (t->type->traits & TYPE_FIXED_KEYS)) {
 		if (key.len > sizeof(folded)) {

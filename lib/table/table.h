@@ -24,7 +24,7 @@ struct table;
 /*
  * spec: "hash:/etc/x", "inline:{ a=b }", "proxy:unix:passwd.byname". -EINVAL with words for what no lookup could ever mend: an unknown type,
  * a name that is none. A file that cannot be opened is such an error only with TABLE_MUST_EXIST: without it the words go to the warning
- * hook, every lookup fails, and it is tried again each second.
+ * hook, every lookup fails, and it is tried again each second (as long as its directory is there).
  */
 int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *why);
 void table_free(struct table *t);				/* NULL is fine */
@@ -72,6 +72,11 @@ bool split_extension(struct str local_part, struct str delimiter, struct str *re
 void table_set_proxy(const char *path);
 /* Where words about source lines that are left out and files that cannot be opened go; daemons: log_warning. NULL: nowhere. */
 void table_set_warning(void (*say)(const char *text));
+/*
+ * A table's file changed, and this process, which opened it before it gave up its rights, may not open it again. It goes on with the old content; the hook
+ * (daemons: retire) sees to it that a fresh process takes over. Called once per table.
+ */
+void table_set_outgrown(void (*say)(const char *spec));
 /*
  * How unix:passwd.byname and unix:group.byname are answered inside proxymap: the line as in /etc/passwd or /etc/group into *ret_line.
  * 1 found, 0 no such name, -errno cannot tell.

@@ -501,6 +501,57 @@ static void test_lookups_while_a_database_is_replaced_always_find(void **state)
 	table_free(t);
 }
 
+static const char *outgrown;
+
+static void keep_spec(const char *spec)
+{
+	outgrown = spec;
+}
+
+static void test_a_file_that_may_not_be_opened_again_leaves_the_old_content(void **state)
+{
+	static const char *const types[] = { "hash", "texthash" };
+
+	(void) state;
+	table_set_outgrown(keep_spec);
+	for (int i = 0; i < 2; i++) {
+		struct table *t;
+
+		make_database("hash", "x.db", 0, PAIRS("a", "1"));
+		write_file("x", "a 1\n");
+		t = open_file_table(types[i], "x");
+		outgrown = NULL;
+		make_database("hash", "x.db", 0, PAIRS("a", "2"));
+		replace_file("x", "a 2\n");
+		chmod(path_of("x.db"), 0);
+		chmod(path_of("x"), 0);
+		seconds_pass(2);
+		if (geteuid() == 0)
+			assert_int_equal(seteuid(65534), 0);
+		expect(t, "a", "1");
+		expect(t, "b", NULL);
+		if (getuid() == 0)
+			assert_int_equal(seteuid(0), 0);
+		assert_string_equal(outgrown, table_spec(t));
+		chmod(path_of("x.db"), 0644);
+		chmod(path_of("x"), 0644);
+		seconds_pass(2);
+		expect(t, "a", "2");
+		table_free(t);
+	}
+	table_set_outgrown(NULL);
+}
+
+static void test_a_missing_directory_is_a_failure_too(void **state)
+{
+	struct table *t = open_flags("hash:/nonexistent/directory/x", 0);
+
+	(void) state;
+	expect_warning("hash:/nonexistent/directory/x is unavailable");
+	expect_failure(t, "a", -ENOENT, "No such file or directory");
+	table_free(t);
+}
+
 static void see_directory(void *arg, const char *path)
 {
 	if (strcmp(path, directory) == 0)
@@ -637,6 +688,8 @@ int main(void)
 		TEST(test_a_missing_file_is_a_failure_until_it_is_there),
 		TEST(test_a_database_truncated_in_place_is_never_not_there),
 		TEST(test_lookups_while_a_database_is_replaced_always_find),
+		TEST(test_a_file_that_may_not_be_opened_again_leaves_the_old_content),
+		TEST(test_a_missing_directory_is_a_failure_too),
 		TEST(test_directories_of_open_tables_are_listed_for_the_jail),
 		TEST(test_a_table_is_reopened_although_its_path_is_out_of_reach),
 		TEST(test_the_first_table_that_knows_or_cannot_tell_decides),

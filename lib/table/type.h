@@ -29,6 +29,8 @@ struct table_type {
 	/* 1 found, 0 not there, -errno with words. a NULL: only whether it is there, *ret_value is not set. */
 	int (*get)(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why) MAY_YIELD;
 	void (*close)(void *content);	/* NULL: nothing to free */
+	/* Is the content good although its file may not be opened again? NULL: yes, it is in memory. */
+	bool (*is_intact)(const void *content);
 };
 
 struct table {
@@ -39,14 +41,19 @@ struct table {
 	struct watch *file;		/* NULL: not from a file */
 	void *content;			/* NULL: could not be opened, error says why */
 	int error;			/* of the last attempt to open the file; -EAGAIN also: open again before the next lookup */
+	bool outgrown;			/* the file changed and this process may not open it: said once */
 	struct buf why;
 };
 
 const struct table_type *table_type_find(struct str name);
 /* A found value as a result in the arena: 1, or -EMSGSIZE when it does not fit. a NULL: 1. */
 int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why);
-/* Opens the file again now, although it was looked at less than a second ago. */
+/*
+ * Opens the file again now, although it was looked at less than a second ago. If it may not be opened any more (root's file, opened before
+ * the process gave up root), an intact old content stays, and table_set_outgrown's hook is told.
+ */
 int table_reopen(struct table *t);
+void table_tell_outgrown(const struct table *t);
 /* Through table_set_warning's hook: "warning" words about a source line that is left out. */
 void table_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

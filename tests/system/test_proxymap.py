@@ -140,3 +140,25 @@ def test_a_table_that_was_replaced_is_read_again_inside_a_chroot(proxymap):
         service.instance.command("postmap", f"hash:{etc}/users")
         for kind in ("hash", "texthash"):
             wait_until(lambda: look_up(peer, f"{kind}:{etc}/users", "alice")[:2] == (FOUND, "two"), 5)
+
+
+@pytest.mark.root
+def test_a_table_that_only_root_may_read_is_followed_by_a_fresh_process(instance):
+    mail = instance(start=False)
+    secret = mail.file("secret", "alice one\n", mode=0o600)
+    mail.set(proxy_read_maps=f"proxy:texthash:{secret}")
+    mail.start()
+    door = mail.queue / "private" / "proxymap"
+    with Peer(door) as peer:
+        assert look_up(peer, f"texthash:{secret}", "alice")[:2] == (FOUND, "one")
+        (mail.etc / "secret.new").write_text("alice two\n")
+        (mail.etc / "secret.new").chmod(0o600)
+        (mail.etc / "secret.new").rename(secret)
+
+        def fresh():
+            with Peer(door) as another:
+                status, value, why = look_up(another, f"texthash:{secret}", "alice")
+                assert status == FOUND and value in ("one", "two"), why          # never "not there", never "cannot tell"
+                return value == "two"
+
+        wait_until(fresh, 10, mail.log_tail)
