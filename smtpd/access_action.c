@@ -17,10 +17,15 @@ struct action {
 	struct verdict (*act)(struct question *q, const struct rule *r, struct str text) MAY_YIELD;
 };
 
+static struct verdict server_trouble(struct question *q)
+{
+	return reject(q->arena, 451, STR("4.3.5"), "Server configuration error");
+}
+
 static struct verdict misconfigured(struct question *q, const struct rule *r, struct str value)
 {
-	log_warning("%s: not an access action: \"%.*s\"", table_spec(r->table), PSTR(str_head(value, 200)));
-	return reject(q->arena, 451, STR("4.3.5"), "Server configuration error");
+	log_warning("%s: this makes no sense for the action: \"%.*s\"", table_spec(r->table), PSTR(str_head(value, 200)));
+	return server_trouble(q);
 }
 
 /* ---- verdicts ---- */
@@ -231,11 +236,11 @@ static const struct action actions[] = {
 
 /* ---- values ---- */
 
-/* "550 5.7.1 text", "450 text": the code stands at the start, alone or before a blank. 0: no such code. */
+/* "550 5.7.1 text", "450 text": the code stands before a blank. 0: no such code. A number alone means OK, as it always did. */
 static int reply_code(struct str value)
 {
-	if (value.len < 3 || (value.at[0] != '4' && value.at[0] != '5') || !is_digit(value.at[1]) || !is_digit(value.at[2]) ||
-	    (value.len > 3 && !is_blank(value.at[3])))
+	if (value.len < 4 || (value.at[0] != '4' && value.at[0] != '5') || !is_digit(value.at[1]) || !is_digit(value.at[2]) ||
+	    !is_blank(value.at[3]))
 		return 0;
 	return (value.at[0] - '0') * 100 + (value.at[1] - '0') * 10 + (value.at[2] - '0');
 }
@@ -252,8 +257,10 @@ static struct verdict ask_restrictions(struct question *q, const struct rule *r,
 {
 	const struct rule_list *list;
 
-	if (restrict_compile_result(q->arena, value, q->stage, &list) < 0)
-		return misconfigured(q, r, value);
+	if (restrict_compile_result(q->arena, value, q->stage, &list) < 0) {
+		log_warning("%s: unknown smtpd restriction: \"%.*s\"", table_spec(r->table), PSTR(str_head(value, 200)));
+		return server_trouble(q);
+	}
 	return rules_ask(q, list);
 }
 
@@ -263,14 +270,14 @@ struct verdict access_verdict(struct question *q, const struct rule *r, struct s
 	int code;
 
 	value = str_trim(value);
+	if (is_all_digits(value))
+		return permit();
 	code = reply_code(value);
 	if (code != 0)
 		return refuse(q, code, code < 500 ? "4.7.1" : "5.7.1", str_trim(str_skip(value, 3)), "Access denied");
 	text = value;
 	if (!str_token(&text, " \t", &word))
 		return misconfigured(q, r, value);
-	if (is_all_digits(word))
-		return permit();
 	for (size_t i = 0; i < COUNT_OF(actions); i++)
 		if (str_is_nocase(word, str_of(actions[i].name)))
 			return actions[i].act(q, r, str_trim(text));

@@ -111,7 +111,7 @@ static struct verdict judge(struct session *s)
 		v = reject(s->step, (int) the_smtpd->conf.smtpd_forbid_bare_newline_reject_code, STR("5.5.2"),
 			   "%s Error: bare <LF> received", the_smtpd->common->myhostname);
 		question_begin(&q, s, only_recipient(s));
-		log_verdict(&q, "reject", &v);
+		log_check(&q, "reject", STR("bare <LF> received"));
 		return v;
 	}
 	return restrict_now(s, STAGE_END_OF_DATA);

@@ -120,11 +120,10 @@ static void set_subject(struct question *q, enum stage stage)
 	q->subject = subjects[stage];
 }
 
-/* warn_if_reject: the refusal is only logged, and counts as an error of the client. */
+/* warn_if_reject: the refusal is only logged. */
 static struct verdict only_warn(struct question *q, const struct verdict *v)
 {
 	log_verdict(q, "reject_warning", v);
-	q->s->errors++;
 	return dunno();
 }
 

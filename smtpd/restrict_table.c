@@ -53,7 +53,7 @@ static bool look_up(struct search *f, struct str key, bool whole)
 	if (found > 0) {
 		f->verdict = access_verdict(f->q, f->r, value);
 	} else {
-		log_warning("%s: table lookup problem: %s", table_spec(f->r->table), table_why(f->r->table));
+		log_warning("%s lookup error for \"%.*s\": %s", table_spec(f->r->table), PSTR(key), table_why(f->r->table));
 		f->verdict = reject_subject(f->q, 451, "4.3.5", "Server configuration error");
 	}
 	return true;

@@ -146,12 +146,14 @@ void sessions_stop(void)
 /* A bare line feed in a command. False: the session ends. */
 static bool bare_newline_is_fine(struct session *s)
 {
+	struct question q;
+
 	s->got_bare_lf = true;
 	if (the_smtpd->bare_newline != BARE_NEWLINE_REJECT ||
 	    match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
 		return true;
-	log_mail(ROAD_INFO, session_queue_id(s), "reject: %s from %s: %d 5.5.2 %s Error: bare <LF> received", s->where,
-		 buf_text(&s->peer.shown), (int) conf()->smtpd_forbid_bare_newline_reject_code, the_smtpd->common->myhostname);
+	question_begin(&q, s, STR_NONE);
+	log_check(&q, "reject", STR("bare <LF> received"));
 	reply(s, (int) conf()->smtpd_forbid_bare_newline_reject_code, "5.5.2", "%s Error: bare <LF> received",
 	      the_smtpd->common->myhostname);
 	s->end_reason = "bare <LF> received";
@@ -317,7 +319,6 @@ static enum next run_command(struct session *s, const struct command *c)
 
 void greet(struct session *s)
 {
-	s->where = "CONNECT";
 	s->denied = dunno();
 	if (s->early != NULL)
 		arena_free(s->early->arena);

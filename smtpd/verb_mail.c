@@ -103,8 +103,6 @@ enum next verb_mail(struct session *s, const struct command *c)
 
 	if (the_smtpd->conf.smtpd_helo_required && s->helo.len == 0)
 		return reply(s, 503, "5.5.1", "Error: send HELO/EHLO first");
-	if (s->tx != NULL && s->tx->content != CONTENT_NONE)
-		return reply(s, 503, "5.5.1", "Error: MAIL after BDAT");
 	if (s->tx != NULL)
 		return reply(s, 503, "5.5.1", "Error: nested MAIL command");
 	if (!command_keyword(&args, STR("FROM:")) || args.len == 0)

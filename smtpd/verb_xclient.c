@@ -159,6 +159,8 @@ enum next verb_xclient(struct session *s, const struct command *c)
 		return reply(s, 550, "5.7.0", "Error: insufficient authorization");
 	if (args.len == 0)
 		return reply(s, 501, "5.5.4", "Syntax: XCLIENT attribute=value...");
+	set_helo(s, STR_NONE);
+	s->esmtp = false;
 	while (next == DONE && command_word(&args, &word))
 		next = set_attribute(s, word);
 	peer_renamed(&s->peer);
