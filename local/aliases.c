@@ -132,6 +132,16 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 
 /* ---- :include: ---- */
 
+bool may_include(struct task *t)
+{
+	return ++t->include_count <= MOST_INCLUDES && t->included <= MOST_INCLUDED;
+}
+
+void has_included(struct task *t, size_t bytes)
+{
+	t->included += bytes;
+}
+
 struct include { const char *path; };
 
 /* In the child. The reply is the owner's uid in a line, then the content; or "!" and an error. */

@@ -213,11 +213,12 @@ static void take_include(struct forwarding *f, const char *path)
 	int r;
 
 	inner.where = "include";
-	if (++inner.depth > MOST_INCLUDE_DEPTH) {
-		put_off(f, path, "include files nested too deeply");
+	if (++inner.depth > MOST_INCLUDE_DEPTH || !may_include(f->e->task)) {
+		put_off(f, path, "include files nested too deeply, too many, or too large");
 		return;
 	}
 	r = read_forward_file(path, &text, f->reply);
+	has_included(f->e->task, text.len);
 	if (r <= 0)
 		put_off(f, path, r == 0 ? "not there, or not to be trusted" : error_text(r));
 	else

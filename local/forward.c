@@ -12,6 +12,17 @@
 
 enum { FORWARD_TIME_MS = 3600000 };
 
+/*
+ * Success is told by us, as "expanded"; the rest as asked for. Nothing left of it means never (RFC 3461
+ * 6.2.7), not "as usual".
+ */
+static unsigned notify_of(const struct task *t)
+{
+	unsigned rest = t->r->notify & ~(unsigned) NOTIFY_SUCCESS;
+
+	return rest == 0 && t->r->notify != 0 ? NOTIFY_NEVER : rest;
+}
+
 static void make_envelope(struct task *t, struct envelope *e)
 {
 	const struct envelope *old = &t->d->env;
@@ -33,7 +44,7 @@ static void make_envelope(struct task *t, struct envelope *e)
 			.index = (uint32_t) i,
 			.address = t->forward.at[i],
 			.original = t->original,
-			.notify = same_sender ? t->r->notify & ~(unsigned) NOTIFY_SUCCESS : 0,
+			.notify = same_sender ? notify_of(t) : 0,
 			.orcpt = same_sender ? t->r->orcpt : STR_NONE,
 		};
 }

@@ -44,8 +44,13 @@ static void deliver_include(struct task *t, const struct source *from, struct st
 		add_result(t, MAILBOX_BOUNCED, "5.4.6", "include file nesting too deep: %.*s", PSTR(path));
 		return;
 	}
+	if (!may_include(t)) {
+		add_result(t, MAILBOX_BOUNCED, "5.4.6", "too many or too large include files");
+		return;
+	}
 	if (read_include(t, path, &from->rights, &text, &inner.rights) < 0)
 		return;
+	has_included(t, text.len);	/* the next one may be refused */
 	r = destinations_parse(text, MOST_DESTINATIONS, t->arena, &list, &bad);
 	if (r < 0)
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "include file %.*s: cannot read \"%.*s\"",

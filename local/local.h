@@ -32,7 +32,9 @@ enum {
 	MOST_ALIAS_DEPTH = 100,		/* aliases of aliases, followed here */
 	MOST_INCLUDE_DEPTH = 10,
 	MOST_DESTINATIONS = 50000,	/* of one recipient, in all its lists */
-	INCLUDE_LIMIT = 4 << 20,
+	INCLUDE_LIMIT = 4 << 20,	/* bytes of one file */
+	MOST_INCLUDES = 500,		/* files for one recipient, and their bytes together: */
+	MOST_INCLUDED = 32 << 20,
 };
 
 /* Settings and tables, opened once. */
@@ -72,7 +74,7 @@ struct task {
 	struct mailbox_result result;	/* the worst so far */
 	bool has_result;
 	bool passed;			/* another agent has reported the outcome */
-	size_t destination_count;
+	size_t destination_count, include_count, included;
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
 };
 
@@ -105,6 +107,9 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
 		 struct rights *ret_rights);
 struct rights default_rights(struct task *t);
+/* Asked before each :include: file; has_included() then tells its size. False: more than one recipient may cause. */
+bool may_include(struct task *t);
+void has_included(struct task *t, size_t bytes);
 /* Does a list of main.cf (propagate_unmatched_extensions, allow_mail_to_files, ...) have this word? */
 bool list_has(const char *list, const char *word);
 

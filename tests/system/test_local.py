@@ -257,6 +257,23 @@ def test_an_alias_for_several_makes_one_new_message(local):
     one.wait_empty()
 
 
+def test_who_asked_for_success_only_hears_of_the_expansion_and_of_nothing_else(local):
+    one = local(aliases=f"list: {USER}+a, no-such-user\n")
+    with one.client() as client:
+        client.ehlo()
+        client.mail(f"{USER}@{DOMAIN}", ["RET=HDRS", "ENVID=x1"])
+        assert client.rcpt(f"list@{DOMAIN}", ["NOTIFY=SUCCESS"])[0] == 250
+        assert client.data(MESSAGE)[0] == 250
+    one.wait_for_log(r"to=<no-such-user@\S+, orig_to=<list@\S+, .*status=bounced")
+    found = wait_for_letters(one, 2)
+    one.wait_empty()
+    assert len(letters(one)) == 2
+    (report,) = [letter for letter in found if letter.startswith(b"Return-Path: <>")]
+    assert b"\nFinal-Recipient: rfc822; list@%s\nAction: expanded\n" % DOMAIN.encode() in report
+    assert b"\nOriginal-Envelope-Id: x1\n" in report
+    assert not one.log_lines("sender non-delivery notification")
+
+
 def test_alias_loops_end(local):
     one = local(aliases="a: b\nb: a\nc: d, e@example.invalid\nd: c, f@example.invalid\n",
                 main={"transport_maps": f"inline:{{ {{example.invalid = discard:}} {{x.{DOMAIN} = discard:}} }}"})
@@ -288,6 +305,15 @@ def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
     assert "world writable" in status(one, f"bad@{DOMAIN}", "deferred")
     one.send(MESSAGE, recipients=[f"secret@{DOMAIN}"])
     assert "Permission denied" in status(one, f"secret@{DOMAIN}", "deferred")
+
+
+def test_a_tree_of_include_files_is_cut_off(local):
+    one = local(aliases="tree: :include:ROOT/out/0\n")
+    for level in range(9):
+        (one.root / "out" / str(level)).write_text(f":include:{one.root}/out/{level + 1}\n" * 3)
+    (one.root / "out" / "9").write_text(f"{USER}\n")
+    one.send(MESSAGE, recipients=[f"tree@{DOMAIN}"])
+    assert status(one, f"tree@{DOMAIN}", "bounced") == "too many or too large include files"
 
 
 def test_a_broken_alias_table_puts_mail_off(local):
