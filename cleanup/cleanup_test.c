@@ -62,6 +62,7 @@ static void start_world(void)
 	    || queue_open(fd, 1, 1u << QUEUE_INCOMING | 1u << QUEUE_HOLD, &the_cleanup.queue, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 	the_cleanup.common = &common;
+	the_cleanup.smtputf8_enable = true;
 	the_cleanup.drop_headers = drop;
 	the_cleanup.drop_count = COUNT_OF(drop);
 	close(fd);
@@ -447,6 +448,29 @@ static void recipients_are_taken_from_headers(void **state)
 	drop(&s);
 }
 
+static void utf8_from_local_programs_needs_smtputf8(void **state)
+{
+	struct recipient to = { .address = STR("r\xc3\xa9mi@example.net") }, plain = { .address = STR("bob@example.net") };
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL, .recipient_count = 1, .recipients = &plain };
+	static const struct { const char *origin, *content; bool utf8_address; unsigned expected; } cases[] = {
+		{ "pickup", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false, ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME },
+		{ "pickup", "Subject: latin \xfc\n\n", false, ENVELOPE_8BITMIME },
+		{ "pickup", "Subject: x\n\nGr\xc3\xbc\xc3\x9f" "e\n", false, ENVELOPE_8BITMIME },
+		{ "pickup", "Subject: x\n\n", true, ENVELOPE_SMTPUTF8 },
+		{ "smtpd", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false, ENVELOPE_8BITMIME },
+	};
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct stored s;
+
+		e.recipients = cases[i].utf8_address ? &to : &plain;
+		s = pass(cases[i].origin, CLEANUP_EXTERNAL, &e, str_of(cases[i].content), 0);
+		assert_int_equal(s.e.flags & (ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME), cases[i].expected);
+		drop(&s);
+	}
+}
+
 static void a_resent_message_goes_to_its_resent_recipients(void **state)
 {
 	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
@@ -739,6 +763,7 @@ int main(void)
 		cmocka_unit_test(a_full_disk_is_a_temporary_error),
 		cmocka_unit_test(soft_bounce_makes_refusals_temporary),
 		cmocka_unit_test(recipients_are_taken_from_headers),
+		cmocka_unit_test(utf8_from_local_programs_needs_smtputf8),
 		cmocka_unit_test(a_resent_message_goes_to_its_resent_recipients),
 		cmocka_unit_test(nobody_to_send_to_is_refused),
 		cmocka_unit_test(aliases_are_expanded_and_remember_where_they_came_from),

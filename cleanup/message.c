@@ -209,12 +209,39 @@ static void join_headers(struct message *m)
 	m->prepended = BUF(MOST_HEADERS);
 }
 
+/* smtputf8_autodetect_classes: a local program cannot say that it needs SMTPUTF8. */
+static bool is_looked_at(const struct message *m)
+{
+	static const struct { struct str origin, class; } names[] = {
+		{ STR_INIT("pickup"), STR_INIT("sendmail") }, { STR_INIT("smtpd"), STR_INIT("smtpd") },
+		{ STR_INIT("bounce"), STR_INIT("bounce") }, { STR_INIT("local"), STR_INIT("forward") } };
+	struct str rest = str_of(the_cleanup.conf.smtputf8_autodetect_classes), word;
+
+	while (the_cleanup.smtputf8_enable && str_token(&rest, ", \t\r\n", &word)) {
+		if (str_is_nocase(word, STR("all")))
+			return true;
+		for (size_t i = 0; i < COUNT_OF(names); i++)
+			if (str_is(names[i].origin, str_of(m->origin)) && str_is_nocase(word, names[i].class))
+				return true;
+	}
+	return false;
+}
+
+static bool has_utf8_address(const struct message *m)
+{
+	for (size_t i = 0; i < m->e.recipient_count; i++)
+		if (!str_is_ascii(m->e.recipients[i].address))
+			return true;
+	return !str_is_ascii(m->e.sender);
+}
+
 static void note_needs(struct message *m)
 {
+	struct str headers = buf_str(&m->headers);
+
 	if (m->has_8bit)
 		m->e.flags |= ENVELOPE_8BITMIME;
-	/* A local program cannot say it: UTF-8 in headers or addresses needs SMTPUTF8 all the way. */
-	if (str_is(str_of(m->origin), STR("pickup")) && !str_is_ascii(buf_str(&m->headers)) && str_is_utf8(buf_str(&m->headers)))
+	if (is_looked_at(m) && (has_utf8_address(m) || (!str_is_ascii(headers) && str_is_utf8(headers))))
 		m->e.flags |= ENVELOPE_SMTPUTF8;
 }
 
@@ -257,10 +284,10 @@ static void end_content(struct message *m)
 	if (m->refused.code == 0 && !m->discard)
 		join_headers(m);
 	if (m->refused.code == 0 && !m->discard) {
-		note_needs(m);
 		if (m->e.sender.len > 0)
 			m->e.sender = rewrite_address(the_cleanup.route, m->arena, m->e.sender, true);
 		make_recipients(m);
+		note_needs(m);
 	}
 }
 

@@ -40,7 +40,7 @@ struct cleanup_world {
 	size_t drop_count;
 	struct tables *sender_bcc, *recipient_bcc;	/* NULL: not configured */
 	struct tables *header_checks, *mime_checks, *nested_checks, *body_checks;
-	bool soft_bounce;
+	bool soft_bounce, smtputf8_enable;
 };
 extern struct cleanup_world the_cleanup;
 
