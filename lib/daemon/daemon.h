@@ -95,6 +95,8 @@ struct account { uid_t uid; gid_t gid; struct str name, home, shell, gecos; };
 int account_by_name(struct arena *a, struct str name, struct account *ret) MAY_YIELD;
 int account_by_uid(struct arena *a, uid_t uid, struct account *ret) MAY_YIELD;
 int group_by_name(struct str name, gid_t *ret) MAY_YIELD;
+/* In start(), by who asks later: loads the modules that nsswitch.conf names, whose constructors do what a jailed daemon may not. */
+void accounts_prepare(void);
 /* Lets tables of type unix (passwd.byname, group.byname) be answered in this process: proxymap, and commands that query tables. */
 void accounts_for_tables(void);
 

@@ -124,3 +124,14 @@ int group_by_name(struct str name, gid_t *ret)
 	free(q.memory);
 	return result;
 }
+
+void accounts_prepare(void)
+{
+	/* a name that nobody can have, so that every module is asked */
+	static char nobody[] = ":";
+	char memory[FIRST_SIZE];
+	struct inquiry q = { .name = nobody, .memory = memory };
+
+	ask_user(&q, sizeof(memory));
+	ask_group(&q, sizeof(memory));
+}

@@ -58,8 +58,6 @@ static struct table *find_table(struct str spec, unsigned flags, struct buf *why
 /* Opens the tables before the jail closes: so their directories stay readable in it. What cannot be opened is said when it is asked for. */
 static void start(void)
 {
-	gid_t nobody;
-
 	approved = map_new();
 	tables = map_new();
 	approve(str_of(conf.proxy_read_maps));
@@ -70,9 +68,7 @@ static void start(void)
 		if (find_table(i.key, TABLE_FOLD_KEY, &why) == NULL)
 			log_warning("table %.*s: %s", PSTR(i.key), buf_text(&why));
 	}
-	/* The C library loads the modules of nsswitch.conf when it first needs them, which is not possible in the jail. */
-	group_by_name(STR("no such group"), &nobody);
-	account_by_uid(arena_new("warm-up", NULL, 1 << 20), (uid_t) -3, &(struct account){ 0 });
+	accounts_prepare();
 }
 
 /* ---- requests ---- */

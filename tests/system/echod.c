@@ -99,6 +99,7 @@ static void start(void)
 {
 	if (fails_at_start)
 		die(EX_SOFTWARE, "made to fail");
+	accounts_prepare();
 }
 
 /* lives as long as the process */
