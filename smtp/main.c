@@ -39,6 +39,32 @@ static void find_own_addresses(void)
 	the_client.proxied = &proxied;
 }
 
+static bool is_loopback(const struct address_ip *ip)
+{
+	static const unsigned char v6[16] = { [15] = 1 };
+
+	return ip->family == AF_INET ? ip->bytes[0] == 127 : memcmp(ip->bytes, v6, sizeof(v6)) == 0;
+}
+
+/* Exactly one address of a family named in inet_interfaces, and no loopback one: mail leaves from it too. */
+static void bind_to_interface(int family, struct address_ip *ret)
+{
+	const char *interfaces = the_world->common->inet_interfaces;
+	const struct address_ip *only = NULL;
+
+	if (ret->family != 0 || strcmp(interfaces, "all") == 0 || strcmp(interfaces, "loopback-only") == 0)
+		return;
+	for (size_t i = 0; i < the_client.own->len; i++) {
+		if (the_client.own->at[i].ip.family != family)
+			continue;
+		if (only != NULL)
+			return;
+		only = &the_client.own->at[i].ip;
+	}
+	if (only != NULL && !is_loopback(only))
+		*ret = *only;
+}
+
 static void start(void)
 {
 	const struct smtp_conf *conf = &the_client.conf;
@@ -50,6 +76,8 @@ static void start(void)
 	parse_bind("smtp_bind_address", conf->smtp_bind_address, AF_INET, &the_client.bind4);
 	parse_bind("smtp_bind_address6", conf->smtp_bind_address6, AF_INET6, &the_client.bind6);
 	find_own_addresses();
+	bind_to_interface(AF_INET, &the_client.bind4);
+	bind_to_interface(AF_INET6, &the_client.bind6);
 	atexit(cache_end_all);
 }
 

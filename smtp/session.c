@@ -192,13 +192,15 @@ static bool detect_self(struct job *job, struct session *s, const struct destina
 
 struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
 {
-	struct session *s = session_connect(job, to, at, ret_why);
+	struct session *s;
 	bool extended;
 
+	job->d->conn_use = 0;			/* whatever goes wrong now, no earlier session is to blame */
+	job->d->tls = NULL;
+	s = session_connect(job, to, at, ret_why);
 	if (s == NULL)
 		return NULL;
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
-	job->d->conn_use = 0;
 	if (read_greeting(job, s, ret_why)) {
 		extended = the_client.lmtp || (!the_client.conf.smtp_never_send_ehlo
 			   && (the_client.conf.smtp_always_send_ehlo || greeting_has(s, STR("ESMTP"))));

@@ -664,6 +664,21 @@ static void test_a_big_message_arrives_byte_for_byte(void **unused)
 	free(content);
 }
 
+static void test_a_server_may_refuse_halfway(void **unused)
+{
+	char *content = big_content(8000000);
+	struct case_ refused = { .servers = { PLAIN_HELLO ENVELOPE "C DATA\nS 354 go\nS 552 5.3.4 that is too much\nP 50\nX" }, .content = content,
+				 .outcomes = "B", .dsn = "5.3.4", .text = SAID("552 5.3.4 that is too much", "message content") };
+	struct case_ gone = { .servers = { PLAIN_HELLO ENVELOPE "C DATA\nS 354 go\nP 50\nX" }, .content = content, .outcomes = "d", .site = true,
+			      .dsn = "4.4.2", .text = LOST("sending message body") };
+
+	(void) unused;
+	configure("");
+	run(&refused);
+	run(&gone);
+	free(content);
+}
+
 static void test_long_lines_are_broken_as_configured(void **unused)
 {
 	static const struct case_ c = {
@@ -986,6 +1001,75 @@ static void test_families_are_preferred_and_balanced(void **unused)
 	the_client.ipv4_first = the_client.ipv6_first = false;
 }
 
+/* ---- being cancelled, and not getting through ---- */
+
+static void deliver_last(void *unused)
+{
+	(void) unused;
+	smtp_deliver(last);
+}
+
+static void cancel_in_the_middle(void *unused)
+{
+	static const struct case_ c = { .nexthop = "[127.0.0.1]:%d" };
+	struct scope *serving = scope_open("server"), *delivering = scope_open("delivery");
+
+	(void) unused;
+	fake_listen(&servers[0], "127.0.0.1", 0, HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE");
+	port = servers[0].at.port;
+	last = make_delivery(&c);
+	scope_start(serving, "server", fake_run, &servers[0]);
+	scope_start(delivering, "delivery", deliver_last, NULL);
+	for (int i = 0; i < 1000 && servers[0].content.len == 0; i++)
+		co_sleep(in(5));
+	scope_close(delivering);
+	assert_int_equal(last->outcomes[0].status, OUTCOME_PENDING);	/* nobody is there to hear of it, so nothing is logged */
+	assert_int_equal(scope_wait(serving, in(5000)), 0);
+	assert_string_equal(servers[0].complaint, "");
+	scope_close(serving);
+	free_delivery(last);
+	fake_end(&servers[0]);
+	loop_stop();
+}
+
+static void test_a_cancelled_delivery_hangs_up_and_reports_nothing(void **unused)
+{
+	(void) unused;
+	configure("");
+	alarm(30);
+	assert_int_equal(loop_run(cancel_in_the_middle, NULL), 0);
+	alarm(0);
+}
+
+static void test_a_host_that_does_not_answer_is_given_up(void **unused)
+{
+	struct case_ c = { .outcomes = "d", .dsn = "4.4.1", .relay = "none", .site = true };
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct address_ip at;
+	int listener, fillers[8];
+	char nexthop[50], text[100];
+
+	(void) unused;
+	configure("");
+	the_client.conf.smtp_connect_timeout = 200;
+	ip_parse(STR("127.0.0.1"), &at);
+	listener = listen_tcp(&at, 0);			/* its backlog is full at once, and then it drops what comes */
+	getsockname(listener, (struct sockaddr *) &sa, &len);
+	ip_from_sockaddr((struct sockaddr *) &sa, &at);
+	for (size_t i = 0; i < COUNT_OF(fillers); i++)
+		fillers[i] = connect_tcp(&at, NULL, in(50));
+	snprintf(nexthop, sizeof(nexthop), "[127.0.0.1]:%u", at.port);
+	snprintf(text, sizeof(text), "connect to 127.0.0.1[127.0.0.1]:%u: Connection timed out", at.port);
+	c.nexthop = nexthop;
+	c.text = text;
+	run(&c);
+	for (size_t i = 0; i < COUNT_OF(fillers); i++)
+		if (fillers[i] >= 0)
+			close(fillers[i]);
+	close(listener);
+}
+
 /* ---- LMTP ---- */
 
 #define LHLO "A\nS 220 lmtp\nC LHLO client.example\nS 250-mx\nS 250 PIPELINING\n"
@@ -1056,6 +1140,7 @@ int main(void)
 		cmocka_unit_test(test_8bit_content_is_converted_for_a_server_without_8bitmime),
 		cmocka_unit_test(test_keywords_can_be_overlooked),
 		cmocka_unit_test(test_a_big_message_arrives_byte_for_byte),
+		cmocka_unit_test(test_a_server_may_refuse_halfway),
 		cmocka_unit_test(test_long_lines_are_broken_as_configured),
 		cmocka_unit_test(test_a_thousand_recipients_in_one_transaction),
 		cmocka_unit_test(test_those_who_were_one_too_many_get_another_transaction),
@@ -1070,6 +1155,8 @@ int main(void)
 		cmocka_unit_test(test_a_fallback_relay_takes_what_cannot_be_reached),
 		cmocka_unit_test(test_mail_does_not_loop_back_to_us),
 		cmocka_unit_test(test_families_are_preferred_and_balanced),
+		cmocka_unit_test(test_a_cancelled_delivery_hangs_up_and_reports_nothing),
+		cmocka_unit_test(test_a_host_that_does_not_answer_is_given_up),
 		cmocka_unit_test(test_lmtp_has_an_answer_for_every_recipient),
 		cmocka_unit_test(test_lmtp_over_a_unix_socket),
 	};

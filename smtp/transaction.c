@@ -363,6 +363,17 @@ static void take_end(struct transaction *t)
 	}
 }
 
+/* A server that does not want all of the content may say so and hang up. False: it just hung up. */
+static bool was_refused_halfway(struct transaction *t, int error)
+{
+	enum { LINGER_MS = 1000 };
+
+	if (error != -EPIPE && error != -ECONNRESET)
+		return false;
+	stream_clear_error(t->s->stream);
+	return session_reply(t->s, LINGER_MS) == 0 && reply_class(&t->s->reply) >= 4;
+}
+
 static void send_message(struct transaction *t)
 {
 	bool local;
@@ -373,6 +384,13 @@ static void send_message(struct transaction *t)
 
 		log_mail(ROAD_WARNING, t->d->queue_id, "%.*s", PSTR(trouble.text));
 		t->s->is_dead = true;		/* broken off in the middle: the server must not take it for whole */
+		message_trouble(t, &trouble, true);
+		return;
+	}
+	if (result < 0 && was_refused_halfway(t, result)) {
+		struct trouble trouble = trouble_of_reply(t->job, t->s, "message content");
+
+		t->s->is_dead = true;
 		message_trouble(t, &trouble, true);
 		return;
 	}

@@ -58,7 +58,7 @@ int stream_error(const struct stream *s);	/* 0 or the first -errno: -EPIPE end o
 void stream_fail(struct stream *s, int error);	/* makes it so from now on */
 /*
  * Only what leaves the connection usable may be cleared: -EMSGSIZE of read_line, and -ETIMEDOUT, -ECANCELED or -EPIPE (the
- * end of input) for a last word to the peer.
+ * end of input) for a last word to the peer; -EPIPE and -ECONNRESET of a write to hear what the peer said before it went.
  */
 void stream_clear_error(struct stream *s);
 
