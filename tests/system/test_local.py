@@ -6,6 +6,7 @@ import mailbox
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -196,6 +197,38 @@ def test_a_full_disk_puts_mail_off_and_leaves_the_mailbox_as_it_was(local):
         one.command("postqueue", "-f")
         one.wait_for_log(rf"to=<{USER}\+big@{DOMAIN}>.*status=sent")
         assert (disk / USER).read_bytes().startswith(before)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("spool", ["ROOT/disk/", "ROOT/disk"], ids=["maildir", "mbox"])
+def test_what_was_reported_as_delivered_survives_a_power_cut(local, spool):
+    """What the file system had given to its disk at that moment is what a machine would find there after losing power."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("needs mkfs.ext4")
+    one = local(main={"mail_spool_directory": spool})
+    disk, image, copy = (one.root / name for name in ("disk", "image", "copy"))
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    mounted = subprocess.run(["mount", "-o", "loop", image, disk], stderr=subprocess.DEVNULL).returncode == 0
+    if not mounted:
+        pytest.skip("cannot mount an image here")
+    try:
+        disk.chmod(0o1777)
+        os.sync()
+        one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+        one.wait_for_log("status=sent")
+        shutil.copyfile(image, copy)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+    subprocess.run(["mount", "-o", "loop", copy, disk], check=True)
+    try:
+        path = disk / USER
+        (found,) = (path / "new").iterdir() if spool.endswith("/") else [path]
+        assert found.read_bytes().rstrip(b"\n").endswith(b"\n.\n>From")
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
