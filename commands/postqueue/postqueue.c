@@ -120,8 +120,6 @@ static void command(const char *name, const char *argument)
 		die(EX_NOPERM, "you are not allowed to flush the mail queue");
 	if (rep.code != 0)
 		die(EX_UNAVAILABLE, "Cannot flush mail queue - %s", error_text((int) rep.code));
-	if (strcmp(name, "flush_id") == 0 && rep.count == 0)
-		log_warning("%s: no such message waits for delivery", argument);
 	arena_free(a);
 	client_free(qmgr);
 }
@@ -130,7 +128,7 @@ struct request { char mode; const char *argument; };
 
 __attribute__((noreturn)) static void usage(void)
 {
-	die(EX_USAGE, "usage: postqueue [-c config_dir] [-v] -f | -i queue_id | -j | -p | -s site");
+	die(EX_UNAVAILABLE, "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site");
 }
 
 static void one_mode(struct request *r, int mode, const char *argument)

@@ -23,20 +23,20 @@ static struct qmgr_conf conf;
 static struct command_world world;
 
 struct request {			/* one option */
-	const struct action *action;
+	struct action *action;
 	const char *id;
 };
 
-static const struct action actions[] = {
-	{ 'd', "delete", "removed", "Deleted", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_MAILDROP },
-	{ 'e', "expire", "expired", "Force-expired", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD },
-	{ 'f', "expire", "expired", "Force-expired", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD },
-	{ 'h', "hold", "placed on hold", "Placed on hold", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED },
-	{ 'H', "release", "released from hold", "Released from hold", 1 << QUEUE_HOLD },
-	{ 'r', "requeue", "requeued", "Requeued", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD },
+static struct action actions[] = {
+	{ 'd', "delete", "removed", "Deleted", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_MAILDROP, false, 0 },
+	{ 'e', "expire", "expired", "Force-expired", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
+	{ 'f', "expire", "expired", "Force-expired", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
+	{ 'h', "hold", "placed on hold", "Placed on hold", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED, false, 0 },
+	{ 'H', "release", "released from hold", "Released from hold", 1 << QUEUE_HOLD, false, 0 },
+	{ 'r', "requeue", "requeued", "Requeued", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
 };
 
-static const struct action *action_of(int letter)
+static struct action *action_of(int letter)
 {
 	for (size_t i = 0; i < COUNT_OF(actions); i++)
 		if (actions[i].letter == letter)
@@ -46,19 +46,21 @@ static const struct action *action_of(int letter)
 
 /* ---- ids ---- */
 
+/* One that is none is said and left out: the others are done all the same. */
+static void add_id(struct buf *ids, struct str id)
+{
+	if (queue_id_is_valid(id))
+		buf_addf(ids, "%.*s\n", PSTR(id));
+	else if (id.len > 0)
+		log_warning("invalid mail queue id: %.*s", PSTR(id));
+}
+
 static void read_ids(struct buf *ids)
 {
 	char line[LONGEST_LINE];
 
-	while (fgets(line, sizeof(line), stdin) != NULL) {
-		struct str id = str_trim(str_of(line));
-
-		if (id.len == 0)
-			continue;
-		if (!queue_id_is_valid(id))
-			die(EX_DATAERR, "\"%.*s\" is no queue id", PSTR(id));
-		buf_addf(ids, "%.*s\n", PSTR(id));
-	}
+	while (fgets(line, sizeof(line), stdin) != NULL)
+		add_id(ids, str_trim(str_of(line)));
 }
 
 static bool is_all(const char *id)
@@ -72,26 +74,35 @@ static void collect(const struct super *s, const struct request *r, struct buf *
 		read_ids(ids);
 	else if (is_all(r->id))
 		super_all_ids(s, r->action, ids);
-	else if (!queue_id_is_valid(str_of(r->id)))
-		die(EX_USAGE, "\"%s\" is no queue id", r->id);
 	else
-		buf_addf(ids, "%s\n", r->id);
+		add_id(ids, str_of(r->id));
 }
 
 /* ---- carrying out ---- */
 
-static void report(const struct action *a, struct str done, bool one_by_one)
+static void report(struct action *a, struct str done, bool one_by_one)
 {
 	struct str rest = done, id;
-	uint64_t n = 0;
 
 	while (str_token(&rest, "\n", &id)) {
-		n++;
+		a->count++;
 		if (one_by_one)
 			log_mail(ROAD_INFO, id, "%s", a->done);
 	}
-	if (n > 0)
-		log_info("%s: %llu message%s", a->total, (unsigned long long) n, n == 1 ? "" : "s");
+}
+
+/* For each kind of action that was asked for, also when there was nothing to do. -e and -f are one kind. */
+static void report_totals(void)
+{
+	static const char kinds[] = "rdhHe";
+
+	for (const char *kind = kinds; *kind != 0; kind++) {
+		const struct action *a = action_of(*kind), *with = *kind == 'e' ? action_of('f') : NULL;
+		uint64_t n = a->count + (with != NULL ? with->count : 0);
+
+		if (a->asked_for || (with != NULL && with->asked_for))
+			log_info("%s: %llu message%s", a->total, (unsigned long long) n, n == 1 ? "" : "s");
+	}
 }
 
 static void carry_out(struct super *s, const struct request *r)
@@ -99,6 +110,7 @@ static void carry_out(struct super *s, const struct request *r)
 	AUTO(buf) ids = BUF((size_t) 256 << 20);
 	AUTO(buf) done = BUF((size_t) 256 << 20);
 
+	r->action->asked_for = true;
 	collect(s, r, &ids);
 	if (ids.len == 0)
 		return;
@@ -216,6 +228,7 @@ int main(int argc, char **argv)
 		super_mend(&s, o.mend, o.purge);
 	for (size_t i = 0; i < o.count; i++)
 		carry_out(&s, &o.requests[i]);
+	report_totals();
 	client_free(s.qmgr);
 	queue_close(s.queue);
 	return s.failed ? EX_TEMPFAIL : 0;

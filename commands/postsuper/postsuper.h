@@ -11,6 +11,8 @@ struct action {
 	const char *command;		/* to the queue manager */
 	const char *done, *total;	/* what is said of one, and of all */
 	unsigned queues;		/* where it looks, when no queue is named */
+	bool asked_for;
+	uint64_t count;
 };
 
 struct super {
