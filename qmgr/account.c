@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What became of the recipients. The journal is written as soon as a delivery is through and the message stays on disk for any reason; when
- * the last recipients are delivered and nobody has to be told, removing the file says it all.
+ * What became of the recipients. The journal is written as soon as a delivery is through and the message
+ * stays on disk for any reason; when the last recipients are delivered and nobody has to be told, removing
+ * the file says it all.
  */
 #include <errno.h>
 
@@ -36,7 +37,8 @@ static void write_journal(struct message *m, const struct outcome *outcomes, siz
 
 	for (size_t i = 0; i < n; i++)
 		if (is_worth_recording(m, &outcomes[i]))
-			records[count++] = (struct journal_record){ .kind = JOURNAL_OUTCOME, .outcome = outcomes[i] };
+			records[count++] = (struct journal_record){ .kind = JOURNAL_OUTCOME,
+								    .outcome = outcomes[i] };
 	if (count > 0) {
 		r = message_open_file(m, true, &f);
 		if (r >= 0)
@@ -52,7 +54,8 @@ static void write_journal(struct message *m, const struct outcome *outcomes, siz
 /* Will nothing but the removal of the file follow? Then the file need not be written to. */
 static bool is_all_done(const struct message *m)
 {
-	return m->to_do == 1 && m->fate == STAYS && m->failures.count == 0 && m->successes.count == 0 && m->deferrals.count == 0;
+	return m->to_do == 1 && m->fate == STAYS && m->failures.count == 0 && m->successes.count == 0
+	       && m->deferrals.count == 0;
 }
 
 /* ---- outcomes ---- */
@@ -62,7 +65,8 @@ static void apply(struct message *m, const struct outcome *o)
 	int at = message_position(m, o->index);
 
 	if (at < 0 || !recipient_is_open(m, (uint32_t) at)) {
-		log_mail(ROAD_ERROR, m->id, "an agent reports on recipient %u, whom it was not given", o->index);
+		log_mail(ROAD_ERROR, m->id, "an agent reports on recipient %u, whom it was not given",
+			 o->index);
 		return;
 	}
 	m->states[at].status = (unsigned char) o->status;
@@ -92,30 +96,43 @@ static size_t collect(const struct message *m, const struct entry *e, struct str
 		ret[i] = (struct outcome){ .index = m->env.recipients[e->recipients[i]].index };
 	while (outcome_unpack(&packed, &o) > 0)
 		for (uint32_t i = 0; i < e->count; i++)
-			if (ret[i].index == o.index && ret[i].status == OUTCOME_PENDING && o.status != OUTCOME_PENDING) {
+			if (ret[i].index == o.index && ret[i].status == OUTCOME_PENDING
+			    && o.status != OUTCOME_PENDING) {
 				ret[i] = o;
 				break;
 			}
 	for (uint32_t i = 0; i < e->count; i++)
 		if (ret[i].status == OUTCOME_PENDING) {
 			missing++;
-			ret[i] = (struct outcome){ .index = ret[i].index, .status = OUTCOME_DEFERRED, .dsn = STR("4.3.0"), .relay = STR("none"),
-						   .text = STR("delivery agent gave no verdict"), .at_us = wall_us() };
+			ret[i] = (struct outcome){ .index = ret[i].index,
+						   .status = OUTCOME_DEFERRED,
+						   .dsn = STR("4.3.0"),
+						   .relay = STR("none"),
+						   .text = STR("delivery agent gave no verdict"),
+						   .at_us = wall_us() };
 		}
 	return missing;
 }
 
-static struct outcome *all_deferred(const struct message *m, const struct entry *e, struct str dsn, struct str text)
+static struct outcome *all_deferred(const struct message *m, const struct entry *e, struct str dsn,
+				    struct str text)
 {
 	struct outcome *outcomes = get_memory(MAX(e->count, 1u) * sizeof(*outcomes));
 
 	for (uint32_t i = 0; i < e->count; i++)
-		outcomes[i] = (struct outcome){ .index = m->env.recipients[e->recipients[i]].index, .status = OUTCOME_DEFERRED, .dsn = dsn,
-						.relay = STR("none"), .text = text, .at_us = wall_us() };
+		outcomes[i] = (struct outcome){ .index = m->env.recipients[e->recipients[i]].index,
+						.status = OUTCOME_DEFERRED,
+						.dsn = dsn,
+						.relay = STR("none"),
+						.text = text,
+						.at_us = wall_us() };
 	return outcomes;
 }
 
-/* What stands in line for a destination that has just died is deferred without being tried, for the same reason. */
+/*
+ * What stands in line for a destination that has just died is deferred without being tried, for the same
+ * reason.
+ */
 static void empty_dead_destination(struct qmgr *q, struct destination *d)
 {
 	struct entry *e;
@@ -139,7 +156,8 @@ static void feed_back(struct qmgr *q, struct entry *e, const struct deliver_repl
 		entry_succeeded(e, mono_ms());
 		return;
 	}
-	buf_addf(&reason, "%.*s delivery temporarily suspended: %.*s", PSTR(rep->site_dsn), PSTR(str_head(rep->site_reason, 900)));
+	buf_addf(&reason, "%.*s delivery temporarily suspended: %.*s", PSTR(rep->site_dsn),
+		 PSTR(str_head(rep->site_reason, 900)));
 	if (entry_failed(e, buf_str(&reason), mono_ms()))
 		empty_dead_destination(q, d);
 }
@@ -151,7 +169,8 @@ void account_reply(struct qmgr *q, struct entry *e, const struct deliver_reply *
 	size_t missing = collect(m, e, rep->outcomes, outcomes);
 
 	if (missing > 0)
-		log_mail(ROAD_WARNING, m->id, "transport %s gave no verdict for %zu recipients", e->destination->transport->name, missing);
+		log_mail(ROAD_WARNING, m->id, "transport %s gave no verdict for %zu recipients",
+			 e->destination->transport->name, missing);
 	settle(m, outcomes, e->count);
 	free(outcomes);
 	feed_back(q, e, rep);
@@ -162,7 +181,9 @@ void account_reply(struct qmgr *q, struct entry *e, const struct deliver_reply *
 static void log_deferral(const struct message *m, const struct recipient *r, struct str dsn, struct str text)
 {
 	const int64_t now = wall_us();
-	const struct stations stations = { .arrival = m->env.arrival_us, .active = m->active_us, .dispatch = now, .done = now };
+	const struct stations stations = {
+		.arrival = m->env.arrival_us, .active = m->active_us, .dispatch = now, .done = now
+	};
 	AUTO(buf) line = BUF(8192);
 
 	buf_add_text(&line, "to=<");
@@ -173,7 +194,8 @@ static void log_deferral(const struct message *m, const struct recipient *r, str
 	}
 	buf_add_text(&line, ">, relay=none, ");
 	delays_add(&line, &stations, DELAY_DIGITS);
-	log_mail(ROAD_INFO, m->id, "%s, dsn=%.*s, status=deferred (%.*s)", buf_text(&line), PSTR(dsn), PSTR(text));
+	log_mail(ROAD_INFO, m->id, "%s, dsn=%.*s, status=deferred (%.*s)", buf_text(&line), PSTR(dsn),
+		 PSTR(text));
 }
 
 static void settle_deferred(struct entry *e, struct str dsn, struct str text)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Connections to the delivery agents of a transport. Agents that multiplex get a few connections with many requests at once on each;
- * requests for one destination stay on one connection, so that the agent finds its session to that host again. Agents that do one
- * delivery at a time get a connection per delivery under way.
+ * Connections to the delivery agents of a transport. Agents that multiplex get a few connections with many
+ * requests at once on each; requests for one destination stay on one connection, so that the agent finds its
+ * session to that host again. Agents that do one delivery at a time get a connection per delivery under way.
  *
- * A connection is a coroutine that connects, sends what gathered meanwhile, and receives replies. When it ends,
- * requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back to the scheduler, or lost (the agent died).
+ * A connection is a coroutine that connects, sends what gathered meanwhile, and receives replies. When it
+ * ends, requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back
+ * to the scheduler, or lost (the agent died).
  */
 #include <errno.h>
 
@@ -88,10 +89,12 @@ static void drop_call(struct connection *c, struct call *call, int error)
 	free(call);
 	if (error == -ENOENT) {
 		if (m->fate == STAYS)
-			log_mail(ROAD_WARNING, m->id, "is not in %s any more: somebody removed it", queue_name_text(m->where));
+			log_mail(ROAD_WARNING, m->id, "is not in %s any more: somebody removed it",
+				 queue_name_text(m->where));
 		m->fate = GONE;
 	} else {
-		log_mail(ROAD_ERROR, m->id, "cannot be handed to %s: %s", c->of->transport->name, error_text(error));
+		log_mail(ROAD_ERROR, m->id, "cannot be handed to %s: %s", c->of->transport->name,
+			 error_text(error));
 	}
 	buf_addf(&text, "queue file: %s", error_text(error));
 	if (m->fate == GONE)
@@ -127,7 +130,8 @@ static int take_reply(struct connection *c, struct frame *f)
 	int r = call == NULL ? -EBADMSG : get_deliver_reply(f, &rep, &why);
 
 	if (r < 0) {
-		log_warning("%s: malformed reply: %s", c->of->path, call == NULL ? "nobody asked" : buf_text(&why));
+		log_warning("%s: malformed reply: %s", c->of->path,
+			    call == NULL ? "nobody asked" : buf_text(&why));
 		return r;
 	}
 	e = call->entry;
@@ -219,7 +223,9 @@ static void bury(struct connection *c, int error)
 		buf_addf(&why, "delivery agent %s does not answer", a->transport->name);
 	else
 		buf_addf(&why, "delivery agent %s ended unexpectedly", a->transport->name);
-	log_warning("transport %s: %s", a->transport->name, error == -ETIMEDOUT ? "an agent does not answer" : error_text(error == 0 ? -EPIPE : error));
+	log_warning("transport %s: %s", a->transport->name,
+		    error == -ETIMEDOUT ? "an agent does not answer"
+					: error_text(error == 0 ? -EPIPE : error));
 	give_back_calls(c, LOST, buf_text(&why));
 	if (++a->deaths >= MOST_DEATHS) {
 		a->deaths = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What administrators ask for: postqueue, postsuper, `postroad flush`. Takes effect at once, wherever the message is: in memory, asleep, or
- * in hold/. A message that is being delivered right now finishes that delivery first.
+ * What administrators ask for: postqueue, postsuper, `postroad flush`. Takes effect at once, wherever the
+ * message is: in memory, asleep, or in hold/. A message that is being delivered right now finishes that
+ * delivery first.
  */
 #include <errno.h>
 
@@ -46,7 +47,8 @@ static int requeue_sleeper(struct qmgr *q, struct str id, enum queue_name where)
 	int r = queue_requeue(q->queue, where, id);
 
 	if (r < 0 && r != -ENOENT)
-		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000, (uint32_t) ALL_SITES);
+		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000,
+			     (uint32_t) ALL_SITES);
 	return r;
 }
 
@@ -173,10 +175,12 @@ struct command {
 	unsigned all;				/* what an empty argument means */
 	bool for_everybody;			/* whom authorized_flush_users names */
 	int (*one)(struct qmgr *q, struct str id);
-	void (*run)(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text) MAY_YIELD;
+	void (*run)(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep,
+		    struct buf *text) MAY_YIELD;
 };
 
-static void run_on_each(struct qmgr *q, const struct command *c, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+static void run_on_each(struct qmgr *q, const struct command *c, struct str argument,
+			struct qmgr_command_reply *rep, struct buf *text)
 {
 	AUTO(buf) ids = BUF((size_t) 256 << 20);
 	struct str rest, id;
@@ -227,7 +231,8 @@ static bool goes_to(const struct message *m, struct str site)
 	for (uint32_t i = 0; i < m->env.recipient_count; i++) {
 		struct str address = m->env.recipients[i].address;
 
-		if (recipient_is_open(m, i) && str_is_nocase(str_skip(address, (size_t) (str_find_last(address, '@') + 1)), site))
+		if (recipient_is_open(m, i)
+		    && str_is_nocase(str_skip(address, (size_t) (str_find_last(address, '@') + 1)), site))
 			return true;
 	}
 	return false;
@@ -244,7 +249,8 @@ static void collect_if_possible(void *arg, struct sleeper *sl)
 }
 
 /* The signature of a sleeper says which may go there; its file says whether it does. */
-static void run_flush_site(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+static void run_flush_site(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep,
+			   struct buf *text)
 {
 	AUTO(buf) ids = BUF((size_t) 256 << 20);
 	struct str site = str_trim(argument), rest, id;
@@ -314,7 +320,8 @@ static const struct command *find_command(struct str name)
 	return NULL;
 }
 
-static void carry_out(const struct visitor *v, struct arena *a, const struct qmgr_command *m, struct qmgr_command_reply *rep, struct buf *text)
+static void carry_out(const struct visitor *v, struct arena *a, const struct qmgr_command *m,
+		      struct qmgr_command_reply *rep, struct buf *text)
 {
 	const struct command *c = find_command(m->command);
 

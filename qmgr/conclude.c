@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The end of an attempt: everybody has an outcome. Whoever must be told is told, and then the message is removed, or sleeps until the next
- * attempt. A notice that cannot be made now keeps the message: nothing is removed before its sender knows.
+ * The end of an attempt: everybody has an outcome. Whoever must be told is told, and then the message is
+ * removed, or sleeps until the next attempt. A notice that cannot be made now keeps the message: nothing is
+ * removed before its sender knows.
  */
 #include <errno.h>
 
@@ -16,7 +17,9 @@ int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t
 {
 	int64_t age_ms = (now_us - arrival_us) / 1000;
 
-	return now_us / 1000000 + MIN(MAX(age_ms, conf->minimal_backoff_time), MAX(conf->maximal_backoff_time, conf->minimal_backoff_time)) / 1000;
+	int64_t most_ms = MAX(conf->maximal_backoff_time, conf->minimal_backoff_time);
+
+	return now_us / 1000000 + MIN(MAX(age_ms, conf->minimal_backoff_time), most_ms) / 1000;
 }
 
 void forget(struct message *m)
@@ -80,7 +83,10 @@ static void hand_in_again(void *arg)
 	end_of_work(q);
 }
 
-/* In a coroutine of its own, because copying waits for the disk. to_do keeps others from concluding it meanwhile. */
+/*
+ * In a coroutine of its own, because copying waits for the disk. to_do keeps others from concluding it
+ * meanwhile.
+ */
 static void start_handing_in(struct message *m)
 {
 	m->to_do = 1;
@@ -136,7 +142,8 @@ static void expire(struct message *m)
 	struct outcome o;
 
 	address_quote_822(&sender, m->env.sender);
-	log_mail(ROAD_INFO, m->id, "from=<%s>, status=%s, returned to sender", buf_text(&sender), m->force_expire ? "force-expired" : "expired");
+	log_mail(ROAD_INFO, m->id, "from=<%s>, status=%s, returned to sender", buf_text(&sender),
+		 m->force_expire ? "force-expired" : "expired");
 	while (outcome_unpack(&rest, &o) > 0) {
 		int at = message_position(m, o.index);
 
@@ -176,7 +183,8 @@ static void tell(struct message *m, const char *kind, struct notes *notes)
 
 		if (at >= 0)
 			m->states[at].told = true;
-		records[n++] = (struct journal_record){ .kind = JOURNAL_TOLD, .outcome = { .index = o.index } };
+		records[n++] = (struct journal_record){ .kind = JOURNAL_TOLD,
+							.outcome = { .index = o.index } };
 	}
 	buf_clear(&notes->packed);
 	notes->count = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the scheduler to the agents. Runs once at the end of a loop turn, after whatever happened in it: results that make room, new mail,
- * pauses that are over.
+ * From the scheduler to the agents. Runs once at the end of a loop turn, after whatever happened in it:
+ * results that make room, new mail, pauses that are over.
  */
 #include <errno.h>
 
@@ -10,7 +10,10 @@
 #include "lib/base/die.h"
 #include "qmgr/qmgr.h"
 
-/* What waits for a transport that is dead goes through the retry service; what waits for that one is put down here. */
+/*
+ * What waits for a transport that is dead goes through the retry service; what waits for that one is put down
+ * here.
+ */
 static void empty_dead_transport(struct qmgr *q, struct transport *t)
 {
 	struct entry *e;
@@ -102,10 +105,19 @@ int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32
 	if (r < 0)
 		return r;
 	request = (struct deliver_request){
-		.queue_id = m->id, .transport = str_of(e->destination->transport->name), .nexthop = str_of(e->destination->nexthop),
-		.envelope = buf_str(&envelope), .size = m->parts.size, .headers_at = m->parts.headers_at, .headers_len = m->parts.headers_len,
-		.body_at = m->parts.body_at, .body_len = m->parts.body_len, .active_us = m->active_us, .dispatch_us = wall_us(),
-		.flags = flags_of(m), .message = fd_take(&fd),
+		.queue_id = m->id,
+		.transport = str_of(e->destination->transport->name),
+		.nexthop = str_of(e->destination->nexthop),
+		.envelope = buf_str(&envelope),
+		.size = m->parts.size,
+		.headers_at = m->parts.headers_at,
+		.headers_len = m->parts.headers_len,
+		.body_at = m->parts.body_at,
+		.body_len = m->parts.body_len,
+		.active_us = m->active_us,
+		.dispatch_us = wall_us(),
+		.flags = flags_of(m),
+		.message = fd_take(&fd),
 	};
 	r = put_deliver_request(channel_buf(ch), call, &request, &out);
 	return r < 0 ? r : channel_send(ch, &out);

@@ -45,7 +45,8 @@ int feedback_parse(struct str text, struct feedback *ret, struct buf *why)
 	*ret = f;
 	return 0;
 wrong:
-	buf_addf(why, "\"%.*s\" is not a number from 0 to 1, alone or with /concurrency or /sqrt_concurrency", PSTR(text));
+	buf_addf(why, "\"%.*s\" is not a number from 0 to 1, alone or with /concurrency or /sqrt_concurrency",
+		 PSTR(text));
 	return -EINVAL;
 }
 
@@ -78,8 +79,8 @@ void window_reset(struct window *w, const struct window_rules *r)
 }
 
 /*
- * A window that is not used up does not grow: it may be ahead of what is going on by the initial size only. Half a feedback is forgiven, so that
- * rounding does not cost a step.
+ * A window that is not used up does not grow: it may be ahead of what is going on by the initial size only.
+ * Half a feedback is forgiven, so that rounding does not cost a step.
  */
 void window_success(struct window *w, const struct window_rules *r, int busy)
 {

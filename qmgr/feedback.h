@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How many deliveries to one destination go on at once: a window that grows with success and shrinks with failure, as postconf(5) describes
- * default_destination_concurrency_{positive,negative}_feedback and _failed_cohort_limit.
+ * How many deliveries to one destination go on at once: a window that grows with success and shrinks with
+ * failure, as postconf(5) describes default_destination_concurrency_{positive,negative}_feedback and
+ * _failed_cohort_limit.
  */
 #ifndef ROAD_QMGR_FEEDBACK_H
 #define ROAD_QMGR_FEEDBACK_H

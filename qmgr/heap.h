@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A binary heap of nodes that sit inside their owners: smallest key first. Keys that are equal come out in any order. */
+/*
+ * A binary heap of nodes that sit inside their owners: smallest key first. Keys that are equal come out in
+ * any order.
+ */
 #ifndef ROAD_QMGR_HEAP_H
 #define ROAD_QMGR_HEAP_H
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Messages come into memory: announced by cleanup with their envelope, or loaded from disk when they are due. Their recipients are resolved
- * (which may wait for a table server) and handed to the scheduler.
+ * Messages come into memory: announced by cleanup with their envelope, or loaded from disk when they are due.
+ * Their recipients are resolved (which may wait for a table server) and handed to the scheduler.
  *
- * Workers are coroutines that take one message after the other; usually one is started per batch of announcements and never waits.
- * Only when all of them are stuck in the middle of a message does another one start.
+ * Workers are coroutines that take one message after the other; usually one is started per batch of
+ * announcements and never waits. Only when all of them are stuck in the middle of a message does another one
+ * start.
  */
 #include <errno.h>
 
@@ -41,12 +42,15 @@ static struct str recipient_key(struct qmgr *q, struct arena *a, const struct re
 	return arena_fmt(a, "%.*s@%.*s", PSTR(user), PSTR(res->nexthop));
 }
 
-/* A notification to postmaster about an undeliverable notification ends here, or it would go round for ever. */
+/*
+ * A notification to postmaster about an undeliverable notification ends here, or it would go round for ever.
+ */
 static bool is_double_bounce(const struct qmgr *q, const struct resolution *res)
 {
 	struct str local, domain;
 
-	return res->class == CLASS_LOCAL && address_split(res->recipient, &local, &domain) && str_is_nocase(local, q->double_bounce_sender);
+	return res->class == CLASS_LOCAL && address_split(res->recipient, &local, &domain)
+	       && str_is_nocase(local, q->double_bounce_sender);
 }
 
 /* A FILTER action overrides where mail goes: "transport:nexthop", either part may be empty. */
@@ -74,11 +78,14 @@ static struct path choose_path(struct message *m, uint32_t position, struct aren
 	struct path p;
 
 	if (resolve_address(q->route, a, m->env.sender, r->address, &res) < 0) {
-		log_mail(ROAD_WARNING, m->id, "cannot resolve <%.*s>: %s", PSTR(r->address), route_why(q->route));
+		log_mail(ROAD_WARNING, m->id, "cannot resolve <%.*s>: %s", PSTR(r->address),
+			 route_why(q->route));
 		return retry_path(a, "4.3.0", "address resolver failure");
 	}
 	if (is_double_bounce(q, &res))
-		return (struct path){ STR("discard"), STR("2.0.0 undeliverable postmaster notification discarded"), STR("double bounce") };
+		return (struct path){ STR("discard"),
+				      STR("2.0.0 undeliverable postmaster notification discarded"),
+				      STR("double bounce") };
 	if (res.recipient.len > 0 && !str_is(res.recipient, r->address)) {
 		if (r->original.len == 0)
 			r->original = r->address;
@@ -93,7 +100,8 @@ static struct path choose_path(struct message *m, uint32_t position, struct aren
 }
 
 /* The transport, or the retry service in its place while it is dead; likewise the destination. */
-static struct destination *find_destination(struct qmgr *q, struct arena *a, struct path *p, const struct message *m, uint32_t position)
+static struct destination *find_destination(struct qmgr *q, struct arena *a, struct path *p,
+					    const struct message *m, uint32_t position)
 {
 	struct transport *t = schedule_transport(q->schedule, p->transport);
 	struct destination *d;
@@ -105,7 +113,9 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 		t = schedule_transport(q->schedule, p->transport);
 	}
 	if (t->rules.recipient_limit == 1 && m->env.recipient_count > 0)
-		p->key = recipient_key(q, a, &(struct resolution){ .recipient = m->env.recipients[position].address, .nexthop = p->nexthop });
+		p->key = recipient_key(q, a,
+				       &(struct resolution){ .recipient = m->env.recipients[position].address,
+							     .nexthop = p->nexthop });
 	d = schedule_destination(t, p->key, p->nexthop);
 	if (d->standing == DEAD && m->insist)
 		destination_revive(d);
@@ -140,7 +150,10 @@ static void assign_one(struct message *m, struct destination *d, uint32_t positi
 	m->to_do += j->entries - before;
 }
 
-/* First all are resolved, which may wait; then all are assigned at once, so that those of one destination come together. */
+/*
+ * First all are resolved, which may wait; then all are assigned at once, so that those of one destination
+ * come together.
+ */
 static void assign(struct message *m)
 {
 	struct qmgr *q = m->q;
@@ -201,7 +214,8 @@ static void activate(struct message *m)
 static bool has_room(const struct qmgr *q)
 {
 	return map_count(q->active) < (size_t) q->conf->qmgr_message_active_limit
-	       && (q->active_recipients < (size_t) q->conf->qmgr_message_recipient_limit || map_count(q->active) == 0);
+	       && (q->active_recipients < (size_t) q->conf->qmgr_message_recipient_limit
+		   || map_count(q->active) == 0);
 }
 
 static bool has_room_for_retries(const struct qmgr *q)
@@ -259,7 +273,8 @@ static void put_to_sleep(struct message *m)
 static bool take_one(struct qmgr *q)
 {
 	struct message *m = LIST_FIRST(&q->arrivals, struct message, link);
-	struct sleeper *sl = m == NULL || ++q->turn % 4 == 0 ? choose_sleeper(q) : NULL;	/* every fourth, while mail streams in */
+	/* every fourth, while mail streams in */
+	struct sleeper *sl = m == NULL || ++q->turn % 4 == 0 ? choose_sleeper(q) : NULL;
 
 	if (q->leaving || (m == NULL && sl == NULL))
 		return false;
@@ -281,7 +296,8 @@ static bool take_one(struct qmgr *q)
 /* The timer for whoever is due next. When there is no room, it is room that wakes. */
 static void set_alarm(struct qmgr *q)
 {
-	struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING), *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED);
+	struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING),
+		       *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED);
 	int64_t due = INT64_MAX, now = wall_us();
 
 	if (fresh != NULL && has_room(q))

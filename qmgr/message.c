@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A message in memory: made from cleanup's announcement, or from its file and what the journal says happened since. */
+/*
+ * A message in memory: made from cleanup's announcement, or from its file and what the journal says happened
+ * since.
+ */
 #include <errno.h>
 
 #include "lib/base/clock.h"
@@ -45,8 +48,11 @@ int message_announced(struct qmgr *q, const struct qmgr_announce *from, struct m
 	int r = queue_name_parse(from->queue, &m->where);
 
 	m->id = arena_copy(m->arena, from->queue_id);
-	m->parts = (struct queue_parts){ .size = from->size, .headers_at = from->headers_at, .headers_len = from->headers_len,
-					 .body_at = from->body_at, .body_len = from->body_len };
+	m->parts = (struct queue_parts){ .size = from->size,
+					 .headers_at = from->headers_at,
+					 .headers_len = from->headers_len,
+					 .body_at = from->body_at,
+					 .body_len = from->body_len };
 	if (r >= 0 && !queue_id_is_valid(m->id))
 		r = -EBADMSG;
 	if (r >= 0)
@@ -153,7 +159,9 @@ static bool has_untold(const struct message *m)
 	for (size_t i = 0; i < m->env.recipient_count; i++) {
 		const struct rcpt_state *s = &m->states[i];
 
-		if (!s->told && (s->status == OUTCOME_BOUNCED || wants_success_notice(&m->env.recipients[i], s->status)))
+		if (!s->told
+		    && (s->status == OUTCOME_BOUNCED
+			|| wants_success_notice(&m->env.recipients[i], s->status)))
 			return true;
 	}
 	return false;
@@ -204,12 +212,14 @@ bool wants_success_notice(const struct recipient *r, enum outcome_status status)
 
 bool recipient_is_open(const struct message *m, uint32_t position)
 {
-	return m->states[position].status == OUTCOME_PENDING || m->states[position].status == OUTCOME_DEFERRED;
+	return m->states[position].status == OUTCOME_PENDING
+	       || m->states[position].status == OUTCOME_DEFERRED;
 }
 
 bool message_is_old(const struct message *m, int64_t now_us)
 {
-	int64_t lifetime_ms = m->env.sender.len > 0 ? m->q->conf->maximal_queue_lifetime : m->q->conf->bounce_queue_lifetime;
+	int64_t lifetime_ms = m->env.sender.len > 0 ? m->q->conf->maximal_queue_lifetime
+						    : m->q->conf->bounce_queue_lifetime;
 
 	return m->force_expire || now_us - m->env.arrival_us >= lifetime_ms * 1000;
 }
@@ -249,7 +259,10 @@ int message_open_file(const struct message *m, bool writable, struct queue_file 
 	return queue_file_open(m->q->queue, m->where, m->id, writable, false, ret);
 }
 
-/* Tens of thousands of recipients may not fit with everything that was said about each: then the code has to do. */
+/*
+ * Tens of thousands of recipients may not fit with everything that was said about each: then the code has to
+ * do.
+ */
 void note_outcome(struct notes *n, const struct outcome *o)
 {
 	struct outcome brief = { .index = o->index, .status = o->status, .dsn = o->dsn, .at_us = o->at_us };

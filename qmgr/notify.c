@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Telling senders: the bounce service makes the notification, with the message's content from a descriptor of its file. */
+/*
+ * Telling senders: the bounce service makes the notification, with the message's content from a descriptor of
+ * its file.
+ */
 #include <errno.h>
 
 #include "lib/base/die.h"
@@ -9,7 +12,8 @@
 enum { BOUNCE_MS = 300000 };
 
 /* Where the outcomes' recipients stand in the envelope. Returns how many. */
-static size_t positions_of(const struct message *m, const struct notes *notes, struct arena *a, uint32_t **ret)
+static size_t positions_of(const struct message *m, const struct notes *notes, struct arena *a,
+			   uint32_t **ret)
 {
 	uint32_t *positions = arena_get(a, MAX(notes->count, 1u) * sizeof(*positions));
 	struct str rest = buf_str(&notes->packed);
@@ -36,11 +40,13 @@ static int ask_bounce(struct message *m, const struct bounce_request *request, s
 		return -EAGAIN;
 	}
 	if (r < 0)
-		log_mail(ROAD_WARNING, m->id, "the sender cannot be notified now: bounce service: %s", error_text(r));
+		log_mail(ROAD_WARNING, m->id, "the sender cannot be notified now: bounce service: %s",
+			 error_text(r));
 	return r;
 }
 
-static int notify_now(struct message *m, const char *kind, const struct notes *notes, int64_t retry_until_s, struct arena *a)
+static int notify_now(struct message *m, const char *kind, const struct notes *notes, int64_t retry_until_s,
+		      struct arena *a)
 {
 	AUTO(buf) envelope = BUF(FRAME_LIMIT / 2);
 	struct bounce_request request;
@@ -54,9 +60,17 @@ static int notify_now(struct message *m, const char *kind, const struct notes *n
 	if (r < 0)
 		return r;
 	request = (struct bounce_request){
-		.kind = str_of(kind), .queue_id = m->id, .envelope = buf_str(&envelope), .outcomes = buf_str(&notes->packed),
-		.size = m->parts.size, .headers_at = m->parts.headers_at, .headers_len = m->parts.headers_len, .body_at = m->parts.body_at,
-		.body_len = m->parts.body_len, .retry_until_s = retry_until_s, .message = f.fd,
+		.kind = str_of(kind),
+		.queue_id = m->id,
+		.envelope = buf_str(&envelope),
+		.outcomes = buf_str(&notes->packed),
+		.size = m->parts.size,
+		.headers_at = m->parts.headers_at,
+		.headers_len = m->parts.headers_len,
+		.body_at = m->parts.body_at,
+		.body_len = m->parts.body_len,
+		.retry_until_s = retry_until_s,
+		.message = f.fd,
 	};
 	return ask_bounce(m, &request, a);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A mailing list's job must not hold up the mail behind it, nor be starved by it. So it earns: one slot for every slot_cost deliveries of
- * its own. A short job behind it that needs n deliveries may pass when n slots are there; slot_discount percent of them and slot_loan more
- * may still be outstanding, but are then owed before the next one passes. Only jobs that will earn minimum_slots in all let others pass, and
- * only those pass that the job can ever pay for. Of several the one that waits longest per delivery goes first.
+ * A mailing list's job must not hold up the mail behind it, nor be starved by it. So it earns: one slot for
+ * every slot_cost deliveries of its own. A short job behind it that needs n deliveries may pass when n slots
+ * are there; slot_discount percent of them and slot_loan more may still be outstanding, but are then owed
+ * before the next one passes. Only jobs that will earn minimum_slots in all let others pass, and only those
+ * pass that the job can ever pay for. Of several the one that waits longest per delivery goes first.
  */
 #include "lib/base/die.h"
 #include "qmgr/schedule_private.h"
@@ -37,11 +38,13 @@ static struct job *best_candidate(struct job *current, int64_t now_ms)
 	int64_t best_need = 1, best_wait = 0;
 	int looked = 0;
 
-	for (struct list *at = current->link.next; at != end && looked < LOOK_AHEAD; at = at->next, looked++) {
+	for (struct list *at = current->link.next; at != end && looked < LOOK_AHEAD;
+	     at = at->next, looked++) {
 		struct job *j = LIST_ENTRY(at, struct job, link);
 		int64_t need = j->entries - j->taken, waited = now_ms - j->since_ms + 1;
 
-		if (need == 0 || waited * best_need <= best_wait * need || !can_afford(current, need) || !has_ready_entry(j))
+		if (need == 0 || waited * best_need <= best_wait * need || !can_afford(current, need)
+		    || !has_ready_entry(j))
 			continue;
 		best = j;
 		best_need = need;
@@ -57,7 +60,8 @@ static void move_in_lane(struct entry *e)
 	struct list *at = &l->entries;
 
 	list_remove(&e->in_lane);
-	while (at->next != &l->entries && LIST_ENTRY(at->next, struct entry, in_lane)->job->rank <= e->job->rank)
+	while (at->next != &l->entries
+	       && LIST_ENTRY(at->next, struct entry, in_lane)->job->rank <= e->job->rank)
 		at = at->next;
 	list_insert_after(at, &e->in_lane);
 	update_destination(e->destination);
@@ -78,12 +82,14 @@ struct job *let_pass(struct job *current, int64_t now_ms)
 	struct job *passing;
 	int64_t rank;
 
-	if (r->slot_cost < 2 || current->entries / (uint32_t) r->slot_cost < (uint32_t) MAX(r->minimum_slots, 1))
+	if (r->slot_cost < 2
+	    || current->entries / (uint32_t) r->slot_cost < (uint32_t) MAX(r->minimum_slots, 1))
 		return NULL;
 	rank = rank_before(current);
 	if (rank >= current->rank || (current->link.prev != &current->transport->jobs[current->urgency]
 				      && rank <= LIST_ENTRY(current->link.prev, struct job, link)->rank))
-		return NULL;		/* no place left between the two; there is one again when the one before is through */
+		/* no place left between the two; there is one again when the one before is through */
+		return NULL;
 	passing = best_candidate(current, now_ms);
 	if (passing == NULL)
 		return NULL;

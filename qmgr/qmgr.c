@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The queue manager: takes in what cleanup announces and what lies on disk, decides who is delivered when, hands it to the delivery agents,
- * and keeps account. It never reads a message's content. What it knows can be had again from the queue files alone.
+ * The queue manager: takes in what cleanup announces and what lies on disk, decides who is delivered when,
+ * hands it to the delivery agents, and keeps account. It never reads a message's content. What it knows can
+ * be had again from the queue files alone.
  *
- * It exits when told (a reload's successor waits, or the system stops) after deliveries under way have been accounted for, within
- * limits; everything else is on disk anyway. pid/qmgr.lock makes sure that there is one.
+ * It exits when told (a reload's successor waits, or the system stops) after deliveries under way have been
+ * accounted for, within limits; everything else is on disk anyway. pid/qmgr.lock makes sure that there is
+ * one.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -16,7 +18,13 @@
 #include "lib/disk/disk.h"
 #include "qmgr/qmgr.h"
 
-enum { COMMANDS_AT_ONCE = 10, SETTLED_AGE_S = 5, FIRST_LOOK_MS = 10000, LOCK_WAIT_MS = 100, LOCK_WORDS_S = 10 };
+enum {
+	COMMANDS_AT_ONCE = 10,
+	SETTLED_AGE_S = 5,
+	FIRST_LOOK_MS = 10000,
+	LOCK_WAIT_MS = 100,
+	LOCK_WORDS_S = 10
+};
 
 static struct qmgr_conf conf;
 static struct bounce_conf bounce_settings;
@@ -38,7 +46,8 @@ static void open_lock(void)
 static void open_queue(struct qmgr *q)
 {
 	AUTO(buf) why = BUF_WORDS;
-	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_CORRUPT | 1 << QUEUE_MAILDROP;
+	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD
+			       | 1 << QUEUE_CORRUPT | 1 << QUEUE_MAILDROP;
 
 	if (queue_open(the_world->queue_dir, (int) q->common->hash_queue_depth, which, &q->queue, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
@@ -61,11 +70,14 @@ static void open_configuration(struct qmgr *q)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (route_open(q->raw, q->common, &q->route, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	if (match_list_open("authorized_flush_users", str_of(conf.authorized_flush_users), 0, &q->flushers, &why) < 0)
+	if (match_list_open("authorized_flush_users", str_of(conf.authorized_flush_users), 0,
+			    &q->flushers, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	q->double_bounce_sender = str_of(bounce_settings.double_bounce_sender);
-	check_feedback("default_destination_concurrency_positive_feedback", conf.default_destination_concurrency_positive_feedback);
-	check_feedback("default_destination_concurrency_negative_feedback", conf.default_destination_concurrency_negative_feedback);
+	check_feedback("default_destination_concurrency_positive_feedback",
+		       conf.default_destination_concurrency_positive_feedback);
+	check_feedback("default_destination_concurrency_negative_feedback",
+		       conf.default_destination_concurrency_negative_feedback);
 }
 
 static void say_of_queue(const char *words)
@@ -117,7 +129,10 @@ static void settle(struct qmgr *q)
 		log_info("leaving with %d deliveries under way", q->under_way);
 }
 
-/* Announcements that were on their way to a predecessor who was killed are lost: so we look soon after the start, too. */
+/*
+ * Announcements that were on their way to a predecessor who was killed are lost: so we look soon after the
+ * start, too.
+ */
 static int64_t next_look_ms(int looks)
 {
 	return looks == 0 ? MIN(FIRST_LOOK_MS, conf.queue_run_delay) : conf.queue_run_delay;
@@ -183,7 +198,8 @@ static void serve(struct session_socket *socket)
 		{ .message = "qmgr_command", .concurrent = true, .serve = serve_command },
 		{ .message = NULL },
 	};
-	struct visitor visitor = { &the_qmgr, socket->peer_uid, socket->peer_uid == 0 || socket->peer_uid == geteuid() };
+	struct visitor visitor = { &the_qmgr, socket->peer_uid,
+				   socket->peer_uid == 0 || socket->peer_uid == geteuid() };
 	struct channel *ch = channel_new(socket->fd);
 
 	while (!the_qmgr.is_ready && !the_qmgr.leaving)
@@ -205,11 +221,13 @@ int main(int argc, char **argv)
 		.structs = structs,
 		.jail = {
 			.user = AS_MAIL_OWNER,
-			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
+			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ
+				| SYS_FILES_WRITE,
 			.capabilities = "",
 			.paths = {
-				{ "incoming", 'w' }, { "deferred", 'w' }, { "hold", 'w' }, { "corrupt", 'w' }, { "maildrop", 'w' },
-				{ "private", 'c' }, { "public", 'c' }, { "$config", 'r' },
+				{ "incoming", 'w' }, { "deferred", 'w' }, { "hold", 'w' }, { "corrupt", 'w' },
+				{ "maildrop", 'w' }, { "private", 'c' }, { "public", 'c' },
+				{ "$config", 'r' },
 			},
 		},
 		.start = start,

@@ -2,7 +2,8 @@
 /*
  * The queue manager's parts and what they share. One process, one loop, no locks.
  *
- *   intake.c      messages come in: announced by cleanup, or woken from disk; recipients are resolved and handed to the scheduler
+ *   intake.c      messages come in: announced by cleanup, or woken from disk; recipients are resolved and
+ *                 handed to the scheduler
  *   scan.c        what lies on disk: at the start, and now and then
  *   dispatch.c    the scheduler's entries go to delivery agents; agents.c keeps the connections
  *   account.c     what became of the recipients: memory, journal
@@ -10,7 +11,8 @@
  *   remove.c      removal of the files of finished messages, in batches
  *   command.c     what administrators ask for
  *
- * A message is in one of three places: in memory (q->active), asleep (q->sleepers), or in hold/, which nobody here knows by heart.
+ * A message is in one of three places: in memory (q->active), asleep (q->sleepers), or in hold/, which nobody
+ * here knows by heart.
  */
 #ifndef ROAD_QMGR_QMGR_H
 #define ROAD_QMGR_QMGR_H
@@ -48,7 +50,8 @@ struct qmgr {
 	bool remover_runs;
 	struct client *bounce;
 	struct gate bounce_gate;
-	struct gate search_gate;	/* one flush_site at a time: it reads many files, and anybody may ask */
+	/* one flush_site at a time: it reads many files, and anybody may ask */
+	struct gate search_gate;
 	struct scope *scope;		/* every coroutine but sessions */
 	struct turn dispatch_turn;
 	struct timer pause_timer, sleep_timer;
@@ -59,14 +62,18 @@ struct qmgr {
 	bool is_ready, look_soon, leaving;
 };
 
-/* state.c: everything empty. Before: conf, raw, common, arena, queue, services, route. After: scope, and is_ready when the queue is locked. */
+/*
+ * state.c: everything empty. Before: conf, raw, common, arena, queue, services, route. After: scope, and
+ * is_ready when the queue is locked.
+ */
 void qmgr_begin(struct qmgr *q);
 
 /* ---- one message in memory ---- */
 
 enum fate {
 	STAYS,
-	GONE,				/* deleted, or vanished from the disk: nothing more is done to its file */
+	/* deleted, or vanished from the disk: nothing more is done to its file */
+	GONE,
 	HELD,				/* goes to hold/ when nobody works on it any more */
 	REQUEUED,			/* goes to maildrop/ then */
 };
@@ -74,7 +81,8 @@ enum fate {
 struct rcpt_state {
 	unsigned char status;		/* enum outcome_status; PENDING and DEFERRED are tried */
 	bool told;			/* the sender was told of the bounce or success */
-	uint32_t reason;		/* checksum of the last deferral in the journal, so that it is not written again and again */
+	/* checksum of the last deferral in the journal, so that it is not written again and again */
+	uint32_t reason;
 };
 
 struct notes {				/* packed outcomes of this attempt */
@@ -120,7 +128,8 @@ bool wants_success_notice(const struct recipient *r, enum outcome_status status)
 /* ---- rules.c: configuration of a transport ---- */
 
 void rules_of(void *qmgr, struct str transport, struct transport_rules *ret);
-const struct service_entry *service_of(const struct qmgr *q, struct str transport);	/* NULL: master.cf has none */
+/* NULL: master.cf has none */
+const struct service_entry *service_of(const struct qmgr *q, struct str transport);
 bool serves_one_at_a_time(const struct service_entry *service);
 bool is_in_list(const char *list, struct str word);
 

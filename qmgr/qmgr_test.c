@@ -91,7 +91,8 @@ static void play_restart(struct scene *s)
 	EXPECT_DELIVERIES(s, "smtp ok@x;");
 	assert_false(lies_anywhere(s, fresh));
 	assert_non_null(sleepers_find(s->q.sleepers, str_of(id)));
-	assert_in_range(sleepers_find(s->q.sleepers, str_of(id))->due.key / 1000000, wall_s() + 290, wall_s() + 301);
+	assert_in_range(sleepers_find(s->q.sleepers, str_of(id))->due.key / 1000000, wall_s() + 290,
+			wall_s() + 301);
 }
 
 static void a_restart_finds_everything_on_disk(void **state)
@@ -205,8 +206,10 @@ static void play_dead_destination(struct scene *s)
 	settle(s);
 	assert_true(str_find_str(buf_str(&s->deliveries), STR("smtp site@x;")) >= 0);
 	assert_true(str_find_str(buf_str(&s->deliveries), STR("smtp ok@y;")) >= 0);
-	assert_true(str_find_str(buf_str(&s->deliveries),
-				 STR("retry ok@x (4.4.1 delivery temporarily suspended: connection refused);")) >= 0);
+	assert_true(
+		str_find_str(buf_str(&s->deliveries),
+			     STR("retry ok@x (4.4.1 delivery temporarily suspended: connection refused);"))
+		>= 0);
 	assert_true(str_find_str(buf_str(&s->deliveries), STR("smtp ok@x;")) < 0);
 	buf_clear(&s->deliveries);
 	announce(s, id, "ok@x");
@@ -293,7 +296,8 @@ static void play_goodbye(struct scene *s)
 	assert_false(lies_anywhere(s, third));
 	assert_int_equal(s->connections, 2);
 	assert_false(lies_anywhere(s, first));
-	assert_false(lies_anywhere(s, second));	/* not deferred: sent again at once, or served before the goodbye */
+	/* not deferred: sent again at once, or served before the goodbye */
+	assert_false(lies_anywhere(s, second));
 	EXPECT_NOTICES(s, "");
 }
 
@@ -529,7 +533,8 @@ static void play_damage(struct scene *s)
 	assert_int_equal(access(buf_text(&path), F_OK), 0);
 	buf_clear(&path);
 	buf_addf(&path, "incoming/%s", debris);
-	assert_int_equal(access(buf_text(&path), F_OK), 0);	/* may still be in the making: no long id, no age */
+	/* may still be in the making: no long id, no age */
+	assert_int_equal(access(buf_text(&path), F_OK), 0);
 }
 
 static void a_damaged_file_is_put_aside_and_a_young_half_one_left_alone(void **state)

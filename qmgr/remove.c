@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Removing what is through. An unlink waits for the file system's journal whenever somebody syncs (measured: 0.6 ms each at
- * 20 sessions), and the scheduler must not wait: so files are removed in batches on a pool thread. While one batch is removed the next
- * gathers. A message stays in q->active until its file is gone, so that no scan takes it for a new one.
+ * Removing what is through. An unlink waits for the file system's journal whenever somebody syncs (measured:
+ * 0.6 ms each at
+ * 20 sessions), and the scheduler must not wait: so files are removed in batches on a pool thread. While one
+ * batch is removed the next gathers. A message stays in q->active until its file is gone, so that no scan
+ * takes it for a new one.
  */
 #include <errno.h>
 
@@ -38,7 +40,8 @@ static void removed(struct qmgr *q, const struct removal *r)
 	struct message *m = r->m;
 
 	if (r->result < 0 && r->result != -ENOENT)
-		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s", queue_name_text(m->where), error_text(r->result));
+		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s", queue_name_text(m->where),
+			 error_text(r->result));
 	else
 		log_mail(ROAD_INFO, m->id, "removed");
 	m->to_do = 0;

@@ -43,7 +43,8 @@ struct asker {
 	struct str transport;
 };
 
-static int family_int(const struct asker *a, const char *suffix, const char *fallback, int64_t min, int64_t max)
+static int family_int(const struct asker *a, const char *suffix, const char *fallback, int64_t min,
+		      int64_t max)
 {
 	AUTO(buf) name = BUF(300);
 	AUTO(buf) why = BUF_WORDS;
@@ -104,11 +105,15 @@ void rules_of(void *qmgr, struct str transport, struct transport_rules *ret)
 		.transport_dead_ms = c->transport_retry_time,
 	};
 
-	r.recipient_limit = family_int(&a, "destination_recipient_limit", "$default_destination_recipient_limit", 0, 1000000);
-	r.window.limit = family_int(&a, "destination_concurrency_limit", "$default_destination_concurrency_limit", 0, 1000000);
-	r.window.initial = family_int(&a, "initial_destination_concurrency", "$initial_destination_concurrency", 1, 1000000);
+	r.recipient_limit = family_int(&a, "destination_recipient_limit",
+				       "$default_destination_recipient_limit", 0, 1000000);
+	r.window.limit = family_int(&a, "destination_concurrency_limit",
+				    "$default_destination_concurrency_limit", 0, 1000000);
+	r.window.initial = family_int(&a, "initial_destination_concurrency",
+				      "$initial_destination_concurrency", 1, 1000000);
 	r.window.cohort_limit = family_int(&a, "destination_concurrency_failed_cohort_limit",
-					   "$default_destination_concurrency_failed_cohort_limit", 0, 1000000);
+					   "$default_destination_concurrency_failed_cohort_limit", 0,
+					   1000000);
 	r.window.positive = family_feedback(&a, "destination_concurrency_positive_feedback",
 					    c->default_destination_concurrency_positive_feedback);
 	r.window.negative = family_feedback(&a, "destination_concurrency_negative_feedback",
@@ -118,7 +123,8 @@ void rules_of(void *qmgr, struct str transport, struct transport_rules *ret)
 	r.slot_cost = family_int(&a, "delivery_slot_cost", "$default_delivery_slot_cost", 0, 1000000);
 	r.slot_loan = family_int(&a, "delivery_slot_loan", "$default_delivery_slot_loan", 0, 1000000);
 	r.slot_discount = family_int(&a, "delivery_slot_discount", "$default_delivery_slot_discount", 0, 100);
-	r.minimum_slots = family_int(&a, "minimum_delivery_slots", "$default_minimum_delivery_slots", 0, 1000000);
+	r.minimum_slots = family_int(&a, "minimum_delivery_slots", "$default_minimum_delivery_slots", 0,
+				     1000000);
 	if (r.rate_delay_ms > 0)
 		r.window.initial = r.window.limit = 1;
 	*ret = r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What lies on disk. At the start all of incoming/ is taken in and deferred/ is walked in the background: only names and times are looked at, and
- * new mail is relayed meanwhile. Later incoming/ is looked through now and then, for a message whose announcement was lost.
+ * What lies on disk. At the start all of incoming/ is taken in and deferred/ is walked in the background:
+ * only names and times are looked at, and new mail is relayed meanwhile. Later incoming/ is looked through
+ * now and then, for a message whose announcement was lost.
  */
 #include <errno.h>
 
@@ -52,8 +53,8 @@ static int walk(struct qmgr *q, enum queue_name where, int64_t older_than_s)
 }
 
 /*
- * What is younger than this process will be announced to it; of what came in the second of the start it is not sure. A message that is
- * found here and announced besides is known by then.
+ * What is younger than this process will be announced to it; of what came in the second of the start it is
+ * not sure. A message that is found here and announced besides is known by then.
  */
 void scan_at_start(struct qmgr *q)
 {
@@ -88,7 +89,8 @@ static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 
 	if (queue_id_time(id, &made_us) < 0 || wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000)
 		return;
-	log_mail(ROAD_INFO, id, "removing an unfinished file in %s: it was never accepted", queue_name_text(where));
+	log_mail(ROAD_INFO, id, "removing an unfinished file in %s: it was never accepted",
+		 queue_name_text(where));
 	queue_finish(q->queue, where, id);
 }
 
@@ -97,9 +99,11 @@ static void put_aside(struct qmgr *q, enum queue_name where, struct str id, int 
 	int r = queue_move(q->queue, where, QUEUE_CORRUPT, id);
 
 	if (r < 0)
-		log_mail(ROAD_ERROR, id, "damaged file in %s (%s) cannot be moved to corrupt: %s", queue_name_text(where), error_text(error), error_text(r));
+		log_mail(ROAD_ERROR, id, "damaged file in %s (%s) cannot be moved to corrupt: %s",
+			 queue_name_text(where), error_text(error), error_text(r));
 	else
-		log_mail(ROAD_ERROR, id, "damaged file in %s (%s): moved to corrupt", queue_name_text(where), error_text(error));
+		log_mail(ROAD_ERROR, id, "damaged file in %s (%s): moved to corrupt", queue_name_text(where),
+			 error_text(error));
 }
 
 /* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */
@@ -110,7 +114,8 @@ static void mend(struct qmgr *q, enum queue_name where, struct str id)
 	if (r >= 0)
 		sleepers_add(q->sleepers, where, id, wall_us(), (uint32_t) ALL_SITES);
 	else if (r != -ENOENT)
-		log_mail(ROAD_WARNING, id, "left alone in %s: the file has another name elsewhere", queue_name_text(where));
+		log_mail(ROAD_WARNING, id, "left alone in %s: the file has another name elsewhere",
+			 queue_name_text(where));
 }
 
 void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int error)
@@ -132,7 +137,9 @@ void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int err
 		log_mail(ROAD_WARNING, id, "left alone in %s: not a regular file", queue_name_text(where));
 		return;
 	default:
-		log_mail(ROAD_WARNING, id, "cannot be read from %s: %s; will try again", queue_name_text(where), error_text(error));
-		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000, (uint32_t) ALL_SITES);
+		log_mail(ROAD_WARNING, id, "cannot be read from %s: %s; will try again",
+			 queue_name_text(where), error_text(error));
+		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000,
+			     (uint32_t) ALL_SITES);
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * For tests of the queue manager: it works on a scratch queue, with agents and a bounce service played by coroutines. What an agent does with
- * a recipient is what the recipient's local part says: ok, defer, bounce, site, die, hang.
+ * For tests of the queue manager: it works on a scratch queue, with agents and a bounce service played by
+ * coroutines. What an agent does with a recipient is what the recipient's local part says: ok, defer, bounce,
+ * site, die, hang.
  */
 #ifndef ROAD_QMGR_SCENE_H
 #define ROAD_QMGR_SCENE_H
@@ -38,7 +39,8 @@ void play(void **state, void (*how)(struct scene *));
 void settle(struct scene *s);		/* everything that can happen without time passing has happened */
 
 /* A message to the recipients (separated by blanks) in incoming. id is given back. */
-void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify, struct buf *ret_packed, struct queue_parts *ret_parts);
+void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
+		  struct buf *ret_packed, struct queue_parts *ret_parts);
 /* And the queue manager is told of it. */
 void announce(struct scene *s, char id[32], const char *recipients);
 void announce_notifying(struct scene *s, char id[32], const char *recipients, unsigned notify);
@@ -46,7 +48,13 @@ bool lies_in(struct scene *s, enum queue_name where, const char *id);
 bool lies_anywhere(struct scene *s, const char *id);
 
 /* What was delivered, or notified, since last asked. */
-#define EXPECT_DELIVERIES(s, text) do { assert_str(buf_str(&(s)->deliveries), text); buf_clear(&(s)->deliveries); } while (0)
-#define EXPECT_NOTICES(s, text) do { assert_str(buf_str(&(s)->notices), text); buf_clear(&(s)->notices); } while (0)
+#define EXPECT_DELIVERIES(s, text) do { \
+	assert_str(buf_str(&(s)->deliveries), text); \
+	buf_clear(&(s)->deliveries); \
+} while (0)
+#define EXPECT_NOTICES(s, text) do { \
+	assert_str(buf_str(&(s)->notices), text); \
+	buf_clear(&(s)->notices); \
+} while (0)
 
 #endif

@@ -17,14 +17,17 @@
 
 bool resolver_works = true;
 
-int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient, struct resolution *ret)
+int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient,
+		    struct resolution *ret)
 {
 	struct str domain = str_skip(recipient, (size_t) (str_find_last(recipient, '@') + 1));
 
 	(void) r, (void) a, (void) sender;
 	if (!resolver_works)
 		return -EAGAIN;
-	*ret = (struct resolution){ .class = CLASS_OTHER, .transport = STR("smtp"), .nexthop = domain, .recipient = recipient };
+	*ret = (struct resolution){
+		.class = CLASS_OTHER, .transport = STR("smtp"), .nexthop = domain, .recipient = recipient
+	};
 	if (str_is(domain, STR("local"))) {
 		ret->class = CLASS_LOCAL;
 		ret->transport = STR("local");
@@ -63,13 +66,16 @@ static void configure(struct scene *s, const char *main_cf)
 	AUTO(buf) why = BUF_WORDS;
 
 	write_file(s, "main.cf", main_cf);
-	write_file(s, "master.cf", "smtp unix - - n - 10 smtp\nlocal unix - n n - - local\nretry unix - - n - - error\n");
+	write_file(s, "master.cf",
+		   "smtp unix - - n - 10 smtp\nlocal unix - n n - - local\nretry unix - - n - - error\n");
 	if (conf_load(s->path, &s->raw, &why) < 0 || conf_fill(s->raw, &common_group, &s->common, &why) < 0
-	    || conf_fill(s->raw, &qmgr_group, &s->conf, &why) < 0 || master_cf_load(s->raw, s->q.arena, &s->q.services, &why) < 0)
+	    || conf_fill(s->raw, &qmgr_group, &s->conf, &why) < 0
+	    || master_cf_load(s->raw, s->q.arena, &s->q.services, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 }
 
-static const char plain_main[] = "myhostname = test.example\nmydomain = example\nworker_processes = 1\nmaximal_backoff_time = 4000s\n";
+static const char plain_main[] = "myhostname = test.example\nmydomain = example\nworker_processes = 1\n"
+				 "maximal_backoff_time = 4000s\n";
 
 int scene_begin(void **state)
 {
@@ -125,9 +131,14 @@ struct player {
 	bool leaving;
 };
 
-static void say_outcome(struct buf *packed, const struct recipient *r, struct str word, struct deliver_reply *rep)
+static void say_outcome(struct buf *packed, const struct recipient *r, struct str word,
+			struct deliver_reply *rep)
 {
-	struct outcome o = { .index = r->index, .status = OUTCOME_DELIVERED, .dsn = STR("2.0.0"), .relay = STR("none"), .text = STR("fine"),
+	struct outcome o = { .index = r->index,
+			     .status = OUTCOME_DELIVERED,
+			     .dsn = STR("2.0.0"),
+			     .relay = STR("none"),
+			     .text = STR("fine"),
 			     .at_us = wall_us() };
 
 	if (str_is(word, STR("defer")) || str_is(word, STR("site"))) {
@@ -179,7 +190,8 @@ static int play_delivery(struct player *p, struct frame *f)
 		if (str_is(p->name[0] == 'r' ? STR("retry") : STR(""), STR("retry")))
 			word = STR("defer");
 		say_outcome(&packed, &e.recipients[i], word, &rep);
-		while (str_is(word, STR("hang")) && !s->hanging_released && bell_wait(&s->release, NEVER) >= 0)
+		while (str_is(word, STR("hang")) && !s->hanging_released
+		       && bell_wait(&s->release, NEVER) >= 0)
 			continue;
 	}
 	buf_add_text(&s->deliveries, p->name[0] == 'r' ? " (" : "");
@@ -289,7 +301,8 @@ static void play_bounce(struct server_call *call)
 
 static void play_bounce_service(void *arg)
 {
-	static const struct server_row rows[] = { { .message = "bounce_request", .serve = play_bounce }, { .message = NULL } };
+	static const struct server_row rows[] = { { .message = "bounce_request", .serve = play_bounce },
+						  { .message = NULL } };
 	int listener = listen_unix("private/bounce", 0600, 10), fd;
 
 	(void) arg;
@@ -375,20 +388,28 @@ void settle(struct scene *s)
 		size_t before = s->deliveries.len + s->notices.len + (size_t) s->q.under_way;
 
 		co_sleep(in(1));
-		quiet = s->deliveries.len + s->notices.len + (size_t) s->q.under_way == before && list_is_empty(&s->q.arrivals) ? quiet + 1 : 0;
+		quiet = s->deliveries.len + s->notices.len + (size_t) s->q.under_way == before
+					&& list_is_empty(&s->q.arrivals)
+				? quiet + 1
+				: 0;
 	}
 }
 
-void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify, struct buf *ret_packed, struct queue_parts *ret_parts)
+void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
+		  struct buf *ret_packed, struct queue_parts *ret_parts)
 {
 	static struct recipient to[1000];
-	struct envelope e = { .sender = STR("sender@example.org"), .arrival_us = wall_us() - s->age_us, .recipients = to };
+	struct envelope e = { .sender = STR("sender@example.org"),
+			      .arrival_us = wall_us() - s->age_us,
+			      .recipients = to };
 	struct str rest = str_of(recipients), one;
 	struct queue_writer *w;
 
 	queue_id_new(id);
 	while (str_token(&rest, " ", &one)) {
-		to[e.recipient_count] = (struct recipient){ .index = (uint32_t) e.recipient_count, .address = one, .notify = notify };
+		to[e.recipient_count] = (struct recipient){ .index = (uint32_t) e.recipient_count,
+							    .address = one,
+							    .notify = notify };
 		e.recipient_count++;
 	}
 	assert_int_equal(envelope_pack(&e, ret_packed), 0);
@@ -405,8 +426,13 @@ void announce_notifying(struct scene *s, char id[32], const char *recipients, un
 	struct qmgr_announce m;
 
 	make_message(s, id, recipients, notify, &packed, &parts);
-	m = (struct qmgr_announce){ .queue_id = str_of(id), .queue = STR("incoming"), .size = parts.size, .headers_at = parts.headers_at,
-				    .headers_len = parts.headers_len, .body_at = parts.body_at, .body_len = parts.body_len,
+	m = (struct qmgr_announce){ .queue_id = str_of(id),
+				    .queue = STR("incoming"),
+				    .size = parts.size,
+				    .headers_at = parts.headers_at,
+				    .headers_len = parts.headers_len,
+				    .body_at = parts.body_at,
+				    .body_len = parts.body_len,
 				    .envelope = buf_str(&packed) };
 	intake_announced(&s->q, &m);
 }

@@ -14,7 +14,8 @@ char *copy_text(struct str s)
 	return copy;
 }
 
-struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, struct transport_rules *ret), void *arg)
+struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, struct transport_rules *ret),
+			      void *arg)
 {
 	struct schedule *s = get_memory(sizeof(*s));
 
@@ -143,7 +144,8 @@ static int64_t new_rank(struct transport *t, enum urgency u, int64_t now_ms)
 	return rank;
 }
 
-struct job *job_open(struct transport *t, void *owner, struct list *owners_jobs, enum urgency urgency, int64_t now_ms)
+struct job *job_open(struct transport *t, void *owner, struct list *owners_jobs, enum urgency urgency,
+		     int64_t now_ms)
 {
 	struct job *j = get_memory(sizeof(*j));
 
@@ -192,7 +194,8 @@ void job_add(struct job *j, struct destination *d, uint32_t recipient)
 {
 	struct lane *l = &d->lanes[j->urgency];
 	const int limit = d->transport->rules.recipient_limit;
-	struct entry *e = list_is_empty(&l->entries) ? NULL : LIST_ENTRY(l->entries.prev, struct entry, in_lane);
+	struct entry *e = list_is_empty(&l->entries) ? NULL
+						     : LIST_ENTRY(l->entries.prev, struct entry, in_lane);
 
 	if (e == NULL || e->job != j || (limit > 0 && e->count >= (uint32_t) limit)) {
 		e = new_entry(j, d);
@@ -261,7 +264,8 @@ static struct lane *choose_lane(struct transport *t)
 {
 	struct heap_node *new_mail = heap_first(&t->ready[NEW_MAIL]);
 	struct heap_node *retry = retries_have_room(t) ? heap_first(&t->ready[RETRY]) : NULL;
-	struct heap_node *n = retry == NULL || (new_mail != NULL && new_mail->key <= retry->key) ? new_mail : retry;
+	struct heap_node *n = retry == NULL || (new_mail != NULL && new_mail->key <= retry->key) ? new_mail
+												 : retry;
 
 	return n == NULL ? NULL : CONTAINER_OF(n, struct lane, ready);
 }

@@ -4,14 +4,16 @@
  *
  *   job          one message's share of one transport; what the order among messages is about
  *   entry        some recipients of a job that go to one destination in one delivery
- *   destination  a next hop (or one recipient, where one at a time is delivered): a window of deliveries at once, alive, dead or pausing
+ *   destination  a next hop (or one recipient, where one at a time is delivered): a window of deliveries at
+ *                once; open, pausing or dead
  *   transport    a delivery agent with as many deliveries at once as master.cf allows
  *
  * The order in a transport is that of jobs by rank, which is when they came. Two things bend it:
- * - Retries stand RETRY_STEPS_BACK behind new mail, and leave a fifth of the transport to it. So a heap of mail for hosts that do not answer
- *   does not hold back what can be delivered.
- * - A long job lets short ones pass: for every delivery_slot_cost of its own deliveries it earns a slot, and a job that needs no
- *   more slots than were (nearly) earned goes before it. postconf(5): delivery_slot_cost, _loan, _discount, minimum_delivery_slots.
+ * - Retries stand RETRY_STEPS_BACK behind new mail, and leave a fifth of the transport to it. So a heap of
+ *   mail for hosts that do not answer does not hold back what can be delivered.
+ * - A long job lets short ones pass: for every delivery_slot_cost of its own deliveries it earns a slot, and
+ *   a job that needs no more slots than were (nearly) earned goes before it. postconf(5):
+ *   delivery_slot_cost, _loan, _discount, minimum_delivery_slots.
  *
  * Time is mono_ms(), handed in, so that tests run days in milliseconds.
  */
@@ -51,7 +53,8 @@ struct transport {
 	struct transport_rules rules;
 	struct map *destinations;
 	struct list jobs[URGENCIES];	/* by rank */
-	struct heap ready[URGENCIES];	/* lanes of destinations that can take one now, by the rank of their first entry */
+	/* lanes of destinations that can take one now, by the rank of their first entry */
+	struct heap ready[URGENCIES];
 	int busy, busy_retries;
 	enum standing standing;
 	struct heap_node wake;
@@ -100,7 +103,8 @@ struct entry {
 	uint32_t *recipients;		/* the owner's numbers */
 };
 
-struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, struct transport_rules *ret), void *arg);
+struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, struct transport_rules *ret),
+			      void *arg);
 void schedule_free(struct schedule *s);		/* nothing may be under way or waiting */
 
 struct transport *schedule_transport(struct schedule *s, struct str name);		/* found or made */
@@ -108,7 +112,8 @@ struct destination *schedule_destination(struct transport *t, struct str key, st
 struct transport *schedule_next_transport(struct schedule *s, struct map_at *at);	/* to walk all */
 
 /* A job is opened, filled and closed without a wait in between. */
-struct job *job_open(struct transport *t, void *owner, struct list *owners_jobs, enum urgency urgency, int64_t now_ms);
+struct job *job_open(struct transport *t, void *owner, struct list *owners_jobs, enum urgency urgency,
+		     int64_t now_ms);
 void job_add(struct job *j, struct destination *d, uint32_t recipient);
 void job_close(struct job *j);
 
@@ -116,7 +121,10 @@ void job_close(struct job *j);
 struct entry *schedule_take(struct transport *t, int64_t now_ms);
 /* Delivered, or refused by a next hop that works. Frees the entry. */
 void entry_succeeded(struct entry *e, int64_t now_ms);
-/* The next hop is out of order. Frees the entry. True: the destination is dead now, and its waiting entries are for destination_empty(). */
+/*
+ * The next hop is out of order. Frees the entry. True: the destination is dead now, and its waiting entries
+ * are for destination_empty().
+ */
 bool entry_failed(struct entry *e, struct str reason, int64_t now_ms);
 /* It was not tried: back to the head of its lane. */
 void entry_return(struct entry *e);
@@ -135,9 +143,10 @@ void transport_revive(struct transport *t);
 void schedule_revive_all(struct schedule *s);
 
 /*
- * Ends the pauses that are over; ret_woken(arg, t) for each transport that may have something to hand out now. Returns when to call again,
- * INT64_MAX: nothing is pausing.
+ * Ends the pauses that are over; ret_woken(arg, t) for each transport that may have something to hand out
+ * now. Returns when to call again, INT64_MAX: nothing is pausing.
  */
-int64_t schedule_wake(struct schedule *s, int64_t now_ms, void (*woken)(void *arg, struct transport *t), void *arg);
+int64_t schedule_wake(struct schedule *s, int64_t now_ms, void (*woken)(void *arg, struct transport *t),
+		      void *arg);
 
 #endif

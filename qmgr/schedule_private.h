@@ -18,7 +18,10 @@ char *copy_text(struct str s);
 void update_destination(struct destination *d);
 void release_if_idle(struct destination *d);
 
-/* preempt.c: moves a short job before `current` if that has earned it the slots. The job that passed, or NULL. */
+/*
+ * preempt.c: moves a short job before `current` if that has earned it the slots. The job that passed, or
+ * NULL.
+ */
 struct job *let_pass(struct job *current, int64_t now_ms);
 
 /* standing.c */

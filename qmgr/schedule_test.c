@@ -7,9 +7,19 @@
 #include "qmgr/schedule.h"
 
 static const struct transport_rules plain = {
-	.process_limit = 100, .recipient_limit = 50, .dead_ms = 300000, .transport_dead_ms = 60000,
-	.window = { .initial = 5, .limit = 20, .positive = { 1, FEEDBACK_FIXED }, .negative = { 1, FEEDBACK_FIXED }, .cohort_limit = 1 },
-	.slot_cost = 5, .slot_loan = 3, .slot_discount = 50, .minimum_slots = 3,
+	.process_limit = 100,
+	.recipient_limit = 50,
+	.dead_ms = 300000,
+	.transport_dead_ms = 60000,
+	.window = { .initial = 5,
+		    .limit = 20,
+		    .positive = { 1, FEEDBACK_FIXED },
+		    .negative = { 1, FEEDBACK_FIXED },
+		    .cohort_limit = 1 },
+	.slot_cost = 5,
+	.slot_loan = 3,
+	.slot_discount = 50,
+	.minimum_slots = 3,
 };
 
 static void give_rules(void *arg, struct str transport, struct transport_rules *ret)
@@ -297,7 +307,10 @@ static void a_transport_rate_delay_spaces_all_deliveries(void **state)
 	end(w);
 }
 
-/* One delivery at a time; a list of 1,000 sites, then one short message. How many of the list's went before it. */
+/*
+ * One delivery at a time; a list of 1,000 sites, then one short message. How many of the list's went before
+ * it.
+ */
 static int deliveries_before_the_short_one(const struct transport_rules *rules)
 {
 	struct transport_rules narrow = *rules;
@@ -438,8 +451,11 @@ static void feedback_is_read_as_postconf_describes_it(void **state)
 
 static void gentle_feedback_takes_a_whole_window_for_a_step(void **state)
 {
-	const struct window_rules r = { .initial = 5, .limit = 20, .positive = { 1, FEEDBACK_PER_CONCURRENCY },
-					.negative = { 1, FEEDBACK_PER_CONCURRENCY }, .cohort_limit = 10 };
+	const struct window_rules r = { .initial = 5,
+					.limit = 20,
+					.positive = { 1, FEEDBACK_PER_CONCURRENCY },
+					.negative = { 1, FEEDBACK_PER_CONCURRENCY },
+					.cohort_limit = 10 };
 	struct window w;
 
 	(void) state;
@@ -458,7 +474,10 @@ static void gentle_feedback_takes_a_whole_window_for_a_step(void **state)
 
 static void a_cohort_of_failures_makes_a_destination_dead(void **state)
 {
-	const struct window_rules r = { .initial = 5, .limit = 20, .positive = { 1, FEEDBACK_FIXED }, .negative = { 0, FEEDBACK_FIXED },
+	const struct window_rules r = { .initial = 5,
+					.limit = 20,
+					.positive = { 1, FEEDBACK_FIXED },
+					.negative = { 0, FEEDBACK_FIXED },
 					.cohort_limit = 2 };
 	struct window w;
 

@@ -82,7 +82,8 @@ static void grow(struct sleepers *s)
 	s->slot_count = bigger.slot_count;
 }
 
-struct sleeper *sleepers_add(struct sleepers *s, enum queue_name where, struct str id, int64_t due_us, uint32_t sites)
+struct sleeper *sleepers_add(struct sleepers *s, enum queue_name where, struct str id, int64_t due_us,
+			     uint32_t sites)
 {
 	struct sleeper *sl = sleepers_find(s, id), **slot;
 

@@ -8,7 +8,8 @@ void destination_pause(struct destination *d, int64_t now_ms)
 	if (d->standing == DEAD)
 		return;
 	d->standing = PAUSING;
-	heap_set(&d->transport->of->waking_destinations, &d->wake, now_ms + d->transport->rules.rate_delay_ms);
+	heap_set(&d->transport->of->waking_destinations, &d->wake,
+		 now_ms + d->transport->rules.rate_delay_ms);
 }
 
 void transport_pause(struct transport *t, int64_t now_ms)
@@ -71,7 +72,8 @@ void schedule_revive_all(struct schedule *s)
 		transport_revive(t);
 }
 
-int64_t schedule_wake(struct schedule *s, int64_t now_ms, void (*woken)(void *arg, struct transport *t), void *arg)
+int64_t schedule_wake(struct schedule *s, int64_t now_ms, void (*woken)(void *arg, struct transport *t),
+		      void *arg)
 {
 	struct heap_node *n;
 	int64_t next = INT64_MAX;

@@ -14,7 +14,9 @@ static void wake_sleepers(struct timer *t)
 
 void qmgr_begin(struct qmgr *q)
 {
-	q->connections_per_service = (int) (q->common->worker_processes > 0 ? q->common->worker_processes : MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
+	q->connections_per_service = (int) (q->common->worker_processes > 0
+						    ? q->common->worker_processes
+						    : MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
 	q->schedule = schedule_new(rules_of, q);
 	q->sleepers = sleepers_new();
 	q->active = map_new();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The discard delivery agent: every recipient is "delivered" and nothing happens. The next hop says why, as in transport(5): "discard:spam trap". */
+/*
+ * The discard delivery agent: every recipient is "delivered" and nothing happens. The next hop says why, as
+ * in transport(5): "discard:spam trap".
+ */
 #include "lib/agent/agent.h"
 #include "lib/mail/dsn.h"
 
@@ -15,7 +18,10 @@ static void discard(struct delivery *d)
 int main(int argc, char **argv)
 {
 	static struct agent agent = {
-		.daemon = { .name = "discard", .jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT, .capabilities = "" } },
+		.daemon = { .name = "discard",
+			    .jail = { .user = AS_MAIL_OWNER,
+				      .syscalls = SYS_CORE | SYS_ACCEPT,
+				      .capabilities = "" } },
 		.deliver = discard,
 	};
 

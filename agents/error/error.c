@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The error delivery agent: every recipient fails for the reason that the next hop gives ("5.1.1 no such user here"). As the service "error"
- * for good, as the service "retry" for now: that is where the queue manager sends what it cannot try at present.
+ * The error delivery agent: every recipient fails for the reason that the next hop gives ("5.1.1 no such user
+ * here"). As the service "error" for good, as the service "retry" for now: that is where the queue manager
+ * sends what it cannot try at present.
  */
 #include "lib/agent/agent.h"
 #include "lib/mail/dsn.h"
@@ -25,7 +26,10 @@ static void fail(struct delivery *d)
 int main(int argc, char **argv)
 {
 	static struct agent agent = {
-		.daemon = { .name = "error", .jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT, .capabilities = "" } },
+		.daemon = { .name = "error",
+			    .jail = { .user = AS_MAIL_OWNER,
+				      .syscalls = SYS_CORE | SYS_ACCEPT,
+				      .capabilities = "" } },
 		.deliver = fail,
 	};
 

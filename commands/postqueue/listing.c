@@ -20,7 +20,9 @@ static char mark_of(const struct listed_message *m)
 {
 	if (m->forced_expire)
 		return '#';
-	return str_is(str_of(m->queue), STR("active")) ? '*' : str_is(str_of(m->queue), STR("hold")) ? '!' : ' ';
+	return str_is(str_of(m->queue), STR("active")) ? '*'
+	       : str_is(str_of(m->queue), STR("hold")) ? '!'
+						       : ' ';
 }
 
 static void print_time(FILE *to, int64_t s)
@@ -64,7 +66,8 @@ static void print_for_people(struct printer *p, const struct listed_message *m)
 	AUTO(buf) sender = BUF(8192);
 
 	if (p->count == 0)
-		fprintf(p->to, "%-17s %8s %-19s %s\n", "----Queue ID-----", "--Size--", "---Arrival Time----", "--Sender/Recipient------");
+		fprintf(p->to, "%-17s %8s %-19s %s\n", "----Queue ID-----", "--Size--", "---Arrival Time----",
+			"--Sender/Recipient------");
 	else
 		fprintf(p->to, "\n");
 	buf_addf(&id, "%.*s%c", PSTR(m->id), mark_of(m));
@@ -121,7 +124,9 @@ static void print_json_recipient(FILE *to, const struct outcome *o)
 	print_address(to, "orig_address", o->original);
 	if (o->text.len > 0) {
 		for (size_t i = 0; i < o->text.len; i++)
-			buf_add_byte(&text, str_is_utf8(o->text) || (unsigned char) o->text.at[i] < 128 ? o->text.at[i] : '?');
+			buf_add_byte(&text, str_is_utf8(o->text) || (unsigned char) o->text.at[i] < 128
+						    ? o->text.at[i]
+						    : '?');
 		fprintf(to, ", \"%s\": ", o->status == OUTCOME_BOUNCED ? "bounce_reason" : "delay_reason");
 		print_string(to, buf_str(&text));
 	}
@@ -134,8 +139,11 @@ static void print_json(struct printer *p, const struct listed_message *m)
 	struct outcome o;
 	bool first = true;
 
-	fprintf(p->to, "{\"queue_name\": \"%s\", \"queue_id\": \"%.*s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": %s, ",
-		m->queue, PSTR(m->id), (long long) m->arrival_s, (unsigned long long) m->size, m->forced_expire ? "true" : "false");
+	fprintf(p->to,
+		"{\"queue_name\": \"%s\", \"queue_id\": \"%.*s\", \"arrival_time\": %lld, "
+		"\"message_size\": %llu, \"forced_expire\": %s, ",
+		m->queue, PSTR(m->id), (long long) m->arrival_s, (unsigned long long) m->size,
+		m->forced_expire ? "true" : "false");
 	print_address(p->to, "sender", m->sender.len == 0 ? STR("MAILER-DAEMON") : m->sender);
 	fprintf(p->to, ", \"recipients\": [");
 	while (outcome_unpack(&packed, &o) > 0) {
@@ -163,6 +171,7 @@ void print_end(struct printer *p)
 	if (p->count == 0)
 		fprintf(p->to, "Mail queue is empty\n");
 	else
-		fprintf(p->to, "\n-- %llu Kbytes in %llu Request%s.\n", (unsigned long long) (p->bytes / 1024),
-			(unsigned long long) p->count, p->count == 1 ? "" : "s");
+		fprintf(p->to, "\n-- %llu Kbytes in %llu Request%s.\n",
+			(unsigned long long) (p->bytes / 1024), (unsigned long long) p->count,
+			p->count == 1 ? "" : "s");
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* How postqueue prints the queue: for people (-p) and for programs (-j). Log analysers and scripts read both, so the shapes are Postfix's. */
+/*
+ * How postqueue prints the queue: for people (-p) and for programs (-j). Log analysers and scripts read both,
+ * so the shapes are Postfix's.
+ */
 #ifndef ROAD_POSTQUEUE_LISTING_H
 #define ROAD_POSTQUEUE_LISTING_H
 

@@ -4,8 +4,8 @@
  *
  *   postqueue [-c config_dir] [-v] -p | -j | -f | -i queue_id | -s site
  *
- * Installed setgid, because the services' sockets are in a directory of that group. It opens no table and reads no queue file, except for
- * root and the mail owner while the mail system is down.
+ * Installed setgid, because the services' sockets are in a directory of that group. It opens no table and
+ * reads no queue file, except for root and the mail owner while the mail system is down.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,11 +40,13 @@ static int print_listed(void *arg, const struct listed_message *m)
 static void list_files(struct printer *p)
 {
 	static const enum queue_name order[] = { QUEUE_MAILDROP, QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD };
-	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_MAILDROP;
+	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD
+			       | 1 << QUEUE_MAILDROP;
 	const struct listing listing = { NULL, print_listed, p };
 	struct queue *q;
 
-	if (getuid() != geteuid() || queue_open(AT_FDCWD, (int) world.common.hash_queue_depth, which, &q, NULL) < 0)
+	if (getuid() != geteuid()
+	    || queue_open(AT_FDCWD, (int) world.common.hash_queue_depth, which, &q, NULL) < 0)
 		die(EX_UNAVAILABLE, "Queue report unavailable - mail system is down");
 	if (access("incoming", R_OK | X_OK) < 0)
 		die(EX_UNAVAILABLE, "Queue report unavailable - mail system is down");
@@ -59,9 +61,13 @@ static void print_entry(struct printer *p, const struct showq_entry *e)
 	AUTO(buf) queue = BUF(100);
 
 	buf_add(&queue, e->queue);
-	print_message(p, &(struct listed_message){
-		.queue = buf_text(&queue), .id = e->queue_id, .arrival_s = e->arrival_s, .size = e->size, .forced_expire = e->forced_expire != 0,
-		.sender = e->sender, .recipients = e->recipients });
+	print_message(p, &(struct listed_message){ .queue = buf_text(&queue),
+						   .id = e->queue_id,
+						   .arrival_s = e->arrival_s,
+						   .size = e->size,
+						   .forced_expire = e->forced_expire != 0,
+						   .sender = e->sender,
+						   .recipients = e->recipients });
 }
 
 static void receive_entries(struct printer *p, struct channel *ch)
@@ -72,7 +78,8 @@ static void receive_entries(struct printer *p, struct channel *ch)
 
 	for (;;) {
 		if (channel_receive(ch, &f, in(LIST_MS)) <= 0 || get_showq_entry(&f, &e, &why) < 0)
-			die(EX_UNAVAILABLE, "the listing broke off%s%s", why.len > 0 ? ": " : "", buf_text(&why));
+			die(EX_UNAVAILABLE, "the listing broke off%s%s", why.len > 0 ? ": " : "",
+			    buf_text(&why));
 		if (e.more == 0 && str_is(e.queue, STR("refused")))
 			die(EX_NOPERM, "you are not allowed to view the mail queue");
 		if (e.more == 0)
@@ -128,7 +135,8 @@ struct request { char mode; const char *argument; };
 
 __attribute__((noreturn)) static void usage(void)
 {
-	die(EX_UNAVAILABLE, "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site");
+	die(EX_UNAVAILABLE,
+	    "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site");
 }
 
 static void one_mode(struct request *r, int mode, const char *argument)
@@ -178,7 +186,8 @@ int main(int argc, char **argv)
 
 	command_start("postqueue", config_dir, groups, structs, &world);
 	if (chdir(world.common.queue_directory) < 0)
-		die(EX_UNAVAILABLE, "queue_directory %s: %s", world.common.queue_directory, error_text(errno));
+		die(EX_UNAVAILABLE, "queue_directory %s: %s", world.common.queue_directory,
+		    error_text(errno));
 	switch (r.mode) {
 	case 'f':
 		command("flush", "");

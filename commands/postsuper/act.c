@@ -78,8 +78,12 @@ static int requeue_file(struct queue *q, struct queue_file *f)
 
 static int act_on_file(struct super *s, const struct action *a, struct str id)
 {
-	static const struct { const char *command; int (*run)(struct queue *q, struct queue_file *f); } rows[] = {
-		{ "delete", delete_file }, { "expire", expire_file }, { "hold", hold_file }, { "release", release_file }, { "requeue", requeue_file },
+	static const struct {
+		const char *command;
+		int (*run)(struct queue *q, struct queue_file *f);
+	} rows[] = {
+		{ "delete", delete_file },   { "expire", expire_file },	  { "hold", hold_file },
+		{ "release", release_file }, { "requeue", requeue_file },
 	};
 	AUTO(queue_file) f = { .fd = -1 };
 	int r = queue_file_find(s->queue, id, strcmp(a->command, "expire") == 0, &f);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The check of the queue's structure. Safe at any time: it touches only what is no mail, or is one message under two names. What a crash
- * left half-written is removed when it is old; the walk brings files of deferred/ to their right directories.
+ * The check of the queue's structure. Safe at any time: it touches only what is no mail, or is one message
+ * under two names. What a crash left half-written is removed when it is old; the walk brings files of
+ * deferred/ to their right directories.
  */
 #include <errno.h>
 
@@ -34,15 +35,16 @@ static void mend_links(struct check *c, struct str id)
 	if (r >= 0 || r == -ENOENT)
 		c->mended++;
 	else
-		log_mail(ROAD_WARNING, id, "in %s: the file has another name elsewhere: left alone", queue_name_text(c->where));
+		log_mail(ROAD_WARNING, id, "in %s: the file has another name elsewhere: left alone",
+			 queue_name_text(c->where));
 }
 
 static void put_aside(struct check *c, struct str id)
 {
 	int r = c->where == QUEUE_CORRUPT ? 0 : queue_move(c->s->queue, c->where, QUEUE_CORRUPT, id);
 
-	log_mail(ROAD_WARNING, id, "damaged file in %s%s%s", queue_name_text(c->where), r < 0 ? ": cannot be moved to corrupt: " : ": moved to corrupt",
-		 r < 0 ? error_text(r) : "");
+	log_mail(ROAD_WARNING, id, "damaged file in %s%s%s", queue_name_text(c->where),
+		 r < 0 ? ": cannot be moved to corrupt: " : ": moved to corrupt", r < 0 ? error_text(r) : "");
 	c->set_aside += r >= 0;
 }
 

@@ -4,7 +4,8 @@
  *
  *   postsuper [-c config_dir] [-psv] [-d id] [-e id] [-f id] [-h id] [-H id] [-r id] [queue ...]
  *
- * An id may be "-" (ids on standard input) or ALL. Goes through the queue manager when it runs, and works on the files when it does not.
+ * An id may be "-" (ids on standard input) or ALL. Goes through the queue manager when it runs, and works on
+ * the files when it does not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,12 +29,17 @@ struct request {			/* one option */
 };
 
 static struct action actions[] = {
-	{ 'd', "delete", "removed", "Deleted", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_MAILDROP, false, 0 },
-	{ 'e', "expire", "expired", "Force-expired", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
-	{ 'f', "expire", "expired", "Force-expired", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
-	{ 'h', "hold", "placed on hold", "Placed on hold", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED, false, 0 },
+	{ 'd', "delete", "removed", "Deleted",
+	  1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_MAILDROP, false, 0 },
+	{ 'e', "expire", "expired", "Force-expired",
+	  1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
+	{ 'f', "expire", "expired", "Force-expired",
+	  1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
+	{ 'h', "hold", "placed on hold", "Placed on hold", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED, false,
+	  0 },
 	{ 'H', "release", "released from hold", "Released from hold", 1 << QUEUE_HOLD, false, 0 },
-	{ 'r', "requeue", "requeued", "Requeued", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD, false, 0 },
+	{ 'r', "requeue", "requeued", "Requeued", 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD,
+	  false, 0 },
 };
 
 static struct action *action_of(int letter)
@@ -136,8 +142,9 @@ struct options {
 
 __attribute__((noreturn)) static void usage(void)
 {
-	die(EX_USAGE, "usage: postsuper [-c config_dir] [-psSv] [-d queue_id] [-e queue_id] [-f queue_id] [-h queue_id] [-H queue_id] "
-	    "[-r queue_id] [queue ...]");
+	die(EX_USAGE,
+	    "usage: postsuper [-c config_dir] [-psSv] [-d queue_id] [-e queue_id] [-f queue_id] "
+	    "[-h queue_id] [-H queue_id] [-r queue_id] [queue ...]");
 }
 
 static void parse_options(int argc, char **argv, struct options *o)
@@ -193,7 +200,8 @@ static void become_mail_owner(void)
 	if (geteuid() == 0) {
 		r = account_by_name(a, str_of(world.common.mail_owner), &account);
 		if (r <= 0)
-			die(EX_CONFIG, "mail_owner = %s: %s", world.common.mail_owner, r == 0 ? "there is no such account" : error_text(r));
+			die(EX_CONFIG, "mail_owner = %s: %s", world.common.mail_owner,
+			    r == 0 ? "there is no such account" : error_text(r));
 		r = become_user(account.uid, account.gid);
 		if (r < 0)
 			die(EX_OSERR, "cannot become %s: %s", world.common.mail_owner, error_text(r));
@@ -215,9 +223,11 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &o);
 	command_start("postsuper", o.config_dir, groups, structs, &world);
 	if (chdir(world.common.queue_directory) < 0)
-		die(EX_UNAVAILABLE, "queue_directory %s: %s", world.common.queue_directory, error_text(errno));
+		die(EX_UNAVAILABLE, "queue_directory %s: %s", world.common.queue_directory,
+		    error_text(errno));
 	become_mail_owner();
-	if (queue_open(AT_FDCWD, (int) world.common.hash_queue_depth, (1u << QUEUE_COUNT) - 1, &s.queue, &why) < 0)
+	if (queue_open(AT_FDCWD, (int) world.common.hash_queue_depth, (1u << QUEUE_COUNT) - 1, &s.queue, &why)
+	    < 0)
 		die(EX_UNAVAILABLE, "%s", buf_text(&why));
 	buf_addf(&path, "public/%s", conf.queue_service_name);
 	s.qmgr = client_new(buf_text(&path));

@@ -26,7 +26,10 @@ struct super {
 void super_all_ids(const struct super *s, const struct action *a, struct buf *ids);
 /* ids and *done: one per line. Warns of what went wrong; a message that is not there is no error. */
 void super_act(struct super *s, const struct action *a, struct str ids, struct buf *done);
-/* Looks at every file: names doubled by a crash, files in the wrong directory, damage (mend); old debris (purge). */
+/*
+ * Looks at every file: names doubled by a crash, files in the wrong directory, damage (mend); old debris
+ * (purge).
+ */
 void super_mend(struct super *s, bool mend, bool purge);
 
 #endif

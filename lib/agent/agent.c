@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One connection of the queue manager: requests come in, each is one delivery, replies go back in whatever order they are done.
+ * One connection of the queue manager: requests come in, each is one delivery, replies go back in whatever
+ * order they are done.
  *
  * How a connection ends must not cost a message a needless deferral:
- * - The queue manager closes it: what is under way is cancelled. Nobody is there to hear the result, and a delivery that is broken off
- *   before its end does not become a duplicate.
- * - This process winds down: it shuts the receiving side, which in one instant makes further requests fail at the sender, serves what
- *   arrived before, and says agent_goodbye. So the queue manager knows that what has no reply by then was never taken up.
+ * - The queue manager closes it: what is under way is cancelled. Nobody is there to hear the result, and a
+ *   delivery that is broken off before its end does not become a duplicate.
+ * - This process winds down: it shuts the receiving side, which in one instant makes further requests fail at
+ *   the sender, serves what arrived before, and says agent_goodbye. So the queue manager knows that what has
+ *   no reply by then was never taken up.
  */
 #include "lib/agent/agent.h"
 
@@ -60,7 +62,8 @@ static void reply(struct request *q)
 
 	for (size_t i = 0; i < d->env.recipient_count; i++)
 		if (outcome_pack(&d->outcomes[i], &outcomes) < 0)
-			log_mail(ROAD_ERROR, d->queue_id, "outcome of <%.*s> is too long to report", PSTR(d->env.recipients[i].address));
+			log_mail(ROAD_ERROR, d->queue_id, "outcome of <%.*s> is too long to report",
+				 PSTR(d->env.recipients[i].address));
 	rep.outcomes = buf_str(&outcomes);
 	if (put_deliver_reply(channel_buf(q->from->ch), q->call, &rep, &out) >= 0)
 		channel_send(q->from->ch, &out);
@@ -71,7 +74,8 @@ static void defer_forgotten(struct delivery *d)
 	EACH_RECIPIENT(r, d) {
 		if (!is_pending(d, r))
 			continue;
-		log_mail(ROAD_ERROR, d->queue_id, "%s ended without a verdict for <%.*s>", the_agent->daemon.name, PSTR(r->address));
+		log_mail(ROAD_ERROR, d->queue_id, "%s ended without a verdict for <%.*s>",
+			 the_agent->daemon.name, PSTR(r->address));
 		deferred(d, r, &(struct result){ .dsn = "4.3.0" }, "delivery agent ended without a verdict");
 	}
 }
@@ -126,7 +130,8 @@ static int take_request(struct connection *c, struct frame *frame, struct reques
 static void start_request(struct connection *c, struct request *q)
 {
 	if (c->scope == NULL || scope_start(c->scope, "deliver", carry_out, q) < 0)
-		carry_out(q);		/* this agent does one at a time, or there is no stack left: the sender waits */
+		/* this agent does one at a time, or there is no stack left: the sender waits */
+		carry_out(q);
 }
 
 /* A blocking agent looks up now and then: nothing else could tell it to leave. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The skeleton of a delivery agent on top of lib/daemon: decodes requests of qmgr, opens the content, collects an outcome per recipient,
- * writes the log line of each, and replies. `discard` = a table and a five-line loop.
+ * The skeleton of a delivery agent on top of lib/daemon: decodes requests of qmgr, opens the content,
+ * collects an outcome per recipient, writes the log line of each, and replies. `discard` = a table and a
+ * five-line loop.
  *
  *   int main(int argc, char **argv) { return agent_main(argc, argv, &discard_agent); }
  */
@@ -26,7 +27,8 @@ struct delivery {
 	int message;			/* descriptor of the queue file, read only; the skeleton closes it */
 	unsigned flags;
 	struct arena *arena;		/* ends with the delivery */
-	int64_t connected_us;		/* the agent sets it when the connection stands: delays= c/d. 0: never */
+	/* the agent sets it when the connection stands: delays= c/d. 0: never */
+	int64_t connected_us;
 	unsigned conn_use;		/* > 1: logged as conn_use=N */
 	const char *tls;		/* logged as tls=..., NULL: not */
 	/* private to the skeleton */
@@ -38,7 +40,8 @@ struct delivery {
 
 struct agent {
 	struct daemon daemon;		/* its serve is filled in by agent_main */
-	void (*deliver)(struct delivery *d) MAY_YIELD;	/* one coroutine per request, or one at a time by daemon.shape */
+	/* one coroutine per request, or one at a time by daemon.shape */
+	void (*deliver)(struct delivery *d) MAY_YIELD;
 };
 int agent_main(int argc, char **argv, struct agent *a);
 /* What agent_main makes the daemon's serve and wind_down: exported for tests. */
@@ -48,31 +51,41 @@ void agent_wind_down(void);
 
 /*
  * Exactly one of these per recipient (asserted). They write the log line
- *   QID: to=<r>[, orig_to=<o>], relay=R[, conn_use=N], delay=D, delays=a/b/c/d[, tls=X], dsn=x.y.z, status=S (TEXT)
- * relay is "none" when empty. With soft_bounce, bounced() is a deferral that is logged as SOFTBOUNCE. A recipient that was not reported when deliver() returns is deferred with 4.3.0 and logged as an error.
+ *   QID: to=<r>[, orig_to=<o>], relay=R[, conn_use=N], delay=D, delays=a/b/c/d[, tls=X], dsn=x.y.z, status=S
+ *   (TEXT)
+ * relay is "none" when empty. With soft_bounce, bounced() is a deferral that is logged as SOFTBOUNCE. A
+ * recipient that was not reported when deliver() returns is deferred with 4.3.0 and logged as an error.
  */
 struct result {
 	const char *dsn;		/* "2.0.0" */
 	struct str relay;		/* "host[addr]:25" */
 	struct str remote_mta, diagnostic;	/* for the notification; may be empty */
 };
-void delivered(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
-void deferred(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
-void bounced(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void delivered(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void deferred(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void bounced(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* An alias that others took the place of: as good as delivered, and notified as "expanded". */
-void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Accepted by a host that knows no DSN: as good as delivered, and notified as "relayed". */
-void relayed(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void relayed(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Another agent was asked and has written the log line: its outcome as it is, for the reply only. */
 void passed_on(struct delivery *d, struct recipient *r, const struct outcome *outcome);
 bool is_pending(const struct delivery *d, const struct recipient *r);
-#define EACH_RECIPIENT(r, d) for (struct recipient *r = (d)->env.recipients; r < (d)->env.recipients + (d)->env.recipient_count; r++)
+#define EACH_RECIPIENT(r, d) \
+	for (struct recipient *r = (d)->env.recipients; \
+	     r < (d)->env.recipients + (d)->env.recipient_count; r++)
 /* The whole next hop is out of order: defers every pending recipient and tells qmgr to throttle it. */
-void site_failed(struct delivery *d, const struct result *how, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void site_failed(struct delivery *d, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
- * The content in pieces of up to n bytes from the file: headers, empty line, body, LF line ends. at counts from 0 to
- * d->parts.size. Bytes, 0 at end, -errno (-EIO: the file is shorter than its head says).
+ * The content in pieces of up to n bytes from the file: headers, empty line, body, LF line ends. at counts
+ * from 0 to d->parts.size. Bytes, 0 at end, -errno (-EIO: the file is shorter than its head says).
  */
 ssize_t content_read(struct delivery *d, uint64_t at, void *to, size_t n);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* An agent played against the skeleton: requests over a socket, what it reports, what is logged, how it leaves. */
+/*
+ * An agent played against the skeleton: requests over a socket, what it reports, what is logged, how it
+ * leaves.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -13,7 +16,9 @@
 #include "lib/ipc/channel.h"
 
 static const char file_content[] = "HEAD....body line\nmore\nSubject: x\nTo: y\n";
-static const struct queue_parts parts = { .headers_at = 23, .headers_len = 17, .body_at = 8, .body_len = 15, .size = 17 + 1 + 15 };
+static const struct queue_parts parts = {
+	.headers_at = 23, .headers_len = 17, .body_at = 8, .body_len = 15, .size = 17 + 1 + 15
+};
 
 struct scene {
 	struct agent agent;
@@ -37,14 +42,24 @@ static int message_file(void)
 	return fd;
 }
 
-static void send_request(struct scene *s, uint32_t call, const char *nexthop, const char *const *recipients, size_t n)
+static void send_request(struct scene *s, uint32_t call, const char *nexthop, const char *const *recipients,
+			 size_t n)
 {
 	struct recipient to[10];
-	struct envelope e = { .sender = STR("s@example.org"), .arrival_us = 1000000, .recipients = to, .recipient_count = n };
+	struct envelope e = {
+		.sender = STR("s@example.org"), .arrival_us = 1000000, .recipients = to, .recipient_count = n
+	};
 	AUTO(buf) packed = BUF(10000);
-	struct deliver_request m = { .queue_id = STR("4jXBBBBBBBBz00HbYb"), .transport = STR("test"), .nexthop = str_of(nexthop),
-				     .active_us = 1150000, .dispatch_us = 1160000, .size = parts.size, .headers_at = parts.headers_at,
-				     .headers_len = parts.headers_len, .body_at = parts.body_at, .body_len = parts.body_len,
+	struct deliver_request m = { .queue_id = STR("4jXBBBBBBBBz00HbYb"),
+				     .transport = STR("test"),
+				     .nexthop = str_of(nexthop),
+				     .active_us = 1150000,
+				     .dispatch_us = 1160000,
+				     .size = parts.size,
+				     .headers_at = parts.headers_at,
+				     .headers_len = parts.headers_len,
+				     .body_at = parts.body_at,
+				     .body_len = parts.body_len,
 				     .message = message_file() };
 	struct frame_out out;
 
@@ -80,7 +95,8 @@ static void run_scene(void *arg)
 
 static void play(void (*deliver)(struct delivery *d), void (*how)(struct scene *s))
 {
-	struct scene s = { .agent = { .daemon = { .name = "test" }, .deliver = deliver }, .conf = { .delay_logging_resolution_limit = 2 },
+	struct scene s = { .agent = { .daemon = { .name = "test" }, .deliver = deliver },
+			   .conf = { .delay_logging_resolution_limit = 2 },
 			   .play = how };
 	int pair[2];
 
@@ -108,7 +124,8 @@ static struct str reply_text(struct scene *s, struct buf *b, uint32_t *ret_call,
 	buf_clear(b);
 	rest = ret->outcomes;
 	while (outcome_unpack(&rest, &o) > 0)
-		buf_addf(b, "%u:%.*s:%.*s:%.*s;", o.index, PSTR(outcome_status_text(o.status)), PSTR(o.dsn), PSTR(o.text));
+		buf_addf(b, "%u:%.*s:%.*s:%.*s;", o.index, PSTR(outcome_status_text(o.status)), PSTR(o.dsn),
+			 PSTR(o.text));
 	return buf_str(b);
 }
 
@@ -132,7 +149,9 @@ static void deliver_by_name(struct delivery *d)
 	}
 }
 
-static const char *const everybody[] = { "ok@x", "defer@x", "bounce@x", "relayed@x", "alias@x", "forgotten@x" };
+static const char *const everybody[] = {
+	"ok@x", "defer@x", "bounce@x", "relayed@x", "alias@x", "forgotten@x"
+};
 
 static void play_outcomes(struct scene *s)
 {
@@ -142,8 +161,9 @@ static void play_outcomes(struct scene *s)
 
 	send_request(s, 77, "x", everybody, COUNT_OF(everybody));
 	assert_str(reply_text(s, &b, &call, &rep),
-		   "3:delivered:2.1.9:fine 1;4:deferred:4.1.9:not now;5:bounced:5.1.9:never;6:relayed:2.1.9:handed on;"
-		   "7:expanded:2.1.9:others;8:deferred:4.3.0:delivery agent ended without a verdict;");
+		   "3:delivered:2.1.9:fine 1;4:deferred:4.1.9:not now;5:bounced:5.1.9:never;"
+		   "6:relayed:2.1.9:handed on;7:expanded:2.1.9:others;"
+		   "8:deferred:4.3.0:delivery agent ended without a verdict;");
 	assert_int_equal(call, 77);
 	assert_int_equal(rep.site_dsn.len, 0);
 }
@@ -184,7 +204,8 @@ static void play_site_failure(struct scene *s)
 	uint32_t call;
 
 	send_request(s, 1, "x", everybody, 2);
-	assert_str(reply_text(s, &b, &call, &rep), "3:delivered:2.0.0:this one went;4:deferred:4.4.1:connect to x: refused;");
+	assert_str(reply_text(s, &b, &call, &rep),
+		   "3:delivered:2.0.0:this one went;4:deferred:4.4.1:connect to x: refused;");
 	assert_str(rep.site_dsn, "4.4.1");
 	assert_str(rep.site_reason, "connect to x: refused");
 }
@@ -310,7 +331,10 @@ static void without_the_queue_manager_deliveries_are_broken_off(void **state)
 
 static void play_nonsense(struct scene *s)
 {
-	struct deliver_request m = { .queue_id = STR("../../etc/passwd"), .transport = STR("x"), .envelope = STR("to\tgarbage"), .message = -1 };
+	struct deliver_request m = { .queue_id = STR("../../etc/passwd"),
+				     .transport = STR("x"),
+				     .envelope = STR("to\tgarbage"),
+				     .message = -1 };
 	struct frame_out out;
 	struct frame f;
 

@@ -36,7 +36,8 @@ void delay_add(struct buf *b, int64_t us, int digits)
 void delays_add(struct buf *b, const struct stations *s, int digits)
 {
 	int64_t connected = s->connected > 0 ? s->connected : s->dispatch;
-	const int64_t spans[] = { s->active - s->arrival, s->dispatch - s->active, connected - s->dispatch, s->done - connected };
+	const int64_t spans[] = { s->active - s->arrival, s->dispatch - s->active, connected - s->dispatch,
+				  s->done - connected };
 
 	buf_add_text(b, "delay=");
 	delay_add(b, s->done - s->arrival, digits);

@@ -6,8 +6,9 @@
 #include "lib/base/buf.h"
 
 /*
- * Adds a time span in seconds with two significant digits and at most `digits` (0..6) behind the point, rounded, without
- * trailing zeros: 0.0043 -> "0", 0.153 -> "0.15", 1.25 -> "1.3", 12.6 -> "13". Negative spans (the clock was set back) are 0.
+ * Adds a time span in seconds with two significant digits and at most `digits` (0..6) behind the point,
+ * rounded, without trailing zeros: 0.0043 -> "0", 0.153 -> "0.15", 1.25 -> "1.3", 12.6 -> "13". Negative
+ * spans (the clock was set back) are 0.
  */
 void delay_add(struct buf *b, int64_t us, int digits);
 

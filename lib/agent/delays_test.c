@@ -50,7 +50,11 @@ static void a_clock_that_was_set_back_makes_no_negative_delay(void **state)
 
 static void delays_of_a_delivery_are_told_by_station(void **state)
 {
-	struct stations s = { .arrival = 1000000, .active = 1150000, .dispatch = 1160000, .connected = 2360000, .done = 3360000 };
+	struct stations s = { .arrival = 1000000,
+			      .active = 1150000,
+			      .dispatch = 1160000,
+			      .connected = 2360000,
+			      .done = 3360000 };
 	AUTO(buf) b = BUF(200);
 
 	(void) state;

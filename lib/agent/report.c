@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* What became of a recipient: kept for the reply, and said in the log in the shape that log analysers know. */
+/*
+ * What became of a recipient: kept for the reply, and said in the log in the shape that log analysers know.
+ */
 #include <stdarg.h>
 
 #include "lib/agent/delays.h"
@@ -29,10 +31,14 @@ static void add_address(struct buf *line, const char *key, struct str address)
 	buf_add_byte(line, '>');
 }
 
-static void log_outcome(struct delivery *d, const struct recipient *r, const struct outcome *o, const char *status)
+static void log_outcome(struct delivery *d, const struct recipient *r, const struct outcome *o,
+			const char *status)
 {
-	const struct stations stations = { .arrival = d->env.arrival_us, .active = d->active_us, .dispatch = d->dispatch_us,
-					   .connected = d->connected_us, .done = o->at_us };
+	const struct stations stations = { .arrival = d->env.arrival_us,
+					   .active = d->active_us,
+					   .dispatch = d->dispatch_us,
+					   .connected = d->connected_us,
+					   .done = o->at_us };
 	struct buf *line = &d->line;
 
 	buf_clear(line);
@@ -92,7 +98,8 @@ static void report(struct delivery *d, struct recipient *r, enum outcome_status 
 	log_outcome(d, r, o, word == NULL ? status_word(d, status) : word);
 }
 
-__attribute__((format(printf, 2, 0))) static struct str format_text(struct arena *a, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static struct str format_text(struct arena *a, const char *format,
+								    va_list arguments)
 {
 	AUTO(buf) text = BUF(MOST_TEXT);
 	AUTO(buf) whole = BUF(FRAME_LIMIT);

@@ -46,15 +46,16 @@ static void replay_record(void *arg, const struct journal_record *r)
 		s->told = true;
 	} else if (r->kind == JOURNAL_EXPIRE) {
 		p->forced_expire = true;
-	} else if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0 && find(p, more.index) == NULL) {
+	} else if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0
+		   && find(p, more.index) == NULL) {
 		*vec_add(p->a, &p->states) = (struct state){ .r = more };
 	}
 }
 
 static bool is_finished(const struct state *s)
 {
-	return s->last.status == OUTCOME_DELIVERED || s->last.status == OUTCOME_EXPANDED || s->last.status == OUTCOME_RELAYED
-	       || (s->last.status == OUTCOME_BOUNCED && s->told);
+	return s->last.status == OUTCOME_DELIVERED || s->last.status == OUTCOME_EXPANDED
+	       || s->last.status == OUTCOME_RELAYED || (s->last.status == OUTCOME_BOUNCED && s->told);
 }
 
 static void pack_unfinished(const struct replay *p, struct buf *b)
@@ -88,13 +89,19 @@ static int fill(struct queue_file *f, struct arena *a, struct listed_message *re
 		return r;
 	pack_unfinished(&p, &packed);
 	*ret = (struct listed_message){
-		.queue = queue_name_text(f->where), .id = arena_copy(a, str_of(f->id)), .arrival_s = f->arrival_us / 1000000,
-		.size = f->parts.size, .forced_expire = p.forced_expire, .sender = e.sender, .recipients = arena_copy(a, buf_str(&packed)),
+		.queue = queue_name_text(f->where),
+		.id = arena_copy(a, str_of(f->id)),
+		.arrival_s = f->arrival_us / 1000000,
+		.size = f->parts.size,
+		.forced_expire = p.forced_expire,
+		.sender = e.sender,
+		.recipients = arena_copy(a, buf_str(&packed)),
 	};
 	return packed.len == 0 ? -ENODATA : 0;
 }
 
-int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a, struct listed_message *ret)
+int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a,
+		 struct listed_message *ret)
 {
 	AUTO(queue_file) f = { .fd = -1 };
 	int r = queue_file_open(q, where, id, false, false, &f);

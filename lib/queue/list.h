@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Messages as postqueue shows them: from their files and journals. Used by showq, and by postqueue itself when the mail system is down. */
+/*
+ * Messages as postqueue shows them: from their files and journals. Used by showq, and by postqueue itself
+ * when the mail system is down.
+ */
 #ifndef ROAD_QUEUE_LIST_H
 #define ROAD_QUEUE_LIST_H
 
@@ -12,15 +15,20 @@ struct listed_message {
 	uint64_t size;
 	bool forced_expire;
 	struct str sender;
-	struct str recipients;		/* packed outcomes of those not finished, with their addresses; text empty when not yet tried */
+	/* packed outcomes of those not finished, with their addresses; text empty when not yet tried */
+	struct str recipients;
 };
 
-/* One message. Its strings live in the arena. As queue_file_open; -ENODATA also for a message without unfinished recipients. */
-int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a, struct listed_message *ret);
+/*
+ * One message. Its strings live in the arena. As queue_file_open; -ENODATA also for a message without
+ * unfinished recipients.
+ */
+int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a,
+		 struct listed_message *ret);
 
 /*
- * All messages of one queue that are_other(arg, id) (may be NULL) does not claim. each() returns < 0 to stop. Damaged and half-written
- * files are left out: they are not mail.
+ * All messages of one queue that are_other(arg, id) (may be NULL) does not claim. each() returns < 0 to stop.
+ * Damaged and half-written files are left out: they are not mail.
  */
 struct listing {
 	bool (*are_other)(void *arg, struct str id);

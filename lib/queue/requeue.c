@@ -21,7 +21,8 @@ static void replay_record(void *arg, const struct journal_record *r)
 
 	if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0)
 		*vec_add(p->a, &p->to) = more;
-	if (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED || r->outcome.status == OUTCOME_PENDING)
+	if (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED
+	    || r->outcome.status == OUTCOME_PENDING)
 		return;
 	for (size_t i = 0; i < p->to.len; i++)
 		if (p->to.at[i].index == r->outcome.index) {
@@ -36,7 +37,8 @@ static int copy_body(struct queue_file *f, struct queue_writer *w)
 	uint64_t done = 0;
 
 	while (done < f->parts.body_len) {
-		ssize_t n = pread_all(f->fd, piece, (size_t) MIN(f->parts.body_len - done, (uint64_t) PIECE), (off_t) (f->parts.body_at + done));
+		ssize_t n = pread_all(f->fd, piece, (size_t) MIN(f->parts.body_len - done, (uint64_t) PIECE),
+				      (off_t) (f->parts.body_at + done));
 		int r = n < 0 ? (int) n : n == 0 ? -EIO : queue_write_body(w, str_make(piece, (size_t) n));
 
 		if (r < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Lists the queue for postqueue and mailq, from the files: so it also works while the queue manager is down. From that it asks only
- * which messages are active. It may read the queue and nothing else.
+ * Lists the queue for postqueue and mailq, from the files: so it also works while the queue manager is down.
+ * From that it asks only which messages are active. It may read the queue and nothing else.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -25,11 +25,14 @@ static void start(void)
 {
 	AUTO(buf) why = BUF_WORDS;
 	AUTO(buf) path = BUF(300);
-	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD | 1 << QUEUE_MAILDROP;
+	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD
+			       | 1 << QUEUE_MAILDROP;
 
-	if (queue_open(the_world->queue_dir, (int) the_world->common->hash_queue_depth, which, &queue, &why) < 0)
+	if (queue_open(the_world->queue_dir, (int) the_world->common->hash_queue_depth, which, &queue, &why)
+	    < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	if (match_list_open("authorized_mailq_users", str_of(conf.authorized_mailq_users), 0, &users, &why) < 0)
+	if (match_list_open("authorized_mailq_users", str_of(conf.authorized_mailq_users), 0, &users, &why)
+	    < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	buf_addf(&path, "public/%s", conf.queue_service_name);
 	qmgr = client_new(buf_text(&path));
@@ -55,9 +58,14 @@ static int report_message(void *arg, const struct listed_message *m)
 {
 	struct report *r = arg;
 
-	return send_entry(r, &(struct showq_entry){
-		.more = 1, .queue = str_of(r->as != NULL ? r->as : m->queue), .queue_id = m->id, .arrival_s = m->arrival_s, .size = m->size,
-		.forced_expire = m->forced_expire, .sender = m->sender, .recipients = m->recipients });
+	return send_entry(r, &(struct showq_entry){ .more = 1,
+						    .queue = str_of(r->as != NULL ? r->as : m->queue),
+						    .queue_id = m->id,
+						    .arrival_s = m->arrival_s,
+						    .size = m->size,
+						    .forced_expire = m->forced_expire,
+						    .sender = m->sender,
+						    .recipients = m->recipients });
 }
 
 static bool is_active(void *arg, struct str id)
@@ -71,7 +79,9 @@ static void ask_for_active(struct report *r)
 	struct qmgr_command_reply rep;
 	struct str rest, id;
 
-	if (CALL(qmgr, qmgr_command, &((struct qmgr_command){ .command = STR("active") }), r->call->arena, qmgr_command_reply, &rep, in(ASK_MS)) < 0)
+	if (CALL(qmgr, qmgr_command, &((struct qmgr_command){ .command = STR("active") }), r->call->arena,
+		 qmgr_command_reply, &rep, in(ASK_MS))
+	    < 0)
 		return;
 	rest = rep.text;
 	while (str_token(&rest, "\n", &id))
@@ -87,7 +97,8 @@ static void report_active(struct report *r)
 		struct arena *a = arena_new("listed message", NULL, (size_t) 512 << 20);
 		struct listed_message m;
 
-		if (list_message(queue, QUEUE_INCOMING, at.key, a, &m) >= 0 || list_message(queue, QUEUE_DEFERRED, at.key, a, &m) >= 0)
+		if (list_message(queue, QUEUE_INCOMING, at.key, a, &m) >= 0
+		    || list_message(queue, QUEUE_DEFERRED, at.key, a, &m) >= 0)
 			report_message(r, &m);
 		arena_free(a);
 	}
@@ -157,8 +168,10 @@ static void refuse(struct server_call *call)
 
 static void serve(struct session_socket *socket)
 {
-	static const struct server_row rows[] = { { .message = "showq_request", .serve = serve_listing }, { .message = NULL } };
-	static const struct server_row none[] = { { .message = "showq_request", .serve = refuse }, { .message = NULL } };
+	static const struct server_row rows[] = { { .message = "showq_request", .serve = serve_listing },
+						  { .message = NULL } };
+	static const struct server_row none[] = { { .message = "showq_request", .serve = refuse },
+						  { .message = NULL } };
 	struct channel *ch = channel_new(socket->fd);
 
 	serve_channel(ch, may_list(socket->peer_uid) ? rows : none, NULL, 1);
@@ -178,8 +191,8 @@ int main(int argc, char **argv)
 			.user = AS_MAIL_OWNER,
 			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
 			.capabilities = "",
-			.paths = { { "incoming", 'r' }, { "deferred", 'r' }, { "hold", 'r' }, { "maildrop", 'r' }, { "public", 'c' },
-				   { "private", 'c' } },
+			.paths = { { "incoming", 'r' }, { "deferred", 'r' }, { "hold", 'r' },
+				   { "maildrop", 'r' }, { "public", 'c' }, { "private", 'c' } },
 		},
 		.start = start,
 		.serve = serve,
