@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/daemon/instance.h"
+#include "lib/daemon/startup.h"
 #include "master/master.h"
 
 enum { KILL_AFTER_MS = 5000, LAST_MS = 5000, NO_SIGNAL = 0 };
@@ -169,6 +170,7 @@ static void reload(void)
 		service_retire_workers(s);
 	services_apply(false, &why);
 	settings_free(old);
+	open_log(&settings->common, "master", LOG_TO_SYSLOG);		/* maillog_file may have changed */
 	log_info("reload -- %s", version_and_place());
 	instance_note_reload(true);
 	notify_ready();

@@ -193,9 +193,37 @@ static void introduce_services(void)
 		daemon_settings.resolver_timeout);
 }
 
+/*
+ * One process at a time, even when a killed master's last one still finishes while a new master starts the next: it holds a lock on
+ * pid/TYPE.SERVICE for its life. Until start() nothing is lost if a signal ends the wait.
+ */
+static void be_the_only_one(const struct daemon_options *o)
+{
+	static const char *const TYPES[] = { [LISTEN_INET] = "inet", [LISTEN_UNIX] = "unix", [LISTEN_FIFO] = "fifo", [LISTEN_PASS] = "pass",
+					     [LISTEN_DGRAM] = "unix-dgram" };
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	AUTO(buf) path = BUF(400);
+	int fd;
+
+	buf_addf(&path, "pid/%s.%s", TYPES[o->kind], world.service);
+	for (char *c = path.at + 4; *c != 0; c++)
+		if (*c == '/')
+			*c = '_';
+	fd = open(buf_text(&path), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die(EX_CANTCREAT, "cannot open lock file %s: %s", buf_text(&path), error_text(errno));
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return;
+	log_info("waiting for the former %s process to end", world.program);
+	log_flush();
+	while (fcntl(fd, F_OFD_SETLKW, &lock) < 0)
+		if (errno != EINTR)
+			die(EX_OSERR, "cannot lock %s: %s", buf_text(&path), error_text(errno));
+}
+
 int daemon_main(int argc, char **argv, const struct daemon *d)
 {
-	static struct daemon_options o;		/* its overrides live as long as the process */
+	struct daemon_options o;
 	struct listener listeners[MOST_LISTENERS];
 	struct daemon_run r = { .d = d, .options = &o, .listeners = listeners };
 
@@ -218,6 +246,8 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	r.max_idle_ms = common.max_idle;
 	r.stop_ms = daemon_settings.stop_time_limit;
 	introduce_services();
+	if (d->singleton)
+		be_the_only_one(&o);
 	if (d->start != NULL)
 		d->start();
 	enter_jail(d, &o);

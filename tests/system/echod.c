@@ -90,8 +90,11 @@ static void wake(void)
 	log_info("woken");
 }
 
+static struct bell the_end;
+
 static void wind_down(void)
 {
+	bell_ring(&the_end);
 	log_info("winding down");
 }
 
@@ -102,10 +105,11 @@ static void start(void)
 	accounts_prepare();
 }
 
-/* lives as long as the process */
+/* Lives as long as the process. */
 static void keep_watch(void)
 {
-	co_sleep(NEVER);
+	while (!daemon_is_winding_down())
+		bell_wait(&the_end, NEVER);
 }
 
 int main(int argc, char **argv)
@@ -119,6 +123,7 @@ int main(int argc, char **argv)
 		.wind_down = wind_down,
 	};
 
+	bell_init(&the_end);
 	d.name = str_of(name.at).at;
 	if (str_is(name, STR("local"))) {
 		d.shape = DAEMON_ONE_AT_A_TIME;

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -655,3 +656,56 @@ def test_a_daemon_reports_its_jail(echo):
     one = echo("a unix n - n - - smtpd\n")
     words = one.talk("public/a").ask("jail")
     assert "no_new_privs=1" in words and "seccomp=on" in words and "capabilities=0 " in words
+
+
+def test_a_singleton_of_a_killed_master_and_its_successor_do_not_run_together(echo):
+    one = echo("q unix n - n - 1 qmgr\n")
+    talk = one.talk("public/q")
+    old = talk.pid()
+    os.kill(old, signal.SIGSTOP)                # it cannot even notice that master has gone
+    os.kill(one.master_pid(), signal.SIGKILL)
+    wait_until(lambda: one.command("postroad", "status", check=False).returncode == 1, 10, "the lock is free")
+    one.command("postroad", "start")
+    one.wait_for_log("waiting for the former qmgr process to end")
+    other = one.talk("public/q")
+    other.tell("pid")
+    other.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        other.socket.recv(1)
+    os.kill(old, signal.SIGCONT)
+    other.socket.settimeout(20 * PATIENCE)
+    assert int(other.socket.recv(20)) not in (0, old)
+
+
+# ---- with the real daemons ----
+
+def test_reload_under_mail_load_costs_nobody_an_error(instance):
+    one = instance(main={"mydestination": "", "relayhost": "", "default_transport": "discard:", "relay_domains": "example.org"})
+    stop = time.monotonic() + 4
+    failures = []
+    sent = []
+
+    def send_mail(number):
+        while time.monotonic() < stop:
+            try:
+                with one.client() as client:
+                    for _ in range(5):
+                        client.sendmail("a@example.net", [f"user{number}@example.org"], "Subject: x\r\n\r\nbody\r\n")
+                        sent.append(number)
+            except Exception as error:          # noqa: every kind counts
+                failures.append(repr(error))
+                return
+
+    threads = [threading.Thread(target=send_mail, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    reloads = 0
+    while time.monotonic() < stop:
+        one.reload()
+        reloads += 1
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join(60 * PATIENCE)
+    assert failures == [] and len(sent) > 20 and reloads > 5, (failures, len(sent), reloads)
+    one.wait_empty()
+    assert len(one.log_lines(r"status=sent")) == len(sent)
