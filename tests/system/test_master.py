@@ -528,6 +528,7 @@ def test_rotation_begins_a_new_file_and_loses_no_line(echo):
     one = echo(main={"maillog_file_compressor": ""})
     for n in range(5):
         one.command("postlog", f"before {n}")
+    one.wait_for_log("before 0")                # the file is there; the last lines may still be on their way
     one.command("postroad", "logrotate")
     for n in range(5):
         one.command("postlog", "-p", "warn", f"after {n}")
