@@ -160,6 +160,7 @@ static int find_account(struct task *t, struct str name, struct account *ret)
 	}
 	if (str_find(t->extension, '/') >= 0) {	/* it would become part of a path */
 		log_mail(ROAD_WARNING, t->d->queue_id, "address with illegal extension: %.*s", PSTR(name));
+		t->name = t->user;
 		t->extension = STR_NONE;
 	}
 	return r;
