@@ -9,13 +9,16 @@
 #include <getopt.h>
 
 #include "lib/base/die.h"
+#include "lib/daemon/startup.h"
 
 static const struct action {
 	const char *name;
 	int (*run)(struct work *w);
+	bool despite_mistakes;		/* a mistake in main.cf must not keep anybody from it */
 } ACTIONS[] = {
-	{ "start", do_start }, { "start-fg", do_start_fg }, { "stop", do_stop }, { "abort", do_abort }, { "reload", do_reload },
-	{ "status", do_status }, { "check", do_check }, { "flush", do_flush }, { "logrotate", do_logrotate },
+	{ "start", do_start, false }, { "start-fg", do_start_fg, false }, { "stop", do_stop, true }, { "abort", do_abort, true },
+	{ "reload", do_reload, false }, { "status", do_status, true }, { "check", do_check, false }, { "flush", do_flush, false },
+	{ "logrotate", do_logrotate, false },
 };
 
 __attribute__((noreturn)) static void usage(void)
@@ -43,11 +46,42 @@ bool find_running(struct work *w, struct instance_state *ret, bool quiet)
 	return result > 0;
 }
 
+static const char *value_of(struct conf *c, struct arena *a, struct str name, const char *otherwise)
+{
+	struct str value;
+
+	return conf_get(c, a, name, &value) ? str_c(a, value) : otherwise;
+}
+
+/* What stop and status need is a few texts; the running system was started with a configuration that was right. */
+static void start_despite_mistakes(struct work *w, const char *config_dir)
+{
+	static struct arena *a;
+	struct common_conf *common = &w->world.common;
+	struct conf *c;
+	AUTO(buf) why = BUF_WORDS;
+
+	stand_on_three_descriptors();
+	log_open("postroad", LOG_TO_STDERR, NULL);
+	if (conf_load(config_dir, &w->world.conf, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	a = arena_new("postroad", NULL, 1 << 20);
+	c = w->world.conf;
+	common->queue_directory = value_of(c, a, STR("queue_directory"), LOCALSTATEDIR "/spool/postroad");
+	common->data_directory = value_of(c, a, STR("data_directory"), LOCALSTATEDIR "/lib/postroad");
+	common->mail_name = value_of(c, a, STR("mail_name"), "Postroad");
+	common->syslog_name = value_of(c, a, STR("syslog_name"), "postfix");
+	common->maillog_file = value_of(c, a, STR("maillog_file"), "");
+	if (conf_fill(c, &daemon_group, &w->daemon, &why) < 0)
+		w->daemon.stop_time_limit = 3600 * 1000;	/* the longest that master can have been told */
+	open_command_log(common, "postroad");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct param_group *const groups[] = { &daemon_group, &postlogd_group, NULL };
-	struct work w = { 0 };
-	void *const structs[] = { &w.daemon, &w.log };
+	static struct work w;
+	static void *const structs[] = { &w.daemon, &w.log };
 	const struct action *action;
 	const char *config_dir = NULL;
 	int c;
@@ -65,6 +99,9 @@ int main(int argc, char **argv)
 		usage();
 	action = find_action(argv[optind]);
 	w.notify_socket = getenv("NOTIFY_SOCKET");	/* the strings of the environment stay when it is cleaned */
-	command_start("postroad", config_dir, groups, structs, &w.world);
+	if (action->despite_mistakes)
+		start_despite_mistakes(&w, config_dir);
+	else
+		command_start("postroad", config_dir, groups, structs, &w.world);
 	return action->run(&w);
 }

@@ -710,3 +710,13 @@ def test_reload_under_mail_load_costs_nobody_an_error(instance):
     assert failures == [] and len(sent) > 20 and reloads > 5, (failures, len(sent), reloads)
     one.wait_empty()
     assert len(one.log_lines(r"status=sent")) == len(sent)
+
+
+def test_a_mistake_in_main_cf_keeps_nobody_from_stopping(echo):
+    one = echo()
+    one.set(default_process_limit="many", mail_owner="$nothing$")
+    assert one.command("postroad", "reload", check=False).returncode == 78
+    done = one.command("postroad", "status")
+    assert f"is running: PID: {one.master_pid()}" in done.stderr
+    one.stop()
+    assert one.command("postroad", "status", check=False).returncode == 1
