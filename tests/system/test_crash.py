@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Nothing that was acknowledged is lost: daemons killed under load, the next hop away, the disk full, tables and DNS failing."""
 
+import os
 import random
 import re
 import subprocess
@@ -13,32 +14,43 @@ from dns_server import DnsServer
 from instance import PATIENCE, free_port, wait_until
 from sink import Sink
 
-KILLABLE = ["smtpd", "cleanup", "qmgr", "smtp", "resolver", "proxymap", "bounce"]
+KILLABLE = ["smtpd", "cleanup", "qmgr", "smtp", "resolver", "proxymap", "bounce", "virtual", "pickup"]
 
 
 class Load(threading.Thread):
-    """Keeps handing in numbered messages; `acknowledged` holds the numbers whose 250 was read."""
+    """Keeps handing in numbered messages; `acknowledged` holds the numbers whose 250 (or exit status 0) was seen."""
 
-    def __init__(self, mail, start):
+    def __init__(self, mail, start, recipient, by_sendmail=False):
         super().__init__(daemon=True)
-        self.mail, self.number = mail, start
+        self.mail, self.number, self.recipient = mail, start, recipient
+        self.hand_in = self.sendmail if by_sendmail else self.smtp
         self.acknowledged, self.refused = set(), 0
         self.stop = threading.Event()
+
+    def smtp(self, text):
+        with self.mail.client(timeout=20) as client:
+            client.sendmail("sender@example.net", [self.recipient], text)
+
+    def sendmail(self, text):
+        self.mail.command("sendmail", "-i", "-f", "sender@example.net", self.recipient, input=text.replace("\r\n", "\n"))
 
     def run(self):
         while not self.stop.is_set():
             self.number += 1
             try:
-                with self.mail.client(timeout=20) as client:
-                    client.sendmail("sender@example.net", ["someone@example.com"], f"Subject: t\r\nX-Number: {self.number}\r\n\r\nbody {self.number}\r\n")
+                self.hand_in(f"Subject: t\r\nX-Number: {self.number}\r\n\r\nbody {self.number}\r\n")
                 self.acknowledged.add(self.number)
             except Exception:       # a daemon died under it: not acknowledged
                 self.refused += 1
                 time.sleep(0.02)
 
 
+def number_in(content):
+    return int(re.search(rb"^X-Number: (\d+)", content, re.M).group(1))
+
+
 def numbers_in(messages):
-    return [int(re.search(rb"^X-Number: (\d+)", message.content, re.M).group(1)) for message in messages]
+    return [number_in(message.content) for message in messages]
 
 
 def test_daemons_killed_at_random_under_load_lose_nothing(instance):
@@ -47,9 +59,26 @@ def test_daemons_killed_at_random_under_load_lose_nothing(instance):
         for domain in ("example.com", "example.net"):
             dns.add(domain, "MX", "10 mx.example.com", ttl=1)
         dns.add("mx.example.com", "A", sink.address, ttl=1)
-        mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
-                              "queue_run_delay": "1s", "transport_retry_time": "1s"})
-        loads = [Load(mail, 1_000_000 * i) for i in range(1, 5)]
+        mail = instance(start=False, main={
+            "dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
+            "queue_run_delay": "1s", "transport_retry_time": "1s", "mydestination": "", "virtual_mailbox_domains": "example.org",
+            "virtual_mailbox_maps": "static:box/", "virtual_minimum_uid": "1", "virtual_uid_maps": f"static:{os.getuid() or 1}",
+            "virtual_gid_maps": f"static:{os.getgid() or 1}"})
+        mailboxes = mail.root / "mailboxes"
+        mailboxes.mkdir()
+        mailboxes.chmod(0o777)
+        mail.main["virtual_mailbox_base"] = mailboxes
+        mail.start()
+
+        def arrived():
+            """number -> contents, of what the next hop and the Maildir hold"""
+            found = {}
+            for content in [message.content for message in list(sink.messages)] + [path.read_bytes() for path in mailboxes.glob("box/new/*")]:
+                found.setdefault(number_in(content), []).append(content)
+            return found
+
+        loads = [Load(mail, 1_000_000, "someone@example.com"), Load(mail, 2_000_000, "someone@example.com"),
+                 Load(mail, 3_000_000, "box@example.org"), Load(mail, 4_000_000, "someone@example.com", by_sendmail=True)]
         for load in loads:
             load.start()
         kills = 0
@@ -62,19 +91,19 @@ def test_daemons_killed_at_random_under_load_lose_nothing(instance):
         for load in loads:
             load.join(60)
         assert kills == 20
+        assert all(len(load.acknowledged) > 10 for load in loads)
         acknowledged = set().union(*(load.acknowledged for load in loads))
-        assert len(acknowledged) > 50
-        wait_until(lambda: acknowledged <= set(numbers_in(list(sink.messages))), 90,
-                   lambda: f"missing {sorted(acknowledged - set(numbers_in(list(sink.messages))))[:10]} of {len(acknowledged)}\n{mail.log_tail()}", pause=0.2)
+        wait_until(lambda: acknowledged <= set(arrived()), 90,
+                   lambda: f"missing {sorted(acknowledged - set(arrived()))[:10]} of {len(acknowledged)}\n{mail.log_tail()}", pause=0.5)
         # A file that cleanup was writing when it died stays until it is old; it was never acknowledged and is in no listing.
         wait_until(lambda: not mail.queue_list(), 60, lambda: f"{mail.queue_list()}\n{mail.log_tail()}", pause=0.2)
-        arrived = numbers_in(sink.messages)
-        duplicates = len(arrived) - len(set(arrived))
-        # Only what was in flight when smtp or qmgr died may come twice: at most the destination's concurrency for each such kill.
+        found = arrived()
+        duplicates = sum(len(contents) - 1 for contents in found.values())
+        # Only what was in flight when an agent, qmgr, pickup or cleanup died may come twice: for each kill at most a destination's concurrency.
         assert duplicates <= 20 * 20, duplicates
-        for message in sink.messages:
-            number = numbers_in([message])[0]
-            assert message.content.endswith(f"\r\n\r\nbody {number}\r\n".encode())
+        for number, contents in found.items():
+            for content in contents:
+                assert content.replace(b"\r\n", b"\n").endswith(f"\n\nbody {number}\n".encode())
 
 
 def test_master_killed_leaves_a_queue_that_the_next_start_delivers(instance):
