@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The cleanup service by itself: what it acknowledges is in the queue, and what it does not acknowledge leaves nothing."""
 
+import errno
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 
 from foreground import Foreground
 from frames import Peer, pack
-from instance import IS_ROOT, PATIENCE, wait_until
+from instance import IS_ROOT, PATIENCE, SANITIZED, wait_until
 
 RECEIVED, EXTERNAL = 8, 32
 
@@ -199,6 +200,45 @@ def test_nonsense_ends_that_connection_only(cleanup):
             assert (reply["code"], reply["dsn"]) == (b"451", b"4.3.0")
         assert id_of(good.ask("cleanup_request", **request()))
     assert len(incoming(service)) == 1
+
+
+@pytest.fixture
+def failing(tmp_path, monkeypatch):
+    """failing(call, error): from now on these calls of the service fail; failing(): no longer."""
+    library, order = tmp_path / "failing_calls.so", tmp_path / "order"
+    source = Path(__file__).parent / "failing_calls.c"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O", "-o", library, source, "-ldl"], check=True)
+    order.write_bytes(b"--")
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("FAILING_CALLS", str(order))
+
+    def order_it(call="-", error=0):
+        with open(order, "r+b") as file:
+            file.write({"openat": b"o", "pwritev": b"w", "fsync": b"s"}.get(call, b"-") + bytes([error]))
+
+    return order_it
+
+
+@pytest.mark.skipif(SANITIZED, reason="a preloaded library and the sanitizers exclude each other")
+@pytest.mark.parametrize("call,error,code", [
+    ("openat", errno.ENOSPC, b"452"), ("openat", errno.EMFILE, b"451"), ("openat", errno.EROFS, b"451"),
+    ("pwritev", errno.ENOSPC, b"452"), ("pwritev", errno.EDQUOT, b"452"), ("pwritev", errno.EIO, b"451"),
+    ("fsync", errno.EIO, b"451"), ("fsync", errno.ENOSPC, b"452")])
+def test_a_failing_system_call_is_a_temporary_error_and_leaves_nothing(failing, cleanup, call, error, code):
+    service = cleanup()
+    with Peer(service.path) as peer:
+        good = {id_of(peer.ask("cleanup_request", **request()))}
+        failing(call, error)
+        assert peer.ask("cleanup_request", **request())["code"] == code
+        peer.send("cleanup_stream", **stream_begin())
+        for _ in range(5):
+            peer.send("cleanup_content", last=0, abort=0, content=b"A: b\n\n" + b"x" * 60_000)
+        peer.send("cleanup_content", last=1, abort=0, content=b"")
+        assert peer.receive()[2]["code"] == code
+        assert set(incoming(service)) == good
+        failing()
+        good.add(id_of(peer.ask("cleanup_request", **request())))
+    assert set(incoming(service)) == good
 
 
 @pytest.mark.root
