@@ -94,13 +94,16 @@ static size_t collect(const struct message *m, const struct entry *e, struct str
 
 	for (uint32_t i = 0; i < e->count; i++)
 		ret[i] = (struct outcome){ .index = m->env.recipients[e->recipients[i]].index };
-	while (outcome_unpack(&packed, &o) > 0)
-		for (uint32_t i = 0; i < e->count; i++)
-			if (ret[i].index == o.index && ret[i].status == OUTCOME_PENDING
-			    && o.status != OUTCOME_PENDING) {
-				ret[i] = o;
-				break;
-			}
+	for (uint32_t next = 0; outcome_unpack(&packed, &o) > 0; next++) {
+		uint32_t at = next;
+
+		/* agents report in the order of the request; who does not is searched for */
+		if (at >= e->count || ret[at].index != o.index)
+			for (at = 0; at < e->count && ret[at].index != o.index;)
+				at++;
+		if (at < e->count && ret[at].status == OUTCOME_PENDING && o.status != OUTCOME_PENDING)
+			ret[at] = o;
+	}
 	for (uint32_t i = 0; i < e->count; i++)
 		if (ret[i].status == OUTCOME_PENDING) {
 			missing++;
