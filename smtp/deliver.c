@@ -43,7 +43,7 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 		return;
 	*ret_session = why.relay.len > 0;	/* it did connect */
 	if (!*ret_session) {
-		log_mail(ROAD_INFO, job->d->queue_id, "%.*s", PSTR(why.text));
+		log_info("%.*s", PSTR(why.text));	/* of the host, not of the message: log analysers know it without an id */
 		why.logged = true;
 	}
 	trouble_all(job, &why);

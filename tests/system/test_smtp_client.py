@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""The smtp and lmtp programs as administrators see them: in their jail, with DNS, restarts and log lines. Each reply at each stage: smtp/smtp_test.c."""
+"""The smtp and lmtp programs as administrators see them: in their jail, with DNS, restarts and log lines. Each reply at each stage: smtp/*_test.c."""
 
 import re
 import threading
@@ -116,7 +116,7 @@ def test_a_fallback_relay_takes_over(instance, dns):
         queue_id = mail.send(BODY, recipients=["a@down.example", "b@gone.example"])
         mail.wait_for_log(rf"{queue_id}: removed")
         assert sorted(m.recipients[0].partition(" ")[0] for m in sink.messages) == ["<a@down.example>", "<b@gone.example>"]
-        mail.wait_for_log(rf"{queue_id}: connect to mx.down.example\[127.0.0.9\]:\d+: Connection refused")
+        mail.wait_for_log(r"postfix/smtp\[\d+\]: connect to mx.down.example\[127.0.0.9\]:\d+: Connection refused")
 
 
 def test_mail_for_an_exchanger_that_we_are_does_not_loop(instance, dns):

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: ISC */
+/* Which servers a message is offered to: MX and addresses, next ones, fallback, loops; and sessions that are kept. */
+#include "smtp/client_for_test.h"
+
+/* ---- finding the way ---- */
+
+static const struct zone_row ZONE[] = {
+	{ "two.example", DNS_MX, DNS_OK, "20 mx2.example, 10 mx1.example" },
+	{ "same.example", DNS_MX, DNS_OK, "10 mx1.example, 10 mx2.example" },
+	{ "three.example", DNS_MX, DNS_OK, "10 mx1.example, 20 mx2.example, 30 mx3.example" },
+	{ "mx1.example", DNS_A, DNS_OK, "127.0.0.1" },
+	{ "mx2.example", DNS_A, DNS_OK, "127.0.0.2" },
+	{ "mx3.example", DNS_A, DNS_OK, "127.0.0.3" },
+	{ "nomx.example", DNS_A, DNS_OK, "127.0.0.1" },
+	{ "null.example", DNS_MX, DNS_OK, "0 ." },
+	{ "null.example", DNS_A, DNS_OK, "127.0.0.1" },
+	{ "broken.example", DNS_MX, DNS_CANNOT_TELL, "" },
+	{ "bogus.example", DNS_MX, DNS_BOGUS, "" },
+	{ "dangling.example", DNS_MX, DNS_OK, "10 nowhere.example" },
+	{ "maybe.example", DNS_MX, DNS_OK, "10 nowhere.example, 20 brokenhost.example" },
+	{ "half.example", DNS_MX, DNS_OK, "10 nowhere.example, 20 brokenhost.example, 30 mx1.example" },
+	{ "brokenhost.example", DNS_A, DNS_CANNOT_TELL, "" },
+	{ "empty.example", DNS_TXT, DNS_OK, "" },
+	{ NULL, 0, 0, NULL },
+};
+
+
+static void test_exchangers_are_tried_in_order(void **unused)
+{
+	static const struct case_ first = { .servers = { TAKES, "" }, .nexthop = "two.example:%d", .outcomes = "D", .relay = "mx1.example[127.0.0.1]:%d" };
+	static const struct case_ second = { .servers = { REFUSING, TAKES }, .nexthop = "two.example:%d", .outcomes = "D",
+					     .relay = "mx2.example[127.0.0.2]:%d" };
+	static const struct case_ no_mx = { .servers = { TAKES }, .nexthop = "nomx.example:%d", .outcomes = "D" };
+	static const struct case_ host = { .servers = { TAKES }, .nexthop = "[mx1.example]:%d", .outcomes = "D" };
+	static const struct case_ half = { .servers = { TAKES }, .nexthop = "half.example:%d", .outcomes = "D" };
+	static const struct case_ several = { .servers = { REFUSING, TAKES }, .nexthop = "[mx1.example]:%d, [127.0.0.2]:%d", .outcomes = "D" };
+	static const struct case_ soft = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\nS 450 4.2.0 grey\nC RCPT\nS 550 5.1.1 no\n" DATA_OK "E",
+			     HELLO "C MAIL\nS 250 ok\nC RCPT TO:<c@x>\nS 250 ok\n" DATA_OK "E" },
+		.nexthop = "two.example:%d", .to = "b@x c@x d@x", .outcomes = "DDB" };
+	static const struct case_ hard = { .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC DATA\nS 554 no\nE", "" },
+					   .nexthop = "two.example:%d", .outcomes = "B" };
+
+	(void) unused;
+	configure("");
+	zone = ZONE;
+	run(&first);
+	run(&second);
+	run(&no_mx);
+	run(&host);
+	run(&half);
+	run(&several);
+	run(&soft);
+	run(&hard);
+}
+
+static void test_no_more_sessions_and_addresses_than_allowed(void **unused)
+{
+	static const struct case_ sessions = { .servers = { REFUSING, REFUSING, "" }, .nexthop = "three.example:%d", .outcomes = "d", .site = true,
+					       .relay = "mx2.example[127.0.0.2]:%d" };
+	static const struct case_ addresses = { .servers = { REFUSING, "", "" }, .nexthop = "three.example:%d", .outcomes = "d", .site = true,
+						.relay = "mx1.example[127.0.0.1]:%d" };
+
+	(void) unused;
+	configure("");
+	zone = ZONE;
+	run(&sessions);
+	configure("smtp_mx_address_limit = 1");
+	zone = ZONE;
+	run(&addresses);
+}
+
+static void test_what_dns_says_decides(void **unused)
+{
+	static const struct case_ cases[] = {
+		{ .nexthop = "gone.example", .outcomes = "B", .dsn = "5.4.4", .relay = "none",
+		  .text = "Host or domain name not found. Name service error for name=gone.example type=MX: Host not found" },
+		{ .nexthop = "[gone.example]", .outcomes = "B", .dsn = "5.4.4",
+		  .text = "Host or domain name not found. Name service error for name=gone.example type=A: Host not found" },
+		{ .nexthop = "empty.example", .outcomes = "B", .dsn = "5.4.4" },
+		{ .nexthop = "null.example", .outcomes = "B", .dsn = "5.1.0", .text = "Domain null.example does not accept mail (nullMX)" },
+		{ .nexthop = "broken.example", .outcomes = "d", .dsn = "4.4.3", .site = true,
+		  .text = "Host or domain name not found. Name service error for name=broken.example type=MX: Host not found, try again" },
+		{ .nexthop = "bogus.example", .outcomes = "d", .dsn = "4.4.3", .site = true },
+		{ .nexthop = "dangling.example", .outcomes = "B", .dsn = "5.4.4" },
+		{ .nexthop = "maybe.example", .outcomes = "d", .dsn = "4.4.3", .site = true },
+		{ .nexthop = "a:b:c", .outcomes = "d", .dsn = "4.3.5", .site = true },
+		{ .nexthop = "", .outcomes = "d", .dsn = "4.3.5", .site = true },
+		{ .nexthop = "[127.0.0.1]:1", .outcomes = "d", .dsn = "4.4.1", .site = true, .relay = "none",
+		  .text = "connect to 127.0.0.1[127.0.0.1]:1: Connection refused" },
+		{ .nexthop = "[IPv6:::1]:1", .outcomes = "d", .dsn = "4.4.1", .site = true },
+	};
+
+	(void) unused;
+	configure("");
+	zone = ZONE;
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		run(&cases[i]);
+	configure("smtp_defer_if_no_mx_address_found = yes");
+	zone = ZONE;
+	{
+		static const struct case_ c = { .nexthop = "dangling.example", .outcomes = "d", .dsn = "4.4.4", .site = true };
+
+		run(&c);
+	}
+}
+
+static void test_a_fallback_relay_takes_what_cannot_be_reached(void **unused)
+{
+	static const struct case_ gone = { .servers = { "", TAKES }, .nexthop = "gone.example", .outcomes = "D", .relay = "127.0.0.2[127.0.0.2]:%d" };
+	static const struct case_ busy = { .servers = { REFUSING, TAKES }, .nexthop = "[127.0.0.1]:%d", .outcomes = "D" };
+	static const struct case_ refused = { .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC DATA\nS 554 no\nE", "" },
+					      .nexthop = "[127.0.0.1]:%d", .outcomes = "B" };
+	static const struct case_ all_down = { .servers = { REFUSING, REFUSING }, .nexthop = "[127.0.0.1]:%d", .outcomes = "d", .site = true,
+					       .relay = "127.0.0.2[127.0.0.2]:%d" };
+	static const struct case_ *const cases[] = { &gone, &busy, &refused, &all_down };
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		configure("smtp_fallback_relay = [127.0.0.2]");		/* the default port is the servers' */
+		zone = ZONE;
+		run(cases[i]);
+	}
+}
+
+static void test_mail_does_not_loop_back_to_us(void **unused)
+{
+	static struct own_address at = { .prefix = 32 };
+	static const struct own_addresses own = { .at = &at, .len = 1 };
+	static const struct case_ best = { .servers = { "" }, .nexthop = "two.example", .outcomes = "B", .dsn = "5.4.6",
+					   .text = "mail for two.example loops back to myself" };
+	static const struct case_ equal = { .servers = { "", "" }, .nexthop = "same.example", .outcomes = "B", .dsn = "5.4.6" };
+	static const struct case_ better = { .servers = { REFUSING, "", "" }, .nexthop = "three.example", .outcomes = "d", .site = true,
+					     .relay = "mx1.example[127.0.0.1]:%d" };
+	static const struct case_ other_port = { .servers = { TAKES }, .nexthop = "[127.0.0.1]:%d", .outcomes = "D" };
+	static const struct case_ greeted = { .servers = { "A\nS 220 hi\nC EHLO\nS 250 client.example\nQ" }, .nexthop = "[mx1.example]", .outcomes = "B",
+					      .dsn = "5.4.6" };
+
+	(void) unused;
+	configure("");
+	zone = ZONE;
+	the_client.own = &own;
+	ip_parse(STR("127.0.0.1"), &at.ip);
+	run(&best);
+	run(&equal);
+	run(&other_port);
+	ip_parse(STR("127.0.0.2"), &at.ip);
+	run(&better);
+	run(&greeted);
+}
+
+static void test_families_are_preferred_and_balanced(void **unused)
+{
+	static const struct zone_row mixed[] = {
+		{ "mixed.example", DNS_A, DNS_OK, "127.0.0.1, 127.0.0.2, 127.0.0.3, ::1" },
+		{ NULL, 0, 0, NULL },
+	};
+	static const struct { const char *conf; bool v4, v6; const char *order; } cases[] = {
+		{ "smtp_mx_address_limit = 5", true, false, "4446" },
+		{ "smtp_mx_address_limit = 5", false, true, "6444" },
+		{ "smtp_mx_address_limit = 2", true, false, "46" },
+		{ "smtp_mx_address_limit = 2\nsmtp_balance_inet_protocols = no", true, false, "44" },
+		{ "smtp_mx_address_limit = 1", true, false, "4" },
+		{ "smtp_mx_address_limit = 0", true, false, "4446" },
+	};
+	static const struct destination to = { .host = STR_INIT("mixed.example"), .port = 25 };
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct delivery d = { .arena = arena_new("t", NULL, 1 << 20) };
+		struct job job = { .d = &d, .arena = d.arena };
+		struct candidates list = { 0 };
+		struct trouble why;
+		char order[10] = "";
+
+		configure(cases[i].conf);
+		zone = mixed;
+		the_client.ipv4_first = cases[i].v4;
+		the_client.ipv6_first = cases[i].v6;
+		assert_true(candidates_find(&job, &to, &list, &why));
+		for (size_t k = 0; k < list.len; k++)
+			order[k] = list.at[k].ip.family == AF_INET ? '4' : '6';
+		assert_string_equal(order, cases[i].order);
+		arena_free(d.arena);
+	}
+	the_client.ipv4_first = the_client.ipv6_first = false;
+}
+
+/* ---- kept sessions ---- */
+
+static void test_a_session_is_used_again(void **unused)
+{
+	static const struct case_ c = { .servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+
+	(void) unused;
+	configure("");
+	run_many(&c, 3);
+	assert_int_equal(last->conn_use, 3);
+	assert_null(last->tls);
+	end_case();
+}
+
+static void test_a_session_is_reset_after_a_transaction_that_came_to_nothing(void **unused)
+{
+	static const struct case_ c = {
+		.servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nS 450 4.2.0 grey\nC RSET\nS 250 ok\nC MAIL\nS 250 ok\nC RCPT\nS 450 4.2.0 grey\nE" },
+		.outcomes = "d" };
+
+	(void) unused;
+	configure("");
+	run_many(&c, 2);
+	cache_end_all();
+	end_case();
+}
+
+static void test_a_kept_session_that_died_costs_nothing(void **unused)
+{
+	static const struct case_ closed = { .servers = { HELLO ENVELOPE DATA_OK "X\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+	static const struct case_ said_421 = { .servers = { HELLO ENVELOPE DATA_OK "S 421 4.4.2 idle too long\nX\n" HELLO ENVELOPE DATA_OK "Q" },
+					       .outcomes = "D" };
+	static const struct case_ slow_421 = { .servers = { HELLO ENVELOPE DATA_OK "C MAIL\nS 421 4.4.2 idle too long\nX\n" HELLO ENVELOPE DATA_OK "Q" },
+					       .outcomes = "D" };
+
+	(void) unused;
+	configure("");
+	run_many(&closed, 2);
+	end_case();
+	run_many(&said_421, 2);
+	end_case();
+	run_many(&slow_421, 2);
+	end_case();
+}
+
+static void test_a_session_is_not_used_more_often_than_allowed(void **unused)
+{
+	static const struct case_ c = { .servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK "Q\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+
+	(void) unused;
+	configure("smtp_connection_reuse_count_limit = 2\n");
+	run_many(&c, 3);
+	end_case();
+	configure("smtp_connection_cache_on_demand = no\n");
+	{
+		static const struct case_ off = { .servers = { HELLO ENVELOPE DATA_OK "Q\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+
+		run_many(&off, 2);
+		end_case();
+	}
+	configure("smtp_connection_cache_on_demand = no\nsmtp_connection_cache_destinations = 127.0.0.1\n");
+	{
+		static const struct case_ listed = { .servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+
+		run_many(&listed, 2);
+		end_case();
+	}
+}
+
+/* ---- being cancelled, and not getting through ---- */
+
+static void deliver_last(void *unused)
+{
+	(void) unused;
+	smtp_deliver(last);
+}
+
+static void cancel_in_the_middle(void *unused)
+{
+	static const struct case_ c = { .nexthop = "[127.0.0.1]:%d" };
+	struct scope *serving = scope_open("server"), *delivering = scope_open("delivery");
+
+	(void) unused;
+	fake_listen(&servers[0], "127.0.0.1", 0, HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE");
+	port = servers[0].at.port;
+	last = make_delivery(&c);
+	scope_start(serving, "server", fake_run, &servers[0]);
+	scope_start(delivering, "delivery", deliver_last, NULL);
+	for (int i = 0; i < 1000 && servers[0].content.len == 0; i++)
+		co_sleep(in(5));
+	scope_close(delivering);
+	assert_int_equal(last->outcomes[0].status, OUTCOME_PENDING);	/* nobody is there to hear of it, so nothing is logged */
+	assert_int_equal(scope_wait(serving, in(5000)), 0);
+	assert_string_equal(servers[0].complaint, "");
+	scope_close(serving);
+	free_delivery(last);
+	fake_end(&servers[0]);
+	loop_stop();
+}
+
+static void test_a_cancelled_delivery_hangs_up_and_reports_nothing(void **unused)
+{
+	(void) unused;
+	configure("");
+	alarm(30);
+	assert_int_equal(loop_run(cancel_in_the_middle, NULL), 0);
+	alarm(0);
+}
+
+static void test_a_host_that_does_not_answer_is_given_up(void **unused)
+{
+	struct case_ c = { .outcomes = "d", .dsn = "4.4.1", .relay = "none", .site = true };
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct address_ip at;
+	int listener, fillers[8];
+	char nexthop[50], text[100];
+
+	(void) unused;
+	configure("");
+	the_client.conf.smtp_connect_timeout = 200;
+	ip_parse(STR("127.0.0.1"), &at);
+	listener = listen_tcp(&at, 0);			/* its backlog is full at once, and then it drops what comes */
+	getsockname(listener, (struct sockaddr *) &sa, &len);
+	ip_from_sockaddr((struct sockaddr *) &sa, &at);
+	for (size_t i = 0; i < COUNT_OF(fillers); i++)
+		fillers[i] = connect_tcp(&at, NULL, in(50));
+	snprintf(nexthop, sizeof(nexthop), "[127.0.0.1]:%u", at.port);
+	snprintf(text, sizeof(text), "connect to 127.0.0.1[127.0.0.1]:%u: Connection timed out", at.port);
+	c.nexthop = nexthop;
+	c.text = text;
+	run(&c);
+	for (size_t i = 0; i < COUNT_OF(fillers); i++)
+		if (fillers[i] >= 0)
+			close(fillers[i]);
+	close(listener);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exchangers_are_tried_in_order),
+		cmocka_unit_test(test_no_more_sessions_and_addresses_than_allowed),
+		cmocka_unit_test(test_what_dns_says_decides),
+		cmocka_unit_test(test_a_fallback_relay_takes_what_cannot_be_reached),
+		cmocka_unit_test(test_mail_does_not_loop_back_to_us),
+		cmocka_unit_test(test_families_are_preferred_and_balanced),
+		cmocka_unit_test(test_a_session_is_used_again),
+		cmocka_unit_test(test_a_session_is_reset_after_a_transaction_that_came_to_nothing),
+		cmocka_unit_test(test_a_kept_session_that_died_costs_nothing),
+		cmocka_unit_test(test_a_session_is_not_used_more_often_than_allowed),
+		cmocka_unit_test(test_a_cancelled_delivery_hangs_up_and_reports_nothing),
+		cmocka_unit_test(test_a_host_that_does_not_answer_is_given_up),
+	};
+
+	return cmocka_run_group_tests(tests, client_set_up, client_tear_down);
+}
