@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from dialogue import scripts, unescape
 from dns_server import DnsServer
 from instance import DAEMONS, PATIENCE, SANITIZED, free_port, wait_until
 from sink import Sink
@@ -92,6 +93,51 @@ def test_by_hand_in_the_foreground_it_serves_and_ends_cleanly_when_told(instance
     assert process.returncode == 0, said
     assert "ehlo=1 quit=1 commands=2" in said
     assert "Sanitizer" not in said, said
+
+
+# ---- relay control ----
+
+OWN = "permit_mynetworks, "
+CLOSED = {
+    "defaults": {},
+    "rejecting": {"smtpd_relay_restrictions": OWN + "reject_unauth_destination"},
+    "recipient list only": {"smtpd_relay_restrictions": "", "smtpd_recipient_restrictions": OWN + "reject_unauth_destination, permit"},
+    "a permit elsewhere": {"smtpd_recipient_restrictions": "permit"},
+    "permits in all other lists": {"smtpd_client_restrictions": "permit", "smtpd_helo_restrictions": "permit", "smtpd_sender_restrictions": "permit"},
+    "a table that permits senders": {"smtpd_recipient_restrictions": "check_sender_access static:OK"},
+    "a table that permits everything": {"smtpd_relay_restrictions": "reject_unauth_destination, check_recipient_access static:OK"},
+    "a table that permits recipients first": {"smtpd_relay_restrictions": "check_recipient_access inline:{{relay.example=OK}}, reject_unauth_destination"},
+    "relaying by class": {"smtpd_restriction_classes": "ours", "ours": "permit_auth_destination, reject",
+                          "smtpd_relay_restrictions": OWN + "ours"},
+    "catch-all recipients": {"smtpd_relay_restrictions": OWN + "permit_auth_destination, reject", "relay_recipient_maps": ""},
+    "at once": {"smtpd_delay_reject": "no", "smtpd_sender_restrictions": "permit_mynetworks, reject_unlisted_sender"},
+    "no percent hack": {"allow_percent_hack": "no", "swap_bangpath": "no"},
+    "a broken table of networks": {"mynetworks": "fail:broken"},
+    "broken relay domains": {"relay_domains": "fail:broken"},
+}
+STRANGE = ["victim@elsewhere.example", "victim%elsewhere.example@relay.example", "victim%elsewhere.example@mail.example.org",
+           "elsewhere.example!victim@relay.example", "elsewhere.example!victim", "@relay.example:victim@elsewhere.example",
+           "@mail.example.org,@relay.example:victim@elsewhere.example", '"victim@elsewhere.example"@relay.example',
+           '"victim%elsewhere.example"@relay.example', "victim@elsewhere.example.", "victim@ELSEWHERE.EXAMPLE", "victim%elsewhere.example",
+           "victim@[192.0.2.9]", '"victim@elsewhere.example"', "victim%elsewhere.example%relay.example@relay.example",
+           "elsewhere.example!victim%relay.example@relay.example", "victim@xrelay.example", "victim@relay.example.elsewhere.example"]
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_no_stranger_relays_whatever_way_he_writes_the_address(instance, name):
+    main = {"mynetworks": "127.0.0.1", "relay_domains": "relay.example", "relayhost": "[127.0.0.1]:9", "smtpd_error_sleep_time": "0",
+            "relay_recipient_maps": "inline:{user@relay.example=x}", "local_recipient_maps": "inline:{root=x}", "smtpd_hard_error_limit": "1000"}
+    mail = instance(main={**main, **CLOSED[name]})
+    with Client(mail, source="127.0.0.5") as client:
+        assert client.reply() == 220
+        assert client.ask("EHLO client.example") == 250
+        assert client.ask("MAIL FROM:<root@mail.example.org>") == 250
+        for address in STRANGE:
+            code = client.ask(f"RCPT TO:<{address}>")
+            assert code >= 400, f"{address}: {client.text}"
+        if "broken" not in name:
+            assert client.ask("RCPT TO:<user@relay.example>") == 250, client.text
+            assert client.ask("RCPT TO:<root@mail.example.org>") == 250, client.text
 
 
 # ---- neighbours that fail ----
@@ -249,6 +295,15 @@ def test_a_reload_leaves_sessions_alone(instance):
 
 # ---- hostile clients ----
 
+def script_bytes(script):
+    """Everything that a dialogue's client sends."""
+    sent = b""
+    for _, word, rest in script.steps:
+        if word in ("C:", "C-"):
+            sent += unescape(rest) + (b"\r\n" if word == "C:" else b"")
+    return sent
+
+
 def resident_kib(mail):
     sizes = []
     for pid in mail.pids("smtpd"):
@@ -298,13 +353,61 @@ def test_memory_stays_bounded_whatever_a_client_sends(instance, name):
         assert client.reply() == 220
 
 
+def mutate(dice, data):
+    """A few changes to bytes that once were good."""
+    data = bytearray(data)
+    for _ in range(dice.randrange(1, 6)):
+        at = dice.randrange(len(data) + 1)
+        kind = dice.randrange(5)
+        if kind == 0:
+            data[at:at + dice.randrange(1, 20)] = b""
+        elif kind == 1:
+            data[at:at] = bytes(dice.choice(b"\r\n\0<>@:;\\\"%!+=[]{}(),. \t\xff\xc3\x80a0") for _ in range(dice.randrange(1, 9)))
+        elif kind == 2 and data:
+            data[at % len(data)] = dice.randrange(256)
+        elif kind == 3:
+            data[at:at] = data[at - 40:at] * dice.randrange(1, 30)
+        else:
+            data[at:at] = dice.choice([b"\r\n.\r\n", b"BDAT 4 LAST\r\n", b"RSET\r\n", b"DATA\r\n", b"XCLIENT ADDR=", b"9" * 30, b"+0A"])
+    return bytes(data)
+
+
+def test_mutated_dialogues_do_not_hurt(instance):
+    seed = int(os.environ.get("POSTROAD_SEED", random.randrange(1 << 30)))
+    dice = random.Random(seed)
+    mail = instance(main={"smtpd_error_sleep_time": "0", "smtpd_hard_error_limit": "1000", "smtpd_soft_error_limit": "1000",
+                          "smtpd_timeout": "2s", "relayhost": "[127.0.0.1]:9", "worker_processes": "1", "smtpd_forbid_unauth_pipelining": "no",
+                          "relay_domains": "relay.example",
+                          "relay_recipient_maps": "", "smtpd_authorized_xclient_hosts": "127.0.0.0/8",
+                          "smtpd_sender_restrictions": "check_sender_access inline:{{evil@example.net=REDIRECT x@relay.example}}",
+                          "smtpd_data_restrictions": "reject_multi_recipient_bounce", "defer_transports": "smtp relay"})
+    talk = [script_bytes(script) for script in scripts()]
+    with Client(mail) as client:
+        assert client.reply() == 220
+    before = mail.pids("smtpd")
+    for number in range(400 if not SANITIZED else 150):
+        with Client(mail) as client:
+            client.socket.settimeout(10 * PATIENCE)
+            assert client.reply() == 220
+            try:
+                client.send(b"EHLO client.example\r\n")
+                client.reply()
+                client.send(mutate(dice, dice.choice(talk)))
+                client.socket.shutdown(socket.SHUT_WR)
+                while client.file.read(65536):
+                    pass
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+    assert mail.pids("smtpd") == before, f"seed {seed}\n{mail.log_tail()}"
+
+
 # ---- the order of commands, by a model ----
 
 class Model:
     """Which commands may succeed, in forty lines: the oracle for random walks."""
 
     def __init__(self):
-        self.mail = False
+        self.mail = None                # the sender: its name says what becomes of the message
         self.recipients = 0
         self.chunks = "none"            # none, coming, failed
 
@@ -320,13 +423,13 @@ class Model:
             return {250}
         if verb == "VRFY":
             return {252}
-        if verb == "MAIL":
-            if self.mail or self.chunks != "none":
+        if verb in ("MAIL", "MAIL-data", "MAIL-end"):
+            if self.mail:
                 return {503}
-            self.mail = True
+            self.mail = verb
             return {250}
         if verb == "MAIL-bad":
-            return {503} if self.mail or self.chunks != "none" else {501}
+            return {503} if self.mail else {501}
         if verb in ("RCPT", "RCPT-denied"):
             if not self.mail or self.chunks != "none":
                 return {503}
@@ -337,8 +440,9 @@ class Model:
         if verb == "DATA":
             if self.chunks != "none" or not self.mail:
                 return {503}
-            if self.recipients == 0:
+            if self.recipients == 0 or self.mail == "MAIL-data":
                 return {554}
+            self.end_code = 554 if self.mail == "MAIL-end" else 250
             self.reset()
             return {354}
         last = verb == "BDAT-last"
@@ -346,7 +450,9 @@ class Model:
             return {503}
         if self.chunks == "failed":
             code = 551
-        elif self.recipients == 0:
+        elif self.recipients == 0 or (self.mail == "MAIL-data" and self.chunks == "none"):
+            code = 554
+        elif last and self.mail == "MAIL-end":
             code = 554
         else:
             code = 250
@@ -359,7 +465,8 @@ class Model:
 
 LINES = {
     "EHLO": b"EHLO client.example\r\n", "HELO": b"HELO client.example\r\n", "RSET": b"RSET\r\n", "NOOP": b"NOOP\r\n",
-    "VRFY": b"VRFY user@relay.example\r\n", "MAIL": b"MAIL FROM:<a@example.net>\r\n", "MAIL-bad": b"MAIL FROM:<a@\r\n",
+    "VRFY": b"VRFY user@relay.example\r\n", "MAIL": b"MAIL FROM:<a@example.net>\r\n", "MAIL-data": b"MAIL FROM:<data@example.net>\r\n",
+    "MAIL-end": b"MAIL FROM:<end@example.net>\r\n", "MAIL-bad": b"MAIL FROM:<a@\r\n",
     "RCPT": b"RCPT TO:<user@relay.example>\r\n", "RCPT-denied": b"RCPT TO:<nobody@relay.example>\r\n", "DATA": b"DATA\r\n",
     "BDAT": b"BDAT 7\r\nRSET\r\nx", "BDAT-last": b"BDAT 8 LAST\r\nQUIT\r\n\r\n",
 }
@@ -373,7 +480,9 @@ def test_random_walks_over_all_verbs_obey_the_model(instance):
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "relay_domains": "relay.example",
                               "relay_recipient_maps": "inline:{user@relay.example=x}", "smtpd_error_sleep_time": "0",
                               "smtpd_hard_error_limit": "1000000", "smtpd_soft_error_limit": "1000000",
-                              "smtpd_junk_command_limit": "1000000"})
+                              "smtpd_junk_command_limit": "1000000",
+                              "smtpd_data_restrictions": "check_sender_access inline:{{data@example.net=REJECT}}",
+                              "smtpd_end_of_data_restrictions": "check_sender_access inline:{{end@example.net=REJECT}}"})
         accepted = 0
         with Client(mail) as client:
             model = Model()
@@ -389,7 +498,7 @@ def test_random_walks_over_all_verbs_obey_the_model(instance):
                 assert code in right, f"seed {seed}: {trail[-12:]}: got {code} {client.text}, expected {right}"
                 if code == 354:
                     client.send(b"Subject: x\r\n\r\n.\r\n")
-                    assert client.reply() == 250, client.text
+                    assert client.reply() == model.end_code, f"seed {seed}: {trail[-12:]}: {client.text}"
                 accepted += "queued as" in client.text
         wait_until(lambda: len(sink.messages) >= accepted, 60, f"seed {seed}: {accepted} messages")
         time.sleep(0.2)
@@ -397,6 +506,16 @@ def test_random_walks_over_all_verbs_obey_the_model(instance):
 
 
 # ---- costs ----
+
+def test_replies_to_a_pipelined_group_come_in_one_piece(instance):
+    mail = instance()
+    with Client(mail) as client:
+        assert client.reply() == 220
+        assert client.ask("EHLO client.example") == 250
+        client.send(b"MAIL FROM:<a@example.net>\r\n" + b"RCPT TO:<b@example.com>\r\n" * 20 + b"DATA\r\n")
+        replies = client.socket.recv(65536)
+        assert replies.count(b"\r\n") == 22 and replies.endswith(b"354 End data with <CR><LF>.<CR><LF>\r\n"), replies
+
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers need memory of their own")
 def test_an_idle_session_costs_less_than_sixteen_kibibytes(instance):
