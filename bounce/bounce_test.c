@@ -260,6 +260,28 @@ static void long_diagnostics_are_folded(void **state)
 	}
 }
 
+static void thousands_of_recipients_are_all_in_the_report(void **state)
+{
+	AUTO(buf) envelope = BUF(1 << 20);
+	AUTO(buf) outcomes = BUF(1 << 20);
+	struct str rest;
+	size_t failed = 0;
+	ssize_t at;
+
+	(void) state;
+	buf_add_text(&envelope, "sender\talice@example.com\n");
+	for (int i = 0; i < 3000; i++) {
+		buf_addf(&envelope, "to\t%d\tr%d@example.net\t\t0\t\n", i, i);
+		buf_addf(&outcomes, "%d\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n", i);
+	}
+	assert_int_equal(ask_about("failure", buf_text(&envelope), buf_text(&outcomes), 0), 0);
+	has(0, "\nand 2800 more, which the attached report names.\n");
+	has(0, "Final-Recipient: rfc822; r2999@example.net\nAction: failed\n");
+	for (rest = content(0); (at = str_find_str(rest, STR("Action: failed"))) >= 0; rest = str_skip(rest, (size_t) at + 1))
+		failed++;
+	assert_int_equal(failed, 3000);
+}
+
 static void a_delay_says_until_when(void **state)
 {
 	(void) state;
@@ -371,6 +393,7 @@ int main(void)
 		BOUNCE_TEST(utf8_addresses_make_a_global_notification),
 		BOUNCE_TEST(hostile_texts_stay_in_their_field),
 		BOUNCE_TEST(long_diagnostics_are_folded),
+		BOUNCE_TEST(thousands_of_recipients_are_all_in_the_report),
 		BOUNCE_TEST(a_delay_says_until_when),
 		BOUNCE_TEST(success_is_told_to_those_who_asked),
 		BOUNCE_TEST(notify_is_honoured_recipient_by_recipient),

@@ -13,7 +13,7 @@
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
 
-enum { MOST_TEXT = 8 << 20 };
+enum { MOST_TEXT = 64 << 20 };	/* as much as a request of the largest size can come to */
 
 static const struct kind_row {
 	struct str name;
@@ -46,14 +46,19 @@ static int decode_kind(struct str name, enum notice_kind *ret)
 /* Outcomes come in any order; a recipient without one is of no concern. */
 static int pair_outcomes(struct notice *n, struct str packed)
 {
-	struct map *by_index = map_new();
+	const size_t room = (n->e.recipient_count + 1) * sizeof(*n->outcomes);
+	struct map *by_index;
 	struct outcome o, *kept;
 	size_t count = 0;
 	char key[16];
 	int r;
 
+	/* twice: as they come, and in the recipients' order */
+	if (arena_left(n->arena) / 2 < room + (2 << 20))
+		return -EMSGSIZE;
+	by_index = map_new();
 	while ((r = outcome_unpack(&packed, &o)) > 0) {
-		if (arena_left(n->arena) < 1 << 20) {
+		if (arena_left(n->arena) < room + (1 << 20)) {
 			r = -EMSGSIZE;
 			break;
 		}
@@ -62,7 +67,7 @@ static int pair_outcomes(struct notice *n, struct str packed)
 		snprintf(key, sizeof(key), "%u", o.index);
 		map_put(by_index, str_of(key), kept);
 	}
-	n->outcomes = arena_get(n->arena, (n->e.recipient_count + 1) * sizeof(*n->outcomes));
+	n->outcomes = arena_get(n->arena, room);
 	for (size_t i = 0; i < n->e.recipient_count && r == 0; i++) {
 		snprintf(key, sizeof(key), "%u", n->e.recipients[i].index);
 		kept = map_get(by_index, str_of(key));

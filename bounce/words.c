@@ -5,7 +5,7 @@
 #include "lib/mail/header.h"
 #include "lib/mail/mail_address.h"
 
-enum { WIDTH = 72 };
+enum { WIDTH = 72, MOST_NAMED = 200 };
 
 static void add_introduction(const struct notice *n, enum notice_audience who, struct buf *b)
 {
@@ -103,6 +103,8 @@ static void add_recipient_words(const struct notice *n, const struct recipient *
 void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
 {
 	add_introduction(n, who, b);
-	for (size_t i = 0; i < n->e.recipient_count; i++)
+	for (size_t i = 0; i < MIN(n->e.recipient_count, (size_t) MOST_NAMED); i++)
 		add_recipient_words(n, &n->e.recipients[i], &n->outcomes[i], b);
+	if (n->e.recipient_count > MOST_NAMED)
+		buf_addf(b, "\nand %zu more, which the attached report names.\n", n->e.recipient_count - MOST_NAMED);
 }
