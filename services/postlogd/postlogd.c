@@ -22,6 +22,7 @@ enum { DATAGRAM = 64 << 10, AT_ONCE = 64, GATHERED = 1 << 20, LOOK_MS = 1000, ST
 static struct postlogd_conf conf;
 static int file = -1;
 static bool has_name;			/* a regular file whose name can be seen from inside the jail */
+static struct stat ours;		/* what `file` is */
 static const char *path;
 
 static void insist_on_prefix(void)
@@ -64,14 +65,15 @@ static void start(void)
 		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, file_mode());
 	if (file < 0)
 		die(EX_CANTCREAT, "cannot open %s: %s", path, error_text(errno));
+	if (fstat(file, &ours) < 0)
+		die(EX_OSERR, "%s: %s", path, error_text(errno));
 }
 
+/* Asked after every write: rotation renames the file, and then a successor begins the new one. */
 static bool is_still_named(void)
 {
-	struct stat ours, named;
+	struct stat named;
 
-	if (fstat(file, &ours) < 0 || !S_ISREG(ours.st_mode))
-		return false;
 	return stat(path, &named) == 0 && named.st_ino == ours.st_ino && named.st_dev == ours.st_dev;
 }
 
@@ -130,7 +132,7 @@ static void serve(struct session_socket *s)
 	AUTO(buf) out = BUF(GATHERED);
 	int result = 0;
 
-	has_name = is_still_named();
+	has_name = S_ISREG(ours.st_mode) && is_still_named();
 	while (result != -ECANCELED) {
 		if (gather(s->fd, &out) > 0)
 			write_out(&out);
