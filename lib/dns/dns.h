@@ -40,7 +40,7 @@ struct dns_answer {
 	struct str why;			/* words: "Host not found", "Host not found, try again", ... as Postfix logs them */
 };
 
-/* Everything in *ret lives in the arena. Never fails otherwise than by status. Idempotent: asked once more when the resolver's connection broke. */
+/* The name may be UTF-8 (SMTPUTF8): its A-labels are asked for. Everything in *ret lives in the arena. Never fails otherwise than by status. Idempotent: asked once more when the resolver's connection broke. */
 void dns_query(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret) MAY_YIELD;
 /* A and AAAA as inet_protocols says, both at once; also numeric text. Status of the worse one only if neither has records. */
 void dns_addresses(struct arena *a, struct str host, struct dns_answer *ret) MAY_YIELD;

@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/dns/cache.h"
+#include "lib/dns/idn.h"
 #include "lib/dns/rdata.h"
 #include "lib/ipc/channel.h"
 
@@ -132,6 +133,39 @@ static void test_names_are_checked_before_they_are_asked_for(void **state)
 	assert_false(dns_name_is_valid(STR("[192.0.2.1]"), room, &name));
 	assert_false(dns_name_is_valid(STR("a\\b"), room, &name));
 	assert_false(dns_name_is_valid(STR("0123456789012345678901234567890123456789012345678901234567891234.x"), room, &name));
+}
+
+static void test_international_names_become_ascii(void **state)
+{
+	static const struct { const char *name, *ascii; } cases[] = {
+		{ "b\xc3\xbc" "cher.example", "xn--bcher-kva.example" },
+		{ "M\xc3\x9cNCHEN.example.", "xn--mnchen-3ya.example" },
+		{ "fa\xc3\x9f.de", "xn--fa-hia.de" },
+		{ "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xbc\xd0\xb5\xd1\x80", "xn--e1afmkfd" },
+		{ "\xd0\x9f\xd0\xa0\xd0\x98\xd0\x9c\xd0\x95\xd0\xa0", "xn--e1afmkfd" },
+		{ "\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah" },
+		{ "\xcf\x80\xce\xb1\xcf\x81\xce\xac\xce\xb4\xce\xb5\xce\xb9\xce\xb3\xce\xbc\xce\xb1", "xn--hxajbheg2az3al" },
+		{ "\xf0\x90\x8c\xb0.x", "xn--ec8c.x" },
+	};
+	static const char *const bad[] = { "b\xc3", "\xc3\xbc..x", "", "a\xc2\xa0" "b", "a\xe2\x80\x8d" "b", "\xc3\xbc x", "\xc3\xbc@x", "\xee\x80\x80.x" };
+	char room[256], much[600] = "";
+	struct str name;
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		assert_true(idn_to_ascii(str_of(cases[i].name), room, &name));
+		assert_str(name, cases[i].ascii);
+	}
+	for (size_t i = 0; i < COUNT_OF(bad); i++)
+		if (idn_to_ascii(str_of(bad[i]), room, &name))
+			fail_msg("bad name %zu became %.*s", i, PSTR(name));
+	for (size_t i = 0; i < 62; i++)
+		memcpy(much + 2 * i, "\xc3\xbc", 3);
+	assert_true(idn_to_ascii(str_of("\xc3\xbc"), room, &name));
+	assert_false(idn_to_ascii(str_of(much), room, &name) && name.len > 63);
+	for (size_t i = 0; i < 100; i++)
+		memcpy(much + 5 * i, "\xc3\xbc" "aa.", 6);
+	assert_false(idn_to_ascii(str_of(much), room, &name));
 }
 
 /* ---- questions to a resolver that the test plays ---- */
@@ -444,6 +478,7 @@ static void run_all(void *arg)
 		cmocka_unit_test(test_a_name_of_more_than_255_bytes_is_refused),
 		cmocka_unit_test(test_malformed_records_are_counted_and_the_others_kept),
 		cmocka_unit_test(test_names_are_checked_before_they_are_asked_for),
+		cmocka_unit_test(test_international_names_become_ascii),
 		cmocka_unit_test(test_answers_are_kept_as_long_as_they_may),
 		cmocka_unit_test(test_the_same_question_at_once_is_asked_once),
 		cmocka_unit_test(test_who_waits_for_a_cancelled_question_asks_it_himself),

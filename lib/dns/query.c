@@ -5,6 +5,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/dns/cache.h"
+#include "lib/dns/idn.h"
 #include "lib/dns/rdata.h"
 #include "lib/dns/settings.h"
 #include "lib/ipc/channel.h"
@@ -97,13 +98,19 @@ static void ask_resolver(struct kept *k, enum dns_type type, struct str name)
 	arena_free(a);
 }
 
+/* As it is asked for: lower case, ASCII. */
+static bool name_to_ask(struct str name, char *room, struct str *ret_name)
+{
+	return str_is_ascii(name) ? dns_name_is_valid(name, room, ret_name) : idn_to_ascii(name, room, ret_name);
+}
+
 void dns_query(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret)
 {
 	when_t until = in(dns_settings()->timeout_ms);
 	char room[256];
 	struct str valid;
 
-	if (!dns_name_is_valid(name, room, &valid)) {
+	if (!name_to_ask(name, room, &valid)) {
 		*ret = status_only(a, str_head(name, 255), DNS_BAD_NAME);
 		return;
 	}
@@ -134,7 +141,7 @@ bool dns_query_kept(struct arena *a, struct str name, enum dns_type type, struct
 	struct str valid;
 	struct kept *k;
 
-	if (!dns_name_is_valid(name, room, &valid))
+	if (!name_to_ask(name, room, &valid))
 		return false;
 	k = kept_find(type, valid);
 	if (k == NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The first byte chooses a type; the rest are the records of a reply, and a name. */
+#include "lib/dns/idn.h"
 #include "lib/dns/rdata.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    types[data[0] % COUNT_OF(types)] == DNS_MX && records[0].mx.host.len > 253)
 		abort();
 	if (dns_name_is_valid(rest, room, &name) && (name.len > 253 || str_has_control(name)))
+		abort();
+	if (idn_to_ascii(rest, room, &name) && (name.len > 253 || !str_is_ascii(name) || str_has_control(name)))
 		abort();
 	arena_free(a);
 	return 0;
