@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What ./try shows: a message's way through two private instances, step by step."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -100,12 +101,14 @@ def explain(relay, host):
 
 
 def wait_for_end():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        print()
+    while True:
+        time.sleep(3600)
+
+
+def end(one, interrupted):
+    """Stops it and removes what it made. Whoever was interrupted while starting is not told to stop, but killed."""
+    with contextlib.suppress(AssertionError) if interrupted and not one.running else contextlib.nullcontext():
+        one.close()
 
 
 def main():
@@ -115,6 +118,8 @@ def main():
     dns.add("example.com", "MX", "10 mx.example.com")
     dns.add("mx.example.com", "A", "127.0.0.2")
     made = []
+    interrupted = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         host, maildir = make_mailbox_host(dns.at)
         made.append(host)
@@ -127,10 +132,14 @@ def main():
         if "--once" not in sys.argv:
             explain(relay, host)
             wait_for_end()
+    except KeyboardInterrupt:
+        interrupted = True
+        print()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for one in made:
-            one.close()
+            end(one, interrupted)
         dns.close()
     print("Stopped, nothing left behind.")
 
