@@ -145,6 +145,16 @@ static bool is_double_bounce(const struct notice *n)
 	       || str_is_nocase(domain, str_of(n->common->myhostname));
 }
 
+static bool needs_utf8(const struct notice *n)
+{
+	if ((n->e.flags & ENVELOPE_SMTPUTF8) != 0 || !str_is_ascii(n->e.sender))
+		return true;
+	for (size_t i = 0; i < n->e.recipient_count; i++)
+		if (!str_is_ascii(n->e.recipients[i].address) || !str_is_ascii(n->e.recipients[i].original))
+			return true;
+	return false;
+}
+
 /* ---- composing ---- */
 
 static void add_address_header(struct buf *b, const char *name, struct str address)
@@ -157,7 +167,7 @@ static void add_address_header(struct buf *b, const char *name, struct str addre
 /* Composite parts and reports are not encoded (RFC 2045 6.4, RFC 3464 2.1): 8bit is said only where it is so. */
 static const char *encoding(const struct notice *n, bool holds_original)
 {
-	bool is_8bit = is_utf8_notice(n) || (holds_original && (n->e.flags & ENVELOPE_8BITMIME) != 0);
+	bool is_8bit = n->is_utf8 || (holds_original && (n->e.flags & ENVELOPE_8BITMIME) != 0);
 
 	return is_8bit ? "Content-Transfer-Encoding: 8bit\n" : "";
 }
@@ -173,7 +183,7 @@ static void add_headers(const struct notice *n, enum notice_audience who, struct
 		buf_addf(b, "In-Reply-To: %.*s\nReferences: %.*s\n", PSTR(n->e.message_id), PSTR(n->e.message_id));
 	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
-		 is_utf8_notice(n) ? "global-" : "", boundary);
+		 n->is_utf8 ? "global-" : "", boundary);
 	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(n, true));
 }
 
@@ -184,7 +194,7 @@ static void add_part(const struct notice *n, struct buf *b, const char *boundary
 
 static const char *original_type(const struct notice *n, bool whole)
 {
-	if (is_utf8_notice(n))
+	if (n->is_utf8)
 		return whole ? "message/global" : "message/global-headers";
 	return whole ? "message/rfc822" : "text/rfc822-headers";
 }
@@ -195,9 +205,9 @@ static void compose(const struct notice *n, enum notice_audience who, struct str
 	char description[64];
 
 	add_headers(n, who, to, boundary, b);
-	add_part(n, b, boundary, "Notification", is_utf8_notice(n) ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", false);
+	add_part(n, b, boundary, "Notification", n->is_utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", false);
 	add_words(n, who, b);
-	add_part(n, b, boundary, "Delivery report", is_utf8_notice(n) ? "message/global-delivery-status" : "message/delivery-status", false);
+	add_part(n, b, boundary, "Delivery report", n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", false);
 	add_report(n, b);
 	snprintf(description, sizeof(description), "%s%s", descriptions[n->kind], whole ? "" : " Headers");
 	add_part(n, b, boundary, description, original_type(n, whole), true);
@@ -210,7 +220,7 @@ static void fill_envelope(const struct notice *n, enum notice_audience who, stru
 	*ret = (struct envelope){ .sender = who == TO_SENDER ? STR_NONE : str_of(n->conf->double_bounce_sender),
 				  .arrival_us = wall_us(), .flags = ENVELOPE_NOTICE | ENVELOPE_LOCAL,
 				  .recipient_count = 1, .recipients = to };
-	if (is_utf8_notice(n))
+	if (n->is_utf8)
 		ret->flags |= ENVELOPE_SMTPUTF8;
 }
 
@@ -280,6 +290,7 @@ int notice_send(struct notice *n, char ret_id[32])
 
 	ret_id[0] = '\0';
 	keep_wanted(n);
+	n->is_utf8 = needs_utf8(n);
 	if (n->e.recipient_count == 0)
 		return 0;
 	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))

@@ -26,6 +26,7 @@ struct notice {
 	struct queue_parts parts;
 	int message;			/* the queue file; -1: not to be had */
 	int64_t retry_until_s;
+	bool is_utf8;			/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */
 };
 
 /* notice.c. Decides who has to know, and tells them. Returns 0, or an errno: try again later. */
@@ -39,7 +40,6 @@ bool wants_whole_message(const struct notice *n, enum notice_audience who);
 /* Reads the content from the queue file into m: all of it or the headers. -errno: what there was is written. */
 int write_original(const struct notice *n, bool whole, struct mail_out *m, when_t until) MAY_YIELD;
 
-bool is_utf8_notice(const struct notice *n);
 /* "Name: value" in lines of bearable length; bytes that the kind of notice does not allow as '?'. */
 void add_field(const struct notice *n, struct buf *b, const char *name, struct str value);
 

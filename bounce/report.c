@@ -8,22 +8,11 @@
 
 enum { WIDTH = 78, LONGEST = 990 };
 
-/* UTF-8 is let through only where the reader was promised it. */
-bool is_utf8_notice(const struct notice *n)
-{
-	if ((n->e.flags & ENVELOPE_SMTPUTF8) != 0 || !str_is_ascii(n->e.sender))
-		return true;
-	for (size_t i = 0; i < n->e.recipient_count; i++)
-		if (!str_is_ascii(n->e.recipients[i].address) || !str_is_ascii(n->e.recipients[i].original))
-			return true;
-	return false;
-}
-
 static void add_bytes(const struct notice *n, struct buf *b, struct str bytes)
 {
 	size_t start = b->len;
 
-	if (buf_add_printable(b, bytes) < 0 || is_utf8_notice(n))
+	if (buf_add_printable(b, bytes) < 0 || n->is_utf8)
 		return;
 	for (size_t i = start; i < b->len; i++)
 		if ((unsigned char) b->at[i] >= 0x80)

@@ -93,7 +93,7 @@ static void add_recipient_words(const struct notice *n, const struct recipient *
 	buf_add_text(&text, progress(o));
 	buf_add(&text, o->text);
 	buf_add_printable(&plain, buf_str(&text));
-	if (!is_utf8_notice(n))
+	if (!n->is_utf8)
 		for (size_t i = 0; i < plain.len; i++)
 			if ((unsigned char) plain.at[i] >= 0x80)
 				plain.at[i] = '?';
