@@ -66,6 +66,7 @@ static void compile_restrictions(void)
 		[STAGE_RECIPIENT] = { "smtpd_recipient_restrictions", conf->smtpd_recipient_restrictions },
 		[STAGE_DATA] = { "smtpd_data_restrictions", conf->smtpd_data_restrictions },
 		[STAGE_END_OF_DATA] = { "smtpd_end_of_data_restrictions", conf->smtpd_end_of_data_restrictions },
+		[STAGE_ETRN] = { "smtpd_etrn_restrictions", conf->smtpd_etrn_restrictions },
 	};
 
 	for (int i = 0; i < STAGE_COUNT; i++)
@@ -92,6 +93,7 @@ static void start(void)
 	smtpd.noop_commands = open_list("smtpd_noop_commands", conf->smtpd_noop_commands);
 	smtpd.forbidden_commands = open_list("smtpd_forbidden_commands", conf->smtpd_forbidden_commands);
 	smtpd.bare_newline_exclusions = open_list("smtpd_forbid_bare_newline_exclusions", conf->smtpd_forbid_bare_newline_exclusions);
+	smtpd.etrn_domains = open_list("fast_flush_domains", conf->fast_flush_domains);
 	smtpd.limit_exceptions = open_list("smtpd_client_event_limit_exceptions", conf->smtpd_client_event_limit_exceptions);
 	if (tables_open(str_of(conf->smtpd_discard_ehlo_keyword_address_maps), 0, &smtpd.discard_ehlo_maps, &why) < 0)
 		die(EX_CONFIG, "smtpd_discard_ehlo_keyword_address_maps: %s", buf_text(&why));
@@ -125,7 +127,7 @@ static const struct daemon smtpd_daemon = {
 		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX,
 		.capabilities = "",
 		.paths = {			/* and the directories of tables, which lib/daemon adds */
-			{ "public/cleanup", 'c' }, { "private/resolver", 'c' }, { "private/proxymap", 'c' },
+			{ "public/cleanup", 'c' }, { "public/qmgr", 'c' }, { "private/resolver", 'c' }, { "private/proxymap", 'c' },
 			{ "public/postlog", 'c' },
 		},
 	},

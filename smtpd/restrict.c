@@ -63,6 +63,7 @@ const struct restriction restrictions[] = {
 	{ "reject_unknown_recipient_domain", KNOWS_RECIPIENT, NO_ARG, ask_unknown_recipient_domain, false },
 	{ "reject_unlisted_recipient", KNOWS_RECIPIENT, NO_ARG, ask_unlisted_recipient, false },
 	{ "check_recipient_maps", KNOWS_RECIPIENT, NO_ARG, ask_unlisted_recipient, false },
+	{ "check_etrn_access", KNOWS_ETRN, ARG_TABLE, ask_etrn_access, false },
 	{ "reject_rhsbl_recipient", KNOWS_RECIPIENT, ARG_DOMAIN, ask_rhsbl_recipient, false },
 	{ .name = NULL },
 };
@@ -94,7 +95,7 @@ void log_verdict(const struct question *q, const char *what, const struct verdic
 
 void question_begin(struct question *q, struct session *s, struct str recipient)
 {
-	*q = (struct question){ .s = s, .arena = s->step, .knows = KNOWS_CLIENT, .sender = STR_NONE, .recipient = recipient,
+	*q = (struct question){ .s = s, .arena = s->step, .knows = KNOWS_CLIENT, .sender = STR_NONE, .recipient = recipient, .etrn = STR_NONE,
 				.subject = STR_NONE, .subject_class = "" };
 	if (s->helo.len > 0)
 		q->knows |= KNOWS_HELO;
@@ -110,9 +111,11 @@ static void set_subject(struct question *q, enum stage stage)
 {
 	static const char *const classes[STAGE_COUNT] = {
 		"Client host", "Helo command", "Sender address", "Recipient address", "Recipient address", "Data command", "End-of-data",
+		"Etrn command",
 	};
 	const struct str subjects[STAGE_COUNT] = {
 		buf_str(&q->s->peer.shown), buf_str(&q->s->helo), q->sender, q->recipient, q->recipient, STR("DATA"), STR("END-OF-MESSAGE"),
+		q->etrn,
 	};
 
 	q->stage = stage;
@@ -255,6 +258,18 @@ static void keep_pending(struct session *s, const struct question *q, enum stage
 struct str only_recipient(const struct session *s)
 {
 	return s->tx != NULL && s->tx->recipients.len == 1 ? s->tx->recipients.at[0].address : STR_NONE;
+}
+
+struct verdict restrict_etrn(struct session *s, struct str domain)
+{
+	struct question q;
+	struct verdict v;
+
+	question_begin(&q, s, STR_NONE);
+	q.etrn = domain;
+	q.knows |= KNOWS_ETRN;
+	v = restrict_run(&q, STAGE_ETRN);
+	return v.act == REJECT ? v : restrict_settle(&q);
 }
 
 struct verdict restrict_now(struct session *s, enum stage stage)

@@ -15,9 +15,9 @@
 
 struct session;
 
-enum stage { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER, STAGE_RELAY, STAGE_RECIPIENT, STAGE_DATA, STAGE_END_OF_DATA, STAGE_COUNT };
+enum stage { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER, STAGE_RELAY, STAGE_RECIPIENT, STAGE_DATA, STAGE_END_OF_DATA, STAGE_ETRN, STAGE_COUNT };
 
-enum knowledge { KNOWS_CLIENT = 1, KNOWS_HELO = 2, KNOWS_SENDER = 4, KNOWS_RECIPIENT = 8 };	/* what a stage has, what a rule needs */
+enum knowledge { KNOWS_CLIENT = 1, KNOWS_HELO = 2, KNOWS_SENDER = 4, KNOWS_RECIPIENT = 8, KNOWS_ETRN = 16 };	/* what a stage has, what a rule needs */
 
 enum arg_kind {
 	NO_ARG,
@@ -70,6 +70,7 @@ struct question {
 	enum stage stage;		/* of the list under way */
 	unsigned knows;			/* enum knowledge */
 	struct str sender, recipient;	/* as the client wrote them, in internal form */
+	struct str etrn;		/* the domain of ETRN */
 	struct str subject;		/* what the list is about, for texts: "<subject>: Sender address rejected" */
 	const char *subject_class;
 	struct verdict pending;		/* REJECT: a defer_if_permit, for the end */
@@ -93,6 +94,7 @@ struct verdict restrict_recipient(struct session *s, struct str recipient) MAY_Y
 /* A list that stands alone at its own time: client, helo, sender (smtpd_delay_reject = no), data, end of data. */
 struct verdict restrict_now(struct session *s, enum stage stage) MAY_YIELD;
 
+struct verdict restrict_etrn(struct session *s, struct str domain) MAY_YIELD;
 struct str only_recipient(const struct session *s);	/* empty when there are several, or none yet */
 
 /* "QID: reject: RCPT from name[addr]: TEXT; from=<> to=<> proto= helo=<>" */

@@ -20,7 +20,7 @@ static const struct restriction broken_row = { .name = "broken class", .ask = as
 /* What Postfix knows and we do not yet: the message should not call it a typing error. */
 static const char *const not_yet[] = {
 	"check_policy_service", "reject_plaintext_session", "check_ccert_access", "check_sasl_access", "reject_unverified_sender",
-	"reject_unverified_recipient", "check_etrn_access", "permit_mx_backup", "reject_sender_login_mismatch",
+	"reject_unverified_recipient", "permit_mx_backup", "reject_sender_login_mismatch",
 	"reject_authenticated_sender_login_mismatch", "reject_known_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch",
 	"check_client_a_access", "check_client_mx_access", "check_client_ns_access", "check_reverse_client_hostname_a_access",
 	"check_reverse_client_hostname_mx_access", "check_reverse_client_hostname_ns_access", "check_helo_a_access",
@@ -74,6 +74,8 @@ static unsigned known_at(enum stage stage, bool delayed)
 {
 	unsigned all = KNOWS_CLIENT | KNOWS_HELO | KNOWS_SENDER | KNOWS_RECIPIENT;
 
+	if (stage == STAGE_ETRN)
+		return KNOWS_CLIENT | KNOWS_HELO | KNOWS_ETRN;
 	if (delayed || stage > STAGE_SENDER)
 		return all;
 	return stage == STAGE_CLIENT ? KNOWS_CLIENT : stage == STAGE_HELO ? KNOWS_CLIENT | KNOWS_HELO : all & ~(unsigned) KNOWS_RECIPIENT;
@@ -84,6 +86,7 @@ static const struct restriction *row_of_bare_table(const struct compiler *c)
 {
 	static const char *const names[STAGE_COUNT] = {
 		"check_client_access", "check_helo_access", "check_sender_access", "check_recipient_access", "check_recipient_access",
+		[STAGE_ETRN] = "check_etrn_access",
 	};
 
 	if (strcmp(c->parameter, "local_header_rewrite_clients") == 0)
@@ -169,7 +172,8 @@ static int refuse_word(struct compiler *c, struct str word)
 static int add_rule(struct compiler *c, struct rule r)
 {
 	if ((r.row->needs & ~known_at(c->stage, c->delayed)) != 0) {
-		buf_addf(c->why, "%s cannot work here: what it looks at is not known yet when smtpd_delay_reject = no", r.row->name);
+		buf_addf(c->why, "%s cannot work here: what it looks at is not known at this stage%s", r.row->name,
+			 c->delayed ? "" : " when smtpd_delay_reject = no");
 		return -EINVAL;
 	}
 	r.warn_only = c->warn_only;
@@ -274,7 +278,7 @@ static void compile_class(struct conf *conf, struct str name, enum stage stage, 
 		return;
 	if (stage < STAGE_DATA)
 		die_with_place(conf, c.parameter, &why);
-	/* a bare type:table has no meaning about content: only whoever uses the class there is told so */
+	/* a bare type:table means nothing about content, nor a recipient anything to ETRN: only whoever uses the class there is told so */
 	by_stage[stage]->rules = ARENA_NEW(forever, struct rule);
 	by_stage[stage]->rules[0].row = &broken_row;
 	by_stage[stage]->count = 1;

@@ -21,6 +21,7 @@ ROW(ask_permit_auth_destination); ROW(ask_reject_unauth_destination); ROW(ask_de
 ROW(ask_unlisted_sender); ROW(ask_unlisted_recipient);
 /* restrict_table.c */
 ROW(ask_client_access); ROW(ask_reverse_name_access); ROW(ask_helo_access); ROW(ask_sender_access); ROW(ask_recipient_access);
+ROW(ask_etrn_access);
 /* restrict_dnsbl.c */
 ROW(ask_rbl_client); ROW(ask_rhsbl_client); ROW(ask_rhsbl_reverse_client); ROW(ask_rhsbl_helo); ROW(ask_rhsbl_sender);
 ROW(ask_rhsbl_recipient); ROW(ask_dnswl_client); ROW(ask_rhswl_client);

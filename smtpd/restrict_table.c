@@ -137,6 +137,14 @@ struct verdict ask_helo_access(struct question *q, const struct rule *r)
 	return search_end(&f);
 }
 
+struct verdict ask_etrn_access(struct question *q, const struct rule *r)
+{
+	struct search f = search_begin(q, r, q->etrn, "Etrn command");
+
+	look_up_host(&f, q->etrn, true);
+	return search_end(&f);
+}
+
 static struct verdict ask_mail(struct question *q, const struct rule *r, struct str address, const char *what, struct way *way)
 {
 	struct search f;

@@ -109,7 +109,7 @@ void peer_renamed(struct peer *p);	/* name or address changed: makes `shown` aga
 void peer_free(struct peer *p);
 
 /* verb_hello.c */
-enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,
+enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,
 		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_SILENT = 1 << 30 };
 /* "silent-discard, chunking": bits of enum ehlo_keyword; words that nobody knows are said through why, -EINVAL. */
 int ehlo_keywords_parse(struct str text, unsigned *ret, struct buf *why);

@@ -52,7 +52,7 @@ enum next verb_vrfy(struct session *s, const struct command *c)
 enum next verb_help(struct session *s, const struct command *c)
 {
 	(void) c;
-	return reply(s, 214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+	return reply(s, 214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY ETRN HELP QUIT");
 }
 
 enum next verb_quit(struct session *s, const struct command *c)

@@ -16,8 +16,9 @@ enum next verb_rset(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_noop(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_vrfy(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_auth(struct session *s, const struct command *c) MAY_YIELD;
+enum next verb_etrn(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_quit(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_help(struct session *s, const struct command *c) MAY_YIELD;
-enum next verb_not_here(struct session *s, const struct command *c) MAY_YIELD;	/* STARTTLS, ETRN */
+enum next verb_not_here(struct session *s, const struct command *c) MAY_YIELD;	/* STARTTLS */
 
 #endif

@@ -223,6 +223,19 @@ def test_dns_that_does_not_answer_means_later_and_never_no(instance):
             assert "cannot find your hostname" in client.text
 
 
+def test_etrn_brings_the_mail_that_waits(instance):
+    port = free_port()
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{port}", "relay_domains": "later.example", "relay_recipient_maps": "",
+                          "minimal_backoff_time": "600s", "queue_run_delay": "600s"})
+    mail.send("Subject: later\r\n\r\n", recipients=["user@later.example"])
+    mail.wait_for_log("status=deferred")
+    with Sink(port=port) as sink, Client(mail) as client:
+        assert client.reply() == 220
+        assert client.ask("EHLO client.example") == 250
+        assert client.ask("ETRN later.example") == 250
+        wait_until(lambda: sink.messages, 15, f"arrival\n{mail.log_tail()}")
+
+
 def test_a_table_that_changes_is_followed(instance):
     mail = instance(start=False)
     table = mail.file("access", "user@example.com REJECT before\n")
