@@ -95,5 +95,7 @@ void open_log(const struct common_conf *common, const char *program, enum log_si
 	if (sink == LOG_TO_SYSLOG && common->maillog_file[0] != 0)
 		sink = LOG_TO_POSTLOG;
 	buf_addf(&path, "%s/public/postlog", common->queue_directory);
-	log_open(buf_text(&tag), sink, buf_text(&path));
+	if (log_facility(common->syslog_facility) < 0)
+		die(EX_CONFIG, "syslog_facility: there is no facility \"%s\"", common->syslog_facility);
+	log_open(buf_text(&tag), sink, sink == LOG_TO_POSTLOG ? buf_text(&path) : NULL);
 }

@@ -34,6 +34,7 @@ static struct buf gathered = BUF(MOST_GATHERED);
 static struct buf line = BUF(LONGEST_LINE + 512);
 static enum log_sink sink = LOG_TO_STDERR;
 static char tag[128] = "postroad", host[256];
+static int facility = LOG_MAIL;
 static bool also_stderr;
 static int verbose;
 static unsigned dropped;		/* lines, since the last one that was kept */
@@ -126,7 +127,7 @@ static void gather(enum log_level level, struct str text)
 		return;
 	}
 	if (sink == LOG_TO_SYSLOG)
-		buf_addf(&gathered, "<%d>", LOG_MAIL | levels[level].priority);
+		buf_addf(&gathered, "<%d>", facility | levels[level].priority);
 	buf_add(&gathered, start);
 	buf_add(&gathered, text);
 	buf_add_byte(&gathered, '\n');
@@ -190,6 +191,8 @@ static void last_words(const char *words)
 	log_flush();
 }
 
+static char crash_priority[8];		/* "<18>", made beforehand */
+
 static char *append(char *at, const char *end, const char *text, size_t len)
 {
 	len = MIN(len, (size_t) (end - at));
@@ -204,7 +207,7 @@ static void crash_line(const char *words)
 	const char *end = text + sizeof(text) - 1;
 
 	if (sink == LOG_TO_SYSLOG)
-		at = append(at, end, "<18>", 4);
+		at = append(at, end, crash_priority, strlen(crash_priority));
 	at = append(at, end, prefix, prefix_len);
 	at = append(at, end, words, strlen(words));
 	*at++ = '\n';
@@ -235,12 +238,32 @@ void log_open(const char *new_tag, enum log_sink new_sink, const char *postlog_p
 		sink = LOG_TO_STDERR;
 		log_warning("no log at %s: %s", postlog_path == NULL ? "/dev/log" : postlog_path, error_text(result));
 	}
-	prefix_now();		/* for crash_line() */
+	prefix_now();		/* both for crash_line() */
+	snprintf(crash_priority, sizeof(crash_priority), "<%d>", facility | LOG_CRIT);
 	die_set_sink(last_words);
 	co_report_overflow(crash_line);
 	if (!once)
 		atexit(log_flush);
 	once = true;
+}
+
+int log_facility(const char *name)
+{
+	static const struct { const char *name; int facility; } known[] = {
+		{ "auth", LOG_AUTH }, { "authpriv", LOG_AUTHPRIV }, { "cron", LOG_CRON }, { "daemon", LOG_DAEMON }, { "ftp", LOG_FTP },
+		{ "kern", LOG_KERN }, { "lpr", LOG_LPR }, { "mail", LOG_MAIL }, { "news", LOG_NEWS }, { "syslog", LOG_SYSLOG },
+		{ "user", LOG_USER }, { "uucp", LOG_UUCP }, { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
+		{ "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 },
+		{ "local7", LOG_LOCAL7 },
+	};
+
+	for (size_t i = 0; name != NULL && i < COUNT_OF(known); i++) {
+		if (strcmp(name, known[i].name) == 0) {
+			facility = known[i].facility;
+			return 0;
+		}
+	}
+	return name == NULL ? 0 : -EINVAL;
 }
 
 void log_also_stderr(bool on)

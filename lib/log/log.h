@@ -28,6 +28,7 @@ enum log_sink {
  * When the log is stuck or gone, lines beyond 256 KiB are dropped and counted, and the count is logged later.
  */
 void log_open(const char *tag, enum log_sink sink, const char *path);
+int log_facility(const char *name);	/* of syslog lines, "mail" when never called; NULL changes nothing; -EINVAL: there is no such */
 void log_also_stderr(bool on);		/* commands on a terminal; daemons with -v in the foreground */
 void log_verbose(int level);		/* -v count: > 0 lets ROAD_DEBUG through */
 bool log_is_verbose(void);

@@ -97,6 +97,17 @@ static void test_a_line_has_priority_date_tag_pid_and_severity(void **unused)
 	log_verbose(0);
 }
 
+static void test_the_facility_can_be_chosen(void **unused)
+{
+	(void) unused;
+	assert_int_equal(log_facility("nosuch"), -EINVAL);
+	assert_int_equal(log_facility("local3"), 0);
+	log_open("t", LOG_TO_SYSLOG, path);
+	log_info("x");
+	expect("<158>Nov 21 22:18:10 t[%d]: x", (int) getpid());
+	assert_int_equal(log_facility("mail"), 0);
+}
+
 static void test_what_comes_from_outside_cannot_forge_lines(void **unused)
 {
 	int pid = getpid();
@@ -252,6 +263,28 @@ static void test_lines_beyond_the_limit_are_dropped_and_counted(void **unused)
 	clock_set_for_test(INT64_C(1795299490000000), -1);
 }
 
+static void test_outside_the_loop_a_stuck_receiver_costs_lines_but_little_time(void **unused)
+{
+	int64_t before;
+	bool counted = false;
+	const char *text;
+
+	(void) unused;
+	clock_set_for_test(-1, -1);
+	before = mono_ms();
+	log_open("t", LOG_TO_SYSLOG, path);
+	for (int i = 0; i < 400; i++)
+		log_info("line %d", i);
+	assert_true(mono_ms() - before < 5000);
+	while (received()[0] != 0)
+		;
+	log_info("at last");
+	while ((text = received())[0] != 0)
+		counted = counted || strstr(text, "log lines were dropped") != NULL;
+	assert_true(counted);
+	clock_set_for_test(INT64_C(1795299490000000), -1);
+}
+
 static void test_a_rare_warning_says_how_many_were_left_out(void **unused)
 {
 	(void) unused;
@@ -356,12 +389,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_line_has_priority_date_tag_pid_and_severity),
+		cmocka_unit_test(test_the_facility_can_be_chosen),
 		cmocka_unit_test(test_what_comes_from_outside_cannot_forge_lines),
 		cmocka_unit_test(test_a_long_line_is_cut),
 		cmocka_unit_test(test_lines_of_a_turn_go_out_together_and_in_order),
 		cmocka_unit_test(test_a_receiver_that_was_restarted_is_found_again),
 		cmocka_unit_test(test_a_slow_receiver_gets_every_line_in_order),
 		cmocka_unit_test(test_lines_beyond_the_limit_are_dropped_and_counted),
+		cmocka_unit_test(test_outside_the_loop_a_stuck_receiver_costs_lines_but_little_time),
 		cmocka_unit_test(test_a_rare_warning_says_how_many_were_left_out),
 		cmocka_unit_test(test_last_words_reach_the_log),
 		cmocka_unit_test(test_commands_say_their_name_on_stderr_and_a_missing_log_falls_back_to_it),
