@@ -657,6 +657,22 @@ static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 	tables_free(ts);
 }
 
+static void test_a_local_part_that_needs_quotes_is_looked_up_with_them_first(void **state)
+{
+	struct tables *ts = open_tables("texthash:{ {\"john smith\"@d quoted}, {\"a \\\"b\\\\\"@d escaped}, {\"\"@d empty} }, "
+					"inline:{ {john smith@d = old}, {x y@d = only}, .dot@d=plain, {\"j s\" = local} }");
+
+	(void) state;
+	expect_address(ts, "john smith@d", false, "quoted", "");
+	expect_address(ts, "john smith+e@d", false, "quoted", "+e");
+	expect_address(ts, "a \"b\\@d", false, "escaped", "");
+	expect_address(ts, "x y@d", false, "only", "");
+	expect_address(ts, ".dot@d", false, "plain", "");
+	expect_address(ts, "j s@e", true, "local", "");
+	expect_address(ts, "@d", false, NULL, NULL);
+	tables_free(ts);
+}
+
 static void test_patterns_see_only_whole_addresses(void **state)
 {
 	struct tables *ts = open_tables("regexp:{ {/^u@d$/ yes} }");
@@ -694,6 +710,7 @@ int main(void)
 		TEST(test_a_table_is_reopened_although_its_path_is_out_of_reach),
 		TEST(test_the_first_table_that_knows_or_cannot_tell_decides),
 		TEST(test_the_forms_of_an_address_are_tried_in_order),
+		TEST(test_a_local_part_that_needs_quotes_is_looked_up_with_them_first),
 		TEST(test_patterns_see_only_whole_addresses),
 	};
 

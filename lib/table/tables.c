@@ -110,14 +110,57 @@ bool split_extension(struct str local_part, struct str delimiter, struct str *re
 	return false;
 }
 
-/* local part and "@domain" joined, in *room if they fit, else in the arena. */
-static struct str join(struct arena *a, char *room, size_t size, struct str local, struct str at_domain)
+/* May the local part stand in an address as it is (RFC 5321 dot-string; bytes above 127 of SMTPUTF8 may, too)? */
+static bool is_dot_string(struct str local)
 {
-	if (local.len + at_domain.len > size)
-		return arena_fmt(a, "%.*s%.*s", PSTR(local), PSTR(at_domain));
-	memcpy(room, local.at, local.len);
-	memcpy(room + local.len, at_domain.at, at_domain.len);
-	return str_make(room, local.len + at_domain.len);
+	for (size_t i = 0; i < local.len; i++) {
+		char c = local.at[i];
+
+		if (c == '.' ? i == 0 || i + 1 == local.len || local.at[i + 1] == '.'
+			     : !is_alnum(c) && (unsigned char) c < 128 && (c == 0 || strchr("!#$%&'*+-/=?^_`{|}~", c) == NULL))
+			return false;
+	}
+	return local.len > 0;
+}
+
+static void add_form(struct buf *b, struct str local, struct str at_domain, bool quoted)
+{
+	if (quoted)
+		buf_add_byte(b, '"');
+	for (size_t i = 0; i < local.len; i++) {
+		if (quoted && (local.at[i] == '"' || local.at[i] == '\\'))
+			buf_add_byte(b, '\\');
+		buf_add_byte(b, local.at[i]);
+	}
+	if (quoted)
+		buf_add_byte(b, '"');
+	buf_add(b, at_domain);
+}
+
+/*
+ * One form of an address. A local part that needs quotes is looked up with them, as it stands in the sources of tables, and then without, as they had it
+ * before Postfix 3.2.
+ */
+static int get_form(struct tables *ts, struct arena *a, struct str local, struct str at_domain, bool part, struct str *ret_value)
+{
+	AUTO(buf) key = BUF(2 * local.len + at_domain.len + 3);
+	char room[512];
+	int r;
+
+	if (is_dot_string(local) && local.len + at_domain.len <= sizeof(room)) {
+		memcpy(room, local.at, local.len);
+		memcpy(room + local.len, at_domain.at, at_domain.len);
+		return get_from_each(ts, a, str_make(room, local.len + at_domain.len), part, ret_value);
+	}
+	if (local.len > 0 && !is_dot_string(local)) {
+		add_form(&key, local, at_domain, true);
+		r = get_from_each(ts, a, buf_str(&key), part, ret_value);
+		if (r != 0)
+			return r;
+		buf_clear(&key);
+	}
+	add_form(&key, local, at_domain, false);
+	return get_from_each(ts, a, buf_str(&key), part, ret_value);
 }
 
 int tables_get_address(struct tables *ts, struct arena *a, struct str address, const struct address_lookup *how,
@@ -128,7 +171,6 @@ int tables_get_address(struct tables *ts, struct arena *a, struct str address, c
 	struct str at_domain = at < 0 ? STR_NONE : str_skip(address, (size_t) at);
 	struct str user = local, extension = STR_NONE, none;
 	bool has_extension = split_extension(local, how->delimiter, &user, &extension);
-	char room[512];
 	int r;
 
 	if (ret_extension == NULL)
@@ -136,16 +178,16 @@ int tables_get_address(struct tables *ts, struct arena *a, struct str address, c
 	if (tables_are_empty(ts))
 		return 0;
 	*ret_extension = STR_NONE;
-	r = tables_get(ts, a, address, ret_value);
+	r = get_form(ts, a, local, at_domain, false, ret_value);
 	if (r == 0 && at >= 0 && has_extension) {
-		r = tables_get_part(ts, a, join(a, room, sizeof(room), user, at_domain), ret_value);
+		r = get_form(ts, a, user, at_domain, true, ret_value);
 		if (r > 0)
 			*ret_extension = extension;
 	}
 	if (r == 0 && at >= 0 && how->local_domain)
-		r = tables_get_part(ts, a, local, ret_value);
+		r = get_form(ts, a, local, STR_NONE, true, ret_value);
 	if (r == 0 && has_extension && (at < 0 || how->local_domain)) {
-		r = tables_get_part(ts, a, user, ret_value);
+		r = get_form(ts, a, user, STR_NONE, true, ret_value);
 		if (r > 0)
 			*ret_extension = extension;
 	}
