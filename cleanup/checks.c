@@ -219,7 +219,7 @@ bool check_text(struct message *m, enum check_class class, struct str text, stru
 	int found;
 
 	*ret = text;
-	if (!has_memory(m))
+	if (!has_memory(m, 0))
 		return false;
 	found = look_up(m, tables, text, &value);
 	if (found < 0)

@@ -127,6 +127,8 @@ static void extract_recipients(struct message *m, struct str value, bool resent)
 		}
 		if (r < 0)
 			continue;	/* what cannot be parsed is nobody's address */
+		if (resent ? !HAS_ROOM(m, &m->extracted_resent) : !HAS_ROOM(m, &m->extracted))
+			return;
 		if (resent)
 			*vec_add(m->arena, &m->extracted_resent) = address;
 		else
@@ -204,7 +206,7 @@ void take_headers(struct message *m, struct str block)
 	if (m->flags & CLEANUP_ADD_RECEIVED)
 		add_received(m);
 	take_mbox_line(m, &block);
-	while (m->refused.code == 0 && block.len > 0 && has_memory(m) && header_next(&block, &h) > 0) {
+	while (m->refused.code == 0 && block.len > 0 && has_memory(m, 0) && header_next(&block, &h) > 0) {
 		take_header(m, &h);
 		if (++n % PASS_AFTER == 0)
 			co_pass();	/* others need not wait for somebody's hundred thousand headers */

@@ -44,9 +44,9 @@ void refuse_table(struct message *m, const char *parameter, const char *why)
 	refuse(m, 451, "4.3.0", "Error: queue file write error");
 }
 
-bool has_memory(struct message *m)
+bool has_memory(struct message *m, size_t bytes)
 {
-	if (arena_left(m->arena) >= 4 << 20)
+	if (arena_left(m->arena) >= bytes + (4 << 20))
 		return true;
 	refuse(m, 452, "4.3.1", "Error: message needs too much memory");
 	return false;

@@ -104,8 +104,10 @@ void message_end(struct message *m, struct cleanup_reply *ret) MAY_YIELD;	/* rep
 void message_announce(struct message *m) MAY_YIELD;
 void message_free(struct message *m);		/* not ended: nothing is left of it */
 
-/* Room for one more step on memory that the message's content or aliases decide about; else it is refused. */
-bool has_memory(struct message *m);
+/* Room for one more step on memory that the message's content or aliases decide about, and for so many bytes; else it is refused. */
+bool has_memory(struct message *m, size_t bytes);
+/* The same for one more element of a VEC, which may have to grow. */
+#define HAS_ROOM(m, v) has_memory((m), (v)->len < (v)->cap ? 0 : 2 * (v)->cap * sizeof(*(v)->at))
 /* The first refusal stays. */
 void refuse(struct message *m, int code, const char *dsn, const char *text);
 void refuse_error(struct message *m, int error, const char *doing);	/* -errno of the queue: temporary, and logged */

@@ -43,7 +43,7 @@ static void add_recipient(struct message *m, struct recipient r)
 {
 	if (str_is(r.original, r.address) || !the_cleanup.conf.enable_original_recipient)
 		r.original = STR_NONE;
-	if (is_duplicate(m, &r))
+	if (is_duplicate(m, &r) || !HAS_ROOM(m, &m->recipients))
 		return;
 	r.index = (uint32_t) m->recipients.len;
 	*vec_add(m->arena, &m->recipients) = r;
@@ -78,7 +78,7 @@ static void expand_recipient(struct message *m, const struct recipient *named)
 	bool is_itself;
 	int error;
 
-	if (!has_memory(m))
+	if (!has_memory(m, 0))
 		return;
 	if (r.original.len == 0)
 		r.original = r.address;
@@ -150,8 +150,20 @@ static void expand_all(struct message *m)
 		expand_address(m, m->extracted_resent.at[i], 0);
 }
 
+/* Most messages keep their recipients as they are: one array of the right size. */
+static bool reserve_recipients(struct message *m)
+{
+	if (!has_memory(m, m->e.recipient_count * sizeof(*m->recipients.at)))
+		return false;
+	m->recipients.cap = m->e.recipient_count + 8;
+	m->recipients.at = arena_get(m->arena, m->recipients.cap * sizeof(*m->recipients.at));
+	return true;
+}
+
 void make_recipients(struct message *m)
 {
+	if (!reserve_recipients(m))
+		return;
 	if (m->redirect.len > 0)
 		expand_address(m, m->redirect, 0);
 	else

@@ -301,6 +301,22 @@ def test_tables_outside_the_configuration_are_followed_inside_the_jail(cleanup, 
     wait_until(lambda: member() == "another@example.net", what="the new table's answer")
 
 
+def test_any_number_of_recipients_is_accepted_or_refused(cleanup):
+    service = cleanup(virtual_alias_maps="inline:{ { x@y = z@y } }")
+    codes = {}
+    with Peer(service.path) as peer:
+        for count in (10_000, 100_000, 200_000, 300_000, 400_000):
+            many = envelope("a@example.com", *(f"u{number}@x.y" for number in range(count)))
+            reply = peer.ask("cleanup_request", **request(envelope=many))
+            codes[count] = reply["code"]
+            assert reply["code"] in (b"250", b"452", b"451"), reply
+    assert codes[10_000] == codes[100_000] == b"250" and codes[400_000] != b"250"
+    extracted = b"".join(b"To: " + b", ".join(b"u%d@x.y" % number for number in range(at, at + 5000)) + b"\n" for at in range(0, 100_000, 5000))
+    with Peer(service.path) as peer:
+        reply = peer.ask("cleanup_request", **request(extracted + b"\n", flags=1, envelope="sender\ta\n"))
+        assert reply["code"] == b"250", reply
+
+
 def test_minimum_free_space(cleanup):
     service = cleanup(queue_minfree="1000000000000")
     with Peer(service.path) as peer:
