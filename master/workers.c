@@ -138,8 +138,17 @@ static void close_line(struct worker *w)
 	w->line = -1;
 }
 
+/* Peers that come later find a process that has nobody yet; it goes after max_idle if none comes. */
+static void start_spare(struct service *s)
+{
+	if (s->type == SERVICE_UNIX && s->program->shape == MULTIPLEXES && service_wants_worker(s))
+		service_start_worker(s);
+}
+
 static void take_report(struct worker *w, char report)
 {
+	const bool grew = report == WORKER_BUSY && w->state == IDLE && !w->is_old;
+
 	w->was_ready = true;
 	switch (report) {
 	case WORKER_READY: case WORKER_IDLE: w->state = IDLE; break;
@@ -148,6 +157,8 @@ static void take_report(struct worker *w, char report)
 	case WORKER_LEAVING: w->state = LEAVING; break;
 	default: log_warning("%s pid %d: unknown report %d", w->service->file, (int) w->pid, report); break;
 	}
+	if (grew)
+		start_spare(w->service);
 }
 
 void worker_report(struct worker *w)

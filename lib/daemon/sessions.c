@@ -17,7 +17,7 @@
 #include "lib/daemon/private.h"
 #include "lib/ipc/channel.h"
 
-enum { RECEIVE_PASSED_MS = 100000, SETTLE_MS = 1000, MOST_REST_MS = 1000 };
+enum { RECEIVE_PASSED_MS = 100000, SETTLE_MS = 1000, MOST_REST_MS = 1000, MOST_POLITE_MS = 5 };
 
 struct session {
 	struct list link;
@@ -81,11 +81,17 @@ static int limit(void)
 	return run->options->session_limit;
 }
 
+/* With so many sessions another process is not worth while. At a Unix socket a session is a peer's whole traffic, so that one is enough work. */
+static int settled_sessions(void)
+{
+	return run->listeners[0].kind == LISTEN_UNIX ? 0 : 1;
+}
+
 static void report_growth(void)
 {
 	if (limit() > 0 && session_count >= limit())
 		report(WORKER_FULL);
-	else if (session_count > 1 && reported != WORKER_FULL)
+	else if (session_count > settled_sessions() && reported != WORKER_FULL)
 		report(WORKER_BUSY);
 }
 
@@ -93,7 +99,7 @@ static void report_growth(void)
 static void report_shrinking(void)
 {
 	if (reported == WORKER_FULL && session_count <= limit() - 1 - limit() / 4)
-		report(session_count > 1 ? WORKER_BUSY : WORKER_IDLE);
+		report(session_count > settled_sessions() ? WORKER_BUSY : WORKER_IDLE);
 }
 
 /* ---- sessions ---- */
@@ -231,6 +237,25 @@ static void rest_after(int error, int64_t *rest_ms)
 	co_sleep(in(*rest_ms));
 }
 
+/*
+ * Peers keep their connection for good, so who takes it decides who has their work for good: those who have fewer shall be first. A client of an
+ * inet service comes and goes, and should not wait.
+ */
+static int accept_politely(const struct listener *l)
+{
+	if (l->kind == LISTEN_UNIX && session_count > 0 && has_master() && !run->d->singleton) {
+		int result = co_wait_fd(l->fd, POLLIN, in(0));
+
+		if (result == -ETIMEDOUT)
+			result = co_wait_fd(l->fd, POLLIN, NEVER);
+		if (result < 0 || co_sleep(in(MIN(session_count, MOST_POLITE_MS))) < 0)
+			return result < 0 ? result : -ECANCELED;
+		result = accept_one(l->fd, in(0), NULL);
+		return result == -ETIMEDOUT ? -EAGAIN : result;
+	}
+	return accept_one(l->fd, NEVER, NULL);
+}
+
 static void run_accept(void *arg)
 {
 	const struct listener *l = arg;
@@ -243,9 +268,11 @@ static void run_accept(void *arg)
 			bell_wait(&room_bell, NEVER);
 			continue;
 		}
-		fd = accept_one(l->fd, NEVER, NULL);
+		fd = accept_politely(l);
 		if (fd == -ECANCELED)
 			return;
+		if (fd == -EAGAIN)
+			continue;	/* another one was first */
 		result = fd < 0 ? fd : l->kind == LISTEN_PASS ? begin_passing(l, fd) : begin_session(l, fd);
 		if (result < 0) {
 			rest_after(result, &rest_ms);

@@ -16,7 +16,7 @@ enum { LIFELINE_FD = 3, FIRST_LISTENER_FD = 4, MOST_LISTENERS = 64 };
 
 enum worker_report {
 	WORKER_READY = 'R',		/* started, jailed, accepting */
-	WORKER_IDLE = 'I',		/* has had no more than one session for a while */
+	WORKER_IDLE = 'I',		/* has had nothing to do, or hardly anything, for a while */
 	WORKER_BUSY = 'B',		/* accepts, but another process would be of use */
 	WORKER_FULL = 'F',		/* does not accept at present */
 	WORKER_LEAVING = 'L',		/* does not accept any more and ends soon */
