@@ -20,7 +20,7 @@
 #include "lib/daemon/supervision.h"
 #include "lib/io/net.h"
 #include "lib/log/log.h"
-#include "master/programs.h"
+#include "lib/conf/programs.h"
 
 /* ---- settings.c: everything that a reload replaces ---- */
 

@@ -7,6 +7,7 @@
 
 #include "lib/base/die.h"
 #include "lib/conf/master_cf.h"
+#include "lib/conf/programs.h"
 
 static void say_problem(void *arg, bool fatal, const char *text)
 {
@@ -23,7 +24,33 @@ static void say_review(void *arg, const char *text)
 	log_warning("%s", text);
 }
 
-static bool has_good_services(struct work *w)
+/* Postfix's programs that are not here: what such a service is asked to do waits until it is. */
+static void name_absent_programs(struct work *w, const struct master_cf *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct service_entry *s = &table->services[i];
+		const struct program *p = program_find(s->command);
+		AUTO(buf) path = BUF(4096);
+
+		buf_addf(&path, "%s/%.*s", w->world.common.daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command));
+		if (p->shape != IN_PROCESS && access(buf_text(&path), X_OK) < 0)
+			log_warning("%s/master.cf, line %d: service %.*s: there is no program %s: whoever asks for this service has to wait",
+				    conf_dir(w->world.conf), s->line, PSTR(s->name), buf_text(&path));
+	}
+}
+
+/* "myorigin = /etc/mailname": all who read mail addresses need that file. */
+static bool has_origin(struct work *w)
+{
+	const char *myorigin = w->world.common.myorigin;
+
+	if (myorigin[0] != '/' || access(myorigin, R_OK) == 0)
+		return true;
+	log_error("myorigin = %s: %s", myorigin, error_text(errno));
+	return false;
+}
+
+static bool has_good_services(struct work *w, bool thorough)
 {
 	struct arena *a = arena_new("master.cf", NULL, 64 << 20);
 	AUTO(buf) why = BUF_WORDS;
@@ -32,6 +59,8 @@ static bool has_good_services(struct work *w)
 
 	if (!good)
 		log_error("%s", buf_text(&why));
+	else if (thorough)
+		name_absent_programs(w, &table);
 	arena_free(a);
 	return good;
 }
@@ -68,7 +97,8 @@ bool is_fit(struct work *w, bool thorough)
 	struct instance_ids ids;
 	int problems = 0;
 
-	problems += !has_good_services(w);
+	problems += !has_good_services(w, thorough);
+	problems += !has_origin(w);
 	problems += !has_good_log(w);
 	problems += !has_master(w);
 	if (instance_ids(common, &ids, &why) < 0) {

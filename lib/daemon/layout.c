@@ -144,6 +144,18 @@ static bool look_at_directory(struct checking *c, const char *what, const char *
 	return S_ISDIR(ret->st_mode);
 }
 
+/* A directory that main.cf names and nobody but the administrator makes: an empty queue in place of one that is not mounted loses mail. */
+static bool look_at_own_directory(struct checking *c, const char *what, const char *path, const char *owner, struct stat *ret)
+{
+	if (stat(path, ret) == 0 || errno != ENOENT)
+		return look_at_directory(c, what, path, ret);
+	if (c->ids->is_root)
+		complain(c, true, "%s%s: %s (mend: install -d -m 755 -o %s %s)", what, path, error_text(errno), owner, path);
+	else
+		complain(c, true, "%s%s: %s (mend: mkdir -p %s)", what, path, error_text(errno), path);
+	return false;
+}
+
 /* What root trusts must be root's; an ordinary user's own instance may use what root or that user owns. */
 static bool is_trusted_owner(const struct checking *c, uid_t uid)
 {
@@ -157,29 +169,31 @@ static void check_trusted(struct checking *c, bool fatal, const char *what, cons
 	if (!look_at_directory(c, what, path, &st))
 		return;
 	if (!is_trusted_owner(c, st.st_uid))
-		complain(c, fatal, "%s%s: not owned by root (but by uid %u)", what, path, (unsigned) st.st_uid);
+		complain(c, fatal, "%s%s: not owned by root (but by uid %u; mend: chown root %s)", what, path, (unsigned) st.st_uid, path);
 	if (st.st_mode & 022)
-		complain(c, fatal, "%s%s: group or other writable (mode %03o)", what, path, (unsigned) st.st_mode & 07777);
+		complain(c, fatal, "%s%s: group or other writable (mode %03o; mend: chmod go-w %s)", what, path,
+			 (unsigned) st.st_mode & 07777, path);
 }
 
 static void check_queue_directory(struct checking *c, const struct queue_directory *d)
 {
 	AUTO(buf) path = BUF(4096);
 	const uid_t uid = uid_of(c, d->holder);
+	const char *holder = uid == 0 ? "root" : c->common->mail_owner;
 	struct stat st;
 
 	buf_addf(&path, "%s/%s", c->common->queue_directory, d->name);
 	if (!look_at_directory(c, "", buf_text(&path), &st))
 		return;
 	if (st.st_uid != uid)
-		complain(c, true, "%s: owned by uid %u, must be %s (uid %u)", buf_text(&path), (unsigned) st.st_uid,
-			 uid == 0 ? "root" : c->common->mail_owner, (unsigned) uid);
+		complain(c, true, "%s: owned by uid %u, must be %s (uid %u) (mend: chown %s %s)", buf_text(&path), (unsigned) st.st_uid,
+			 holder, (unsigned) uid, holder, buf_text(&path));
 	if (c->ids->is_root && d->group == SETGID_GROUP && st.st_gid != c->ids->setgid_gid)
-		complain(c, true, "%s: group is gid %u, must be %s (gid %u)", buf_text(&path), (unsigned) st.st_gid,
-			 c->common->setgid_group, (unsigned) c->ids->setgid_gid);
+		complain(c, true, "%s: group is gid %u, must be %s (gid %u) (mend: chgrp %s %s)", buf_text(&path), (unsigned) st.st_gid,
+			 c->common->setgid_group, (unsigned) c->ids->setgid_gid, c->common->setgid_group, buf_text(&path));
 	if ((st.st_mode & 07777) != d->mode)
-		complain(c, (st.st_mode & ~d->mode & 0777) != 0, "%s: mode is %03o, should be %03o", buf_text(&path),
-			 (unsigned) st.st_mode & 07777, (unsigned) d->mode);
+		complain(c, (st.st_mode & ~d->mode & 0777) != 0, "%s: mode is %03o, should be %03o (mend: chmod %03o %s)", buf_text(&path),
+			 (unsigned) st.st_mode & 07777, (unsigned) d->mode, (unsigned) d->mode, buf_text(&path));
 }
 
 /* Two levels are the deepest that hash_queue_depth makes in practice; a deeper one is looked at as well, to a limit. */
@@ -224,13 +238,14 @@ static void check_data_directory(struct checking *c)
 	const char *path = c->common->data_directory;
 	struct stat st;
 
-	if (!look_at_directory(c, "data_directory ", path, &st))
+	if (!look_at_own_directory(c, "data_directory ", path, c->common->mail_owner, &st))
 		return;
 	if (st.st_uid != c->ids->owner_uid)
-		complain(c, true, "data_directory %s: owned by uid %u, must be %s (uid %u)", path, (unsigned) st.st_uid,
-			 c->common->mail_owner, (unsigned) c->ids->owner_uid);
+		complain(c, true, "data_directory %s: owned by uid %u, must be %s (uid %u) (mend: chown %s %s)", path, (unsigned) st.st_uid,
+			 c->common->mail_owner, (unsigned) c->ids->owner_uid, c->common->mail_owner, path);
 	if (st.st_mode & 022)
-		complain(c, true, "data_directory %s: group or other writable (mode %03o)", path, (unsigned) st.st_mode & 07777);
+		complain(c, true, "data_directory %s: group or other writable (mode %03o; mend: chmod go-w %s)", path,
+			 (unsigned) st.st_mode & 07777, path);
 }
 
 /* main.cf and master.cf decide what runs as root. */
@@ -243,9 +258,10 @@ static void check_configuration_file(struct checking *c, const char *dir, const 
 	if (!look(c, "", buf_text(&path), &st))
 		return;
 	if (!is_trusted_owner(c, st.st_uid))
-		complain(c, false, "%s: not owned by root (but by uid %u)", buf_text(&path), (unsigned) st.st_uid);
+		complain(c, false, "%s: not owned by root (but by uid %u; mend: chown root %s)", buf_text(&path), (unsigned) st.st_uid, buf_text(&path));
 	if (st.st_mode & 022)
-		complain(c, false, "%s: group or other writable (mode %03o)", buf_text(&path), (unsigned) st.st_mode & 07777);
+		complain(c, false, "%s: group or other writable (mode %03o; mend: chmod go-w %s)", buf_text(&path),
+			 (unsigned) st.st_mode & 07777, buf_text(&path));
 }
 
 /* The programs that local users start must have their group's power, and no other program may have it. */
@@ -258,11 +274,11 @@ static void check_setgid(struct checking *c, const char *name)
 	if (!c->ids->is_root || stat(buf_text(&path), &st) < 0)
 		return;
 	if (st.st_gid != c->ids->setgid_gid)
-		complain(c, false, "%s: group is gid %u, should be %s (gid %u)", buf_text(&path), (unsigned) st.st_gid, c->common->setgid_group,
-			 (unsigned) c->ids->setgid_gid);
+		complain(c, false, "%s: group is gid %u, should be %s (gid %u) (mend: chgrp %s %s)", buf_text(&path), (unsigned) st.st_gid,
+			 c->common->setgid_group, (unsigned) c->ids->setgid_gid, c->common->setgid_group, buf_text(&path));
 	if ((st.st_mode & 07111) != 02111)
-		complain(c, false, "%s: mode is %04o, should be 2755: local users cannot hand in mail or see the queue", buf_text(&path),
-			 (unsigned) st.st_mode & 07777);
+		complain(c, false, "%s: mode is %04o, should be 2755: local users cannot hand in mail or see the queue (mend: chmod 2755 %s)",
+			 buf_text(&path), (unsigned) st.st_mode & 07777, buf_text(&path));
 }
 
 int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids, bool thorough,
@@ -280,7 +296,7 @@ int layout_check(const struct common_conf *common, const char *config_dir, const
 		check_setgid(&c, "postdrop");
 		check_setgid(&c, "postqueue");
 	}
-	if (look_at_directory(&c, "queue_directory ", common->queue_directory, &st)) {
+	if (look_at_own_directory(&c, "queue_directory ", common->queue_directory, "root", &st)) {
 		check_trusted(&c, true, "queue_directory ", common->queue_directory);
 		for (size_t i = 0; i < COUNT_OF(QUEUE_DIRECTORIES); i++)
 			check_queue_directory(&c, &QUEUE_DIRECTORIES[i]);

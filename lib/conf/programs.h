@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* What master knows about the programs that rows of master.cf name. */
-#ifndef ROAD_MASTER_PROGRAMS_H
-#define ROAD_MASTER_PROGRAMS_H
+/* What master and `postroad check` know about the programs that rows of master.cf name. */
+#ifndef ROAD_CONF_PROGRAMS_H
+#define ROAD_CONF_PROGRAMS_H
 
 #include "lib/base/str.h"
 

@@ -3,7 +3,7 @@
  * The one table of programs. A row of shape IN_PROCESS or NOT_HERE_YET becomes an ordinary one as soon as its file is in
  * daemon_directory: then it is served like an unknown program's.
  */
-#include "master/programs.h"
+#include "lib/conf/programs.h"
 
 static const struct program PROGRAMS[] = {
 	{ "smtpd", .shape = MULTIPLEXES },
