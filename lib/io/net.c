@@ -27,6 +27,12 @@ int set_nonblocking(int fd)
 	return 0;
 }
 
+/* Mail's own ports (RFC 5321, 6409, 8314; LMTP's is custom) are known where there is no /etc/services: in a jail, in a small container. */
+static const struct {
+	const char *name;
+	uint16_t port;
+} MAIL_PORTS[] = { { "lmtp", 24 }, { "smtp", 25 }, { "smtps", 465 }, { "submissions", 465 }, { "submission", 587 } };
+
 int port_parse(struct str text, uint16_t *ret_port)
 {
 	char name[32], space[1024];
@@ -39,6 +45,11 @@ int port_parse(struct str text, uint16_t *ret_port)
 	}
 	if (text.len == 0 || text.len >= sizeof(name) || is_digit(text.at[0]))
 		return -EINVAL;
+	for (size_t i = 0; i < COUNT_OF(MAIL_PORTS); i++)
+		if (str_is(text, str_of(MAIL_PORTS[i].name))) {
+			*ret_port = MAIL_PORTS[i].port;
+			return 0;
+		}
 	memcpy(name, text.at, text.len);
 	name[text.len] = 0;
 	if (getservbyname_r(name, "tcp", &service, space, sizeof(space), &found) != 0 || found == NULL)

@@ -94,6 +94,8 @@ static void test_host_and_port(void **unused)
 		assert_int_equal(host_port_split(str_of(bad[i]), &host, &port), -EINVAL);
 	assert_int_equal(port_parse(STR("smtp"), &number), 0);
 	assert_int_equal(number, 25);
+	assert_int_equal(port_parse(STR("submissions"), &number), 0);
+	assert_int_equal(number, 465);
 	assert_int_equal(port_parse(STR("2525"), &number), 0);
 	assert_int_equal(number, 2525);
 	assert_int_equal(port_parse(STR("0"), &number), -EINVAL);
