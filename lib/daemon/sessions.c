@@ -449,11 +449,19 @@ static void keep(void *arg)
 	loop_stop();
 }
 
+/* With -v: who kept all others waiting. Costs two looks at the clock per switch, so it is not always on. */
+static void say_slow(const char *name, const char *what, int64_t us)
+{
+	log_warning("coroutine \"%s\" (%s) ran for %lld ms without a wait", name, what, (long long) (us / 1000));
+}
+
 void run_sessions(const struct daemon_run *r)
 {
 	int result;
 
 	run = r;
+	if (log_is_verbose())
+		loop_report_slow(say_slow);
 	bell_init(&keeper_bell);
 	bell_init(&room_bell);
 	on_signal(SIGTERM, told_to_stop);
