@@ -15,7 +15,11 @@
 #include "lib/co/loop_for_test.h"
 #include "lib/co/sanitizers.h"
 
+#ifdef CO_TSAN
+enum { MANY = 5000 };		/* it cannot take more */
+#else
 enum { MANY = 10000 };
+#endif
 
 static int parked_many;
 
