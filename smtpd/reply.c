@@ -2,6 +2,7 @@
 /* Replies: always one whole line each, printable, at most 512 bytes or so, gathered in the stream. */
 #include <stdarg.h>
 
+#include "lib/log/log.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
@@ -28,6 +29,7 @@ static void put_line(struct session *s, int code, char separator, const char *ds
 	if (dsn != NULL)
 		buf_addf(&line, "%c%s ", '0' + code / 100, dsn + 1);
 	buf_add_printable(&line, buf_str(&text));
+	log_debug("> %s: %s", buf_text(&s->peer.shown), buf_text(&line));
 	buf_add_text(&line, "\r\n");
 	write_str(s->stream, buf_str(&line));
 }

@@ -163,7 +163,10 @@ static bool bare_newline_is_fine(struct session *s)
 /* True: *ret is a command. False: a line that is none, already answered, or the end of the session. */
 static bool understand(struct session *s, struct str line, struct command *ret)
 {
-	int r = command_parse(arena_copy(s->step, line), conf()->smtputf8_enable, ret);
+	int r;
+
+	log_debug("< %s: %.*s", buf_text(&s->peer.shown), PSTR(line));
+	r = command_parse(arena_copy(s->step, line), conf()->smtputf8_enable, ret);
 
 	if (r < 0) {
 		s->errors++;
