@@ -14,6 +14,7 @@ from dnssec import Signer
 from foreground import Foreground
 from frames import Peer
 from instance import PATIENCE, wait_until
+from sink import Sink
 
 OK, NO_DOMAIN, NO_DATA, CANNOT_TELL, BOGUS, BAD_NAME = range(6)
 
@@ -281,3 +282,30 @@ def test_missing_trust_anchors_are_an_error_at_start(tmp_path):
     assert service.process.wait(30) == os.EX_CONFIG
     assert "nothing: No such file or directory" in service.log()
     service.instance.close()
+
+
+def test_a_stalled_resolver_defers_mail_and_a_dead_one_is_replaced(instance, dns):
+    with Sink(address="127.0.0.5") as sink:
+        dns.add("*.example", "MX", "10 mx.example.com")        # a domain for each message: no session is reused
+        dns.add("mx.example.com", "A", sink.address)
+        mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "resolver_timeout": "2s", "smtpd_peername_lookup": "no"})
+
+        def send(domain):
+            return mail.send("Subject: x\r\n\r\nbody\r\n", recipients=[f"someone@{domain}"])
+
+        def arrived(count):
+            wait_until(lambda: len(sink.messages) == count, 30, mail.log_tail)
+
+        send("one.example")
+        arrived(1)
+        mail.kill("resolver", signal.SIGSTOP)
+        queue_id = send("two.example")
+        mail.wait_for_log(rf"{queue_id}: .*dsn=4\.\d\.\d, status=deferred \(Host or domain name not found. Name service error for "
+                          r"name=two.example type=MX: Host not found, try again \(resolver service: Connection timed out\)\)", timeout=30)
+        mail.kill("resolver", signal.SIGCONT)
+        mail.command("postqueue", "-f")
+        arrived(2)
+        assert mail.kill("resolver") == 1
+        send("three.example")
+        arrived(3)
+        mail.wait_empty()
