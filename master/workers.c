@@ -45,9 +45,9 @@ static struct tally count(const struct service *s)
 
 static bool may_grow(const struct service *s, const struct tally *t)
 {
-	/* What must not run twice starts when its predecessor has gone. */
+	/* What must not run twice starts when its predecessor has gone, or has given up what the two share. */
 	if (s->program->shape == SINGLETON)
-		return t->all == 0 && t->old == 0;
+		return t->all == 0 && (t->old == 0 || s->program->hands_over);
 	return s->most_workers == 0 || t->all < s->most_workers;
 }
 

@@ -130,6 +130,8 @@ void dispatch_untouched(struct qmgr *q, struct entry *e)
 	struct message *m = e->job->owner;
 
 	entry_return(e);
+	if (q->leaving)
+		let_go_if_idle(m);
 	if (m->fate != STAYS)
 		drop_waiting_entries(m);
 	dispatch_soon(q);

@@ -243,11 +243,23 @@ static struct sleeper *choose_sleeper(struct qmgr *q)
 	return fresh != NULL ? fresh : retry;
 }
 
+/* A predecessor is at it: asked about again after 1, 2, 4, 8, 8, ... seconds. */
+static void wait_for_predecessor(struct qmgr *q, enum queue_name where, struct str id, unsigned busy)
+{
+	int64_t wait_us = INT64_C(1000000) << MIN(busy, 3u);
+	struct sleeper *sl = sleepers_add(q->sleepers, where, id, wall_us() + wait_us, (uint32_t) ALL_SITES);
+
+	if (busy == 0)
+		log_mail(ROAD_INFO, id, "skipped, still being delivered");
+	sl->busy = (unsigned char) MIN(busy + 1, 255u);
+}
+
 static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 {
 	struct message *m;
 	enum queue_name where = (enum queue_name) sl->where;
 	bool insist = sl->insist;
+	unsigned busy = sl->busy;
 	char id[32];
 	int r;
 
@@ -255,11 +267,20 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = message_load(q, where, str_of(id), &m);
+	if (r == -EBUSY) {
+		wait_for_predecessor(q, where, str_of(id), busy);
+		return;
+	}
 	if (r < 0) {
 		scan_troubled(q, where, str_of(id), r);
 		return;
 	}
 	m->insist = insist;
+	if (!insist && m->not_before_s > wall_s()) {	/* somebody else has tried it meanwhile */
+		sleepers_add(q->sleepers, where, m->id, m->not_before_s * 1000000, message_sites(m));
+		message_free(m);
+		return;
+	}
 	activate(m);
 }
 

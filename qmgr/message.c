@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/disk/disk.h"
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
@@ -20,6 +21,7 @@ static struct message *new_message(struct qmgr *q)
 	m->q = q;
 	m->arena = a;
 	m->active_us = wall_us();
+	m->lock_fd = -1;
 	list_init(&m->jobs);
 	list_init(&m->link);
 	m->failures.packed = m->successes.packed = m->deferrals.packed = BUF(MOST_NOTES);
@@ -29,6 +31,7 @@ static struct message *new_message(struct qmgr *q)
 void message_free(struct message *m)
 {
 	BUG_UNLESS(list_is_empty(&m->jobs));
+	let_go(m);
 	list_remove(&m->link);
 	buf_free(&m->failures.packed);
 	buf_free(&m->successes.packed);
@@ -191,6 +194,8 @@ int message_load(struct qmgr *q, enum queue_name where, struct str id, struct me
 
 	if (r < 0)
 		return r;
+	if (lock_is_taken(f.fd) > 0)
+		return -EBUSY;
 	m = new_message(q);
 	r = fill_from_file(m, &f);
 	if (r < 0) {
@@ -198,6 +203,7 @@ int message_load(struct qmgr *q, enum queue_name where, struct str id, struct me
 		return r;
 	}
 	m->is_retry |= where == QUEUE_DEFERRED;
+	m->not_before_s = where == QUEUE_DEFERRED ? f.mtime_s : 0;
 	*ret = m;
 	return 0;
 }

@@ -161,11 +161,18 @@ static void run(void)
 	scope_close(q->scope);
 }
 
+/* From now on a successor may have what nobody works on here. */
 static void wind_down(void)
 {
-	the_qmgr.leaving = true;
-	bell_ring(&the_qmgr.look);
-	bell_ring(&the_qmgr.ready);
+	struct qmgr *q = &the_qmgr;
+
+	q->leaving = true;
+	if (q->is_ready) {
+		hand_over(q);
+		close(lock_fd);
+	}
+	bell_ring(&q->look);
+	bell_ring(&q->ready);
 }
 
 static void wake(void)
@@ -217,6 +224,7 @@ int main(int argc, char **argv)
 	static const struct daemon qmgr_daemon = {
 		.name = "qmgr",
 		.singleton = true,
+		.hands_over = true,
 		.groups = groups,
 		.structs = structs,
 		.jail = {

@@ -10,6 +10,7 @@
  *   conclude.c    the end of an attempt: notices, removal, or the next attempt's time
  *   remove.c      removal of the files of finished messages, in batches
  *   command.c     what administrators ask for
+ *   handover.c    a reload: what is under way is finished here, the successor takes the rest
  *
  * A message is in one of three places: in memory (q->active), asleep (q->sleepers), or in hold/, which nobody
  * here knows by heart.
@@ -100,18 +101,20 @@ struct message {
 	int64_t active_us;
 	bool is_retry;			/* there was an attempt before */
 	bool insist;			/* somebody asked for this attempt */
+	int64_t not_before_s;		/* what its file said when it was loaded */
 	bool force_expire, delay_warned;
 	enum fate fate;
 	struct rcpt_state *states;	/* parallel to env.recipients */
 	uint32_t to_do;			/* entries waiting or under way, and one while it is being assigned */
 	struct notes failures, successes, deferrals;
+	int lock_fd;			/* its file, held for a successor to see: handover.c. -1: not */
 	struct list jobs;		/* in the scheduler */
 	struct list link;		/* q->arrivals, later q->finished */
 };
 
 /* message.c. The packed envelope is copied. -EBADMSG. */
 int message_announced(struct qmgr *q, const struct qmgr_announce *m, struct message **ret);
-/* From its file and journal. -ENOENT, -ENODATA, -EBADMSG, ... as queue_file_open. */
+/* From its file and journal. -ENOENT, -ENODATA, -EBADMSG, ... as queue_file_open; -EBUSY: a predecessor has it. */
 int message_load(struct qmgr *q, enum queue_name where, struct str id, struct message **ret);
 void message_free(struct message *m);			/* not in q->active, nothing to do */
 bool message_is_old(const struct message *m, int64_t now_us);
@@ -172,6 +175,13 @@ void account_nothing(struct entry *e);			/* its message is gone */
 void account_waiting(struct qmgr *q, struct entry *e, struct str dsn, struct str text);
 void entries_done(struct message *m, uint32_t n);	/* of to_do; concludes when that was all */
 void drop_waiting_entries(struct message *m);
+
+/* ---- handover.c ---- */
+
+/* Holds the files of all messages that are being worked on, so that a successor may begin with the others. */
+void hand_over(struct qmgr *q);
+void let_go(struct message *m);
+void let_go_if_idle(struct message *m);			/* nobody works on it any more: the successor may have it */
 
 /* ---- conclude.c, notify.c ---- */
 

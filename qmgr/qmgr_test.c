@@ -59,8 +59,7 @@ static void play_deferred(struct scene *s)
 	assert_in_range(sl->due.key / 1000000, wall_s() + 295, wall_s() + 301);
 	buf_clear(&s->deliveries);
 	/* the one who got it does not get it again */
-	sleepers_set_due(s->q.sleepers, sl, wall_us());
-	intake_wake(&s->q);
+	make_due(s, id);
 	settle(s);
 	EXPECT_DELIVERIES(s, "smtp defer@y;");
 	assert_true(lies_in(s, QUEUE_DEFERRED, id));
@@ -118,7 +117,6 @@ static void the_sender_of_an_undeliverable_message_is_told_before_it_is_removed(
 static void play_bounce_down(struct scene *s)
 {
 	char id[32];
-	struct sleeper *sl;
 
 	s->bounce_code = EAGAIN;
 	announce(s, id, "bounce@x ok@y");
@@ -128,9 +126,7 @@ static void play_bounce_down(struct scene *s)
 	buf_clear(&s->deliveries);
 	/* next time only the sender is told */
 	s->bounce_code = 0;
-	sl = sleepers_find(s->q.sleepers, str_of(id));
-	sleepers_set_due(s->q.sleepers, sl, wall_us());
-	intake_wake(&s->q);
+	make_due(s, id);
 	settle(s);
 	EXPECT_DELIVERIES(s, "");
 	EXPECT_NOTICES(s, "failure 0:5.1.1;");
@@ -183,8 +179,7 @@ static void play_delay_warning(struct scene *s)
 	settle(s);
 	EXPECT_NOTICES(s, "delay 0:4.2.0;");
 	assert_true(lies_in(s, QUEUE_DEFERRED, id));
-	sleepers_set_due(s->q.sleepers, sleepers_find(s->q.sleepers, str_of(id)), wall_us());
-	intake_wake(&s->q);
+	make_due(s, id);
 	settle(s);
 	EXPECT_NOTICES(s, "");		/* once only */
 }
@@ -508,6 +503,72 @@ static void new_mail_and_retries_take_turns_when_both_wait_on_disk(void **state)
 	play(state, play_turns);
 }
 
+static void play_handover(struct scene *s)
+{
+	AUTO(buf) packed = BUF(1 << 20);
+	AUTO(queue_file) f = { .fd = -1 };
+	struct queue_parts parts;
+	struct message *m;
+	char busy[32], idle[32];
+
+	announce(s, busy, "hang@x");
+	settle(s);
+	make_message(s, idle, "ok@x", 0, &packed, &parts);
+	hand_over(&s->q);
+	/* what a successor sees */
+	assert_int_equal(message_load(&s->q, QUEUE_INCOMING, str_of(busy), &m), -EBUSY);
+	assert_int_equal(message_load(&s->q, QUEUE_INCOMING, str_of(idle), &m), 0);
+	message_free(m);
+	sleepers_add(s->q.sleepers, QUEUE_INCOMING, str_of(busy), wall_us(), 0);
+	intake_wake(&s->q);
+	co_sleep(in(50));
+	assert_non_null(sleepers_find(s->q.sleepers, str_of(busy)));
+	assert_int_equal(sleepers_find(s->q.sleepers, str_of(busy))->busy, 1);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_false(lies_anywhere(s, busy));
+}
+
+static void a_successor_leaves_alone_what_is_being_delivered(void **state)
+{
+	play(state, play_handover);
+}
+
+static void play_moved_meanwhile(struct scene *s)
+{
+	AUTO(buf) packed = BUF(1 << 20);
+	struct queue_parts parts;
+	struct sleeper *sl;
+	char id[32];
+
+	/* a predecessor defers a message that this one thinks is in incoming */
+	make_message(s, id, "ok@x", 0, &packed, &parts);
+	sleepers_add(s->q.sleepers, QUEUE_INCOMING, str_of(id), wall_us(), 0);
+	assert_int_equal(queue_move(s->q.queue, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(id)), 0);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(id), wall_s() + 500), 0);
+	intake_wake(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "");
+	sl = sleepers_find(s->q.sleepers, str_of(id));
+	assert_non_null(sl);
+	assert_int_equal(sl->where, QUEUE_DEFERRED);
+	assert_in_range(sl->due.key / 1000000, wall_s() + 490, wall_s() + 501);
+	/* and what a file says about its next attempt counts more than what was in memory */
+	sleepers_set_due(s->q.sleepers, sl, wall_us());
+	intake_wake(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "");
+	make_due(s, id);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@x;");
+}
+
+static void what_a_predecessor_deferred_meanwhile_is_found(void **state)
+{
+	play(state, play_moved_meanwhile);
+}
+
 static void play_damage(struct scene *s)
 {
 	static const char debris[] = "3b9dkLz0DEBRS";
@@ -601,6 +662,8 @@ int main(void)
 		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
 		IN_SCENE(agents_that_do_one_at_a_time_get_a_connection_for_each),
 		IN_SCENE(new_mail_and_retries_take_turns_when_both_wait_on_disk),
+		IN_SCENE(a_successor_leaves_alone_what_is_being_delivered),
+		IN_SCENE(what_a_predecessor_deferred_meanwhile_is_found),
 		IN_SCENE(a_damaged_file_is_put_aside_and_a_young_half_one_left_alone),
 		IN_SCENE(a_message_that_vanished_from_the_disk_is_forgotten),
 		IN_SCENE(waits_grow_with_the_age_of_a_message),

@@ -106,6 +106,16 @@ static void put_aside(struct qmgr *q, enum queue_name where, struct str id, int 
 			 error_text(error));
 }
 
+/* Removed; or a predecessor that finished its deliveries has moved it to where we have looked already. */
+static void look_elsewhere(struct qmgr *q, enum queue_name where, struct str id)
+{
+	enum queue_name other = where == QUEUE_INCOMING ? QUEUE_DEFERRED : QUEUE_INCOMING;
+	AUTO(queue_file) f = { .fd = -1 };
+
+	if (queue_file_open(q->queue, other, id, false, false, &f) >= 0)
+		sleepers_add(q->sleepers, other, id, f.mtime_s * 1000000, (uint32_t) ALL_SITES);
+}
+
 /* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */
 static void mend(struct qmgr *q, enum queue_name where, struct str id)
 {
@@ -122,7 +132,8 @@ void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int err
 {
 	switch (error) {
 	case -ENOENT:
-		return;			/* somebody removed it */
+		look_elsewhere(q, where, id);
+		return;
 	case -ENODATA:
 		sweep_debris(q, where, id);
 		return;

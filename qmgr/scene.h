@@ -44,6 +44,8 @@ void make_message(struct scene *s, char id[32], const char *recipients, unsigned
 /* And the queue manager is told of it. */
 void announce(struct scene *s, char id[32], const char *recipients);
 void announce_notifying(struct scene *s, char id[32], const char *recipients, unsigned notify);
+/* Its time has come: the file says so, and the queue manager is awake. */
+void make_due(struct scene *s, const char *id);
 bool lies_in(struct scene *s, enum queue_name where, const char *id);
 bool lies_anywhere(struct scene *s, const char *id);
 

@@ -442,6 +442,16 @@ void announce(struct scene *s, char id[32], const char *recipients)
 	announce_notifying(s, id, recipients, 0);
 }
 
+void make_due(struct scene *s, const char *id)
+{
+	struct sleeper *sl = sleepers_find(s->q.sleepers, str_of(id));
+
+	assert_non_null(sl);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, (enum queue_name) sl->where, str_of(id), wall_s()), 0);
+	sleepers_set_due(s->q.sleepers, sl, wall_us());
+	intake_wake(&s->q);
+}
+
 bool lies_in(struct scene *s, enum queue_name where, const char *id)
 {
 	AUTO(queue_file) f = { .fd = -1 };

@@ -15,6 +15,7 @@ struct sleeper {
 	struct sleeper *next;		/* with the same hash */
 	uint32_t sites;			/* which recipient domains it may have: see site_bit() */
 	unsigned char where;		/* QUEUE_INCOMING or QUEUE_DEFERRED */
+	unsigned char busy;		/* how often a predecessor was found to be delivering it still */
 	/* somebody asked for this attempt: not to be put off because the destination seems dead */
 	bool insist;
 	char id[];

@@ -16,9 +16,9 @@ static const struct program PROGRAMS[] = {
 	{ "showq", .shape = MULTIPLEXES },
 	{ "proxymap", .shape = MULTIPLEXES },
 
-	{ "qmgr", .shape = SINGLETON, .always = true },
-	{ "oqmgr", .file = "qmgr", .shape = SINGLETON, .always = true },
-	{ "nqmgr", .file = "qmgr", .shape = SINGLETON, .always = true },
+	{ "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
+	{ "oqmgr", .file = "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
+	{ "nqmgr", .file = "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
 	{ "pickup", .shape = SINGLETON, .always = true },
 	{ "resolver", .shape = SINGLETON },
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },

@@ -17,6 +17,7 @@ struct program {
 	const char *name;
 	const char *file;	/* in daemon_directory, when it is not the name */
 	enum program_shape shape;
+	bool hands_over;	/* a singleton whose successor starts while it still finishes what it holds */
 	bool always;		/* started without waiting for a client, and again as soon as it died */
 	bool ends_last;		/* at a stop it goes after the others: they log through it */
 };

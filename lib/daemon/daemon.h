@@ -59,6 +59,11 @@ struct daemon {
 	const char *name;		/* program name */
 	enum daemon_shape shape;
 	bool singleton;			/* exactly one process however many CPUs (qmgr, resolver, pickup, ...) */
+	/*
+	 * A singleton whose successor may start while it finishes what it holds, because the two see to it themselves
+	 * that they do not meet (qmgr). Master's table of programs says so too.
+	 */
+	bool hands_over;
 	const struct param_group *const *groups;	/* besides common; ends with NULL */
 	void *const *structs;		/* one per group */
 	struct jail jail;

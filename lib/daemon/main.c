@@ -246,7 +246,7 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	r.max_idle_ms = common.max_idle;
 	r.stop_ms = daemon_settings.stop_time_limit;
 	introduce_services();
-	if (d->singleton && has_master())
+	if (d->singleton && !d->hands_over && has_master())
 		be_the_only_one(&o);
 	if (d->start != NULL)
 		d->start();

@@ -343,7 +343,7 @@ static void run_lifeline(void *arg)
 			continue;
 		}
 		leave("new generation");
-		if (run->d->singleton)
+		if (run->d->singleton && !run->d->hands_over)
 			cut_at = sooner(cut_at, in(run->stop_ms));
 		return;
 	}

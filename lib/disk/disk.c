@@ -217,6 +217,15 @@ int lock_try(int fd)
 	return errno == EACCES ? -EAGAIN : -errno;
 }
 
+int lock_is_taken(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	return lock.l_type != F_UNLCK;
+}
+
 int64_t disk_free_bytes(int fd)
 {
 	struct statvfs st;

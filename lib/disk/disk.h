@@ -30,6 +30,8 @@ int make_directory(int dir, const char *name, mode_t mode);		/* there already: 0
 
 /* An exclusive lock that dies with the process (fcntl OFD lock). -EAGAIN: somebody else has it. */
 int lock_try(int fd);
+/* Does somebody else hold it? fd may be open for reading only. 1, 0, -errno. */
+int lock_is_taken(int fd);
 int64_t disk_free_bytes(int fd);					/* for unprivileged users; or -errno */
 
 /* Walks names of one directory ("." and ".." left out). */

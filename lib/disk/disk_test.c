@@ -197,9 +197,12 @@ static void test_a_lock_belongs_to_one_and_ends_with_it(void **unused)
 	assert_int_equal(lock_try(first), 0);
 	assert_int_equal(lock_try(first), 0);
 	assert_int_equal(lock_try(second), -EAGAIN);
+	assert_int_equal(lock_is_taken(second), 1);
+	assert_int_equal(lock_is_taken(first), 0);
 	close(fd_take(&first));
 	assert_int_equal(lock_try(second), 0);
 	assert_int_equal(lock_try(-1), -EBADF);
+	assert_int_equal(lock_is_taken(-1), -EBADF);
 }
 
 static void test_free_space_is_known(void **unused)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from frames import Peer
-from instance import DAEMONS, wait_until
+from instance import DAEMONS, PATIENCE, wait_until
 from sink import Sink
 
 LIST_HEADER = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
@@ -278,6 +278,32 @@ def test_reloads_cost_no_delivery(instance, sink):
     mail.wait_empty(60)
     assert len(sink.messages) == 40
     assert not mail.log_lines("status=deferred"), mail.log_tail()
+
+
+def test_a_reload_does_not_wait_for_a_slow_delivery_and_does_not_repeat_it(instance, sink):
+    hang = {"on": True, "times": 0}
+
+    def slowly(_message):
+        hang["times"] += 1
+        wait_until(lambda: not hang["on"], 60, "the test lets go")
+        return "250 2.0.0 Ok"
+    with Sink(answers={".": slowly}) as slow:
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}",
+                              "transport_maps": f"inline:{{ slow.example=smtp:[127.0.0.1]:{slow.port} }}"})
+        try:
+            slow_id = mail.send("Subject: slow\r\n\r\nbody\r\n", recipients=["someone@slow.example"])
+            wait_until(lambda: hang["times"], what=mail.log_tail)       # the content is there, the answer is not
+            mail.reload()
+            start = time.monotonic()
+            mail.send("Subject: quick\r\n\r\nbody\r\n", recipients=["someone@example.com"])
+            wait_until(lambda: sink.messages, what=mail.log_tail)
+            assert time.monotonic() - start < 3 * PATIENCE
+            mail.wait_for_log(f"{slow_id}: skipped, still being delivered")
+        finally:
+            hang["on"] = False
+        mail.wait_for_log(f"{slow_id}: to=<someone@slow.example>.*status=sent")
+        mail.wait_empty()
+        assert hang["times"] == len(slow.messages) == 1
 
 
 def test_agents_that_die_cost_a_deferral_and_no_message(instance, sink):
