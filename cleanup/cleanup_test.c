@@ -281,6 +281,16 @@ static void bcc_and_return_path_are_removed(void **state)
 
 /* ---- content ---- */
 
+static void a_carriage_return_that_ends_no_line_becomes_a_blank(void **state)
+{
+	(void) state;
+	struct stored s = pass_text(CLEANUP_EXTERNAL, "A: b\rc\n\none\r\n\r.\r\ntwo\n");
+
+	assert_str(s.headers, "A: b c\n");
+	assert_str(s.body, "one \n . \ntwo\n");
+	drop(&s);
+}
+
 static void content_is_kept_byte_for_byte(void **state)
 {
 	static const char headers[] = "X-Odd:\ttab\xff\x00nul\rcr \nX-Folded: a\n\tb\n  c\n";
@@ -299,6 +309,7 @@ static void content_is_kept_byte_for_byte(void **state)
 	}
 	memset(text + 20000, 'x', 50000);		/* and a long one */
 	text[sizeof(text) - 1] = '\n';
+	the_cleanup.conf.cleanup_replace_stray_cr_lf = false;
 	for (size_t piece = 0; piece < 200000; piece = piece * 3 + 999) {
 		struct stored s = pass("smtpd", REMOTE, &e, str_make(text, sizeof(text)), piece);
 
@@ -308,6 +319,7 @@ static void content_is_kept_byte_for_byte(void **state)
 		assert_true((s.e.flags & ENVELOPE_8BITMIME) != 0);
 		drop(&s);
 	}
+	the_cleanup.conf.cleanup_replace_stray_cr_lf = true;
 }
 
 static void headers_are_found_in_pieces_of_any_size(void **state)
@@ -756,6 +768,7 @@ int main(void)
 		cmocka_unit_test(a_resent_message_gets_resent_headers),
 		cmocka_unit_test(bcc_and_return_path_are_removed),
 		cmocka_unit_test(content_is_kept_byte_for_byte),
+		cmocka_unit_test(a_carriage_return_that_ends_no_line_becomes_a_blank),
 		cmocka_unit_test(headers_are_found_in_pieces_of_any_size),
 		cmocka_unit_test(odd_beginnings_are_no_headers),
 		cmocka_unit_test(a_header_beyond_its_limit_is_cut),

@@ -86,6 +86,7 @@ struct message *message_begin(struct arena *a, struct str origin, unsigned flags
 	m->origin = str_c(a, origin);
 	m->flags = flags;
 	m->held = BUF(MOST_HEADERS + 2 * SMALL_MESSAGE);
+	m->mended = BUF(FRAME_LIMIT);
 	m->prepended = BUF(MOST_HEADERS);
 	m->headers = BUF(MOST_HEADERS);
 	m->packed = BUF(FRAME_LIMIT / 2);
@@ -171,8 +172,23 @@ static void hold_content(struct message *m, struct str bytes, bool is_all)
 	buf_free(&m->held);
 }
 
+/* Lines end with LF here, so every CR is a stray one. The usual content has none and is not copied. */
+static struct str without_stray_cr(struct message *m, struct str bytes)
+{
+	if (!the_cleanup.conf.cleanup_replace_stray_cr_lf || str_find(bytes, '\r') < 0)
+		return bytes;
+	buf_clear(&m->mended);
+	if (buf_add(&m->mended, bytes) < 0)
+		BUG("a piece of content of %zu bytes", bytes.len);
+	for (size_t i = 0; i < bytes.len; i++)
+		if (m->mended.at[i] == '\r')
+			m->mended.at[i] = ' ';
+	return buf_str(&m->mended);
+}
+
 static void feed(struct message *m, struct str bytes, bool is_all)
 {
+	bytes = without_stray_cr(m, bytes);
 	m->size += bytes.len;
 	if (m->refused.code == 0 && is_too_big(m))
 		refuse(m, 552, "5.3.4", "Error: message file too big");
@@ -335,6 +351,7 @@ void message_free(struct message *m)
 {
 	queue_writer_free(m->writer);
 	buf_free(&m->held);
+	buf_free(&m->mended);
 	buf_free(&m->prepended);
 	buf_free(&m->headers);
 	buf_free(&m->packed);

@@ -70,6 +70,7 @@ struct message {
 	uint64_t size;			/* of the content so far */
 
 	struct buf held;		/* IN_HEADERS: content not yet looked at */
+	struct buf mended;		/* a piece of content whose stray CRs were replaced */
 	size_t scanned;			/* of held: whole lines known to belong to the headers */
 	struct buf prepended;		/* by PREPEND actions: goes above Received */
 	struct buf headers;
