@@ -12,11 +12,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/table/bdb_place.h"
 #include "lib/table/type.h"
 
-enum { READ_CACHE = 128 << 10, FIRST_ROOM = 512, MOST_ROOM = 16 << 20 };
+enum { READ_CACHE = 128 << 10, FIRST_ROOM = 512, MOST_ROOM = 16 << 20, WRITING_SECONDS = 60 };
 
 struct bdb {
 	DB *db;
@@ -59,6 +60,17 @@ static int open_database(struct bdb *b, const struct watch *file, DBTYPE type)
 	return r == 0 ? 0 : r > 0 ? -r : -EIO;
 }
 
+/*
+ * Somebody holds the lock of writers, and the file has changed lately. Anybody who may read the file can take the lock, so it alone
+ * says nothing.
+ */
+static bool is_being_written(const struct bdb *b)
+{
+	int64_t age_s = wall_s() - (int64_t) b->opened.st_mtim.tv_sec;
+
+	return flock(b->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK && age_s < WRITING_SECONDS && age_s > -WRITING_SECONDS;
+}
+
 static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, struct buf *why)
 {
 	struct bdb *b = get_memory(sizeof(*b));
@@ -71,7 +83,7 @@ static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, s
 	b->fd = r = watch_open(file, &b->opened, why);
 	if (r < 0)
 		goto bad;
-	if (flock(b->fd, LOCK_SH | LOCK_NB) < 0) {
+	if (is_being_written(b)) {
 		buf_addf(why, "%s is being written", file->path);
 		r = -EAGAIN;
 		goto bad;

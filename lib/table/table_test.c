@@ -475,6 +475,23 @@ static void test_a_database_truncated_in_place_is_never_not_there(void **state)
 	table_free(t);
 }
 
+static void test_a_lock_that_a_stranger_holds_does_not_stop_readers_for_long(void **state)
+{
+	struct table *t;
+	int fd;
+
+	(void) state;
+	make_database("hash", "x.db", 0, PAIRS("a", "1"));
+	fd = open(path_of("x.db"), O_RDONLY);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	t = open_file_table("hash", "x");
+	expect_failure(t, "a", -EAGAIN, "is being written");
+	seconds_pass(61);
+	expect(t, "a", "1");
+	close(fd);
+	table_free(t);
+}
+
 static void test_lookups_while_a_database_is_replaced_always_find(void **state)
 {
 	struct table *t;
@@ -703,6 +720,7 @@ int main(void)
 		TEST(test_a_file_rewritten_in_place_counts_when_it_has_settled),
 		TEST(test_a_missing_file_is_a_failure_until_it_is_there),
 		TEST(test_a_database_truncated_in_place_is_never_not_there),
+		TEST(test_a_lock_that_a_stranger_holds_does_not_stop_readers_for_long),
 		TEST(test_lookups_while_a_database_is_replaced_always_find),
 		TEST(test_a_file_that_may_not_be_opened_again_leaves_the_old_content),
 		TEST(test_a_missing_directory_is_a_failure_too),

@@ -39,15 +39,16 @@ static int read_watched(struct watch *w, struct buf *text)
 	else
 		w->seen = false;
 	if (r < 0 && r != -ENOENT)
-		log_warning("%s: %s", w->path, error_text(r));
+		log_warning_rarely(600, "%s: %s", w->path, error_text(r));
 	return r;
 }
 
 static void read_hosts(void)
 {
 	AUTO(buf) text = BUF(FILE_LIMIT + 65536);
+	int r = hosts_file == NULL ? 0 : read_watched(hosts_file, &text);
 
-	if (hosts_file != NULL && read_watched(hosts_file, &text) < 0 && hosts != NULL && hosts_file->seen)
+	if (r < 0 && r != -ENOENT && hosts != NULL)
 		return;				/* unreadable for the moment: what we know still holds */
 	hosts_free(hosts);
 	hosts = hosts_parse(buf_str(&text));
