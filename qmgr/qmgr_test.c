@@ -341,8 +341,6 @@ static void what_exceeds_the_active_limit_waits_on_disk(void **state)
 
 static uint64_t command(struct scene *s, const char *name, const char *argument, uint64_t *ret_count)
 {
-	AUTO(buf) b = BUF(1 << 20);
-	AUTO(buf) sent = BUF(1 << 20);
 	int pair[2];
 	struct qmgr_command m = { .command = str_of(name), .argument = str_of(argument) };
 	struct qmgr_command_reply rep;
@@ -506,7 +504,6 @@ static void new_mail_and_retries_take_turns_when_both_wait_on_disk(void **state)
 static void play_handover(struct scene *s)
 {
 	AUTO(buf) packed = BUF(1 << 20);
-	AUTO(queue_file) f = { .fd = -1 };
 	struct queue_parts parts;
 	struct message *m;
 	char busy[32], idle[32];
