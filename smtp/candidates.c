@@ -64,7 +64,7 @@ static bool find_host(struct job *job, const struct destination *to, struct cand
 
 	if (ip_parse_literal(to->host, &ip) == 0 || ip_parse(to->host, &ip) == 0) {
 		ip.port = to->port;
-		*vec_add(job->arena, list) = (struct candidate){ .host = to->host, .ip = ip };
+		*vec_add(job->arena, list) = (struct candidate){ .host = ip_text(job->arena, &ip), .ip = ip };
 		return true;
 	}
 	dns_addresses(job->arena, to->host, &answer);

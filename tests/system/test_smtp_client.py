@@ -126,6 +126,16 @@ def test_mail_for_an_exchanger_that_we_are_does_not_loop(instance, dns):
     mail.wait_for_log(rf"{queue_id}: to=<a@example.com>, relay=none, .*dsn=5.4.6, status=bounced \(mail for example.com loops back to myself\)")
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[IPv6:::1]", "[six.example]", "six.example"])
+def test_mail_goes_over_ipv6(instance, dns, host):
+    dns.add("six.example", "AAAA", "::1")
+    with Sink(address="::1") as sink:
+        mail = instance(main={"inet_protocols": "all", "dns_resolver_addresses": dns.at, "relayhost": f"{host}:{sink.port}"})
+        queue_id = mail.send(BODY, recipients=["a@example.com"])
+        mail.wait_for_log(rf"{queue_id}: to=<a@example.com>, relay=\S+\[::1\]:{sink.port}, .*status=sent")
+        assert len(sink.messages) == 1
+
+
 def test_lmtp_says_who_got_it(instance):
     answers = {".": lambda recipient: "452 4.2.2 full" if "full" in recipient else "250 2.0.0 saved"}
     with Sink(lmtp=True, answers=answers) as sink:
