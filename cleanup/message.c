@@ -90,6 +90,7 @@ struct message *message_begin(struct arena *a, struct str origin, unsigned flags
 	m->prepended = BUF(MOST_HEADERS);
 	m->headers = BUF(MOST_HEADERS);
 	m->packed = BUF(FRAME_LIMIT / 2);
+	m->awaits_prepended = (flags & CLEANUP_PREPENDED) != 0;
 	m->hold = (flags & CLEANUP_HOLD) != 0;
 	m->discard = (flags & CLEANUP_DISCARD) != 0;
 	take_id(m, queue_id);
@@ -186,10 +187,30 @@ static struct str without_stray_cr(struct message *m, struct str bytes)
 	return buf_str(&m->mended);
 }
 
+/* What the server puts in front is not the message's own, and is not looked at. Lines may come in pieces. The rest is the message. */
+static struct str take_prepended(struct message *m, struct str bytes)
+{
+	while (m->awaits_prepended && bytes.len > 0) {
+		bool at_start = m->prepended.len == 0 || m->prepended.at[m->prepended.len - 1] == '\n';
+		struct str line;
+		bool whole = str_cut(&bytes, '\n', &line);
+
+		if (at_start && whole && line.len == 0)
+			m->awaits_prepended = false;
+		else if (buf_add(&m->prepended, line) < 0 || (whole && buf_add_byte(&m->prepended, '\n') < 0))
+			refuse(m, 552, "5.3.4", "Error: message headers too big");
+		if (m->refused.code != 0)
+			break;
+	}
+	return bytes;
+}
+
 static void feed(struct message *m, struct str bytes, bool is_all)
 {
 	bytes = without_stray_cr(m, bytes);
 	m->size += bytes.len;
+	if (m->refused.code == 0 && m->awaits_prepended)
+		bytes = take_prepended(m, bytes);
 	if (m->refused.code == 0 && is_too_big(m))
 		refuse(m, 552, "5.3.4", "Error: message file too big");
 	if (m->refused.code != 0 || (m->discard && m->state == IN_BODY))

@@ -72,7 +72,8 @@ struct message {
 	struct buf held;		/* IN_HEADERS: content not yet looked at */
 	struct buf mended;		/* a piece of content whose stray CRs were replaced */
 	size_t scanned;			/* of held: whole lines known to belong to the headers */
-	struct buf prepended;		/* by PREPEND actions: goes above Received */
+	bool awaits_prepended;		/* CLEANUP_PREPENDED: the empty line behind them has not come yet */
+	struct buf prepended;		/* by PREPEND actions here and upstream: goes above Received */
 	struct buf headers;
 	unsigned seen;			/* 1 << enum header_kind */
 	int hops;

@@ -67,6 +67,9 @@ def id_of(reply):
     return re.fullmatch(r"Ok: queued as (\S+)", reply["text"].decode()).group(1)
 
 
+PREPENDED = 64
+
+
 def incoming(service):
     return {path.name: path for path in (service.instance.queue / "incoming").iterdir()}
 
@@ -105,6 +108,25 @@ def test_a_large_message_streams(cleanup):
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{service.process.pid}/status").read_text()).group(1))
     if PATIENCE == 1:
         assert peak < 40_000, f"{peak} KiB for one message"
+
+
+def test_what_the_server_prepends_stands_above_received_however_it_comes(cleanup):
+    service = cleanup()
+    content = b"X-First: 1\nX-Second: 2\n\nSubject: own\n\nbody\n"
+    with Peer(service.path) as peer:
+        whole = id_of(peer.ask("cleanup_request", **request(content, flags=RECEIVED | EXTERNAL | PREPENDED)))
+        call = peer.send("cleanup_stream", **stream_begin(flags=RECEIVED | EXTERNAL | PREPENDED))
+        for at in range(len(content)):
+            peer.send("cleanup_content", last=0, abort=0, content=content[at:at + 1])
+        peer.send("cleanup_content", last=1, abort=0, content=b"")
+        number, _, reply = peer.receive()
+        assert number == call
+        bytewise = id_of(reply)
+        only = id_of(peer.ask("cleanup_request", **request(b"X-First: 1\n\n", flags=RECEIVED | EXTERNAL | PREPENDED)))
+    for queue_id in (whole, bytewise):
+        shown = stored(service, queue_id)
+        assert re.match(r"X-First: 1\nX-Second: 2\nReceived: from (.*\n\s)*.*\nSubject: own\n\nbody\n", shown), shown
+    assert stored(service, only).startswith("X-First: 1\nReceived: from ")
 
 
 @pytest.mark.parametrize("how", ["abort", "close"])
