@@ -42,6 +42,8 @@ void content_begin(struct session *s, bool dots)
 	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local ? 0 : CLEANUP_EXTERNAL);
 
 	apply_effects(tx);
+	if (tx->effects.prepend.len > 0)
+		flags |= CLEANUP_PREPENDED;
 	tx->content = CONTENT_COMING;
 	dot_in_begin(&tx->decoder, dots);
 	tx->out = mail_out_begin(tx->arena, "smtpd", flags, &tx->envelope);
@@ -49,6 +51,8 @@ void content_begin(struct session *s, bool dots)
 		mail_out_write(tx->out, tx->effects.prepend.at[i], cleanup_patience());
 		mail_out_write(tx->out, STR("\n"), cleanup_patience());
 	}
+	if (tx->effects.prepend.len > 0)
+		mail_out_write(tx->out, STR("\n"), cleanup_patience());
 }
 
 /* The rest of a message that is too big is read and thrown away. */
