@@ -157,8 +157,10 @@ def test_a_message_under_way_survives_a_reload(instance):
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
         queue_id = mail.send(BODY, recipients=["a@example.com"])
         wait_until(lambda: sink.connections, 20, mail.log_tail)
+        old = mail.pids("smtp")
         mail.reload()
-        time.sleep(0.5)
+        mail.wait_for_log("reload -- version")
+        assert old
         release.set()
         mail.wait_for_log(rf"{queue_id}: to=<a@example.com>, .*status=sent \(250 2.0.0 Ok: at last\)")
         mail.wait_empty()
