@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -727,3 +728,48 @@ def test_a_mistake_in_main_cf_keeps_nobody_from_stopping(echo):
     assert f"is running: PID: {one.master_pid()}" in done.stderr
     one.stop()
     assert one.command("postroad", "status", check=False).returncode == 1
+
+
+def test_out_of_descriptors_is_a_pause_and_not_a_storm(echo):
+    one = echo("a unix n - n - 0 smtpd\n", start=False, main={"worker_processes": "1"})
+    one.write()
+    one.command("postroad", "-c", one.etc, "start", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    one.running = True
+    talks = [one.talk("public/a") for _ in range(60)]       # connected; the last ones wait in the backlog
+    pid = talks[0].pid()
+    one.wait_for_log("warning: accept connection: Too many open files")
+    before = cpu_of(pid)
+    time.sleep(1)
+    assert cpu_of(pid) - before < 0.2
+    for talk in talks[:20]:
+        assert talk.ask("x") == "x"
+    for talk in talks[:45]:
+        talk.close()
+    for talk in talks[45:]:
+        assert talk.ask("x") == "x"
+    assert one.pids("smtpd") == [pid]
+
+
+def cpu_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 100000, b"\0" * 100000, b"\0\0\0\x08" + b"\0" * 4 + b"\xff" * 200, None],
+                         ids=["ones", "zeros", "a frame with a long name", "random"])
+def test_garbage_at_every_door_harms_nobody(instance, garbage):
+    one = instance()
+    doors = [path for kind in ("public", "private") for path in (one.queue / kind).iterdir() if path.is_socket()]
+    assert len(doors) > 10
+    for path in doors:
+        kind = socket.SOCK_DGRAM if path.name == "postlog" else socket.SOCK_STREAM
+        with socket.socket(socket.AF_UNIX, kind) as client:
+            client.settimeout(5)
+            client.connect(str(path))
+            with contextlib.suppress(OSError):              # a peer may hang up in the middle
+                client.send((garbage or os.urandom(100000))[:60000 if kind == socket.SOCK_DGRAM else None])
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
+                client.recv(100)
+    one.send("Subject: still here\n\nbody\n", recipients=["nobody@[127.0.0.1]"])
+    assert not one.log_lines(r"killed by signal|panic:|exit status (?!78)")
