@@ -17,7 +17,7 @@
 
 #include "lib/base/list.h"
 
-#define MAY_YIELD			/* on every prototype that can switch; tests/lint/yield verifies */
+#define MAY_YIELD			/* on every prototype that can switch: what others may change meanwhile is not to be trusted after it */
 
 typedef int64_t when_t;			/* absolute, mono_ms() */
 when_t in(int64_t ms);			/* now + ms; NEVER stays NEVER */
