@@ -12,7 +12,10 @@ void content_begin(struct session *s, bool dots);
 size_t content_take(struct session *s, struct str bytes) MAY_YIELD;
 /* When the next piece must be there. */
 void content_deadline(struct session *s, when_t began, uint64_t received);
-/* The content is complete: end-of-data restrictions, cleanup's verdict, the reply. The transaction ends. chunk_text: BDAT's "N bytes " or "". */
+/*
+ * The content is complete: end-of-data restrictions, cleanup's verdict, the reply. The transaction ends. by_chunks: BDAT, whose reply
+ * names the bytes.
+ */
 enum next content_finish(struct session *s, bool by_chunks) MAY_YIELD;
 
 #endif

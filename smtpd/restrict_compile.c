@@ -246,7 +246,7 @@ static void die_with_place(struct conf *c, const char *parameter, const struct b
 /* ---- classes ---- */
 
 /* Every class is compiled for every stage that it makes sense at. Lists exist before their rules, so that classes may name each other. */
-static void declare_classes(struct conf *c)
+static void declare_classes(void)
 {
 	struct str names = str_of(the_smtpd->conf.smtpd_restriction_classes), word;
 
@@ -261,7 +261,6 @@ static void declare_classes(struct conf *c)
 		}
 		map_put(classes, arena_lower(forever, word), by_stage);
 	}
-	(void) c;
 }
 
 static void compile_class(struct conf *conf, struct str name, enum stage stage, bool delayed)
@@ -300,7 +299,7 @@ static void prepare(struct conf *c)
 	forever = arena_new("smtpd restrictions", NULL, 64 << 20);
 	open_tables = map_new();
 	classes = map_new();
-	declare_classes(c);
+	declare_classes();
 	define_classes(c);
 }
 
