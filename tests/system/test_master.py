@@ -733,9 +733,9 @@ def test_a_mistake_in_main_cf_keeps_nobody_from_stopping(echo):
 def test_out_of_descriptors_is_a_pause_and_not_a_storm(echo):
     one = echo("a unix n - n - 0 smtpd\n", start=False, main={"worker_processes": "1"})
     one.write()
-    one.command("postroad", "-c", one.etc, "start", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    one.command("postroad", "-c", one.etc, "start", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)))
     one.running = True
-    talks = [one.talk("public/a") for _ in range(60)]       # connected; the last ones wait in the backlog
+    talks = [one.talk("public/a") for _ in range(120)]      # connected; the last ones wait in the backlog
     pid = talks[0].pid()
     one.wait_for_log("warning: accept connection: Too many open files")
     before = cpu_of(pid)
@@ -743,9 +743,9 @@ def test_out_of_descriptors_is_a_pause_and_not_a_storm(echo):
     assert cpu_of(pid) - before < 0.2
     for talk in talks[:20]:
         assert talk.ask("x") == "x"
-    for talk in talks[:45]:
+    for talk in talks[:80]:
         talk.close()
-    for talk in talks[45:]:
+    for talk in talks[80:]:
         assert talk.ask("x") == "x"
     assert one.pids("smtpd") == [pid]
 
