@@ -122,7 +122,7 @@ def _unpacked(package, program):
     tree = BUILD / "peers" / package
     if not (tree / program).exists():
         tree.mkdir(parents=True, exist_ok=True)
-        words = ["apt-get", "download", "-qq", package, "exim4-base", "libidn12", "libspf2-2", "libnsl2"]
+        words = ["apt-get", "download", "-qq", package]
         subprocess.run(words, cwd=tree, check=True, timeout=120, stderr=subprocess.DEVNULL)
         for deb in sorted(tree.glob("*.deb")):
             subprocess.run(["dpkg", "-x", deb, tree], check=True, timeout=60)
@@ -146,7 +146,7 @@ class Exim:
             shutil.chown(self.root / name, "mail", "mail")
         (self.root / "conf").write_text(f"""
 exim_path = {self.tree}/usr/sbin/exim4
-keep_environment = LD_LIBRARY_PATH
+keep_environment =
 exim_user = mail
 exim_group = mail
 never_users =
@@ -180,10 +180,12 @@ inbox:
   group = mail
 """)
         (self.root / "conf").chmod(0o644)
-        libraries = ":".join(str(path) for path in self.tree.glob("usr/lib/*-linux-gnu"))
-        self.process = subprocess.Popen([self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-bdf"],
-                                        env=dict(os.environ, LD_LIBRARY_PATH=libraries))
-        wait_until(self._answers, 20, "exim's greeting")
+        self.process = subprocess.Popen([self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-bdf"])
+        try:
+            wait_until(self._answers, 20, "exim's greeting")
+        except BaseException:
+            self.close()
+            raise
 
     def _answers(self):
         import socket

@@ -508,6 +508,8 @@ def test_systemd_is_told(echo):
 
 @pytest.mark.root
 def test_process_1_of_a_container_reaps_orphans(echo):
+    if subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs a pid and a mount namespace")
     one = echo(start=False, main={"maillog_file": "/dev/stdout", "maillog_file_prefixes": "/dev/stdout"})
     one.write()
     log = one.root / "stdout"
@@ -520,8 +522,8 @@ def test_process_1_of_a_container_reaps_orphans(echo):
         # somebody's child whose parent dies becomes process 1's
         enter = ["nsenter", "--pid", "--mount", "-t", str(inner)]
         subprocess.run([*enter, "sh", "-c", "sleep 0.2 & exit 0"], check=True, timeout=20)
-        wait_until(lambda: "Z" not in subprocess.run([*enter, "ps", "-o", "stat=", "-A"], capture_output=True, text=True).stdout, 10,
-                   "no zombies")
+        wait_until(lambda: "Z" not in subprocess.run([*enter, "ps", "-o", "stat=", "-A"], check=True, capture_output=True,
+                                                     text=True).stdout, 10, "no zombies")
         assert one.talk().ask("x") == "x"
         os.kill(inner, signal.SIGTERM)
         assert process.wait(30 * PATIENCE) == 0
