@@ -13,7 +13,7 @@ from dns_server import TYPES, DnsServer, name_bytes
 from dnssec import Signer
 from foreground import Foreground
 from frames import Peer
-from instance import PATIENCE, wait_until
+from instance import PATIENCE, free_port, wait_until
 from sink import Sink
 
 OK, NO_DOMAIN, NO_DATA, CANNOT_TELL, BOGUS, BAD_NAME = range(6)
@@ -155,7 +155,7 @@ def test_answers_are_cached_for_their_ttl(dns, resolver):
 
 
 def test_a_name_server_that_was_down_is_found_again_soon(resolver):
-    first = DnsServer()
+    first = DnsServer(port=free_port())
     at, port = first.at, first.port
     first.close()
     with Peer(resolver(dns_resolver_addresses=at, dns_resolver_time_limit="5s").path) as peer:
