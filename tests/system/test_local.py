@@ -174,7 +174,13 @@ def test_swapping_the_mailbox_for_a_link_during_deliveries_gains_nothing(local):
     finally:
         done.set()
         attacker.join()
-    assert one.log_lines("status=deferred .*symbolic link that belongs to somebody else")
+    assert target.read_text() == ""
+    # and when it wins the race for certain
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+    os.chown(path, pwd.getpwnam(OTHER).pw_uid, -1, follow_symlinks=False)
+    one.send(MESSAGE, recipients=[f"{USER}+sure@{DOMAIN}"])
+    one.wait_for_log(rf"to=<{USER}\+sure@{DOMAIN}>.*status=deferred .*symbolic link that belongs to somebody else")
     assert target.read_text() == ""
 
 
