@@ -4,8 +4,8 @@
  * as true: its owner, which the kernel wrote, and what any user may say about his own message. It is unlinked when cleanup promised to
  * keep the message, or when bounce promised to tell its sender why it is refused; whatever else happens, it stays and is tried again.
  *
- * The message keeps the id it has in maildrop/: sendmail -bs told it to the client, and a second attempt after a lost reply finds
- * the first one's file in the way instead of making another.
+ * Every attempt has a queue id of its own: what a cleanup that was killed left of an earlier one under its id is nobody's any more, and must
+ * not stand in the way of the next. A requeued message's former id is logged as orig_id.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -57,8 +57,16 @@ static enum fate not_a_message(struct pickup *p, struct str id, int error)
 	return PICKUP_NEVER;
 }
 
+static struct str new_id(struct arena *a)
+{
+	char id[32];
+
+	queue_id_new(id);
+	return arena_copy(a, str_of(id));
+}
+
 /* As postdrop does it: the file may have been made by something else. */
-static int read_envelope(struct queue_file *f, struct arena *a, struct envelope *ret)
+static int read_envelope(struct queue_file *f, struct arena *a, struct envelope *ret, bool *ret_is_requeued)
 {
 	struct envelope theirs;
 	struct stat st;
@@ -69,7 +77,7 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 	if (fstat(f->fd, &st) < 0)
 		return -errno;
 	*ret = (struct envelope){
-		.queue_id = theirs.queue_id, .sender = theirs.sender, .arrival_us = f->arrival_us,
+		.queue_id = new_id(a), .sender = theirs.sender, .arrival_us = f->arrival_us,
 		.flags = (theirs.flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL, .ret = theirs.ret, .envid = theirs.envid,
 		.full_name = theirs.full_name, .client_name = STR("localhost"), .client_address = STR("127.0.0.1"), .uid = st.st_uid,
 		.recipient_count = theirs.recipient_count, .recipients = theirs.recipients,
@@ -82,6 +90,8 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 	}
 	if (ret->recipient_count == 0 && (ret->flags & ENVELOPE_EXTRACT) == 0)
 		return -EBADMSG;
+	/* postdrop knows of no client; what came from the queue has gone through cleanup */
+	*ret_is_requeued = theirs.client_name.len > 0 && st.st_uid == geteuid();
 	if (ret->arrival_us > wall_us() || ret->arrival_us <= 0)
 		ret->arrival_us = (int64_t) st.st_mtime * 1000000;
 	return 0;
@@ -217,10 +227,11 @@ static enum fate finish(struct pickup *p, struct str id)
 
 static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e, const struct mail_verdict *v)
 {
+	struct str file = str_of(f->id);
 	int r;
 
 	if (v->code / 100 == 2)
-		return finish(p, e->queue_id);
+		return finish(p, file);
 	if (v->code / 100 != 5) {
 		log_mail(ROAD_WARNING, e->queue_id, "message not accepted now: %d %.*s %.*s", v->code, PSTR(v->dsn), PSTR(v->text));
 		return PICKUP_LATER;
@@ -228,7 +239,7 @@ static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a,
 	log_mail(ROAD_INFO, e->queue_id, "refused: %d %.*s %.*s; returning it to the sender", v->code, PSTR(v->dsn), PSTR(v->text));
 	r = tell_sender(p, f, a, e, v);
 	if (r == 0)
-		return finish(p, e->queue_id);
+		return finish(p, file);
 	log_mail(ROAD_WARNING, e->queue_id, "the sender cannot be told now: %s", error_text(r));
 	return PICKUP_LATER;
 }
@@ -237,11 +248,13 @@ static enum fate carry_file(struct pickup *p, struct queue_file *f, struct str i
 {
 	struct mail_verdict verdict;
 	struct envelope e;
-	int r = read_envelope(f, a, &e);
+	bool is_requeued;
+	int r = read_envelope(f, a, &e, &is_requeued);
 
 	if (r < 0)
 		return not_a_message(p, id, r == -EMSGSIZE ? -EBADMSG : r);
-	log_mail(ROAD_INFO, e.queue_id, "uid=%llu from=<%.*s>", (unsigned long long) e.uid, PSTR(e.sender));
+	log_mail(ROAD_INFO, e.queue_id, "uid=%llu from=<%.*s>%s%.*s", (unsigned long long) e.uid, PSTR(e.sender),
+		 is_requeued ? " orig_id=" : "", PSTR(is_requeued ? id : STR_NONE));
 	r = give_to_cleanup(f, a, &e, &verdict);
 	if (r < 0) {
 		log_mail(ROAD_WARNING, id, "reading maildrop file: %s", error_text(r));

@@ -223,6 +223,7 @@ def test_a_requeued_message_is_routed_anew_for_whom_it_did_not_reach_yet(instanc
     mail.set(virtual_alias_maps="inline:{ slow@example.com=ok@example.org }")
     mail.reload()
     assert mail.command("postsuper", "-r", queue_id).stderr == f"postsuper: {queue_id}: requeued\npostsuper: Requeued: 1 message\n"
+    mail.wait_for_log(rf"pickup\[\d+\]: (?!{queue_id})\w+: uid=\d+ from=<sender@example.net> orig_id={queue_id}")
     wait_until(lambda: len(sink.messages) == 2, 30, mail.log_tail)
     assert sink.messages[1].recipients[0].startswith("<ok@example.org>")
     assert len(sink.messages[1].recipients) == 1
