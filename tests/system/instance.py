@@ -96,6 +96,7 @@ class Instance:
         self.running = False
         self.master_extra = master
         self.smtpd_limit = smtpd_limit
+        self.environment = {}           # what commands (and the daemons that they start) find besides ours
         owner = "daemon" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
         group = "daemon" if IS_ROOT else grp.getgrgid(os.getegid()).gr_name
         for directory in (self.etc, self.queue, self.data):
@@ -147,7 +148,7 @@ class Instance:
 
     def command(self, name, *arguments, check=True, input=None, timeout=60, **more):
         """Runs a command of the suite on this instance; CompletedProcess with text."""
-        environment = dict(os.environ, MAIL_CONFIG=str(self.etc))
+        environment = dict(os.environ, MAIL_CONFIG=str(self.etc), **self.environment)
         words = [str(COMMANDS / name), *map(str, arguments)]
         kind = {} if isinstance(input, bytes) else {"text": True}
         done = subprocess.run(words, env=environment, input=input, timeout=timeout * PATIENCE, stdout=subprocess.PIPE,
