@@ -143,6 +143,8 @@ static bool do_bcc(struct check *c)
 		warn(c, "bad BCC address, ignored");
 		return true;
 	}
+	if (!HAS_ROOM(c->m, &c->m->added))
+		return true;
 	log_action(c, "bcc", c->argument);
 	*vec_add(c->m->arena, &c->m->added) = c->argument;
 	return true;

@@ -80,6 +80,22 @@ size_t content_take(struct session *s, struct str bytes)
 	return used;
 }
 
+uint64_t content_most_discarded(void)
+{
+	enum { TIMES = 10, LEAST = 1 << 20, WITHOUT_LIMIT = 1 << 30 };
+	uint64_t limit = (uint64_t) the_smtpd->common->message_size_limit;
+
+	return limit == 0 ? WITHOUT_LIMIT : MAX(TIMES * limit, (uint64_t) LEAST);
+}
+
+enum next content_too_much(struct session *s, const struct verdict *v)
+{
+	reply_verdict(s, v);
+	s->end_reason = "too much data";
+	s->hang_up = true;
+	return FAILED;
+}
+
 void content_deadline(struct session *s, when_t began, uint64_t received)
 {
 	const struct smtpd_conf *conf = &the_smtpd->conf;
@@ -102,13 +118,18 @@ static bool bare_newline_refused(struct session *s)
 	       match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name), &s->peer.ip) <= 0;
 }
 
+struct verdict content_too_big(struct session *s)
+{
+	return reject(s->step, 552, STR("5.3.4"), "Error: message too big");
+}
+
 /* What is wrong with the content as such, and what the end-of-data list says. */
 static struct verdict judge(struct session *s)
 {
 	struct verdict v;
 
 	if (s->tx->too_big)
-		return reject(s->step, 552, STR("5.3.4"), "Error: message too big");
+		return content_too_big(s);
 	if (bare_newline_refused(s)) {
 		struct question q;
 

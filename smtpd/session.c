@@ -115,6 +115,8 @@ static void explain_end(struct session *s)
 		s->end_reason = "timeout";
 	else if (error == -ECANCELED || stopping)
 		s->end_reason = "server shutdown";
+	else if (error == -E2BIG)
+		s->end_reason = "too much data";
 	else
 		s->end_reason = "lost connection";
 	if (error != -ETIMEDOUT && error != -ECANCELED && error != -EPIPE)

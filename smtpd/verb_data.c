@@ -10,7 +10,7 @@
 
 /* ---- DATA ---- */
 
-/* Until the final dot. False: the stream has failed, and the session loop says how. */
+/* Until the final dot. False: the stream has failed, and the session loop says how; or the client went on and on, and was told. */
 static bool read_until_dot(struct session *s)
 {
 	when_t began = in(0);
@@ -27,6 +27,12 @@ static bool read_until_dot(struct session *s)
 		used = content_take(s, bytes);
 		received += used;
 		stream_skip(s->stream, used);
+		if (s->tx->too_big && received > content_most_discarded()) {
+			struct verdict v = content_too_big(s);
+
+			content_too_much(s, &v);
+			return false;
+		}
 	}
 	return true;
 }
@@ -83,6 +89,8 @@ static bool read_chunk(struct session *s, uint64_t size, bool use)
  */
 static enum next skip_chunk(struct session *s, uint64_t size, bool last, const struct verdict *v)
 {
+	if (size > content_most_discarded())
+		return content_too_much(s, v);
 	if (!read_chunk(s, size, false))
 		return FAILED;
 	if (last && s->tx != NULL) {

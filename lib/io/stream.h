@@ -29,7 +29,7 @@ void stream_deadline(struct stream *s, when_t until);	/* for each following call
 /*
  * A line without its line end; valid to the next read. Ends at LF; a CR before it is taken away. False: error or end
  * (see stream_error); a line longer than max is -EMSGSIZE (sticky until stream_clear_error; the rest of the line is
- * then skipped by the next read_line). *ret_bare_lf, when not NULL, tells that no CR stood before the LF.
+ * then skipped by the next read_line; if that is more than a megabyte the stream fails with -E2BIG). *ret_bare_lf, when not NULL, tells that no CR stood before the LF.
  * Bytes without a LF at the end of the input are no line: the stream fails with -EPIPE, and stream_more() tells of them.
  */
 bool read_line(struct stream *s, size_t max, struct str *ret_line, bool *ret_bare_lf) MAY_YIELD;

@@ -11,6 +11,7 @@ enum {
 	STREAM_BUFFER = 64 << 10,
 	LINES_IN_A_ROW = 200,		/* then the others may run (fairness) */
 	BYTES_IN_A_ROW = 64 << 10,
+	LONGEST_SKIPPED = 1 << 20,	/* of a line that is too long: nobody sends more by mistake */
 };
 
 struct stream {
@@ -24,6 +25,7 @@ struct stream {
 	bool sending;			/* somebody is in the middle of sending; what is written meanwhile goes after it */
 	bool ended;			/* the peer will say no more; bytes may still be at hand */
 	bool skipping;			/* the rest of a line that was too long is still to come */
+	size_t skipped;			/* of it, so far */
 	bool drained;			/* the last receive emptied the socket */
 	bool sent;			/* ... and a send has succeeded since, so no error is pending either */
 	bool not_socket, nonblocking;

@@ -154,7 +154,12 @@ static bool skip_rest_of_line(struct stream *s)
 
 		if (n > 0)
 			s->skipping = false;
+		s->skipped += n > 0 ? n : held(s);
 		take(s, n > 0 ? n : held(s));
+		if (s->skipped > LONGEST_SKIPPED) {
+			stream_fail(s, -E2BIG);
+			return false;
+		}
 		if (s->skipping && !fill(s, STREAM_BUFFER))
 			return false;
 	}
@@ -164,6 +169,7 @@ static bool skip_rest_of_line(struct stream *s)
 static bool too_long(struct stream *s, size_t line)
 {
 	s->skipping = line == 0;
+	s->skipped = 0;
 	take(s, line > 0 ? line : held(s));
 	stream_fail(s, -EMSGSIZE);
 	return false;

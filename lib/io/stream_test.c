@@ -152,6 +152,36 @@ static void test_a_line_that_is_too_long_is_an_error_and_is_skipped_as_a_whole(v
 	both_ways(long_lines);
 }
 
+/* Nobody sends a megabyte before the next line end by mistake. */
+static void endless_line(void)
+{
+	struct str line;
+	char piece[1025];
+
+	memset(piece, 'x', 1024);
+	piece[1024] = 0;
+	for (int i = 0; i < 1024; i++) {
+		say(piece);
+		assert_false(read_line(s, 1000, &line, NULL));
+		if (i == 0)
+			stream_clear_error(s);
+		stream_deadline(s, in(0));
+		if (stream_error(s) == -ETIMEDOUT)
+			stream_clear_error(s);
+		assert_int_equal(stream_error(s), 0);
+	}
+	say(piece);
+	say(piece);
+	assert_false(read_line(s, 1000, &line, NULL));
+	assert_int_equal(stream_error(s), -E2BIG);
+}
+
+static void test_a_line_that_goes_on_for_ever_ends_the_stream(void **unused)
+{
+	(void) unused;
+	both_ways(endless_line);
+}
+
 static void dribble_line(void *arg)
 {
 	for (const char *at = arg; *at != 0; at++) {
@@ -671,6 +701,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines_end_at_lf_and_a_part_at_the_end_is_none),
 		cmocka_unit_test(test_a_line_that_is_too_long_is_an_error_and_is_skipped_as_a_whole),
+		cmocka_unit_test(test_a_line_that_goes_on_for_ever_ends_the_stream),
 		cmocka_unit_test(test_a_line_may_come_byte_by_byte),
 		cmocka_unit_test(test_a_line_may_be_longer_than_the_buffer_if_so_allowed),
 		cmocka_unit_test(test_bytes_at_hand_can_be_read_after_the_end_has_come),

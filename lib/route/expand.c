@@ -35,6 +35,8 @@ static struct str with_local_part_of(struct arena *a, struct str address, struct
 	return arena_fmt(a, "%.*s%.*s", PSTR(local), PSTR(at_domain));
 }
 
+enum { MEMORY_FOR_ONE = 64 << 10 };	/* an address, rewritten: more than any needs */
+
 int route_map_result(struct route *r, struct arena *a, struct str address, struct str value,
 		     struct str extension, bool propagate,
 		     struct str_list *ret)
@@ -48,10 +50,13 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 		*vec_add(a, &list) = insert_extension(a, with_local_part_of(a, address, extension, rest),
 						      suffix);
 	} else {
-		while ((found = header_address_next(&rest, a, &one)) > 0)
+		while ((found = header_address_next(&rest, a, &one)) > 0) {
+			if (arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
+				return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses", PSTR(address));
 			if (one.len > 0)
 				*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true),
 								      suffix);
+		}
 		if (found < 0)
 			return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s",
 					   PSTR(address), PSTR(value));
@@ -60,6 +65,8 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	ret->count = list.len;
 	return 0;
 }
+
+enum { MEMORY_FOR_STEP = 2 << 20 };	/* a value of the size that tables should return; more is counted as it comes */
 
 struct expansion {
 	struct route *r;
@@ -87,6 +94,8 @@ static int expand_one(struct expansion *e, size_t i)
 
 	if (address.len == 0 || is_own_alias(e, address))
 		return 0;
+	if (arena_left(e->arena) < MEMORY_FOR_STEP)
+		return cannot_tell(r, -E2BIG, "virtual_alias_maps expansion for %.*s needs too much memory", PSTR(e->recipient));
 	found = route_lookup_address(r, r->virtual_alias_maps, e->arena, address, &value, &extension);
 	if (found < 0)
 		return cannot_tell(r, found, "virtual_alias_maps lookup problem for %.*s: %s", PSTR(address),

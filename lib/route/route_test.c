@@ -265,6 +265,25 @@ static void test_alias_loops_and_floods_end_at_the_limits(void **state)
 	check_expansion("a@b.example", -EIO, NULL);
 }
 
+static void test_a_result_of_a_million_addresses_is_refused_within_the_memory_there_is(void **state)
+{
+	char path[] = "/tmp/route_test.XXXXXX", settings[100];
+	int fd = mkstemp(path);
+	FILE *file = fdopen(fd, "w");
+
+	(void) state;
+	assert_non_null(file);
+	fputs("many@v.example ", file);
+	for (int i = 0; i < 1000000; i++)
+		fputs("a,", file);
+	fputs("a\n", file);
+	fclose(file);
+	snprintf(settings, sizeof(settings), "virtual_alias_maps = texthash:%s\n", path);
+	use(settings);
+	check_expansion("many@v.example", -E2BIG, NULL);
+	unlink(path);
+}
+
 static void test_own_addresses_are_known(void **state)
 {
 	struct address_ip ip;
@@ -311,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_existence_that_cannot_be_told_is_an_error),
 		cmocka_unit_test(test_virtual_aliases_are_expanded_to_the_end),
 		cmocka_unit_test(test_alias_loops_and_floods_end_at_the_limits),
+		cmocka_unit_test(test_a_result_of_a_million_addresses_is_refused_within_the_memory_there_is),
 		cmocka_unit_test(test_own_addresses_are_known),
 		cmocka_unit_test(test_resolving_costs_little_memory),
 	};

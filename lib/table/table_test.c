@@ -204,6 +204,62 @@ static void test_regexp_and_pcre_rules_answer_as_those_of_postfix(void **state)
 	expect_of_rules("pcre");
 }
 
+/* `count` times c, then the tail. */
+static const char *long_key(char c, size_t count, const char *tail)
+{
+	char *key = arena_get(arena, count + strlen(tail) + 1);
+
+	memset(key, c, count);
+	memcpy(key + count, tail, strlen(tail));
+	return key;
+}
+
+static void test_regexp_answers_for_long_keys_as_for_short_ones(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	write_file("rules", "/q|w$/ alternatives\n/^e.*r/ anchored\n!/z/ negated\n/z$/ end\n/f(re+)/ got $1\n/(\\()/ bracket\n/(b)\\1/ twice\n");
+	t = open_file_table("regexp", "rules");
+	for (size_t n = 1; n < 8000; n = n * 8 - 1) {
+		expect(t, long_key('z', n, "qz"), "alternatives");
+		expect(t, long_key('z', n, "w"), "alternatives");
+		expect(t, long_key('e', n, "r"), "anchored");
+		expect(t, long_key('a', n, "er"), "negated");
+		expect(t, long_key('z', n, ""), "end");
+		expect(t, long_key('z', n, "free."), "got ree");
+		expect(t, long_key('z', n, "(."), "bracket");
+		if (n < 2000)
+			expect(t, long_key('z', n, "bb."), "twice");
+	}
+	expect(t, long_key('z', 100000, "w"), "alternatives");
+	expect(t, long_key('a', 100000, ""), "negated");
+	expect_failure(t, long_key('z', 100000, "free."), -EOVERFLOW, "line 5: a key of 100005 bytes: ");
+	expect_failure(t, long_key('z', 100000, "bb."), -EOVERFLOW, "line 7: a key of 100003 bytes: ");
+	table_free(t);
+}
+
+static void test_no_key_keeps_a_pattern_busy_for_long(void **state)
+{
+	clock_t start = clock();
+
+	(void) state;
+	for (int i = 0; i < 2; i++) {
+		const char *type = i == 0 ? "regexp" : "pcre";
+		struct table *t;
+		struct str got;
+
+		write_file("rules", "/(x+x+)+y/ 1\n/(x|xx)+y$/ $1\n/^(x+)+$/ all\n/((x*)*)*y/ 4\n");
+		t = open_file_table(type, "rules");
+		for (size_t n = 10; n <= 100000; n *= 10) {
+			table_get(t, arena, str_of(long_key('x', n, "z")), &got);
+			table_get(t, arena, str_of(long_key('x', n, " xxz y")), &got);
+		}
+		table_free(t);
+	}
+	assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
 static void test_substitution_is_refused_where_results_are_trusted(void **state)
 {
 	struct table *t;
@@ -708,6 +764,7 @@ int main(void)
 		TEST(test_inline_entries_may_contain_spaces),
 		TEST(test_static_knows_every_key_and_fail_none),
 		TEST(test_regexp_and_pcre_rules_answer_as_those_of_postfix),
+		TEST(test_regexp_answers_for_long_keys_as_for_short_ones), TEST(test_no_key_keeps_a_pattern_busy_for_long),
 		TEST(test_substitution_is_refused_where_results_are_trusted),
 		TEST(test_a_pattern_that_backtracks_without_end_cannot_tell),
 		TEST(test_cidr_blocks_match_in_file_order),
