@@ -8,6 +8,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
+#include "lib/co/co.h"
 
 struct header {
 	struct str whole;		/* with its folded lines, without the last LF */
@@ -31,6 +32,21 @@ int header_next(struct str *rest, struct header *ret);
  * most max bytes.
  */
 struct str header_unfold(struct arena *a, struct str value, size_t max);
+
+/* Whose addresses a header has, as far as they are rewritten: those of who sends, or of who receives. */
+enum header_role { NO_ADDRESSES, NAMES_SENDER, NAMES_RECIPIENTS };
+enum header_role header_role(struct str name);
+
+/*
+ * Exchanges addresses in a header. `rewrite` gets each and answers 1 with what is to stand there in
+ * *ret (internal form), 0: it stays, < 0: stop. Nothing else changes: phrases, comments, folding, order, what cannot be
+ * parsed. At most `most` addresses are looked at. 1: *ret_whole is the new header in the arena, 0: nothing to
+ * change, < 0 as rewrite() answered.
+ */
+struct header_mailbox;
+typedef int header_rewriter(void *arg, const struct header_mailbox *box, struct str *ret) MAY_YIELD;
+int header_rewrite(const struct header *h, struct arena *a, int64_t most, header_rewriter *rewrite, void *arg,
+		   struct str *ret_whole) MAY_YIELD;
 
 /* "Mon, 22 Nov 2026 01:02:03 +0000 (UTC)" (RFC 5322 3.3), local zone; room for 64. */
 void date_print(int64_t at_s, char text[64]);

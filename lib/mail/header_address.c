@@ -79,11 +79,17 @@ struct element {
 	bool in_angle, had_angle;
 	bool in_route;			/* "<@" was read, the route's ':' not yet */
 	bool ended;			/* behind '>' */
+	/* Where the address stands: first token, behind the last. first NULL: there was none yet. */
+	const char *first, *last;
+	const char *behind_angle;	/* of "<" */
+	const char *route;		/* where a route begins; NULL: there is none */
+	bool is_part;			/* the token just read belongs to the address */
 };
 
 static void start_address(struct element *e)
 {
 	e->len = 0;
+	e->first = e->last = NULL;
 	e->has_at = e->has_text = e->blank_pending = e->words_apart = false;
 }
 
@@ -94,6 +100,7 @@ static void put_word(struct element *e, const char *bytes, size_t n)
 
 	if (e->ended)
 		return;
+	e->is_part = true;
 	if (e->blank_pending && e->has_text && !joint && e->len > 0 && e->to[e->len - 1] != '.'
 	    && e->to[e->len - 1] != '@')
 		e->words_apart = true;
@@ -161,6 +168,7 @@ static int read_angle(struct element *e, char c)
 		if (e->had_angle)
 			return -EINVAL;
 		e->in_angle = e->had_angle = true;
+		e->behind_angle = e->in.at;
 		start_address(e);
 		return 0;
 	}
@@ -213,10 +221,12 @@ static int read_special(struct element *e, char c)
 static int read_at(struct element *e)
 {
 	if (!e->ended && !e->in_route) {
-		if (e->in_angle && !e->has_text)
+		if (e->in_angle && !e->has_text) {
 			e->in_route = true;
-		else if (e->has_at || !e->has_text)
+			e->route = e->in.at;
+		} else if (e->has_at || !e->has_text) {
 			return -EINVAL;
+		}
 	}
 	e->has_at = e->has_at || !e->ended;
 	put_word(e, "@", 1);
@@ -242,22 +252,48 @@ static int read_token(struct element *e)
 	return 0;
 }
 
-/* 1 an address, 0 nothing in it (only white space, comments, a group's name), -EINVAL. */
-static int read_element(struct element *e, struct str *ret)
+static int read_tokens(struct element *e)
 {
-	struct str local, domain, text;
-	int r;
-
 	while (e->in.len > 0) {
+		const char *before = e->in.at;
+		int r;
+
+		e->is_part = false;
 		r = read_token(e);
 		if (r < 0)
 			return r;
+		if (e->is_part) {
+			e->first = e->first == NULL ? before : e->first;
+			e->last = e->in.at;
+		}
 	}
+	return 0;
+}
+
+/* What of the header the address takes up, its route included; empty behind '<' for "<>". */
+static struct str place_of(const struct element *e)
+{
+	const char *first = e->route != NULL ? e->route : e->first;
+
+	if (e->first == NULL)
+		return str_make(e->behind_angle, 0);
+	return str_make(first, (size_t) (e->last - first));
+}
+
+/* 1 an address, 0 nothing in it (only white space, comments, a group's name), -EINVAL. */
+static int read_element(struct element *e, struct header_mailbox *ret)
+{
+	struct str local, domain, text;
+	int r = read_tokens(e);
+
+	if (r < 0)
+		return r;
 	text = str_make(e->to, e->len);
 	if (e->in_angle || e->in_route || e->words_apart || str_has_control(text))
 		return -EINVAL;
 	if (!e->has_text) {
-		*ret = STR_NONE;
+		if (e->had_angle)
+			*ret = (struct header_mailbox){ .address = STR_NONE, .text = place_of(e) };
 		return e->had_angle;
 	}
 	address_split(text, &local, &domain);
@@ -268,11 +304,11 @@ static int read_element(struct element *e, struct str *ret)
 	for (size_t i = 0; i < domain.len; i++)
 		if (!is_atext(domain.at[i]) && domain.at[i] != '.' && domain.at[0] != '[')
 			return -EINVAL;
-	*ret = text;
+	*ret = (struct header_mailbox){ .address = text, .text = place_of(e), .has_route = e->route != NULL };
 	return 1;
 }
 
-int header_address_next(struct str *rest, struct arena *a, struct str *ret)
+int header_mailbox_next(struct str *rest, struct arena *a, struct header_mailbox *ret)
 {
 	while (rest->len > 0) {
 		size_t n = element_length(*rest);
@@ -288,4 +324,14 @@ int header_address_next(struct str *rest, struct arena *a, struct str *ret)
 			return r;
 	}
 	return 0;
+}
+
+int header_address_next(struct str *rest, struct arena *a, struct str *ret)
+{
+	struct header_mailbox mailbox;
+	int r = header_mailbox_next(rest, a, &mailbox);
+
+	if (r > 0)
+		*ret = mailbox.address;
+	return r;
 }

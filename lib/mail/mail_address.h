@@ -54,6 +54,18 @@ int address_unquote(struct str external, struct arena *a, struct str *ret);
  */
 int header_address_next(struct str *rest, struct arena *a, struct str *ret);
 
+/* The same, and where the address stands. */
+struct header_mailbox {
+	struct str address;		/* in internal form */
+	/*
+	 * The part of the value that names it: without angle brackets, phrase and what surrounds it, with its
+	 * route, and with comments and folding that stand between its words.
+	 */
+	struct str text;
+	bool has_route;			/* "@relay:", which is not in `address` */
+};
+int header_mailbox_next(struct str *rest, struct arena *a, struct header_mailbox *ret);
+
 /*
  * A host name: letters, digits, '-', '_', '.', labels of 1..63, 255 in all; ASCII (or UTF-8 labels with
  * utf8). Not one of digits and dots only.
