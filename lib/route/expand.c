@@ -23,15 +23,12 @@ static struct str insert_extension(struct arena *a, struct str address, struct s
 	return arena_fmt(a, "%.*s%.*s@%.*s", PSTR(local), PSTR(extension), PSTR(domain));
 }
 
-/* "@other.example": the same user there. */
-static struct str with_local_part_of(struct arena *a, struct str address, struct str extension,
-				     struct str at_domain)
+/* "@other.example": the same user there, with the extension that he has. */
+static struct str with_local_part_of(struct arena *a, struct str address, struct str at_domain)
 {
 	struct str local, domain;
 
 	address_split(address, &local, &domain);
-	if (extension.len > 0 && str_ends(local, extension))
-		local.len -= extension.len;
 	return arena_fmt(a, "%.*s%.*s", PSTR(local), PSTR(at_domain));
 }
 
@@ -47,8 +44,7 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	int found;
 
 	if (rest.len > 0 && rest.at[0] == '@' && str_find(rest, ',') < 0) {
-		*vec_add(a, &list) = insert_extension(a, with_local_part_of(a, address, extension, rest),
-						      suffix);
+		*vec_add(a, &list) = rewrite_address(r, a, with_local_part_of(a, address, rest), true);
 	} else {
 		while ((found = header_address_next(&rest, a, &one)) > 0) {
 			if (arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))

@@ -54,7 +54,8 @@ const char *tables_answered_by(const struct tables *ts);	/* spec of the table th
 
 /*
  * The usual order for an address: user+ext@domain, user@domain, user+ext, user (last two when local_domain), @domain. Pattern tables are asked for the
- * first form only. Addresses come in internal form; a local part that needs quotes is tried with them first. *ret_extension (may be NULL) is the "+ext" that the matching form did not contain, so that the caller can propagate it.
+ * first form only. Addresses come in internal form; a local part that needs quotes is tried with them first. *ret_extension (may be NULL) is the "+ext"
+ * that a matching "user" did not contain, so that the caller can propagate it; a match of @domain has none to propagate.
  */
 struct address_lookup {
 	struct str delimiter;		/* recipient_delimiter: each of its characters separates */

@@ -191,10 +191,7 @@ int tables_get_address(struct tables *ts, struct arena *a, struct str address, c
 		if (r > 0)
 			*ret_extension = extension;
 	}
-	if (r == 0 && at >= 0 && !how->no_domain_catch_all) {
+	if (r == 0 && at >= 0 && !how->no_domain_catch_all)
 		r = tables_get_part(ts, a, at_domain, ret_value);
-		if (r > 0)
-			*ret_extension = extension;
-	}
 	return r;
 }
