@@ -11,7 +11,6 @@
 enum header_use {
 	RESENT = 1,			/* of a Resent- block */
 	RECIPIENTS = 2,			/* names recipients (sendmail -t) */
-	ADDRESSES = 4,			/* is completed in local mail */
 };
 
 enum { PASS_AFTER = 5000 };
@@ -24,22 +23,22 @@ static const struct header_row {
 	{ STR_INIT("received"), HEADER_RECEIVED, 0 },
 	{ STR_INIT("message-id"), HEADER_MESSAGE_ID, 0 },
 	{ STR_INIT("date"), HEADER_DATE, 0 },
-	{ STR_INIT("from"), HEADER_FROM, ADDRESSES },
-	{ STR_INIT("sender"), HEADER_SENDER, ADDRESSES },
-	{ STR_INIT("reply-to"), HEADER_REPLY_TO, ADDRESSES },
-	{ STR_INIT("to"), HEADER_TO, RECIPIENTS | ADDRESSES },
-	{ STR_INIT("cc"), HEADER_CC, RECIPIENTS | ADDRESSES },
-	{ STR_INIT("bcc"), HEADER_BCC, RECIPIENTS | ADDRESSES },
+	{ STR_INIT("from"), HEADER_FROM, 0 },
+	{ STR_INIT("sender"), HEADER_SENDER, 0 },
+	{ STR_INIT("reply-to"), HEADER_REPLY_TO, 0 },
+	{ STR_INIT("to"), HEADER_TO, RECIPIENTS },
+	{ STR_INIT("cc"), HEADER_CC, RECIPIENTS },
+	{ STR_INIT("bcc"), HEADER_BCC, RECIPIENTS },
 	{ STR_INIT("resent-message-id"), HEADER_RESENT_MESSAGE_ID, RESENT },
 	{ STR_INIT("resent-date"), HEADER_RESENT_DATE, RESENT },
-	{ STR_INIT("resent-from"), HEADER_RESENT_FROM, RESENT | ADDRESSES },
-	{ STR_INIT("resent-sender"), HEADER_RESENT_SENDER, RESENT | ADDRESSES },
-	{ STR_INIT("resent-reply-to"), HEADER_RESENT_REPLY_TO, RESENT | ADDRESSES },
-	{ STR_INIT("resent-to"), HEADER_RESENT_TO, RESENT | RECIPIENTS | ADDRESSES },
-	{ STR_INIT("resent-cc"), HEADER_RESENT_CC, RESENT | RECIPIENTS | ADDRESSES },
-	{ STR_INIT("resent-bcc"), HEADER_RESENT_BCC, RESENT | RECIPIENTS | ADDRESSES },
+	{ STR_INIT("resent-from"), HEADER_RESENT_FROM, RESENT },
+	{ STR_INIT("resent-sender"), HEADER_RESENT_SENDER, RESENT },
+	{ STR_INIT("resent-reply-to"), HEADER_RESENT_REPLY_TO, RESENT },
+	{ STR_INIT("resent-to"), HEADER_RESENT_TO, RESENT | RECIPIENTS },
+	{ STR_INIT("resent-cc"), HEADER_RESENT_CC, RESENT | RECIPIENTS },
+	{ STR_INIT("resent-bcc"), HEADER_RESENT_BCC, RESENT | RECIPIENTS },
 	{ STR_INIT("return-path"), HEADER_RETURN_PATH, 0 },
-	{ STR_INIT("errors-to"), HEADER_ERRORS_TO, ADDRESSES },
+	{ STR_INIT("errors-to"), HEADER_ERRORS_TO, 0 },
 };
 
 static const struct header_row *find_row(struct str name)
@@ -169,6 +168,18 @@ static enum check_class class_of(struct str name)
 	return header_kind_of(name) == HEADER_CONTENT ? CHECK_MIME_HEADER : CHECK_HEADER;
 }
 
+/* A header as it is to be stored, but for its addresses: what checks made of it may be another one. */
+static struct str with_our_addresses(struct message *m, struct str whole)
+{
+	struct header h;
+	enum header_role role;
+
+	if (header_next(&(struct str){ whole.at, whole.len }, &h) <= 0)
+		return whole;
+	role = header_role(h.name);
+	return role == NO_ADDRESSES || h.whole.len != whole.len ? whole : header_with_our_addresses(m, &h, role);
+}
+
 static void take_header(struct message *m, const struct header *h)
 {
 	const struct header_row *row = find_row(h->name);
@@ -182,9 +193,7 @@ static void take_header(struct message *m, const struct header *h)
 		return;
 	if (is_dropped(h->name))
 		return;
-	if (row != NULL && (row->use & ADDRESSES) != 0 && (m->e.flags & ENVELOPE_LOCAL) != 0 && whole.at == h->whole.at)
-		whole = complete_header_addresses(m, whole, h->name.len);
-	add_header(m, whole);
+	add_header(m, with_our_addresses(m, whole));
 }
 
 /* "From ..." of a mailbox that was handed in as it was: the line keeps its information, and is a header. */
@@ -203,6 +212,7 @@ void take_headers(struct message *m, struct str block)
 	struct header h;
 	int n = 0;
 
+	m->e.sender = envelope_address(m, USE_ENVELOPE_SENDER, m->e.sender);
 	if (m->flags & CLEANUP_ADD_RECEIVED)
 		add_received(m);
 	take_mbox_line(m, &block);

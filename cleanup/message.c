@@ -321,8 +321,6 @@ static void end_content(struct message *m)
 	if (m->refused.code == 0 && !m->discard)
 		join_headers(m);
 	if (m->refused.code == 0 && !m->discard) {
-		if (m->e.sender.len > 0)
-			m->e.sender = rewrite_address(the_cleanup.route, m->arena, m->e.sender, true);
 		make_recipients(m);
 		note_needs(m);
 	}

@@ -91,6 +91,8 @@ struct message {
 	struct check_line *check_line;
 	VEC(struct recipient) recipients;	/* the final ones */
 	struct map *duplicates;
+	VEC(struct str) unexpanded;	/* recipients before aliases, for recipient_bcc_maps */
+	bool adds_copies;		/* who gets a copy has no copy sent about it */
 	VEC(struct recipient) expanded;	/* aliases of several members whose sender wants to hear of success */
 
 	struct buf packed;		/* of e, once it is final */
@@ -126,8 +128,9 @@ void add_header(struct message *m, struct str whole);		/* without its last LF */
 void add_received(struct message *m);
 void add_missing_headers(struct message *m);
 
-/* addresses.c: local mail's header addresses in standard form. */
-struct str complete_header_addresses(struct message *m, struct str whole, size_t name_len);
+/* addresses.c. They may refuse the message; what they return then does not matter. */
+struct str envelope_address(struct message *m, unsigned use, struct str address) MAY_YIELD;	/* use: enum address_use. "" stays. */
+struct str header_with_our_addresses(struct message *m, const struct header *h, enum header_role role) MAY_YIELD;
 
 /* recipients.c */
 void make_recipients(struct message *m) MAY_YIELD;

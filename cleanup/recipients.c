@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the recipients that a client named to those the queue delivers to: standard form, virtual aliases, copies, no duplicates.
+ * From the recipients that a client named to those the queue delivers to: canonical form, virtual aliases, copies, no duplicates.
  * Each keeps the address that was named, and its DSN options.
  */
 #include "cleanup/message.h"
@@ -49,11 +49,11 @@ static void add_recipient(struct message *m, struct recipient r)
 	*vec_add(m->arena, &m->recipients) = r;
 }
 
-static struct str standard_form(struct message *m, struct str address)
+static struct str canonical_form(struct message *m, struct str address)
 {
 	if (address.len == 0)
 		address = str_of(the_cleanup.route_conf.empty_address_recipient);
-	return rewrite_address(the_cleanup.route, m->arena, address, true);
+	return envelope_address(m, USE_ENVELOPE_RECIPIENT, address);
 }
 
 static void refuse_expansion(struct message *m, int error, struct str recipient)
@@ -80,9 +80,15 @@ static void expand_recipient(struct message *m, const struct recipient *named)
 
 	if (!has_memory(m, 0))
 		return;
-	if (r.original.len == 0)
+	if (r.original.len == 0 && !m->adds_copies)
 		r.original = r.address;
-	r.address = standard_form(m, r.address);
+	r.address = canonical_form(m, r.address);
+	if (m->refused.code != 0)
+		return;
+	if (r.original.len == 0)
+		r.original = r.address;		/* nobody named who gets a copy */
+	if (the_cleanup.recipient_bcc != NULL && !m->adds_copies && HAS_ROOM(m, &m->unexpanded))
+		*vec_add(m->arena, &m->unexpanded) = r.address;
 	error = expand_virtual_alias(the_cleanup.route, m->arena, r.address, &members);
 	if (error < 0) {
 		refuse_expansion(m, error, r.address);
@@ -127,17 +133,18 @@ static void add_copy(struct message *m, struct tables *maps, const char *paramet
 		expand_address(m, copy, NOTIFY_NEVER);
 }
 
-static void add_copies(struct message *m, size_t named)
+static void add_copies(struct message *m)
 {
 	const struct str always = str_of(the_cleanup.conf.always_bcc);
 
+	m->adds_copies = true;
 	if (m->flags & CLEANUP_NO_BCC)
 		return;
 	if (always.len > 0)
 		expand_address(m, always, NOTIFY_NEVER);
 	add_copy(m, the_cleanup.sender_bcc, "sender_bcc_maps", m->e.sender.len > 0 ? m->e.sender : STR("<>"));
-	for (size_t i = 0; i < named && the_cleanup.recipient_bcc != NULL; i++)
-		add_copy(m, the_cleanup.recipient_bcc, "recipient_bcc_maps", m->recipients.at[i].address);
+	for (size_t i = 0; i < m->unexpanded.len; i++)
+		add_copy(m, the_cleanup.recipient_bcc, "recipient_bcc_maps", m->unexpanded.at[i]);
 }
 
 static void expand_all(struct message *m)
@@ -172,7 +179,7 @@ void make_recipients(struct message *m)
 		refuse(m, 550, "5.1.0", "Error: no recipients specified");
 	if (m->refused.code != 0)
 		return;
-	add_copies(m, m->recipients.len);
+	add_copies(m);
 	for (size_t i = 0; i < m->added.len && m->refused.code == 0; i++)
 		expand_address(m, m->added.at[i], NOTIFY_NEVER);
 	m->e.recipients = m->recipients.at;

@@ -110,7 +110,8 @@ static void add_phrase(struct buf *b, struct str name)
 
 static void add_from(struct message *m, const char *prefix)
 {
-	struct str sender = m->e.sender.len > 0 ? m->e.sender : STR("MAILER-DAEMON");
+	struct str sender = m->e.sender.len > 0 ? m->e.sender
+			    : rewrite_address(the_cleanup.route, m->arena, STR("MAILER-DAEMON"), true);
 	AUTO(buf) b = BUF(8 << 10);
 
 	buf_addf(&b, "%sFrom: ", prefix);
@@ -118,7 +119,7 @@ static void add_from(struct message *m, const char *prefix)
 		add_phrase(&b, m->e.full_name);
 		buf_add_text(&b, " <");
 	}
-	address_quote_822(&b, rewrite_address(the_cleanup.route, m->arena, sender, true));
+	address_quote_822(&b, sender);
 	if (m->e.full_name.len > 0 && m->e.full_name.len < 1000)
 		buf_add_byte(&b, '>');
 	add_header(m, buf_str(&b));
@@ -130,7 +131,8 @@ void add_missing_headers(struct message *m)
 	const char *undisclosed = the_cleanup.conf.undisclosed_recipients_header;
 	char date[64];
 
-	if ((m->flags & CLEANUP_EXTERNAL) != 0 && !the_cleanup.conf.always_add_missing_headers)
+	if ((m->flags & CLEANUP_EXTERNAL) != 0 && !the_cleanup.conf.always_add_missing_headers
+	    && the_cleanup.route_conf.remote_header_rewrite_domain[0] == '\0')
 		return;
 	if (!has(m, HEADER_MESSAGE_ID, HEADER_RESENT_MESSAGE_ID))
 		add_message_id(m, prefix);

@@ -6,6 +6,11 @@
 #include "lib/conf/own_addresses.h"
 #include "lib/route/route.h"
 
+struct masquerade {
+	struct str domain;
+	bool is_kept;			/* its subdomains are left as they are */
+};
+
 struct route {
 	struct arena *arena;		/* as long as the route */
 	const struct common_conf *common;
@@ -16,15 +21,21 @@ struct route {
 	struct match_list *local, *virtual_alias, *virtual_mailbox, *relay;
 	struct tables *virtual_alias_maps, *virtual_mailbox_maps, *local_recipients, *relay_recipients;
 	struct tables *transport, *relocated, *sender_relayhost, *sender_transport;
-	struct tables *canonical, *recipient_canonical;
+	struct tables *canonical, *sender_canonical, *recipient_canonical;
+	unsigned canonical_uses, sender_canonical_uses, recipient_canonical_uses, masquerade_uses; /* enum address_use */
+	VEC(struct masquerade) masquerade;
+	struct match_list *masquerade_exceptions;	/* NULL: none */
 	/* "domain" in transport_maps matches subdomains too, instead of ".domain" */
 	bool transport_parents;
-	bool propagate_virtual;
+	bool propagate_virtual, propagate_canonical;
 	struct buf why;
 };
 
 /* Notes why something cannot be told, and returns error. */
 int cannot_tell(struct route *r, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* canonical.c: what the configuration says about it. -errno with words. */
+int open_canonical(struct route *r, struct buf *why);
 
 /*
  * mydestination, or a literal address of ours. 1, 0, < 0. The domain has no trailing dot, or one that is

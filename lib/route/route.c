@@ -74,9 +74,8 @@ static int open_lists(struct route *r, struct buf *why)
 	return error;
 }
 
-static int open_tables(struct route *r, struct conf *c, struct buf *why)
+static int open_tables(struct route *r, struct buf *why)
 {
-	struct str canonical = STR_NONE, recipient_canonical = STR_NONE;
 	struct { const char *name; struct str specs; struct tables **tables; } rows[] = {
 		{ "virtual_alias_maps", str_of(r->conf.virtual_alias_maps), &r->virtual_alias_maps },
 		{ "virtual_mailbox_maps", str_of(r->conf.virtual_mailbox_maps), &r->virtual_mailbox_maps },
@@ -89,14 +88,11 @@ static int open_tables(struct route *r, struct conf *c, struct buf *why)
 		{ "sender_dependent_default_transport_maps",
 		  str_of(r->conf.sender_dependent_default_transport_maps),
 		  &r->sender_transport },
-		{ "canonical_maps", STR_NONE, &r->canonical },
-		{ "recipient_canonical_maps", STR_NONE, &r->recipient_canonical },
+		{ "canonical_maps", str_of(r->conf.canonical_maps), &r->canonical },
+		{ "sender_canonical_maps", str_of(r->conf.sender_canonical_maps), &r->sender_canonical },
+		{ "recipient_canonical_maps", str_of(r->conf.recipient_canonical_maps), &r->recipient_canonical },
 	};
 
-	if (conf_get(c, r->arena, STR("canonical_maps"), &canonical))
-		rows[COUNT_OF(rows) - 2].specs = canonical;
-	if (conf_get(c, r->arena, STR("recipient_canonical_maps"), &recipient_canonical))
-		rows[COUNT_OF(rows) - 1].specs = recipient_canonical;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		AUTO(buf) words = BUF_WORDS;
 		int error = tables_open(rows[i].specs, TABLE_FOLD_KEY, rows[i].tables, &words);
@@ -132,7 +128,9 @@ static int open_all(struct route *r, struct conf *c, struct buf *why)
 	if (error >= 0)
 		error = open_lists(r, why);
 	if (error >= 0)
-		error = open_tables(r, c, why);
+		error = open_canonical(r, why);
+	if (error >= 0)
+		error = open_tables(r, why);
 	return error;
 }
 
@@ -152,6 +150,7 @@ int route_open(struct conf *c, const struct common_conf *common, struct route **
 	}
 	r->transport_parents = list_has(common->parent_domain_matches_subdomains, STR("transport_maps"));
 	r->propagate_virtual = list_has(r->conf.propagate_unmatched_extensions, STR("virtual"));
+	r->propagate_canonical = list_has(r->conf.propagate_unmatched_extensions, STR("canonical"));
 	*ret = r;
 	return 0;
 }
@@ -173,7 +172,9 @@ void route_free(struct route *r)
 	tables_free(r->sender_relayhost);
 	tables_free(r->sender_transport);
 	tables_free(r->canonical);
+	tables_free(r->sender_canonical);
 	tables_free(r->recipient_canonical);
+	match_list_free(r->masquerade_exceptions);
 	arena_free(r->arena);
 	buf_free(&r->why);
 	free(r);

@@ -83,11 +83,27 @@ int route_lookup_address(struct route *r, struct tables *ts, struct arena *a, st
 			 struct str *ret_value, struct str *ret_extension) MAY_YIELD;
 /*
  * What a table's value makes of the address that matched (virtual, canonical): a list of addresses in
- * standard form; "@domain" keeps the local part; with propagate the unmatched extension ("+ext", may be
+ * standard form; "@domain" keeps the whole local part; with propagate the unmatched extension ("+ext", may be
  * empty) is put into each. -EBADMSG with route_why(): the value cannot be parsed.
  */
 int route_map_result(struct route *r, struct arena *a, struct str address, struct str value,
 		     struct str extension, bool propagate,
 		     struct str_list *ret);
+
+/*
+ * One address for another by the tables of `parameter`: 1 *ret in standard form, 0 not there, < 0 cannot
+ * tell.
+ */
+int route_map_one(struct route *r, struct arena *a, struct tables *ts, const char *parameter, bool propagate,
+		  struct str address, struct str *ret) MAY_YIELD;
+
+/* Where an address stands, as canonical_classes and masquerade_classes have it. */
+enum address_use { USE_ENVELOPE_SENDER = 1, USE_ENVELOPE_RECIPIENT = 2, USE_HEADER_SENDER = 4, USE_HEADER_RECIPIENT = 8 };
+/*
+ * sender_ and recipient_canonical_maps, canonical_maps, masquerade_domains, as far as they are for such a use.
+ * The address has its standard form. 1 *ret is another one, 0 it stays, < 0 cannot tell (-ELOOP among it).
+ */
+int route_canonical(struct route *r, struct arena *a, unsigned use, struct str address,
+		    struct str *ret) MAY_YIELD;
 
 #endif
