@@ -8,7 +8,6 @@
 
 #include "commands/postmap/postmap.h"
 #include "lib/base/die.h"
-#include "lib/table/bdb_write.h"
 #include "lib/table/source.h"
 
 enum { SOURCE_LIMIT = 1 << 30 };
@@ -17,7 +16,7 @@ enum { SOURCE_LIMIT = 1 << 30 };
 struct making {
 	const struct job *job;
 	const struct target *target;
-	struct bdb_edit *edit;
+	struct edit *edit;
 	struct source lines;
 	struct arena *arena;
 };
@@ -43,11 +42,19 @@ static void warn_of_line(const struct making *m, const char *words)
 
 static void put(struct making *m, struct str key, struct str value)
 {
-	AUTO(buf) why = BUF_WORDS;
-	int r = bdb_edit_put(m->edit, fold_key(m->job, m->arena, key), value, m->job->replace, &why);
+	AUTO(buf) why = BUF_WORDS, encoded = BUF(SOURCE_LIMIT);
+	int r = 0;
 
+	if (m->job->files) {
+		if (files_value(value, &encoded, &why) < 0) {
+			edit_abandon(m->edit);
+			die(EX_NOINPUT, "%s, line %d: %s", m->lines.name, m->lines.line, buf_text(&why));
+		}
+		value = buf_str(&encoded);
+	}
+	r = edit_put(m->edit, fold_key(m->job, m->arena, key), value, m->job->replace, &why);
 	if (r < 0) {
-		bdb_edit_abandon(m->edit);
+		edit_abandon(m->edit);
 		die(EX_IOERR, "%s", buf_text(&why));
 	}
 	if (r == 0 && !m->job->ignore_duplicates)
@@ -83,11 +90,11 @@ static void open_edit(struct making *m, unsigned flags)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	if (m->target->database == NULL)
+	if (m->target->kind == NULL)
 		die(EX_USAGE, "tables of type %s are not made by a command (%s)", m->target->type, m->target->spec);
 	if (m->job->with_nul)
-		flags |= BDB_KEEP_NUL;
-	if (bdb_edit_open(m->target->type, m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
+		flags |= EDIT_KEEP_NUL;
+	if (edit_open(m->target->kind, m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
 		die(EX_CANTCREAT, "%s", buf_text(&why));
 }
 
@@ -95,7 +102,7 @@ static void open_edit(struct making *m, unsigned flags)
 static void commit(struct making *m, mode_t source_mode)
 {
 	AUTO(buf) why = BUF_WORDS;
-	const struct stat *existing = bdb_edit_existing(m->edit);
+	const struct stat *existing = edit_existing(m->edit);
 	mode_t mode = m->job->default_mode ? 0644 : source_mode & 0644;
 	gid_t gid = (gid_t) -1;
 
@@ -103,7 +110,7 @@ static void commit(struct making *m, mode_t source_mode)
 		mode = existing->st_mode & 0777;
 		gid = existing->st_gid;
 	}
-	if (bdb_edit_commit(m->edit, mode, (uid_t) -1, gid, &why) < 0)
+	if (edit_commit(m->edit, mode, (uid_t) -1, gid, &why) < 0)
 		die(EX_IOERR, "%s", buf_text(&why));
 }
 
@@ -147,7 +154,7 @@ void build_table(const struct job *job, const struct target *target)
 	become_owner_of(job, target->path, target->database);
 	fd = open_source(&m, &st);
 	read_source(fd, &text);
-	open_edit(&m, job->incremental ? BDB_FROM_EXISTING : 0);
+	open_edit(&m, job->incremental ? EDIT_FROM_EXISTING : 0);
 	source_start(&m.lines, job->incremental ? "standard input" : target->path, buf_str(&text));
 	while (source_next(&m.lines, &line)) {
 		if (job->aliases)
@@ -174,11 +181,11 @@ bool remove_keys(const struct job *job, const struct target *target)
 	if (target->database != NULL && access(target->database, F_OK) < 0)
 		die(EX_NOINPUT, "open database %s: %s", target->database, error_text(errno));
 	become_owner_of(job, target->path, target->database);
-	open_edit(&m, BDB_FROM_EXISTING);
+	open_edit(&m, EDIT_FROM_EXISTING);
 	while (!from_input || next_key(m.arena, &key)) {
-		r = bdb_edit_delete(m.edit, fold_key(job, m.arena, key), &why);
+		r = edit_delete(m.edit, fold_key(job, m.arena, key), &why);
 		if (r < 0) {
-			bdb_edit_abandon(m.edit);
+			edit_abandon(m.edit);
 			die(EX_IOERR, "%s", buf_text(&why));
 		}
 		found = found || r > 0;
@@ -189,7 +196,7 @@ bool remove_keys(const struct job *job, const struct target *target)
 	if (found)
 		commit(&m, 0644);
 	else
-		bdb_edit_abandon(m.edit);
+		edit_abandon(m.edit);
 	arena_free(m.arena);
 	return found;
 }

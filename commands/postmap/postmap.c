@@ -2,7 +2,7 @@
 /*
  * postmap and postalias: make, change and query lookup tables.
  *
- *   postmap [-finNoprsuUvw] [-c config_dir] [-d key] [-q key] [type:]name ...
+ *   postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [type:]name ...
  *
  * Installed under both names; as postalias it reads and writes "name: value" as aliases(5) has it.
  */
@@ -19,22 +19,42 @@
 static const char *config_dir;
 static int verbose;
 
-__attribute__((noreturn)) static void usage(const char *program)
+__attribute__((noreturn)) static void usage(const struct job *job)
 {
-	die(EX_USAGE, "usage: %s [-finNoprsuUvw] [-c config_dir] [-d key] [-q key] [type:]name ...", program);
+	die(EX_USAGE, "usage: %s [-%s] [-c config_dir] [-d key] [-q key] [type:]name ...", job->aliases ? "postalias" : "postmap",
+	    job->aliases ? "finNoprsuvw" : "bfFhimnNoprsuUvw");
 }
 
-static void parse_options(int argc, char **argv, const char *program, struct job *job)
+/* What makes no sense together. */
+static void check_options(const struct job *job)
+{
+	const bool of_message = job->headers || job->body;
+
+	if ((job->query != NULL) + (job->remove != NULL) + job->list > 1)
+		die(EX_USAGE, "specify only one of -s or -q or -d");
+	if (job->remove != NULL && job->incremental)
+		die(EX_USAGE, "specify only one of -d or -i");
+	if (of_message && (job->query == NULL || strcmp(job->query, "-") != 0))
+		die(EX_USAGE, "specify -b and -h only with \"-q -\"");
+	if (job->mime && !of_message)
+		die(EX_USAGE, "specify -m only with -b or -h");
+}
+
+static void parse_options(int argc, char **argv, struct job *job)
 {
 	int c;
 
 	opterr = 0;
-	while ((c = getopt(argc, argv, "c:d:finNopq:rsuUvw")) != -1) {
+	while ((c = getopt(argc, argv, job->aliases ? "c:d:finNopq:rsuvw" : "bc:d:fFhimnNopq:rsuUvw")) != -1) {
 		switch (c) {
+		case 'b': job->body = true; break;
 		case 'c': config_dir = optarg; break;
 		case 'd': job->remove = optarg; break;
 		case 'f': job->fold = false; break;
+		case 'F': job->files = true; break;
+		case 'h': job->headers = true; break;
 		case 'i': job->incremental = true; break;
+		case 'm': job->mime = true; break;
 		case 'n': job->with_nul = false; break;
 		case 'N': job->with_nul = true; break;
 		case 'o': job->stay_root = true; break;
@@ -46,15 +66,12 @@ static void parse_options(int argc, char **argv, const char *program, struct job
 		case 'U': break;
 		case 'v': verbose++; break;
 		case 'w': job->ignore_duplicates = true; job->replace = false; break;
-		default: usage(program);
+		default: usage(job);
 		}
 	}
-	if ((job->query != NULL) + (job->remove != NULL) + job->list > 1)
-		die(EX_USAGE, "specify only one of -s or -q or -d");
-	if (job->remove != NULL && job->incremental)
-		die(EX_USAGE, "specify only one of -d or -i");
+	check_options(job);
 	if (optind == argc)
-		usage(program);
+		usage(job);
 }
 
 /* Relative names are made absolute: afterwards the working directory does not matter, where a hostile DB_CONFIG might lie. */
@@ -86,7 +103,8 @@ static struct target parse_target(struct arena *a, const char *text, const char 
 	t.type = str_c(a, type_name);
 	t.path = str_c(a, name);
 	t.spec = str_c(a, arena_fmt(a, "%s:%s", t.type, t.path));
-	t.database = type != NULL && type->open_file != NULL ? str_c(a, arena_fmt(a, "%s.db", t.path)) : NULL;
+	t.kind = database_find(t.type);
+	t.database = t.kind != NULL ? str_c(a, arena_fmt(a, "%s%s", t.path, t.kind->suffix)) : NULL;
 	return t;
 }
 
@@ -171,7 +189,7 @@ int main(int argc, char **argv)
 	size_t count;
 	bool found;
 
-	parse_options(argc, argv, program, &job);
+	parse_options(argc, argv, &job);
 	command_start(program, config_dir, groups, structs, &world);
 	log_verbose(verbose);
 	table_set_warning(warn);

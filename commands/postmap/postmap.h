@@ -5,6 +5,7 @@
 #include "lib/base/arena.h"
 #include "lib/conf/params/table.h"
 #include "lib/daemon/daemon.h"
+#include "lib/table/edit.h"
 
 /* What the command line asks for. */
 struct job {
@@ -18,15 +19,18 @@ struct job {
 	bool with_nul;			/* -N */
 	const char *query, *remove;	/* -q, -d: a key, or "-" for keys on standard input */
 	bool list;			/* -s */
+	bool headers, body, mime;	/* -h, -b: the keys are those of a message on standard input; -m: with its MIME structure */
+	bool files;			/* -F: values are lists of files, whose contents are stored, as base64 */
 	size_t cache_bytes;
 };
 
 /* One table of the command line. */
 struct target {
+	const struct database *kind;	/* NULL: not a type that can be made */
 	const char *spec;		/* "hash:/absolute/name" */
 	const char *type;
 	const char *path;		/* of the source */
-	const char *database;		/* path and ".db"; NULL: not a type that can be made */
+	const char *database;		/* path and ".db"; NULL: as kind */
 };
 
 /* Each returns true when a key was found (deleted). */
@@ -35,6 +39,11 @@ bool remove_keys(const struct job *job, const struct target *target);
 void list_table(const struct job *job, const struct target *target);
 void build_table(const struct job *job, const struct target *target);
 
+/* Calls look_up() with each header and line of the message on standard input that -h and -b ask for. */
+void each_line_of_message(const struct job *job, void (*look_up)(void *arg, struct str key), void *arg);
+/* -F: the contents of the files named in value, as base64; and back. -errno with words. */
+int files_value(struct str value, struct buf *ret, struct buf *why);
+int decode_files_value(struct str value, struct buf *ret, struct buf *why);
 /* The keys of -q - and -d -: one per line. False at the end. */
 bool next_key(struct arena *a, struct str *ret_key);
 /* Works as the owner of that file (not -o, and root only); for good. NULL, or no such file: nobody else. */

@@ -4,7 +4,6 @@
 
 #include "commands/postmap/postmap.h"
 #include "lib/base/die.h"
-#include "lib/table/bdb_write.h"
 #include "lib/table/table.h"
 
 static struct table *open_table(const struct job *job, const struct target *target)
@@ -19,62 +18,99 @@ static struct table *open_table(const struct job *job, const struct target *targ
 	return t;
 }
 
-/* The first table that knows the key. */
-static bool ask(struct table **tables, size_t count, struct arena *a, struct str key, struct str *ret_value)
-{
-	for (size_t i = 0; i < count; i++) {
-		int r = table_get(tables[i], a, key, ret_value);
+struct asking {
+	const struct job *job;
+	const struct target *targets;
+	struct table **tables;
+	size_t count;
+	struct arena *arena;		/* of one lookup */
+	bool found;
+};
 
-		if (r < 0)
-			die(EX_UNAVAILABLE, "%s", table_why(tables[i]));
-		if (r > 0)
-			return true;
+/* What -F made of a value is undone; a table of text has the names of the files themselves. */
+static void print_value(const struct asking *q, bool is_database, struct str value)
+{
+	AUTO(buf) encoded = BUF((size_t) 64 << 20), content = BUF((size_t) 64 << 20), why = BUF_WORDS;
+
+	if (q->job->files) {
+		if ((!is_database && files_value(value, &encoded, &why) < 0) ||
+		    decode_files_value(is_database ? value : buf_str(&encoded), &content, &why) < 0)
+			die(EX_DATAERR, "%s", buf_text(&why));
+		value = buf_str(&content);
 	}
-	return false;
+	fwrite(value.at, 1, value.len, stdout);
+	putchar('\n');
+}
+
+/* The first table that knows the key. */
+static void ask(struct asking *q, struct str key, bool say_key)
+{
+	struct str value;
+	int r = 0;
+
+	for (size_t i = 0; i < q->count && r == 0; i++) {
+		r = table_get(q->tables[i], q->arena, key, &value);
+		if (r < 0)
+			die(EX_UNAVAILABLE, "%s", table_why(q->tables[i]));
+		if (r == 0)
+			continue;
+		q->found = true;
+		if (say_key)
+			printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "");
+		print_value(q, q->targets[i].kind != NULL, value);
+	}
+	arena_reset(q->arena);
+}
+
+static void ask_line_of_message(void *arg, struct str key)
+{
+	ask(arg, key, true);
 }
 
 bool query_tables(const struct job *job, const struct target *targets, size_t count)
 {
-	struct arena *a = arena_new("query", NULL, 64 << 20);
-	struct table **tables = get_memory(count * sizeof(struct table *));
-	struct str key = str_of(job->query), value;
-	bool found = false;
+	struct asking q = { .job = job, .targets = targets, .count = count, .arena = arena_new("query", NULL, 64 << 20) };
+	struct arena *keys = arena_new("keys", NULL, 64 << 20);
+	struct str key = str_of(job->query);
 
+	q.tables = get_memory(count * sizeof(struct table *));
 	for (size_t i = 0; i < count; i++)
-		tables[i] = open_table(job, &targets[i]);
-	if (!str_is(key, STR("-"))) {
-		found = ask(tables, count, a, key, &value);
-		if (found)
-			printf("%.*s\n", PSTR(value));
+		q.tables[i] = open_table(job, &targets[i]);
+	if (job->headers || job->body) {
+		each_line_of_message(job, ask_line_of_message, &q);
+	} else if (!str_is(key, STR("-"))) {
+		ask(&q, key, false);
 	} else {
-		while (next_key(a, &key)) {
-			if (ask(tables, count, a, key, &value)) {
-				printf("%.*s%s\t%.*s\n", PSTR(key), job->aliases ? ":" : "", PSTR(value));
-				found = true;
-			}
-			arena_reset(a);
+		while (next_key(keys, &key)) {
+			ask(&q, key, true);
+			arena_reset(keys);
 		}
 	}
 	for (size_t i = 0; i < count; i++)
-		table_free(tables[i]);
-	free(tables);
-	arena_free(a);
-	return found;
+		table_free(q.tables[i]);
+	free(q.tables);
+	arena_free(keys);
+	arena_free(q.arena);
+	return q.found;
 }
 
 static int print_entry(void *arg, struct str key, struct str value)
 {
-	const struct job *job = arg;
+	const struct asking *q = arg;
 
-	return printf("%.*s%s\t%.*s\n", PSTR(key), job->aliases ? ":" : "", PSTR(value)) < 0 ? -EIO : 0;
+	if (printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "") < 0)
+		return -EIO;
+	print_value(q, true, value);
+	return ferror(stdout) ? -EIO : 0;
 }
 
 void list_table(const struct job *job, const struct target *target)
 {
 	AUTO(buf) why = BUF_WORDS;
+	struct asking q = { .job = job };
 
-	if (target->database == NULL)
+	if (target->kind == NULL)
 		die(EX_USAGE, "table %s: tables of this type cannot be listed", target->spec);
-	if (bdb_each(target->type, target->database, print_entry, (void *) job, &why) < 0)
+	if (edit_each(target->kind, target->database, print_entry, &q, &why) < 0)
 		die(EX_UNAVAILABLE, "%s", why.len == 0 ? "write to standard output failed" : buf_text(&why));
 }

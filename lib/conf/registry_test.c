@@ -21,6 +21,7 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "command_directory", "installation" },
 	{ "data_directory", "installation" },
 	{ "meta_directory", "installation" },
+	{ "shlib_directory", "installation; no is for a build without loadable modules, which ours is when none is there" },
 	{ "hash_queue_names", "there are no separate defer logs" },
 	{ "biff", "nobody is told about new mail; asking for it changes nothing" },
 	{ "max_use", "one process serves many clients at once, so retiring it after a hundred would be a fork every second" },
@@ -232,7 +233,7 @@ static bool compare_default(struct str name, struct str theirs)
 	if (str_is(theirs, STR("(empty)")))
 		theirs = STR_NONE;
 	same = p->default_text != NULL && str_is(theirs, str_of(p->default_text));
-	if (same != may_differ(name))
+	if (same != may_differ(name) || str_is(name, STR("default_database_type")))	/* that one is chosen by configure */
 		return true;
 	if (same)
 		print_error("%s has the default of Postfix: no exception is needed\n", p->name);

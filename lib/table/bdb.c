@@ -15,6 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/table/bdb_place.h"
+#include "lib/table/nul_forms.h"
 #include "lib/table/type.h"
 
 enum { READ_CACHE = 128 << 10, FIRST_ROOM = 512, MOST_ROOM = 16 << 20, WRITING_SECONDS = 60 };
@@ -23,9 +24,9 @@ struct bdb {
 	DB *db;
 	int fd;				/* our own descriptor of the same file */
 	struct stat opened;
-	bool with_nul, without_nul;	/* forms of keys still possible */
+	struct nul_forms forms;
 	char *room;			/* the value of the lookup at hand */
-	u_int32_t room_size;
+	u_int32_t room_size, value_len;
 };
 
 static const char *words_or(int error)
@@ -77,7 +78,6 @@ static int bdb_open(const struct watch *file, DBTYPE type, void **ret_content, s
 	int r;
 
 	bdb_clear_words();
-	b->with_nul = b->without_nul = true;
 	b->room = get_memory(FIRST_ROOM);
 	b->room_size = FIRST_ROOM;
 	b->fd = r = watch_open(file, &b->opened, why);
@@ -115,8 +115,9 @@ static int btree_open(struct table *t, const struct watch *file, void **ret_cont
 }
 
 /* One key in one form. 1, 0, -errno; the value is in b->room. */
-static int fetch(struct bdb *b, struct str key, u_int32_t *ret_len)
+static int fetch(void *db, struct str key)
 {
+	struct bdb *b = db;
 	DBT k = { .data = (void *) key.at, .size = (u_int32_t) key.len };
 	DBT v = { .flags = DB_DBT_USERMEM };
 	int r;
@@ -130,28 +131,8 @@ static int fetch(struct bdb *b, struct str key, u_int32_t *ret_len)
 		b->room_size = v.size;
 		b->room = resize_memory(b->room, v.size);
 	}
-	*ret_len = v.size;
+	b->value_len = v.size;
 	return r == 0 ? 1 : r == DB_NOTFOUND ? 0 : r > 0 ? -r : -EIO;
-}
-
-/* Both forms of the key, as far as they are possible. key has room for a NUL behind it. */
-static int fetch_forms(struct bdb *b, struct str key, u_int32_t *ret_len)
-{
-	int r = 0;
-
-	if (b->with_nul) {
-		r = fetch(b, str_make(key.at, key.len + 1), ret_len);
-		if (r > 0) {
-			b->without_nul = false;
-			return r;
-		}
-	}
-	if (r == 0 && b->without_nul) {
-		r = fetch(b, key, ret_len);
-		if (r > 0)
-			b->with_nul = false;
-	}
-	return r;
 }
 
 static bool is_unchanged(const void *content)
@@ -162,35 +143,20 @@ static bool is_unchanged(const void *content)
 	return fstat(b->fd, &st) == 0 && stat_is_same(&st, &b->opened);
 }
 
-static int fetch_key(struct bdb *b, struct str key, u_int32_t *ret_len)
-{
-	char with_room[1024];
-	AUTO(buf) longer = BUF(key.len + 1);
-
-	if (key.len < sizeof(with_room)) {
-		memcpy(with_room, key.at, key.len);
-		with_room[key.len] = 0;
-		return fetch_forms(b, str_make(with_room, key.len), ret_len);
-	}
-	buf_add(&longer, key);
-	return fetch_forms(b, buf_str(&longer), ret_len);
-}
-
 static int bdb_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
 {
 	struct bdb *b = content;
-	u_int32_t len = 0;
 	int r;
 
 	bdb_clear_words();
-	r = fetch_key(b, key, &len);
+	r = nul_forms_fetch(&b->forms, key, fetch, b);
 	if (r <= 0 && !is_unchanged(b)) {
 		if (table_reopen(t) < 0) {
 			buf_add(why, buf_str(&t->why));
 			return t->error;
 		}
 		b = t->content;
-		r = fetch_key(b, key, &len);
+		r = nul_forms_fetch(&b->forms, key, fetch, b);
 		if (r == 0 && !is_unchanged(b)) {
 			buf_addf(why, "%s is being written", t->file->path);
 			return -EAGAIN;
@@ -200,9 +166,7 @@ static int bdb_get(struct table *t, void *content, struct arena *a, struct str k
 		buf_addf(why, "%s: %s", t->file->path, words_or(r));
 	if (r <= 0)
 		return r;
-	if (len > 0 && b->room[len - 1] == 0)
-		len--;
-	return table_value(a, str_make(b->room, len), ret_value, why);
+	return table_value(a, without_nul(str_make(b->room, b->value_len)), ret_value, why);
 }
 
 const struct table_type hash_type = {

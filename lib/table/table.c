@@ -137,6 +137,50 @@ static int open_content(struct table *t, struct buf *why)
 	return 0;
 }
 
+/* The spec without "proxy:" and such, and its type; NULL: no such type. */
+static const struct table_type *type_of(struct str spec, struct str *ret_name)
+{
+	struct str type_name;
+
+	*ret_name = spec;
+	return str_cut(ret_name, ':', &type_name) ? table_type_find(type_name) : NULL;
+}
+
+bool table_is_composed(struct str spec, struct str *ret_inner)
+{
+	struct str name;
+	const struct table_type *type = type_of(spec, &name);
+
+	if (type == NULL || !(type->traits & TYPE_COMPOSED))
+		return false;
+	name = str_trim(name);
+	*ret_inner = name.len >= 2 && name.at[0] == '{' && name.at[name.len - 1] == '}' ? str_make(name.at + 1, name.len - 2) : name;
+	return true;
+}
+
+/* A table of tables has what all of them have. */
+static bool spec_has_fixed_keys(struct str spec, unsigned depth)
+{
+	struct str name, inner, word;
+	const struct table_type *type = type_of(spec, &name);
+
+	if (type == NULL || depth > 20)
+		return true;
+	if (type == &proxy_type)
+		return spec_has_fixed_keys(name, depth + 1);
+	if (!table_is_composed(spec, &inner))
+		return type->traits & TYPE_FIXED_KEYS;
+	while (str_token_braced(&inner, ", \t\r\n", &word) > 0)
+		if (!spec_has_fixed_keys(word, depth + 1))
+			return false;
+	return true;
+}
+
+bool table_has_fixed_keys(const struct table *t)
+{
+	return t->has_fixed_keys;
+}
+
 int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *why)
 {
 	struct str name = spec, type_name;
@@ -166,6 +210,7 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 	t->spec = get_memory(spec.len + 1);
 	memcpy(t->spec, spec.at, spec.len);
 	t->name = str_tail(str_make(t->spec, spec.len), name.len);
+	t->has_fixed_keys = spec_has_fixed_keys(spec, 0);
 	r = open_content(t, why);
 	if (r < 0)
 		table_free(t);
@@ -206,18 +251,6 @@ const char *table_spec(const struct table *t)
 const char *table_why(const struct table *t)
 {
 	return buf_text(&t->why);
-}
-
-bool table_has_fixed_keys(const struct table *t)
-{
-	struct str type_name, name = t->name;
-	const struct table_type *type;
-
-	if (t->type != &proxy_type)
-		return t->type->traits & TYPE_FIXED_KEYS;
-	str_cut(&name, ':', &type_name);
-	type = table_type_find(type_name);
-	return type == NULL || (type->traits & TYPE_FIXED_KEYS);
 }
 
 /* Brings the content up to date with its file. */

@@ -3,8 +3,8 @@
  * Lookup tables: "type:name". One small file per type behind one vtable (lib/table/type.h). A table that fails is a temporary
  * error (-errno, with words from table_why), never "not there". Files are reopened when they changed (checked at most once a second).
  *
- * In process: hash btree (Berkeley DB, read only), texthash static inline cidr regexp pcre fail. Through the proxymap service: "proxy:type:name" and
- * types that may block (unix:passwd.byname): table_open() arranges it.
+ * In process: hash btree (Berkeley DB, read only), lmdb, cdb, texthash static inline environ internal randmap cidr regexp pcre fail, and tables of tables
+ * (unionmap pipemap debug). Through the proxymap service: "proxy:type:name" and types that may block (unix:passwd.byname): table_open() arranges it.
  */
 #ifndef ROAD_TABLE_TABLE_H
 #define ROAD_TABLE_TABLE_H
@@ -38,6 +38,8 @@ int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_
 const char *table_why(const struct table *t);	/* words for the last < 0; read them before the next lookup of anybody */
 /* Would table_open() send this spec to proxymap? *ret_spec is then what proxymap opens ("proxy:" taken away). */
 bool table_is_proxied(struct str spec, struct str *ret_spec);
+/* Is this a table of tables (unionmap, pipemap, debug)? *ret_inner is then the list of their specs. */
+bool table_is_composed(struct str spec, struct str *ret_inner);
 /* Are parts of an address looked up here too, or only the whole of it (regexp, pcre, cidr)? */
 bool table_has_fixed_keys(const struct table *t);
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/table/bdb_write.h"
+#include "lib/table/edit.h"
 #include "lib/table/scratch_test.h"
 
 static struct table *open_flags(const char *spec, unsigned flags)
@@ -346,13 +346,13 @@ static void test_what_no_lookup_could_mend_is_refused_at_open(void **state)
 static void make_database(const char *type, const char *name, unsigned flags, const char *const *pairs)
 {
 	AUTO(buf) why = BUF_WORDS;
-	struct bdb_edit *e;
+	struct edit *e;
 
-	if (bdb_edit_open(type, path_of(name), flags, 1 << 20, &e, &why) < 0)
+	if (edit_open(database_find(type), path_of(name), flags, 1 << 20, &e, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 	for (; pairs[0] != NULL; pairs += 2)
-		assert_int_equal(bdb_edit_put(e, str_of(pairs[0]), str_of(pairs[1]), false, &why), 1);
-	if (bdb_edit_commit(e, 0644, (uid_t) -1, (gid_t) -1, &why) < 0)
+		assert_int_equal(edit_put(e, str_of(pairs[0]), str_of(pairs[1]), false, &why), 1);
+	if (edit_commit(e, 0644, (uid_t) -1, (gid_t) -1, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 }
 
@@ -369,7 +369,7 @@ static void test_databases_are_read_with_and_without_nul(void **state)
 
 		memset(long_value, 'v', 3000);
 		long_value[3000] = 0;
-		make_database(types[i % 2], "x.db", i / 2 ? BDB_KEEP_NUL : 0, PAIRS("a", "1", "b", "two words", "long", long_value, "e", ""));
+		make_database(types[i % 2], "x.db", i / 2 ? EDIT_KEEP_NUL : 0, PAIRS("a", "1", "b", "two words", "long", long_value, "e", ""));
 		t = open_file_table(types[i % 2], "x");
 		expect(t, "A", "1");
 		expect(t, "b", "two words");
@@ -396,21 +396,21 @@ static void test_a_hash_is_not_read_as_a_btree(void **state)
 static void test_an_edit_starts_from_what_is_there(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
-	struct bdb_edit *e;
+	struct edit *e;
 	struct table *t;
 
 	(void) state;
-	make_database("hash", "x.db", BDB_KEEP_NUL, PAIRS("a", "1", "b", "2"));
-	assert_int_equal(bdb_edit_open("hash", path_of("x.db"), BDB_FROM_EXISTING, 1 << 20, &e, &why), 0);
-	assert_non_null(bdb_edit_existing(e));
-	assert_int_equal(bdb_edit_put(e, STR("a"), STR("9"), false, &why), 0);
-	assert_int_equal(bdb_edit_put(e, STR("c"), STR("3"), false, &why), 1);
-	assert_int_equal(bdb_edit_put(e, STR("b"), STR("8"), true, &why), 1);
-	assert_int_equal(bdb_edit_delete(e, STR("a"), &why), 1);
-	assert_int_equal(bdb_edit_delete(e, STR("a"), &why), 0);
+	make_database("hash", "x.db", EDIT_KEEP_NUL, PAIRS("a", "1", "b", "2"));
+	assert_int_equal(edit_open(&hash_database, path_of("x.db"), EDIT_FROM_EXISTING, 1 << 20, &e, &why), 0);
+	assert_non_null(edit_existing(e));
+	assert_int_equal(edit_put(e, STR("a"), STR("9"), false, &why), 0);
+	assert_int_equal(edit_put(e, STR("c"), STR("3"), false, &why), 1);
+	assert_int_equal(edit_put(e, STR("b"), STR("8"), true, &why), 1);
+	assert_int_equal(edit_delete(e, STR("a"), &why), 1);
+	assert_int_equal(edit_delete(e, STR("a"), &why), 0);
 	t = open_file_table("hash", "x");
 	expect_failure(t, "a", -EAGAIN, "is being written");	/* locked by the edit */
-	assert_int_equal(bdb_edit_commit(e, 0640, (uid_t) -1, (gid_t) -1, &why), 0);
+	assert_int_equal(edit_commit(e, 0640, (uid_t) -1, (gid_t) -1, &why), 0);
 	expect(t, "a", NULL);
 	expect(t, "b", "8");
 	expect(t, "c", "3");
@@ -429,10 +429,10 @@ static void test_what_a_killed_writer_left_is_swept_and_harms_nobody(void **stat
 	t = open_file_table("hash", "x");
 	child = fork();
 	if (child == 0) {
-		struct bdb_edit *e;
+		struct edit *e;
 
-		bdb_edit_open("hash", path_of("x.db"), 0, 1 << 20, &e, &why);
-		bdb_edit_put(e, STR("b"), STR("half"), false, &why);
+		edit_open(&hash_database, path_of("x.db"), 0, 1 << 20, &e, &why);
+		edit_put(e, STR("b"), STR("half"), false, &why);
 		kill(getpid(), SIGKILL);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);

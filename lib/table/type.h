@@ -16,6 +16,7 @@
 enum table_traits {
 	TYPE_FIXED_KEYS = 1,		/* compares whole keys: they are folded, and parts of an address make sense as keys */
 	TYPE_BLOCKS = 2,		/* may block: asked through proxymap by everybody else */
+	TYPE_COMPOSED = 4,		/* of other tables, which are named behind "type:" */
 };
 
 struct table_type {
@@ -38,6 +39,7 @@ struct table {
 	unsigned flags;			/* enum table_flags */
 	char *spec;
 	struct str name;		/* behind "type:", points into spec */
+	bool has_fixed_keys;
 	struct watch *file;		/* NULL: not from a file */
 	void *content;			/* NULL: could not be opened, error says why */
 	int error;			/* of the last attempt to open the file; -EAGAIN also: open again before the next lookup */
@@ -58,6 +60,6 @@ void table_tell_outgrown(const struct table *t);
 void table_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 extern const struct table_type hash_type, btree_type, texthash_type, inline_type, static_type, fail_type, cidr_type, regexp_type,
-	pcre_type, proxy_type, unix_type;
+	pcre_type, proxy_type, unix_type, cdb_type, lmdb_type, environ_type, internal_type, random_type, union_type, pipe_type, debug_type;
 
 #endif

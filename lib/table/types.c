@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* The table types there are. Linking this file links Berkeley DB and PCRE2: no setgid program refers to it. */
+/* The table types there are. Linking this file links Berkeley DB, LMDB and PCRE2: no setgid program refers to it. */
 #include "lib/table/type.h"
 
 static const struct table_type *const types[] = {
-	&hash_type, &btree_type, &texthash_type, &inline_type, &static_type, &fail_type, &cidr_type, &regexp_type, &pcre_type, &proxy_type,
-	&unix_type,
+	&hash_type, &btree_type, &cdb_type,
+#ifdef HAVE_LMDB
+	&lmdb_type,
+#endif
+	&texthash_type, &inline_type, &static_type, &fail_type, &cidr_type, &regexp_type, &pcre_type, &proxy_type, &unix_type,
+	&environ_type, &internal_type, &random_type, &union_type, &pipe_type, &debug_type,
 };
 
 const struct table_type *table_type_find(struct str name)

@@ -35,6 +35,8 @@ static void approve(struct str list)
 			approve(str_make(word.at + 1, word.len - 2));
 		else if (table_is_proxied(word, &spec))
 			map_put(approved, spec, &yes);
+		else if (table_is_composed(word, &spec))	/* opened by who asks, except for those inside that block */
+			approve(spec);
 	}
 }
 

@@ -204,3 +204,38 @@ inbox:
 
     def __exit__(self, *error):
         self.close()
+
+
+class PostfixCommands:
+    """Postfix's own postmap and the like, unpacked, not installed, with a configuration of their own: what they answer is what ours are compared with."""
+
+    PACKAGES = {"postfix": "usr/sbin/postmap", "postfix-lmdb": "usr/lib/postfix/postfix-lmdb.so", "postfix-cdb": "usr/lib/postfix/postfix-cdb.so",
+                "postfix-sqlite": "usr/lib/postfix/postfix-sqlite.so"}
+
+    def __init__(self):
+        trees = {package: _unpacked(package, program) for package, program in self.PACKAGES.items()}
+        self.tree = trees["postfix"]
+        self.root = Path(tempfile.mkdtemp(prefix="postroad-oracle-"))
+        self.root.chmod(0o755)
+        (self.root / "data").mkdir()
+        (self.root / "main.cf").write_text(f"queue_directory = {self.root}\ndata_directory = {self.root}/data\nmail_owner = bin\n"
+                                           f"setgid_group = daemon\nmyhostname = a.example\ncompatibility_level = 3.6\n"
+                                           f"meta_directory = {self.root}\nshlib_directory = {self.tree}/usr/lib/postfix\n")
+        rows = [f"{kind}\t{trees['postfix-' + kind]}/usr/lib/postfix/postfix-{kind}.so\tdict_{kind}_open"
+                + (f"\tmkmap_{kind}_open" if kind != "sqlite" else "") for kind in ("lmdb", "cdb", "sqlite")]
+        (self.root / "dynamicmaps.cf").write_text("\n".join(rows) + "\n")
+
+    def command(self, name, *arguments, **options):
+        libraries = [self.tree / "usr/lib/postfix", *(self.tree / "usr/lib").glob("*-linux-gnu")]
+        environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": ":".join(map(str, libraries))}
+        words = [self.tree / "usr/sbin" / name, "-c", self.root, *map(str, arguments)]
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False, **options)
+
+    def close(self):
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Making and changing database files, for postmap. The work is done on a file beside the table that takes its place by rename when it is complete
+ * and synced: a reader sees the old table or the new one, whatever happens to the writer. What a killed writer leaves behind is removed by the next
+ * one. Each kind of database is a row of edit.c's list with the functions of struct database.
+ */
+#ifndef ROAD_TABLE_EDIT_H
+#define ROAD_TABLE_EDIT_H
+
+#include <sys/stat.h>
+
+#include "lib/base/buf.h"
+
+/* say() < 0 stops with that. */
+typedef int say_entry(void *arg, struct str key, struct str value);
+
+/* A kind of database: its own part of the work. All of it -errno with words on failure. */
+struct database {
+	const char *type;		/* "hash" */
+	const char *suffix;		/* ".db" */
+	bool can_change;		/* a copy of an existing one can be changed; false: only made anew */
+	/* `fd` is open on `path`, an empty file (fresh) or a copy of an existing one. cache_bytes: of memory, roughly. */
+	int (*open)(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct buf *why);
+	/* Do the entries there end with a NUL? NULL: never. */
+	bool (*has_nul)(void *db);
+	int (*put)(void *db, struct str key, struct str value, bool replace, struct buf *why);	/* 1, 0 it is there already */
+	int (*remove)(void *db, struct str key, struct buf *why);				/* 1, 0 it was not there */
+	/* Ends it in any case; with `keep` everything is in the file then. */
+	int (*close)(void *db, bool keep, struct buf *why);
+	/* Every entry, as stored, in the database's order. */
+	int (*each)(const char *path, int fd, say_entry *say, void *arg, struct buf *why);
+};
+const struct database *database_find(const char *type);	/* NULL: tables of this type are not made */
+
+struct edit;
+
+enum edit_flags {
+	EDIT_FROM_EXISTING = 1,		/* starts as a copy of the table there is (if there is one), which stays locked against other writers */
+	EDIT_KEEP_NUL = 2,		/* keys and values end with a NUL byte */
+};
+
+/* path of the database itself (NAME.db), absolute. Waits a while for another writer: then -EBUSY. */
+int edit_open(const struct database *kind, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why);
+/* 1 stored, 0 the key is there already (and replace is false), -errno with words. */
+int edit_put(struct edit *e, struct str key, struct str value, bool replace, struct buf *why);
+/* 1 deleted, 0 was not there. */
+int edit_delete(struct edit *e, struct str key, struct buf *why);
+/* The existing table's status, for its mode and owner; NULL: there was none. */
+const struct stat *edit_existing(const struct edit *e);
+/*
+ * Puts the new file into place with that mode, and owner where uid and gid are not -1 (a group that we may not give stays our own). Ends the edit in any
+ * case.
+ */
+int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *why);
+void edit_abandon(struct edit *e);	/* NULL is fine */
+
+/* Every entry of the database there is, without the NUL at the end. */
+int edit_each(const struct database *kind, const char *path, say_entry *say, void *arg, struct buf *why);
+
+extern const struct database hash_database, btree_database, cdb_database, lmdb_database;
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+/* randmap:{ r1, r2, ... }: every key is there, with one of the values, each equally likely. A value that is named twice is twice as likely. */
+#include <errno.h>
+#include <sys/random.h>
+
+#include "lib/base/die.h"
+#include "lib/table/type.h"
+
+struct values {
+	struct arena *arena;
+	VEC(struct str) at;
+};
+
+static void random_close(void *content)
+{
+	struct values *v = content;
+
+	arena_free(v->arena);
+	free(v);
+}
+
+static int random_open(struct table *t, struct str name, void **ret_content, struct buf *why)
+{
+	struct values *v;
+	struct str rest, value;
+	int more;
+
+	(void) t;
+	name = str_trim(name);
+	if (name.len < 2 || name.at[0] != '{' || name.at[name.len - 1] != '}') {
+		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
+		return -EINVAL;
+	}
+	v = get_memory(sizeof(*v));
+	v->arena = arena_new("randmap", NULL, 64 << 20);
+	rest = str_make(name.at + 1, name.len - 2);
+	while ((more = str_token_braced(&rest, ", \t\r\n", &value)) > 0) {
+		if (value.len >= 2 && value.at[0] == '{' && value.at[value.len - 1] == '}')
+			value = str_trim(str_make(value.at + 1, value.len - 2));
+		*vec_add(v->arena, &v->at) = arena_copy(v->arena, value);
+	}
+	if (more == 0 && v->at.len > 0) {
+		*ret_content = v;
+		return 0;
+	}
+	buf_add_text(why, more < 0 ? "missing '}'" : "randmap has no value in it");
+	random_close(v);
+	return -EINVAL;
+}
+
+static int random_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+{
+	const struct values *v = content;
+	uint64_t number;
+
+	(void) t;
+	(void) key;
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t) sizeof(number)) {
+		buf_addf(why, "no random number: %s", error_text(errno));
+		return -EIO;
+	}
+	return table_value(a, v->at.at[number % v->at.len], ret_value, why);
+}
+
+const struct table_type random_type = {
+	.name = "randmap", .traits = TYPE_FIXED_KEYS, .open = random_open, .get = random_get, .close = random_close,
+};
