@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/failpoint.h"
 #include "lib/base/map.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
@@ -257,7 +258,9 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	if (write_original(n, whole, m, until) < 0)
 		log_mail(ROAD_WARNING, n->e.queue_id, "cannot read the message for its notification");
 	mail_out_write(m, arena_fmt(n->arena, "\n--%s--\n", boundary), until);
+	FAILPOINT("bounce.before_end");
 	mail_out_end(m, &verdict, until);
+	FAILPOINT("bounce.queued");
 	return verdict_to_error(n, &verdict, to);
 }
 

@@ -10,6 +10,7 @@
 
 #include "cleanup/message.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/daemon/daemon.h"
 
 enum { CALLS_AT_ONCE = 500 };		/* of one client process */
@@ -29,11 +30,15 @@ static void serve_request(struct server_call *call)
 		REPLY(call, cleanup_reply, &reply);
 		return;
 	}
+	FAILPOINT("cleanup.request");
 	m = message_begin(call->arena, request.origin, (unsigned) request.flags, request.queue_id, request.envelope);
 	message_feed_all(m, request.content);
 	message_end(m, &reply);
+	FAILPOINT("cleanup.before_reply");
 	REPLY(call, cleanup_reply, &reply);
+	FAILPOINT("cleanup.replied");
 	message_announce(m);
+	FAILPOINT("cleanup.announced");
 	message_free(m);
 }
 
@@ -74,9 +79,12 @@ static void serve_stream(struct server_call *call)
 	if (r < 0) {
 		log_mail(ROAD_INFO, str_of(m->id), "removed (canceled)");
 	} else {
+		FAILPOINT("cleanup.stream.end");
 		message_end(m, &reply);
+		FAILPOINT("cleanup.stream.before_reply");
 		call->frame->call = call_number;
 		REPLY(call, cleanup_reply, &reply);
+		FAILPOINT("cleanup.stream.replied");
 		message_announce(m);
 	}
 	message_free(m);

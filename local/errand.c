@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/mail/mail_address.h"
 #include "lib/mailbox/path.h"
@@ -345,6 +346,7 @@ int run_errand(struct errand *e)
 	AUTO(buf) reply = BUF(REPLY_MOST);
 	int r = child_run(&work, &reply);
 
+	FAILPOINT("local.errand");
 	if (r >= 0)
 		r = reply_read(t, buf_str(&reply));
 	if (r == -EPERM)

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/failpoint.h"
 #include "lib/mail/mail_address.h"
 #include "lib/peers/cleanup.h"
 #include "local/reply.h"
@@ -74,7 +75,9 @@ static void submit(struct task *t, const struct letter *l, struct mailbox_result
 		mailbox_say_error(ret, r, "cannot read message");
 		return;
 	}
+	FAILPOINT("local.forward.before_end");
 	mail_out_end(out, &verdict, in(FORWARD_TIME_MS));
+	FAILPOINT("local.forward.queued");
 	if (verdict.code == 250)
 		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "forwarded as %s", id);
 	else

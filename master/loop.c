@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/daemon/instance.h"
 #include "lib/daemon/startup.h"
 #include "master/master.h"
@@ -165,9 +166,11 @@ static void reload(void)
 		return;
 	}
 	settings = new_settings;
+	FAILPOINT("master.reload.read");
 	/* The old generation keeps its sessions; every listener stays open meanwhile, so nobody is turned away. */
 	LIST_EACH(s, &services, struct service, link)
 		service_retire_workers(s);
+	FAILPOINT("master.reload.retired");
 	services_apply(false, &why);
 	settings_free(old);
 	open_log(&settings->common, "master", LOG_TO_SYSLOG);		/* maillog_file may have changed */

@@ -13,6 +13,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/log/log.h"
 #include "lib/peers/cleanup.h"
@@ -142,7 +143,9 @@ static int give_to_cleanup(struct queue_file *f, struct arena *a, struct envelop
 		mail_out_abort(out);
 		return r;
 	}
+	FAILPOINT("pickup.before_end");
 	mail_out_end(out, ret, in(CLEANUP_MS));
+	FAILPOINT("pickup.after_end");
 	return 0;
 }
 
@@ -218,6 +221,7 @@ static enum fate finish(struct pickup *p, struct str id)
 {
 	int r = queue_finish(p->queue, QUEUE_MAILDROP, id);
 
+	FAILPOINT("pickup.removed");
 	if (r == 0 || r == -ENOENT)
 		return PICKED_UP;
 	/* The message is on its way. The file must not be sent again: that is worse than a file too many. */

@@ -9,6 +9,7 @@
 #include "lib/agent/delays.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
 #include "qmgr/qmgr.h"
@@ -174,7 +175,9 @@ void account_reply(struct qmgr *q, struct entry *e, const struct deliver_reply *
 	if (missing > 0)
 		log_mail(ROAD_WARNING, m->id, "transport %s gave no verdict for %zu recipients",
 			 e->destination->transport->name, missing);
+	FAILPOINT("qmgr.account.reply");
 	settle(m, outcomes, e->count);
+	FAILPOINT("qmgr.account.settled");
 	free(outcomes);
 	feed_back(q, e, rep);
 	entries_done(m, 1);

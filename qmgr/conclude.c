@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
 #include "lib/queue/requeue.h"
@@ -42,6 +43,7 @@ static void defer_message(struct message *m)
 	int64_t due = next_attempt_s(q->conf, m->env.arrival_us, wall_us());
 	int r = m->where == QUEUE_DEFERRED ? 0 : queue_move(q->queue, m->where, QUEUE_DEFERRED, m->id);
 
+	FAILPOINT("qmgr.deferred.moved");
 	if (r >= 0)
 		m->where = QUEUE_DEFERRED;
 	else if (r != -ENOENT)
@@ -177,6 +179,7 @@ static void tell(struct message *m, const char *kind, struct notes *notes)
 
 	if (notes->count == 0 || notify(m, kind, notes, 0) < 0)
 		return;
+	FAILPOINT("qmgr.told");
 	records = get_memory(notes->count * sizeof(*records));
 	while (n < notes->count && outcome_unpack(&rest, &o) > 0) {
 		int at = message_position(m, o.index);
@@ -190,6 +193,7 @@ static void tell(struct message *m, const char *kind, struct notes *notes)
 	notes->count = 0;
 	if (is_unfinished(m))
 		record(m, records, n);
+	FAILPOINT("qmgr.told.recorded");
 	free(records);
 }
 

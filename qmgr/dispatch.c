@@ -8,6 +8,7 @@
 #include "lib/agent/agent.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "qmgr/qmgr.h"
 
 /*
@@ -119,6 +120,7 @@ int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32
 		.flags = flags_of(m),
 		.message = fd_take(&fd),
 	};
+	FAILPOINT("qmgr.dispatch");
 	r = put_deliver_request(channel_buf(ch), call, &request, &out);
 	return r < 0 ? r : channel_send(ch, &out);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
@@ -48,9 +49,11 @@ void hand_over(struct qmgr *q)
 {
 	struct map_at at = { 0 };
 
+	FAILPOINT("qmgr.handover.begin");
 	while (map_next(q->active, &at))
 		if (is_worked_on(at.value))
 			keep(at.value);
+	FAILPOINT("qmgr.handover.locked");
 }
 
 void let_go(struct message *m)

@@ -11,6 +11,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
 #include "qmgr/qmgr.h"
@@ -200,6 +201,7 @@ static void activate(struct message *m)
 {
 	struct qmgr *q = m->q;
 
+	FAILPOINT("qmgr.activate");
 	BUG_UNLESS(map_put(q->active, m->id, m) == NULL);
 	q->active_recipients += m->env.recipient_count;
 	q->active_retries += m->is_retry;
@@ -267,6 +269,7 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = message_load(q, where, str_of(id), &m);
+	FAILPOINT("qmgr.loaded");
 	if (r == -EBUSY) {
 		wait_for_predecessor(q, where, str_of(id), busy);
 		return;
@@ -361,6 +364,7 @@ void intake_announced(struct qmgr *q, const struct qmgr_announce *from)
 	struct message *m;
 	int r = message_announced(q, from, &m);
 
+	FAILPOINT("qmgr.announced");
 	if (r < 0) {
 		/* The file is what counts: it will be found there. */
 		log_warning("%.*s: malformed announcement: %s", PSTR(from->queue_id), error_text(r));

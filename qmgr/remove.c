@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
@@ -32,6 +33,7 @@ static int remove_files(void *arg)
 
 	for (size_t i = 0; i < b->count; i++)
 		b->at[i].result = queue_finish(b->queue, b->at[i].m->where, b->at[i].m->id);
+	FAILPOINT("qmgr.removed");
 	return 0;
 }
 

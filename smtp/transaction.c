@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/mail/dsn.h"
 #include "lib/mail/mail_address.h"
 #include "smtp/smtp.h"
@@ -344,7 +345,9 @@ static void take_end(struct transaction *t)
 	int result;
 
 	if (!the_client.lmtp) {
+		FAILPOINT("smtp.sent_dot");
 		result = session_reply(t->s, the_client.conf.smtp_data_done_timeout);
+		FAILPOINT("smtp.answered");
 		if (result < 0)
 			broken(t, result, doing);
 		else

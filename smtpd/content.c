@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "smtpd/content.h"
 
+#include "lib/base/failpoint.h"
 #include "lib/log/log.h"
 #include "lib/mail/dsn.h"
 #include "smtpd/smtpd.h"
@@ -152,7 +153,9 @@ static struct verdict hand_over(struct session *s, bool by_chunks)
 		mail_out_abort(out);
 		m = (struct mail_verdict){ .code = 250, .dsn = STR("2.0.0"), .text = arena_fmt(s->step, "Ok: queued as %s", tx->queue_id) };
 	} else {
+		FAILPOINT("smtpd.before_end");
 		mail_out_end(out, &m, cleanup_patience());
+		FAILPOINT("smtpd.promised");
 	}
 	tx->out = NULL;
 	if (m.code == 250 && by_chunks)
@@ -176,6 +179,7 @@ enum next content_finish(struct session *s, bool by_chunks)
 	if (v.act != REJECT)
 		s->errors = s->junk = 0;
 	next = reply_verdict(s, &v);
+	FAILPOINT("smtpd.replied");
 	transaction_end(s);
 	return next;
 }

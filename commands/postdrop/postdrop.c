@@ -14,6 +14,7 @@
 #include "commands/postdrop/authorized.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/conf/params/submit.h"
 #include "lib/daemon/daemon.h"
 #include "lib/peers/submission.h"
@@ -166,9 +167,11 @@ static void drop_message(struct drop *d, struct input *in)
 	if (r < 0)
 		give_up_errno(d, r);
 	copy_content(d, in);
+	FAILPOINT("postdrop.before_commit");
 	r = queue_commit(writer, &e, buf_str(&packed), STR_NONE, &parts);
 	if (r < 0)
 		give_up_errno(d, r);
+	FAILPOINT("postdrop.committed");
 	queue_writer_free(writer);
 }
 

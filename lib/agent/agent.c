@@ -18,6 +18,7 @@
 #include "lib/agent/request.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/ipc/channel.h"
 
 enum { MOST_GROUPS = 8, WAIT_SLICE_MS = 1000 };
@@ -86,11 +87,14 @@ static void carry_out(void *arg)
 	struct delivery *d = &q->d;
 
 	co_describe("%.*s", PSTR(d->queue_id));
+	FAILPOINT("agent.begin");
 	the_agent->deliver(d);
+	FAILPOINT("agent.delivered");
 	/* Cancelled: the queue manager is gone and hears nothing any more. */
 	if (!co_is_cancelled()) {
 		defer_forgotten(d);
 		reply(q);
+		FAILPOINT("agent.replied");
 	}
 	buf_free(&d->line);
 	if (d->message >= 0)

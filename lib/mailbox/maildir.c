@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/mailbox/mailbox.h"
 #include "lib/mailbox/path.h"
@@ -111,6 +112,7 @@ static int add(struct maildir *m)
 	if (fd < 0)
 		return fd;
 	r = letter_write(m->letter, LETTER_HEADERS, fd);
+	FAILPOINT("maildir.written");
 	if (r >= 0 && renameat2(m->tmp, m->temporary, m->new, m->final, RENAME_NOREPLACE) < 0)
 		r = -errno;
 	/* a file system without RENAME_NOREPLACE */
@@ -122,7 +124,9 @@ static int add(struct maildir *m)
 		unlinkat(m->tmp, m->temporary, 0);
 		return r;
 	}
+	FAILPOINT("maildir.renamed");
 	r = file_sync(fd);
+	FAILPOINT("maildir.synced");
 	if (r < 0)
 		unlinkat(m->new, m->final, 0);
 	return r;

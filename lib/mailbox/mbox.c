@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/mailbox/lock.h"
 #include "lib/mailbox/path.h"
@@ -95,10 +96,13 @@ static void append(struct mbox *m, int fd, off_t old_size)
 {
 	int r = lseek(fd, old_size, SEEK_SET) < 0 ? -errno : separate(m, fd, old_size);
 
+	FAILPOINT("mbox.locked");
 	if (r >= 0)
 		r = letter_write(m->letter, m->flags, fd);
+	FAILPOINT("mbox.written");
 	if (r >= 0)
 		r = file_sync(fd);
+	FAILPOINT("mbox.synced");
 	if (r >= 0)
 		return;
 	fail(m, r, "error writing message");

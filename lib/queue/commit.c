@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/queue/format.h"
 
@@ -93,6 +94,7 @@ static int spill_job(void *arg)
 	struct iovec piece = { w->pending.at, w->pending.len };
 	int r = w->fd < 0 ? create_file(w) : 0;
 
+	FAILPOINT("queue.spill.created");
 	if (r == 0)
 		r = pwritev_all(w->fd, &piece, 1, (off_t) (QUEUE_HEAD_SIZE + w->in_file));
 	return r;
@@ -139,6 +141,8 @@ static int write_pieces_and_head(struct commit *c)
 	struct iovec head = { (char *) (uintptr_t) c->head, QUEUE_HEAD_SIZE };
 	int r = pwritev_all(c->w->fd, c->pieces, c->count, c->at);
 
+	if (!c->in_one)
+		FAILPOINT("queue.commit.before_head");
 	return r < 0 || c->in_one ? r : pwritev_all(c->w->fd, &head, 1, 0);
 }
 
@@ -148,10 +152,15 @@ static int commit_job(void *arg)
 	struct queue_writer *w = c->w;
 	int r = w->fd < 0 ? create_file(w) : 0;
 
+	FAILPOINT("queue.commit.created");
 	if (r == 0)
 		r = write_pieces_and_head(c);
+	FAILPOINT("queue.commit.written");
+	if (r == 0)
+		r = FAILS_AT("queue.commit.sync");
 	if (r == 0 && fsync(w->fd) < 0)
 		r = -errno;
+	FAILPOINT("queue.commit.synced");
 	if (r == 0) {
 		/* some file systems tell of trouble only now; a signal says nothing about the data */
 		if (close(w->fd) < 0 && errno != EINTR)

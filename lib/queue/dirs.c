@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/queue/format.h"
 
@@ -146,7 +147,7 @@ int queue_make_hash_directories(struct queue *q, enum queue_name where, const ch
 
 int queue_finish(struct queue *q, enum queue_name where, struct str id)
 {
-	int dir = queue_dir(q, where);
+	int dir = queue_dir(q, where), r;
 	char path[64];
 
 	if (dir < 0)
@@ -154,7 +155,10 @@ int queue_finish(struct queue *q, enum queue_name where, struct str id)
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
 	queue_path(q, where, id, path);
-	return unlinkat(dir, path, 0) < 0 ? -errno : 0;
+	FAILPOINT("queue.finish.before");
+	r = unlinkat(dir, path, 0) < 0 ? -errno : 0;
+	FAILPOINT("queue.finish.after");
+	return r;
 }
 
 /* Never over another file. Where the file system cannot promise that, a look before has to do: ids are unique anyhow. */
@@ -186,7 +190,7 @@ static int rename_making_room(struct queue *q, int from_dir, const char *from, e
 
 int queue_move(struct queue *q, enum queue_name from, enum queue_name to, struct str id)
 {
-	int from_dir = queue_dir(q, from), to_dir = queue_dir(q, to);
+	int from_dir = queue_dir(q, from), to_dir = queue_dir(q, to), r;
 	char path[64];
 
 	if (from_dir < 0 || to_dir < 0)
@@ -194,7 +198,10 @@ int queue_move(struct queue *q, enum queue_name from, enum queue_name to, struct
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
 	queue_path(q, from, id, path);
-	return rename_making_room(q, from_dir, path, to, id);
+	FAILPOINT("queue.move.before");
+	r = rename_making_room(q, from_dir, path, to, id);
+	FAILPOINT("queue.move.after");
+	return r;
 }
 
 int queue_set_next_attempt(struct queue *q, enum queue_name where, struct str id, int64_t at_s)
@@ -208,6 +215,7 @@ int queue_set_next_attempt(struct queue *q, enum queue_name where, struct str id
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
 	queue_path(q, where, id, path);
+	FAILPOINT("queue.next_attempt");
 	return utimensat(dir, path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 

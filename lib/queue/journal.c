@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/queue/format.h"
 
@@ -89,7 +90,9 @@ int journal_append(struct queue_file *f, const struct journal_record *records, s
 		r = add_record(&lines, f->id, &records[i]);
 	if (r < 0)
 		return r;
+	FAILPOINT("queue.journal.before");
 	r = write_all(f->fd, lines.at, lines.len);
+	FAILPOINT("queue.journal.after");
 	if (r < 0) {
 		/* on a full disk half of it may be there: whoever appends next is told to look */
 		if (ftruncate(f->fd, (off_t) f->file_size) < 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 
 enum { MOST_MEMORY = 512 << 20, PIECE = 64 << 10 };
@@ -98,5 +99,6 @@ int queue_requeue(struct queue *q, enum queue_name where, struct str id)
 	a = arena_new("requeued message", NULL, MOST_MEMORY);
 	r = requeue_file(q, &f, a);
 	arena_free(a);
+	FAILPOINT("queue.requeue.copied");
 	return r < 0 ? r : queue_finish(q, where, id);
 }

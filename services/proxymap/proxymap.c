@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/base/map.h"
 #include "lib/conf/params/table.h"
 #include "lib/daemon/daemon.h"
@@ -107,6 +108,7 @@ static void serve_request(struct server_call *call)
 		log_warning("malformed request: %s", buf_text(&why));
 		return;
 	}
+	FAILPOINT("proxymap.request");
 	look_up(call->arena, &request, &reply, &why);
 	reply.why = buf_str(&why);
 	log_debug("%.*s: %.*s: status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);

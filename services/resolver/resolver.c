@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/daemon/daemon.h"
 #include "lib/dns/rdata.h"
 #include "lib/ipc/channel.h"
@@ -167,6 +168,7 @@ static void answer(struct server_call *call)
 		log_warning("malformed question: %s", buf_text(&why));
 		return;
 	}
+	FAILPOINT("resolver.question");
 	if (!dns_name_is_valid(request.name, room, &name) || request.type == 0 || request.type > 65535) {
 		REPLY(call, dns_reply, &reply);
 		return;

@@ -7,7 +7,7 @@ import signal
 from experiment import experiment
 from scene import PATIENCE, Scene
 
-KILLABLE = ["smtpd", "cleanup", "qmgr", "smtp", "bounce", "virtual", "pickup", "error", "resolver", "proxymap"]
+KILLABLE = ["smtpd", "cleanup", "qmgr", "smtp", "bounce", "virtual", "local", "pickup", "error", "resolver", "proxymap"]
 # What an agent had delivered, and qmgr had not yet recorded, when one of them died is delivered again: at most what one destination
 # has under way, to the next hop and to each mailbox.
 IN_FLIGHT = 60
@@ -32,7 +32,7 @@ def kill_daemons(seed, rounds):
                 kills += 1
             scene.wait_for_promises(scene.dice.randrange(1, 30), 60)
         scene.end_load()
-        extra = scene.settle(duplicates=kills * IN_FLIGHT)
+        extra = scene.settle(duplicates=kills * IN_FLIGHT, torn=kills)
         assert kills > rounds // 2
         return f"{kills} killed, {summary(scene, extra)}"
 
@@ -48,7 +48,7 @@ def kill_everything(seed, rounds):
             scene.mail.kill_everything()
             scene.end_load()
         scene.mail.start()
-        extra = scene.settle(duplicates=rounds * IN_FLIGHT)
+        extra = scene.settle(duplicates=rounds * IN_FLIGHT, torn=rounds)
         return summary(scene, extra)
 
 
@@ -63,5 +63,5 @@ def kill_master(seed, rounds):
             scene.kill_master()
             scene.end_load()
         scene.mail.start()
-        extra = scene.settle(duplicates=rounds * IN_FLIGHT)
+        extra = scene.settle(duplicates=rounds * IN_FLIGHT, torn=rounds)
         return summary(scene, extra)

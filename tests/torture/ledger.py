@@ -19,10 +19,10 @@ FINAL_RECIPIENT = re.compile(rb"^Final-Recipient: rfc822; ?(\S+?)\r?$", re.M)
 
 
 class Letter:
-    """One message as it is handed in: its number in a header, recipients, and a body that its number and the seed determine."""
+    """One message as it is handed in: its number in a header, recipients, and a body. owed: who is to get it (aliases resolved)."""
 
-    def __init__(self, number, recipients, body):
-        self.number, self.recipients, self.body = number, recipients, body
+    def __init__(self, number, recipients, owed, body):
+        self.number, self.recipients, self.owed, self.body = number, recipients, owed, body
         self.sum = hashlib.sha256(body).hexdigest()[:32]
 
     def text(self, line_end=b"\n"):
@@ -39,12 +39,14 @@ def _filler(dice):
 
 
 class Ledger:
-    def __init__(self, seed, path=None):
-        self.seed = seed
+    """aliases: address -> the addresses that it stands for. path: a file that keeps the promises for whoever looks into a failure."""
+
+    def __init__(self, seed, aliases, path=None):
+        self.seed, self.aliases = seed, aliases
         self.lock = threading.Lock()
         self.file = open(path, "w") if path else None
         self.filler = _filler(random.Random(seed))
-        self.letters = {}           # number -> (recipients, sum)
+        self.letters = {}           # number -> (who is to get it, sum)
         self.promised = {}          # number -> queue id, None for sendmail's
         self.refused = 0
         self.sent = 0
@@ -56,14 +58,15 @@ class Ledger:
         body = self.filler[start:start + size].rstrip(b"\n") + b"\n"
         with self.lock:
             self.sent += 1
-            letter = Letter(self.sent, dice.choice(routes), body)
-            self.letters[letter.number] = (letter.recipients, letter.sum)
+            recipients = dice.choice(routes)
+            letter = Letter(self.sent, recipients, [one for to in recipients for one in self.aliases.get(to, [to])], body)
+            self.letters[letter.number] = (letter.owed, letter.sum)
         return letter
 
     def promise(self, letter, queue_id):
         with self.lock:
             self.promised[letter.number] = queue_id
-            self._note(promised=letter.number, id=queue_id, to=letter.recipients, sum=letter.sum)
+            self._note(promised=letter.number, id=queue_id, to=letter.owed, sum=letter.sum)
 
     def refusal(self):
         with self.lock:
@@ -87,7 +90,7 @@ class Arrivals:
     def __init__(self, ledger):
         self.ledger = ledger
         self.delivered, self.returned = {}, {}
-        self.trouble = []
+        self.trouble, self.torn = [], 0
 
     def _known(self, content, where):
         number = NUMBER.search(content)
@@ -96,14 +99,21 @@ class Arrivals:
             return None
         return int(number.group(1))
 
-    def delivery(self, content, recipient, where):
+    def delivery(self, content, recipient, where, may_be_torn=False):
+        """may_be_torn: its writer may have been killed in the middle of it, and what is incomplete is not delivered."""
         content = content.replace(b"\r\n", b"\n")
+        if may_be_torn and NUMBER.search(content) is None:
+            self.torn += 1
+            return
         number = self._known(content, where)
         if number is None:
             return
         body = content.partition(b"\n\n")[2]
         recipients, expected = self.ledger.letters[number]
         found = hashlib.sha256(body).hexdigest()[:32]
+        if found != expected and may_be_torn:
+            self.torn += 1
+            return
         if found != expected:
             self.trouble.append(f"{where}: the body of {number} has changed ({len(body)} bytes)")
         if recipient not in recipients:

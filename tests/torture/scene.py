@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pwd
 import random
 import re
 import signal
@@ -20,7 +21,9 @@ from sink import Sink                                                           
 from ledger import NUMBER, Arrivals, Ledger                                                    # noqa: E402
 
 RELAY, BOX, FILE, NOBODY, LATER = "r@relay.example", "box@box.example", "file@box.example", "nobody@bad.example", "later@later.example"
-ROUTES = [[RELAY]] * 6 + [[BOX]] * 3 + [[FILE], [RELAY, BOX], [RELAY, BOX, FILE], [NOBODY], [RELAY, NOBODY], [LATER], [LATER, BOX]]
+LIST, USER = "list@local.example", f"{pwd.getpwuid(os.getuid() or 1).pw_name}@local.example"
+ALIASES = {LIST: ["l1@relay.example", "l2@relay.example"]}
+ROUTES = [[RELAY]] * 6 + [[BOX]] * 3 + [[FILE], [RELAY, BOX], [RELAY, BOX, FILE], [NOBODY], [RELAY, NOBODY], [LATER], [LATER, BOX], [LIST], [USER]]
 
 
 class Refused(Exception):
@@ -146,14 +149,16 @@ class Scene:
         self.mail.main.update({
             "transport_maps": f"inline:{{ relay.example={relay}, back.example={relay}, later.example={later}, {{bad.example = error:5.1.1 nobody}} }}",
             "minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s", "transport_retry_time": "1s",
-            "service_throttle_time": "1s", "mydestination": "", "virtual_mailbox_domains": "box.example", "virtual_minimum_uid": "1",
+            "service_throttle_time": "1s", "mydestination": "local.example", "virtual_mailbox_domains": "box.example", "virtual_minimum_uid": "1",
             "virtual_mailbox_maps": "inline:{ box@box.example=box/, file@box.example=file }", "virtual_mailbox_base": self.boxes,
             "virtual_uid_maps": f"static:{uid}", "virtual_gid_maps": f"static:{gid}", "virtual_mailbox_limit": "0",
             "mailbox_size_limit": "0", "queue_minfree": "0", "virtual_mailbox_lock": "fcntl", "deliver_lock_delay": "1s",
-            "smtpd_client_connection_count_limit": "0", "ipc_timeout": "20s"})
+            "smtpd_client_connection_count_limit": "0", "ipc_timeout": "20s", "mail_spool_directory": f"{self.boxes}/",
+            "virtual_destination_recipient_limit": "1", "virtual_destination_concurrency_limit": "2",
+            "alias_maps": f"inline:{{ {{list = {', '.join(ALIASES[LIST])}}} }}"})
         self.mail.main.update(main or {})
         self.mail.main["import_environment"] += "".join(f" {name}" for name in self.mail.environment)
-        self.ledger = Ledger(seed, self.mail.root / "ledger")
+        self.ledger = Ledger(seed, ALIASES, self.mail.root / "ledger")
         self.loads = []
         self.opened = False
 
@@ -211,12 +216,13 @@ class Scene:
                 else:
                     found.delivery(message.content, address, "the sink")
         boxes = self.boxes if boxes is None else boxes
-        for path in boxes.glob("box/new/*"):
-            with contextlib.suppress(FileNotFoundError):
-                found.delivery(path.read_bytes(), BOX, path.name)
+        for name, owner in (("box", BOX), (USER.partition("@")[0], USER)):
+            for path in boxes.glob(f"{name}/new/*"):
+                with contextlib.suppress(FileNotFoundError):
+                    found.delivery(path.read_bytes(), owner, path.name)
         if (boxes / "file").exists():
             for content in mbox_messages((boxes / "file").read_bytes()):
-                found.delivery(content, FILE, "the mbox file")
+                found.delivery(content, FILE, "the mbox file", may_be_torn=True)
         return found
 
     def queued(self):
@@ -226,7 +232,8 @@ class Scene:
             shown = self.mail.command("postcat", "-q", entry["queue_id"], check=False)
             number = NUMBER.search(shown.stdout.encode())
             if number:
-                keys |= {(int(number.group(1)), recipient["address"]) for recipient in entry["recipients"]}
+                keys |= {(int(number.group(1)), one) for recipient in entry["recipients"]
+                         for one in ALIASES.get(recipient["address"], [recipient["address"]])}
         return keys
 
     def release(self):
@@ -236,7 +243,7 @@ class Scene:
             relay = f"smtp:[{self.sink.address}]:{self.sink.port}"
             self.mail.set(transport_maps=re.sub(r"later.example=[^,]*", f"later.example={relay}", self.mail.main["transport_maps"]))
 
-    def settle(self, required=None, timeout=90, duplicates=0, corrupt=0):
+    def settle(self, required=None, timeout=90, duplicates=0, corrupt=0, torn=0):
         """Lets the running server deliver what it has and compares with the ledger. The number of duplicates."""
         required = self.ledger.promises() if required is None else required
         self.release()
@@ -254,11 +261,11 @@ class Scene:
             wait_until(through, timeout, pause=0.2)
         except AssertionError:
             drained = False
-        extra = self.compare(required, duplicates, corrupt)
+        extra = self.compare(required, duplicates, corrupt, torn)
         assert drained, f"seed {self.seed}: nothing is lost, but the queue does not empty: {self.mail.queue_list()[:5]}\n{self.mail.log_tail()}"
         return extra
 
-    def compare(self, required, duplicates, corrupt):
+    def compare(self, required, duplicates, corrupt, torn):
         found = self.arrivals()
         missing = required - found.done()
         if missing:
@@ -271,6 +278,8 @@ class Scene:
             complaints.append(f"LOST: {len(missing)} of {len(required)}: {example} with ids {ids}")
         if len(set_aside) > corrupt:
             complaints.append(f"set aside in corrupt/: {set_aside[:10]}")
+        if found.torn > torn:
+            complaints.append(f"{found.torn} incomplete messages in the mbox file, not more than {torn} are excused")
         extra = found.duplicates()
         if extra > duplicates:
             complaints.append(f"{extra} duplicates, not more than {duplicates} are excused")
