@@ -47,6 +47,7 @@ void dns_addresses(struct arena *a, struct str host, struct dns_answer *ret) { a
 
 char directory[] = "/tmp/smtp-test-XXXXXX";
 static struct conf *the_conf;
+static struct common_conf the_common;
 struct fake_server servers[MOST_SERVERS];
 uint16_t port;
 struct delivery *last;			/* of the present case, for closer looks */
@@ -225,6 +226,8 @@ void configure(const char *main_cf)
 	assert_int_equal(conf_load(directory, &the_conf, &why), 0);
 	if (conf_fill(the_conf, &smtp_group, &the_client.conf, &why) < 0
 	    || (the_client.lmtp && conf_fill(the_conf, &lmtp_group, &the_client.conf, &why) < 0))
+		fail_msg("%s", buf_text(&why));
+	if (conf_fill(the_conf, &common_group, &the_common, &why) < 0 || generic_open(the_conf, &the_common, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 	the_client.conf.smtp_connection_cache_time_limit = 200;
 	the_client.hostname = STR("client.example");

@@ -47,6 +47,14 @@ static bool must_downgrade(const struct job *job, const struct session *s)
 		&& !the_client.conf.disable_mime_output_conversion;
 }
 
+static void put(struct sending *w, struct mime_downgrade *downgrade, struct str bytes)
+{
+	if (downgrade != NULL)
+		mime_downgrade_feed(downgrade, bytes);
+	else
+		encode(w, bytes);
+}
+
 static int send_all(struct job *job, struct sending *w, struct mime_downgrade *downgrade)
 {
 	struct delivery *d = job->d;
@@ -54,15 +62,16 @@ static int send_all(struct job *job, struct sending *w, struct mime_downgrade *d
 	AUTO_PTR char *piece = resize_memory(NULL, size);
 	uint64_t at = 0;
 
+	if (job->outside != NULL) {
+		put(w, downgrade, buf_str(&job->outside->headers));
+		at = d->parts.headers_len;
+	}
 	while (at < d->parts.size) {
 		ssize_t n = content_read(d, at, piece, size);
 
 		if (n <= 0)
 			return n < 0 ? (int) n : -EIO;
-		if (downgrade != NULL)
-			mime_downgrade_feed(downgrade, str_make(piece, (size_t) n));
-		else
-			encode(w, str_make(piece, (size_t) n));
+		put(w, downgrade, str_make(piece, (size_t) n));
 		if (stream_error(w->s->stream) != 0)
 			return 0;
 		at += (uint64_t) n;
@@ -98,9 +107,14 @@ int content_send(struct job *job, struct session *s, bool *ret_local)
 	return result;
 }
 
-bool content_needs_utf8(struct delivery *d)
+bool content_needs_utf8(const struct job *job)
 {
-	AUTO_PTR char *piece = resize_memory(NULL, PIECE);
+	struct delivery *d = job->d;
+	AUTO_PTR char *piece = NULL;
+
+	if (job->outside != NULL)
+		return !str_is_ascii(buf_str(&job->outside->headers));
+	piece = resize_memory(NULL, PIECE);
 
 	for (uint64_t at = 0; at < d->parts.headers_len;) {
 		ssize_t n = content_read(d, at, piece, (size_t) MIN((uint64_t) PIECE, d->parts.headers_len - at));

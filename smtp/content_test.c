@@ -66,6 +66,52 @@ static void test_keywords_can_be_overlooked(void **unused)
 	run(&c);
 }
 
+/* ---- other addresses outside ---- */
+
+#define GENERIC \
+	"myorigin = inside.example\nmydestination = inside.example\nrecipient_delimiter = +\ninet_interfaces = 127.0.0.1\n" \
+	"smtp_generic_maps = inline:{ {me@inside.example = \"me too\"@outside.example} {@lan.example = all@outside.example} {you = you@there.example} }\n"
+
+static void test_generic_maps_change_envelope_and_headers(void **unused)
+{
+	static const struct case_ c = {
+		.servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nS 250 DSN\nC MAIL FROM:<\"me too\"@outside.example>\nS 250 ok\n"
+			     "C RCPT TO:<all@outside.example> ORCPT=rfc822;x+2By@lan.example\nS 250 ok\n"
+			     "C RCPT TO:<you@there.example> ORCPT=rfc822;you+2Bext@inside.example\nS 250 ok\nC RCPT TO:<b@else.example>\nS 250 ok\n" DATA_OK "E" },
+		.sender = "me@inside.example", .to = "x+y@lan.example you+ext@inside.example b@else.example", .outcomes = "DDD",
+		.content = "From: Me (it is) <me@inside.example>\nX: me@inside.example\nTo: a@lan.example,\n\tb@else.example (b)\n\nme@inside.example\n.\n" };
+
+	(void) unused;
+	configure(GENERIC);
+	run_many(&c, 1);
+	assert_non_null(strstr(buf_text(&servers[0].content),
+			       "From: Me (it is) <\"me too\"@outside.example>\nX: me@inside.example\nTo: all@outside.example,\n\tb@else.example (b)\n\n"
+			       "me@inside.example\n..\n"));
+	end_case();
+}
+
+static void test_headers_without_a_body_stay_so(void **unused)
+{
+	static const struct case_ c = {
+		.servers = { PLAIN_HELLO "C MAIL FROM:<>\nS 250 ok\nC RCPT\nS 250 ok\n" DATA_OK "E" }, .sender = "", .content = "To: you@inside.example\n\n", .outcomes = "D" };
+
+	(void) unused;
+	configure(GENERIC "propagate_unmatched_extensions = generic\n");
+	run_many(&c, 1);
+	assert_non_null(strstr(buf_text(&servers[0].content), "To: you@there.example\n\n"));
+	end_case();
+}
+
+static void test_generic_maps_that_fail_defer_before_anybody_is_asked(void **unused)
+{
+	static const struct case_ c = { .servers = { NULL }, .nexthop = "[127.0.0.1]:1", .outcomes = "d", .dsn = "4.3.0", .text = "smtp_generic_maps lookup problem" };
+
+	(void) unused;
+	configure("inet_interfaces = 127.0.0.1\nsmtp_generic_maps = fail:nothing\n");
+	run(&c);
+	configure("");
+}
+
 /* ---- much ---- */
 
 static char *big_content(size_t size)
@@ -190,6 +236,9 @@ int main(void)
 		cmocka_unit_test(test_smtputf8_is_asked_for_where_needed),
 		cmocka_unit_test(test_8bit_content_is_converted_for_a_server_without_8bitmime),
 		cmocka_unit_test(test_keywords_can_be_overlooked),
+		cmocka_unit_test(test_generic_maps_change_envelope_and_headers),
+		cmocka_unit_test(test_headers_without_a_body_stay_so),
+		cmocka_unit_test(test_generic_maps_that_fail_defer_before_anybody_is_asked),
 		cmocka_unit_test(test_a_big_message_arrives_byte_for_byte),
 		cmocka_unit_test(test_a_server_may_refuse_halfway),
 		cmocka_unit_test(test_long_lines_are_broken_as_configured),

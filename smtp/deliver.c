@@ -123,9 +123,11 @@ void smtp_deliver(struct delivery *d)
 	if (find_destinations(&job, &to) < 0) {
 		why = trouble_make(&job, SOFT, true, "4.3.5", NULL, "bad next hop: \"%.*s\"", PSTR(d->nexthop));
 		trouble_all(&job, &why);
+	} else if (generic_apply(&job)) {
+		for (size_t i = 0; i < to.len && !is_over(&job); i++)
+			try_destination(&job, &to.at[i], i + 1 == to.len);
 	}
-	for (size_t i = 0; i < to.len && !is_over(&job); i++)
-		try_destination(&job, &to.at[i], i + 1 == to.len);
 	if (!co_is_cancelled())
 		job_finish(&job);
+	generic_end(&job);
 }

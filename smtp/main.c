@@ -65,6 +65,26 @@ static void bind_to_interface(int family, struct address_ip *ret)
 		*ret = *only;
 }
 
+static bool has_generic;
+
+static void open_generic(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	int r = generic_open(the_world->conf, the_world->common, &why);
+
+	if (r < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	has_generic = r > 0;
+}
+
+/* Its tables may be behind proxymap; without them the client needs no such door. */
+static const struct jail_path *more_paths(void)
+{
+	static const struct jail_path paths[] = { { "private/proxymap", 'c' }, { "$config", 'r' }, { NULL, 0 } };
+
+	return has_generic ? paths : NULL;
+}
+
 static void start(void)
 {
 	const struct smtp_conf *conf = &the_client.conf;
@@ -78,6 +98,7 @@ static void start(void)
 	find_own_addresses();
 	bind_to_interface(AF_INET, &the_client.bind4);
 	bind_to_interface(AF_INET6, &the_client.bind6);
+	open_generic();
 	atexit(cache_end_all);
 }
 
@@ -103,6 +124,7 @@ int main(int argc, char **argv)
 				.capabilities = "",
 				.paths = { { "private/resolver", 'c' } },
 			},
+			.more_paths = more_paths,
 			.start = start,
 		},
 		.deliver = smtp_deliver,

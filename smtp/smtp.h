@@ -39,6 +39,7 @@ struct job {
 	struct delivery *d;
 	struct arena *arena;
 	struct trouble *of;		/* per recipient: the last soft one; or a hard one of finding the way */
+	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
 };
 
 struct session;
@@ -57,6 +58,22 @@ void trouble_one(struct job *job, struct recipient *r, const struct trouble *t);
 void trouble_all(struct job *job, const struct trouble *t);	/* every pending one */
 void trouble_log(struct job *job);		/* what did not work out so far, before the next thing is tried */
 void job_finish(struct job *job);		/* nothing is left to try */
+
+/* ---- what it is called outside (generic.c) ---- */
+
+struct outside {
+	struct str sender;
+	struct str *recipients;		/* as d->env.recipients */
+	struct buf headers;		/* of the message, LF line ends */
+};
+/* 1: there are smtp_generic_maps, which may ask proxymap; 0 none; -errno with words. */
+int generic_open(struct conf *c, const struct common_conf *common, struct buf *why);
+void generic_close(void);
+/* Before anything is sent. False: it cannot be told now, and all pending recipients have their trouble. */
+bool generic_apply(struct job *job) MAY_YIELD;
+void generic_end(struct job *job);
+struct str outside_sender(const struct job *job);
+struct str outside_address(const struct job *job, const struct recipient *r);
 
 /* ---- the way (destination.c, candidates.c) ---- */
 
@@ -128,7 +145,7 @@ void transact(struct job *job, struct session *s, bool *ret_stale) MAY_YIELD;
 /* All of the content with its final dot, written out. 0, -EIO and the like of the queue file, or -EPIPE: see the stream. */
 int content_send(struct job *job, struct session *s, bool *ret_local) MAY_YIELD;
 /* A header that only a server with SMTPUTF8 may get? */
-bool content_needs_utf8(struct delivery *d);
+bool content_needs_utf8(const struct job *job);
 
 void smtp_deliver(struct delivery *d) MAY_YIELD;
 

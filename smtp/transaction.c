@@ -57,12 +57,12 @@ static bool needs_utf8(const struct transaction *t)
 {
 	if (!(t->d->env.flags & ENVELOPE_SMTPUTF8))
 		return false;
-	if (!str_is_ascii(t->d->env.sender))
+	if (!str_is_ascii(outside_sender(t->job)))
 		return true;
 	for (size_t i = 0; i < t->count; i++)
-		if (!str_is_ascii(t->to[i]->address))
+		if (!str_is_ascii(outside_address(t->job, t->to[i])))
 			return true;
-	return content_needs_utf8(t->d);
+	return content_needs_utf8(t->job);
 }
 
 /* Is this a message that the server has told us it cannot take? */
@@ -101,7 +101,7 @@ static void send_mail(struct transaction *t)
 	AUTO(buf) line = BUF(8192);
 
 	buf_add_text(&line, "MAIL FROM:");
-	add_address(&line, env->sender);
+	add_address(&line, outside_sender(t->job));
 	if (offers & EHLO_SIZE)
 		buf_addf(&line, " SIZE=%llu", (unsigned long long) t->d->parts.size);
 	if ((offers & EHLO_8BITMIME) && (env->flags & ENVELOPE_8BITMIME))
@@ -137,15 +137,17 @@ static void add_notify(struct buf *line, unsigned notify)
 }
 
 /* The type is an atom; only the address behind it is encoded (RFC 3461 4.2). */
-static void add_original(struct buf *line, const struct recipient *r)
+static void add_original(struct buf *line, const struct recipient *r, struct str sent_to)
 {
-	struct str type = STR_NONE, address = r->orcpt;
+	struct str type = STR_NONE, address = r->orcpt, original = r->original;
 	AUTO(buf) quoted = BUF(4096);
 
+	if (original.len == 0 && !str_is(sent_to, r->address))
+		original = r->address;
 	if (address.len > 0) {
 		if (!str_cut(&address, ';', &type))
 			return;
-	} else if (r->original.len > 0 && address_quote_822(&quoted, r->original) == 0) {
+	} else if (original.len > 0 && address_quote_822(&quoted, original) == 0) {
 		type = STR("rfc822");
 		address = buf_str(&quoted);
 	} else {
@@ -157,12 +159,13 @@ static void add_original(struct buf *line, const struct recipient *r)
 
 static void send_rcpt(struct transaction *t, const struct recipient *r)
 {
+	struct str address = outside_address(t->job, r);
 	AUTO(buf) line = BUF(16384);
 
 	buf_add_text(&line, "RCPT TO:");
-	add_address(&line, r->address);
+	add_address(&line, address);
 	if (t->s->offers.features & EHLO_DSN) {
-		add_original(&line, r);
+		add_original(&line, r, address);
 		add_notify(&line, r->notify);
 	}
 	buf_add_text(&line, "\r\n");

@@ -61,11 +61,8 @@ static int open_lists(struct route *r, struct buf *why)
 {
 	unsigned relay_flags = match_parent_flag(str_of(r->common->parent_domain_matches_subdomains),
 						 STR("relay_domains"));
-	int error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
+	int error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0, &r->virtual_alias, why);
 
-	if (error >= 0)
-		error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0,
-				  &r->virtual_alias, why);
 	if (error >= 0)
 		error = open_list("virtual_mailbox_domains", r->conf.virtual_mailbox_domains, 0,
 				  &r->virtual_mailbox, why);
@@ -115,7 +112,7 @@ static bool list_has(const char *list, struct str word)
 	return false;
 }
 
-static int open_all(struct route *r, struct conf *c, struct buf *why)
+static int open_all(struct route *r, struct conf *c, bool only_rewriting, struct buf *why)
 {
 	int error = conf_fill(c, &route_group, &r->conf, why);
 
@@ -126,7 +123,10 @@ static int open_all(struct route *r, struct conf *c, struct buf *why)
 	if (error >= 0)
 		error = conf_proxy_addresses(c, r->arena, &r->proxies, why);
 	if (error >= 0)
-		error = open_lists(r, why);
+		error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
+	if (error < 0 || only_rewriting)
+		return error;
+	error = open_lists(r, why);
 	if (error >= 0)
 		error = open_canonical(r, why);
 	if (error >= 0)
@@ -134,7 +134,13 @@ static int open_all(struct route *r, struct conf *c, struct buf *why)
 	return error;
 }
 
-int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+bool route_propagates(const struct route *r, struct str kind)
+{
+	return list_has(r->conf.propagate_unmatched_extensions, kind);
+}
+
+static int open_route(struct conf *c, const struct common_conf *common, bool only_rewriting, struct route **ret,
+		      struct buf *why)
 {
 	struct route *r = get_memory(sizeof(*r));
 	int error;
@@ -143,16 +149,26 @@ int route_open(struct conf *c, const struct common_conf *common, struct route **
 	r->common = common;
 	r->delimiter = str_of(common->recipient_delimiter);
 	r->why = BUF_WORDS;
-	error = open_all(r, c, why);
+	error = open_all(r, c, only_rewriting, why);
 	if (error < 0) {
 		route_free(r);
 		return error;
 	}
 	r->transport_parents = list_has(common->parent_domain_matches_subdomains, STR("transport_maps"));
-	r->propagate_virtual = list_has(r->conf.propagate_unmatched_extensions, STR("virtual"));
-	r->propagate_canonical = list_has(r->conf.propagate_unmatched_extensions, STR("canonical"));
+	r->propagate_virtual = route_propagates(r, STR("virtual"));
+	r->propagate_canonical = route_propagates(r, STR("canonical"));
 	*ret = r;
 	return 0;
+}
+
+int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+{
+	return open_route(c, common, false, ret, why);
+}
+
+int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+{
+	return open_route(c, common, true, ret, why);
 }
 
 void route_free(struct route *r)

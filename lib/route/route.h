@@ -22,6 +22,11 @@ struct route;
  * only: it may block). Both conf and common must live as long. -errno with words.
  */
 int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
+/*
+ * The same without a table or class: enough for rewrite_address(), is_own_address(), route_map_one() with
+ * tables of the caller's own.
+ */
+int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
 void route_free(struct route *r);	/* NULL is fine */
 
 /*
@@ -96,6 +101,9 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
  */
 int route_map_one(struct route *r, struct arena *a, struct tables *ts, const char *parameter, bool propagate,
 		  struct str address, struct str *ret) MAY_YIELD;
+
+/* Is this kind of lookup named in propagate_unmatched_extensions? */
+bool route_propagates(const struct route *r, struct str kind);
 
 /* Where an address stands, as canonical_classes and masquerade_classes have it. */
 enum address_use { USE_ENVELOPE_SENDER = 1, USE_ENVELOPE_RECIPIENT = 2, USE_HEADER_SENDER = 4, USE_HEADER_RECIPIENT = 8 };

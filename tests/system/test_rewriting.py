@@ -201,6 +201,13 @@ CONFIGURATIONS = {
         "always_bcc": "always@bcc.example", "recipient_bcc_maps": "inline:{ {bcc@c.example=rbcc@bcc.example} {alias@v.example=before} }",
         "sender_bcc_maps": "inline:{ {bccs@a.example=sbcc} {@sdep.example=domain@bcc.example} }",
     },
+    "generic": {
+        "recipient_delimiter": "+", "propagate_unmatched_extensions": "canonical virtual generic",
+        "smtp_generic_maps": "inline:{ {gen@g.example=outside@i.example} {@gwhole.example=@j.example} {gen=bare@i.example}"
+                             " {user@mail.example.org=me@i.example} {canon@c.example=plain} }",
+    },
+    "generic without extensions": {"recipient_delimiter": "+",
+                                   "smtp_generic_maps": "inline:{ {gen@g.example=outside@i.example} {@gwhole.example=all@j.example} }"},
     "routing": {
         "recipient_delimiter": "+", "relay_domains": "relay.example", "virtual_mailbox_domains": "vmailbox.example",
         "virtual_mailbox_maps": "inline:{ {user@vmailbox.example=x} }", "relocated_maps": "inline:{ {moved@a.example=new@place} {@moved.example=away} }",
