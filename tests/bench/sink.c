@@ -2,33 +2,63 @@
 /*
  * Load sink: an SMTP server that counts messages and throws them away.
  *
- *   sink PORT COUNTERFILE
+ *   sink PORT RESULTFILE [COUNT]
  *
- * COUNTERFILE holds three 64-bit numbers in host order: messages, recipients, bytes; whoever measures maps or reads it. Listens on 127.0.0.1.
+ * RESULTFILE holds 64-bit numbers in host order, for whoever measures to read: messages, recipients, bytes, when the last message came
+ * (mono_us), and then, in a ring, how long each message took since its X-Sent header was written. Listens on 127.0.0.1; with COUNT on
+ * so many addresses, 127.1.0.1 and following, 250 in each 127.1.x.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/io/net.h"
-#include "lib/io/stream.h"
+#include "tests/bench/client.h"
 
-static volatile uint64_t *counters;
+#define RING 65536
+
+struct results {
+	uint64_t messages, recipients, bytes;
+	int64_t last_us;
+	int64_t took_us[RING];		/* of message number n at n % RING */
+};
+
+static volatile struct results *results;
 static struct scope *sessions;
+static uint16_t port;
 
-/* Reads to CRLF.CRLF; the bytes before it. Looks at whole lines only, since nothing is kept. */
-static bool swallow_content(struct stream *s)
+/* Reads to the final dot. Looks at whole lines only, since nothing is kept. */
+static bool swallow_content(struct stream *s, int64_t *ret_sent)
 {
 	struct str line;
 
+	*ret_sent = 0;
 	while (read_line(s, 1 << 16, &line, NULL)) {
 		if (line.len == 1 && line.at[0] == '.')
 			return true;
-		counters[2] += line.len + 2;
+		if (*ret_sent == 0 && str_starts(line, STR("X-Sent: ")))
+			(void) str_to_int(str_skip(line, 8), 1, INT64_MAX, ret_sent);
+		results->bytes += line.len + 2;
 	}
 	return false;
+}
+
+static bool take_message(struct stream *s, uint64_t recipients)
+{
+	int64_t sent;
+
+	write_str(s, STR("354 go on\r\n"));
+	if (!swallow_content(s, &sent))
+		return false;
+	results->last_us = mono_us();
+	results->took_us[results->messages % RING] = sent == 0 ? 0 : results->last_us - sent;
+	results->recipients += recipients;
+	results->messages++;
+	write_str(s, STR("250 2.0.0 Ok\r\n"));
+	return true;
 }
 
 static void serve(void *arg)
@@ -46,13 +76,9 @@ static void serve(void *arg)
 			recipients++;
 			write_str(s, STR("250 2.1.5 Ok\r\n"));
 		} else if (str_starts_nocase(line, STR("DATA"))) {
-			write_str(s, STR("354 go on\r\n"));
-			if (!swallow_content(s))
+			if (!take_message(s, recipients))
 				break;
-			counters[1] += recipients;
-			counters[0]++;
 			recipients = 0;
-			write_str(s, STR("250 2.0.0 Ok\r\n"));
 		} else if (str_starts_nocase(line, STR("QUIT"))) {
 			write_str(s, STR("221 Bye\r\n"));
 			flush(s);
@@ -64,17 +90,13 @@ static void serve(void *arg)
 	stream_free(s);
 }
 
-static void listen_and_serve(void *arg)
+static void accept_all(void *arg)
 {
-	struct address_ip at = { .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = *(uint16_t *) arg };
-	int listener = listen_tcp(&at, 1000);
-	int fd;
+	int listener = (int) (intptr_t) arg;
 
-	if (listener < 0)
-		die(EX_OSERR, "cannot listen on port %u: %s", at.port, error_text(listener));
-	sessions = scope_open("sessions");
 	for (;;) {
-		fd = accept_one(listener, NEVER, NULL);
+		int fd = accept_one(listener, NEVER, NULL);
+
 		if (fd >= 0 && scope_start(sessions, "session", serve, (void *) (intptr_t) fd) < 0)
 			close(fd);
 		else if (fd < 0)
@@ -82,19 +104,43 @@ static void listen_and_serve(void *arg)
 	}
 }
 
+static void listen_on(struct address_ip at)
+{
+	int listener = listen_tcp(&at, 1000);
+
+	if (listener < 0)
+		die(EX_OSERR, "cannot listen on port %u: %s", at.port, error_text(listener));
+	if (scope_start(sessions, "listener", accept_all, (void *) (intptr_t) listener) < 0)
+		die(EX_OSERR, "too many addresses");
+}
+
+static void listen_and_serve(void *arg)
+{
+	int count = *(int *) arg;
+
+	sessions = scope_open("sessions");
+	if (count == 0)
+		listen_on((struct address_ip){ .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = port });
+	for (int i = 0; i < count; i++)
+		listen_on((struct address_ip){ .family = AF_INET, .port = port,
+			  .bytes = { 127, 1, (unsigned char) (i / 250), (unsigned char) (i % 250 + 1) } });
+}
+
 int main(int argc, char **argv)
 {
-	uint16_t port;
-	int fd;
+	int fd, count = 0;
 
-	if (argc != 3 || port_parse(str_of(argv[1]), &port) < 0)
-		die(EX_USAGE, "usage: sink PORT COUNTERFILE");
+	if (argc < 3 || argc > 4 || port_parse(str_of(argv[1]), &port) < 0)
+		die(EX_USAGE, "usage: sink PORT RESULTFILE [COUNT]");
+	if (argc == 4)
+		count = (int) number_option('n', argv[3]);
 	fd = open(argv[2], O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (fd < 0 || ftruncate(fd, 3 * sizeof(uint64_t)) < 0)
+	if (fd < 0 || ftruncate(fd, sizeof(*results)) < 0)
 		die(EX_CANTCREAT, "%s: %s", argv[2], error_text(errno));
-	counters = mmap(NULL, 3 * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (counters == MAP_FAILED)
+	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (results == MAP_FAILED)
 		die(EX_OSERR, "%s: %s", argv[2], error_text(errno));
-	loop_run(listen_and_serve, &port);
+	ask_for_descriptors();
+	loop_run(listen_and_serve, &count);
 	return 0;
 }

@@ -2,95 +2,103 @@
 /*
  * Load source: some sessions at once, each sending messages one after the other, on new connections or on one.
  *
- *   source -p PORT [-s SESSIONS] [-n MESSAGES] [-b BYTES] [-r] [-R RECIPIENTS] [-t TO]
+ *   source -p PORT [-s SESSIONS] [-n MESSAGES] [-b BYTES] [-r] [-l] [-R RECIPIENTS] [-t TO,...] [-a NETWORK] [-i INTERVAL]
  *
- * -r reuses connections; TO may contain one %d, which counts up to ten. Talks to 127.0.0.1 only. Prints one line of JSON.
+ * -r reuses connections. -l waits for each reply, for servers that know no pipelining. -R gives each message that many recipients, r0.TO and so on. Several
+ * TO take turns. -a sends message n to user@ the n-th address of 127.NETWORK, as the sink counts them. -i starts a message every INTERVAL microseconds, whatever became of those before.
+ * Each message carries the time when its end was sent, for the sink to tell how long it took. Prints one line of JSON.
  */
-#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
-#include "lib/io/net.h"
-#include "lib/io/stream.h"
+#include "tests/bench/client.h"
+
+#define AT_ONCE 100			/* commands in one write */
 
 static struct {
 	uint16_t port;
-	int sessions, messages, bytes, recipients;
-	bool reuse;
-	const char *to;
-} opt = { .sessions = 20, .messages = 1000, .bytes = 4096, .recipients = 1, .to = "user@example.com" };
+	int sessions, messages, bytes, recipients, network, interval;
+	bool reuse, lockstep;
+	struct str to[100];
+	int to_count;
+} opt = { .sessions = 20, .messages = 1000, .bytes = 4096, .recipients = 1, .to = { STR_INIT("user@example.com") }, .to_count = 1 };
 
 static int taken, acknowledged, failed;
-static int64_t *latencies;		/* end of data to 250, us */
+static int64_t last_recipient;		/* mono_us() when the last RCPT was answered */
+static struct samples replies;		/* end of data to 250 */
 static struct str content;
 
-static bool expect(struct stream *s, char digit)
+static void write_recipient(struct stream *s, int message, int recipient)
 {
-	struct str line;
+	struct str to = opt.to[message % opt.to_count];
 
-	do
-		if (!read_line(s, 4096, &line, NULL))
-			return false;
-	while (line.len > 3 && line.at[3] == '-');
-	return line.len > 0 && line.at[0] == digit;
+	if (opt.network > 0)
+		writef(s, "RCPT TO:<user@[127.%d.%d.%d]>\r\n", opt.network, message / 250, message % 250 + 1);
+	else if (opt.recipients > 1)
+		writef(s, "RCPT TO:<r%d.%.*s>\r\n", recipient, PSTR(to));
+	else
+		writef(s, "RCPT TO:<%.*s>\r\n", PSTR(to));
 }
 
-static bool say_hello(struct stream *s)
-{
-	if (!expect(s, '2'))
-		return false;
-	write_str(s, STR("EHLO bench.example.net\r\n"));
-	return expect(s, '2');
-}
-
-/* Envelope in one write, as a pipelining client does. */
-static bool send_message(struct stream *s, int number)
+/* Replies to what was sent, once `most` are due. */
+static bool hear_replies(struct stream *s, int *unanswered, int most)
 {
 	bool good = true;
-	int64_t start;
 
-	write_str(s, STR("MAIL FROM:<sender@example.net>\r\n"));
-	for (int i = 0; i < opt.recipients; i++) {
-		AUTO(buf) to = BUF(1000);
-		const char *digit = strchr(opt.to, '%');
-
-		if (digit == NULL)
-			buf_add_text(&to, opt.to);
-		else
-			buf_addf(&to, "%.*s%d%s", (int) (digit - opt.to), opt.to, (number + i) % 10, digit + 2);
-		if (opt.recipients > 1 && digit == NULL)
-			writef(s, "RCPT TO:<r%d.%s>\r\n", i, buf_text(&to));
-		else
-			writef(s, "RCPT TO:<%s>\r\n", buf_text(&to));
-	}
-	write_str(s, STR("DATA\r\n"));
-	for (int i = 0; i <= opt.recipients; i++)
+	if (*unanswered < most && !opt.lockstep)
+		return true;
+	for (; *unanswered > 0; (*unanswered)--)
 		good = expect(s, '2') && good;
-	if (!expect(s, '3') || !good)
-		return false;
-	start = mono_us();
-	write_str(s, content);
-	good = expect(s, '2');
-	latencies[number] = mono_us() - start;
 	return good;
 }
 
-static struct stream *connect_to_server(void)
+/* The envelope in one write, as a pipelining client does it; many recipients in several, lest both sides wait to write. */
+static bool send_envelope(struct stream *s, int message)
 {
-	struct address_ip at = { .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = opt.port };
-	int fd = connect_tcp(&at, NULL, in(60000));
-	struct stream *s;
+	int unanswered = 1;
+	bool good;
 
-	if (fd < 0)
-		return NULL;
-	s = stream_new(fd);
-	stream_deadline(s, in(300000));
-	if (say_hello(s))
-		return s;
+	write_str(s, STR("MAIL FROM:<sender@example.net>\r\n"));
+	good = hear_replies(s, &unanswered, AT_ONCE);
+	for (int i = 0; i < opt.recipients; i++) {
+		write_recipient(s, message, i);
+		unanswered++;
+		if (i + 1 < opt.recipients)
+			good = hear_replies(s, &unanswered, AT_ONCE) && good;
+	}
+	if (opt.lockstep)
+		good = hear_replies(s, &unanswered, 1) && good;
+	write_str(s, STR("DATA\r\n"));
+	good = hear_replies(s, &unanswered, 1) && good;
+	last_recipient = mono_us();
+	return expect(s, '3') && good;
+}
+
+static bool send_message(struct stream *s, int message)
+{
+	int64_t start;
+
+	if (!send_envelope(s, message))
+		return false;
+	start = mono_us();
+	writef(s, "X-Sent: %lld\r\n", (long long) start);
+	write_str(s, content);
+	if (!expect(s, '2'))
+		return false;
+	samples_add(&replies, mono_us() - start);
+	return true;
+}
+
+/* Says that nothing more comes: some servers wait for the end of the connection before they answer QUIT. */
+static void end_session(struct stream *s)
+{
+	write_str(s, STR("QUIT\r\n"));
+	flush(s);
+	shutdown(stream_fd(s), SHUT_WR);
+	expect(s, '2');
 	stream_free(s);
-	return NULL;
 }
 
 static void run_session(void *arg)
@@ -102,27 +110,48 @@ static void run_session(void *arg)
 		int number = taken++;
 
 		if (s == NULL)
-			s = connect_to_server();
-		if (s != NULL && send_message(s, number)) {
-			acknowledged++;
-		} else {
+			s = open_session(opt.port);
+		if (s == NULL || !send_message(s, number)) {
 			failed++;
 			stream_free(s);
 			s = NULL;
 			continue;
 		}
+		acknowledged++;
 		if (!opt.reuse) {
-			write_str(s, STR("QUIT\r\n"));
-			expect(s, '2');
-			stream_free(s);
+			end_session(s);
 			s = NULL;
 		}
 	}
-	if (s != NULL) {
-		write_str(s, STR("QUIT\r\n"));
-		flush(s);
+	if (s != NULL)
+		end_session(s);
+}
+
+static void send_one(void *arg)
+{
+	struct stream *s = open_session(opt.port);
+
+	if (s != NULL && send_message(s, (int) (intptr_t) arg)) {
+		acknowledged++;
+		end_session(s);
+	} else {
+		failed++;
+		stream_free(s);
 	}
-	stream_free(s);
+}
+
+static void run_at_rate(struct scope *sessions)
+{
+	int64_t start = mono_us();
+
+	for (intptr_t i = 0; i < opt.messages; i++) {
+		int64_t early = (start + i * opt.interval - mono_us()) / 1000;
+
+		if (early > 0)
+			co_sleep(in(early));
+		if (scope_start(sessions, "message", send_one, (void *) i) < 0)
+			failed++;
+	}
 }
 
 static void run_all(void *arg)
@@ -130,9 +159,12 @@ static void run_all(void *arg)
 	struct scope *sessions = scope_open("sessions");
 
 	(void) arg;
-	for (int i = 0; i < opt.sessions; i++)
-		if (scope_start(sessions, "session", run_session, NULL) < 0)
-			die(EX_OSERR, "cannot start session %d", i);
+	if (opt.interval > 0)
+		run_at_rate(sessions);
+	else
+		for (int i = 0; i < opt.sessions; i++)
+			if (scope_start(sessions, "session", run_session, NULL) < 0)
+				die(EX_OSERR, "cannot start session %d", i);
 	scope_wait(sessions, NEVER);
 	scope_close(sessions);
 	loop_stop();
@@ -150,47 +182,48 @@ static struct str make_content(void)
 	return buf_str(&b);
 }
 
-static int compare(const void *a, const void *b)
+static void read_recipients(struct str list)
 {
-	int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
+	for (opt.to_count = 0; opt.to_count < (int) COUNT_OF(opt.to); opt.to_count++)
+		if (!str_token(&list, ",", &opt.to[opt.to_count]))
+			return;
+}
 
-	return x < y ? -1 : x > y;
+static void read_options(int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt(argc, argv, "p:s:n:b:rlR:t:a:i:")) != -1) {
+		int64_t n = strchr("psnbRai", c) != NULL ? number_option(c, optarg) : 0;
+
+		switch (c) {
+		case 'p': opt.port = (uint16_t) n; break;
+		case 's': opt.sessions = (int) n; break;
+		case 'n': opt.messages = (int) n; break;
+		case 'b': opt.bytes = (int) n; break;
+		case 'R': opt.recipients = (int) n; break;
+		case 'a': opt.network = (int) n; break;
+		case 'i': opt.interval = (int) n; break;
+		case 'r': opt.reuse = true; break;
+		case 'l': opt.lockstep = true; break;
+		case 't': read_recipients(str_of(optarg)); break;
+		default: exit(EX_USAGE);
+		}
+	}
 }
 
 int main(int argc, char **argv)
 {
 	int64_t start;
-	int c;
 
-	while ((c = getopt(argc, argv, "p:s:n:b:rR:t:")) != -1) {
-		int64_t n = 0;
-
-		if (strchr("psnbR", c) != NULL && str_to_int(str_of(optarg), 1, 1 << 30, &n) < 0)
-			die(EX_USAGE, "-%c %s is no number", c, optarg);
-		if (c == 'p')
-			opt.port = (uint16_t) n;
-		else if (c == 's')
-			opt.sessions = (int) n;
-		else if (c == 'n')
-			opt.messages = (int) n;
-		else if (c == 'b')
-			opt.bytes = (int) n;
-		else if (c == 'R')
-			opt.recipients = (int) n;
-		else if (c == 'r')
-			opt.reuse = true;
-		else if (c == 't')
-			opt.to = optarg;
-		else
-			return EX_USAGE;
-	}
+	read_options(argc, argv);
+	ask_for_descriptors();
 	content = make_content();
-	latencies = get_memory((size_t) opt.messages * sizeof(*latencies));
 	start = mono_us();
 	loop_run(run_all, NULL);
-	start = mono_us() - start;
-	qsort(latencies, (size_t) opt.messages, sizeof(*latencies), compare);
-	printf("{\"acknowledged\": %d, \"failed\": %d, \"seconds\": %.6f, \"p50_us\": %lld, \"p99_us\": %lld}\n", acknowledged, failed,
-	       (double) start / 1e6, (long long) latencies[opt.messages / 2], (long long) latencies[opt.messages * 99LL / 100]);
+	printf("{\"acknowledged\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld, \"last_recipient_us\": %lld, ",
+	       acknowledged, failed, (double) (mono_us() - start) / 1e6, (long long) start, (long long) last_recipient);
+	samples_print("reply", &replies);
+	printf("}\n");
 	return failed > 0;
 }
