@@ -33,7 +33,7 @@ struct rights default_rights(struct task *t)
 
 	if (!the_local.privileged)
 		return rights;
-	rights.uid = 0;			/* refused by child_run, should the account be missing */
+	rights.uid = 0;			/* no hand takes it, should the account be missing */
 	if (account_by_name(t->arena, str_of(the_world->common->default_privs), &account) > 0) {
 		rights.uid = account.uid;
 		rights.gid = account.gid;
@@ -142,58 +142,28 @@ void has_included(struct task *t, size_t bytes)
 	t->included += bytes;
 }
 
-struct include { const char *path; };
-
-/* In the child. The reply is the owner's uid in a line, then the content; or "!" and an error. */
-static void read_file(void *arg, struct buf *reply)
-{
-	struct include *inc = arg;
-	char name[NAME_SIZE];
-	AUTO(buf) text = BUF(INCLUDE_LIMIT);
-	AUTO_FD dir = path_open_parent(inc->path, false, name);
-	AUTO_FD fd = dir < 0 ? dir : file_open_read(dir, name);
-	struct stat st;
-
-	if (fd < 0) {
-		buf_addf(reply, "!%s", error_text(fd));
-	} else if (fstat(fd, &st) < 0) {
-		buf_addf(reply, "!%s", error_text(errno));
-	} else if (st.st_mode & S_IWOTH) {
-		buf_add_text(reply, "!file is world writable");
-	} else if (file_read_whole(dir, name, &text) < 0) {
-		buf_add_text(reply, "!file cannot be read or is too large");
-	} else {
-		buf_addf(reply, "%u\n", (unsigned) st.st_uid);
-		buf_add(reply, buf_str(&text));
-	}
-}
-
+/* The reply is the owner's uid in a line, then the content; or "!" and an error. */
 int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
 		 struct rights *ret_rights)
 {
-	struct include inc = { str_c(t->arena, path) };
-	struct child_work work = { .uid = rights->uid, .gid = rights->gid, .spool_gid = (gid_t) NO_GROUP,
-				   .run = read_file, .arg = &inc,
-				   .time_limit_ms = 60000 };
-	AUTO(buf) reply = BUF(INCLUDE_LIMIT + 100);
-	struct str text, line;
+	struct errand e = { .kind = ERRAND_INCLUDE, .task = t, .rights = *rights, .what = path };
+	struct str text = STR_NONE, line;
 	int64_t uid;
-	int r = child_run(&work, &reply);
+	int r = run_job(&e, &text);
 
-	text = buf_str(&reply);
 	if (r < 0 || text.len == 0 || text.at[0] == '!') {
-		add_result(t, MAILBOX_DEFERRED, "4.2.0", "cannot open include file %s: %.*s", inc.path,
+		add_result(t, MAILBOX_DEFERRED, "4.2.0", "cannot open include file %.*s: %.*s", PSTR(path),
 			   PSTR(r < 0 ? str_of(error_text(r)) : str_skip(text, 1)));
 		return r < 0 ? r : -ENOENT;
 	}
 	str_cut(&text, '\n', &line);
 	if (str_to_int(line, 0, INT32_MAX, &uid) < 0) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot read include file %s", inc.path);
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot read include file %.*s", PSTR(path));
 		return -EBADMSG;
 	}
 	*ret_rights = *rights;
 	if (uid != 0 && (uid_t) uid != rights->uid && (r = rights_of_owner(t, (uid_t) uid, ret_rights)) < 0)
 		return r;
-	*ret_text = arena_copy(t->arena, text);
+	*ret_text = text;
 	return 0;
 }

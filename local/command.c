@@ -123,7 +123,7 @@ __attribute__((noreturn)) static void start_command(const struct start *s, int i
 	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	setsid();
-	if (child_forget_spool_group() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0
+	if (hand_forget_spool_group() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0
 	    || close_range(3, ~0U, 0) < 0)
 		_exit(EX_OSERR);
 	if (s->home == NULL || chdir(s->home) < 0)
@@ -160,16 +160,18 @@ static void listen_to(struct running *c)
 	c->out = -1;
 }
 
-/* Waits for something to happen. wants_write: also for room in the pipe. 0, -ETIMEDOUT. */
+/* Waits for something to happen. wants_write: also for room in the pipe. 0, -ETIMEDOUT, -ECANCELED: nobody wants to know any more. */
 static int wait_for_command(struct running *c, bool wants_write)
 {
-	struct pollfd p[3] = { { .fd = c->ended, .events = POLLIN }, { .fd = c->out, .events = POLLIN },
-			       { .fd = wants_write ? c->in : -1, .events = POLLOUT } };
+	struct pollfd p[4] = { { .fd = c->ended, .events = POLLIN }, { .fd = c->out, .events = POLLIN },
+			       { .fd = wants_write ? c->in : -1, .events = POLLOUT }, { .fd = hand_socket(), .events = POLLRDHUP } };
 	int64_t left = c->deadline - mono_ms();
 
 	if (left <= 0)
 		return -ETIMEDOUT;
-	if (poll(p, 3, (int) MIN(left, 1000000)) > 0) {
+	if (poll(p, 4, (int) MIN(left, 1000000)) > 0) {
+		if (p[3].revents != 0)
+			return -ECANCELED;
 		if (p[1].revents != 0)
 			listen_to(c);
 		c->has_ended = p[0].revents != 0;

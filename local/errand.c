@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is done as another user. Everything but run_errand() runs in the child, which has that user's rights
- * and no others.
+ * What is done as another user: all of this runs in a hand, which has that user's rights and no others.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
-#include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/mail/mail_address.h"
 #include "lib/mailbox/path.h"
@@ -18,7 +16,7 @@
 #include "local/reply.h"
 
 enum { MBOX_FORM = LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE };
-enum { FORWARD_FILE_LIMIT = 1 << 20, REPLY_MOST = 8 << 20, LOCK_SLACK_MS = 600000 };
+enum { FORWARD_FILE_LIMIT = 1 << 20 };
 
 static unsigned delivered_header(const char *kind)
 {
@@ -27,32 +25,41 @@ static unsigned delivered_header(const char *kind)
 	return list_has(the_local.conf.prepend_delivered_header, kind) ? LETTER_HEADERS : others;
 }
 
-static bool ends_with_slash(const char *path)
-{
-	return *path != 0 && path[strlen(path) - 1] == '/';
-}
-
-static void write_mailbox(struct errand *e, const char *path, const struct mailbox_rules *rules,
-			  struct mailbox_result *ret)
+/*
+ * Alone, the result is said at once. Otherwise it is said when the batch has been synced (job.c), and -EAGAIN means that somebody else
+ * has locked the file.
+ */
+static int write_mailbox(struct errand *e, const char *path, const struct mailbox_rules *rules, bool is_file, struct buf *reply)
 {
 	struct letter l = letter_of(e->task);
+	struct mailbox_result *result = ARENA_NEW(e->task->arena, struct mailbox_result);
+	int r;
 
+	result->text = BUF_WORDS;
 	if (ends_with_slash(path))
-		maildir_add(&l, path, rules, ret);
+		r = maildir_add(&l, path, rules, e->job->batch, result);
 	else
-		mbox_append(&l, path, MBOX_FORM | delivered_header("file"), rules, ret);
+		r = mbox_append(&l, path, MBOX_FORM | delivered_header("file"), rules, e->job->batch, result);
+	if (r == -EBUSY)
+		return -EAGAIN;
+	if (!e->job->alone) {
+		e->late = result;
+		e->late_file = is_file ? path : NULL;
+		return 0;
+	}
+	if (is_file && result->status == MAILBOX_SENT)
+		mailbox_say(result, MAILBOX_SENT, "2.0.0", "delivered to file: %s", path);
+	reply_result(reply, result);
+	buf_free(&result->text);
+	return 0;
 }
 
-static void deliver_to_file(struct errand *e, const char *path, struct buf *reply)
+static int deliver_to_file(struct errand *e, const char *path, struct buf *reply)
 {
-	struct mailbox_result result = { .text = BUF_WORDS };
 	struct mailbox_rules rules = the_local.rules;
 
 	rules.strict_owner = false;
-	write_mailbox(e, path, &rules, &result);
-	if (result.status == MAILBOX_SENT)
-		mailbox_say(&result, MAILBOX_SENT, "2.0.0", "delivered to file: %s", path);
-	reply_result(reply, &result);
+	return write_mailbox(e, path, &rules, true, reply);
 }
 
 static void deliver_to_command(struct errand *e, const char *command, struct buf *reply)
@@ -61,41 +68,30 @@ static void deliver_to_command(struct errand *e, const char *command, struct buf
 
 	run_command(e, command, &result);
 	reply_result(reply, &result);
+	buf_free(&result.text);
 }
 
 /* ---- the mailbox ---- */
 
-static const char *mailbox_path(const struct errand *e)
+static int deliver_to_mailbox(struct errand *e, struct buf *reply)
 {
-	struct arena *a = e->task->arena;
-	const struct account *who = &e->rights.account;
-
-	if (e->home_mailbox != NULL)
-		return str_c(a, arena_fmt(a, "%.*s/%s", PSTR(who->home), e->home_mailbox));
-	return str_c(a, arena_fmt(a, "%s/%.*s%s", e->spool, PSTR(who->name),
-				  ends_with_slash(e->spool) ? "/" : ""));
-}
-
-static void deliver_to_mailbox(struct errand *e, struct buf *reply)
-{
-	struct mailbox_result result = { .text = BUF_WORDS };
-	const char *path;
+	bool in_spool = *the_local.conf.home_mailbox == 0;
+	int r;
 
 	if (e->has_transport) {
 		reply_transport(reply);
-		return;
+		return 0;
 	}
 	if (e->mailbox_command != NULL) {
 		deliver_to_command(e, e->mailbox_command, reply);
-		return;
+		return 0;
 	}
-	path = mailbox_path(e);
-	if (e->home_mailbox == NULL)
-		child_use_spool_group(true);
-	write_mailbox(e, path, &the_local.rules, &result);
-	if (e->home_mailbox == NULL)
-		child_use_spool_group(false);
-	reply_result(reply, &result);
+	if (in_spool)
+		hand_use_spool_group(true);
+	r = write_mailbox(e, mailbox_path(e->task->arena, &e->rights.account), &the_local.rules, false, reply);
+	if (in_spool)
+		hand_use_spool_group(false);
+	return r;
 }
 
 /* ---- .forward ---- */
@@ -270,8 +266,8 @@ static void take_list(struct forwarding *f, struct str text, const char *name)
 		put_off(f, name, "too many destinations");
 }
 
-/* True when a .forward file has dealt with the mail. */
-static bool follow_forward(struct errand *e, struct buf *reply)
+/* 1 a .forward file has dealt with the mail, 0 there is none, -EAGAIN. */
+static int follow_forward(struct errand *e, struct buf *reply)
 {
 	bool to_mailbox = false;
 	size_t count = 0, before;
@@ -284,6 +280,10 @@ static bool follow_forward(struct errand *e, struct buf *reply)
 		put_off(&f, ".forward file", error_text(r));
 	if (r <= 0)
 		return r < 0;
+	if (!e->job->alone) {		/* there may be commands in it */
+		buf_clear(reply);
+		return -EAGAIN;
+	}
 	before = reply->len;
 	take_list(&f, arena_copy(e->task->arena, buf_str(&text)), ".forward file");
 	if (to_mailbox)
@@ -291,7 +291,7 @@ static bool follow_forward(struct errand *e, struct buf *reply)
 	return reply->len > before;		/* nothing: an empty file */
 }
 
-/* ---- the child ---- */
+/* ---- errands ---- */
 
 static bool has_home(const struct errand *e)
 {
@@ -314,45 +314,61 @@ static bool is_loop(struct errand *e, struct buf *reply)
 	else
 		mailbox_say_error(&result, looped, "cannot read message");
 	reply_result(reply, &result);
+	buf_free(&result.text);
 	return true;
 }
 
-static void errand_in_child(void *arg, struct buf *reply)
+static int deliver_user(struct errand *e, struct buf *reply)
 {
-	struct errand *e = arg;
 	struct mailbox_result result = { .text = BUF_WORDS };
+	int r;
 
-	if (is_loop(e, reply))
-		return;
-	if (!e->is_user && e->kind == TO_COMMAND) {
-		deliver_to_command(e, str_c(e->task->arena, e->what), reply);
-	} else if (!e->is_user) {
-		deliver_to_file(e, str_c(e->task->arena, e->what), reply);
-	} else if (the_local.conf.require_home_directory && !has_home(e)) {
+	if (the_local.conf.require_home_directory && !has_home(e)) {
 		mailbox_say(&result, MAILBOX_DEFERRED, "4.2.0", "home directory is not there");
 		reply_result(reply, &result);
-	} else if (e->final || !follow_forward(e, reply)) {
-		deliver_to_mailbox(e, reply);
+		buf_free(&result.text);
+		return 0;
 	}
+	r = e->final ? 0 : follow_forward(e, reply);
+	if (r < 0)
+		return r;
+	return r > 0 ? 0 : deliver_to_mailbox(e, reply);
 }
 
-int run_errand(struct errand *e)
+int do_errand(struct errand *e, struct buf *reply)
 {
-	struct task *t = e->task;
-	struct child_work work = { .uid = e->rights.uid, .gid = e->rights.gid,
-				   .spool_gid = errand_spool_group(e), .run = errand_in_child,
-				   .arg = e, .keep_fd = &t->d->message,
-				   .time_limit_ms = the_local.conf.command_time_limit * 10 + LOCK_SLACK_MS };
-	AUTO(buf) reply = BUF(REPLY_MOST);
-	int r = child_run(&work, &reply);
+	const char *what = str_c(e->task->arena, e->what);
 
-	FAILPOINT("local.errand");
-	if (r >= 0)
-		r = reply_read(t, buf_str(&reply));
-	if (r == -EPERM)
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) e->rights.uid);
-	else if (r < 0)
-		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s",
-			   r == -ECHILD ? "it died" : error_text(r));
-	return r > 0;
+	if (is_loop(e, reply))
+		return 0;
+	if (e->kind == ERRAND_USER)
+		return deliver_user(e, reply);
+	if (e->destination == TO_FILE)
+		return deliver_to_file(e, what, reply);
+	deliver_to_command(e, what, reply);
+	return 0;
+}
+
+/* The reply is the owner's uid in a line, then the content; or "!" and an error. */
+int do_include(struct errand *e, struct buf *reply)
+{
+	char name[NAME_SIZE];
+	AUTO(buf) text = BUF(INCLUDE_LIMIT);
+	AUTO_FD dir = path_open_parent(str_c(e->task->arena, e->what), false, name);
+	AUTO_FD fd = dir < 0 ? dir : file_open_read(dir, name);
+	struct stat st;
+
+	if (fd < 0) {
+		buf_addf(reply, "!%s", error_text(fd));
+	} else if (fstat(fd, &st) < 0) {
+		buf_addf(reply, "!%s", error_text(errno));
+	} else if (st.st_mode & S_IWOTH) {
+		buf_add_text(reply, "!file is world writable");
+	} else if (file_read_whole(dir, name, &text) < 0) {
+		buf_add_text(reply, "!file cannot be read or is too large");
+	} else {
+		buf_addf(reply, "%u\n", (unsigned) st.st_uid);
+		buf_add(reply, buf_str(&text));
+	}
+	return 0;
 }

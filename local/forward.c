@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * New messages to the addresses of an alias or a .forward file, made by a child that has become the mail
- * owner: it reads the message, the parent does not.
+ * New messages to the addresses of an alias or a .forward file, made by a hand that is the mail owner: it
+ * reads the message, the agent does not.
  */
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 #include "lib/peers/cleanup.h"
 #include "local/reply.h"
 
-enum { FORWARD_TIME_MS = 3600000 };
+enum { FORWARD_TIME_MS = 1800000 };
 
 /*
  * Success is told by us, as "expanded"; the rest as asked for. Nothing left of it means never (RFC 3461
@@ -86,14 +86,16 @@ static void submit(struct task *t, const struct letter *l, struct mailbox_result
 			    "cannot forward: %.*s", PSTR(verdict.text));
 }
 
-/* In the child. */
-static void forward_in_child(void *arg, struct buf *reply)
+int do_forward(struct errand *e, struct buf *reply)
 {
-	struct task *t = arg;
+	struct task *t = e->task;
 	struct mailbox_result result = { .text = BUF_WORDS };
 	struct letter l = letter_of(t);
 	int looped = letter_was_delivered_to(&l, t->r->address);
+	struct str rest = e->what, address;
 
+	while (rest.len > 0 && str_cut(&rest, '\n', &address))
+		*vec_add(t->arena, &t->forward) = address;
 	if (looped > 0)
 		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
 			    PSTR(t->r->address));
@@ -102,26 +104,27 @@ static void forward_in_child(void *arg, struct buf *reply)
 	else
 		submit(t, &l, &result);
 	reply_result(reply, &result);
+	buf_free(&result.text);
+	return 0;
 }
 
 void forward_all(struct task *t)
 {
-	struct child_work work = { .uid = the_local.own_uid, .gid = the_local.own_gid,
-				   .spool_gid = (gid_t) NO_GROUP, .run = forward_in_child,
-				   .arg = t, .keep_fd = &t->d->message, .time_limit_ms = 2 * FORWARD_TIME_MS };
-	AUTO(buf) reply = BUF(64 << 10);
-	struct account owner;
+	struct errand e = { .kind = ERRAND_FORWARD, .task = t, .rights = { .uid = the_local.mail_uid, .gid = the_local.mail_gid } };
+	AUTO(buf) addresses = BUF(FRAME_LIMIT / 2);
+	struct str reply;
 	int r = 0;
 
-	if (the_local.privileged) {
-		r = account_by_name(t->arena, str_of(the_world->common->mail_owner), &owner);
-		work.uid = owner.uid;
-		work.gid = owner.gid;
+	for (size_t i = 0; i < t->forward.len && r >= 0; i++) {
+		r = buf_add(&addresses, t->forward.at[i]);
+		if (r >= 0)
+			r = buf_add_byte(&addresses, '\n');
 	}
+	e.what = buf_str(&addresses);
 	if (r >= 0)
-		r = child_run(&work, &reply);
+		r = run_job(&e, &reply);
 	if (r >= 0)
-		r = reply_read(t, buf_str(&reply));
+		r = reply_read(t, reply);
 	if (r < 0)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot forward: internal error");
 }

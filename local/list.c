@@ -22,7 +22,7 @@ static void deliver_items(struct task *t, const struct source *from, const struc
 static void deliver_outside(struct task *t, const struct source *from, const struct destination *to)
 {
 	bool is_command = to->kind == TO_COMMAND;
-	struct errand e = { .task = t, .rights = from->rights, .kind = to->kind, .what = to->what };
+	struct errand e = { .kind = ERRAND_DESTINATION, .task = t, .rights = from->rights, .destination = to->kind, .what = to->what };
 
 	if (!list_has(is_command ? the_local.conf.allow_mail_to_commands : the_local.conf.allow_mail_to_files,
 		      from->where)) {

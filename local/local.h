@@ -2,27 +2,25 @@
 /*
  * The local delivery agent: aliases, .forward files, commands, files, mailboxes.
  *
- * Two kinds of process. The parent, which has root's powers, takes requests, looks up aliases and accounts,
- * and never opens a file that belongs to a user or reads a message. Whatever is done on a user's behalf is
- * done by a child that has become this user (lib/mailbox/child.h), and the child only says what came of it
- * (reply.h).
+ * Two kinds of process. The agent takes requests, looks up aliases and accounts, and never opens a file that
+ * belongs to a user or reads a message. Whatever is done on a user's behalf is done by a hand, a process that has
+ * become this user (lib/agent/hands.h), and the hand only says what came of it (reply.h).
  *
  *   main.c         requests, settings                    destinations.c  a list of destinations, as text
  *   recipient.c    one recipient, from aliases to a user aliases.c       alias tables, their owners,
- *   :include: files
- *   list.c         what an alias's list comes to         errand.c        in the child: .forward, mailbox,
- *   file, command
- *   forward.c      new messages to other addresses       command.c       running a command
- *   pass.c         handing over to another agent         reply.c         what children say
+ *                                                                        :include: files
+ *   list.c         what an alias's list comes to         job.c           errands on their way to a hand and back
+ *   forward.c      new messages to other addresses       errand.c        in the hand: .forward, mailbox, file
+ *   pass.c         handing over to another agent         command.c       in the hand: running a command
+ *   reply.c        what hands say
  */
 #ifndef ROAD_LOCAL_LOCAL_H
 #define ROAD_LOCAL_LOCAL_H
 
-#include "lib/agent/agent.h"
+#include "lib/agent/hands.h"
 #include "lib/conf/params/local.h"
 #include "lib/conf/params/mailbox.h"
 #include "lib/conf/params/route.h"
-#include "lib/mailbox/child.h"
 #include "lib/mailbox/mailbox.h"
 #include "lib/table/match.h"
 #include "lib/table/table.h"
@@ -50,6 +48,8 @@ struct local {
 	bool nests;
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
 	gid_t own_gid;
+	uid_t mail_uid;			/* who makes new messages: the mail owner */
+	gid_t mail_gid;
 	bool privileged;
 };
 extern struct local the_local;
@@ -86,8 +86,7 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 /* Mail for a user of this name. final: neither .forward files nor other aliases count ("\user"). */
 void deliver_to_user(struct task *t, struct str name, bool final);
 struct letter letter_of(struct task *t);
-struct errand;
-gid_t errand_spool_group(const struct errand *e);	/* (gid_t) NO_GROUP: none */
+gid_t spool_group(void);				/* (gid_t) NO_GROUP: none */
 
 /* ---- aliases.c ---- */
 struct alias {
@@ -116,29 +115,51 @@ bool list_has(const char *list, const char *word);
 /* ---- list.c ---- */
 void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list);
 
-/* ---- errand.c: in the child ---- */
+/* ---- job.c ---- */
+enum errand_kind {
+	ERRAND_USER,			/* a user's mail */
+	ERRAND_DESTINATION,		/* one file or command of an alias */
+	ERRAND_INCLUDE,			/* the content of an :include: file; needs no message */
+	ERRAND_FORWARD,			/* one new message */
+};
 struct errand {
+	enum errand_kind kind;
 	struct task *task;
 	struct rights rights;
 	/* a user's mail */
-	bool is_user, final;
+	bool final;
 	const char *mailbox_command;	/* NULL: none */
 	bool has_transport;		/* instead of a mailbox, mailbox_transport is to get it */
-	const char *spool;		/* mailbox in the mail spool; NULL: another place */
-	const char *home_mailbox;	/* NULL: none */
-	/* or one destination of an alias */
-	enum destination_kind kind;
+	/* a destination's kind; its text, the file's path, or the addresses, one per line */
+	enum destination_kind destination;
 	struct str what;
+	/* in the hand */
+	struct hand_job *job;
+	struct mailbox_result *late;	/* of a mailbox that is not synced yet */
+	const char *late_file;		/* it is this file of a list; NULL: the user's mailbox */
 };
-/* Runs it and adds what came of it to the task. 1: the mail shall go to mailbox_transport; else 0. */
+extern const struct trade local_trade;
+/* Has a hand do it: 0 with its reply, valid as long as the task; < 0 as hands_wait(). */
+int run_job(struct errand *e, struct str *ret_reply);
+/* For ERRAND_USER and ERRAND_DESTINATION: also adds what came of it to the task. 1: the mail shall go to mailbox_transport; else 0. */
 int run_errand(struct errand *e);
+bool ends_with_slash(const char *path);
+/* Where a user's mail goes when nothing else is said. */
+const char *mailbox_path(struct arena *a, const struct account *who);
 
-/* ---- command.c: in the child ---- */
+/* ---- errand.c: in the hand ---- */
+/* -EAGAIN: it takes longer than others should wait for. */
+int do_errand(struct errand *e, struct buf *reply);
+int do_include(struct errand *e, struct buf *reply);
+
+/* ---- command.c: in the hand ---- */
 void run_command(struct errand *e, const char *command, struct mailbox_result *ret);
 
 /* ---- forward.c ---- */
 /* One new message to all of t->forward. Adds a result. */
 void forward_all(struct task *t);
+/* In the hand. */
+int do_forward(struct errand *e, struct buf *reply);
 
 /* ---- pass.c ---- */
 /* "transport:nexthop" of the settings gets the recipient; the outcome is its agent's. */

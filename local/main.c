@@ -34,6 +34,21 @@ static void read_locks(void)
 	rules->host = str_of(the_world->common->myhostname);
 }
 
+/* Who makes new messages. */
+static void find_mail_owner(void)
+{
+	struct arena *a = arena_new("account", NULL, 1 << 20);
+	struct account owner;
+
+	the_local.mail_uid = the_local.own_uid;
+	the_local.mail_gid = the_local.own_gid;
+	if (the_local.privileged && account_by_name(a, str_of(the_world->common->mail_owner), &owner) > 0) {
+		the_local.mail_uid = owner.uid;
+		the_local.mail_gid = owner.gid;
+	}
+	arena_free(a);
+}
+
 static void start(void)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -53,15 +68,19 @@ static void start(void)
 	if (match_list_open("mydestination", str_of(the_world->common->mydestination), 0,
 			    &the_local.destinations, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
+	find_mail_owner();
 	the_local.nests = str_trim(str_of(the_local.route.transport_maps)).len == 0;
 	read_locks();
+	accounts_prepare();
 	mail_out_use("public/cleanup");
+	hands_begin(&local_trade);
 }
 
 static void deliver(struct delivery *d)
 {
 	EACH_RECIPIENT(r, d)
-		deliver_recipient(d, r);
+		if (!co_is_cancelled())
+			deliver_recipient(d, r);
 }
 
 int main(int argc, char **argv)
@@ -72,11 +91,14 @@ int main(int argc, char **argv)
 	static struct agent agent = {
 		.daemon = {
 			.name = "local",
-			.shape = DAEMON_ONE_AT_A_TIME,
 			.groups = groups,
 			.structs = structs,
-			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
-				  .capabilities = "setuid setgid kill dac_override" },
+			/* Accounts are asked for here, like in proxymap: name services have files and servers of their own. */
+			.jail = { .user = AS_MAIL_OWNER,
+				  .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
+				  .capabilities = "",
+				  .paths = { { "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' },
+					     { "/var/lib/sss/pipes", 'c' }, { "private", 'c' } } },
 			.start = start,
 		},
 		.deliver = deliver,

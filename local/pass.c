@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "lib/agent/request.h"
 #include "lib/base/die.h"
 #include "lib/ipc/channel.h"
 #include "lib/mail/mail_address.h"
@@ -14,24 +15,14 @@ static int ask(struct task *t, struct str transport, struct str nexthop, struct 
 {
 	struct str path = arena_fmt(t->arena, "private/%.*s", PSTR(transport));
 	struct client *agent = client_new(str_c(t->arena, path));
-	struct envelope e = t->d->env;
-	const struct queue_parts *p = &t->d->parts;
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
-	struct deliver_request m = {
-		.queue_id = t->d->queue_id, .transport = transport, .nexthop = nexthop, .size = p->size,
-		.headers_at = p->headers_at, .headers_len = p->headers_len,
-		.body_at = p->body_at, .body_len = p->body_len,
-		.active_us = t->d->active_us, .dispatch_us = t->d->dispatch_us,
-		.flags = t->d->flags, .message = t->d->message,
-	};
+	struct deliver_request m;
 	struct deliver_reply reply;
 	struct str outcomes;
-	int r;
+	int r = request_of(t->d, t->r, &packed, &m);
 
-	e.recipient_count = 1;
-	e.recipients = t->r;
-	r = envelope_pack(&e, &packed);
-	m.envelope = buf_str(&packed);
+	m.transport = transport;
+	m.nexthop = nexthop;
 	if (r >= 0)
 		r = CALL(agent, deliver_request, &m, t->arena, deliver_reply, &reply,
 			 in(the_world->common->ipc_timeout));
@@ -58,7 +49,6 @@ void pass_to(struct task *t, struct str spec)
 	}
 	log_mail(ROAD_INFO, t->d->queue_id, "passing <%.*s> to transport=%.*s", PSTR(t->r->address),
 		 PSTR(transport));
-	log_flush();
 	r = ask(t, transport, nexthop, &outcome);
 	if (r < 0) {
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "%.*s transport unavailable: %s", PSTR(transport),

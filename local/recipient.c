@@ -41,6 +41,8 @@ static void report(struct task *t, bool is_expansion)
 	struct result how = { .dsn = t->result.dsn, .relay = STR("local") };
 	const char *text = buf_text(&t->result.text);
 
+	if (co_is_cancelled())		/* nobody is there to hear it, and what came of it is not known */
+		return;
 	if (t->result.status == MAILBOX_DEFERRED)
 		deferred(t->d, t->r, &how, "%s", text);
 	else if (t->result.status == MAILBOX_BOUNCED)
@@ -167,10 +169,10 @@ static int find_account(struct task *t, struct str name, struct account *ret)
 }
 
 /*
- * The group that may write into the mail spool, when it takes one: a child keeps it for opening the
+ * The group that may write into the mail spool, when it takes one: a hand keeps it for opening the
  * mailbox there.
  */
-static gid_t spool_group(void)
+gid_t spool_group(void)
 {
 	struct stat st;
 
@@ -197,7 +199,7 @@ static int may_become(struct task *t, const struct account *account)
 
 void deliver_to_user(struct task *t, struct str name, bool final)
 {
-	struct errand e = { .task = t, .is_user = true, .final = final };
+	struct errand e = { .kind = ERRAND_USER, .task = t, .final = final };
 	struct str transport = STR_NONE, command = STR_NONE;
 	int r = find_account(t, name, &e.rights.account);
 
@@ -221,17 +223,8 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 	e.has_transport = transport.len > 0;
 	if (command.len > 0)
 		e.mailbox_command = str_c(t->arena, command);
-	if (*the_local.conf.home_mailbox != 0)
-		e.home_mailbox = the_local.conf.home_mailbox;
-	else
-		e.spool = the_local.conf.mail_spool_directory;
 	if (run_errand(&e) > 0)
 		pass_to(t, transport);
-}
-
-gid_t errand_spool_group(const struct errand *e)
-{
-	return e->is_user && e->spool != NULL ? spool_group() : (gid_t) NO_GROUP;
 }
 
 /* ---- aliases ---- */

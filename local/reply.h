@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a child says to its parent: lines of "KIND<TAB>...". The child has become a user and may have been
- * tricked by him, so the parent believes nothing but the result of this user's own mail.
+ * What a hand says to the agent: lines of "KIND<TAB>...". The hand has become a user and may have been
+ * tricked by him, so the agent believes nothing but the result of this user's own mail.
  *
  *   R status dsn text     what became of a destination        F address   to be forwarded to
  *   W text                a warning for the log                T           no .forward: mailbox_transport
@@ -16,7 +16,7 @@ void reply_result(struct buf *reply, const struct mailbox_result *result);
 void reply_warning(struct buf *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_forward(struct buf *reply, struct str address);
 void reply_transport(struct buf *reply);
-/* Adds it all to the task. 1: the child asked for mailbox_transport, 0, -EBADMSG. */
+/* Adds it all to the task. 1: the hand asked for mailbox_transport, 0, -EBADMSG. */
 int reply_read(struct task *t, struct str reply);
 
 #endif

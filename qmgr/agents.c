@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Connections to the delivery agents of a transport. Agents that multiplex get a few connections with many
- * requests at once on each; requests for one destination stay on one connection, so that the agent finds its
- * session to that host again. Agents that do one delivery at a time get a connection per delivery under way.
+ * Connections to the delivery agents of a transport: a few, with many requests at once on each; requests for one
+ * destination stay on one connection, so that the agent finds its session to that host, or its process for that user, again.
  *
  * A connection is a coroutine that connects, sends what gathered meanwhile, and receives replies. When it
  * ends, requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back
@@ -19,7 +18,7 @@
 enum {
 	CONNECT_MS = 30000,
 	LOOK_MS = 5000,			/* how often an idle connection looks at its clock */
-	IDLE_MS = 30000,		/* how long one to a multiplexing agent is kept without work */
+	IDLE_MS = 30000,		/* how long one is kept without work */
 	MOST_DEATHS = 3,		/* in a row: the service is given up for a while */
 	SPREAD = 4,			/* requests by which one connection may be ahead of another */
 };
@@ -35,7 +34,6 @@ struct agents {
 	struct qmgr *q;
 	struct transport *transport;
 	char *path;
-	bool one_at_a_time;
 	int most;			/* connections */
 	int count;
 	int deaths;			/* since the last reply */
@@ -67,7 +65,6 @@ static struct agents *agents_of(struct qmgr *q, struct transport *t)
 	a->transport = t;
 	buf_addf(&path, "%s/%s", service == NULL || service->is_private ? "private" : "public", t->name);
 	a->path = (char *) str_c(q->arena, buf_str(&path));
-	a->one_at_a_time = serves_one_at_a_time(service);
 	a->most = q->connections_per_service;
 	list_init(&a->connections);
 	t->agents = a;
@@ -156,9 +153,7 @@ static bool is_stalled(const struct connection *c)
 
 static bool is_tired(const struct connection *c)
 {
-	int64_t patience = c->of->one_at_a_time ? LOOK_MS : IDLE_MS;
-
-	return c->call_count == 0 && c->idle_since + patience <= mono_ms();
+	return c->call_count == 0 && c->idle_since + IDLE_MS <= mono_ms();
 }
 
 static int receive_replies(struct connection *c)
@@ -297,14 +292,6 @@ static struct connection *new_connection(struct agents *a)
 
 /* ---- choosing ---- */
 
-static struct connection *idle_connection(struct agents *a)
-{
-	LIST_EACH(c, &a->connections, struct connection, link)
-		if (c->call_count == 0 && !c->leaving && c->ch != NULL)
-			return c;
-	return new_connection(a);
-}
-
 /* The destination's own, unless that one is far busier than another. */
 static struct connection *shared_connection(struct agents *a, const struct destination *d)
 {
@@ -327,7 +314,7 @@ static struct connection *shared_connection(struct agents *a, const struct desti
 void agents_send(struct qmgr *q, struct entry *e)
 {
 	struct agents *a = agents_of(q, e->destination->transport);
-	struct connection *c = a->one_at_a_time ? idle_connection(a) : shared_connection(a, e->destination);
+	struct connection *c = shared_connection(a, e->destination);
 	struct call *call;
 
 	if (c == NULL) {		/* no memory for one more: what is under way ends some time */

@@ -45,7 +45,7 @@ struct qmgr {
 	size_t arrival_count;
 	int workers, workers_inside;	/* intake coroutines; of them in the middle of a message */
 	unsigned turn, loads;		/* taken in; of them from disk: whose turn it is */
-	int connections_per_service;	/* to agents that multiplex */
+	int connections_per_service;	/* to delivery agents */
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
 	struct list finished;		/* their files are to be removed */
 	bool remover_runs;
@@ -133,7 +133,6 @@ bool wants_success_notice(const struct recipient *r, enum outcome_status status)
 void rules_of(void *qmgr, struct str transport, struct transport_rules *ret);
 /* NULL: master.cf has none */
 const struct service_entry *service_of(const struct qmgr *q, struct str transport);
-bool serves_one_at_a_time(const struct service_entry *service);
 bool is_in_list(const char *list, struct str word);
 
 /* ---- intake.c ---- */

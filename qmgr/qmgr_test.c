@@ -445,29 +445,6 @@ static void a_hold_does_not_keep_what_is_delivered_meanwhile(void **state)
 	play(state, play_late_hold);
 }
 
-static void play_local(struct scene *s)
-{
-	char id[32];
-
-	for (int i = 0; i < 4; i++)
-		announce(s, id, "hang@local");
-	announce(s, id, "hang.other@local ok@local");
-	settle(s);
-	/* a connection for each delivery; two at once to one recipient */
-	assert_int_equal(s->connections, 4);
-	s->hanging_released = true;
-	bell_ring(&s->release);
-	settle(s);
-	assert_int_equal(s->connections, 4);
-	assert_false(lies_anywhere(s, id));
-	assert_int_equal(map_count(s->q.active), 0);
-}
-
-static void agents_that_do_one_at_a_time_get_a_connection_for_each(void **state)
-{
-	play(state, play_local);
-}
-
 static void play_turns(struct scene *s)
 {
 	AUTO(buf) packed = BUF(1 << 20);
@@ -657,7 +634,6 @@ int main(void)
 		IN_SCENE(what_exceeds_the_active_limit_waits_on_disk),
 		IN_SCENE(commands_take_effect_at_once),
 		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
-		IN_SCENE(agents_that_do_one_at_a_time_get_a_connection_for_each),
 		IN_SCENE(new_mail_and_retries_take_turns_when_both_wait_on_disk),
 		IN_SCENE(a_successor_leaves_alone_what_is_being_delivered),
 		IN_SCENE(what_a_predecessor_deferred_meanwhile_is_found),

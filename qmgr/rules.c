@@ -17,17 +17,6 @@ const struct service_entry *service_of(const struct qmgr *q, struct str transpor
 	return NULL;
 }
 
-/* The programs that become other users and therefore do one delivery at a time in each process. */
-bool serves_one_at_a_time(const struct service_entry *service)
-{
-	static const struct str programs[] = { STR_INIT("local"), STR_INIT("virtual"), STR_INIT("pipe") };
-
-	for (size_t i = 0; service != NULL && i < COUNT_OF(programs); i++)
-		if (str_is(service->command, programs[i]))
-			return true;
-	return false;
-}
-
 bool is_in_list(const char *list, struct str word)
 {
 	struct str rest = str_of(list), one;

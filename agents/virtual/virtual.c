@@ -4,18 +4,17 @@
  * tables.
  *
  * What the tables say is not trusted: no uid or gid below virtual_minimum_uid, no path that leads out of
- * virtual_mailbox_base. The mailbox is written by a child that has become its owner; this parent never
- * opens it.
+ * virtual_mailbox_base. The mailbox is written by a process that has become its owner (lib/agent/hands.h); the
+ * agent never opens it, nor the message.
  */
 #include <errno.h>
 #include <unistd.h>
 
-#include "lib/agent/agent.h"
+#include "lib/agent/hands.h"
 #include "lib/base/die.h"
 #include "lib/conf/params/mailbox.h"
 #include "lib/conf/params/route.h"
 #include "lib/conf/params/virtual.h"
-#include "lib/mailbox/child.h"
 #include "lib/mailbox/mailbox.h"
 #include "lib/table/table.h"
 
@@ -29,36 +28,6 @@ static struct {
 	struct mailbox_rules rules;
 } the_virtual;
 
-static struct tables *open_tables(const char *name, const char *specs)
-{
-	AUTO(buf) why = BUF_WORDS;
-	struct tables *ts;
-
-	if (tables_open(str_of(specs), TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION, &ts, &why) < 0)
-		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
-	return ts;
-}
-
-static void start(void)
-{
-	AUTO(buf) why = BUF_WORDS;
-
-	the_virtual.mailboxes = open_tables("virtual_mailbox_maps", the_virtual.route.virtual_mailbox_maps);
-	the_virtual.uids = open_tables("virtual_uid_maps", the_virtual.conf.virtual_uid_maps);
-	the_virtual.gids = open_tables("virtual_gid_maps", the_virtual.conf.virtual_gid_maps);
-	the_virtual.rules = (struct mailbox_rules) {
-		.lock_attempts = (int) the_virtual.mailbox.deliver_lock_attempts,
-		.lock_delay_ms = the_virtual.mailbox.deliver_lock_delay,
-		.stale_lock_ms = the_virtual.mailbox.stale_lock_time,
-		.size_limit = the_virtual.conf.virtual_mailbox_limit,
-		.strict_owner = the_virtual.mailbox.strict_mailbox_ownership,
-		.host = str_of(the_world->common->myhostname),
-	};
-	if (mailbox_locks_parse(str_of(the_virtual.conf.virtual_mailbox_lock), &the_virtual.rules.locks,
-				&why) < 0)
-		die(EX_CONFIG, "virtual_mailbox_lock: %s", buf_text(&why));
-}
-
 /* ---- what the tables say ---- */
 
 struct mailbox {
@@ -68,6 +37,8 @@ struct mailbox {
 	uid_t uid;
 	gid_t gid;
 	struct mailbox_result result;
+	struct hand_order order;
+	bool is_ordered;
 };
 
 /* 1 found, else a result has been set. */
@@ -161,40 +132,63 @@ static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 	return content_read(arg, at, to, n);
 }
 
-/* In the child. */
-static void write_mailbox(void *arg, struct buf *reply)
+static bool is_maildir(const char *path)
 {
-	struct mailbox *m = arg;
-	struct letter l = {
-		.sender = m->d->env.sender,
-		.original_to = m->r->original.len > 0 ? m->r->original : m->r->address,
-		.delivered_to = m->r->address, .size = m->d->parts.size, .read = read_message, .arg = m->d,
-	};
-	int looped = letter_was_delivered_to(&l, m->r->address);
-
-	if (looped > 0)
-		mailbox_say(&m->result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
-			    PSTR(m->r->address));
-	else if (looped < 0)
-		mailbox_say_error(&m->result, looped, "cannot read message");
-	else if (m->path[strlen(m->path) - 1] == '/')
-		maildir_add(&l, m->path, &the_virtual.rules, &m->result);
-	else
-		mbox_append(&l, m->path, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS,
-			    &the_virtual.rules, &m->result);
-	mailbox_result_pack(&m->result, reply);
+	return path[strlen(path) - 1] == '/';
 }
 
-static void deliver_to(struct mailbox *m)
+/* In a hand: what is the path of the mailbox. */
+static int write_mailbox(struct hand_job *e)
 {
-	struct child_work work = { .uid = m->uid, .gid = m->gid, .spool_gid = (gid_t) NO_GROUP,
-				   .run = write_mailbox, .arg = m,
-				   .keep_fd = &m->d->message, .time_limit_ms = TIME_LIMIT_MS };
-	AUTO(buf) reply = BUF(16 << 10);
-	int r = child_run(&work, &reply);
+	const enum { MBOX_FORM = LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS } form = MBOX_FORM;
+	struct mailbox_result *result = e->state = ARENA_NEW(e->arena, struct mailbox_result);
+	const struct recipient *r = e->d->env.recipients;
+	const char *path = str_c(e->arena, e->what);
+	struct letter l = {
+		.sender = e->d->env.sender,
+		.original_to = r->original.len > 0 ? r->original : r->address,
+		.delivered_to = r->address, .size = e->d->parts.size, .read = read_message, .arg = e->d,
+	};
+	int looped = letter_was_delivered_to(&l, r->address), busy = 0;
+
+	result->text = BUF_WORDS;
+	if (looped > 0)
+		mailbox_say(result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(r->address));
+	else if (looped < 0)
+		mailbox_say_error(result, looped, "cannot read message");
+	else if (is_maildir(path))
+		busy = maildir_add(&l, path, &the_virtual.rules, e->batch, result);
+	else
+		busy = mbox_append(&l, path, form, &the_virtual.rules, e->batch, result);
+	return busy == -EBUSY ? -EAGAIN : 0;
+}
+
+static void say_result(struct hand_job *e)
+{
+	struct mailbox_result *result = e->state;
+
+	mailbox_result_pack(result, &e->reply);
+	buf_free(&result->text);
+}
+
+static const struct trade trade = { .run = write_mailbox, .finish = say_result };
+
+static void order(struct mailbox *m)
+{
+	struct str path = str_of(m->path);
+
+	m->order = (struct hand_order) { .as = { m->uid, m->gid, (gid_t) NO_GROUP }, .d = m->d, .r = m->r, .what = path,
+					   .place = is_maildir(m->path) ? STR_NONE : path, .time_limit_ms = TIME_LIMIT_MS };
+	hands_send(&m->order, m->d->arena);
+	m->is_ordered = true;
+}
+
+static void await(struct mailbox *m)
+{
+	int r = hands_wait(&m->order);
 
 	if (r >= 0)
-		r = mailbox_result_unpack(buf_str(&reply), &m->result);
+		r = mailbox_result_unpack(m->order.reply, &m->result);
 	if (r == -EPERM)
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) m->uid);
 	else if (r < 0)
@@ -215,20 +209,67 @@ static void report(struct mailbox *m)
 		deferred(m->d, m->r, &how, "%s", text);
 }
 
+static void begin(struct mailbox *m)
+{
+	if (!find_mailbox(m))
+		return;
+	if (m->d->flags & DELIVER_PROBE)
+		mailbox_say(&m->result, MAILBOX_SENT, "2.0.0", "delivers to mailbox");
+	else
+		order(m);
+}
+
+/* All recipients at once: their mailboxes may share a sync. */
 static void deliver(struct delivery *d)
 {
-	EACH_RECIPIENT(r, d) {
-		struct mailbox m = { .d = d, .r = r, .result = { .text = BUF_WORDS } };
+	struct mailbox *mailboxes = arena_get(d->arena, d->env.recipient_count * sizeof(*mailboxes));
 
-		if (find_mailbox(&m)) {
-			if (d->flags & DELIVER_PROBE)
-				mailbox_say(&m.result, MAILBOX_SENT, "2.0.0", "delivers to mailbox");
-			else
-				deliver_to(&m);
-		}
-		report(&m);
-		buf_free(&m.result.text);
+	for (size_t i = 0; i < d->env.recipient_count; i++) {
+		mailboxes[i] = (struct mailbox) { .d = d, .r = &d->env.recipients[i], .result = { .text = BUF_WORDS } };
+		begin(&mailboxes[i]);
 	}
+	for (size_t i = 0; i < d->env.recipient_count; i++) {
+		struct mailbox *m = &mailboxes[i];
+
+		if (m->is_ordered)
+			await(m);
+		if (!co_is_cancelled())
+			report(m);
+		buf_free(&m->result.text);
+	}
+}
+
+/* ---- start ---- */
+
+static struct tables *open_tables(const char *name, const char *specs)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct tables *ts;
+
+	if (tables_open(str_of(specs), TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION, &ts, &why) < 0)
+		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+	return ts;
+}
+
+static void start(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	the_virtual.mailboxes = open_tables("virtual_mailbox_maps", the_virtual.route.virtual_mailbox_maps);
+	the_virtual.uids = open_tables("virtual_uid_maps", the_virtual.conf.virtual_uid_maps);
+	the_virtual.gids = open_tables("virtual_gid_maps", the_virtual.conf.virtual_gid_maps);
+	the_virtual.rules = (struct mailbox_rules) {
+		.lock_attempts = (int) the_virtual.mailbox.deliver_lock_attempts,
+		.lock_delay_ms = the_virtual.mailbox.deliver_lock_delay,
+		.stale_lock_ms = the_virtual.mailbox.stale_lock_time,
+		.size_limit = the_virtual.conf.virtual_mailbox_limit,
+		.strict_owner = the_virtual.mailbox.strict_mailbox_ownership,
+		.host = str_of(the_world->common->myhostname),
+	};
+	if (mailbox_locks_parse(str_of(the_virtual.conf.virtual_mailbox_lock), &the_virtual.rules.locks,
+				&why) < 0)
+		die(EX_CONFIG, "virtual_mailbox_lock: %s", buf_text(&why));
+	hands_begin(&trade);
 }
 
 int main(int argc, char **argv)
@@ -239,11 +280,10 @@ int main(int argc, char **argv)
 	static struct agent agent = {
 		.daemon = {
 			.name = "virtual",
-			.shape = DAEMON_ONE_AT_A_TIME,
 			.groups = groups,
 			.structs = structs,
-			.jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
-				  .capabilities = "setuid setgid kill dac_override" },
+			.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX, .capabilities = "",
+				  .paths = { { "private/proxymap", 'c' } } },
 			.start = start,
 		},
 		.deliver = deliver,

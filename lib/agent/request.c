@@ -3,6 +3,7 @@
 #include "lib/agent/request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 int request_open(const struct deliver_request *m, struct arena *a, struct delivery *ret)
 {
@@ -29,5 +30,28 @@ int request_open(const struct deliver_request *m, struct arena *a, struct delive
 	d.env.queue_id = d.queue_id;
 	d.outcomes = arena_get(a, d.env.recipient_count * sizeof(*d.outcomes));
 	*ret = d;
+	return 0;
+}
+
+int request_of(const struct delivery *d, const struct recipient *r, struct buf *packed, struct deliver_request *ret)
+{
+	struct envelope e = d->env;
+	struct recipient one = *r;
+	int error, fd;
+
+	e.recipient_count = 1;
+	e.recipients = &one;
+	error = envelope_pack(&e, packed);
+	if (error < 0)
+		return error;
+	fd = fcntl(d->message, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	*ret = (struct deliver_request) {
+		.queue_id = d->queue_id, .transport = d->transport, .nexthop = d->nexthop, .envelope = buf_str(packed),
+		.size = d->parts.size, .headers_at = d->parts.headers_at, .headers_len = d->parts.headers_len,
+		.body_at = d->parts.body_at, .body_len = d->parts.body_len,
+		.active_us = d->active_us, .dispatch_us = d->dispatch_us, .flags = d->flags, .message = fd,
+	};
 	return 0;
 }

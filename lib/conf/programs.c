@@ -13,6 +13,8 @@ static const struct program PROGRAMS[] = {
 	{ "bounce", .shape = MULTIPLEXES },
 	{ "error", .shape = MULTIPLEXES },
 	{ "discard", .shape = MULTIPLEXES },
+	{ "local", .shape = MULTIPLEXES },
+	{ "virtual", .shape = MULTIPLEXES },
 	{ "showq", .shape = MULTIPLEXES },
 	{ "proxymap", .shape = MULTIPLEXES },
 
@@ -23,8 +25,6 @@ static const struct program PROGRAMS[] = {
 	{ "resolver", .shape = SINGLETON },
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },
 
-	{ "local", .shape = ONE_AT_A_TIME },
-	{ "virtual", .shape = ONE_AT_A_TIME },
 	{ "pipe", .shape = ONE_AT_A_TIME },
 
 	/* lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS themselves; the rest waits for its program. */

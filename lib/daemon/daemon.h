@@ -51,7 +51,7 @@ struct session_socket {			/* one accepted connection */
 
 enum daemon_shape {
 	DAEMON_SESSIONS,		/* coroutine per connection, many at once */
-	DAEMON_ONE_AT_A_TIME,		/* one connection per process at a time, blocking, on the main stack (local, virtual, pipe) */
+	DAEMON_ONE_AT_A_TIME,		/* one connection per process at a time, blocking, on the main stack */
 	DAEMON_DATAGRAMS,		/* serve() once with the bound unix-dgram socket (postlogd) */
 };
 

@@ -12,6 +12,8 @@
 #include "lib/disk/disk.h"
 #include "lib/mailbox/path.h"
 
+enum { FIRST_PAUSE_MS = 4 };
+
 int mailbox_locks_parse(struct str text, unsigned *ret_locks, struct buf *why)
 {
 	struct str word;
@@ -48,20 +50,33 @@ static void remove_stale(int dir, const char *lock, const struct mailbox_rules *
 		unlinkat(dir, lock, 0);
 }
 
+/*
+ * Most locks are held for milliseconds, so the first looks come soon; in all the wait is attempts times delay. False: it is over.
+ */
+static bool wait_for_lock(const struct mailbox_rules *rules, int64_t *pause_ms, int64_t *waited_ms)
+{
+	const int64_t most = (MAX(rules->lock_attempts, 1) - 1) * rules->lock_delay_ms;
+
+	if (*waited_ms >= most)
+		return false;
+	*pause_ms = MIN(MAX(*pause_ms * 2, (int64_t) FIRST_PAUSE_MS), MIN(rules->lock_delay_ms, most - *waited_ms));
+	*waited_ms += *pause_ms;
+	co_sleep(in(*pause_ms));
+	return true;
+}
+
 int dotlock_take(int dir, const char *name, const struct mailbox_rules *rules)
 {
 	char lock[NAME_SIZE + 8];
-	int fd = -EEXIST;
+	int64_t pause = 0, waited = 0;
+	int fd;
 
 	lock_name(name, lock);
-	for (int i = 0; i < MAX(rules->lock_attempts, 1); i++) {
-		if (i > 0)
-			co_sleep(in(rules->lock_delay_ms));
+	do {
 		fd = file_create(dir, lock, 0400);
-		if (fd != -EEXIST)
-			break;
-		remove_stale(dir, lock, rules);
-	}
+		if (fd == -EEXIST)
+			remove_stale(dir, lock, rules);
+	} while (fd == -EEXIST && wait_for_lock(rules, &pause, &waited));
 	if (fd == -EACCES || fd == -EPERM || fd == -EROFS)
 		return 0;
 	if (fd < 0)
@@ -91,12 +106,11 @@ static int lock_once(int fd, unsigned locks)
 
 int file_lock(int fd, const struct mailbox_rules *rules)
 {
-	int r = -EAGAIN;
+	int64_t pause = 0, waited = 0;
+	int r;
 
-	for (int i = 0; i < MAX(rules->lock_attempts, 1) && r == -EAGAIN; i++) {
-		if (i > 0)
-			co_sleep(in(rules->lock_delay_ms));
+	do
 		r = lock_once(fd, rules->locks);
-	}
+	while (r == -EAGAIN && wait_for_lock(rules, &pause, &waited));
 	return r;
 }

@@ -79,11 +79,22 @@ struct mailbox_rules {
 /* "fcntl, dotlock" to a set; -EINVAL with words. */
 int mailbox_locks_parse(struct str text, unsigned *ret_locks, struct buf *why);
 
+/*
+ * Deliveries that share the price of a sync. With a batch (NULL: none), mbox_append() and maildir_add() leave the file written, under its
+ * final name, an mbox file locked, and *ret says what becomes true, or is changed, when mailbox_settle() has synced all of them: *ret
+ * must live until then. Who holds locks waits for nobody: -EBUSY, a lock is somebody else's and nothing was done. Otherwise 0, and *ret
+ * says what came of it.
+ */
+struct mailbox_batch;
+struct mailbox_batch *mailbox_batch_new(void);
+void mailbox_batch_free(struct mailbox_batch *b);	/* settled, or nothing was added; NULL is fine */
+void mailbox_settle(struct mailbox_batch *b);		/* then it is empty and may be used again */
+
 /* Appends to a file, which is made (mode 0600) if need be. /dev/null takes everything. */
-void mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
-		 struct mailbox_result *ret);
+int mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
+		struct mailbox_batch *b, struct mailbox_result *ret);
 /* A new file in a Maildir, which is made if need be, with all directories above it. */
-void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
-		 struct mailbox_result *ret);
+int maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
+		struct mailbox_batch *b, struct mailbox_result *ret);
 
 #endif

@@ -7,12 +7,12 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "lib/disk/disk.h"
-#include "lib/mailbox/child.h"
 #include "lib/mailbox/lock.h"
 #include "lib/mailbox/mailbox.h"
 #include "lib/mailbox/path.h"
@@ -175,7 +175,7 @@ static void append(const char *file, const struct mailbox_rules *how)
 {
 	struct letter l = letter_of(&plain);
 
-	mbox_append(&l, file, MBOX, how, &result);
+	mbox_append(&l, file, MBOX, how, NULL, &result);
 }
 
 static void expect(enum mailbox_status status, const char *dsn, const char *words)
@@ -227,7 +227,7 @@ static void test_a_failed_append_leaves_the_file_as_it_was(void **state)
 
 	(void) state;
 	write_file(file, "old\n\n", 0600);
-	mbox_append(&l, file, MBOX, &rules, &result);
+	mbox_append(&l, file, MBOX, &rules, NULL, &result);
 	expect(MAILBOX_DEFERRED, "4.2.0", "error writing message");
 	check_file(file, "old\n\n");
 	limited.size_limit = 10;
@@ -242,7 +242,7 @@ static void test_a_failed_append_leaves_the_file_as_it_was(void **state)
 	small.rlim_max = limit.rlim_max;
 	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	mbox_append(&l, file, MBOX, &rules, &result);
+	mbox_append(&l, file, MBOX, &rules, NULL, &result);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	expect(MAILBOX_BOUNCED, "5.2.2", "error writing message");
 	check_file(file, "old\n\n");
@@ -399,7 +399,7 @@ static void test_a_maildir_is_made_and_gets_one_file_for_each_message(void **sta
 
 	(void) state;
 	for (int i = 0; i < 3; i++) {
-		maildir_add(&l, in_top(0, "dom.example/user/"), &rules, &result);
+		maildir_add(&l, in_top(0, "dom.example/user/"), &rules, NULL, &result);
 		expect(MAILBOX_SENT, "2.0.0", "delivered to maildir");
 	}
 	assert_int_equal(files_in(in_top(1, "dom.example/user/new"), name), 3);
@@ -422,85 +422,137 @@ static void test_a_failed_message_leaves_nothing_in_a_maildir(void **state)
 	char name[256];
 
 	(void) state;
-	maildir_add(&l, in_top(0, "Maildir/"), &rules, &result);
+	maildir_add(&l, in_top(0, "Maildir/"), &rules, NULL, &result);
 	expect(MAILBOX_DEFERRED, "4.2.0", "maildir delivery failed");
 	assert_int_equal(files_in(in_top(1, "Maildir/new"), name), 0);
 	assert_int_equal(files_in(in_top(1, "Maildir/tmp"), name), 0);
 	limited.size_limit = 5;
-	maildir_add(&l, in_top(0, "Maildir/"), &limited, &result);
+	maildir_add(&l, in_top(0, "Maildir/"), &limited, NULL, &result);
 	expect(MAILBOX_BOUNCED, "5.2.2", "");
 	write_file(in_top(0, "file"), "", 0600);
-	maildir_add(&l, in_top(0, "file/"), &rules, &result);
+	maildir_add(&l, in_top(0, "file/"), &rules, NULL, &result);
 	expect(MAILBOX_DEFERRED, "4.2.0", "");
 	assert_int_equal(mkdir(in_top(0, "bad"), 0700), 0);
 	assert_int_equal(symlink("/tmp", in_top(1, "bad/new")), 0);
-	maildir_add(&l, path[0], &rules, &result);
+	maildir_add(&l, path[0], &rules, NULL, &result);
 	assert_int_equal(result.status, MAILBOX_DEFERRED);
 }
 
-/* ---- children ---- */
+/* ---- several at once ---- */
 
-static int kept;
+static int sync_error;
 
-static void report_itself(void *arg, struct buf *reply)
+/* In the place of the C library's. */
+int fsync(int fd)
 {
-	char c = '?';
-	int open_fds = 0;
-
-	for (int fd = 3; fd < 100; fd++)
-		open_fds += fcntl(fd, F_GETFD) >= 0;
-	buf_addf(reply, "%s uid=%d open=%d kept=%c", (const char *) arg, (int) getuid(), open_fds,
-		 kept >= 0 && pread(kept, &c, 1, 0) == 1 ? c : '-');
+	if (sync_error != 0) {
+		errno = sync_error;
+		return -1;
+	}
+	return (int) syscall(SYS_fsync, fd);
 }
 
-static void sleep_for_ever(void *arg, struct buf *reply)
+enum { LETTERS = 4 };
+static struct mailbox_result results[LETTERS];
+
+/* Two letters to one mbox file, one to another, one to a Maildir. */
+static struct mailbox_batch *write_batch(void)
 {
-	(void) arg;
-	(void) reply;
-	for (;;)
-		pause();
+	struct mailbox_batch *b = mailbox_batch_new();
+	struct letter l = letter_of(&plain);
+
+	for (size_t i = 0; i < LETTERS; i++)
+		results[i].text = BUF_WORDS;
+	assert_int_equal(mbox_append(&l, in_top(0, "one"), MBOX, &rules, b, &results[0]), 0);
+	assert_int_equal(mbox_append(&l, in_top(1, "two"), MBOX, &rules, b, &results[1]), 0);
+	assert_int_equal(mbox_append(&l, in_top(0, "one"), MBOX, &rules, b, &results[2]), 0);
+	assert_int_equal(maildir_add(&l, in_top(2, "Maildir/"), &rules, b, &results[3]), 0);
+	return b;
 }
 
-static void die_at_once(void *arg, struct buf *reply)
+static void settle(struct mailbox_batch *b, enum mailbox_status expected)
 {
-	(void) arg;
-	(void) reply;
-	raise(SIGKILL);
+	mailbox_settle(b);
+	mailbox_batch_free(b);
+	for (size_t i = 0; i < LETTERS; i++) {
+		assert_int_equal(results[i].status, expected);
+		buf_free(&results[i].text);
+	}
 }
 
-static void talk_too_much(void *arg, struct buf *reply)
+static void test_letters_of_a_batch_are_there_and_locks_are_held_until_all_are_synced(void **state)
 {
-	(void) arg;
-	for (int i = 0; i < 100000; i++)
-		buf_add(reply, STR("0123456789"));
-}
-
-static void test_a_child_replies_as_another_user_and_is_bounded(void **state)
-{
-	struct child_work w = { .uid = getuid() == 0 ? 12345 : getuid(), .gid = getgid() == 0 ? 12345 : getgid(), .spool_gid = (gid_t) NO_GROUP,
-				.run = report_itself, .arg = (char *) (uintptr_t) "hello", .keep_fd = &kept, .time_limit_ms = 20000 };
-	AUTO(buf) reply = BUF(1000);
-	char expected[100];
-	AUTO_FD stray = open("/dev/null", O_RDONLY);
+	struct mailbox_batch *b = write_batch();
+	char name[256];
 
 	(void) state;
-	assert_true(stray >= 0);
-	write_file(in_top(0, "kept"), "K", 0600);
-	kept = open(path[0], O_RDONLY);
-	snprintf(expected, sizeof(expected), "hello uid=%d open=2 kept=K", (int) w.uid);
-	assert_int_equal(child_run(&w, &reply), 0);
-	assert_str(buf_str(&reply), expected);
-	w.run = sleep_for_ever;
-	w.time_limit_ms = 50;
-	assert_int_equal(child_run(&w, &reply), -ETIMEDOUT);
-	w.run = die_at_once;
-	w.time_limit_ms = 20000;
-	assert_int_equal(child_run(&w, &reply), -ECHILD);
-	w.run = talk_too_much;
-	assert_int_equal(child_run(&w, &reply), -ECHILD);
-	w.uid = 0;
-	assert_int_equal(child_run(&w, &reply), -EPERM);
-	close(kept);
+	append(path[0], &rules);
+	expect(MAILBOX_DEFERRED, "4.2.0", "lock file");
+	settle(b, MAILBOX_SENT);
+	check_file(path[0], "S: x\n\n>From me\n\nS: x\n\n>From me\n\n");
+	check_file(path[1], "S: x\n\n>From me\n\n");
+	assert_int_equal(files_in(in_top(3, "Maildir/new"), name), 1);
+	append(path[0], &rules);
+	expect(MAILBOX_SENT, "2.0.0", "");
+	assert_int_equal(access(in_top(3, "two.lock"), F_OK), -1);
+}
+
+static void test_a_failed_sync_undoes_every_letter_of_the_file(void **state)
+{
+	struct mailbox_batch *b;
+	char name[256];
+
+	(void) state;
+	write_file(in_top(0, "one"), "old\n\n", 0600);
+	b = write_batch();
+	sync_error = EIO;
+	settle(b, MAILBOX_DEFERRED);
+	sync_error = 0;
+	check_file(path[0], "old\n\n");
+	check_file(path[1], "");
+	assert_int_equal(files_in(in_top(3, "Maildir/new"), name), 0);
+	assert_int_equal(files_in(in_top(3, "Maildir/tmp"), name), 0);
+}
+
+static void test_a_letter_that_fails_leaves_the_others_of_its_file_alone(void **state)
+{
+	struct content c = { .text = STR("half of it"), .piece = 4, .error = -EIO, .error_at = 8 };
+	struct mailbox_batch *b = mailbox_batch_new();
+	struct letter good = letter_of(&plain), bad = letter_of(&c);
+	struct mailbox_result first = { .text = BUF_WORDS };
+
+	(void) state;
+	assert_int_equal(mbox_append(&good, in_top(0, "one"), MBOX, &rules, b, &first), 0);
+	assert_int_equal(mbox_append(&bad, in_top(0, "one"), MBOX, &rules, b, &result), 0);
+	expect(MAILBOX_DEFERRED, "4.2.0", "error writing message");
+	mailbox_settle(b);
+	mailbox_batch_free(b);
+	assert_int_equal(first.status, MAILBOX_SENT);
+	check_file(path[0], "S: x\n\n>From me\n\n");
+	buf_free(&first.text);
+}
+
+static void test_a_batch_waits_for_nobodys_lock(void **state)
+{
+	struct mailbox_batch *b = mailbox_batch_new();
+	struct letter l = letter_of(&plain);
+	int go[2], status;
+	pid_t pid;
+
+	(void) state;
+	write_file(in_top(0, "one"), "", 0600);
+	write_file(in_top(1, "one.lock"), "", 0600);
+	assert_int_equal(mbox_append(&l, path[0], MBOX, &rules, b, &result), -EBUSY);
+	unlink(path[1]);
+	pid = hold_lock(path[0], go);
+	assert_int_equal(mbox_append(&l, path[0], MBOX, &rules, b, &result), -EBUSY);
+	assert_int_equal(access(path[1], F_OK), -1);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	mailbox_batch_free(b);
+	check_file(path[0], "");
+	close(go[0]);
+	close(go[1]);
 }
 
 int main(void)
@@ -518,7 +570,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kinds_of_locks_are_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_maildir_is_made_and_gets_one_file_for_each_message, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_failed_message_leaves_nothing_in_a_maildir, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_child_replies_as_another_user_and_is_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_letters_of_a_batch_are_there_and_locks_are_held_until_all_are_synced, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_failed_sync_undoes_every_letter_of_the_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_letter_that_fails_leaves_the_others_of_its_file_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_batch_waits_for_nobodys_lock, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,13 +12,13 @@
 #include "lib/base/clock.h"
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
-#include "lib/mailbox/mailbox.h"
-#include "lib/mailbox/path.h"
+#include "lib/mailbox/batch.h"
 
 enum { HOST_MAX = 100 };
 
 struct maildir {
 	const struct letter *letter;
+	const char *path;
 	const struct mailbox_rules *rules;
 	int tmp, new;
 	char temporary[NAME_SIZE], final[NAME_SIZE];
@@ -104,52 +104,72 @@ static int create(struct maildir *m)
 	return fd;
 }
 
-static int add(struct maildir *m)
+static int move_to_new(struct maildir *m)
 {
-	AUTO_FD fd = create(m);
-	int r;
+	int r = 0;
 
-	if (fd < 0)
-		return fd;
-	r = letter_write(m->letter, LETTER_HEADERS, fd);
-	FAILPOINT("maildir.written");
-	if (r >= 0 && renameat2(m->tmp, m->temporary, m->new, m->final, RENAME_NOREPLACE) < 0)
+	if (renameat2(m->tmp, m->temporary, m->new, m->final, RENAME_NOREPLACE) < 0)
 		r = -errno;
 	/* a file system without RENAME_NOREPLACE */
 	if (r == -EINVAL && linkat(m->tmp, m->temporary, m->new, m->final, 0) == 0) {
 		unlinkat(m->tmp, m->temporary, 0);
 		r = 0;
 	}
+	return r;
+}
+
+static int add(struct maildir *m, struct mailbox_batch *b, struct mailbox_result *ret)
+{
+	AUTO_FD fd = create(m);
+	struct unsynced *u;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = letter_write(m->letter, LETTER_HEADERS, fd);
+	FAILPOINT("maildir.written");
+	if (r >= 0)
+		r = move_to_new(m);
 	if (r < 0) {
 		unlinkat(m->tmp, m->temporary, 0);
 		return r;
 	}
 	FAILPOINT("maildir.renamed");
-	r = file_sync(fd);
-	FAILPOINT("maildir.synced");
-	if (r < 0)
-		unlinkat(m->new, m->final, 0);
-	return r;
+	u = batch_add(b, fd_take(&fd), fd_take(&m->new), m->final, m->path);
+	unsynced_result(b, u, ret);
+	return 0;
 }
 
-void maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
-		 struct mailbox_result *ret)
+static void add_to_maildir(struct maildir *m, struct mailbox_batch *b, struct mailbox_result *ret)
 {
-	struct maildir m = { .letter = l, .rules = rules, .tmp = -1, .new = -1 };
 	int r;
 
-	if (rules->size_limit > 0 && l->size > (uint64_t) rules->size_limit) {
+	if (m->rules->size_limit > 0 && m->letter->size > (uint64_t) m->rules->size_limit) {
 		mailbox_say_error(ret, -EFBIG, "maildir delivery failed: error writing message");
 		return;
 	}
-	set_host(&m);
-	r = open_maildir(&m, path);
+	mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to maildir");
+	set_host(m);
+	r = open_maildir(m, m->path);
 	if (r >= 0)
-		r = add(&m);
-	fd_auto(&m.tmp);
-	fd_auto(&m.new);
+		r = add(m, b, ret);
+	fd_auto(&m->tmp);
+	fd_auto(&m->new);
 	if (r < 0)
-		mailbox_say_error(ret, r, "maildir delivery failed: create maildir file in %s", path);
-	else
-		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to maildir");
+		mailbox_say_error(ret, r, "maildir delivery failed: create maildir file in %s", m->path);
+}
+
+int maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules, struct mailbox_batch *b,
+		struct mailbox_result *ret)
+{
+	struct maildir m = { .letter = l, .path = path, .rules = rules, .tmp = -1, .new = -1 };
+	struct mailbox_batch *own = NULL;
+
+	if (b == NULL)
+		b = own = mailbox_batch_new();
+	add_to_maildir(&m, b, ret);
+	if (own != NULL)
+		mailbox_settle(own);
+	mailbox_batch_free(own);
+	return 0;
 }

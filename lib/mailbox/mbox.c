@@ -2,7 +2,7 @@
 /*
  * Appending to an mbox file.
  *
- *   dotlock -> open -> checks -> fcntl lock -> still the same file? -> append -> fsync -> unlock
+ *   dotlock -> open -> checks -> fcntl lock -> still the same file? -> append, and others of the batch -> fsync -> unlock
  *
  * Whatever fails after the first byte cuts the file back to its old length.
  */
@@ -13,8 +13,8 @@
 
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
+#include "lib/mailbox/batch.h"
 #include "lib/mailbox/lock.h"
-#include "lib/mailbox/path.h"
 
 struct mbox {
 	const struct letter *letter;
@@ -23,6 +23,7 @@ struct mbox {
 	unsigned flags;
 	int dir;
 	char name[NAME_SIZE];
+	bool never_waits;		/* other files of the batch are locked meanwhile */
 	struct mailbox_result *ret;
 };
 
@@ -92,76 +93,137 @@ static int separate(struct mbox *m, int fd, off_t size)
 	return end[0] != '\n' ? write_all(fd, "\n", 1) : 0;
 }
 
-static void append(struct mbox *m, int fd, off_t old_size)
+/* fd's write position is at its end afterwards, whatever happens. */
+static void append(struct mbox *m, struct mailbox_batch *b, struct unsynced *u, const struct stat *st)
 {
-	int r = lseek(fd, old_size, SEEK_SET) < 0 ? -errno : separate(m, fd, old_size);
+	int r = lseek(u->fd, st->st_size, SEEK_SET) < 0 ? -errno : separate(m, u->fd, st->st_size);
 
 	FAILPOINT("mbox.locked");
 	if (r >= 0)
-		r = letter_write(m->letter, m->flags, fd);
+		r = letter_write(m->letter, m->flags, u->fd);
 	FAILPOINT("mbox.written");
-	if (r >= 0)
-		r = file_sync(fd);
-	FAILPOINT("mbox.synced");
-	if (r >= 0)
+	if (r >= 0) {
+		unsynced_result(b, u, m->ret);
 		return;
+	}
 	fail(m, r, "error writing message");
-	if (ftruncate(fd, old_size) < 0)
+	if (ftruncate(u->fd, st->st_size) < 0)
 		buf_addf(&m->ret->text, " (and the file could not be cut back)");
 }
 
-static void open_and_append(struct mbox *m)
+static int open_file(struct mbox *m, struct stat *st)
 {
-	AUTO_FD fd = openat(m->dir, m->name,
-			    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-	struct stat st;
-	int r;
+	AUTO_FD fd = openat(m->dir, m->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : 0;
 
-	if (fd < 0) {
-		r = -errno;
-		if (r == -EISDIR || r == -ENXIO || r == -ELOOP)
-			refuse(m, "destination is not a regular file");
-		else
-			fail(m, r, "error opening file");
-		return;
-	}
-	if (fstat(fd, &st) < 0) {
-		fail(m, -errno, "error opening file");
-		return;
-	}
-	if (!is_fit(m, &st))
-		return;
-	r = file_lock(fd, m->rules);
-	if (r >= 0 && (fstat(fd, &st) < 0 || !is_still_there(m, &st)))
-		r = -EAGAIN;
-	if (r < 0)
-		fail(m, r, "unable to lock for exclusive access");
-	else if (is_fit(m, &st) && fits_limit(m, &st))
-		append(m, fd, st.st_size);
+	if (r == -EISDIR || r == -ENXIO || r == -ELOOP)
+		refuse(m, "destination is not a regular file");
+	else if (r < 0 || fstat(fd, st) < 0)
+		fail(m, r < 0 ? r : -errno, "error opening file");
+	else if (is_fit(m, st))
+		return fd_take(&fd);
+	return -1;
 }
 
-void mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
-		 struct mailbox_result *ret)
+/* -EBUSY, or 0: the file is open and locked, or *m->ret says why not. */
+static int open_and_lock(struct mbox *m, struct mailbox_batch *b, bool has_dotlock, struct unsynced **ret_file)
 {
-	struct mbox m = { .letter = l, .rules = rules, .path = path, .flags = flags, .ret = ret };
-	int locked = 0;
+	struct stat st;
+	AUTO_FD fd = open_file(m, &st);
+	struct unsynced *u;
+	int r;
+
+	if (fd < 0)
+		return 0;
+	r = file_lock(fd, m->rules);
+	if (r == -EAGAIN && m->never_waits)
+		return -EBUSY;
+	if (r >= 0 && !is_still_there(m, &st))
+		r = -EAGAIN;
+	if (r < 0) {
+		fail(m, r, "unable to lock for exclusive access");
+		return 0;
+	}
+	u = batch_add(b, fd_take(&fd), fd_take(&m->dir), m->name, m->path);
+	u->is_mbox = true;
+	u->has_dotlock = has_dotlock;
+	u->device = st.st_dev;
+	u->inode = st.st_ino;
+	u->old_size = -1;
+	*ret_file = u;
+	return 0;
+}
+
+/* The same, with the lock file around it. */
+static int take_mbox(struct mbox *m, struct mailbox_batch *b, struct unsynced **ret_file)
+{
+	int locked = m->rules->locks & LOCK_DOTLOCK ? dotlock_take(m->dir, m->name, m->rules) : 0, r;
+
+	if (locked == -EEXIST && m->never_waits)
+		return -EBUSY;
+	if (locked < 0) {
+		fail(m, locked, "unable to create lock file");
+		return 0;
+	}
+	r = open_and_lock(m, b, locked > 0, ret_file);
+	if (locked > 0 && *ret_file == NULL)
+		dotlock_drop(m->dir, m->name);
+	return r;
+}
+
+static void add_to_file(struct mbox *m, struct mailbox_batch *b, struct unsynced *u)
+{
+	struct stat st;
+
+	if (fstat(u->fd, &st) < 0) {
+		fail(m, -errno, "error opening file");
+	} else if (is_fit(m, &st) && fits_limit(m, &st)) {
+		if (u->old_size < 0)
+			u->old_size = st.st_size;
+		append(m, b, u, &st);
+	}
+	if (u->results.len == 0)
+		batch_drop(u);
+}
+
+static int append_to(struct mbox *m, struct mailbox_batch *b)
+{
+	struct unsynced *u;
+	int r = 0;
+
+	m->dir = path_open_parent(m->path, false, m->name);
+	if (m->dir < 0) {
+		fail(m, m->dir, m->dir == -EPERM ? "a symbolic link that belongs to somebody else"
+		     : "error opening file");
+		return 0;
+	}
+	u = batch_find_mbox(b, m->path, m->dir, m->name);
+	if (u == NULL)
+		r = take_mbox(m, b, &u);
+	if (u != NULL)
+		add_to_file(m, b, u);
+	fd_auto(&m->dir);
+	return r;
+}
+
+int mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules, struct mailbox_batch *b,
+		struct mailbox_result *ret)
+{
+	struct mailbox_rules own_rules = *rules;
+	struct mbox m = { .letter = l, .rules = &own_rules, .path = path, .flags = flags, .ret = ret, .never_waits = b != NULL };
+	struct mailbox_batch *own = NULL;
+	int r;
 
 	mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to mailbox");
 	if (strcmp(path, "/dev/null") == 0)
-		return;
-	m.dir = path_open_parent(path, false, m.name);
-	if (m.dir < 0) {
-		fail(&m, m.dir, m.dir == -EPERM ? "a symbolic link that belongs to somebody else"
-		     : "error opening file");
-		return;
-	}
-	if (rules->locks & LOCK_DOTLOCK)
-		locked = dotlock_take(m.dir, m.name, rules);
-	if (locked < 0)
-		fail(&m, locked, "unable to create lock file");
+		return 0;
+	if (b == NULL)
+		b = own = mailbox_batch_new();
 	else
-		open_and_append(&m);
-	if (locked > 0)
-		dotlock_drop(m.dir, m.name);
-	close(m.dir);
+		own_rules.lock_attempts = 1;
+	r = append_to(&m, b);
+	if (own != NULL)
+		mailbox_settle(own);
+	mailbox_batch_free(own);
+	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A daemon for tests of master and lib/daemon. Its name says what it is: smtpd serves many, local one at a time, qmgr and pickup are singletons.
+ * A daemon for tests of master and lib/daemon. Its name says what it is: smtpd serves many, blocker one at a time, qmgr and pickup are singletons.
  * A client writes lines and reads one line for each:
  *
  *   pid            number of the process             limit     session_limit
@@ -125,7 +125,7 @@ int main(int argc, char **argv)
 
 	bell_init(&the_end);
 	d.name = str_of(name.at).at;
-	if (str_is(name, STR("local"))) {
+	if (str_is(name, STR("blocker"))) {
 		d.shape = DAEMON_ONE_AT_A_TIME;
 		d.jail = (struct jail){ .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid" };
 	}

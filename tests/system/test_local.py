@@ -556,10 +556,11 @@ def test_a_killed_agent_costs_a_second_attempt_and_no_mail(local):
     one.send(MESSAGE, recipients=[f"slow@{DOMAIN}"])
     wait_until(lambda: (out / "first").exists(), 15, "the first attempt")
     (out / "second").touch()
-    (agent,) = one.pids("local")
-    wait_until(lambda: any(_program_of(pid) == "sleep" for pid in with_children(agent)), 10, "the command's sleep")
-    for pid in with_children(agent):
-        os.kill(pid, 9)
+    agents = one.pids("local")
+    wait_until(lambda: any(_program_of(pid) == "sleep" for agent in agents for pid in with_children(agent)), 10, "the command's sleep")
+    for pid in [pid for agent in agents for pid in with_children(agent)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
 
     def arrived():
         one.command("postqueue", "-f")
@@ -571,11 +572,54 @@ def test_a_killed_agent_costs_a_second_attempt_and_no_mail(local):
     one.wait_empty()
 
 
+def test_what_a_killed_agent_was_doing_ends_with_it_and_is_done_again_once(local):
+    """Only the agent itself dies: the command that it had started for a user does not go on behind its back."""
+    one = local(aliases='slow: "|test -e ROOT/out/second || { touch ROOT/out/first; sleep 1000; }; echo x >> ROOT/out/done"\n')
+    out = one.root / "out"
+    one.send(MESSAGE, recipients=[f"slow@{DOMAIN}"])
+
+    def busy():
+        below = [pid for agent in one.pids("local") for pid in with_children(agent)[1:]]
+        return below if any(_program_of(pid) == "sleep" for pid in below) else None
+
+    below = wait_until(busy, 15, "the first attempt")
+    (out / "second").touch()
+    one.kill("local")
+    wait_until(lambda: all(not is_alive(pid) for pid in below), 15, "spawner, hand and command have ended")
+
+    def arrived():
+        one.command("postqueue", "-f")
+        return (out / "done").exists()
+
+    wait_until(arrived, 30, one.log_tail, pause=0.3)
+    one.wait_empty()
+    assert (out / "done").read_text() == "x\n"
+
+
+def is_alive(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_slow_command_does_not_hold_up_the_same_users_mail(local):
+    one = local()
+    forward_file(one, f'"|touch ROOT/out/$USER.begun; while test ! -e ROOT/out/end; do sleep 0.1; done"\n', name=f"{USER}+slow")
+    one.send(MESSAGE, recipients=[f"{USER}+slow@{DOMAIN}"])
+    wait_until(lambda: (one.root / "out" / f"{USER}.begun").exists(), 15, "the command runs")
+    for _ in range(3):
+        one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    wait_for_letters(one, 3)
+    (one.root / "out" / "end").touch()
+    one.wait_empty()
+
+
 def with_children(pid):
     """A process and all below it, from the top."""
     found = [pid]
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += with_children(int(child))
+    with contextlib.suppress(OSError):                  # it ended meanwhile
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found += with_children(int(child))
     return found
 
 

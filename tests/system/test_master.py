@@ -17,7 +17,7 @@ import pytest
 from instance import BUILD, COMMANDS, DAEMONS, IS_ROOT, PATIENCE, SANITIZED, Instance, free_port, wait_until
 
 ECHOD = BUILD / "tests/system/echod"
-STANDS_FOR = ("smtpd", "local", "qmgr", "pickup", "error")
+STANDS_FOR = ("smtpd", "blocker", "qmgr", "pickup", "error")
 
 
 class Echo(Instance):
@@ -138,7 +138,7 @@ def test_one_session_per_process_when_asked_for(echo):
 
 
 def test_one_at_a_time_programs_get_a_process_per_client(echo):
-    one = echo("a unix n n n - 3 local\n")
+    one = echo("a unix n n n - 3 blocker\n")
     talks = [one.talk("public/a") for _ in range(3)]
     pids = [talk.pid() for talk in talks]
     assert len(set(pids)) == 3
@@ -596,7 +596,7 @@ def test_a_worker_retires_after_max_use_and_drops_nobody(echo):
 
 
 def test_an_idle_worker_ends_and_comes_back(echo):
-    one = echo("a unix n - n - - smtpd\nb unix n n n - - local\n", main={"max_idle": "1s"})
+    one = echo("a unix n - n - - smtpd\nb unix n n n - - blocker\n", main={"max_idle": "1s"})
     pids = []
     for where in ("public/a", "public/b"):
         talk = one.talk(where)
@@ -609,7 +609,7 @@ def test_an_idle_worker_ends_and_comes_back(echo):
 
 
 def test_a_blocking_worker_finishes_its_session_on_reload(echo):
-    one = echo("b unix n n n - - local\n")
+    one = echo("b unix n n n - - blocker\n")
     talk = one.talk("public/b")
     pid = talk.pid()
     talk.tell("one\ntwo")                       # what came before the end is answered

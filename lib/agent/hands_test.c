@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: ISC */
+/* Errands for hands that are other users when this runs as root, and ourselves when not. */
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/agent/hands.h"
+#include "lib/base/clock.h"
+
+/* ---- in the hand ---- */
+
+static unsigned batches_begun, jobs_of_batch;
+
+static void report_itself(struct hand_job *j)
+{
+	int open_fds = 0;
+	char text[100];
+	size_t n = 0;
+	ssize_t piece;
+
+	for (int fd = 3; fd < 100; fd++)
+		open_fds += fcntl(fd, F_GETFD) >= 0;
+	while ((piece = content_read(j->d, n, text + n, sizeof(text) - n)) > 0)
+		n += (size_t) piece;
+	buf_addf(&j->reply, "uid=%d open=%d to=%.*s content=%.*s", (int) getuid(), open_fds, PSTR(j->d->env.recipients[0].address),
+		 (int) n, text);
+}
+
+static int run(struct hand_job *j)
+{
+	if (str_is(j->what, STR("report")))
+		report_itself(j);
+	else if (str_is(j->what, STR("pid")))
+		buf_addf(&j->reply, "%d", (int) getpid());
+	else if (str_is(j->what, STR("sleep")) && j->alone)
+		for (;;)
+			pause();
+	else if (str_is(j->what, STR("die")))
+		raise(SIGKILL);
+	else if (str_is(j->what, STR("refuse")))
+		return -ENOENT;
+	else if (str_is(j->what, STR("slow")) && j->alone)
+		buf_addf(&j->reply, "%d alone", (int) getpid());
+	else if (str_is(j->what, STR("slow")) || str_is(j->what, STR("sleep")))
+		return -EAGAIN;
+	else if (str_is(j->what, STR("wait")))
+		usleep(50000);			/* the others gather behind it */
+	jobs_of_batch++;
+	return 0;
+}
+
+static void finish(struct hand_job *j)
+{
+	batches_begun += jobs_of_batch > 0;
+	if (str_is(j->what, STR("count")))
+		buf_addf(&j->reply, "%u", batches_begun);
+	jobs_of_batch = 0;
+}
+
+static const struct trade trade = { .run = run, .finish = finish };
+
+/* ---- in the agent ---- */
+
+static struct arena *arena;
+
+static struct hand_order order_for(const char *what)
+{
+	return (struct hand_order) {
+		.as = { .uid = geteuid() == 0 ? 12345 : getuid(), .gid = geteuid() == 0 ? 12345 : getgid(), .spool_gid = (gid_t) NO_GROUP },
+		.what = str_of(what), .time_limit_ms = 60000,
+	};
+}
+
+static int ask(struct hand_order *o)
+{
+	hands_send(o, arena);
+	return hands_wait(o);
+}
+
+static pid_t pid_of(struct hand_order *o)
+{
+	int64_t pid = 0;
+
+	assert_int_equal(ask(o), 0);
+	assert_int_equal(str_to_int(o->reply, 1, INT32_MAX, &pid), 0);
+	return (pid_t) pid;
+}
+
+static void play_message(void)
+{
+	static const char bytes[] = "HEADS: x\nbody\n";
+	struct recipient r = { .index = 5, .address = STR("you@r.example") };
+	struct delivery d = { .queue_id = STR("4jXBBBBBBBBz00HbYb"), .env = { .sender = STR("s@x"), .recipients = &r, .recipient_count = 1 },
+			      .parts = { .size = 11, .headers_at = 4, .headers_len = 5, .body_at = 9, .body_len = 5 },
+			      .message = memfd_create("message", MFD_CLOEXEC) };
+	struct hand_order o = order_for("report");
+	char expected[100];
+
+	assert_int_equal(write(d.message, bytes, sizeof(bytes) - 1), sizeof(bytes) - 1);
+	o.d = &d;
+	o.r = &r;
+	assert_int_equal(ask(&o), 0);
+	/* its socket and the message */
+	snprintf(expected, sizeof(expected), "uid=%d open=2 to=you@r.example content=S: x\n\nbody\n", (int) o.as.uid);
+	assert_str(o.reply, expected);
+	close(d.message);
+}
+
+static void play_again(void)
+{
+	struct hand_order first = order_for("pid"), second = order_for("pid"), other = order_for("pid");
+	pid_t pid = pid_of(&first);
+
+	assert_int_equal(pid_of(&second), pid);
+	if (geteuid() != 0)
+		return;
+	other.as.uid = 12346;
+	assert_int_not_equal(pid_of(&other), pid);
+}
+
+static void play_sharing(void)
+{
+	struct hand_order wait = order_for("wait"), shared[3], count = order_for("count");
+
+	hands_send(&wait, arena);
+	for (size_t i = 0; i < COUNT_OF(shared); i++) {
+		shared[i] = order_for("share");
+		hands_send(&shared[i], arena);
+	}
+	for (size_t i = 0; i < COUNT_OF(shared); i++)
+		assert_int_equal(hands_wait(&shared[i]), 0);
+	assert_int_equal(hands_wait(&wait), 0);
+	assert_int_equal(ask(&count), 0);
+	/* one for who came first, at most one for all behind it, and the counting one */
+	assert_true(count.reply.len == 1 && count.reply.at[0] >= '1' && count.reply.at[0] <= '3');
+}
+
+static void play_slow(void)
+{
+	struct hand_order slow = order_for("slow"), sleeping = order_for("sleep"), pid = order_for("pid");
+	AUTO(buf) expected = BUF_WORDS;
+
+	assert_int_equal(ask(&slow), 0);
+	assert_true(str_ends_nocase(slow.reply, STR(" alone")));
+	/* one that never ends holds up nobody of the same user */
+	sleeping.alone = true;
+	sleeping.time_limit_ms = 300;
+	hands_send(&sleeping, arena);
+	assert_int_equal(ask(&pid), 0);
+	assert_int_equal(hands_wait(&sleeping), -ETIMEDOUT);
+	assert_int_equal(ask(&pid), 0);
+}
+
+static void play_failures(void)
+{
+	struct hand_order dies = order_for("die"), refused = order_for("refuse"), root = order_for("pid"), good = order_for("pid");
+
+	assert_int_equal(ask(&dies), -ECHILD);
+	assert_int_equal(ask(&refused), -ENOENT);
+	root.as.uid = 0;
+	assert_int_equal(ask(&root), -EPERM);
+	root.as.uid = geteuid() == 0 ? (uid_t) -1 : getuid() + 1;
+	assert_int_equal(ask(&root), -EPERM);
+	assert_int_equal(ask(&good), 0);
+}
+
+static void (*play)(void);
+
+static void run_play(void *arg)
+{
+	(void) arg;
+	arena = arena_new("hands test", NULL, 1 << 20);
+	play();
+	arena_free(arena);
+	loop_stop();
+}
+
+/* A process for each: the loop is one per process, and the spawner has to be made before it. */
+static void in_process(void (*what)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		play = what;
+		alarm(120);
+		hands_begin(&trade);
+		loop_run(run_play, NULL);
+		exit(0);
+	}
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+	assert_int_equal(status, 0);
+}
+
+#define TEST(name, what) static void name(void **state) { (void) state; in_process(what); }
+TEST(test_a_hand_gets_the_message_and_nothing_else_and_is_who_it_should_be, play_message)
+TEST(test_a_hand_lives_on_for_the_next_errand_of_its_user_only, play_again)
+TEST(test_errands_that_gather_are_done_together, play_sharing)
+TEST(test_who_takes_long_does_so_alone_and_not_for_ever, play_slow)
+TEST(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only, play_failures)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_hand_gets_the_message_and_nothing_else_and_is_who_it_should_be),
+		cmocka_unit_test(test_a_hand_lives_on_for_the_next_errand_of_its_user_only),
+		cmocka_unit_test(test_errands_that_gather_are_done_together),
+		cmocka_unit_test(test_who_takes_long_does_so_alone_and_not_for_ever),
+		cmocka_unit_test(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
