@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "lib/dns/idn.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
 
@@ -19,6 +20,18 @@ static unsigned notify_of_members(unsigned notify)
 	return notify == 0 ? NOTIFY_NEVER : notify;
 }
 
+/* The address, with its international domain in one form. */
+static void add_comparable(struct buf *key, struct str address)
+{
+	char room[IDN_ROOM];
+	struct str local, domain;
+
+	if (!str_is_ascii(address) && address_split(address, &local, &domain) && idn_to_ascii(domain, room, &domain))
+		buf_addf(key, "%.*s@%.*s", PSTR(local), PSTR(domain));
+	else
+		buf_add(key, address);
+}
+
 static bool is_duplicate(struct message *m, const struct recipient *r)
 {
 	AUTO(buf) key = BUF(16 << 10);
@@ -28,8 +41,11 @@ static bool is_duplicate(struct message *m, const struct recipient *r)
 	if (m->duplicates == NULL)
 		m->duplicates = map_new();
 	if (the_cleanup.conf.enable_original_recipient)
-		buf_addf(&key, "%.*s\n%u\n%.*s\n", PSTR(r->orcpt), r->notify, PSTR(r->original));
-	buf_add(&key, r->address);
+		buf_addf(&key, "%.*s\n%u\n", PSTR(r->orcpt), r->notify);
+	if (the_cleanup.conf.enable_original_recipient && r->original.len > 0)
+		add_comparable(&key, r->original);
+	buf_add_byte(&key, '\n');
+	add_comparable(&key, r->address);
 	for (size_t i = 0; i < key.len; i++)
 		key.at[i] = to_lower(key.at[i]);
 	if (map_get(m->duplicates, buf_str(&key)) != NULL)
@@ -120,7 +136,8 @@ static void expand_address(struct message *m, struct str address, unsigned notif
 /* Copies for the administrator: nobody is told what becomes of them. */
 static void add_copy(struct message *m, struct tables *maps, const char *parameter, struct str key)
 {
-	struct address_lookup how = { .delimiter = str_of(the_cleanup.common->recipient_delimiter) };
+	struct address_lookup how = { .delimiter = str_of(the_cleanup.common->recipient_delimiter),
+				      .splits_list_names = !the_cleanup.route_conf.owner_request_special };
 	struct str copy;
 	int found;
 

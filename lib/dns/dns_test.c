@@ -146,6 +146,10 @@ static void test_international_names_become_ascii(void **state)
 		{ "\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah" },
 		{ "\xcf\x80\xce\xb1\xcf\x81\xce\xac\xce\xb4\xce\xb5\xce\xb9\xce\xb3\xce\xbc\xce\xb1", "xn--hxajbheg2az3al" },
 		{ "\xf0\x90\x8c\xb0.x", "xn--ec8c.x" },
+		{ "bu\xcc\x88" "cher.example", "xn--bcher-kva.example" },		/* u and a diaeresis */
+		{ "\xef\xbc\xa2\xc3\x9c" "CHER.example", "xn--bcher-kva.example" },	/* a wide B */
+		{ "b\xc3\xbc" "cher\xe3\x80\x82" "example", "xn--bcher-kva.example" },	/* an ideographic full stop */
+		{ "_dmarc.b\xc3\xbc" "cher.example", "_dmarc.xn--bcher-kva.example" },
 	};
 	static const char *const bad[] = { "b\xc3", "\xc3\xbc..x", "", "a\xc2\xa0" "b", "a\xe2\x80\x8d" "b", "\xc3\xbc x", "\xc3\xbc@x", "\xee\x80\x80.x" };
 	char room[256], much[600] = "";
@@ -166,6 +170,23 @@ static void test_international_names_become_ascii(void **state)
 	for (size_t i = 0; i < 100; i++)
 		memcpy(much + 5 * i, "\xc3\xbc" "aa.", 6);
 	assert_false(idn_to_ascii(str_of(much), room, &name));
+}
+
+static void test_ascii_forms_become_international_again(void **state)
+{
+	char room[IDN_ROOM];
+	struct str name;
+
+	(void) state;
+	assert_true(idn_to_unicode(STR("XN--BCHER-KVA.Example"), room, &name));
+	assert_str(name, "b\xc3\xbc" "cher.example");
+	assert_true(idn_to_unicode(STR("B\xc3\x9c" "CHER.example"), room, &name));
+	assert_str(name, "b\xc3\xbc" "cher.example");
+	assert_false(idn_to_unicode(STR("xn--\x80.example"), room, &name));
+	assert_true(idn_may_differ(STR("a.Xn--bcher-kva.example")));
+	assert_true(idn_may_differ(STR("b\xc3\xbc" "cher.example")));
+	assert_false(idn_may_differ(STR("a.axn--b.example")));
+	assert_false(idn_may_differ(STR_NONE));
 }
 
 /* ---- questions to a resolver that the test plays ---- */
@@ -479,6 +500,7 @@ static void run_all(void *arg)
 		cmocka_unit_test(test_malformed_records_are_counted_and_the_others_kept),
 		cmocka_unit_test(test_names_are_checked_before_they_are_asked_for),
 		cmocka_unit_test(test_international_names_become_ascii),
+		cmocka_unit_test(test_ascii_forms_become_international_again),
 		cmocka_unit_test(test_answers_are_kept_as_long_as_they_may),
 		cmocka_unit_test(test_the_same_question_at_once_is_asked_once),
 		cmocka_unit_test(test_who_waits_for_a_cancelled_question_asks_it_himself),

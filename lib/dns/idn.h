@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Internationalised domain names, as SMTPUTF8 addresses have them: what is asked of DNS is the ASCII form (A-labels, RFC 5890), "xn--" and
- * Punycode (RFC 3492).
- *
- * Names are taken as they are written, apart from capital letters of the Latin, Greek and Cyrillic scripts, which are folded. There is no
- * normalisation: a name that is not in normal form C is asked for as another name.
+ * Internationalised domain names, as SMTPUTF8 addresses have them, by the rules of UTS 46 (libidn2): DNS knows the ASCII form (A-labels,
+ * RFC 5890, "xn--"), people and configurations the other one. Capital letters, composed and decomposed characters, wide digits are the same
+ * name.
  */
 #ifndef ROAD_DNS_IDN_H
 #define ROAD_DNS_IDN_H
 
 #include "lib/base/str.h"
 
-/* room: 256 bytes; *ret_name points into it. False: not UTF-8, too long, or a character that is in no name (spaces, controls, private use). */
+enum { IDN_ROOM = 1024 };
+/*
+ * room: 256 bytes; *ret_name points into it. False: not UTF-8, too long, or a character that is in no name (spaces, controls, private
+ * use).
+ */
 bool idn_to_ascii(struct str name, char *room, struct str *ret_name);
+/* U-labels in lower case, whichever form it has now. room: IDN_ROOM bytes. */
+bool idn_to_unicode(struct str name, char *room, struct str *ret_name);
+bool idn_may_differ(struct str name);	/* Has it another form than this one? Ordinary names do not. */
 
 #endif

@@ -37,6 +37,7 @@ int cannot_tell(struct route *r, int error, const char *format, ...) __attribute
 /* canonical.c: what the configuration says about it. -errno with words. */
 int open_canonical(struct route *r, struct buf *why);
 
+bool is_own_literal(struct route *r, struct str domain);	/* "[127.0.0.1]" */
 /*
  * mydestination, or a literal address of ours. 1, 0, < 0. The domain has no trailing dot, or one that is
  * not counted.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Opening what the configuration names, and the classes of domains. */
+/* Opening what the configuration names. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -196,7 +196,7 @@ void route_free(struct route *r)
 	free(r);
 }
 
-/* ---- classes ---- */
+/* ---- own addresses ---- */
 
 static bool has_address(const struct own_addresses *list, const struct address_ip *ip)
 {
@@ -211,55 +211,11 @@ bool is_own_address(struct route *r, const struct address_ip *ip)
 	return has_address(&r->own, ip) || has_address(&r->proxies, ip);
 }
 
-static bool is_own_literal(struct route *r, struct str domain)
+bool is_own_literal(struct route *r, struct str domain)
 {
 	struct address_ip ip;
 
 	if (domain.len < 3 || domain.at[0] != '[' || domain.at[domain.len - 1] != ']')
 		return false;
 	return ip_parse_literal(str_make(domain.at + 1, domain.len - 2), &ip) >= 0 && is_own_address(r, &ip);
-}
-
-/* mydestination and the virtual domains are lists of whole domains: subdomains are others. */
-static int in_list(struct route *r, struct arena *a, struct match_list *list, struct str domain)
-{
-	int found = match_text(list, a, domain);
-
-	return found < 0 ? cannot_tell(r, found, "%s", match_why(list)) : found;
-}
-
-int is_local_domain(struct route *r, struct arena *a, struct str domain)
-{
-	int found;
-
-	if (domain.len > 0 && domain.at[domain.len - 1] == '.')
-		domain.len--;
-	if (domain.len == 0 || domain.at[domain.len - 1] == '.')
-		return 0;
-	found = in_list(r, a, r->local, domain);
-	return found == 0 ? is_own_literal(r, domain) : found;
-}
-
-int remote_class(struct route *r, struct arena *a, struct str domain)
-{
-	int found = in_list(r, a, r->virtual_alias, domain);
-
-	if (found != 0)
-		return found < 0 ? found : (int) CLASS_VIRTUAL_ALIAS;
-	found = in_list(r, a, r->virtual_mailbox, domain);
-	if (found != 0)
-		return found < 0 ? found : (int) CLASS_VIRTUAL_MAILBOX;
-	found = match_domain(r->relay, a, domain);
-	if (found < 0)
-		return cannot_tell(r, found, "%s", match_why(r->relay));
-	return found > 0 ? CLASS_RELAY : CLASS_OTHER;
-}
-
-int domain_class(struct route *r, struct arena *a, struct str domain)
-{
-	int found = is_local_domain(r, a, domain);
-
-	if (found != 0)
-		return found < 0 ? found : (int) CLASS_LOCAL;
-	return remote_class(r, a, domain);
 }

@@ -301,6 +301,22 @@ static void test_own_addresses_are_known(void **state)
 	assert_int_equal(domain_class(route, arena, STR("x.example")), CLASS_OTHER);
 }
 
+static void test_an_international_domain_is_the_same_in_both_forms(void **state)
+{
+	(void) state;
+	use("mydestination = b\xc3\xbc" "cher.example\nrelay_domains = xn--mnchen-3ya.example\nvirtual_alias_domains = inline:{ {f\xc3\xbc" "r.example = x} }\n");
+	assert_int_equal(domain_class(route, arena, STR("b\xc3\xbc" "cher.example")), CLASS_LOCAL);
+	assert_int_equal(domain_class(route, arena, STR("B\xc3\x9c" "CHER.Example.")), CLASS_LOCAL);
+	assert_int_equal(domain_class(route, arena, STR("xn--bcher-kva.example")), CLASS_LOCAL);
+	assert_int_equal(domain_class(route, arena, STR("m\xc3\xbcnchen.example")), CLASS_RELAY);
+	assert_int_equal(domain_class(route, arena, STR("XN--MNCHEN-3YA.example")), CLASS_RELAY);
+	assert_int_equal(domain_class(route, arena, STR("xn--fr-xka.example")), CLASS_VIRTUAL_ALIAS);
+	assert_int_equal(domain_class(route, arena, STR("xn--bchr-kva.example")), CLASS_OTHER);
+	assert_int_equal(domain_class(route, arena, STR("xn--\xff.example")), CLASS_OTHER);
+	use("mydestination = fail:x\n");
+	assert_true(domain_class(route, arena, STR("b\xc3\xbc" "cher.example")) < 0);
+}
+
 /* The road of an ordinary message must not cost memory: a thousand resolutions with the default configuration stay small. */
 static void test_resolving_costs_little_memory(void **state)
 {
@@ -332,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_alias_loops_and_floods_end_at_the_limits),
 		cmocka_unit_test(test_a_result_of_a_million_addresses_is_refused_within_the_memory_there_is),
 		cmocka_unit_test(test_own_addresses_are_known),
+		cmocka_unit_test(test_an_international_domain_is_the_same_in_both_forms),
 		cmocka_unit_test(test_resolving_costs_little_memory),
 	};
 

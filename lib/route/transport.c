@@ -49,7 +49,8 @@ static int find_domain(struct route *r, struct arena *a, struct str domain, stru
 
 int apply_transport_maps(struct route *r, struct arena *a, struct str domain, struct resolution *res)
 {
-	struct address_lookup how = { .delimiter = r->delimiter, .no_domain_catch_all = true };
+	struct address_lookup how = { .delimiter = r->delimiter, .no_domain_catch_all = true,
+				      .splits_list_names = !r->conf.owner_request_special };
 	struct str value;
 	int found;
 

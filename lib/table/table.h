@@ -63,6 +63,7 @@ struct address_lookup {
 	struct str delimiter;		/* recipient_delimiter: each of its characters separates */
 	bool local_domain;		/* try the bare local part too */
 	bool no_domain_catch_all;	/* leave out @domain */
+	bool splits_list_names;		/* owner-x and x-request too (owner_request_special = no) */
 };
 int tables_get_address(struct tables *ts, struct arena *a, struct str address, const struct address_lookup *how,
 		       struct str *ret_value, struct str *ret_extension) MAY_YIELD;

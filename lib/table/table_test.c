@@ -713,6 +713,7 @@ static void expect_address(struct tables *ts, const char *address, bool local, c
 
 static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 {
+	struct str value, extension;
 	struct tables *ts = open_tables("inline:{ u+x@d=full, u@d=user, w+x=localext, w=local, @d=domain, mailer-daemon@d=md, owner-l@d=ow }");
 
 	(void) state;
@@ -726,7 +727,12 @@ static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 	expect_address(ts, "w+y", false, "local", "+y");
 	expect_address(ts, "mailer-daemon@d", false, "md", "");
 	expect_address(ts, "owner-l@d", false, "ow", "");
+	expect_address(ts, "w-request@d", false, "domain", "");
 	expect_address(ts, "+x@e", true, NULL, NULL);
+	assert_int_equal(tables_get_address(ts, arena, STR("u-request@d"), &(struct address_lookup){ .delimiter = STR("-"), .splits_list_names = true },
+					    &value, &extension), 1);
+	assert_str(value, "user");
+	assert_str(extension, "-request");
 	tables_free(ts);
 }
 

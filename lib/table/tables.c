@@ -88,26 +88,31 @@ const char *tables_answered_by(const struct tables *ts)
 	return ts->last == NULL ? "" : table_spec(ts->last);
 }
 
-/* Local parts that contain a delimiter as part of a name. */
-static bool is_never_split(struct str local_part, char delimiter)
+/* Local parts that contain a delimiter as part of a name; lists: owner-x and x-request are such names. */
+static bool is_never_split(struct str local_part, char delimiter, bool lists)
 {
 	if (str_is_nocase(local_part, STR("mailer-daemon")) || str_is_nocase(local_part, STR("double-bounce")))
 		return true;
-	return delimiter == '-' && (str_starts_nocase(local_part, STR("owner-")) || str_ends_nocase(local_part, STR("-request")));
+	return lists && delimiter == '-' && (str_starts_nocase(local_part, STR("owner-")) || str_ends_nocase(local_part, STR("-request")));
 }
 
-bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user, struct str *ret_extension)
+static bool split(struct str local_part, struct str delimiter, bool lists, struct str *ret_user, struct str *ret_extension)
 {
 	for (size_t i = 1; i < local_part.len; i++) {
 		if (str_find(delimiter, local_part.at[i]) < 0)
 			continue;
-		if (is_never_split(local_part, local_part.at[i]))
+		if (is_never_split(local_part, local_part.at[i], lists))
 			return false;
 		*ret_user = str_head(local_part, i);
 		*ret_extension = str_skip(local_part, i);
 		return true;
 	}
 	return false;
+}
+
+bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user, struct str *ret_extension)
+{
+	return split(local_part, delimiter, true, ret_user, ret_extension);
 }
 
 /* May the local part stand in an address as it is (RFC 5321 dot-string; bytes above 127 of SMTPUTF8 may, too)? */
@@ -170,7 +175,7 @@ int tables_get_address(struct tables *ts, struct arena *a, struct str address, c
 	struct str local = at < 0 ? address : str_head(address, (size_t) at);
 	struct str at_domain = at < 0 ? STR_NONE : str_skip(address, (size_t) at);
 	struct str user = local, extension = STR_NONE, none;
-	bool has_extension = split_extension(local, how->delimiter, &user, &extension);
+	bool has_extension = split(local, how->delimiter, !how->splits_list_names, &user, &extension);
 	int r;
 
 	if (ret_extension == NULL)

@@ -166,6 +166,26 @@ bcc@c.example
 user@A.EXAMPLE
 '''.strip("\n").split("\n")
 
+UTF8 = r'''
+jörg@a.example
+jörg
+jörg+wärme@a.example
+user@bücher.example
+user@BÜCHER.example
+alias@bücher.example
+alias+wärme@bücher.example
+canon@bücher.example
+kanón@c.example
+kanón+ext@c.example
+ä@a.example
+wer@fällt.example
+user@höst.maske.example
+gén@g.example
+"jörg müller"@a.example
+user@xn--bcher-kva.example
+'''.strip("\n").split("\n")
+UTF8_HEADERS = ["Jörg <jörg@a.example>", "jörg (Müller)", "Ä <ä@a.example>, kanón@c.example (é), canon@bücher.example"] + UTF8
+
 SENDERS = ["user", "user@host", "user@a.example", "user+ext@a.example", "canon@c.example", "canon+ext@c.example", "chain@c.example",
            "any@whole.example", "both@c.example", "sonly@c.example", "user@host.sub.mask.example", "root@host.sub.mask.example",
            "user@host.keep.mask.example", "", "\"quoted user\"@a.example", "user%b.example", "b.example!user", "gen@g.example",
@@ -186,7 +206,14 @@ CONFIGURATIONS = {
     "remote": {"local_header_rewrite_clients": "", "remote_header_rewrite_domain": "domain.invalid"},
     "untouched": {"local_header_rewrite_clients": "", "remote_header_rewrite_domain": "", "canonical_maps": CANONICAL["canonical_maps"]},
     "odd": {"swap_bangpath": "no", "allow_percent_hack": "no", "append_at_myorigin": "yes", "recipient_delimiter": "+-",
-            "owner_request_special": "no", "myorigin": "origin.example"},
+            "owner_request_special": "no", "myorigin": "origin.example", "recipient_bcc_maps": "inline:{ {bcc@c.example=copy} }",
+            "virtual_alias_maps": "inline:{ {owner@c.example=o@n.example} {list@c.example=l@n.example} {canon@c.example=@n.example} }"},
+    "utf8": {
+        "recipient_delimiter": "+", "canonical_maps": "inline:{ {kanón@c.example=neu@n.example} {canon@bücher.example=x@ü.example} }",
+        "virtual_alias_maps": "inline:{ {alias@bücher.example=größe@ü.example} {@fällt.example=@ü.example} {jörg=hans} {ä@a.example=a+b@a.example} }",
+        "masquerade_domains": "maske.example",
+        "smtp_generic_maps": "inline:{ {gén@g.example=gen@ascii.example} }",
+    },
     "canonical": CANONICAL,
     "canonical classes": {**CANONICAL, "canonical_classes": "envelope_sender, header_recipient",
                           "sender_canonical_classes": "header_sender", "recipient_canonical_classes": "envelope_recipient",
@@ -233,6 +260,7 @@ class System:
     def __init__(self, kind, configuration, discard):
         self.sink = Sink()
         self.discard = discard
+        self.utf8 = configuration is CONFIGURATIONS["utf8"]
         to_sink = f"smtp:[127.0.0.1]:{self.sink.port}"
         main = {"virtual_alias_domains": "", "smtputf8_enable": "yes", "mydestination": "$myhostname, localhost.$mydomain, localhost",
                 "smtpd_recipient_limit": "1000", "default_process_limit": "20", "smtpd_peername_lookup": "no", "disable_vrfy_command": "no",
@@ -280,7 +308,8 @@ class System:
         replies = {}
         with self.instance.client() as client:
             client.ehlo()
-            code, text = client.docmd(f"MAIL FROM:<{sender}>")
+            client.command_encoding = "utf-8"
+            code, text = client.docmd(f"MAIL FROM:<{sender}>" + (" SMTPUTF8 BODY=8BITMIME" if self.utf8 else ""))
             assert code == 250, (sender, text)
             for recipient in recipients:
                 replies[recipient] = client.docmd(f"RCPT TO:<{recipient}>")[0]
@@ -289,20 +318,23 @@ class System:
             return re.search(rb"queued as (\S+)", text).group(1).decode(), replies
 
 
-def one_each(text):
-    """A header of a sender's and one of a recipient's kind."""
-    number = HEADERS.index(text)
-    return [f"{SENDER_HEADERS[number % len(SENDER_HEADERS)]}: {text}", f"{RECIPIENT_HEADERS[number % len(RECIPIENT_HEADERS)]}: {text}"]
+def words_of(configuration):
+    """Headers, recipients and senders to try."""
+    return (UTF8_HEADERS, UTF8, UTF8) if configuration is CONFIGURATIONS["utf8"] else (HEADERS, RECIPIENTS, SENDERS)
 
 
-MESSAGE = "X-First: x\n" + "".join(f"{header}\n" for text in HEADERS for header in one_each(text)) + "X-Last: x\n\nbody\n"
+def message_of(headers):
+    """Each text in a header of a sender's and in one of a recipient's kind."""
+    lines = [f"{kinds[number % len(kinds)]}: {text}\n" for number, text in enumerate(headers)
+             for kinds in (SENDER_HEADERS, RECIPIENT_HEADERS)]
+    return "X-First: x\n" + "".join(lines) + "X-Last: x\n\nbody\n"
 
 
 # Quotes that are not needed go away in Postfix, and stay here.
 NEEDLESS_QUOTES = {'"quoted.user"@a.example': "quoted.user@a.example", '"canon"@c.example': "canon@c.example",
                    'first."middlepart".last@a.example': '"first.middlepart.last"@a.example'}
-# Postfix remembers how the client wrote an address, and takes these for others than the same without quotes or route.
-REMEMBERED = ('"list"@v.example', "@one.example,@two.example:user@a.example")
+# Postfix remembers how the client wrote an address, and takes these for others than the same without quotes or route, or in UTF-8.
+REMEMBERED = ('"list"@v.example', "@one.example,@two.example:user@a.example", "user@xn--bcher-kva.example")
 
 
 def folded_away(value):
@@ -327,7 +359,7 @@ def envelope_fact(path):
 
 
 def xtext_decoded(text):
-    return re.sub(r"\+([0-9A-F]{2})", lambda m: chr(int(m.group(1), 16)), text)
+    return re.sub(rb"\+([0-9A-F]{2})", lambda m: bytes([int(m.group(1), 16)]), text.encode()).decode()
 
 
 def delivered(system, queue_id):
@@ -342,9 +374,10 @@ def delivered(system, queue_id):
 
 def through(kind, configuration):
     """Everything about one configuration that reaches the next hop."""
+    headers, recipients, senders = words_of(configuration)
     with System(kind, configuration, discard=False) as system:
-        first, replies = system.send("user@a.example", RECIPIENTS, MESSAGE)
-        others = {sender: system.send(sender, ["someone@b.example"], "Subject: x\n\nx\n")[0] for sender in SENDERS}
+        first, replies = system.send("user@a.example", recipients, message_of(headers))
+        others = {sender: system.send(sender, ["someone@b.example"], "Subject: x\n\nx\n")[0] for sender in senders}
         _, recipients, headers, names = delivered(system, first)
         return {"replies": replies, "recipients": recipients, "headers": headers, "names": names,
                 "senders": {sender: delivered(system, queue_id)[:2] for sender, queue_id in others.items()}}
@@ -395,7 +428,7 @@ def test_envelopes_and_headers_come_out_as_from_postfix(answers, name):
     assert ours["replies"] == theirs["replies"]
     assert ours["recipients"] == [r for r in theirs["recipients"] if not r.endswith(REMEMBERED)]
     assert ours["senders"] == theirs["senders"]
-    assert len(theirs["headers"]) > 2 * len(HEADERS)
+    assert len(theirs["headers"]) > 2 * len(words_of(CONFIGURATIONS[name])[0])
     for mine, other in zip(ours["headers"], theirs["headers"], strict=True):
         assert mine == other
     assert ours["names"] == theirs["names"]
