@@ -79,6 +79,7 @@ static const char *action(const struct notice *n, const struct outcome *o)
 	case OUTCOME_DELIVERED:
 		return "delivered";
 	case OUTCOME_RELAYED:
+	case OUTCOME_HANDED_ON:
 		return "relayed";
 	case OUTCOME_EXPANDED:
 		return "expanded";

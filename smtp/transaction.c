@@ -312,10 +312,12 @@ static void report_accepted(struct transaction *t, struct recipient *r)
 	struct result how = { .dsn = str_c(t->job->arena, reply_dsn(&t->s->reply, STR("2.0.0"), t->job->arena)), .relay = t->s->relay,
 			      .remote_mta = t->s->host, .diagnostic = arena_fmt(t->job->arena, "smtp; %.*s", PSTR(said)) };
 
-	if ((r->notify & NOTIFY_SUCCESS) && !(t->s->offers.features & EHLO_DSN) && !the_client.lmtp)
-		relayed(t->d, r, &how, "%.*s", PSTR(said));
-	else
+	if (!(r->notify & NOTIFY_SUCCESS) || the_client.lmtp)
 		delivered(t->d, r, &how, "%.*s", PSTR(said));
+	else if (t->s->offers.features & EHLO_DSN)
+		handed_on(t->d, r, &how, "%.*s", PSTR(said));
+	else
+		relayed(t->d, r, &how, "%.*s", PSTR(said));
 }
 
 /* The server waits for content that nobody is to get: an empty message, which it will refuse. */

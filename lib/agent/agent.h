@@ -73,6 +73,9 @@ void expanded(struct delivery *d, struct recipient *r, const struct result *how,
 /* Accepted by a host that knows no DSN: as good as delivered, and notified as "relayed". */
 void relayed(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Accepted by a host that was told what the sender wants to hear, and takes care of it (RFC 3461 5.2.2): no notification of success from us. */
+void handed_on(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 /* Another agent was asked and has written the log line: its outcome as it is, for the reply only. */
 void passed_on(struct delivery *d, struct recipient *r, const struct outcome *outcome);
 bool is_pending(const struct delivery *d, const struct recipient *r);

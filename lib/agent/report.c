@@ -145,6 +145,11 @@ void relayed(struct delivery *d, struct recipient *r, const struct result *how, 
 	REPORT(d, r, OUTCOME_RELAYED, NULL, how, format);
 }
 
+void handed_on(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
+{
+	REPORT(d, r, OUTCOME_HANDED_ON, NULL, how, format);
+}
+
 void passed_on(struct delivery *d, struct recipient *r, const struct outcome *outcome)
 {
 	struct outcome *o = outcome_of(d, r);

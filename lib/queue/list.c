@@ -55,7 +55,7 @@ static void replay_record(void *arg, const struct journal_record *r)
 static bool is_finished(const struct state *s)
 {
 	return s->last.status == OUTCOME_DELIVERED || s->last.status == OUTCOME_EXPANDED
-	       || s->last.status == OUTCOME_RELAYED || (s->last.status == OUTCOME_BOUNCED && s->told);
+	       || s->last.status == OUTCOME_RELAYED || s->last.status == OUTCOME_HANDED_ON || (s->last.status == OUTCOME_BOUNCED && s->told);
 }
 
 static void pack_unfinished(const struct replay *p, struct buf *b)

@@ -8,6 +8,7 @@ static const struct str words[] = {
 	[OUTCOME_PENDING] = STR_INIT("pending"), [OUTCOME_DELIVERED] = STR_INIT("delivered"),
 	[OUTCOME_DEFERRED] = STR_INIT("deferred"), [OUTCOME_BOUNCED] = STR_INIT("bounced"),
 	[OUTCOME_EXPANDED] = STR_INIT("expanded"), [OUTCOME_RELAYED] = STR_INIT("relayed"),
+	[OUTCOME_HANDED_ON] = STR_INIT("handed_on"),
 };
 
 struct str outcome_status_text(enum outcome_status s)

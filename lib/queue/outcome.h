@@ -13,6 +13,7 @@ enum outcome_status {
 	OUTCOME_BOUNCED,		/* failed for good; final once the sender was told */
 	OUTCOME_EXPANDED,		/* an alias; replaced by others; final (DSN "expanded") */
 	OUTCOME_RELAYED,		/* sent to a host without DSN support; final (DSN "relayed") */
+	OUTCOME_HANDED_ON,		/* sent to a host that will tell the sender of success itself; final (no DSN of ours) */
 };
 
 struct outcome {

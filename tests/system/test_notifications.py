@@ -196,6 +196,16 @@ def test_an_alias_with_several_members_is_reported_as_expanded(mail, sink):
     assert all("NOTIFY=FAILURE" in recipient and "SUCCESS" not in recipient for recipient in members.recipients)
 
 
+def test_a_next_hop_that_knows_dsn_reports_success_itself(instance):
+    with Sink(extensions=("PIPELINING", "8BITMIME", "DSN")) as able:
+        one = instance(main={"relayhost": f"[127.0.0.1]:{able.port}"})
+        hand_in(one, {"asks@example.org": SUCCESS})
+        one.wait_empty()
+        (message,) = able.messages
+        assert message.recipients[0].startswith("<asks@example.org> ") and "NOTIFY=SUCCESS" in message.recipients[0]
+        assert not one.log_lines("postfix/bounce|sender delivery status notification"), one.log_tail()
+
+
 def test_success_is_reported_when_asked_for(instance):
     with Sink(extensions=("PIPELINING", "8BITMIME")) as plain:
         one = instance(main={"relayhost": f"[127.0.0.1]:{plain.port}"})
