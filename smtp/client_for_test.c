@@ -125,7 +125,10 @@ void free_delivery(struct delivery *d)
 
 static char letter(enum outcome_status s)
 {
-	return s == OUTCOME_DELIVERED ? 'D' : s == OUTCOME_RELAYED ? 'R' : s == OUTCOME_DEFERRED ? 'd' : s == OUTCOME_BOUNCED ? 'B' : '?';
+	static const char letters[] = { [OUTCOME_PENDING] = '?', [OUTCOME_DELIVERED] = 'D', [OUTCOME_DEFERRED] = 'd', [OUTCOME_BOUNCED] = 'B',
+					[OUTCOME_EXPANDED] = 'E', [OUTCOME_RELAYED] = 'R', [OUTCOME_HANDED_ON] = 'H' };
+
+	return letters[s];
 }
 
 static void check(const struct case_ *c, struct delivery *d)

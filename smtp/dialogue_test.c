@@ -75,7 +75,7 @@ static void test_dsn_parameters_go_on(void **unused)
 			     "C MAIL FROM:<a@example.org> ENVID=id+3D1+20+2B RET=HDRS\nS 250 ok\n"
 			     "C RCPT TO:<b@x> ORCPT=rfc822;x+2By@example.net NOTIFY=SUCCESS,DELAY\nS 250 ok\n"
 			     "C RCPT TO:<c@x> ORCPT=rfc822;old@example.net NOTIFY=NEVER\nS 250 ok\n" DATA_OK "E" },
-		.to = "b@x c@x", .with = set_dsn, .outcomes = "DD" };
+		.to = "b@x c@x", .with = set_dsn, .outcomes = "HD" };
 	static const struct case_ without = {
 		.servers = { HELLO "C MAIL FROM:<a@example.org> SIZE=23\nS 250 ok\nC RCPT TO:<b@x>\nS 250 ok\nC RCPT TO:<c@x>\nS 250 ok\n"
 			     DATA_OK "E" },
