@@ -4,7 +4,7 @@ BUILD_PACKAGES="gcc make autoconf automake pkg-config libssl-dev libdb5.3-dev li
 TRY_PACKAGES="python3 swaks"
 # exim is unpacked, not installed: its libraries are, since it starts itself anew and a setuid program has no LD_LIBRARY_PATH
 EXIM_LIBRARIES="libgnutls-dane0 libidn12 libnsl2 libspf2-2"
-CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest openssl swaks s-nail msmtp dovecot-imapd dovecot-lmtpd iproute2 strace procps gdb valgrind $EXIM_LIBRARIES"
+CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest openssl swaks s-nail msmtp dovecot-imapd dovecot-lmtpd iproute2 strace procps gdb valgrind e2fsprogs xfsprogs btrfs-progs $EXIM_LIBRARIES"
 
 # need PACKAGE...: makes sure that they are installed; says what to install when it may not.
 need()

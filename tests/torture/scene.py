@@ -130,10 +130,11 @@ class Load(threading.Thread):
 class Scene:
     """with Scene(seed, work): an instance that is not yet started, its next hop and its mailboxes.
 
-    main: more parameters. environment: what the programs find in theirs. routes: whom the letters are for.
+    main: more parameters. environment: what the programs find in theirs. routes: whom the letters are for. torn_maildir: a power cut may
+    leave a message in a Maildir that nobody promised yet. keep: after a failure the scene stays for whoever looks into it.
     """
 
-    def __init__(self, seed, main=None, environment=None, routes=None, master=""):
+    def __init__(self, seed, main=None, environment=None, routes=None, master="", torn_maildir=False, keep=True):
         self.seed = seed
         self.dice = random.Random(f"{seed} scene")
         self.routes = routes or ROUTES
@@ -161,6 +162,8 @@ class Scene:
         self.ledger = Ledger(seed, ALIASES, self.mail.root / "ledger")
         self.loads = []
         self.opened = False
+        self.torn_maildir, self.keep = torn_maildir, keep
+        self.heard = lambda: list(self.sink.messages)       # what the next hop counts as received
 
     def __enter__(self):
         return self
@@ -169,7 +172,7 @@ class Scene:
         for load in self.loads:
             load.stop.set()
         self.sink.close()
-        if kind is not None:
+        if kind is not None and self.keep:
             os.environ["POSTROAD_KEEP"] = "1"
             print(f"the scene is left in {self.mail.root}", file=sys.stderr)
         try:
@@ -205,23 +208,22 @@ class Scene:
 
     # ---- what arrived ----
 
-    def arrivals(self, messages=None, boxes=None):
+    def arrivals(self):
         """Everything that the next hop and the mailboxes hold now."""
         found = Arrivals(self.ledger)
-        for message in list(self.sink.messages) if messages is None else messages:
+        for message in self.heard():
             for to in message.recipients:
                 address = to.split(">")[0].lstrip("<")
                 if address == "torture@back.example":
                     found.notification(message.content, "the sink")
                 else:
                     found.delivery(message.content, address, "the sink")
-        boxes = self.boxes if boxes is None else boxes
         for name, owner in (("box", BOX), (USER.partition("@")[0], USER)):
-            for path in boxes.glob(f"{name}/new/*"):
+            for path in self.boxes.glob(f"{name}/new/*"):
                 with contextlib.suppress(FileNotFoundError):
-                    found.delivery(path.read_bytes(), owner, path.name)
-        if (boxes / "file").exists():
-            for content in mbox_messages((boxes / "file").read_bytes()):
+                    found.delivery(path.read_bytes(), owner, path.name, may_be_torn=self.torn_maildir)
+        if (self.boxes / "file").exists():
+            for content in mbox_messages((self.boxes / "file").read_bytes()):
                 found.delivery(content, FILE, "the mbox file", may_be_torn=True)
         return found
 
@@ -248,13 +250,17 @@ class Scene:
         required = self.ledger.promises() if required is None else required
         self.release()
         self.mail.reload()
-        flushed = [0.0]
+        flushed, busy = [0.0], [time.monotonic()]
 
         def through():
             if time.monotonic() > flushed[0] + 2:
                 self.mail.command("postqueue", "-f", check=False)
                 flushed[0] = time.monotonic()
-            return required <= self.arrivals().done() and not self.mail.queue_list()
+            if self.mail.queue_list():
+                busy[0] = time.monotonic()
+                return False
+            # an empty queue brings nothing any more; a little later than that, since qmgr removes in batches
+            return required <= self.arrivals().done() or time.monotonic() > busy[0] + 5
 
         drained = True
         try:
@@ -279,7 +285,7 @@ class Scene:
         if len(set_aside) > corrupt:
             complaints.append(f"set aside in corrupt/: {set_aside[:10]}")
         if found.torn > torn:
-            complaints.append(f"{found.torn} incomplete messages in the mbox file, not more than {torn} are excused")
+            complaints.append(f"{found.torn} incomplete messages in mailboxes, not more than {torn} are excused")
         extra = found.duplicates()
         if extra > duplicates:
             complaints.append(f"{extra} duplicates, not more than {duplicates} are excused")

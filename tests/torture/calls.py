@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: ISC
+"""System calls and allocations that fail: the N-th of one kind in one program, for N = 1, 2, ... until none fails any more."""
+
+import errno
+import mmap
+import os
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from experiment import Skip
+from instance import SANITIZED
+
+RECORD = struct.Struct("=16s16siiIIq")                   # struct record of calls.c
+
+
+def library():
+    """The preloaded library, compiled once per process."""
+    if SANITIZED:
+        raise Skip("a preloaded library and the sanitizers exclude each other")
+    if not hasattr(library, "path"):
+        library.directory = tempfile.TemporaryDirectory(prefix="postroad-torture-")
+        os.chmod(library.directory.name, 0o755)
+        path = Path(library.directory.name) / "calls.so"
+        source = Path(__file__).parent / "calls.c"
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", "-o", path, source, "-ldl"], check=True, timeout=120)
+        library.path = path
+    return library.path
+
+
+class Calls:
+    """The file of orders: orders.fail("cleanup", "fsync", errno.EIO, 3) makes the third fsync of cleanup from now on fail."""
+
+    ROOM = 64
+
+    def __init__(self, path):
+        path.write_bytes(b"\0" * RECORD.size * self.ROOM)
+        path.chmod(0o666)
+        self.file = open(path, "r+b")
+        self.map = mmap.mmap(self.file.fileno(), 0)
+        self.used = 1                                   # the first is the clock's
+        self.at = {}
+        self.path = path
+
+    def environment(self):
+        return {"LD_PRELOAD": str(library()), "TORTURE_CALLS": str(self.path)}
+
+    def fail(self, program, call, error=errno.EIO, number=1):
+        at = self.at.get((program, call))
+        if at is None:
+            at = self.at[program, call] = RECORD.size * self.used
+            self.used += 1
+        RECORD.pack_into(self.map, at, program.encode(), call.encode(), error, 0, 0, 0, 0)
+        struct.pack_into("=i", self.map, at + 36, number)
+
+    def has_failed(self, program, call):
+        return struct.unpack_from("=I", self.map, self.at[program, call] + 40)[0] > 0
+
+    def withdraw(self, program, call):
+        struct.pack_into("=i", self.map, self.at[program, call] + 36, 0)
+
+    def step_clock(self, seconds):
+        """The wall clock of all programs goes wrong by so much from now on."""
+        struct.pack_into("=q", self.map, 48, seconds)
