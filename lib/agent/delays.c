@@ -23,14 +23,18 @@ void delay_add(struct buf *b, int64_t us, int digits)
 	decimals = MIN(decimals_of(us), digits);
 	step = tens[6 - decimals];
 	us = (us + step / 2) / step * step;
-	buf_addf(b, "%lld", (long long) (us / 1000000));
+	buf_add_u64(b, (uint64_t) us / 1000000);
 	fraction = us % 1000000 / step;
 	while (fraction > 0 && fraction % 10 == 0) {
 		fraction /= 10;
 		decimals--;
 	}
-	if (fraction > 0)
-		buf_addf(b, ".%0*lld", decimals, (long long) fraction);
+	if (fraction == 0)
+		return;
+	buf_add_byte(b, '.');
+	while (--decimals > 0 && fraction < tens[decimals])
+		buf_add_byte(b, '0');
+	buf_add_u64(b, (uint64_t) fraction);
 }
 
 void delays_add(struct buf *b, const struct stations *s, int digits)

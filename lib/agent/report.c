@@ -45,16 +45,22 @@ static void log_outcome(struct delivery *d, const struct recipient *r, const str
 	add_address(line, "to=", r->address);
 	if (r->original.len > 0 && !str_is_nocase(r->original, r->address))
 		add_address(line, ", orig_to=", r->original);
-	buf_addf(line, ", relay=%.*s, ", PSTR(o->relay));
+	buf_add_text(line, ", relay=");
+	buf_add(line, o->relay);
+	buf_add_text(line, ", ");
 	if (d->conn_use > 1)
 		buf_addf(line, "conn_use=%u, ", d->conn_use);
 	delays_add(line, &stations, (int) the_agent_conf->delay_logging_resolution_limit);
 	if (d->tls != NULL)
 		buf_addf(line, ", tls=%s", d->tls);
-	buf_addf(line, ", dsn=%.*s, status=%s (", PSTR(o->dsn), status);
+	buf_add_text(line, ", dsn=");
+	buf_add(line, o->dsn);
+	buf_add_text(line, ", status=");
+	buf_add_text(line, status);
+	buf_add_text(line, " (");
 	buf_add(line, o->text);
 	buf_add_byte(line, ')');
-	log_mail(ROAD_INFO, d->queue_id, "%s", buf_text(line));
+	log_mail_text(ROAD_INFO, d->queue_id, buf_str(line));
 }
 
 static const char *status_word(const struct delivery *d, enum outcome_status status)
@@ -101,12 +107,10 @@ static void report(struct delivery *d, struct recipient *r, enum outcome_status 
 __attribute__((format(printf, 2, 0))) static struct str format_text(struct arena *a, const char *format,
 								    va_list arguments)
 {
-	AUTO(buf) text = BUF(MOST_TEXT);
 	AUTO(buf) whole = BUF(FRAME_LIMIT);
 
-	if (buf_addv(&whole, format, arguments) >= 0)
-		buf_add(&text, str_head(buf_str(&whole), MOST_TEXT));
-	return arena_copy(a, buf_str(&text));
+	buf_addv(&whole, format, arguments);
+	return arena_copy(a, str_head(buf_str(&whole), MOST_TEXT));
 }
 
 #define REPORT(d, r, status, word, how, format) do { \

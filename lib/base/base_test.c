@@ -157,9 +157,52 @@ static void test_crc32c_has_the_check_value_of_the_rfc(void **state)
 	assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
 }
 
+static void test_plain_bytes_are_counted_wherever_the_odd_one_stands(void **state)
+{
+	char text[40];
+
+	(void) state;
+	for (size_t len = 0; len < sizeof(text); len++) {
+		memset(text, 'x', sizeof(text));
+		assert_int_equal(str_plain_len(str_make(text, len)), len);
+		for (size_t at = 0; at < len; at++)
+			for (int c = 0; c < 256; c++) {
+				bool plain = c >= 32 && c < 127, control = c < 32 || c == 127;
+
+				text[at] = (char) c;
+				assert_int_equal(str_plain_len(str_make(text, len)), plain ? len : at);
+				assert_int_equal(str_has_control(str_make(text, len)), control);
+				text[at] = 'x';
+			}
+	}
+}
+
+static void test_formatted_text_grows_the_buffer_or_leaves_it_alone(void **state)
+{
+	AUTO(buf) b = BUF(100);
+
+	(void) state;
+	assert_int_equal(buf_addf(&b, "%s", ""), 0);
+	for (int i = 0; i < 33; i++)
+		assert_int_equal(buf_addf(&b, "%03d", i), 0);
+	assert_int_equal(b.len, 99);
+	assert_int_equal(buf_addf(&b, "%02d", 1), -EMSGSIZE);
+	assert_int_equal(b.len, 99);
+	assert_string_equal(b.at + 96, "032");
+	assert_int_equal(buf_addf(&b, "%d", 1), 0);
+	assert_string_equal(b.at + 96, "0321");
+	buf_clear(&b);
+	assert_int_equal(buf_add_u64(&b, 0), 0);
+	assert_int_equal(buf_add_byte(&b, ' '), 0);
+	assert_int_equal(buf_add_u64(&b, UINT64_MAX), 0);
+	assert_str(buf_str(&b), "0 18446744073709551615");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain_bytes_are_counted_wherever_the_odd_one_stands),
+		cmocka_unit_test(test_formatted_text_grows_the_buffer_or_leaves_it_alone),
 		cmocka_unit_test(test_a_number_out_of_range_is_told_from_no_number),
 		cmocka_unit_test(test_cut_and_token_walk_a_string),
 		cmocka_unit_test(test_utf8_is_checked_strictly),

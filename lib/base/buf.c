@@ -41,7 +41,13 @@ int buf_add(struct buf *b, struct str s)
 
 int buf_add_byte(struct buf *b, char c)
 {
-	return buf_add(b, str_make(&c, 1));
+	char *room = buf_room(b, 1);
+
+	if (room == NULL)
+		return -EMSGSIZE;
+	*room = c;
+	b->len++;
+	return 0;
 }
 
 int buf_add_text(struct buf *b, const char *text)
@@ -51,21 +57,36 @@ int buf_add_text(struct buf *b, const char *text)
 
 int buf_addv(struct buf *b, const char *format, va_list arguments)
 {
+	size_t spare = b->cap == 0 ? 0 : b->cap - b->len;
 	va_list again;
 	char *room;
 	int n;
 
+	/* Usually it fits into what is there. */
 	va_copy(again, arguments);
-	n = vsnprintf(NULL, 0, format, again);
+	n = vsnprintf(spare > 0 ? b->at + b->len : NULL, spare, format, again);
 	va_end(again);
-	if (n < 0)
-		return -EINVAL;
-	room = buf_room(b, (size_t) n);
-	if (room == NULL)
-		return -EMSGSIZE;
-	vsnprintf(room, (size_t) n + 1, format, arguments);
+	room = n < 0 ? NULL : buf_room(b, (size_t) n);
+	if (room == NULL) {
+		if (spare > 0)
+			b->at[b->len] = 0;
+		return n < 0 ? -EINVAL : -EMSGSIZE;
+	}
+	if ((size_t) n >= spare)
+		vsnprintf(room, (size_t) n + 1, format, arguments);
 	b->len += (size_t) n;
 	return 0;
+}
+
+int buf_add_u64(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char) ('0' + n % 10);
+	while ((n /= 10) > 0);
+	return buf_add(b, str_make(digits + at, sizeof(digits) - at));
 }
 
 int buf_addf(struct buf *b, const char *format, ...)
@@ -81,12 +102,15 @@ int buf_addf(struct buf *b, const char *format, ...)
 
 int buf_add_printable(struct buf *b, struct str s)
 {
-	bool utf8 = str_is_utf8(s);
+	size_t plain = str_plain_len(s);
+	bool utf8 = plain < s.len && str_is_utf8(s);
 	char *room = buf_room(b, s.len);
 
 	if (room == NULL)
 		return -EMSGSIZE;
-	for (size_t i = 0; i < s.len; i++) {
+	if (plain > 0)
+		memcpy(room, s.at, plain);
+	for (size_t i = plain; i < s.len; i++) {
 		char c = s.at[i];
 
 		room[i] = is_print(c) || ((unsigned char) c >= 0x80 && utf8) ? c : '?';

@@ -23,6 +23,7 @@ int buf_add_byte(struct buf *b, char c);
 int buf_add_text(struct buf *b, const char *text);
 __attribute__((format(printf, 2, 3))) int buf_addf(struct buf *b, const char *format, ...);
 __attribute__((format(printf, 2, 0))) int buf_addv(struct buf *b, const char *format, va_list arguments);
+int buf_add_u64(struct buf *b, uint64_t n);		/* in decimal digits */
 int buf_add_printable(struct buf *b, struct str s);	/* control and non-ASCII bytes as '?'; UTF-8 is kept */
 int buf_add_lower(struct buf *b, struct str s);
 

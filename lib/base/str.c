@@ -257,11 +257,37 @@ bool str_is_ascii(struct str s)
 	return true;
 }
 
+/* Is any of its eight bytes a control character, DEL, or not ASCII? */
+static bool has_odd_byte(uint64_t word)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t del = word ^ (ones * 0x7f);
+
+	return ((word | (word - ones * 0x20) | ((del - ones) & ~del)) & tops) != 0;
+}
+
+size_t str_plain_len(struct str s)
+{
+	size_t i = 0;
+	uint64_t word;
+
+	for (; i + sizeof(word) <= s.len; i += sizeof(word)) {
+		memcpy(&word, s.at + i, sizeof(word));
+		if (has_odd_byte(word))
+			break;
+	}
+	while (i < s.len && is_print(s.at[i]))
+		i++;
+	return i;
+}
+
 bool str_has_control(struct str s)
 {
-	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char) s.at[i] < 32 || s.at[i] == 127)
+	for (s = str_skip(s, str_plain_len(s)); s.len > 0; s = str_skip(s, str_plain_len(s))) {
+		if ((unsigned char) s.at[0] < 0x80)
 			return true;
+		s = str_skip(s, 1);
+	}
 	return false;
 }
 
@@ -286,7 +312,7 @@ static size_t utf8_sequence(struct str s)
 
 bool str_is_utf8(struct str s)
 {
-	while (s.len > 0) {
+	for (s = str_skip(s, str_plain_len(s)); s.len > 0;) {
 		size_t n = utf8_sequence(s);
 
 		if (n == 0)

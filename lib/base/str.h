@@ -82,6 +82,7 @@ char to_upper(char c);
 int hex_value(char c);		/* 0..15 or -1 */
 bool str_is_ascii(struct str s);	/* no byte above 127 */
 bool str_is_utf8(struct str s);		/* well-formed, no surrogates, no overlong forms */
+size_t str_plain_len(struct str s);	/* how many bytes at its head are printable ASCII */
 bool str_has_control(struct str s);	/* a byte below 32 or 127: never in an attribute that goes on (security.md A4) */
 
 uint64_t str_hash(struct str s);		/* SipHash-1-3 with a key drawn at process start */

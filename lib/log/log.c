@@ -151,6 +151,25 @@ static void emit(enum log_level level, struct str text)
 		log_flush();
 }
 
+static void begin_line(enum log_level level, struct str queue_id)
+{
+	buf_clear(&line);
+	buf_add_text(&line, levels[level].word);
+	if (queue_id.len > 0) {
+		buf_add_printable(&line, queue_id);
+		buf_add_text(&line, ": ");
+	}
+}
+
+void log_mail_text(enum log_level level, struct str queue_id, struct str text)
+{
+	if (level == ROAD_DEBUG && verbose == 0)
+		return;
+	begin_line(level, queue_id);
+	buf_add_printable(&line, str_head(text, LONGEST_LINE));
+	emit(level, str_head(buf_str(&line), LONGEST_LINE));
+}
+
 void log_mail(enum log_level level, struct str queue_id, const char *format, ...)
 {
 	char raw[LONGEST_LINE / 4];
@@ -159,12 +178,7 @@ void log_mail(enum log_level level, struct str queue_id, const char *format, ...
 
 	if (level == ROAD_DEBUG && verbose == 0)
 		return;
-	buf_clear(&line);
-	buf_add_text(&line, levels[level].word);
-	if (queue_id.len > 0) {
-		buf_add_printable(&line, queue_id);
-		buf_add_text(&line, ": ");
-	}
+	begin_line(level, queue_id);
 	va_start(arguments, format);
 	n = vsnprintf(raw, sizeof(raw), format, arguments);
 	va_end(arguments);

@@ -35,6 +35,7 @@ bool log_is_verbose(void);
 
 /* queue_id may be empty. "QID: text". Control characters in the text become '?'. Lines are cut at 8 KiB. */
 void log_mail(enum log_level level, struct str queue_id, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_mail_text(enum log_level level, struct str queue_id, struct str text);
 /* log_warning("x") is log_mail(ROAD_WARNING, STR_NONE, "x"): adds "warning: ". log_info, log_error likewise. */
 #define log_info(...) log_mail(ROAD_INFO, STR_NONE, __VA_ARGS__)
 #define log_warning(...) log_mail(ROAD_WARNING, STR_NONE, __VA_ARGS__)

@@ -60,17 +60,23 @@ static void put_number(struct buf *b, const char *name, int64_t value, int *erro
 		*error = r;
 }
 
+/* TAB, digits, TAB: a message may have a hundred thousand of these lines. */
+static void put_field(struct buf *b, uint64_t value, int *error)
+{
+	put_byte(b, '\t', error);
+	if (*error == 0)
+		*error = buf_add_u64(b, value);
+	put_byte(b, '\t', error);
+}
+
 static void put_recipient(struct buf *b, const struct recipient *r, int *error)
 {
-	int result;
-
-	if (*error == 0 && (result = buf_addf(b, "to\t%u\t", r->index)) < 0)
-		*error = result;
+	put(b, STR("to"), error);
+	put_field(b, r->index, error);
 	put(b, r->address, error);
 	put_byte(b, '\t', error);
 	put(b, r->original, error);
-	if (*error == 0 && (result = buf_addf(b, "\t%u\t", r->notify)) < 0)
-		*error = result;
+	put_field(b, r->notify, error);
 	put(b, r->orcpt, error);
 	put_byte(b, '\n', error);
 }

@@ -20,8 +20,16 @@ int outcome_pack(const struct outcome *o, struct buf *b)
 {
 	const struct str fields[] = { o->dsn, o->relay, o->remote_mta, o->diagnostic, o->text, o->address, o->original };
 	size_t start = b->len;
-	int r = buf_addf(b, "%u\t%.*s\t%lld", o->index, PSTR(words[o->status]), (long long) o->at_us);
+	int r = buf_add_u64(b, o->index);
 
+	if (r >= 0)
+		r = buf_add_byte(b, '\t');
+	if (r >= 0)
+		r = buf_add(b, words[o->status]);
+	if (r >= 0)
+		r = buf_add_byte(b, '\t');
+	if (r >= 0)
+		r = buf_add_u64(b, (uint64_t) MAX(o->at_us, 0));
 	for (size_t i = 0; i < COUNT_OF(fields) && r >= 0; i++) {
 		r = buf_add_byte(b, '\t');
 		if (r >= 0)
