@@ -22,10 +22,6 @@ static const char *const not_yet[] = {
 	"check_policy_service", "reject_plaintext_session", "check_ccert_access", "check_sasl_access", "reject_unverified_sender",
 	"reject_unverified_recipient", "permit_mx_backup", "reject_sender_login_mismatch",
 	"reject_authenticated_sender_login_mismatch", "reject_known_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch",
-	"check_client_a_access", "check_client_mx_access", "check_client_ns_access", "check_reverse_client_hostname_a_access",
-	"check_reverse_client_hostname_mx_access", "check_reverse_client_hostname_ns_access", "check_helo_a_access",
-	"check_helo_mx_access", "check_helo_ns_access", "check_sender_a_access", "check_sender_mx_access", "check_sender_ns_access",
-	"check_recipient_a_access", "check_recipient_mx_access", "check_recipient_ns_access",
 };
 
 /* One list under way. conf NULL: the result of a table, where no new tables are opened. */

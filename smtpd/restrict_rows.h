@@ -22,6 +22,8 @@ ROW(ask_unlisted_sender); ROW(ask_unlisted_recipient);
 /* restrict_table.c */
 ROW(ask_client_access); ROW(ask_reverse_name_access); ROW(ask_helo_access); ROW(ask_sender_access); ROW(ask_recipient_access);
 ROW(ask_etrn_access);
+/* restrict_servers.c */
+ROW(ask_client_servers); ROW(ask_reverse_name_servers); ROW(ask_helo_servers); ROW(ask_sender_servers); ROW(ask_recipient_servers);
 /* restrict_dnsbl.c */
 ROW(ask_rbl_client); ROW(ask_rhsbl_client); ROW(ask_rhsbl_reverse_client); ROW(ask_rhsbl_helo); ROW(ask_rhsbl_sender);
 ROW(ask_rhsbl_recipient); ROW(ask_dnswl_client); ROW(ask_rhswl_client);

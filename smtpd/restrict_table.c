@@ -5,24 +5,12 @@
  */
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
+#include "smtpd/access_search.h"
 #include "smtpd/restrict_rows.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
-/*
- * The search of one table: it ends with the first value or trouble. Meanwhile texts are about what is looked up, not about what the list is
- * about.
- */
-struct search {
-	struct question *q;
-	const struct rule *r;
-	bool ended;
-	struct verdict verdict;
-	struct str list_subject;
-	const char *list_class;
-};
-
-static struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class)
+struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class)
 {
 	struct search f = { .q = q, .r = r, .verdict = dunno(), .list_subject = q->subject, .list_class = q->subject_class };
 
@@ -31,7 +19,7 @@ static struct search search_begin(struct question *q, const struct rule *r, stru
 	return f;
 }
 
-static struct verdict search_end(struct search *f)
+struct verdict search_end(struct search *f)
 {
 	f->q->subject = f->list_subject;
 	f->q->subject_class = f->list_class;
@@ -59,8 +47,7 @@ static bool look_up(struct search *f, struct str key, bool whole)
 	return true;
 }
 
-/* host.example.com, then example.com and com (or .example.com and .com). */
-static void look_up_host(struct search *f, struct str name, bool whole)
+void search_host(struct search *f, struct str name, bool whole)
 {
 	struct str rest = str_ends(name, STR(".")) ? str_head(name, name.len - 1) : name;
 	ssize_t dot;
@@ -73,8 +60,7 @@ static void look_up_host(struct search *f, struct str name, bool whole)
 	}
 }
 
-/* 192.0.2.1, then 192.0.2, 192.0, 192; of IPv6 likewise at colons. */
-static void look_up_address(struct search *f, struct str address)
+void search_address(struct search *f, struct str address)
 {
 	char separator = str_find(address, ':') >= 0 ? ':' : '.';
 	ssize_t at;
@@ -103,7 +89,7 @@ static void look_up_mail(struct search *f, struct str address)
 	look_up(f, address, true);
 	if (extended)
 		look_up(f, arena_fmt(a, "%.*s@%.*s", PSTR(user), PSTR(domain)), false);
-	look_up_host(f, domain, false);
+	search_host(f, domain, false);
 	look_up(f, arena_fmt(a, "%.*s@", PSTR(local)), false);
 	if (extended)
 		look_up(f, arena_fmt(a, "%.*s@", PSTR(user)), false);
@@ -114,8 +100,8 @@ struct verdict ask_client_access(struct question *q, const struct rule *r)
 	const struct peer *p = &q->s->peer;
 	struct search f = search_begin(q, r, buf_str(&p->shown), "Client host");
 
-	look_up_host(&f, buf_str(&p->name), true);
-	look_up_address(&f, str_of(p->address));
+	search_host(&f, buf_str(&p->name), true);
+	search_address(&f, str_of(p->address));
 	return search_end(&f);
 }
 
@@ -124,7 +110,7 @@ struct verdict ask_reverse_name_access(struct question *q, const struct rule *r)
 	const struct peer *p = &q->s->peer;
 	struct search f = search_begin(q, r, buf_str(&p->reverse_name), "Unverified Client host");
 
-	look_up_host(&f, buf_str(&p->reverse_name), true);
+	search_host(&f, buf_str(&p->reverse_name), true);
 	return search_end(&f);
 }
 
@@ -133,7 +119,7 @@ struct verdict ask_helo_access(struct question *q, const struct rule *r)
 	struct str helo = buf_str(&q->s->helo);
 	struct search f = search_begin(q, r, helo, "Helo command");
 
-	look_up_host(&f, helo, true);
+	search_host(&f, helo, true);
 	return search_end(&f);
 }
 
@@ -141,7 +127,7 @@ struct verdict ask_etrn_access(struct question *q, const struct rule *r)
 {
 	struct search f = search_begin(q, r, q->etrn, "Etrn command");
 
-	look_up_host(&f, q->etrn, true);
+	search_host(&f, q->etrn, true);
 	return search_end(&f);
 }
 
