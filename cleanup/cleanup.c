@@ -42,20 +42,39 @@ static void serve_request(struct server_call *call)
 	message_free(m);
 }
 
+static int take_content(struct message *m, struct frame *f)
+{
+	struct cleanup_content content;
+	int r = get_cleanup_content(f, &content, NULL);
+
+	if (r < 0)
+		return r;
+	message_feed(m, content.content);
+	return content.abort ? -ECANCELED : !content.last;
+}
+
+static int take_changes(struct message *m, struct frame *f)
+{
+	struct cleanup_envelope changes;
+	int r = get_cleanup_envelope(f, &changes, NULL);
+
+	if (r >= 0)
+		r = change_envelope(m, (unsigned) changes.flags, changes.envelope);
+	return r < 0 ? r : 1;
+}
+
 /* 1 more to come, 0 that was the last, -errno: no message comes of it. */
 static int receive_content(struct server_call *call, struct message *m)
 {
-	struct cleanup_content content;
 	struct frame f;
 	int r = channel_receive(call->ch, &f, in(the_cleanup.common->ipc_timeout));
 
 	if (r <= 0)
 		return r == 0 ? -EPIPE : r;
-	r = str_is(f.message, STR("cleanup_content")) ? get_cleanup_content(&f, &content, NULL) : -EBADMSG;
-	if (r >= 0) {
-		message_feed(m, content.content);
-		r = content.abort ? -ECANCELED : !content.last;
-	}
+	if (str_is(f.message, STR("cleanup_content")))
+		r = take_content(m, &f);
+	else
+		r = str_is(f.message, STR("cleanup_envelope")) ? take_changes(m, &f) : -EBADMSG;
 	frame_close(&f);
 	return r;
 }

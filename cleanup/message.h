@@ -133,6 +133,8 @@ struct str envelope_address(struct message *m, unsigned use, struct str address)
 struct str header_with_our_addresses(struct message *m, const struct header *h, enum header_role role) MAY_YIELD;
 
 /* recipients.c */
+/* Recipients, filter and the wish for hold/ as they are now; before message_end(). -EINVAL: no envelope. */
+int change_envelope(struct message *m, unsigned flags, struct str packed);
 void make_recipients(struct message *m) MAY_YIELD;
 
 /* expanded.c. The file is opened before the announcement: qmgr may be through with it at any time after. -1: nobody is to be told. */

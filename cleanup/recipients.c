@@ -202,3 +202,18 @@ void make_recipients(struct message *m)
 	m->e.recipients = m->recipients.at;
 	m->e.recipient_count = m->recipients.len;
 }
+
+int change_envelope(struct message *m, unsigned flags, struct str packed)
+{
+	struct envelope now;
+
+	if (!has_memory(m, 4 * packed.len))
+		return 0;		/* refused: nothing comes of it anyway */
+	if (envelope_unpack(arena_copy(m->arena, packed), m->arena, &now) < 0)
+		return -EINVAL;
+	m->e.recipients = now.recipients;
+	m->e.recipient_count = now.recipient_count;
+	m->e.filter_transport = now.filter_transport;
+	m->hold = m->hold || (flags & CLEANUP_HOLD) != 0;
+	return 0;
+}

@@ -126,15 +126,17 @@ static struct verdict act_info(struct question *q, const struct rule *r, struct 
 /* ---- what happens to the message ---- */
 
 /*
- * Where such wishes are kept, or NULL when it is too late (the envelope is on its way at the end of data) or too much: then the mail is
- * deferred, because a wish that is silently ignored could let through what should be held.
+ * Where such wishes are kept, or NULL when they are too many: then the mail is deferred, because a wish that is silently ignored could let
+ * through what should be held.
  */
 static struct effects *effects_now(struct question *q, const struct rule *r, const char *action)
 {
-	struct effects *fx = q->stage == STAGE_END_OF_DATA ? NULL : session_effects(q->s);
+	struct effects *fx = session_effects(q->s);
 
 	if (fx == NULL)
 		log_warning("%s: %s is not possible at %s", table_spec(r->table), action, q->s->where);
+	else if (q->stage == STAGE_END_OF_DATA)
+		fx->is_late = true;
 	return fx;
 }
 
@@ -227,6 +229,10 @@ static struct verdict act_prepend(struct question *q, const struct rule *r, stru
 
 	if (!is_header_start(text) || str_find(text, '\0') >= 0 || str_find_any(text, "\r\n") >= 0)
 		return misconfigured(q, r, text);
+	if (q->stage == STAGE_END_OF_DATA) {	/* the headers are on their way */
+		log_warning("%s: PREPEND is not possible at %s", table_spec(r->table), q->s->where);
+		return too_late(q);
+	}
 	fx = effects_now(q, r, "PREPEND");
 	if (fx == NULL)
 		return too_late(q);

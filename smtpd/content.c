@@ -18,18 +18,19 @@ bool content_allowed(struct session *s, struct verdict *ret)
 	return ret->act != REJECT;
 }
 
-/* REDIRECT replaces all recipients, BCC adds one that never hears of the delivery. */
+/* REDIRECT replaces all recipients, BCC adds one that never hears of the delivery. Applied anew when the end of data brings more of them. */
 static void apply_effects(struct transaction *tx)
 {
 	struct effects *fx = &tx->effects;
 
 	if (fx->redirect.len > 0) {
 		tx->recipients.len = 1;
+		fx->applied_bcc = 0;
 		tx->recipients.at[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE, .orcpt = STR_NONE };
 	}
-	for (size_t i = 0; i < fx->bcc.len; i++)
+	for (; fx->applied_bcc < fx->bcc.len; fx->applied_bcc++)
 		*vec_add(tx->arena, &tx->recipients) = (struct recipient){
-			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[i], .original = STR_NONE,
+			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[fx->applied_bcc], .original = STR_NONE,
 			.notify = NOTIFY_NEVER, .orcpt = STR_NONE };
 	tx->envelope.filter_transport = fx->filter;
 	tx->envelope.queue_id = str_of(tx->queue_id);
@@ -153,6 +154,10 @@ static struct verdict hand_over(struct session *s, bool by_chunks)
 		mail_out_abort(out);
 		m = (struct mail_verdict){ .code = 250, .dsn = STR("2.0.0"), .text = arena_fmt(s->step, "Ok: queued as %s", tx->queue_id) };
 	} else {
+		if (tx->effects.is_late) {
+			apply_effects(tx);
+			mail_out_changed(out, tx->effects.cleanup_flags);
+		}
 		FAILPOINT("smtpd.before_end");
 		mail_out_end(out, &m, cleanup_patience());
 		FAILPOINT("smtpd.promised");

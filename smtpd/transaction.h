@@ -27,6 +27,8 @@ struct effects {
 	unsigned cleanup_flags;			/* CLEANUP_HOLD, CLEANUP_DISCARD */
 	struct str filter, redirect;
 	VEC(struct str) prepend, bcc;
+	size_t applied_bcc;			/* so many of bcc are recipients already */
+	bool is_late;				/* said at the end of data */
 };
 
 enum content_state { CONTENT_NONE, CONTENT_COMING, CONTENT_FAILED };

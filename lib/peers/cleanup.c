@@ -19,6 +19,7 @@ struct mail_out {
 	struct buf content;		/* not sent yet */
 	struct channel *stream;		/* NULL: still small */
 	uint32_t call;
+	bool changed;			/* e or flags, since the stream began */
 	int error;			/* sticky */
 };
 
@@ -107,11 +108,27 @@ void mail_out_write(struct mail_out *m, struct str bytes, when_t until)
 		fail(m, r);
 }
 
+static int send_changes(struct mail_out *m)
+{
+	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
+	struct cleanup_envelope changes = { .flags = m->flags };
+	struct frame_out out;
+	int r = envelope_pack(m->e, &packed);
+
+	if (r < 0)
+		return r;
+	changes.envelope = buf_str(&packed);
+	r = put_cleanup_envelope(channel_buf(m->stream), 0, &changes, &out);
+	return r < 0 ? r : channel_send(m->stream, &out);
+}
+
 static int end_stream(struct mail_out *m, struct cleanup_reply *ret, when_t until)
 {
 	struct frame f;
-	int r = send_content(m, STR_NONE, true, false);
+	int r = m->changed ? send_changes(m) : 0;
 
+	if (r >= 0)
+		r = send_content(m, STR_NONE, true, false);
 	if (r >= 0)
 		r = channel_receive(m->stream, &f, until);
 	if (r <= 0)
@@ -123,6 +140,14 @@ static int end_stream(struct mail_out *m, struct cleanup_reply *ret, when_t unti
 	}
 	frame_close(&f);
 	return r;
+}
+
+void mail_out_changed(struct mail_out *m, unsigned more_flags)
+{
+	if (m == NULL)
+		return;
+	m->flags |= more_flags;
+	m->changed = true;
 }
 
 /* ---- small ---- */

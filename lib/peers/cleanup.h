@@ -32,6 +32,8 @@ void mail_out_use(const char *path);
 struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned flags, const struct envelope *e);
 /* Content with LF line ends. Errors are sticky and shown by mail_out_end. Waits when cleanup is slower. */
 void mail_out_write(struct mail_out *m, struct str bytes, when_t until) MAY_YIELD;
+/* The envelope has other recipients, another filter_transport, or CLEANUP_HOLD now: allowed until mail_out_end(). NULL is fine. */
+void mail_out_changed(struct mail_out *m, unsigned more_flags);
 /*
  * Ends and waits for the verdict: SMTP reply code (250 only when the message is on stable storage), DSN and text. A cleanup that cannot be
  * reached or dies is 451 4.3.0 (the message may be queued nevertheless: whoever repeats it may cause a duplicate). Frees m. *ret texts are in

@@ -443,3 +443,25 @@ def test_an_idle_session_costs_less_than_sixteen_kibibytes(instance):
     wait_until(lambda: (resident_kib(mail) - before) / count < 16, 5, "memory per session")
     for client in clients:
         client.__exit__()
+
+
+# ---- what the end of data may still ask for ----
+
+@pytest.mark.parametrize("size", [1000, 300000])
+def test_actions_at_the_end_of_data_reach_small_and_streamed_messages(instance, size):
+    with Sink() as sink, Sink() as filter_:
+        actions = {"hold": "HOLD", "redirect": "REDIRECT other@relay.example", "bcc": "BCC copy@relay.example",
+                   "filter": f"FILTER smtp:[127.0.0.1]:{filter_.port}", "discard": "DISCARD"}
+        rows = " ".join(f"{{{name}@example.net={action}}}" for name, action in actions.items())
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "smtpd_end_of_data_restrictions": f"check_sender_access inline:{{{rows}}}"})
+        text = "Subject: x\n\n" + "0123456789" * 6 * (size // 60)
+        text = re.sub("(.{60})", r"\1\n", text)
+        ids = {name: mail.send(text, sender=f"{name}@example.net", recipients=["a@relay.example", "b@relay.example"]) for name in actions}
+        for name in ("redirect", "bcc", "filter"):
+            mail.wait_for_log(f"{ids[name]}: removed")
+        got = {m.sender.partition(">")[0]: sorted(r.partition(">")[0] for r in m.recipients) for m in sink.messages}
+        assert got == {"<redirect@example.net": ["<other@relay.example"],
+                       "<bcc@example.net": ["<a@relay.example", "<b@relay.example", "<copy@relay.example"]}
+        assert len(filter_.messages) == 1 and len(filter_.messages[0].recipients) == 2
+        assert [path.name for path in (mail.queue / "hold").rglob("*") if path.is_file()] == [ids["hold"]]
+        mail.command("postsuper", "-d", "ALL")
