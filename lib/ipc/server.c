@@ -7,7 +7,7 @@
 #include "lib/ipc/private.h"
 #include "lib/log/log.h"
 
-enum { CALL_MEMORY = 64 << 20, CLOSE_MS = 5000 };
+enum { CALL_MEMORY = 64 << 20, CLOSE_MS = 5000, MOST_UNSENT = 1 << 20, TAKE_MS = 300000 };
 
 struct connection {
 	struct list link;		/* in connections */
@@ -122,6 +122,15 @@ static void serve_here(struct connection *c, const struct server_row *row, struc
 	arena_free(call.arena);
 }
 
+/* A client that asks on and does not take its answers is not read until it does, so that no more than MOST_UNSENT and what is under way wait for it. */
+static bool takes_answers(struct channel *ch)
+{
+	if (channel_drain(ch, MOST_UNSENT, in(TAKE_MS)) != -ETIMEDOUT)
+		return true;			/* if the connection has failed: what was said before is still to be read */
+	log_warning("a client does not take its answers: closing the connection");
+	return false;
+}
+
 int serve_channel(struct channel *ch, const struct server_row *rows, void *state, int most_concurrent)
 {
 	struct connection c = { .ch = ch, .rows = rows, .state = state };
@@ -134,7 +143,7 @@ int serve_channel(struct channel *ch, const struct server_row *rows, void *state
 	list_append(&connections, &c.link);
 	if (leaving)
 		say_goodbye(&c);
-	while ((result = channel_receive(ch, &f, NEVER)) > 0) {
+	while ((result = takes_answers(ch) ? channel_receive(ch, &f, NEVER) : -ETIMEDOUT) > 0) {
 		const struct server_row *row = find_row(rows, f.message);
 
 		if (row == NULL) {
