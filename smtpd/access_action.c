@@ -30,18 +30,23 @@ static struct verdict misconfigured(struct question *q, const struct rule *r, st
 
 /* ---- verdicts ---- */
 
-/* Codes about a recipient make no sense about a sender, and the other way round; about a client they are general (RFC 3463 3.2). */
-static struct str fit_dsn(struct question *q, struct str code)
+/* RFC 3463 3.2: X.1.0 to X.1.6 are about recipients, 7 and 8 about senders, and nothing of it about clients. */
+struct str fit_dsn(struct arena *a, const char *class, struct str code)
 {
-	static const struct { const char *class, *from, *to; } rows[] = {
-		{ "Sender address", ".1.1", ".1.0" }, { "Sender address", ".1.2", ".1.8" }, { "Sender address", ".1.3", ".1.7" },
-		{ "Recipient address", ".1.7", ".1.3" }, { "Recipient address", ".1.8", ".1.2" },
-	};
+	static const char *const for_sender[] = { "0", "7", "8", "7", "7", "0", "7", "7", "8" };
+	static const char *const for_recipient[] = { "0", "1", "2", "3", "4", "5", "6", "3", "2" };
+	struct str detail = str_skip(code, 4);
+	bool is_sender = strcmp(class, "Sender address") == 0, is_recipient = strcmp(class, "Recipient address") == 0;
+	size_t n = detail.len == 1 && is_digit(detail.at[0]) ? (size_t) (detail.at[0] - '0') : COUNT_OF(for_sender);
+	const char *fitting = "0";
 
-	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if (strcmp(q->subject_class, rows[i].class) == 0 && str_is(str_skip(code, 1), str_of(rows[i].from)))
-			return arena_fmt(q->arena, "%.*s%s", PSTR(str_head(code, 1)), rows[i].to);
-	return code;
+	if (code.len < 5 || !str_starts(str_skip(code, 1), STR(".1.")))
+		return code;
+	if (!is_sender && !is_recipient)
+		return arena_fmt(a, "%.*s.0.0", PSTR(str_head(code, 1)));
+	if (n < COUNT_OF(for_sender))
+		fitting = is_sender ? for_sender[n] : for_recipient[n];
+	return arena_fmt(a, "%.*s.1.%s", PSTR(str_head(code, 1)), fitting);
 }
 
 /* "<subject>: Client host rejected: text", where the text may begin with an enhanced code. */
@@ -50,7 +55,7 @@ static struct verdict refuse(struct question *q, int code, const char *default_d
 	struct str dsn = str_of(default_dsn), rest = text;
 
 	if (dsn_split(text, &dsn, &rest) >= 0)
-		dsn = fit_dsn(q, dsn);
+		dsn = fit_dsn(q->arena, q->subject_class, dsn);
 	rest = str_trim(rest);
 	if (rest.len == 0)
 		rest = str_of(default_text);

@@ -122,6 +122,9 @@ int restrict_compile_result(struct arena *a, struct str text, enum stage stage, 
 /* access_action.c: what a value of an access table means, about q->subject. */
 struct verdict access_verdict(struct question *q, const struct rule *r, struct str value) MAY_YIELD;
 
+/* An enhanced code from elsewhere, made to fit what the text is about ("Sender address"). */
+struct str fit_dsn(struct arena *a, const char *class, struct str code);
+
 /* restrict_dnsbl.c */
 int dns_list_parse(struct arena *a, struct str text, struct dns_list **ret);
 

@@ -130,7 +130,8 @@ static struct verdict check_exists(struct question *q, struct way *way, struct s
 	}
 	if (yes)
 		return dunno();
-	dsn_split(text, &code, &text);		/* resolution itself may have a code for it */
+	if (dsn_split(text, &code, &text) >= 0)		/* resolution itself may have a code for it */
+		code = fit_dsn(q->arena, class, code);
 	return reject(q->arena, (int) unlisted_code(way->to.class), code, "<%.*s>: %s rejected: %.*s", PSTR(address), class,
 		      PSTR(text));
 }
@@ -142,9 +143,20 @@ struct verdict check_recipient_exists(struct question *q)
 
 struct verdict check_sender_exists(struct question *q)
 {
+	struct way *way;
+	int mapped;
+
 	if (q->sender.len == 0)
 		return dunno();
-	return check_exists(q, way_of_sender(q), q->sender, "Sender address", "5.1.0");
+	way = way_of_sender(q);
+	if (way->error < 0)
+		return verdict_cannot_tell(q->arena, q->sender);
+	mapped = sender_is_mapped(the_smtpd->route, q->arena, way->to.recipient);
+	if (mapped < 0) {
+		log_warning("cannot look up <%.*s>: %s", PSTR(q->sender), route_why(the_smtpd->route));
+		return verdict_cannot_tell(q->arena, q->sender);
+	}
+	return mapped ? dunno() : check_exists(q, way, q->sender, "Sender address", "5.1.0");
 }
 
 struct verdict ask_unlisted_recipient(struct question *q, const struct rule *r)

@@ -44,6 +44,11 @@ static int is_mapped(struct route *r, struct arena *a, struct str address)
 	return found;
 }
 
+int sender_is_mapped(struct route *r, struct arena *a, struct str address)
+{
+	return is_listed(r, r->sender_canonical, "sender_canonical_maps", a, address);
+}
+
 /* The names that every mail system has (RFC 5321 4.5.1), and those that the system itself uses. */
 static bool is_always_there(struct str recipient)
 {

@@ -71,6 +71,9 @@ bool is_own_address(struct route *r, const struct address_ip *ip);
 int recipient_exists(struct route *r, struct arena *a, struct str recipient, const struct resolution *res,
 		     struct str *ret_text) MAY_YIELD;
 
+/* A sender in sender_canonical_maps becomes another one, and counts as existing. 1, 0, < 0 cannot tell. */
+int sender_is_mapped(struct route *r, struct arena *a, struct str address) MAY_YIELD;
+
 /*
  * Virtual alias expansion of one recipient (recursive, virtual_alias_recursion_limit,
  * virtual_alias_expansion_limit): results in internal and standard form. Not there: itself. -ELOOP, -E2BIG

@@ -243,6 +243,16 @@ CONFIGURATIONS = {
         "sender_dependent_relayhost_maps": "inline:{ {sdep@a.example=[127.0.0.1]:@2@} {@sdep.example=[127.0.0.1]:@2@} {<>=[127.0.0.1]:@2@} }",
         "sender_dependent_default_transport_maps": "inline:{ {deft@a.example=two:} }",
     },
+    "routing by class": {
+        "recipient_delimiter": "+-", "smtpd_reject_unlisted_sender": "yes", "mydestination": "$myhostname t.example",
+        "local_recipient_maps": "inline:{ {user=x} {bare=x} }", "relay_domains": "relay.example .t2.example g.example",
+        "relay_recipient_maps": "inline:{ {user@relay.example=x} {@t2.example=x} {gen@g.example=x} }",
+        "virtual_alias_domains": "v.example vcatch.example", "virtual_alias_maps": "inline:{ {alias@v.example=user} {list@v.example=user@b.example} }",
+        "virtual_mailbox_domains": "vmailbox.example c.example", "virtual_mailbox_maps": "inline:{ {user@vmailbox.example=x} {@c.example=x} {moved@c.example=x} }",
+        "canonical_maps": "inline:{ {nobody@vmailbox.example=user@vmailbox.example} }", "sender_canonical_maps": "inline:{ {sdep+x@c.example=x} {scanon@relay.example=x} }",
+        "relocated_maps": "inline:{ {ronly@c.example=elsewhere} }", "transport_maps": "inline:{ {twice+x@c.example=error:5.7.1 closed} {both@c.example=two:} }",
+        "unknown_relay_recipient_reject_code": "554", "show_user_unknown_table_name": "yes",
+    },
     "routing by star": {"transport_maps": "inline:{ {*=relay:[127.0.0.1]:@2@} {a.example=:} }", "parent_domain_matches_subdomains": "transport_maps",
                         "resolve_dequoted_address": "no", "relay_domains": "relay.example"},
 }
@@ -312,7 +322,7 @@ class System:
             code, text = client.docmd(f"MAIL FROM:<{sender}>" + (" SMTPUTF8 BODY=8BITMIME" if self.utf8 else ""))
             assert code == 250, (sender, text)
             for recipient in recipients:
-                replies[recipient] = client.docmd(f"RCPT TO:<{recipient}>")[0]
+                replies[recipient] = client.docmd(f"RCPT TO:<{recipient}>")
             code, text = client.data(content.encode())
             assert code == 250, text
             return re.search(rb"queued as (\S+)", text).group(1).decode(), replies
@@ -383,12 +393,28 @@ def through(kind, configuration):
                 "senders": {sender: delivered(system, queue_id)[:2] for sender, queue_id in others.items()}}
 
 
+def asked_as(system, senders):
+    """What a recipient is told when the mail comes from each of these."""
+    told = {}
+    with system.instance.client() as client:
+        client.ehlo()
+        for sender in senders:
+            told[sender] = (client.docmd(f"MAIL FROM:<{sender}>"), client.docmd("RCPT TO:<someone@b.example>"))
+            client.rset()
+    return told
+
+
+ASKING = ["nobody@vmailbox.example", "user@vmailbox.example", "none@vmailbox.example", "gone@v.example", "alias+x@v.example", "sdep+x@c.example", "",
+          "user", "nobody", "user@relay.example", "none@relay.example", "ronly@c.example", "twice+x@c.example", "x@b.example", "any@t2.example",
+          "any@sub.t2.example", "user@t.example", "nobody@t.example", "postmaster", "scanon@relay.example"]
+
+
 def routed(kind, configuration):
     """Where everybody's mail would go: (sender, to, original, service, status, text)."""
     found, replies = set(), {}
     with System(kind, configuration, discard=True) as system:
-        ids = {}
-        for sender in ("user@a.example", "sdep+x@a.example", "any@sdep.example", "deft@a.example", ""):
+        ids, told = {}, asked_as(system, ASKING)
+        for sender in ("user@a.example", "sdep+x@a.example", "any@sdep.example", "deft@a.example", "", "alias@v.example"):
             queue_id, replies[sender] = system.send(sender, RECIPIENTS, "Subject: x\n\nx\n")
             ids[queue_id] = sender
         for queue_id in ids:
@@ -397,7 +423,7 @@ def routed(kind, configuration):
             m = re.search(r"via-(\w+)/\w+\[\d+\]: (\w+): to=<(.*?)>,(?: orig_to=<(.*?)>,)? relay=none,.* dsn=(\S+), status=(\w+) \((.*)\)$", line)
             if m and m.group(2) in ids:
                 found.add((ids[m.group(2)], m.group(3), m.group(4) or "", m.group(1), m.group(5), m.group(6), m.group(7)))
-    return {"replies": replies, "found": found}
+    return {"replies": replies, "found": found, "told": told}
 
 
 # ---- both, side by side ----
@@ -438,5 +464,6 @@ def test_envelopes_and_headers_come_out_as_from_postfix(answers, name):
 def test_everybody_goes_where_postfix_would_send_them(answers, name):
     theirs, ours = answers[name]
     assert ours["replies"] == theirs["replies"]
+    assert ours["told"] == theirs["told"]
     assert len(theirs["found"]) > 300
     assert ours["found"] == theirs["found"]
