@@ -26,12 +26,12 @@ const char *mailbox_path(struct arena *a, const struct account *who)
 	return str_c(a, arena_fmt(a, "%s/%.*s%s", spool, PSTR(who->name), ends_with_slash(spool) ? "/" : ""));
 }
 
-/* Commands have all the time that they are allowed, and a new message waits for cleanup: nobody else should wait for that. */
+/* Commands have all the time that they are allowed: nobody else should wait for that. */
 static bool is_slow(const struct errand *e)
 {
 	if (e->kind == ERRAND_USER)
 		return e->mailbox_command != NULL;
-	return e->kind == ERRAND_FORWARD || (e->kind == ERRAND_DESTINATION && e->destination == TO_COMMAND);
+	return e->kind == ERRAND_DESTINATION && e->destination == TO_COMMAND;
 }
 
 /* The mbox file that it is about, as far as can be told from here. */
@@ -66,7 +66,9 @@ int run_job(struct errand *e, struct str *ret_reply)
 	struct task *t = e->task;
 	AUTO(buf) words = BUF(FRAME_LIMIT);
 	struct hand_order order = {
-		.as = { e->rights.uid, e->rights.gid, e->kind == ERRAND_USER ? spool_group() : (gid_t) NO_GROUP },
+		.as = { e->rights.uid, e->rights.gid, e->kind == ERRAND_USER ? spool_group() : (gid_t) NO_GROUP,
+			.multiplexes = e->kind == ERRAND_FORWARD },
+		.whom = e->kind == ERRAND_USER ? e->rights.account.name : t->r->address, .most_alone = the_local.most_slow,
 		.d = e->kind == ERRAND_INCLUDE ? NULL : t->d, .r = t->r, .place = place_of(e), .alone = is_slow(e),
 		.time_limit_ms = e->kind == ERRAND_FORWARD ? FORWARD_TIME_MS : the_local.conf.command_time_limit * 10 + LOCK_SLACK_MS,
 	};

@@ -46,6 +46,7 @@ struct local {
 	struct mailbox_rules rules;
 	/* names in aliases may be delivered at once: nothing routes single addresses elsewhere */
 	bool nests;
+	int most_slow;			/* commands and the like at once for one recipient */
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
 	gid_t own_gid;
 	uid_t mail_uid;			/* who makes new messages: the mail owner */

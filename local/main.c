@@ -49,6 +49,19 @@ static void find_mail_owner(void)
 	arena_free(a);
 }
 
+/* The transport's own limit. The queue manager allows more, since what is not slow is done together (qmgr/rules.c). */
+static void read_limit(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) name = BUF(300);
+	int64_t limit = 0;
+
+	buf_addf(&name, "%s_destination_concurrency_limit", the_world->service);
+	if (conf_get_int(the_world->conf, buf_str(&name), STR("$default_destination_concurrency_limit"), 0, 1000000, &limit, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	the_local.most_slow = (int) limit;
+}
+
 static void start(void)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -69,6 +82,7 @@ static void start(void)
 			    &the_local.destinations, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	find_mail_owner();
+	read_limit();
 	the_local.nests = str_trim(str_of(the_local.route.transport_maps)).len == 0;
 	read_locks();
 	accounts_prepare();

@@ -83,6 +83,17 @@ static int processes_of(const struct qmgr *q, struct str transport)
 	return s->maxproc == 0 ? MANY_PROCESSES : MIN(s->maxproc, MANY_PROCESSES);
 }
 
+/*
+ * The limit is there for expensive commands in .forward and alias files, and local itself keeps to it for those. Everything else that comes
+ * at once for a mailbox is written at once (lib/agent/hands.h): the more, the better.
+ */
+static int window_of_local(const struct qmgr *q, int limit)
+{
+	int general = (int) q->conf->default_destination_concurrency_limit;
+
+	return limit == 0 || general == 0 ? 0 : MAX(limit, general);
+}
+
 void rules_of(void *qmgr, struct str transport, struct transport_rules *ret)
 {
 	const struct qmgr *q = qmgr;
@@ -98,6 +109,8 @@ void rules_of(void *qmgr, struct str transport, struct transport_rules *ret)
 				       "$default_destination_recipient_limit", 0, 1000000);
 	r.window.limit = family_int(&a, "destination_concurrency_limit",
 				    "$default_destination_concurrency_limit", 0, 1000000);
+	if (service_of(q, transport) != NULL && str_is(service_of(q, transport)->command, STR("local")))
+		r.window.limit = window_of_local(q, r.window.limit);
 	r.window.initial = family_int(&a, "initial_destination_concurrency",
 				      "$initial_destination_concurrency", 1, 1000000);
 	r.window.cohort_limit = family_int(&a, "destination_concurrency_failed_cohort_limit",

@@ -174,6 +174,42 @@ static int take_batch(struct batch *b)
 	return r;
 }
 
+/* ---- many, each in a coroutine ---- */
+
+struct one_of_many {
+	struct channel *ch;
+	struct hand_job *job;
+};
+
+static void do_one(void *arg)
+{
+	struct one_of_many one = *(struct one_of_many *) arg;
+	struct batch alone = { .ch = one.ch };
+	int code = the_trade->run(one.job);
+
+	if (code >= 0 && the_trade->finish != NULL)
+		the_trade->finish(one.job);
+	answer(&alone, one.job, MIN(code, 0), true);
+	free_errand(one.job);
+}
+
+static void do_many(void *arg)
+{
+	struct batch b = { .ch = arg };
+	struct scope *scope = scope_open("errands");
+
+	while (take_errand(&b) > 0) {
+		struct one_of_many *one = ARENA_NEW(b.at[0]->arena, struct one_of_many);
+
+		*one = (struct one_of_many) { b.ch, b.at[0] };
+		b.count = 0;
+		if (scope_start(scope, "errand", do_one, one) < 0)
+			do_one(one);
+	}
+	scope_wait(scope, NEVER);
+	_exit(0);
+}
+
 /* ---- its life ---- */
 
 static void say_nothing(const char *line)
@@ -213,6 +249,8 @@ void hand_live(const struct trade *t, const struct identity *as, int socket)
 		refuse(&b);
 		_exit(EX_NOPERM);
 	}
+	if (as->multiplexes)
+		loop_run(do_many, b.ch);
 	do {
 		r = take_batch(&b);
 		if (b.count > 0)

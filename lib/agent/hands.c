@@ -250,7 +250,7 @@ static void dismiss_idle(struct timer *t)
 
 static bool is_same(const struct identity *a, const struct identity *b)
 {
-	return a->uid == b->uid && a->gid == b->gid && a->spool_gid == b->spool_gid;
+	return a->uid == b->uid && a->gid == b->gid && a->spool_gid == b->spool_gid && a->multiplexes == b->multiplexes;
 }
 
 static bool has_place(const struct hand *h, struct str place)
@@ -261,14 +261,24 @@ static bool has_place(const struct hand *h, struct str place)
 	return false;
 }
 
+static bool is_alone_for(const struct hand *h, struct str whom)
+{
+	const struct hand_order *o = LIST_FIRST(&h->orders, struct hand_order, link);
+
+	return h->alone && o != NULL && str_is(o->whom, whom);
+}
+
 struct choice {
 	struct hand *idle, *least, *at_place;
 	int sharing;			/* hands of that user that may share */
+	int alone;			/* hands that do something slow for the same one */
 };
 
 static void look_around(const struct hand_order *o, struct choice *c)
 {
 	LIST_EACH(h, &hands, struct hand, link) {
+		if (o->alone && is_alone_for(h, o->whom))
+			c->alone++;
 		if (h->leaving || !is_same(&h->as, &o->as) || h->alone)
 			continue;
 		c->sharing++;
@@ -284,15 +294,18 @@ static void look_around(const struct hand_order *o, struct choice *c)
 /* NULL: it has to wait until somebody is through. */
 static struct hand *choose(const struct hand_order *o)
 {
+	const int most = o->as.multiplexes ? MOST_MULTIPLEXED : MOST_AT_ONCE, enough = o->as.multiplexes ? MOST_MULTIPLEXED : ENOUGH;
 	struct choice c = { 0 };
 
 	look_around(o, &c);
+	if (o->alone && o->most_alone > 0 && c.alone >= o->most_alone)
+		return NULL;
 	if (o->alone && c.idle != NULL)
 		return c.idle;
 	if (!o->alone && c.at_place != NULL)
-		return c.at_place->order_count < MOST_AT_ONCE ? c.at_place : NULL;
-	if (!o->alone && c.least != NULL && (c.least->order_count < ENOUGH || c.sharing >= MOST_PER_USER))
-		return c.least->order_count < MOST_AT_ONCE ? c.least : NULL;
+		return c.at_place->order_count < most ? c.at_place : NULL;
+	if (!o->alone && c.least != NULL && (c.least->order_count < enough || c.sharing >= MOST_PER_USER))
+		return c.least->order_count < most ? c.least : NULL;
 	if (hand_count < MOST_HANDS)
 		return hire(&o->as);
 	dismiss_longest_idle();
@@ -334,7 +347,7 @@ static void give(struct hand *h, struct hand_order *o)
 	}
 	o->hand = h;
 	/* From here on it is under way: time spent waiting for a free hand does not count. */
-	o->until = in(o->alone ? o->time_limit_ms : STUCK_MS);
+	o->until = in(o->alone || o->as.multiplexes ? o->time_limit_ms : STUCK_MS);
 	bell_ring(&o->done);
 	h->alone = o->alone;
 	h->order_count++;
@@ -370,9 +383,9 @@ static void give_up(struct hand_order *o, int code)
 {
 	struct hand *h = o->hand;
 
-	if (h != NULL && code == -ETIMEDOUT)
+	if (h != NULL && code == -ETIMEDOUT && !h->as.multiplexes)
 		tell_spawner(SPAWNER_KILL, h->number, NULL, -1);
-	if (h != NULL && (code == -ETIMEDOUT || o->alone))
+	if (h != NULL && !h->as.multiplexes && (code == -ETIMEDOUT || o->alone))
 		dismiss(h);		/* what nobody wants to know any more is broken off, if it can be */
 	if (h != NULL)
 		take_from_hand(o);

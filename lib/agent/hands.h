@@ -27,6 +27,7 @@ struct identity {
 	uid_t uid;
 	gid_t gid;
 	gid_t spool_gid;		/* a group that hand_use_spool_group() may take on; (gid_t) NO_GROUP: none */
+	bool multiplexes;		/* its jobs wait for other daemons, each in a coroutine; they write no mailboxes and are never alone */
 };
 
 struct hand_order {
@@ -34,9 +35,12 @@ struct hand_order {
 	const struct delivery *d;	/* its message goes along, with one recipient; NULL: none is needed */
 	const struct recipient *r;
 	struct str what;
+	/* alone: not more than so many at once for whom it is; 0: no limit */
+	struct str whom;
+	int most_alone;
 	struct str place;		/* errands for one place (an mbox file) are given to one hand as long as it has any; may be empty */
 	bool alone;
-	int64_t time_limit_ms;		/* of an errand that is alone: then its hand is killed, with its process group */
+	int64_t time_limit_ms;		/* of one that is alone (then its hand is killed, with its process group) or whose hand multiplexes */
 	/* private */
 	struct arena *arena;
 	struct list link;

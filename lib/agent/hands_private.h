@@ -5,7 +5,7 @@
 
 #include "lib/agent/hands.h"
 
-enum { MOST_AT_ONCE = 32 };		/* errands that a hand holds */
+enum { MOST_AT_ONCE = 32, MOST_MULTIPLEXED = 100 };		/* errands that a hand holds */
 
 /* One datagram each; with HIRE rides the hand's end of its socket. */
 enum spawner_verb { SPAWNER_HIRE, SPAWNER_KILL };

@@ -30,9 +30,27 @@ static void report_itself(struct hand_job *j)
 		 (int) n, text);
 }
 
+enum { MEETING = 10 };
+
+/* Comes to an end only if all of them are under way at once. */
+static void meet(struct hand_job *j)
+{
+	static struct bell all_there;
+	static int there;
+
+	if (there++ == 0)
+		bell_init(&all_there);
+	while (there < MEETING)
+		bell_wait(&all_there, NEVER);
+	bell_ring(&all_there);
+	buf_addf(&j->reply, "%d", (int) getpid());
+}
+
 static int run(struct hand_job *j)
 {
-	if (str_is(j->what, STR("report")))
+	if (str_is(j->what, STR("meet")))
+		meet(j);
+	else if (str_is(j->what, STR("report")))
 		report_itself(j);
 	else if (str_is(j->what, STR("pid")))
 		buf_addf(&j->reply, "%d", (int) getpid());
@@ -155,6 +173,42 @@ static void play_slow(void)
 	assert_int_equal(ask(&pid), 0);
 }
 
+static void play_multiplexing(void)
+{
+	struct hand_order orders[MEETING], other = order_for("pid");
+
+	for (size_t i = 0; i < MEETING; i++) {
+		orders[i] = order_for("meet");
+		orders[i].as.multiplexes = true;
+		hands_send(&orders[i], arena);
+	}
+	for (size_t i = 0; i < MEETING; i++) {
+		assert_int_equal(hands_wait(&orders[i]), 0);
+		assert_true(str_is(orders[i].reply, orders[0].reply));
+	}
+	/* who writes mailboxes is another one */
+	assert_int_equal(ask(&other), 0);
+	assert_false(str_is(other.reply, orders[0].reply));
+}
+
+static void play_limit(void)
+{
+	struct hand_order first = order_for("sleep"), second = order_for("slow"), other = order_for("slow");
+
+	first.alone = second.alone = other.alone = true;
+	first.most_alone = second.most_alone = other.most_alone = 1;
+	first.whom = second.whom = STR("joe");
+	other.whom = STR("ann");
+	first.time_limit_ms = 300;
+	hands_send(&first, arena);
+	hands_send(&second, arena);
+	hands_send(&other, arena);
+	assert_int_equal(hands_wait(&other), 0);
+	assert_null(second.hand);
+	assert_int_equal(hands_wait(&first), -ETIMEDOUT);
+	assert_int_equal(hands_wait(&second), 0);
+}
+
 static void play_failures(void)
 {
 	struct hand_order dies = order_for("die"), refused = order_for("refuse"), root = order_for("pid"), good = order_for("pid");
@@ -201,6 +255,8 @@ TEST(test_a_hand_gets_the_message_and_nothing_else_and_is_who_it_should_be, play
 TEST(test_a_hand_lives_on_for_the_next_errand_of_its_user_only, play_again)
 TEST(test_errands_that_gather_are_done_together, play_sharing)
 TEST(test_who_takes_long_does_so_alone_and_not_for_ever, play_slow)
+TEST(test_a_hand_that_multiplexes_has_all_its_errands_under_way_at_once, play_multiplexing)
+TEST(test_what_is_slow_for_one_is_limited_for_him_alone, play_limit)
 TEST(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only, play_failures)
 
 int main(void)
@@ -210,6 +266,8 @@ int main(void)
 		cmocka_unit_test(test_a_hand_lives_on_for_the_next_errand_of_its_user_only),
 		cmocka_unit_test(test_errands_that_gather_are_done_together),
 		cmocka_unit_test(test_who_takes_long_does_so_alone_and_not_for_ever),
+		cmocka_unit_test(test_a_hand_that_multiplexes_has_all_its_errands_under_way_at_once),
+		cmocka_unit_test(test_what_is_slow_for_one_is_limited_for_him_alone),
 		cmocka_unit_test(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only),
 	};
 
