@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Changing main.cf in place: postconf -e name=value, -X name, -# name. The new file is written beside the old one, synced and renamed
- * over it, under a lock, so that a reader sees one or the other, and two editors do not undo each other's work. Comments and
- * order stay as they are.
+ * Changing main.cf in place: -e name=value, -X name, -# name, and -r name, which takes back what -# did. Comments and order stay as
+ * they are; what is not there yet goes to the end.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "commands/postconf/postconf.h"
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 
 struct edit {
-	struct arena *arena;
-	enum edit_kind kind;
+	struct edit_file file;
+	const struct request *request;
 	struct map *wanted;		/* name -> struct change */
-	struct buf out;
+	VEC(struct change *) in_order;
 };
 
 struct change {
@@ -26,166 +19,181 @@ struct change {
 	int seen;
 };
 
-/* ---- what to change ---- */
-
-static void check_argument(struct str text)
+static void want(struct edit *e, struct str argument)
 {
-	if (str_find(text, '\n') >= 0)
-		die(EX_USAGE, "-e, -X, or -# accepts no multi-line input");
-	if (str_trim(text).len > 0 && str_trim(text).at[0] == '#')
-		die(EX_USAGE, "-e, -X, or -# accepts no comment input");
-}
+	const enum edit_kind kind = e->request->edit;
+	struct arena *a = e->file.arena;
+	struct str value = argument, name;
+	const char *bad = bad_argument(argument);
+	AUTO(buf) why = BUF_WORDS;
+	struct change *c;
 
-static void want(struct edit *e, char **order, int count)
-{
-	for (int i = 0; i < count; i++) {
-		struct str value = str_of(order[i]), name;
-		struct change *c = ARENA_NEW(e->arena, struct change);
-		bool has_value = str_cut(&value, '=', &name);
-
-		check_argument(str_of(order[i]));
-		name = str_trim(name);
-		if (e->kind == EDIT_SET && !has_value)
-			die(EX_USAGE, "missing '=' after attribute name: \"%s\"", order[i]);
-		if (e->kind != EDIT_SET && has_value)
-			die(EX_USAGE, "-X or -# requires names without value: \"%s\"", order[i]);
-		if (name.len == 0 || str_find_any(name, " \t\r") >= 0)
-			die(EX_USAGE, "missing '=' after attribute name: \"%s\"", order[i]);
-		c->name = name;
-		c->value = str_trim(value);
-		map_put(e->wanted, name, c);
+	if (bad != NULL)
+		die(POSTCONF_FAILURE, "%s", bad);
+	if (str_trim(argument).len == 0)
+		die(POSTCONF_FAILURE, kind == EDIT_SET ? "missing attribute name: \"\"" : "-X or -# requires non-blank parameter names");
+	if (kind == EDIT_SET) {
+		if (conf_split_assignment(argument, &name, &value, &why) < 0)
+			die(POSTCONF_FAILURE, "%s", buf_text(&why));
+	} else if (str_cut(&value, '=', &name))
+		die(POSTCONF_FAILURE, "-X or -# requires names without value: \"%.*s\"", PSTR(argument));
+	name = str_trim(name);
+	if (name.len == 0 || str_find_any(name, " \t\r") >= 0)
+		die(POSTCONF_FAILURE, "-X or -# requires names without value: \"%.*s\"", PSTR(argument));
+	c = map_get(e->wanted, name);
+	if (c != NULL && kind == EDIT_SET)
+		warn("ignoring earlier request: '%.*s = %.*s'", PSTR(c->name), PSTR(c->value));
+	if (c == NULL) {
+		c = ARENA_NEW(a, struct change);
+		c->name = arena_copy(a, name);
+		map_put(e->wanted, c->name, c);
+		*vec_add(a, &e->in_order) = c;
 	}
+	c->value = arena_copy(a, value);
 }
 
-/* ---- the file's lines ---- */
-
-static bool counts_for_nothing(struct str line)
-{
-	struct str text = str_trim(line);
-
-	return text.len == 0 || text.at[0] == '#';
-}
-
-static bool continues(struct str line)
-{
-	return line.len > 0 && is_space(line.at[0]);
-}
-
-/* What becomes of a physical line of an entry that is to change; the first one carries the name. */
-static void put_changed(struct edit *e, const struct change *c, struct str line, bool first)
-{
-	if (e->kind == EDIT_COMMENT_OUT)
-		buf_addf(&e->out, "#%.*s\n", PSTR(line));
-	else if (e->kind == EDIT_SET && first)
-		buf_addf(&e->out, "%.*s = %.*s\n", PSTR(c->name), PSTR(c->value));
-}
-
-static struct change *starts_entry(struct edit *e, struct str line)
+static struct change *wanted_by(struct edit *e, struct str line)
 {
 	struct str value = line, name;
 
 	return str_cut(&value, '=', &name) ? map_get(e->wanted, str_trim(name)) : NULL;
 }
 
-static void rewrite(struct edit *e, struct str text, const char *path)
+static void add_setting(struct buf *b, const struct change *c)
 {
-	struct change *current = NULL;
-	struct str line;
+	buf_addf(b, "%.*s = %.*s\n", PSTR(c->name), PSTR(c->value));
+}
 
-	while (text.len > 0) {
-		bool first = false;
-
-		str_cut(&text, '\n', &line);
-		if (!counts_for_nothing(line) && !continues(line)) {
-			current = starts_entry(e, line);
-			first = true;
-			if (current != NULL && current->seen++ == 1)
-				warn("%s: multiple entries for \"%.*s\"", path, PSTR(current->name));
-		}
-		if (current == NULL || counts_for_nothing(line))
-			buf_addf(&e->out, "%.*s\n", PSTR(line));
-		else
-			put_changed(e, current, line, first);
+static void change_entry(struct edit *e, const struct piece *piece, struct change *c)
+{
+	if (c->seen++ == 1)
+		warn("%s: multiple entries for \"%.*s\"", e->file.path, PSTR(c->name));
+	switch (e->request->edit) {
+	case EDIT_COMMENT_OUT:
+		add_commented_out(&e->file.out, piece);
+		break;
+	case EDIT_SET:
+		add_setting(&e->file.out, c);
+		/* FALLTHROUGH */
+	default:
+		buf_add(&e->file.out, piece->comments);
 	}
 }
 
-static void append_missing(struct edit *e, char **order, int count)
-{
-	for (int i = 0; i < count; i++) {
-		struct str rest = str_of(order[i]), name;
-		struct change *c;
+/* ---- -r: "#name = value" and the "#" lines of white space behind it become an entry again ---- */
 
-		str_cut(&rest, '=', &name);
-		c = map_get(e->wanted, str_trim(name));
-		if (c->seen++ == 0)
-			buf_addf(&e->out, "%.*s = %.*s\n", PSTR(c->name), PSTR(c->value));
-	}
+static struct change *was_commented_out(struct edit *e, const struct piece *piece)
+{
+	const struct str line = piece->text;
+
+	if (e->request->edit != EDIT_RESTORE || piece->is_entry || line.len < 2 || line.at[0] != '#' || is_space(line.at[1]))
+		return NULL;
+	return wanted_by(e, str_skip(line, 1));
 }
 
-/* ---- the file ---- */
-
-static void write_all(int fd, struct str text, const char *path)
+static bool is_commented_continuation(const struct piece *piece)
 {
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.at, text.len);
+	const struct str line = piece->text;
 
-		if (n < 0 && errno == EINTR)
+	return !piece->is_entry && line.len > 2 && line.at[0] == '#' && is_blank(line.at[1]) && str_trim(str_skip(line, 1)).len > 0 &&
+	       str_trim(str_skip(line, 1)).at[0] != '#';
+}
+
+/* Where the entry goes on behind piece i, over comments that were in it before; 0: nowhere. */
+static size_t next_commented_continuation(const struct pieces *list, size_t i)
+{
+	for (i++; i < list->len && !list->at[i].is_entry; i++) {
+		if (is_commented_continuation(&list->at[i]))
+			return i;
+		if (!is_continuation(list->at[i].text))
+			break;
+	}
+	return 0;
+}
+
+static size_t restore(struct edit *e, const struct pieces *list, size_t i, struct change *c)
+{
+	if (c->seen++ > 0) {
+		buf_add(&e->file.out, list->at[i].text);	/* once is enough */
+		return i;
+	}
+	buf_add(&e->file.out, str_skip(list->at[i].text, 1));
+	for (size_t next; (next = next_commented_continuation(list, i)) != 0; i = next) {
+		while (++i < next)
+			buf_add(&e->file.out, list->at[i].text);
+		buf_add(&e->file.out, str_skip(list->at[next].text, 1));
+	}
+	return i;
+}
+
+static void rewrite(struct edit *e)
+{
+	const struct pieces list = split_pieces(e->file.arena, e->file.text);
+	struct change *c;
+
+	for (size_t i = 0; i < list.len; i++) {
+		const struct piece *piece = &list.at[i];
+
+		if ((c = was_commented_out(e, piece)) != NULL) {
+			i = restore(e, &list, i, c);
 			continue;
-		if (n < 0)
-			die(EX_CANTCREAT, "write %s: %s", path, error_text(errno));
-		text = str_skip(text, (size_t) n);
+		}
+		c = piece->is_entry && !is_continuation(piece->logical) ? wanted_by(e, piece->logical) : NULL;
+		if (c != NULL && e->request->edit != EDIT_RESTORE)
+			change_entry(e, piece, c);
+		else
+			buf_add(&e->file.out, piece->text);
 	}
+	if (e->file.out.len > 0 && e->file.out.at[e->file.out.len - 1] != '\n' && !str_is(e->file.text, buf_str(&e->file.out)))
+		buf_add_byte(&e->file.out, '\n');
 }
 
-/* The directory's own lock, because main.cf itself is replaced. */
-static int lock_directory(const char *dir)
+static void append_missing(struct edit *e)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct buf *b = &e->file.out;
 
-	if (fd < 0)
-		die(EX_NOINPUT, "open %s: %s", dir, error_text(errno));
-	if (flock(fd, LOCK_EX) < 0)
-		die(EX_OSERR, "lock %s: %s", dir, error_text(errno));
-	return fd;
+	for (size_t i = 0; i < e->in_order.len; i++)
+		if (e->in_order.at[i]->seen == 0) {
+			if (b->len > 0 && b->at[b->len - 1] != '\n')
+				buf_add_byte(b, '\n');
+			add_setting(b, e->in_order.at[i]);
+		}
 }
 
-static void replace(const char *path, const char *temporary, const struct stat *old, struct str text, int directory)
+static void say_wrong(void *arg, const char *text)
 {
-	AUTO_FD fd = -1;
-
-	unlink(temporary);	/* left by an editor that was killed: we hold the lock */
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		die(EX_CANTCREAT, "create %s: %s", temporary, error_text(errno));
-	if (fchown(fd, old->st_uid, old->st_gid) < 0 && errno != EPERM)
-		die(EX_CANTCREAT, "chown %s: %s", temporary, error_text(errno));
-	if (fchmod(fd, old->st_mode & 07777) < 0)
-		die(EX_CANTCREAT, "chmod %s: %s", temporary, error_text(errno));
-	write_all(fd, text, temporary);
-	if (fsync(fd) < 0 || rename(temporary, path) < 0 || fsync(directory) < 0)
-		die(EX_CANTCREAT, "replace %s: %s", path, error_text(errno));
+	(void) arg;
+	warn("%s", text);
 }
 
-void edit_main_cf(const char *dir, enum edit_kind kind, char **arguments, int count)
+/* -E: as the programs would read it. What was wrong before and is not touched does not keep anybody from repairing the rest. */
+static void insist_on_good_values(struct edit *e, const char *dir)
 {
-	struct edit e = { .arena = arena_new("edit", NULL, 256 << 20), .kind = kind, .wanted = map_new(), .out = BUF(64 << 20) };
-	const char *path = arena_fmt(e.arena, "%s/main.cf", dir).at;
 	AUTO(buf) why = BUF_WORDS;
-	AUTO_FD directory = -1;
-	struct stat old;
-	struct str text;
+	struct conf *c;
+	int wrong = 0;
 
-	want(&e, arguments, count);
-	directory = lock_directory(dir);
-	if (conf_read_file(e.arena, path, &text, &why) < 0)
-		die(EX_NOINPUT, "%s", buf_text(&why));
-	if (stat(path, &old) < 0)
-		die(EX_NOINPUT, "stat %s: %s", path, error_text(errno));
-	rewrite(&e, text, path);
-	if (kind == EDIT_SET)
-		append_missing(&e, arguments, count);
-	replace(path, arena_fmt(e.arena, "%s.tmp", path).at, &old, buf_str(&e.out), directory);
+	if (conf_from_text(dir, buf_str(&e->file.out), &c, &why) < 0)
+		die(POSTCONF_FAILURE, "%s", buf_text(&why));
+	for (size_t i = 0; i < e->in_order.len; i++)
+		wrong += conf_check_value(c, e->in_order.at[i]->name, say_wrong, NULL);
+	conf_free(c);
+	if (wrong > 0)
+		die(POSTCONF_FAILURE, "%s is left as it was", e->file.path);
+}
+
+void edit_main_cf(const struct request *q, char **arguments, int count)
+{
+	struct edit e = { .request = q, .wanted = map_new() };
+
+	edit_open(&e.file, q->dir, "main.cf");
+	for (int i = 0; i < count; i++)
+		want(&e, str_of(arguments[i]));
+	rewrite(&e);
+	if (q->edit == EDIT_SET)
+		append_missing(&e);
+	if (q->check_values)
+		insist_on_good_values(&e, q->dir);
 	map_free(e.wanted, NULL);
-	buf_free(&e.out);
-	arena_free(e.arena);
+	edit_commit(&e.file);
 }

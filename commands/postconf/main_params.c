@@ -13,9 +13,33 @@ static bool is_set(const struct postconf *p, struct str name)
 }
 
 /* With -d the value is the row's, or computed as if main.cf were empty. */
-static bool value_of(struct postconf *p, struct str name, struct str *ret)
+bool value_of(struct postconf *p, struct str name, struct str *ret)
 {
 	return conf_raw(p->defaults ? p->empty : p->conf, name, ret);
+}
+
+/* Set to what it is anyhow: the same text as the default, or the same once both are expanded. */
+static bool is_needless(struct postconf *p, struct str name)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str set, usual;
+
+	if (!conf_raw(p->conf, name, &set) || !conf_raw(p->empty, name, &usual))
+		return false;
+	if (str_is(set, usual))
+		return true;
+	return !str_is(name, STR("config_directory")) && conf_expand(p->conf, p->arena, set, &set, &why) == 0 &&
+	       conf_expand(p->conf, p->arena, usual, &usual, &why) == 0 && str_is(str_trim(set), str_trim(usual));
+}
+
+static bool passes_filter(struct postconf *p, struct str name)
+{
+	switch (p->filter) {
+	case SET_AT_ALL: return is_set(p, name);
+	case SET_DIFFERENTLY: return is_set(p, name) && !is_needless(p, name);
+	case SET_NEEDLESSLY: return is_set(p, name) && is_needless(p, name);
+	default: return true;
+	}
 }
 
 static void expand_value(struct postconf *p, struct str name, struct str raw, struct str *ret)
@@ -25,8 +49,10 @@ static void expand_value(struct postconf *p, struct str name, struct str raw, st
 
 	if (row != NULL && row->type == PARAM_RAW)
 		return;
-	if (conf_expand(p->defaults ? p->empty : p->conf, p->arena, raw, ret, &why) < 0)
+	if (conf_expand(p->defaults ? p->empty : p->conf, p->arena, raw, ret, &why) < 0) {
 		warn("%.*s: %s", PSTR(name), buf_text(&why));
+		p->failed = true;
+	}
 }
 
 static void print_parameter(struct postconf *p, struct str name)
@@ -40,26 +66,31 @@ static void print_parameter(struct postconf *p, struct str name)
 	print_assignment(p, name, value);
 }
 
+static void warn_unknown(struct postconf *p, struct str name)
+{
+	const struct str near = nearest_name(p, name);
+
+	if (near.len > 0)
+		warn("%.*s: unknown parameter (did you mean %.*s?)", PSTR(name), PSTR(near));
+	else
+		warn("%.*s: unknown parameter", PSTR(name));
+}
+
 void show_parameter(struct postconf *p, struct str name)
 {
 	enum name_class class = review_class(p->review, name);
 	struct str value;
 
 	if (class == NAME_PLANNED)
-		warn("%.*s: a Postfix parameter that is not supported yet", PSTR(name));
-	else if (class == NAME_UNUSED)
-		warn("%.*s: unknown parameter", PSTR(name));
-	if (class == NAME_UNUSED || (p->only_set && !is_set(p, name)) || !value_of(p, name, &value))
+		warn("%.*s: %s", PSTR(name), conf_absence(name));
+	else if (class == NAME_UNUSED || !value_of(p, name, &value))
+		warn_unknown(p, name);
+	if (class == NAME_UNUSED || !passes_filter(p, name) || !value_of(p, name, &value))
 		return;
 	print_parameter(p, name);
 }
 
 /* ---- all of them ---- */
-
-struct names {
-	struct str *at;
-	size_t len, cap;
-};
 
 static int by_text(const void *a, const void *b)
 {
@@ -71,7 +102,7 @@ static int by_text(const void *a, const void *b)
 
 static void add_name(struct postconf *p, struct names *list, enum name_class class, struct str name)
 {
-	if (p->classes & 1u << class && (!p->only_set || is_set(p, name)))
+	if (p->classes & 1u << class && passes_filter(p, name))
 		*vec_add(p->arena, list) = name;
 }
 
@@ -118,17 +149,30 @@ static void add_others(struct postconf *p, struct names *list)
 	}
 }
 
-void list_parameters(struct postconf *p)
+void collect_parameters(struct postconf *p, struct names *ret)
 {
 	struct names list = { 0 };
+	size_t kept = 0;
 
 	add_built_in(p, &list);
 	add_families(p, &list);
 	add_others(p, &list);
-	if (p->only_set && strcmp(conf_dir(p->conf), SYSCONFDIR) != 0 && (p->classes & 1u << NAME_BUILT_IN))
+	if (p->filter == SET_AT_ALL && strcmp(conf_dir(p->conf), SYSCONFDIR) != 0 && (p->classes & 1u << NAME_BUILT_IN))
 		*vec_add(p->arena, &list) = STR("config_directory");
-	qsort(list.at, list.len, sizeof(*list.at), by_text);
+	if (list.len > 0)
+		qsort(list.at, list.len, sizeof(*list.at), by_text);
 	for (size_t i = 0; i < list.len; i++)
 		if (i == 0 || !str_is(list.at[i], list.at[i - 1]))
-			print_parameter(p, list.at[i]);
+			list.at[kept++] = list.at[i];
+	list.len = kept;
+	*ret = list;
+}
+
+void list_parameters(struct postconf *p)
+{
+	struct names list;
+
+	collect_parameters(p, &list);
+	for (size_t i = 0; i < list.len; i++)
+		print_parameter(p, list.at[i]);
 }

@@ -52,17 +52,6 @@ static void check_name(struct check *k, struct conf *c, struct str name, const c
 			}
 }
 
-static bool next_override(const struct service_entry *s, size_t *at, struct str *ret_assignment)
-{
-	for (; *at + 1 < s->argc && s->argv[*at].len > 0 && s->argv[*at].at[0] == '-'; ++*at)
-		if (str_is(s->argv[*at], STR("-o"))) {
-			*ret_assignment = s->argv[*at + 1];
-			*at += 2;
-			return true;
-		}
-	return false;
-}
-
 /* The service's own view: main.cf with all its overrides. */
 static void check_service(struct check *k, const char *dir, struct arena *a, const struct service_entry *s)
 {
@@ -72,11 +61,11 @@ static void check_service(struct check *k, const char *dir, struct arena *a, con
 	struct conf *own;
 	size_t at = 0;
 
-	if (!next_override(s, &at, &assignment) || conf_load(dir, &own, &why) < 0)
+	if (!service_override(s, &at, &assignment) || conf_load(dir, &own, &why) < 0)
 		return;
-	for (at = 0; next_override(s, &at, &assignment);)
+	for (at = 0; service_override(s, &at, &assignment);)
 		conf_override(own, assignment, &why);
-	for (at = 0; next_override(s, &at, &assignment);)
+	for (at = 0; service_override(s, &at, &assignment);)
 		if (conf_split_assignment(assignment, &name, &assignment, &why) == 0)
 			check_name(k, own, name, where);
 	conf_free(own);
@@ -94,5 +83,13 @@ int conf_check_values(struct conf *c, void (*say_it)(void *arg, const char *text
 		for (size_t i = 0; i < m.count; i++)
 			check_service(&k, conf_dir(c), a, &m.services[i]);
 	arena_free(a);
+	return k.wrong;
+}
+
+int conf_check_value(struct conf *c, struct str name, void (*say_it)(void *arg, const char *text), void *arg)
+{
+	struct check k = { .say = say_it, .arg = arg };
+
+	check_name(&k, c, name, "");
 	return k.wrong;
 }

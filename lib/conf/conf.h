@@ -128,6 +128,9 @@ int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, str
 /* A whole configuration file in the arena. -errno; -EFBIG, -EINVAL (a NUL byte, not a regular file); all with words. */
 int conf_read_file(struct arena *a, const char *path, struct str *ret_text, struct buf *why);
 
+/* "name = value" in two, trimmed; -EINVAL with words, without file and line. */
+int conf_split_assignment(struct str line, struct str *ret_name, struct str *ret_value, struct buf *why);
+
 /* Where a parameter was set: "main.cf", line; false when it was not. For messages and postconf. */
 bool conf_where(const struct conf *c, struct str name, const char **ret_file, int *ret_line);
 /* Walks what main.cf sets, in the order of first appearance. *at starts at 0. */
@@ -147,7 +150,10 @@ const struct param *conf_param(struct str name);	/* by name over all groups, or 
  * every table too.
  */
 int conf_check_values(struct conf *c, void (*say)(void *arg, const char *text), void *arg);
-bool conf_is_planned(struct str name);			/* a Postfix parameter that is not here yet (params/planned.def) */
+/* conf_check_values() for one name. How many mistakes. */
+int conf_check_value(struct conf *c, struct str name, void (*say)(void *arg, const char *text), void *arg);
+bool conf_is_planned(struct str name);		/* a Postfix parameter that is not here (params/planned.def, never.def) */
+const char *conf_absence(struct str name);	/* what to say of it: "a Postfix parameter that ..."; NULL: it is none */
 /*
  * What the administrator should know about main.cf and the overrides in master.cf: names that nothing reads, Postfix parameters
  * that are not here yet, $names that are not defined, lines without meaning, values that cannot be expanded. Calls say() for each.

@@ -52,8 +52,6 @@ bool conf_computed_default(struct conf *c, struct str name, struct str *ret_valu
 struct setting *conf_setting(const struct conf *c, struct str name);	/* NULL: not set */
 void conf_put(struct conf *c, struct str name, struct str value, enum setting_source source, int line);
 bool conf_is_name(struct str name);		/* what may stand before "=" */
-/* "name = value" in two; -EINVAL with words, without file and line. */
-int conf_split_assignment(struct str line, struct str *ret_name, struct str *ret_value, struct buf *why);
 bool param_is_raw(struct str name);		/* registered as RAW */
 
 /* Like conf_expand(), and tells of each name that is not defined. */

@@ -138,6 +138,23 @@ static int check_command(struct reading *r, struct str command)
 	return 0;
 }
 
+bool service_override(const struct service_entry *s, size_t *at, struct str *ret_assignment)
+{
+	while (*at < s->argc && s->argv[*at].len > 0 && s->argv[*at].at[0] == '-') {
+		const struct str option = s->argv[(*at)++];
+
+		size_t n = 1;
+
+		while (n < option.len && strchr("vDdluSzV", option.at[n]) != NULL)	/* those without a value of their own */
+			n++;
+		if (n == option.len || option.at[n] != 'o' || (n + 1 == option.len && *at == s->argc))
+			continue;
+		*ret_assignment = n + 1 == option.len ? s->argv[(*at)++] : str_skip(option, n + 1);
+		return true;
+	}
+	return false;
+}
+
 /* -o wants an assignment behind it. Only among the options at the front: what follows belongs to the program (pipe's argv=). */
 static int check_options(struct reading *r, const struct service_entry *s)
 {

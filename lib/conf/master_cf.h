@@ -31,6 +31,11 @@ struct master_cf {
 };
 
 /*
+ * The next "name=value" that follows a -o among the options of a service, "-oname=value" too. *at starts at 0. False: no more.
+ */
+bool service_override(const struct service_entry *s, size_t *at, struct str *ret_assignment);
+
+/*
  * Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. Of two rows with the same name and
  * type the later one counts. Services that Postroad needs and a master.cf made for Postfix lacks (resolver, postlog) are added at the
  * end, with line 0.

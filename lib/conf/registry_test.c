@@ -115,7 +115,7 @@ static void test_every_def_file_is_registered(void **state)
 	assert_non_null(dir);
 	while ((e = readdir(dir)) != NULL) {
 		if (!str_ends(str_of(e->d_name), STR(".def")) || strcmp(e->d_name, "every.def") == 0 ||
-		    strcmp(e->d_name, "planned.def") == 0)
+		    strcmp(e->d_name, "planned.def") == 0 || strcmp(e->d_name, "never.def") == 0)
 			continue;
 		snprintf(line, sizeof(line), "#include \"lib/conf/params/%s\"", e->d_name);
 		if (strstr(every, line) == NULL && strstr(families, line) == NULL)
@@ -260,9 +260,77 @@ static void test_defaults_are_those_of_postfix_or_there_is_a_reason(void **state
 	free(text);
 }
 
+/* ---- every parameter of Postfix is in exactly one place ---- */
+
+static const char *const absent_names[] = {
+#define PLANNED(name) #name,
+#include "lib/conf/params/planned.def"
+#undef PLANNED
+#define NEVER(name, reason) #name,
+#include "lib/conf/params/never.def"
+#undef NEVER
+};
+
+static void test_what_is_registered_is_neither_planned_nor_left_out(void **state)
+{
+	struct map *seen = map_new();
+	int wrong = 0;
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(absent_names); i++) {
+		const struct str name = str_of(absent_names[i]);
+
+		if (param_default_by_name(name) != NULL)
+			print_error("%s has a row: take it out of planned.def (or never.def)\n", absent_names[i]), wrong++;
+		else if (param_family_of(name, NULL) != NULL)
+			print_error("%s is of a family: take it out of planned.def (or never.def)\n", absent_names[i]), wrong++;
+		if (map_put(seen, name, seen) != NULL)
+			print_error("%s stands twice in planned.def and never.def\n", absent_names[i]), wrong++;
+	}
+	map_free(seen, NULL);
+	assert_int_equal(wrong, 0);
+}
+
+static bool has_a_place(struct str name)
+{
+	return param_default_by_name(name) != NULL || param_family_of(name, NULL) != NULL || conf_absence(name) != NULL;
+}
+
+static void test_every_parameter_of_postfix_has_its_place(void **state)
+{
+	char *text = read_source("tests/conf/postfix-defaults.tsv");
+	struct str rest = str_of(text), line, name;
+	int wrong = 0;
+
+	(void) state;
+	while (str_cut(&rest, '\n', &line))
+		if (line.len > 0 && line.at[0] != '#' && str_cut(&line, '\t', &name) && !has_a_place(name))
+			print_error("%.*s is in no group, not planned, and not left out for a reason\n", PSTR(name)), wrong++;
+	assert_int_equal(wrong, 0);
+	free(text);
+}
+
+static void test_what_is_absent_is_a_parameter_of_postfix(void **state)
+{
+	char *text = read_source("tests/conf/postfix-defaults.tsv");
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(absent_names); i++) {
+		AUTO(buf) line = BUF(200);
+
+		buf_addf(&line, "\n%s\t", absent_names[i]);
+		if (strstr(text, buf_text(&line)) == NULL)
+			fail_msg("%s is no parameter of Postfix", absent_names[i]);
+	}
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_is_registered_is_neither_planned_nor_left_out),
+		cmocka_unit_test(test_every_parameter_of_postfix_has_its_place),
+		cmocka_unit_test(test_what_is_absent_is_a_parameter_of_postfix),
 		cmocka_unit_test(test_every_parameter_has_documentation),
 		cmocka_unit_test(test_no_name_stands_in_two_rows),
 		cmocka_unit_test(test_groups_and_default_texts_agree),

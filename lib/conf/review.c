@@ -13,6 +13,8 @@ struct review {
 	struct conf *conf;
 	struct arena *arena;
 	struct master_cf services;
+	const char *no_services;	/* why master.cf cannot be read, or NULL */
+	unsigned unused;		/* REVIEW_UNUSED_IN_... */
 	struct map *used;		/* names that stand as $name in some value */
 	struct map *wanted;		/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
 	const char *path;		/* the file whose lines are looked at */
@@ -20,20 +22,28 @@ struct review {
 	void *arg;
 };
 
-bool conf_is_planned(struct str name)
+const char *conf_absence(struct str name)
 {
-	static const struct str names[] = {
-#define PLANNED(name) STR_INIT(#name),
+	static const struct { struct str name; const char *text; } absent[] = {
+#define PLANNED(name) { STR_INIT(#name), "a Postfix parameter that is not supported yet" },
 #include "lib/conf/params/planned.def"
 #undef PLANNED
+#define NEVER(name, reason) { STR_INIT(#name), "a Postfix parameter that has no effect here: " reason },
+#include "lib/conf/params/never.def"
+#undef NEVER
 	};
 
 	if (param_default_by_name(name) != NULL)
-		return false;
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (str_is(name, names[i]))
-			return true;
-	return false;
+		return NULL;
+	for (size_t i = 0; i < COUNT_OF(absent); i++)
+		if (str_is(name, absent[i].name))
+			return absent[i].text;
+	return NULL;
+}
+
+bool conf_is_planned(struct str name)
+{
+	return conf_absence(name) != NULL;
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct review *v, const char *format, ...)
@@ -103,9 +113,10 @@ static void each_override(struct review *v, void (*each)(struct review *v, const
 
 	for (size_t i = 0; i < v->services.count; i++) {
 		const struct service_entry *s = &v->services.services[i];
+		struct str assignment;
 
-		for (size_t j = 0; j + 1 < s->argc && s->argv[j].len > 0 && s->argv[j].at[0] == '-'; j++)
-			if (str_is(s->argv[j], STR("-o")) && conf_split_assignment(s->argv[++j], &name, &value, &words) == 0)
+		for (size_t at = 0; service_override(s, &at, &assignment);)
+			if (conf_split_assignment(assignment, &name, &value, &words) == 0)
 				each(v, s, name, value);
 	}
 }
@@ -161,7 +172,7 @@ static bool is_of_a_table(struct review *v, struct str name)
 	return false;
 }
 
-/* NAME_delivery_... of spawn and pipe: SERVICE_time_limit. */
+/* Of services that run spawn or pipe: SERVICE_time_limit. */
 static bool is_time_limit(struct review *v, struct str name)
 {
 	static const struct str suffix = STR_INIT("_time_limit");
@@ -169,7 +180,8 @@ static bool is_time_limit(struct review *v, struct str name)
 	if (!str_ends(name, suffix))
 		return false;
 	for (size_t i = 0; i < v->services.count; i++)
-		if (str_is(v->services.services[i].name, str_head(name, name.len - suffix.len)))
+		if ((str_is(v->services.services[i].command, STR("pipe")) || str_is(v->services.services[i].command, STR("spawn"))) &&
+		    str_is(v->services.services[i].name, str_head(name, name.len - suffix.len)))
 			return true;
 	return false;
 }
@@ -190,14 +202,15 @@ static void judge(struct review *v, int line, struct str name, struct str value)
 	enum name_class class = review_class(v, name);
 
 	if (class == NAME_PLANNED)
-		say(v, "%s, line %d: %.*s is a Postfix parameter that is not supported yet: it has no effect", v->path, line, PSTR(name));
+		say(v, "%s, line %d: %.*s is %s", v->path, line, PSTR(name), conf_absence(name));
 	else if (class == NAME_UNUSED)
 		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(str_head(value, 200)));
 }
 
 static void judge_override(struct review *v, const struct service_entry *s, struct str name, struct str value)
 {
-	judge(v, s->line, name, value);
+	if (s->line > 0)
+		judge(v, s->line, name, value);
 }
 
 /* ---- what is not defined ---- */
@@ -238,8 +251,10 @@ struct review *review_open(struct conf *c)
 	v->arena = a;
 	v->used = map_new();
 	v->wanted = map_new();
-	if (master_cf_load(c, a, &v->services, &words) < 0)
-		v->services.count = 0;		/* whoever needs it says what is wrong with it */
+	if (master_cf_load(c, a, &v->services, &words) < 0) {
+		v->services.count = 0;
+		v->no_services = str_c(a, buf_str(&words));
+	}
 	note_all(v);
 	return v;
 }
@@ -256,32 +271,71 @@ const struct master_cf *review_services(const struct review *v)
 	return &v->services;
 }
 
-void review_tell(struct review *v, void (*say_it)(void *arg, const char *text), void *arg)
+static void tell_of_main_cf(struct review *v)
 {
 	struct conf *c = v->conf;
 	struct str name, value;
 	const char *file;
 	int line = 0;
 
-	v->say = say_it;
-	v->arg = arg;
 	v->path = c->path;
 	for (size_t i = 0; i < c->notes.len; i++)
 		say(v, "%.*s", PSTR(c->notes.at[i]));
 	for (size_t i = 0; conf_next_set(c, &i, &name, &value);) {
 		if (!conf_where(c, name, &file, &line))
 			continue;		/* an override stands above it */
-		judge(v, line, name, value);
+		if (v->unused & REVIEW_UNUSED_IN_MAIN_CF)
+			judge(v, line, name, value);
 		try_to_expand(v, name, value);
 	}
-	v->path = arena_fmt(v->arena, "%s/master.cf", c->dir).at;
-	each_override(v, judge_override);
+}
+
+/* Which names a service's overrides use that nobody defines: each sees main.cf with all its overrides. */
+static void expand_overrides(struct review *v, const struct service_entry *s)
+{
+	AUTO(buf) words = BUF_WORDS;
+	struct str assignment, name, value, text;
+	struct conf *own;
+
+	if (conf_load(v->conf->dir, &own, &words) < 0)
+		return;
+	for (size_t at = 0; service_override(s, &at, &assignment);)
+		conf_override(own, assignment, &words);
+	for (size_t at = 0; service_override(s, &at, &assignment);)
+		if (conf_split_assignment(assignment, &name, &value, &words) == 0 && !param_is_raw(name) && !conf_is_planned(name) &&
+		    conf_expand_noting(own, v->arena, value, &text, &words, say_undefined, v) < 0)
+			say(v, "%s, line %d: %.*s: %s", v->path, s->line, PSTR(name), buf_text(&words));
+	conf_free(own);
+}
+
+static void tell_of_master_cf(struct review *v)
+{
+	size_t at;
+	struct str assignment;
+
+	v->path = arena_fmt(v->arena, "%s/master.cf", v->conf->dir).at;
+	if (v->no_services != NULL)
+		say(v, "%s", v->no_services);
+	if (v->unused & REVIEW_UNUSED_IN_MASTER_CF)
+		each_override(v, judge_override);
+	for (size_t i = 0; i < v->services.count; i++)
+		if (at = 0, service_override(&v->services.services[i], &at, &assignment))
+			expand_overrides(v, &v->services.services[i]);
+}
+
+void review_tell(struct review *v, unsigned unused, void (*say_it)(void *arg, const char *text), void *arg)
+{
+	v->say = say_it;
+	v->arg = arg;
+	v->unused = unused;
+	tell_of_main_cf(v);
+	tell_of_master_cf(v);
 }
 
 void conf_review(struct conf *c, void (*say_it)(void *arg, const char *text), void *arg)
 {
 	struct review *v = review_open(c);
 
-	review_tell(v, say_it, arg);
+	review_tell(v, REVIEW_UNUSED_IN_MAIN_CF | REVIEW_UNUSED_IN_MASTER_CF, say_it, arg);
 	review_close(v);
 }

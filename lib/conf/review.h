@@ -11,7 +11,7 @@ enum name_class {
 	NAME_BUILT_IN,		/* has a row */
 	NAME_OF_SERVICE,	/* of a family or the like, for a service that master.cf has */
 	NAME_OF_USER,		/* used as $name, as a restriction class, or by a table that main.cf describes */
-	NAME_PLANNED,		/* a Postfix parameter that is not here yet */
+	NAME_PLANNED,		/* a Postfix parameter that is not here: conf_absence() */
 	NAME_UNUSED,		/* nothing reads it */
 };
 
@@ -23,7 +23,11 @@ void review_close(struct review *v);
 enum name_class review_class(struct review *v, struct str name);
 /* The services of master.cf, implicit ones included; empty when it cannot be read. */
 const struct master_cf *review_services(const struct review *v);
-/* Tells everything that needs a word, as conf_review() does. */
-void review_tell(struct review *v, void (*say)(void *arg, const char *text), void *arg);
+/*
+ * Tells what needs a word, as conf_review() does: of names that nothing reads or that are not here only where asked for, the rest
+ * always.
+ */
+enum { REVIEW_UNUSED_IN_MAIN_CF = 1, REVIEW_UNUSED_IN_MASTER_CF = 2 };
+void review_tell(struct review *v, unsigned unused, void (*say)(void *arg, const char *text), void *arg);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""Other people's programs for tests: Dovecot as installed, Exim unpacked from its Debian package (not installed: it would replace the system's MTA)."""
+"""Other people's programs for tests: Dovecot as installed, Exim and Postfix unpacked from their Debian packages (not installed: they would replace
+the system's MTA)."""
 
 import contextlib
 import imaplib
@@ -127,6 +128,11 @@ def _unpacked(package, program):
         for deb in sorted(tree.glob("*.deb")):
             subprocess.run(["dpkg", "-x", deb, tree], check=True, timeout=60)
     return tree
+
+
+def postfix_tree():
+    """The postfix package, unpacked; only its commands are run, where nothing needs an account or a queue."""
+    return _unpacked("postfix", "usr/sbin/postconf")
 
 
 class Exim:

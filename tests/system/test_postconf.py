@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: ISC
 """postconf: what it prints and how it edits, in the shapes that scripts expect. Needs no running mail system."""
 
+import json
 import os
+import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -108,6 +111,9 @@ def test_unknown_unused_undefined_and_planned_are_told(postconf):
     postconf("-e", "fork_delay=2s")
     assert postconf("-n", "fork_delay") == "fork_delay = 2s\n"
     assert "fork_delay is a Postfix parameter that is not supported yet" in postconf.errors
+    postconf("-e", "html_directory=/x")
+    postconf("-n")
+    assert "html_directory is a Postfix parameter that has no effect here: documents are" in postconf.errors
 
 
 def test_override_for_one_question(postconf):
@@ -117,10 +123,10 @@ def test_override_for_one_question(postconf):
 
 def test_a_missing_or_broken_main_cf_is_an_error_with_file_and_line(postconf):
     postconf.main.write_text("a = b\nnonsense\n")
-    postconf(status=78)
+    postconf(status=1)
     assert postconf.errors == f"postconf: fatal: {postconf.main}, line 2: missing '=' after attribute name: \"nonsense\"\n"
     postconf.main.unlink()
-    postconf(status=78)
+    postconf(status=1)
     assert str(postconf.main) in postconf.errors
     assert postconf("-d", "relayhost") == "relayhost =\n"
 
@@ -186,7 +192,7 @@ def test_remove_and_comment_out(postconf):
 
 def test_edit_refuses_what_would_not_be_one_setting(postconf):
     for arguments in (["-e", "foo"], ["-e", "#foo = bar"], ["-e", "a = b\nc = d"], ["-e", "a b = c"], ["-X", "a=b"], ["-e"]):
-        postconf(*arguments, status=64)
+        postconf(*arguments, status=1)
         assert postconf.main.read_text() == MAIN
 
 
@@ -201,3 +207,119 @@ def test_table_types(postconf):
     types = postconf("-m").split()
     assert types == sorted(types)
     assert {"hash", "btree", "texthash", "static", "inline", "cidr", "regexp", "pcre"} <= set(types)
+
+
+def test_a_word_is_proposed_for_a_mistyped_one(postconf):
+    assert postconf("relayhsot") == ""
+    assert "relayhsot: unknown parameter (did you mean relayhost?)" in postconf.errors
+    postconf("slow_destination_concurency_limit")
+    assert "(did you mean slow_destination_concurrency_limit?)" in postconf.errors
+    postconf("nothing_like_it_anywhere")
+    assert "did you mean" not in postconf.errors
+
+
+def test_json(postconf):
+    assert json.loads(postconf("-nj"))["relayhost"] == "$helper"
+    assert json.loads(postconf("-jx", "relayhost", "myorigin")) == {"relayhost": "x", "myorigin": "mail.example.org"}
+    rows = json.loads(postconf("-Mj"))
+    assert [(row["service"], row["type"], row["command"]) for row in rows] == [
+        ("smtp", "inet", "smtpd"), ("slow", "unix", "smtp"), ("maildrop", "unix", "pipe")]
+    assert rows[2]["arguments"][-2:] == ["${recipient}", "with blank"]
+    assert json.loads(postconf("-Fj", "slow"))["slow/unix/chroot"] == "n"
+    assert json.loads(postconf("-Pj")) == {"smtp/inet/smtpd_banner": "hello world", "smtp/inet/syslog_name": "postfix/$service_name"}
+    assert "hash" in json.loads(postconf("-mj"))
+    assert json.loads(postconf("-lj")) == ["flock", "fcntl", "dotlock"]
+    assert json.loads(postconf("-j", "nonsense")) == {}
+    postconf.main.write_bytes(b'helper = "a\\b\x01\xff"\nmyorigin = $helper\n')
+    assert json.loads(postconf("-j", "helper")) == {"helper": '"a\\b\x01\xff"'}
+
+
+def test_what_is_set_and_differs_and_what_is_set_for_nothing(postconf):
+    postconf("-e", "smtpd_banner=$myhostname ESMTP $mail_name", "mail_name=Postroad", "biff=no", "queue_minfree=1")
+    assert {"biff", "mail_name", "smtpd_banner"} <= {line.split(" =")[0] for line in postconf("-N").splitlines()}
+    assert "relayhost = $helper" in postconf("-D")
+    assert not {"biff =", "mail_name ="} & {line.split(" ")[0] + " =" for line in postconf("-D").splitlines()}
+
+
+def test_quiet_says_nothing_of_unused_parameters(postconf):
+    postconf("-q", "relayhost")
+    assert "unused" not in postconf.errors
+
+
+def test_a_checked_edit_refuses_what_a_program_would_refuse(postconf):
+    before = postconf.main.read_text()
+    postconf("-E", "smtpd_timeout=forever", status=1)
+    assert "smtpd_timeout = forever: a time from" in postconf.errors
+    assert postconf.main.read_text() == before
+    postconf("-E", "smtpd_timeout=10s")
+    assert postconf("-h", "smtpd_timeout") == "10s\n"
+
+
+def test_what_was_commented_out_comes_back(postconf):
+    before = postconf.main.read_text()
+    postconf("-#", "mydestination", "relayhost")
+    assert postconf("-n", "relayhost", "mydestination") == ""
+    postconf("-r", "mydestination", "relayhost")
+    assert postconf.main.read_text() == before
+
+
+def test_explain(postconf):
+    text = postconf("--explain", "relayhost")
+    assert f"set in     {postconf.main}, line 9\n" in text
+    assert "value      $helper\n" in text and "which is   x\n" in text and "type       text" in text
+    assert "smtp/inet has hello world" in postconf("--explain", "smtpd_banner")
+    assert "yes or no" in postconf("--explain", "soft_bounce")
+    assert "not supported yet" in postconf("--explain", "fork_delay")
+    facts = json.loads(postconf("-j", "--explain", "smtpd_timeout"))["smtpd_timeout"]
+    assert facts["type"].startswith("time, from 1s") and facts["default"] == "${stress?{10}:{300}}s" and facts["read by"] == "smtpd"
+    assert postconf("--explain", "relayhsot") == "" and "did you mean relayhost" in postconf.errors
+
+
+def test_differences_between_two_configurations(postconf):
+    other = postconf.dir / "other"
+    other.mkdir()
+    for name in ("main.cf", "master.cf"):
+        shutil.copy(postconf.dir / name, other)
+    assert postconf("--diff", str(other)) == ""
+    with (other / "main.cf").open("a") as f:
+        f.write("helper = y\nbiff = no\n")
+    (other / "master.cf").write_text(MASTER.replace("slow unix - - n", "slow unix - - y"))
+    text = postconf("--diff", str(other), status=1)
+    assert "-helper = x\n+helper = y\n" in text
+    assert "relayhost" in text          # its value is $helper's
+    assert "biff" not in text           # the default, written out
+    assert "-slow       unix  -       -       n" in text and "+slow       unix  -       -       y" in text
+    found = json.loads(postconf("-j", "--diff", str(other), status=1))
+    assert found["helper"] == {"here": "x", "there": "y"} and "master.cf slow/unix" in found
+
+
+def test_an_edit_follows_a_symbolic_link_and_keeps_owner_and_mode(postconf):
+    real = postconf.dir / "elsewhere"
+    real.mkdir()
+    shutil.move(postconf.main, real / "real.cf")
+    postconf.main.symlink_to(real / "real.cf")
+    os.chmod(real / "real.cf", 0o640)
+    if os.getuid() == 0:
+        os.chown(real / "real.cf", 1, 2)
+    owner = os.stat(real / "real.cf")
+    postconf("-e", "relayhost=linked")
+    assert postconf.main.is_symlink()
+    now = os.stat(real / "real.cf")
+    assert (now.st_uid, now.st_gid, now.st_mode) == (owner.st_uid, owner.st_gid, owner.st_mode)
+    assert "relayhost = linked\n" in (real / "real.cf").read_text()
+    assert os.listdir(real) == ["real.cf"]
+
+
+def test_editors_at_once_lose_nothing_and_readers_always_see_a_whole_file(postconf):
+    script = ("import subprocess,sys\nfor i in range(10):\n"
+              " subprocess.run([sys.argv[1],'-c',sys.argv[2],'-e',f'user_{sys.argv[3]}_{i}=1'],check=True)\n"
+              " subprocess.run([sys.argv[1],'-c',sys.argv[2],'-Pe',f'slow/unix/user_{sys.argv[3]}_{i}=1'],check=True)\n")
+    editors = [subprocess.Popen([sys.executable, "-c", script, COMMANDS / "postconf", postconf.dir, str(n)]) for n in range(4)]
+    while any(editor.poll() is None for editor in editors):
+        assert "# the host" in postconf.main.read_text() and "inet_protocols=ipv4\n" in postconf.main.read_text()
+        assert "maildrop" in (postconf.dir / "master.cf").read_text()
+    assert [editor.wait(timeout=60) for editor in editors] == [0] * 4
+    wanted = {f"user_{n}_{i}" for n in range(4) for i in range(10)}
+    assert {line.split(" =")[0] for line in postconf.main.read_text().splitlines()} >= wanted
+    assert {name.split("/")[-1] for name in postconf("-PH", "slow").split()} >= wanted
+    assert sorted(os.listdir(postconf.dir)) == ["main.cf", "master.cf"]
