@@ -84,10 +84,11 @@ static int pair_outcomes(struct notice *n, struct str packed)
 
 int notice_decode(struct arena *a, struct bounce_request *request, struct notice *ret)
 {
-	struct notice n = { .arena = a, .message = request->message, .retry_until_s = request->retry_until_s,
-			    .parts = { .size = request->size, .headers_at = request->headers_at,
-				       .headers_len = request->headers_len, .body_at = request->body_at,
-				       .body_len = request->body_len } };
+	struct notice n = { .arena = a, .retry_until_s = request->retry_until_s,
+			    .content = { .bytes = request->content, .file = request->message,
+					 .parts = { .size = request->size, .headers_at = request->headers_at,
+						    .headers_len = request->headers_len, .body_at = request->body_at,
+						    .body_len = request->body_len } } };
 	int r = decode_kind(request->kind, &n.kind);
 
 	if (r == 0)

@@ -10,7 +10,7 @@
 #include "lib/conf/params/common.h"
 #include "lib/ipc/message.h"
 #include "lib/peers/cleanup.h"
-#include "lib/queue/queue.h"
+#include "lib/queue/content.h"
 
 enum notice_kind { NOTICE_FAILURE, NOTICE_DELAY, NOTICE_SUCCESS, NOTICE_TRACE };
 enum notice_audience { TO_SENDER, TO_POSTMASTER };
@@ -23,8 +23,7 @@ struct notice {
 	enum notice_kind kind;
 	struct envelope e;		/* of the message it is about, with the recipients concerned */
 	struct outcome *outcomes;	/* parallel to e.recipients */
-	struct queue_parts parts;
-	int message;			/* the queue file; -1: not to be had */
+	struct content content;		/* not whole: not to be had */
 	int64_t retry_until_s;
 	bool is_utf8;			/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */
 };

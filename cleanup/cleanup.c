@@ -3,7 +3,7 @@
  * cleanup(8): every message that comes into the system passes here on its way to the queue. It serves public/cleanup for smtpd,
  * pickup, bounce and local (lib/peers/cleanup.h), writes queue files, and tells qmgr about them.
  *
- * What must stay true: 250 is said only after the queue file's one fsync. A client that dies or gives up leaves nothing behind.
+ * What must stay true: 250 is said only after the message's one sync. A client that dies or gives up leaves nothing behind.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -168,6 +168,20 @@ static void warn_about_queue(const char *words)
 	log_warning("queue: %s", words);
 }
 
+/* Without it every message gets a file of its own: slower, and not worth a refusal. */
+static void open_intake(void)
+{
+	const struct queue_conf *c = &the_cleanup.queue_conf;
+	const struct intake_limits limits = { (uint64_t) c->intake_segment_size, (int) c->intake_segment_limit };
+	int r;
+
+	if (c->intake_segment_size == 0)
+		return;
+	r = queue_append_to_intake(the_cleanup.queue, the_world->queue_dir, &limits);
+	if (r < 0)
+		log_warning("queue directory intake: %s; every message gets a file of its own", error_text(r));
+}
+
 static void start(void)
 {
 	const struct cleanup_conf *c = &the_cleanup.conf;
@@ -182,6 +196,7 @@ static void start(void)
 		       &the_cleanup.queue, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	queue_set_say(the_cleanup.queue, warn_about_queue);
+	open_intake();
 	the_cleanup.qmgr = client_new("public/qmgr");
 	the_cleanup.bounce = client_new("private/bounce");
 	the_cleanup.sender_bcc = open_tables("sender_bcc_maps", c->sender_bcc_maps);
@@ -205,7 +220,7 @@ static const struct daemon cleanup_daemon = {
 		.user = AS_MAIL_OWNER,
 		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
 		.capabilities = "",
-		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "public/qmgr", 'c' }, { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
+		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "intake", 'w' }, { "public/qmgr", 'c' }, { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
 	},
 	.start = start,
 	.serve = serve,

@@ -282,6 +282,12 @@ static void note_needs(struct message *m)
 		m->e.flags |= ENVELOPE_SMTPUTF8;
 }
 
+/* The notification about an expanded alias is made from it, and what is held does not pass. */
+static bool wants_own_file(const struct message *m)
+{
+	return m->hold || m->expanded.len > 0;
+}
+
 static void commit(struct message *m)
 {
 	int r = envelope_pack(&m->e, &m->packed);
@@ -293,13 +299,12 @@ static void commit(struct message *m)
 	}
 	if (m->headers_only)
 		queue_no_empty_line(m->writer);
-	r = queue_commit(m->writer, &m->e, buf_str(&m->packed), buf_str(&m->headers), &m->parts);
+	r = queue_commit(m->writer, &m->e, buf_str(&m->packed), buf_str(&m->headers), &m->parts,
+			 wants_own_file(m) ? NULL : &m->place);
 	if (r < 0) {
 		refuse_error(m, r, "write queue file");
 		return;
 	}
-	queue_writer_free(m->writer);
-	m->writer = NULL;
 	m->committed = true;
 }
 
@@ -348,8 +353,14 @@ static void announce(struct message *m)
 	struct qmgr_announce news = { .queue_id = str_of(m->id), .queue = str_of(m->hold ? "hold" : "incoming"),
 					  .size = m->parts.size, .headers_at = m->parts.headers_at,
 					  .headers_len = m->parts.headers_len, .body_at = m->parts.body_at,
-					  .body_len = m->parts.body_len, .envelope = buf_str(&m->packed) };
+					  .body_len = m->parts.body_len, .envelope = buf_str(&m->packed),
+					  .segment = str_of(m->place.segment), .place_at = m->place.at, .place_len = m->place.len };
 	int r;
+
+	if (news.segment.len > 0) {
+		news.headers = buf_str(&m->headers);
+		news.body = queue_small_body(m->writer);
+	}
 
 	r = TELL(the_cleanup.qmgr, qmgr_announce, &news, in(10000));
 	if (r < 0)

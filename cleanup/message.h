@@ -97,6 +97,7 @@ struct message {
 
 	struct buf packed;		/* of e, once it is final */
 	struct queue_parts parts;	/* when committed */
+	struct queue_place place;
 	bool committed, begun_in_hold;
 };
 

@@ -67,13 +67,13 @@ static void finish(struct task *t)
 
 static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 {
-	return content_read(arg, at, to, n);
+	return content_pread(&((struct delivery *) arg)->content, at, to, n);
 }
 
 struct letter letter_of(struct task *t)
 {
 	return (struct letter) { .sender = t->sender, .original_to = t->original,
-				 .delivered_to = t->r->address, .size = t->d->parts.size,
+				 .delivered_to = t->r->address, .size = t->d->content.parts.size,
 				 .read = read_message, .arg = t->d };
 }
 

@@ -41,17 +41,7 @@ static int delete_one(struct qmgr *q, struct str id)
 	return r;
 }
 
-/* Copying takes time: meanwhile it must not wake up. */
-static int requeue_sleeper(struct qmgr *q, struct str id, enum queue_name where)
-{
-	int r = queue_requeue(q->queue, where, id);
-
-	if (r < 0 && r != -ENOENT)
-		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000,
-			     (uint32_t) ALL_SITES);
-	return r;
-}
-
+/* Copying takes time: a sleeper must not wake up meanwhile. */
 static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 {
 	struct message *m = map_get(q->active, id);
@@ -69,13 +59,11 @@ static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 	if (sl == NULL)
 		return -ENOENT;
 	where = (enum queue_name) sl->where;
-	if (fate == REQUEUED) {
-		sleepers_remove(q->sleepers, sl);
-		return requeue_sleeper(q, id, where);
-	}
-	r = queue_move(q->queue, where, QUEUE_HOLD, id);
-	if (r >= 0 || r == -ENOENT)
-		sleepers_remove(q->sleepers, sl);
+	sleepers_remove(q->sleepers, sl);
+	r = fate == REQUEUED ? queue_requeue(q->queue, where, id) : queue_move(q->queue, where, QUEUE_HOLD, id);
+	if (r < 0 && r != -ENOENT)
+		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000,
+			     (uint32_t) ALL_SITES);
 	return r;
 }
 

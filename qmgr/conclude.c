@@ -36,28 +36,48 @@ void forget(struct message *m)
 
 /* ---- where the file goes ---- */
 
-/* If it cannot be moved (a full disk), it sleeps where it is. */
-static void defer_message(struct message *m)
+void defer_in_place(struct message *m, enum queue_name where)
 {
 	struct qmgr *q = m->q;
 	int64_t due = next_attempt_s(q->conf, m->env.arrival_us, wall_us());
-	int r = m->where == QUEUE_DEFERRED ? 0 : queue_move(q->queue, m->where, QUEUE_DEFERRED, m->id);
+	int r = where == QUEUE_DEFERRED ? queue_set_next_attempt(q->queue, where, m->id, due) : 0;
 
-	FAILPOINT("qmgr.deferred.moved");
-	if (r >= 0)
-		m->where = QUEUE_DEFERRED;
-	else if (r != -ENOENT)
-		log_mail(ROAD_ERROR, m->id, "cannot be moved to deferred: %s", error_text(r));
-	if (r >= 0)
-		r = queue_set_next_attempt(q->queue, m->where, m->id, due);
+	m->where = where;
 	if (r != -ENOENT)
-		sleepers_add(q->sleepers, m->where, m->id, due * 1000000, message_sites(m));
+		sleepers_add(q->sleepers, where, m->id, due * 1000000, message_sites(m));
 	forget(m);
+}
+
+/* If it cannot be moved (a full disk), it sleeps where it is. */
+static void defer_message(struct message *m)
+{
+	int r = 0;
+
+	if (queue_is_in_log(m->q->queue, m->where, m->id)) {
+		move_out_of_log(m, QUEUE_DEFERRED);
+		return;
+	}
+	if (m->where != QUEUE_DEFERRED)
+		r = queue_move(m->q->queue, m->where, QUEUE_DEFERRED, m->id);
+	FAILPOINT("qmgr.deferred.moved");
+	if (r == -ENOENT) {
+		forget(m);
+		return;
+	}
+	if (r < 0)
+		log_mail(ROAD_ERROR, m->id, "cannot be moved to deferred: %s", error_text(r));
+	defer_in_place(m, r < 0 ? m->where : QUEUE_DEFERRED);
 }
 
 static void move_away(struct message *m, enum queue_name to)
 {
-	int r = queue_move(m->q->queue, m->where, to, m->id);
+	int r;
+
+	if (queue_is_in_log(m->q->queue, m->where, m->id)) {
+		move_out_of_log(m, to);
+		return;
+	}
+	r = queue_move(m->q->queue, m->where, to, m->id);
 
 	if (r < 0 && r != -ENOENT) {
 		log_mail(ROAD_ERROR, m->id, "cannot be moved to %s: %s", queue_name_text(to), error_text(r));

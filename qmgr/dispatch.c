@@ -93,13 +93,18 @@ static unsigned flags_of(const struct message *m)
 int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call)
 {
 	static struct buf envelope = { .at = (char *) "", .limit = FRAME_LIMIT / 2 };
+	static struct buf content = { .at = (char *) "", .limit = FRAME_LIMIT / 2 };
 	struct message *m = e->job->owner;
 	struct deliver_request request;
 	struct frame_out out;
-	AUTO_FD fd = m->fate == GONE ? -ENOENT : queue_content_open(q->queue, m->where, m->id);
+	AUTO_FD fd = -1;
 	int r;
 
-	if (fd < 0)
+	if (m->fate == GONE)
+		return -ENOENT;
+	if (m->content.len == 0)
+		fd = queue_content_open(q->queue, m->where, m->id, &content);
+	if (m->content.len == 0 && fd < 0 && fd != -EISNAM)
 		return fd;
 	buf_clear(&envelope);
 	r = message_pack(m, e->recipients, e->count, &envelope);
@@ -118,7 +123,8 @@ int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32
 		.active_us = m->active_us,
 		.dispatch_us = wall_us(),
 		.flags = flags_of(m),
-		.message = fd_take(&fd),
+		.content = m->content.len > 0 ? m->content : fd < 0 ? buf_str(&content) : STR_NONE,
+		.message = fd < 0 ? -1 : fd_take(&fd),
 	};
 	FAILPOINT("qmgr.dispatch");
 	r = put_deliver_request(channel_buf(ch), call, &request, &out);

@@ -6,11 +6,8 @@
  * until it is free or gone. Whatever becomes of such a message is accounted for as usual; when this process
  * ends, or is ended, the kernel drops the locks.
  */
-#include <unistd.h>
-
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
-#include "lib/disk/disk.h"
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
@@ -34,13 +31,8 @@ static bool is_worked_on(const struct message *m)
 
 static void keep(struct message *m)
 {
-	struct queue_file f;
-	int r = message_open_file(m, true, &f);
+	int r = queue_lock(m->q->queue, m->where, m->id, &m->lock);
 
-	if (r >= 0) {
-		m->lock_fd = f.fd;
-		r = lock_try(f.fd);
-	}
 	if (r < 0 && m->fate != GONE)
 		log_mail(ROAD_WARNING, m->id, "cannot be locked while it is delivered: %s", error_text(r));
 }
@@ -58,9 +50,7 @@ void hand_over(struct qmgr *q)
 
 void let_go(struct message *m)
 {
-	if (m->lock_fd >= 0)
-		close(m->lock_fd);
-	m->lock_fd = -1;
+	queue_unlock(&m->lock);
 }
 
 void let_go_if_idle(struct message *m)

@@ -310,6 +310,8 @@ static bool take_one(struct qmgr *q)
 	q->arrival_count--;
 	if (is_known(q, m->id))
 		message_free(m);	/* found on disk before it was announced */
+	else if (m->was_in_log && !queue_is_in_log(q->queue, m->where, m->id))
+		put_to_sleep(m);	/* found, and perhaps finished since: the disk will tell */
 	else if (has_room(q))
 		activate(m);
 	else
@@ -372,8 +374,8 @@ void intake_announced(struct qmgr *q, const struct qmgr_announce *from)
 		bell_ring(&q->look);
 		return;
 	}
-	if (m->where != QUEUE_INCOMING) {
-		message_free(m);	/* held: nothing to do until it is released */
+	if (m->where != QUEUE_INCOMING || !log_take(q, from, m)) {
+		message_free(m);	/* held: nothing to do until it is released; or through already */
 		return;
 	}
 	if (q->arrival_count >= (size_t) q->conf->qmgr_message_active_limit) {

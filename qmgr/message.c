@@ -21,7 +21,6 @@ static struct message *new_message(struct qmgr *q)
 	m->q = q;
 	m->arena = a;
 	m->active_us = wall_us();
-	m->lock_fd = -1;
 	list_init(&m->jobs);
 	list_init(&m->link);
 	m->failures.packed = m->successes.packed = m->deferrals.packed = BUF(MOST_NOTES);
@@ -32,6 +31,7 @@ void message_free(struct message *m)
 {
 	BUG_UNLESS(list_is_empty(&m->jobs));
 	let_go(m);
+	log_forget_content(m);
 	list_remove(&m->link);
 	buf_free(&m->failures.packed);
 	buf_free(&m->successes.packed);
@@ -139,6 +139,7 @@ static void replay(void *arg, const struct journal_record *r)
 		m->force_expire = true;
 		break;
 	case JOURNAL_REQUEUED:
+	case JOURNAL_DONE:
 		break;
 	}
 }
@@ -194,8 +195,10 @@ int message_load(struct qmgr *q, enum queue_name where, struct str id, struct me
 
 	if (r < 0)
 		return r;
-	if (lock_is_taken(f.fd) > 0)
+	if (queue_file_is_locked(&f) > 0)
 		return -EBUSY;
+	if ((r = queue_file_is_current(&f)) < 0)
+		return r;
 	m = new_message(q);
 	r = fill_from_file(m, &f);
 	if (r < 0) {

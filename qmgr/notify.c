@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Telling senders: the bounce service makes the notification, with the message's content from a descriptor of
- * its file.
+ * Telling senders: the bounce service makes the notification, with the message's content.
  */
 #include <errno.h>
 
@@ -49,15 +48,15 @@ static int notify_now(struct message *m, const char *kind, const struct notes *n
 		      struct arena *a)
 {
 	AUTO(buf) envelope = BUF(FRAME_LIMIT / 2);
+	AUTO(buf) content = BUF(FRAME_LIMIT / 4);
 	struct bounce_request request;
-	struct queue_file f;
 	uint32_t *positions;
 	size_t n = positions_of(m, notes, a, &positions);
 	int r = message_pack(m, positions, n, &envelope);
 
 	if (r >= 0)
-		r = message_open_file(m, false, &f);
-	if (r < 0)
+		r = queue_content_open(m->q->queue, m->where, m->id, &content);
+	if (r < 0 && r != -EISNAM)
 		return r;
 	request = (struct bounce_request){
 		.kind = str_of(kind),
@@ -70,7 +69,8 @@ static int notify_now(struct message *m, const char *kind, const struct notes *n
 		.body_at = m->parts.body_at,
 		.body_len = m->parts.body_len,
 		.retry_until_s = retry_until_s,
-		.message = f.fd,
+		.content = buf_str(&content),
+		.message = MAX(r, -1),
 	};
 	return ask_bounce(m, &request, a);
 }

@@ -27,6 +27,7 @@ enum {
 };
 
 static struct qmgr_conf conf;
+static struct queue_conf queue_settings;
 static struct bounce_conf bounce_settings;
 static struct qmgr the_qmgr;
 static int lock_fd = -1;
@@ -48,9 +49,13 @@ static void open_queue(struct qmgr *q)
 	AUTO(buf) why = BUF_WORDS;
 	const unsigned which = 1 << QUEUE_INCOMING | 1 << QUEUE_DEFERRED | 1 << QUEUE_HOLD
 			       | 1 << QUEUE_CORRUPT | 1 << QUEUE_MAILDROP;
+	int r;
 
 	if (queue_open(the_world->queue_dir, (int) q->common->hash_queue_depth, which, &q->queue, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
+	r = queue_open_intake(q->queue, the_world->queue_dir, true, true);
+	if (r < 0)
+		die(EX_CONFIG, "queue directory intake: %s", error_text(r));
 }
 
 static void check_feedback(const char *name, const char *text)
@@ -90,6 +95,7 @@ static void start(void)
 	struct qmgr *q = &the_qmgr;
 
 	q->conf = &conf;
+	q->queue_conf = &queue_settings;
 	q->raw = the_world->conf;
 	q->common = the_world->common;
 	q->arena = arena_new("queue manager", NULL, (size_t) 1 << 30);
@@ -169,6 +175,7 @@ static void wind_down(void)
 	q->leaving = true;
 	if (q->is_ready) {
 		hand_over(q);
+		queue_write_through(q->queue);
 		close(lock_fd);
 	}
 	bell_ring(&q->look);
@@ -219,8 +226,8 @@ static void serve(struct session_socket *socket)
 
 int main(int argc, char **argv)
 {
-	static const struct param_group *const groups[] = { &qmgr_group, &bounce_group, NULL };
-	static void *const structs[] = { &conf, &bounce_settings };
+	static const struct param_group *const groups[] = { &qmgr_group, &queue_group, &bounce_group, NULL };
+	static void *const structs[] = { &conf, &queue_settings, &bounce_settings };
 	static const struct daemon qmgr_daemon = {
 		.name = "qmgr",
 		.singleton = true,
@@ -233,7 +240,7 @@ int main(int argc, char **argv)
 				| SYS_FILES_WRITE,
 			.capabilities = "",
 			.paths = {
-				{ "incoming", 'w' }, { "deferred", 'w' }, { "hold", 'w' }, { "corrupt", 'w' },
+				{ "incoming", 'w' }, { "intake", 'w' }, { "deferred", 'w' }, { "hold", 'w' }, { "corrupt", 'w' },
 				{ "maildrop", 'w' }, { "private", 'c' }, { "public", 'c' },
 				{ "$config", 'r' },
 			},

@@ -8,7 +8,8 @@
  *   dispatch.c    the scheduler's entries go to delivery agents; agents.c keeps the connections
  *   account.c     what became of the recipients: memory, journal
  *   conclude.c    the end of an attempt: notices, removal, or the next attempt's time
- *   remove.c      removal of the files of finished messages, in batches
+ *   leave.c       what is through is removed, or moved to where it waits, in batches
+ *   log.c         the intake log: what lies there, and what has to leave it
  *   command.c     what administrators ask for
  *   handover.c    a reload: what is under way is finished here, the successor takes the rest
  *
@@ -20,6 +21,7 @@
 
 #include "lib/conf/master_cf.h"
 #include "lib/conf/params/qmgr.h"
+#include "lib/conf/params/queue.h"
 #include "lib/ipc/channel.h"
 #include "lib/queue/queue.h"
 #include "lib/route/route.h"
@@ -28,6 +30,7 @@
 
 struct qmgr {
 	const struct qmgr_conf *conf;
+	const struct queue_conf *queue_conf;
 	struct conf *raw;
 	const struct common_conf *common;
 	struct queue *queue;
@@ -47,8 +50,10 @@ struct qmgr {
 	unsigned turn, loads;		/* taken in; of them from disk: whose turn it is */
 	int connections_per_service;	/* to delivery agents */
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
-	struct list finished;		/* their files are to be removed */
-	bool remover_runs;
+	struct list leaving_messages;	/* see leave.c */
+	bool leaver_runs;
+	size_t content_bytes;		/* held in memory: see log.c */
+	bool log_keeper_runs;
 	struct client *bounce;
 	struct gate bounce_gate;
 	/* one flush_site at a time: it reads many files, and anybody may ask */
@@ -107,9 +112,12 @@ struct message {
 	struct rcpt_state *states;	/* parallel to env.recipients */
 	uint32_t to_do;			/* entries waiting or under way, and one while it is being assigned */
 	struct notes failures, successes, deferrals;
-	int lock_fd;			/* its file, held for a successor to see: handover.c. -1: not */
+	struct queue_lock lock;		/* held for a successor to see: handover.c */
+	bool was_in_log;		/* when it was announced */
+	struct str content;		/* of a small one; empty: is read when it is needed */
+	enum { TO_BE_REMOVED, TO_DEFERRED, TO_HOLD } leaves;	/* when in q->leaving_messages */
 	struct list jobs;		/* in the scheduler */
-	struct list link;		/* q->arrivals, later q->finished */
+	struct list link;		/* q->arrivals, later q->leaving_messages */
 };
 
 /* message.c. The packed envelope is copied. -EBADMSG. */
@@ -189,7 +197,18 @@ int notify(struct message *m, const char *kind, const struct notes *notes, int64
 
 void conclude(struct message *m);			/* nothing to do any more in this attempt */
 void forget(struct message *m);				/* out of memory, wherever its file is */
-void remove_message(struct message *m);			/* remove.c: its file, and then forget() */
+void defer_in_place(struct message *m, enum queue_name where);	/* its file is there now, or could not be moved: it sleeps */
+
+/* leave.c: out of the queue, or out of the intake log. What fails is logged, and the message stays. */
+void remove_message(struct message *m);
+void move_out_of_log(struct message *m, enum queue_name to);
+
+/* ---- log.c ---- */
+
+/* The announcement's place and content. False: it has been through already. */
+bool log_take(struct qmgr *q, const struct qmgr_announce *from, struct message *m);
+void log_forget_content(struct message *m);
+void log_keep(struct qmgr *q);				/* starts what looks after the log, unless it runs */
 int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us);
 
 /* ---- command.c ---- */

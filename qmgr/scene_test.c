@@ -415,7 +415,7 @@ void make_message(struct scene *s, char id[32], const char *recipients, unsigned
 	assert_int_equal(envelope_pack(&e, ret_packed), 0);
 	assert_int_equal(queue_create(s->q.queue, QUEUE_INCOMING, str_of(id), &w), 0);
 	assert_int_equal(queue_write_body(w, STR("body\n")), 0);
-	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts), 0);
+	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts, NULL), 0);
 	queue_writer_free(w);
 }
 

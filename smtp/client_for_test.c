@@ -102,13 +102,13 @@ struct delivery *make_delivery(const struct case_ *c)
 	d->env.flags = c->envelope_flags;
 	d->env.arrival_us = d->active_us = d->dispatch_us = wall_us();
 	d->line = BUF(8192);
-	d->message = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	assert_int_equal(write(d->message, content, strlen(content)), (ssize_t) strlen(content));
-	d->parts.size = strlen(content);
+	d->content.file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(d->content.file, content, strlen(content)), (ssize_t) strlen(content));
+	d->content.parts.size = strlen(content);
 	assert_non_null(blank);
-	d->parts.headers_len = (uint64_t) (blank - content) + 1;
-	d->parts.body_at = d->parts.headers_len + 1;
-	d->parts.body_len = d->parts.size - d->parts.body_at;
+	d->content.parts.headers_len = (uint64_t) (blank - content) + 1;
+	d->content.parts.body_at = d->content.parts.headers_len + 1;
+	d->content.parts.body_len = d->content.parts.size - d->content.parts.body_at;
 	fill_recipients(d, c->to == NULL ? "b@example.net" : c->to);
 	d->outcomes = arena_get(a, d->env.recipient_count * sizeof(*d->outcomes));
 	if (c->with != NULL)
@@ -118,7 +118,7 @@ struct delivery *make_delivery(const struct case_ *c)
 
 void free_delivery(struct delivery *d)
 {
-	close(d->message);
+	close(d->content.file);
 	buf_free(&d->line);
 	arena_free(d->arena);
 }

@@ -58,16 +58,16 @@ static void put(struct sending *w, struct mime_downgrade *downgrade, struct str 
 static int send_all(struct job *job, struct sending *w, struct mime_downgrade *downgrade)
 {
 	struct delivery *d = job->d;
-	size_t size = (size_t) MIN(d->parts.size + 1, (uint64_t) PIECE);
+	size_t size = (size_t) MIN(d->content.parts.size + 1, (uint64_t) PIECE);
 	AUTO_PTR char *piece = resize_memory(NULL, size);
 	uint64_t at = 0;
 
 	if (job->outside != NULL) {
 		put(w, downgrade, buf_str(&job->outside->headers));
-		at = d->parts.headers_len;
+		at = d->content.parts.headers_len;
 	}
-	while (at < d->parts.size) {
-		ssize_t n = content_read(d, at, piece, size);
+	while (at < d->content.parts.size) {
+		ssize_t n = content_pread(&d->content, at, piece, size);
 
 		if (n <= 0)
 			return n < 0 ? (int) n : -EIO;
@@ -116,8 +116,8 @@ bool content_needs_utf8(const struct job *job)
 		return !str_is_ascii(buf_str(&job->outside->headers));
 	piece = resize_memory(NULL, PIECE);
 
-	for (uint64_t at = 0; at < d->parts.headers_len;) {
-		ssize_t n = content_read(d, at, piece, (size_t) MIN((uint64_t) PIECE, d->parts.headers_len - at));
+	for (uint64_t at = 0; at < d->content.parts.headers_len;) {
+		ssize_t n = content_pread(&d->content, at, piece, (size_t) MIN((uint64_t) PIECE, d->content.parts.headers_len - at));
 
 		if (n <= 0)
 			return true;		/* it cannot be sent now anyway */

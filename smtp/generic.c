@@ -96,11 +96,11 @@ static int exchange_in_headers(struct str block, struct buf *out)
 
 static int read_headers(struct delivery *d, struct buf *to)
 {
-	size_t left = d->parts.headers_len;
+	size_t left = d->content.parts.headers_len;
 
 	while (left > 0) {
 		char *at = buf_room(to, left);
-		ssize_t n = at == NULL ? -EMSGSIZE : content_read(d, to->len, at, left);
+		ssize_t n = at == NULL ? -EMSGSIZE : content_pread(&d->content, to->len, at, left);
 
 		if (n <= 0)
 			return n < 0 ? (int) n : -EIO;
@@ -115,7 +115,7 @@ static int read_headers(struct delivery *d, struct buf *to)
 static int prepare(struct job *job, struct outside *o)
 {
 	struct delivery *d = job->d;
-	AUTO(buf) headers = BUF(d->parts.headers_len + 1);
+	AUTO(buf) headers = BUF(d->content.parts.headers_len + 1);
 	int r;
 
 	o->sender = d->env.sender;

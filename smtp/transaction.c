@@ -71,9 +71,9 @@ static bool is_beyond_server(struct transaction *t)
 	const struct ehlo *offers = &t->s->offers;
 	struct trouble trouble;
 
-	if (offers->size_limit > 0 && t->d->parts.size > offers->size_limit) {
+	if (offers->size_limit > 0 && t->d->content.parts.size > offers->size_limit) {
 		trouble = trouble_make(t->job, HARD, false, "5.3.4", t->s, "message size %llu exceeds size limit %llu of server %.*s",
-				       (unsigned long long) t->d->parts.size, (unsigned long long) offers->size_limit, PSTR(t->s->name));
+				       (unsigned long long) t->d->content.parts.size, (unsigned long long) offers->size_limit, PSTR(t->s->name));
 	} else if (!(offers->features & EHLO_SMTPUTF8) && needs_utf8(t)) {
 		trouble = trouble_make(t->job, HARD, false, "5.6.7", t->s, "SMTPUTF8 is required, but was not offered by host %.*s",
 				       PSTR(t->s->name));
@@ -103,7 +103,7 @@ static void send_mail(struct transaction *t)
 	buf_add_text(&line, "MAIL FROM:");
 	add_address(&line, outside_sender(t->job));
 	if (offers & EHLO_SIZE)
-		buf_addf(&line, " SIZE=%llu", (unsigned long long) t->d->parts.size);
+		buf_addf(&line, " SIZE=%llu", (unsigned long long) t->d->content.parts.size);
 	if ((offers & EHLO_8BITMIME) && (env->flags & ENVELOPE_8BITMIME))
 		buf_add_text(&line, " BODY=8BITMIME");
 	if ((offers & EHLO_SMTPUTF8) && (env->flags & ENVELOPE_SMTPUTF8))

@@ -129,7 +129,7 @@ static bool find_mailbox(struct mailbox *m)
 
 static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 {
-	return content_read(arg, at, to, n);
+	return content_pread(&((struct delivery *) arg)->content, at, to, n);
 }
 
 static bool is_maildir(const char *path)
@@ -147,7 +147,7 @@ static int write_mailbox(struct hand_job *e)
 	struct letter l = {
 		.sender = e->d->env.sender,
 		.original_to = r->original.len > 0 ? r->original : r->address,
-		.delivered_to = r->address, .size = e->d->parts.size, .read = read_message, .arg = e->d,
+		.delivered_to = r->address, .size = e->d->content.parts.size, .read = read_message, .arg = e->d,
 	};
 	int looped = letter_was_delivered_to(&l, r->address), busy = 0;
 

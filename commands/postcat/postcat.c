@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "commands/postcat/show.h"
@@ -26,6 +27,23 @@ static int show_path(const char *path, unsigned what)
 		return fd;
 	}
 	return show_file(fd, path, what);
+}
+
+static int show_from_log(struct queue *q, const char *id, unsigned what)
+{
+	AUTO_FD fd = memfd_create("message", MFD_CLOEXEC);
+	char name[128];
+	int r = fd < 0 ? -errno : queue_copy_from_log(q, str_of(id), fd);
+
+	if (r < 0) {
+		if (r == -ENOENT)
+			log_warning("no message %s in the queue", id);
+		else
+			log_warning("%s cannot be read from the intake log: %s", id, error_text(r));
+		return r;
+	}
+	snprintf(name, sizeof(name), "intake/%s", id);
+	return show_file(fd, name, what);
 }
 
 /* Not queue_file_find: a damaged file has to be found too. */
@@ -53,8 +71,7 @@ static int find_and_show(struct queue *q, const char *id, unsigned what)
 		}
 		return show_file(fd, name, what);
 	}
-	log_warning("no message %s in the queue", id);
-	return -ENOENT;
+	return show_from_log(q, id, what);
 }
 
 static struct queue *open_queue(const struct common_conf *common)
@@ -67,6 +84,7 @@ static struct queue *open_queue(const struct common_conf *common)
 		die(EX_NOINPUT, "%s: %s", common->queue_directory, error_text(dir));
 	if (queue_open(dir, (int) common->hash_queue_depth, (1u << QUEUE_COUNT) - 1, &q, &why) < 0)
 		die(EX_NOINPUT, "%s", buf_text(&why));
+	queue_open_intake(q, dir, false, false);
 	return q;
 }
 

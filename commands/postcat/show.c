@@ -237,6 +237,8 @@ static void show_record(void *arg, const struct journal_record *r)
 	case JOURNAL_REQUEUED:
 		printf("requeued: yes\n");
 		break;
+	case JOURNAL_DONE:
+		break;			/* stands in ledgers only */
 	}
 }
 

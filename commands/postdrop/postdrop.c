@@ -168,7 +168,7 @@ static void drop_message(struct drop *d, struct input *in)
 		give_up_errno(d, r);
 	copy_content(d, in);
 	FAILPOINT("postdrop.before_commit");
-	r = queue_commit(writer, &e, buf_str(&packed), STR_NONE, &parts);
+	r = queue_commit(writer, &e, buf_str(&packed), STR_NONE, &parts, NULL);
 	if (r < 0)
 		give_up_errno(d, r);
 	FAILPOINT("postdrop.committed");

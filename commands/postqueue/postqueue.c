@@ -51,6 +51,7 @@ static void list_files(struct printer *p)
 	if (access("incoming", R_OK | X_OK) < 0)
 		die(EX_UNAVAILABLE, "Queue report unavailable - mail system is down");
 	log_warning("Mail system is down -- accessing queue directly");
+	queue_open_intake(q, AT_FDCWD, false, false);
 	for (size_t i = 0; i < COUNT_OF(order); i++)
 		list_queue(q, order[i], &listing);
 	queue_close(q);

@@ -229,6 +229,8 @@ int main(int argc, char **argv)
 	if (queue_open(AT_FDCWD, (int) world.common.hash_queue_depth, (1u << QUEUE_COUNT) - 1, &s.queue, &why)
 	    < 0)
 		die(EX_UNAVAILABLE, "%s", buf_text(&why));
+	if (queue_open_intake(s.queue, AT_FDCWD, true, false) < 0)
+		log_warning("queue directory intake cannot be read: new mail in it is not seen");
 	buf_addf(&path, "public/%s", conf.queue_service_name);
 	s.qmgr = client_new(buf_text(&path));
 	s.only = parse_queues(argv + optind);

@@ -97,8 +97,8 @@ static void carry_out(void *arg)
 		FAILPOINT("agent.replied");
 	}
 	buf_free(&d->line);
-	if (d->message >= 0)
-		close(d->message);
+	if (d->content.file >= 0)
+		close(d->content.file);
 	arena_free(d->arena);		/* holds q */
 }
 

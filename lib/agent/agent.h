@@ -11,7 +11,7 @@
 
 #include "lib/conf/params/agent.h"
 #include "lib/daemon/daemon.h"
-#include "lib/queue/queue.h"
+#include "lib/queue/content.h"
 
 enum deliver_flags {
 	DELIVER_EXPIRING = 1,		/* the last attempt: qmgr will bounce what is deferred */
@@ -23,8 +23,7 @@ struct delivery {
 	struct str queue_id;
 	struct str transport, nexthop;
 	struct envelope env;		/* with this job's recipients */
-	struct queue_parts parts;
-	int message;			/* descriptor of the queue file, read only; the skeleton closes it */
+	struct content content;		/* the skeleton closes its file */
 	unsigned flags;
 	struct arena *arena;		/* ends with the delivery */
 	/* the agent sets it when the connection stands: delays= c/d. 0: never */
@@ -85,11 +84,5 @@ bool is_pending(const struct delivery *d, const struct recipient *r);
 /* The whole next hop is out of order: defers every pending recipient and tells qmgr to throttle it. */
 void site_failed(struct delivery *d, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/*
- * The content in pieces of up to n bytes from the file: headers, empty line, body, LF line ends. at counts
- * from 0 to d->parts.size. Bytes, 0 at end, -errno (-EIO: the file is shorter than its head says).
- */
-ssize_t content_read(struct delivery *d, uint64_t at, void *to, size_t n);
 
 #endif

@@ -82,7 +82,7 @@ static struct hand_job *new_errand(uint32_t number, const struct hand_errand *m)
 static void free_errand(struct hand_job *e)
 {
 	if (e->d != NULL) {
-		fd_auto(&e->d->message);
+		fd_auto(&e->d->content.file);
 		buf_free(&e->d->line);
 	}
 	buf_free(&e->reply);
@@ -102,7 +102,7 @@ static int take_message(struct channel *ch, struct hand_job *e)
 	if (r < 0)
 		return r;
 	e->d = ARENA_NEW(e->arena, struct delivery);
-	e->d->message = -1;
+	e->d->content.file = -1;
 	r = request_open(&m, e->arena, e->d);
 	if (r < 0 && m.message >= 0)
 		close(m.message);

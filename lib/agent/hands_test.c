@@ -24,7 +24,7 @@ static void report_itself(struct hand_job *j)
 
 	for (int fd = 3; fd < 100; fd++)
 		open_fds += fcntl(fd, F_GETFD) >= 0;
-	while ((piece = content_read(j->d, n, text + n, sizeof(text) - n)) > 0)
+	while ((piece = content_pread(&j->d->content, n, text + n, sizeof(text) - n)) > 0)
 		n += (size_t) piece;
 	buf_addf(&j->reply, "uid=%d open=%d to=%.*s content=%.*s", (int) getuid(), open_fds, PSTR(j->d->env.recipients[0].address),
 		 (int) n, text);
@@ -113,19 +113,19 @@ static void play_message(void)
 	static const char bytes[] = "HEADS: x\nbody\n";
 	struct recipient r = { .index = 5, .address = STR("you@r.example") };
 	struct delivery d = { .queue_id = STR("4jXBBBBBBBBz00HbYb"), .env = { .sender = STR("s@x"), .recipients = &r, .recipient_count = 1 },
-			      .parts = { .size = 11, .headers_at = 4, .headers_len = 5, .body_at = 9, .body_len = 5 },
-			      .message = memfd_create("message", MFD_CLOEXEC) };
+			      .content = { .parts = { .size = 11, .headers_at = 4, .headers_len = 5, .body_at = 9, .body_len = 5 },
+					   .file = memfd_create("message", MFD_CLOEXEC) } };
 	struct hand_order o = order_for("report");
 	char expected[100];
 
-	assert_int_equal(write(d.message, bytes, sizeof(bytes) - 1), sizeof(bytes) - 1);
+	assert_int_equal(write(d.content.file, bytes, sizeof(bytes) - 1), sizeof(bytes) - 1);
 	o.d = &d;
 	o.r = &r;
 	assert_int_equal(ask(&o), 0);
 	/* its socket and the message */
 	snprintf(expected, sizeof(expected), "uid=%d open=2 to=you@r.example content=S: x\n\nbody\n", (int) o.as.uid);
 	assert_str(o.reply, expected);
-	close(d.message);
+	close(d.content.file);
 }
 
 static void play_again(void)

@@ -11,9 +11,10 @@ int request_open(const struct deliver_request *m, struct arena *a, struct delive
 		.queue_id = arena_copy(a, m->queue_id),
 		.transport = arena_copy(a, m->transport),
 		.nexthop = arena_copy(a, m->nexthop),
-		.parts = { .size = m->size, .headers_at = m->headers_at, .headers_len = m->headers_len,
-			   .body_at = m->body_at, .body_len = m->body_len },
-		.message = m->message,
+		.content = { .bytes = arena_copy(a, m->content), .file = m->message,
+			     .parts = { .size = m->size, .headers_at = m->headers_at,
+					.headers_len = m->headers_len, .body_at = m->body_at,
+					.body_len = m->body_len } },
 		.flags = (unsigned) m->flags,
 		.arena = a,
 		.active_us = m->active_us,
@@ -22,7 +23,7 @@ int request_open(const struct deliver_request *m, struct arena *a, struct delive
 	};
 	int r;
 
-	if (!queue_id_is_valid(d.queue_id) || m->message < 0)
+	if (!queue_id_is_valid(d.queue_id) || !content_is_whole(&d.content))
 		return -EBADMSG;
 	r = envelope_unpack(arena_copy(a, m->envelope), a, &d.env);
 	if (r < 0)
@@ -44,14 +45,15 @@ int request_of(const struct delivery *d, const struct recipient *r, struct buf *
 	error = envelope_pack(&e, packed);
 	if (error < 0)
 		return error;
-	fd = fcntl(d->message, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
+	fd = d->content.file < 0 ? -1 : fcntl(d->content.file, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0 && d->content.file >= 0)
 		return -errno;
 	*ret = (struct deliver_request) {
 		.queue_id = d->queue_id, .transport = d->transport, .nexthop = d->nexthop, .envelope = buf_str(packed),
-		.size = d->parts.size, .headers_at = d->parts.headers_at, .headers_len = d->parts.headers_len,
-		.body_at = d->parts.body_at, .body_len = d->parts.body_len,
-		.active_us = d->active_us, .dispatch_us = d->dispatch_us, .flags = d->flags, .message = fd,
+		.size = d->content.parts.size, .headers_at = d->content.parts.headers_at, .headers_len = d->content.parts.headers_len,
+		.body_at = d->content.parts.body_at, .body_len = d->content.parts.body_len,
+		.active_us = d->active_us, .dispatch_us = d->dispatch_us, .flags = d->flags,
+		.content = d->content.bytes, .message = fd,
 	};
 	return 0;
 }

@@ -26,6 +26,7 @@ static const struct queue_directory {
 } QUEUE_DIRECTORIES[] = {
 	{ "pid", ROOT, ANY_GROUP, 0755, false },
 	{ "incoming", OWNER, ANY_GROUP, 0700, true },
+	{ "intake", OWNER, ANY_GROUP, 0700, true },
 	{ "deferred", OWNER, ANY_GROUP, 0700, true },
 	{ "hold", OWNER, ANY_GROUP, 0700, true },
 	{ "corrupt", OWNER, ANY_GROUP, 0700, true },

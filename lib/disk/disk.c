@@ -208,22 +208,51 @@ int make_directory(int dir, const char *name, mode_t mode)
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-int lock_try(int fd)
+enum { TO_THE_END = 0 };		/* what a length of 0 means to fcntl */
+
+static int try_range(int fd, off_t at, off_t len)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = len };
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	return errno == EACCES ? -EAGAIN : -errno;
 }
 
-int lock_is_taken(int fd)
+static int is_range_taken(int fd, off_t at, off_t len)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = len };
 
 	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
 		return -errno;
 	return lock.l_type != F_UNLCK;
+}
+
+int lock_try(int fd)
+{
+	return try_range(fd, 0, TO_THE_END);
+}
+
+int lock_is_taken(int fd)
+{
+	return is_range_taken(fd, 0, TO_THE_END);
+}
+
+int lock_try_at(int fd, off_t at)
+{
+	return try_range(fd, at, 1);
+}
+
+int lock_is_taken_at(int fd, off_t at)
+{
+	return is_range_taken(fd, at, 1);
+}
+
+void lock_release_at(int fd, off_t at)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1 };
+
+	fcntl(fd, F_OFD_SETLK, &lock);
 }
 
 int64_t disk_free_bytes(int fd)

@@ -32,6 +32,10 @@ int make_directory(int dir, const char *name, mode_t mode);		/* there already: 0
 int lock_try(int fd);
 /* Does somebody else hold it? fd may be open for reading only. 1, 0, -errno. */
 int lock_is_taken(int fd);
+/* The same for one byte of the file (which need not exist), so that its parts are locked one by one. */
+int lock_try_at(int fd, off_t at);
+int lock_is_taken_at(int fd, off_t at);
+void lock_release_at(int fd, off_t at);
 int64_t disk_free_bytes(int fd);					/* for unprivileged users; or -errno */
 
 /* Walks names of one directory ("." and ".." left out). */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The commit point. A message becomes a file under its final name in one of two ways, and one fsync at the end is the promise behind 250:
+ * The commit point. A message becomes durable in one of these ways, and one sync at the end is the promise behind 250:
  *
- *   small   everything is assembled in memory; open, one pwritev, fsync, close are one job on a pool thread
+ *   small   everything is assembled in memory; it goes into the intake log together with its neighbours (append.c). Where there is none, or it is
+ *           full, open, one pwritev, fsync, close are one job on a pool thread
  *   large   once the body outgrows memory the file is created and the body streamed behind room for the head; headers, envelope and
  *           head follow at the commit
  *
@@ -16,7 +17,9 @@
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
-#include "lib/queue/format.h"
+#include "lib/queue/append.h"
+#include "lib/queue/private.h"
+#include "lib/queue/segment.h"
 
 struct queue_writer {
 	struct queue *q;
@@ -219,6 +222,55 @@ static int run_commit(struct queue_writer *w, struct queue_head *h, struct str h
 	return co_offload(commit_job, &c);
 }
 
+/* ---- into the intake log ---- */
+
+enum { MOST_IN_LOG = QUEUE_SMALL };	/* headers and body; the envelope may have as much again */
+
+static bool fits_into_log(const struct queue_writer *w, const struct queue_head *h)
+{
+	return w->q->appender != NULL && w->where == QUEUE_INCOMING && w->in_file == 0
+	       && h->headers.len + h->body.len <= MOST_IN_LOG && h->envelope.len <= MOST_IN_LOG;
+}
+
+static int append_to_log(struct queue_writer *w, struct queue_head *h, struct str headers, struct str envelope,
+			 struct queue_place *place)
+{
+	const struct iovec pieces[] = { piece_of(headers), piece_of(STR("\n")), piece_of(buf_str(&w->pending)), piece_of(envelope) };
+	int r;
+
+	lay_out_small(h);
+	h->journal_at = h->envelope.at + h->envelope.len;
+	r = appender_commit(w->q->appender, h, pieces, COUNT_OF(pieces));
+	if (r < 0)
+		return r;
+	*place = (struct queue_place){ .at = h->segment_at, .len = segment_record_len(h) };
+	memcpy(place->segment, h->segment, sizeof(place->segment));
+	return 0;
+}
+
+struct str queue_small_body(const struct queue_writer *w)
+{
+	return buf_str(&w->pending);
+}
+
+/* ---- the end ---- */
+
+static int store(struct queue_writer *w, struct queue_head *h, struct str headers, struct str envelope, struct queue_place *place)
+{
+	int r = -EXFULL;
+
+	if (place != NULL) {
+		*place = (struct queue_place){ 0 };
+		if (fits_into_log(w, h))
+			r = append_to_log(w, h, headers, envelope, place);
+	}
+	if (r == -EXFULL) {
+		h->segment[0] = '\0';
+		r = run_commit(w, h, headers, envelope);
+	}
+	return r;
+}
+
 static void parts_of_head(const struct queue_head *h, struct queue_parts *ret)
 {
 	*ret = (struct queue_parts){ .size = queue_head_message_size(h),
@@ -227,7 +279,7 @@ static void parts_of_head(const struct queue_head *h, struct queue_parts *ret)
 }
 
 int queue_commit(struct queue_writer *w, const struct envelope *e, struct str packed, struct str headers,
-		 struct queue_parts *ret)
+		 struct queue_parts *ret, struct queue_place *ret_place)
 {
 	struct queue_head h = { .arrival_us = e->arrival_us, .flags = e->flags,
 				.recipient_count = (uint32_t) e->recipient_count,
@@ -243,7 +295,7 @@ int queue_commit(struct queue_writer *w, const struct envelope *e, struct str pa
 	if (w->no_empty_line)
 		h.flags |= QUEUE_NO_EMPTY_LINE;
 	memcpy(h.id, w->id, sizeof(h.id));
-	w->error = run_commit(w, &h, headers, packed);
+	w->error = store(w, &h, headers, packed, ret_place);
 	if (w->error < 0)
 		return w->error;
 	w->created = false;		/* not ours to remove any more */

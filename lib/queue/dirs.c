@@ -11,14 +11,10 @@
 
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
+#include "lib/base/map.h"
 #include "lib/disk/disk.h"
-#include "lib/queue/format.h"
-
-struct queue {
-	int dirs[QUEUE_COUNT];			/* -1: not opened */
-	int depth;				/* of deferred */
-	void (*say)(const char *words);
-};
+#include "lib/queue/append.h"
+#include "lib/queue/residents.h"
 
 static const struct str names[QUEUE_COUNT] = {
 	[QUEUE_INCOMING] = STR_INIT("incoming"), [QUEUE_DEFERRED] = STR_INIT("deferred"), [QUEUE_HOLD] = STR_INIT("hold"),
@@ -45,6 +41,7 @@ int queue_open(int dir, int depth, unsigned which, struct queue **ret, struct bu
 	struct queue *q = get_memory(sizeof(*q));
 
 	q->depth = depth;
+	q->intake_dir = -1;
 	for (int i = 0; i < QUEUE_COUNT; i++)
 		q->dirs[i] = -1;
 	for (int i = 0; i < QUEUE_COUNT; i++) {
@@ -73,7 +70,42 @@ void queue_close(struct queue *q)
 	for (int i = 0; i < QUEUE_COUNT; i++)
 		if (q->dirs[i] >= 0)
 			close(q->dirs[i]);
+	appender_free(q->appender);
+	residents_free(q->residents);
+	if (q->intake_dir >= 0)
+		close(q->intake_dir);
 	free(q);
+}
+
+static int open_intake_directory(struct queue *q, int dir)
+{
+	if (q->intake_dir < 0)
+		q->intake_dir = directory_handle(dir, "intake");
+	return MIN(q->intake_dir, 0);
+}
+
+int queue_open_intake(struct queue *q, int dir, bool writable, bool verify)
+{
+	int r = open_intake_directory(q, dir);
+
+	if (r == 0)
+		q->residents = residents_new(q, q->intake_dir, writable, verify);
+	return r;
+}
+
+void queue_refresh(struct queue *q)
+{
+	if (q->residents != NULL)
+		residents_look(q->residents);
+}
+
+int queue_append_to_intake(struct queue *q, int dir, const struct intake_limits *limits)
+{
+	int r = open_intake_directory(q, dir);
+
+	if (r == 0)
+		q->appender = appender_new(q->intake_dir, limits);
+	return r;
 }
 
 void queue_set_say(struct queue *q, void (*say)(const char *words))
@@ -81,7 +113,7 @@ void queue_set_say(struct queue *q, void (*say)(const char *words))
 	q->say = say;
 }
 
-__attribute__((format(printf, 2, 3))) static void say(const struct queue *q, const char *format, ...)
+void queue_say(const struct queue *q, const char *format, ...)
 {
 	AUTO(buf) line = BUF(1024);
 	va_list arguments;
@@ -154,6 +186,10 @@ int queue_finish(struct queue *q, enum queue_name where, struct str id)
 		return dir;
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
+	if (queue_is_in_log(q, where, id)) {
+		residents_finish(residents_find(q->residents, id));
+		return 0;
+	}
 	queue_path(q, where, id, path);
 	FAILPOINT("queue.finish.before");
 	r = unlinkat(dir, path, 0) < 0 ? -errno : 0;
@@ -197,6 +233,8 @@ int queue_move(struct queue *q, enum queue_name from, enum queue_name to, struct
 		return -ENOENT;
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
+	if (queue_is_in_log(q, from, id))
+		return queue_leave_log(q, id, to);
 	queue_path(q, from, id, path);
 	FAILPOINT("queue.move.before");
 	r = rename_making_room(q, from_dir, path, to, id);
@@ -251,7 +289,7 @@ int queue_mend(struct queue *q, enum queue_name where, struct str id)
 			continue;
 		if (there.st_ino != here.st_ino || there.st_dev != here.st_dev)
 			return -EEXIST;
-		say(q, "%.*s lies in %s and in %s after a crash: one name is removed", PSTR(id), names[where].at,
+		queue_say(q, "%.*s lies in %s and in %s after a crash: one name is removed", PSTR(id), names[where].at,
 		    names[other].at);
 		if (rank[other] < rank[where])
 			return queue_finish(q, other, id);
@@ -286,7 +324,7 @@ static void bring_home(const struct walk *w, const char *path, struct str id)
 		return;
 	r = rename_making_room(w->q, w->q->dirs[w->where], path, w->where, id);
 	if (r < 0)
-		say(w->q, "%s/%s cannot be moved to %s: %s", names[w->where].at, path, home, error_text(r));
+		queue_say(w->q, "%s/%s cannot be moved to %s: %s", names[w->where].at, path, home, error_text(r));
 }
 
 static int walk_entry(const struct walk *w, const char *path, const char *name)
@@ -295,13 +333,13 @@ static int walk_entry(const struct walk *w, const char *path, const char *name)
 	struct stat st;
 
 	if (!queue_id_is_valid(id)) {
-		say(w->q, "%s/%s: not the name of a message; left alone", names[w->where].at, path);
+		queue_say(w->q, "%s/%s: not the name of a message; left alone", names[w->where].at, path);
 		return 0;
 	}
 	if (fstatat(w->q->dirs[w->where], path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;			/* gone meanwhile */
 	if (!S_ISREG(st.st_mode)) {
-		say(w->q, "%s/%s: not a regular file; left alone", names[w->where].at, path);
+		queue_say(w->q, "%s/%s: not a regular file; left alone", names[w->where].at, path);
 		return 0;
 	}
 	if (w->where == QUEUE_DEFERRED)
@@ -318,7 +356,7 @@ static int walk_directory(const struct walk *w, const char *prefix, int depth)
 	int r = directory_open(w->q->dirs[w->where], prefix[0] == '\0' ? "." : prefix, &d);
 
 	if (r < 0 && depth > 0) {
-		say(w->q, "%s/%s: %s; left alone", names[w->where].at, prefix, error_text(r));
+		queue_say(w->q, "%s/%s: %s; left alone", names[w->where].at, prefix, error_text(r));
 		return 0;
 	}
 	if (r < 0)
@@ -334,6 +372,23 @@ static int walk_directory(const struct walk *w, const char *prefix, int depth)
 	return r;
 }
 
+/* The callback may finish or move what it is shown, and others may while it waits: so the ids are taken down first. */
+static int walk_log(const struct walk *w)
+{
+	AUTO(buf) ids = BUF((size_t) 64 << 20);
+	struct map_at at = { 0 };
+	struct str rest, id;
+	int r = residents_look(w->q->residents);
+
+	while (map_next(w->q->residents->by_id, &at))
+		buf_addf(&ids, "%.*s\n", PSTR(at.key));
+	rest = buf_str(&ids);
+	while (r >= 0 && str_cut(&rest, '\n', &id))
+		if (residents_find(w->q->residents, id) != NULL)
+			r = w->each(w->arg, id, 0);
+	return r;
+}
+
 int queue_scan(struct queue *q, enum queue_name where, int (*each)(void *arg, struct str id, int64_t mtime_s), void *arg)
 {
 	struct walk w = { q, where, each, arg };
@@ -341,6 +396,8 @@ int queue_scan(struct queue *q, enum queue_name where, int (*each)(void *arg, st
 
 	if (r < 0)
 		return r;
-	r = walk_directory(&w, "", 0);
+	r = where == QUEUE_INCOMING && q->residents != NULL ? walk_log(&w) : 0;
+	if (r >= 0)
+		r = walk_directory(&w, "", 0);
 	return MIN(r, 0);
 }

@@ -6,7 +6,7 @@
 
 #include "lib/base/die.h"
 #include "lib/disk/disk.h"
-#include "lib/queue/format.h"
+#include "lib/queue/residents.h"
 
 static int check_kind(int fd, struct stat *ret)
 {
@@ -25,7 +25,7 @@ static int read_head(int fd, uint64_t file_size, struct queue_head *ret)
 	return n < 0 ? (int) n : queue_head_parse(str_make(data, (size_t) n), file_size, ret);
 }
 
-static void keep_head(struct queue_file *f, const struct queue_head *h)
+void queue_file_keep_head(struct queue_file *f, const struct queue_head *h)
 {
 	memcpy(f->id, h->id, sizeof(f->id));
 	f->parts = (struct queue_parts){ .size = queue_head_message_size(h),
@@ -41,7 +41,7 @@ static void keep_head(struct queue_file *f, const struct queue_head *h)
 	f->body_crc = h->body.crc;
 }
 
-static int check_part(int fd, uint64_t at, uint64_t len, uint32_t expected)
+int queue_check_part(int fd, uint64_t at, uint64_t len, uint32_t expected)
 {
 	char *piece = get_memory(QUEUE_SMALL);
 	uint32_t crc = 0;
@@ -63,9 +63,9 @@ static int check_part(int fd, uint64_t at, uint64_t len, uint32_t expected)
 
 int queue_file_check(struct queue_file *f)
 {
-	int r = check_part(f->fd, f->parts.headers_at, f->parts.headers_len, f->headers_crc);
+	int r = queue_check_part(f->fd, f->base + f->parts.headers_at, f->parts.headers_len, f->headers_crc);
 
-	return r < 0 ? r : check_part(f->fd, f->parts.body_at, f->parts.body_len, f->body_crc);
+	return r < 0 ? r : queue_check_part(f->fd, f->base + f->parts.body_at, f->parts.body_len, f->body_crc);
 }
 
 int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret)
@@ -82,7 +82,7 @@ int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_
 	r = read_head(fd, f.file_size, &h);
 	if (r < 0)
 		return r;
-	keep_head(&f, &h);
+	queue_file_keep_head(&f, &h);
 	f.journal_is_clean = f.file_size == f.journal_at;
 	if (check_all && (r = queue_file_check(&f)) < 0)
 		return r;
@@ -90,8 +90,21 @@ int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_
 	return 0;
 }
 
+static struct resident *find_in_log(struct queue *q, enum queue_name where, struct str id)
+{
+	return where == QUEUE_INCOMING && q->residents != NULL ? residents_find(q->residents, id) : NULL;
+}
+
+static int open_in_log(struct resident *r, bool check_all, struct queue_file *ret)
+{
+	int result = resident_open(r, ret);
+
+	return result == 0 && check_all ? queue_file_check(ret) : result;
+}
+
 int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all, struct queue_file *ret)
 {
+	struct resident *resident = find_in_log(q, where, id);
 	int dir = queue_dir(q, where);
 	struct queue_file f;
 	char path[64];
@@ -101,6 +114,8 @@ int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool 
 		return dir;
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
+	if (resident != NULL)
+		return open_in_log(resident, check_all, ret);
 	queue_path(q, where, id, path);
 	AUTO_FD fd = writable ? file_open_append(dir, path) : file_open_read(dir, path);
 	if (fd < 0)
@@ -115,10 +130,34 @@ int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool 
 	return 0;
 }
 
-int queue_content_open(struct queue *q, enum queue_name where, struct str id)
+/* Headers, empty line and body lie side by side there. */
+static int read_content(struct resident *r, struct buf *ret)
 {
+	struct queue_file f;
+	int result = resident_open(r, &f);
+	char *room = result < 0 ? NULL : buf_room(ret, f.parts.size);
+	ssize_t n;
+
+	if (result < 0)
+		return result;
+	if (room == NULL)
+		return -EMSGSIZE;
+	n = queue_file_read(&f, f.parts.headers_at, room, f.parts.size);
+	if (n != (ssize_t) f.parts.size)
+		return n < 0 ? (int) n : -EIO;
+	ret->len += f.parts.size;
+	return -EISNAM;
+}
+
+int queue_content_open(struct queue *q, enum queue_name where, struct str id, struct buf *ret_content)
+{
+	struct resident *resident = find_in_log(q, where, id);
 	int dir = queue_dir(q, where);
 	char path[64];
+
+	buf_clear(ret_content);
+	if (resident != NULL)
+		return read_content(resident, ret_content);
 
 	if (dir < 0)
 		return dir;
@@ -135,6 +174,8 @@ int queue_file_find(struct queue *q, struct str id, bool writable, struct queue_
 
 	for (int again = 0; again < 2; again++)
 		for (int i = 0; i < QUEUE_COUNT; i++) {
+			if (again == 1 && i == QUEUE_INCOMING && q->residents != NULL)
+				residents_search(q->residents, id);
 			r = queue_file_open(q, (enum queue_name) i, id, writable, false, ret);
 			if (r != -ENOENT)
 				return r;
@@ -142,9 +183,46 @@ int queue_file_find(struct queue *q, struct str id, bool writable, struct queue_
 	return -ENOENT;
 }
 
+ssize_t queue_file_read(const struct queue_file *f, uint64_t at, void *to, size_t n)
+{
+	return pread_all(f->fd, to, n, (off_t) (f->base + at));
+}
+
+int queue_file_is_locked(const struct queue_file *f)
+{
+	return f->resident != NULL ? lock_is_taken_at(f->fd, (off_t) f->base) : lock_is_taken(f->fd);
+}
+
+int queue_file_is_current(struct queue_file *f)
+{
+	return f->resident == NULL ? 0 : residents_refresh(f->resident);
+}
+
+int queue_lock(struct queue *q, enum queue_name where, struct str id, struct queue_lock *lock)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_open(q, where, id, true, false, &f);
+
+	if (r < 0)
+		return r;
+	*lock = (struct queue_lock){ .fd_plus_1 = f.fd + 1, .at = f.base, .is_in_log = f.resident != NULL };
+	r = lock->is_in_log ? lock_try_at(f.fd, (off_t) f.base) : lock_try(f.fd);
+	f.fd = -1;			/* the lock's, which queue_unlock() closes */
+	return r;
+}
+
+void queue_unlock(struct queue_lock *lock)
+{
+	if (lock->fd_plus_1 > 0 && lock->is_in_log)
+		lock_release_at(lock->fd_plus_1 - 1, (off_t) lock->at);
+	else if (lock->fd_plus_1 > 0)
+		close(lock->fd_plus_1 - 1);
+	*lock = (struct queue_lock){ 0 };
+}
+
 void queue_file_close(struct queue_file *f)
 {
-	if (f->fd >= 0)
+	if (f->fd >= 0 && f->resident == NULL)
 		close(f->fd);
 	f->fd = -1;
 }
@@ -163,7 +241,7 @@ int queue_file_envelope(struct queue_file *f, struct arena *a, struct envelope *
 	if (arena_left(a) < f->envelope_len + 4096)
 		return -EMSGSIZE;
 	packed = arena_get(a, f->envelope_len + 1);
-	n = pread_all(f->fd, packed, f->envelope_len, (off_t) f->envelope_at);
+	n = queue_file_read(f, f->envelope_at, packed, f->envelope_len);
 	if (n < 0)
 		return (int) n;
 	if ((uint64_t) n != f->envelope_len || crc32c(0, packed, f->envelope_len) != f->envelope_crc)

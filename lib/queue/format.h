@@ -19,6 +19,7 @@
  *   body OFFSET LENGTH CRC
  *   envelope OFFSET LENGTH CRC
  *   journal OFFSET
+ *   segment NAME OFFSET                            only in the intake log: which generation of which segment, and where in it
  *   check CRC                                      of all of the head before the word
  *
  * CRC is CRC-32C in eight hex digits, OFFSET and LENGTH are decimal with leading zeros. The part checksums start from 0.
@@ -38,6 +39,9 @@
  *   no valid head, all zeros or too short   debris: the writer died before the commit point; never acknowledged
  *   head or a part damaged                  corrupt: was once valid; set aside for a person, never deleted
  *   version above 1                         written by a newer program: left alone
+ *
+ * The intake log (segment.h) holds messages in exactly this form, one behind the other on multiples of QUEUE_HEAD_SIZE, without journals: offsets
+ * count from the message's own head. What would be in their journals stands in the segment's ledger.
  *
  * What must stay true: the file is created under its final name, and one fsync after the last byte is the promise behind 250. It is
  * written once; afterwards only the journal grows, and only qmgr (or postsuper while there is no qmgr) appends.
@@ -71,6 +75,8 @@ struct queue_head {
 	uint32_t recipient_count;
 	struct queue_part headers, body, envelope;
 	uint64_t journal_at;
+	char segment[SEGMENT_NAME_SIZE];	/* "": a file of its own */
+	uint64_t segment_at;
 };
 
 uint64_t queue_head_message_size(const struct queue_head *h);
@@ -83,12 +89,16 @@ int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret
 /* The same without looking at the checksum, to see what can still be had of a damaged file. */
 int queue_head_guess(struct str data, uint64_t file_size, struct queue_head *ret);
 
+int queue_check_part(int fd, uint64_t at, uint64_t len, uint32_t crc);		/* 0, -EBADMSG, -errno; reads all of it */
+
 /* Where the message lies below its queue's directory: "ID", or "A/ID" in a hashed one. path has room for 64. */
 void queue_path(const struct queue *q, enum queue_name where, struct str id, char path[64]);
 int queue_dir(const struct queue *q, enum queue_name where);		/* descriptor, or -ENOENT: not opened */
 /* Makes the hash directories for path, relative to the queue's directory. 0 or -errno. */
 int queue_make_hash_directories(struct queue *q, enum queue_name where, const char *path);
 
+/* One record as a line, its LF included. 0, -EMSGSIZE, -EINVAL: b may hold part of it then. */
+int journal_record_print(struct buf *b, const char *id, const struct journal_record *r);
 /* One journal record, for whoever shows damaged files: view into line (without LF). -EBADMSG: checksum or syntax. */
 int journal_record_parse(struct str line, const char *id, struct journal_record *ret);
 

@@ -29,6 +29,9 @@ void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE])
 			 (unsigned long long) h->envelope.at, (unsigned long long) h->envelope.len, h->envelope.crc,
 			 (unsigned long long) h->journal_at);
 
+	if (n > 0 && n < CHECK_AT && h->segment[0] != '\0')
+		n += snprintf(text + n, sizeof(text) - (size_t) n, "segment %s %020llu\n", h->segment,
+			      (unsigned long long) h->segment_at);
 	BUG_UNLESS(n > 0 && n < CHECK_AT);
 	memset(text + n, ' ', (size_t) (CHECK_AT - n));
 	text[CHECK_AT - 1] = '\n';
@@ -91,6 +94,20 @@ static int get_id(struct str *rest, char id[32])
 	return 0;
 }
 
+/* Only messages in the intake log have it. */
+static int get_segment(struct str rest, struct queue_head *h)
+{
+	struct str name;
+
+	if (get_word(&rest, "segment ") < 0)
+		return 0;
+	if (!str_cut(&rest, ' ', &name) || name.len == 0 || name.len >= sizeof(h->segment)
+	    || get_number(&rest, '\n', 10, INT64_MAX, &h->segment_at) < 0)
+		return -EBADMSG;
+	memcpy(h->segment, name.at, name.len);
+	return 0;
+}
+
 static int get_fields(struct str rest, uint64_t file_size, struct queue_head *h)
 {
 	uint64_t arrival, flags, recipients;
@@ -102,7 +119,7 @@ static int get_fields(struct str rest, uint64_t file_size, struct queue_head *h)
 	    || get_part(&rest, "headers ", QUEUE_MOST_HEADERS, &h->headers) < 0
 	    || get_part(&rest, "body ", INT64_MAX, &h->body) < 0
 	    || get_part(&rest, "envelope ", QUEUE_MOST_ENVELOPE, &h->envelope) < 0 || get_word(&rest, "journal ") < 0
-	    || get_number(&rest, '\n', 10, file_size, &h->journal_at) < 0)
+	    || get_number(&rest, '\n', 10, file_size, &h->journal_at) < 0 || get_segment(rest, h) < 0)
 		return -EBADMSG;
 	if (!part_fits(&h->headers, h) || !part_fits(&h->body, h) || !part_fits(&h->envelope, h))
 		return -EBADMSG;

@@ -9,12 +9,12 @@
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
-#include "lib/queue/format.h"
+#include "lib/queue/residents.h"
 
 static const struct str kinds[] = {
 	[JOURNAL_OUTCOME] = STR_INIT("outcome"), [JOURNAL_TOLD] = STR_INIT("told"), [JOURNAL_DELAY_WARNED] = STR_INIT("delay"),
 	[JOURNAL_ADD_RECIPIENT] = STR_INIT("add"), [JOURNAL_EXPIRE] = STR_INIT("expire"),
-	[JOURNAL_REQUEUED] = STR_INIT("requeued"),
+	[JOURNAL_REQUEUED] = STR_INIT("requeued"), [JOURNAL_DONE] = STR_INIT("done"),
 };
 
 enum { CRC_DIGITS = 8 };
@@ -49,7 +49,7 @@ static int add_text(struct buf *b, const struct journal_record *r)
 	}
 }
 
-static int add_record(struct buf *b, const char *id, const struct journal_record *r)
+int journal_record_print(struct buf *b, const char *id, const struct journal_record *r)
 {
 	size_t start = b->len;
 	char crc[CRC_DIGITS + 1];
@@ -82,12 +82,15 @@ static int look_at_end(struct queue_file *f)
 int journal_append(struct queue_file *f, const struct journal_record *records, size_t n)
 {
 	AUTO(buf) lines = BUF(64 << 20);
-	int r = look_at_end(f);
+	int r;
 
+	if (f->resident != NULL)
+		return resident_note(f->resident, records, n);
+	r = look_at_end(f);
 	if (r == 0 && !f->journal_is_clean)
 		r = buf_add_byte(&lines, '\n');
 	for (size_t i = 0; i < n && r >= 0; i++)
-		r = add_record(&lines, f->id, &records[i]);
+		r = journal_record_print(&lines, f->id, &records[i]);
 	if (r < 0)
 		return r;
 	FAILPOINT("queue.journal.before");
@@ -183,6 +186,8 @@ int journal_read(struct queue_file *f, void (*each)(void *arg, const struct jour
 	AUTO(buf) b = BUF(2 * JOURNAL_MOST_LINE);
 	uint64_t at = f->journal_at;
 
+	if (f->resident != NULL)
+		return resident_read_journal(f->resident, each, arg);
 	while (at < f->file_size) {
 		size_t want = (size_t) MIN(f->file_size - at, (uint64_t) JOURNAL_MOST_LINE);
 		char *room = buf_room(&b, want);

@@ -34,7 +34,7 @@ static void write_message(struct fixture *f, enum queue_name where)
 	assert_int_equal(envelope_pack(&e, &packed), 0);
 	assert_int_equal(queue_create(f->q, where, str_of(f->id), &w), 0);
 	assert_int_equal(queue_write_body(w, STR("body\n")), 0);
-	assert_int_equal(queue_commit(w, &e, buf_str(&packed), STR("Subject: x\n"), &parts), 0);
+	assert_int_equal(queue_commit(w, &e, buf_str(&packed), STR("Subject: x\n"), &parts, NULL), 0);
 	queue_writer_free(w);
 }
 

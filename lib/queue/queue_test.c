@@ -86,7 +86,7 @@ static int write_message(struct fixture *f, enum queue_name where, const char *i
 	for (size_t at = 0; at < body_len; at += 7777)
 		if (queue_write_body(w, str_make(body + at, MIN(body_len - at, (size_t) 7777))) < 0)
 			break;
-	r = queue_commit(w, &e, buf_str(&packed), str_of(headers), ret);
+	r = queue_commit(w, &e, buf_str(&packed), str_of(headers), ret, NULL);
 	queue_writer_free(w);
 	free(body);
 	return r;

@@ -38,8 +38,8 @@ static int copy_body(struct queue_file *f, struct queue_writer *w)
 	uint64_t done = 0;
 
 	while (done < f->parts.body_len) {
-		ssize_t n = pread_all(f->fd, piece, (size_t) MIN(f->parts.body_len - done, (uint64_t) PIECE),
-				      (off_t) (f->parts.body_at + done));
+		ssize_t n = queue_file_read(f, f->parts.body_at + done, piece,
+					    (size_t) MIN(f->parts.body_len - done, (uint64_t) PIECE));
 		int r = n < 0 ? (int) n : n == 0 ? -EIO : queue_write_body(w, str_make(piece, (size_t) n));
 
 		if (r < 0)
@@ -53,7 +53,7 @@ static int write_copy(struct queue *q, struct queue_file *f, const struct envelo
 {
 	AUTO(buf) packed = BUF((size_t) 16 << 20);
 	char *headers = arena_get(a, f->parts.headers_len + 1);
-	ssize_t n = pread_all(f->fd, headers, f->parts.headers_len, (off_t) f->parts.headers_at);
+	ssize_t n = queue_file_read(f, f->parts.headers_at, headers, f->parts.headers_len);
 	struct queue_writer *w;
 	struct queue_parts parts;
 	int r = n < 0 ? (int) n : (uint64_t) n != f->parts.headers_len ? -EIO : envelope_pack(e, &packed);
@@ -64,7 +64,7 @@ static int write_copy(struct queue *q, struct queue_file *f, const struct envelo
 		return r;
 	r = copy_body(f, w);
 	if (r >= 0)
-		r = queue_commit(w, e, buf_str(&packed), str_make(headers, f->parts.headers_len), &parts);
+		r = queue_commit(w, e, buf_str(&packed), str_make(headers, f->parts.headers_len), &parts, NULL);
 	queue_writer_free(w);
 	return r;
 }

@@ -31,6 +31,8 @@ static void start(void)
 	if (queue_open(the_world->queue_dir, (int) the_world->common->hash_queue_depth, which, &queue, &why)
 	    < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
+	if (queue_open_intake(queue, the_world->queue_dir, false, false) < 0)
+		log_warning("queue directory intake cannot be read: new mail in it is not listed");
 	if (match_list_open("authorized_mailq_users", str_of(conf.authorized_mailq_users), 0, &users, &why)
 	    < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
@@ -111,6 +113,7 @@ static void report_all(struct report *r)
 	const struct listing listing = { is_active, report_message, r };
 
 	ask_for_active(r);
+	queue_refresh(queue);
 	report_active(r);
 	for (size_t i = 0; i < COUNT_OF(order) && r->result >= 0; i++)
 		list_queue(queue, order[i], &listing);
@@ -121,6 +124,7 @@ static void report_one(struct report *r, struct str id)
 	static const enum queue_name order[] = { QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD, QUEUE_MAILDROP };
 	struct listed_message m;
 
+	queue_refresh(queue);
 	for (size_t i = 0; i < COUNT_OF(order); i++)
 		if (list_message(queue, order[i], id, r->call->arena, &m) >= 0) {
 			report_message(r, &m);
@@ -191,7 +195,7 @@ int main(int argc, char **argv)
 			.user = AS_MAIL_OWNER,
 			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
 			.capabilities = "",
-			.paths = { { "incoming", 'r' }, { "deferred", 'r' }, { "hold", 'r' },
+			.paths = { { "incoming", 'r' }, { "intake", 'r' }, { "deferred", 'r' }, { "hold", 'r' },
 				   { "maildrop", 'r' }, { "public", 'c' }, { "private", 'c' } },
 		},
 		.start = start,

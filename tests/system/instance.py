@@ -251,10 +251,10 @@ class Instance:
         return [json.loads(line) for line in self.command("postqueue", "-j").stdout.splitlines()]
 
     def wait_empty(self, timeout=30):
-        wait_until(lambda: not self.queue_files(), timeout, f"queue empty\n{self.log_tail()}")
+        wait_until(lambda: not self.queue_files() and not self.queue_list(), timeout, lambda: f"queue empty\n{self.log_tail()}", pause=0.05)
 
     def queue_files(self):
-        """Every message file of the queue, by path."""
+        """Every message that has a file of its own, by path."""
         return [path for name in ("incoming", "active", "deferred", "hold", "maildrop")
                 for path in (self.queue / name).rglob("*") if path.is_file()]
 

@@ -46,7 +46,7 @@ def test_mail_waits_for_a_next_hop_that_is_down_and_goes_when_it_is_up(instance,
     mail = instance(main={"relayhost": f"[127.0.0.1]:{port}", "minimal_backoff_time": "600s"})
     mail.send("Subject: later\r\n\r\nbody\r\n", recipients=["someone@example.com"])
     mail.wait_for_log(r"status=deferred \(connect to 127.0.0.1\[127.0.0.1\]:\d+: Connection refused\)")
-    assert len(mail.queue_files()) == 1
+    wait_until(lambda: len(mail.queue_files()) == 1, what=mail.log_tail)
     with Sink(port=port) as again:
         mail.command("postqueue", "-f")
         wait_until(lambda: again.messages, what=f"arrival after the flush\n{mail.log_tail()}")

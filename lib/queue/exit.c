@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Out of the intake log: a message gets a file of its own. The file is written and synced first, then the journal follows from the ledger, then
+ * the ledger says that the message is done there. A crash in between leaves it in both: whoever reads the log next completes it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/base/failpoint.h"
+#include "lib/disk/disk.h"
+#include "lib/queue/residents.h"
+
+bool queue_is_in_log(const struct queue *q, enum queue_name where, struct str id)
+{
+	return where == QUEUE_INCOMING && q->residents != NULL && residents_find(q->residents, id) != NULL;
+}
+
+int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct queue_exit *x)
+{
+	struct resident *r = q->residents == NULL ? NULL : residents_search(q->residents, id);
+	int dir = queue_dir(q, to);
+
+	if (r == NULL || dir < 0)
+		return -ENOENT;
+	if (r->is_leaving)
+		return -EBUSY;
+	*x = (struct queue_exit){ .q = q, .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1, .at = r->at };
+	memcpy(x->id, r->id, sizeof(x->id));
+	memcpy(x->log_name, r->segment->name, sizeof(x->log_name));
+	queue_path(q, to, id, x->path);
+	if (strchr(x->path, '/') != NULL)
+		queue_make_hash_directories(q, to, x->path);
+	r->is_leaving = true;
+	return 0;
+}
+
+/* ---- on a pool thread ---- */
+
+static int copy(struct queue_exit *x)
+{
+	struct queue_head h;
+	int r = segment_head(x->log_fd, x->log_name, x->at, INT64_MAX, &h);
+	AUTO_PTR char *bytes = NULL;
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	bytes = get_memory(h.journal_at);
+	n = pread_all(x->log_fd, bytes, h.journal_at, (off_t) x->at);
+	if (n != (ssize_t) h.journal_at)
+		return n < 0 ? (int) n : -EIO;
+	h.segment[0] = '\0';
+	queue_head_print(&h, bytes);
+	return write_all(x->fd, bytes, h.journal_at);
+}
+
+int queue_exit_write(struct queue_exit *x)
+{
+	int r;
+
+	x->fd = file_create(x->dir, x->path, 0600);
+	FAILPOINT("queue.log.exit.created");
+	r = x->fd < 0 ? x->fd : copy(x);
+	/* allocates the blocks now, so that the first sync of many carries the others' along */
+	if (r == 0)
+		sync_file_range(x->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return r;
+}
+
+int queue_exit_sync(struct queue_exit *x)
+{
+	return fsync(x->fd) < 0 ? -errno : 0;
+}
+
+/* ---- on the loop again ---- */
+
+struct copying {
+	struct queue_file *f;
+	int error;
+};
+
+static void copy_record(void *arg, const struct journal_record *record)
+{
+	struct copying *c = arg;
+
+	if (c->error == 0)
+		c->error = journal_append(c->f, record, 1);
+}
+
+static int move_journal(struct queue_exit *x, struct resident *r)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	struct copying c = { .f = &f };
+	int result;
+
+	if (!r->has_journal)
+		return 0;
+	result = queue_file_take(x->fd, x->to, false, &f);
+	if (result == 0) {
+		x->fd = -1;		/* f's from now on; what is appended follows the copy */
+		result = resident_read_journal(r, copy_record, &c);
+	}
+	return result < 0 ? result : c.error;
+}
+
+int queue_exit_end(struct queue_exit *x, int result)
+{
+	struct resident *r = residents_find(x->q->residents, str_of(x->id));
+
+	if (r != NULL)
+		r->is_leaving = false;
+	if (x->fd < 0 && result == 0)
+		result = -ECANCELED;		/* nobody wrote it */
+	FAILPOINT("queue.log.exit.synced");
+	if (result == 0)
+		result = r == NULL ? -ENOENT : move_journal(x, r);	/* it may have been finished meanwhile */
+	FAILPOINT("queue.log.exit.journal");
+	if (x->fd >= 0 && close(x->fd) < 0 && result == 0)
+		result = -errno;
+	if (result == 0)
+		residents_finish(r);
+	else if (result != -EEXIST)
+		unlinkat(x->dir, x->path, 0);
+	return result;
+}
+
+static int exit_job(void *arg)
+{
+	int r = queue_exit_write(arg);
+
+	return r < 0 ? r : queue_exit_sync(arg);
+}
+
+int queue_copy_from_log(struct queue *q, struct str id, int fd)
+{
+	struct resident *r = q->residents == NULL ? NULL : residents_search(q->residents, id);
+	struct queue_exit x = { .q = q, .to = QUEUE_INCOMING, .fd = fd };
+	int result;
+
+	if (r == NULL)
+		return -ENOENT;
+	x.log_fd = r->segment->fd;
+	x.at = r->at;
+	memcpy(x.log_name, r->segment->name, sizeof(x.log_name));
+	result = copy(&x);
+	if (result == 0 && r->has_journal && (x.fd = dup(fd)) < 0)
+		result = -errno;
+	return result < 0 ? result : move_journal(&x, r);
+}
+
+/* With its newest state, which is in the ledger: it may be in the file already, and repeating it changes nothing. */
+static int complete(struct resident *r, struct queue_file *f)
+{
+	struct copying c = { .f = f };
+	int result = resident_read_journal(r, copy_record, &c);
+
+	return result < 0 ? result : c.error;
+}
+
+void residents_resume_exit(struct resident *r)
+{
+	static const enum queue_name places[] = { QUEUE_HOLD, QUEUE_DEFERRED, QUEUE_INCOMING };
+	struct queue *q = r->segment->of->q;
+	char path[64];
+
+	for (size_t i = 0; i < COUNT_OF(places); i++) {
+		int dir = queue_dir(q, places[i]), fd;
+		AUTO(queue_file) f = { .fd = -1 };
+
+		if (dir < 0)
+			continue;
+		queue_path(q, places[i], str_of(r->id), path);
+		fd = file_open_append(dir, path);
+		if (fd < 0)
+			continue;
+		if (queue_file_take(fd, places[i], true, &f) < 0) {
+			close(fd);		/* half a copy: its moving begins anew */
+			unlinkat(dir, path, 0);
+		} else if (complete(r, &f) == 0) {
+			residents_finish(r);
+			return;
+		}
+	}
+}
+
+int queue_leave_log(struct queue *q, struct str id, enum queue_name to)
+{
+	struct queue_exit x;
+	int r = queue_exit_begin(q, id, to, &x);
+
+	return r < 0 ? r : queue_exit_end(&x, co_offload(exit_job, &x));
+}

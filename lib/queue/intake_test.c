@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: ISC */
+/* The intake log on a scratch directory: group commit, what a reader finds, ledgers, damage, moving out, and using segments again. */
+#include "tests/unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/map.h"
+#include "lib/queue/residents.h"
+
+enum { SEGMENT = 1 << 20, SEGMENTS = 4 };
+
+/* Ours instead of the C library's: how often, and whether it works. */
+static int syncs, failing_syncs;
+
+int fdatasync(int fd)
+{
+	syncs++;
+	if (failing_syncs > 0) {
+		failing_syncs--;
+		errno = EIO;
+		return -1;
+	}
+	return (int) syscall(SYS_fdatasync, fd);
+}
+
+struct fixture {
+	char path[64];
+	int dir;
+	struct queue *writer, *reader;
+	struct arena *a;
+};
+
+static int said;
+
+static void count_words(const char *words)
+{
+	(void) words;
+	said++;
+}
+
+static struct queue *open_queue(struct fixture *f)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct queue *q;
+
+	assert_int_equal(queue_open(f->dir, 1, (1u << QUEUE_COUNT) - 1, &q, &why), 0);
+	queue_set_say(q, count_words);
+	return q;
+}
+
+static void open_writer(struct fixture *f, uint64_t segment_size)
+{
+	queue_close(f->writer);
+	f->writer = open_queue(f);
+	assert_int_equal(queue_append_to_intake(f->writer, f->dir, &(struct intake_limits){ segment_size, SEGMENTS }), 0);
+}
+
+/* As after a restart: what it knows is what lies on disk. */
+static void open_reader(struct fixture *f)
+{
+	queue_close(f->reader);
+	f->reader = open_queue(f);
+	assert_int_equal(queue_open_intake(f->reader, f->dir, true, true), 0);
+	assert_int_equal(residents_look(f->reader->residents), 0);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	snprintf(f->path, sizeof(f->path), "/tmp/intake-test-XXXXXX");
+	assert_non_null(mkdtemp(f->path));
+	f->dir = open(f->path, O_DIRECTORY | O_RDONLY);
+	for (int i = 0; i < QUEUE_COUNT; i++)
+		assert_int_equal(mkdirat(f->dir, queue_name_text((enum queue_name) i), 0700), 0);
+	assert_int_equal(mkdirat(f->dir, "intake", 0700), 0);
+	f->a = arena_new("test", NULL, 64 << 20);
+	open_writer(f, SEGMENT);
+	said = failing_syncs = 0;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	pid_t child = fork();
+
+	if (child == 0) {
+		execlp("rm", "rm", "-rf", f->path, (char *) NULL);
+		_exit(1);
+	}
+	waitpid(child, NULL, 0);
+	queue_close(f->writer);
+	queue_close(f->reader);
+	arena_free(f->a);
+	close(f->dir);
+	free(f);
+	return 0;
+}
+
+/* ---- helpers ---- */
+
+struct put {
+	char id[32];
+	struct queue_parts parts;
+	struct queue_place place;
+};
+
+static int put_body(struct fixture *f, struct str body, struct put *ret)
+{
+	struct recipient to[] = { { .index = 0, .address = STR("bob@example.net") }, { .index = 1, .address = STR("carol@example.net") } };
+	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = wall_us(), .recipient_count = 2, .recipients = to };
+	AUTO(buf) packed = BUF(4096);
+	struct queue_writer *w;
+	int r;
+
+	queue_id_new(ret->id);
+	assert_int_equal(envelope_pack(&e, &packed), 0);
+	assert_int_equal(queue_create(f->writer, QUEUE_INCOMING, str_of(ret->id), &w), 0);
+	assert_int_equal(queue_write_body(w, body), 0);
+	r = queue_commit(w, &e, buf_str(&packed), STR("Subject: test\n"), &ret->parts, &ret->place);
+	queue_writer_free(w);
+	return r;
+}
+
+static struct put put(struct fixture *f, const char *body)
+{
+	struct put p;
+
+	assert_int_equal(put_body(f, str_of(body), &p), 0);
+	return p;
+}
+
+static bool lies(struct queue *q, enum queue_name where, const char *id)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+	int r = queue_file_open(q, where, str_of(id), false, true, &file);
+
+	assert_true(r == 0 || r == -ENOENT);
+	return r == 0;
+}
+
+static int files_in(struct fixture *f, const char *directory, const char *prefix)
+{
+	char path[128];
+	struct dirent *entry;
+	DIR *d;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", f->path, directory);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((entry = readdir(d)) != NULL)
+		n += entry->d_name[0] != '.' && strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+	closedir(d);
+	return n;
+}
+
+static int open_log(struct fixture *f, const struct put *p)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "intake/log-%s", p->place.segment);
+	fd = openat(f->dir, path, O_RDWR);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void damage(struct fixture *f, const struct put *p, uint64_t at)
+{
+	AUTO_FD fd = open_log(f, p);
+	char byte;
+
+	assert_int_equal(pread(fd, &byte, 1, (off_t) (p->place.at + at)), 1);
+	byte ^= 0x10;
+	assert_int_equal(pwrite(fd, &byte, 1, (off_t) (p->place.at + at)), 1);
+}
+
+static void note_outcome(struct fixture *f, const struct put *p, uint32_t index, enum outcome_status status)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+	struct journal_record record = { .kind = JOURNAL_OUTCOME,
+					 .outcome = { .index = index, .status = status, .dsn = STR("2.0.0"), .relay = STR("none"), .text = STR("words") } };
+
+	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p->id), true, false, &file), 0);
+	assert_int_equal(journal_append(&file, &record, 1), 0);
+}
+
+struct heard {
+	int outcomes;
+	uint32_t last;
+};
+
+static void hear(void *arg, const struct journal_record *r)
+{
+	struct heard *h = arg;
+
+	h->outcomes += r->kind == JOURNAL_OUTCOME;
+	h->last = r->outcome.index;
+}
+
+static struct heard journal_of(struct queue *q, enum queue_name where, const struct put *p)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+	struct heard h = { 0 };
+
+	assert_int_equal(queue_file_open(q, where, str_of(p->id), false, true, &file), 0);
+	assert_int_equal(journal_read(&file, hear, &h), 0);
+	return h;
+}
+
+/* ---- tests ---- */
+
+static void a_small_message_is_found_in_the_log_with_all_its_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "body\nof it\n");
+	AUTO(queue_file) file = { .fd = -1 };
+	AUTO(buf) content = BUF(1000);
+	struct envelope e;
+
+	assert_true(p.place.segment[0] != '\0');
+	assert_int_equal(files_in(f, "incoming", ""), 0);
+	open_reader(f);
+	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p.id), false, true, &file), 0);
+	assert_memory_equal(&file.parts, &p.parts, sizeof(p.parts));
+	assert_int_equal(queue_file_envelope(&file, f->a, &e), 0);
+	assert_str(e.sender, "alice@example.org");
+	assert_str(e.recipients[1].address, "carol@example.net");
+	assert_int_equal(queue_content_open(f->reader, QUEUE_INCOMING, str_of(p.id), &content), -EISNAM);
+	assert_str(buf_str(&content), "Subject: test\n\nbody\nof it\n");
+}
+
+static void what_is_large_or_wants_it_gets_a_file_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_PTR char *body = malloc(80 << 10);
+	struct put p;
+
+	memset(body, 'x', 80 << 10);
+	assert_int_equal(put_body(f, str_make(body, 80 << 10), &p), 0);
+	assert_int_equal(p.place.segment[0], '\0');
+	assert_int_equal(files_in(f, "incoming", ""), 1);
+}
+
+static void what_is_done_stays_done(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n");
+
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), 0);
+	assert_false(lies(f->reader, QUEUE_INCOMING, one.id));
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), -ENOENT);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, one.id));
+	assert_true(lies(f->reader, QUEUE_INCOMING, two.id));
+}
+
+static void a_ledger_line_that_was_torn_or_damaged_counts_for_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n");
+	char path[64];
+
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), 0);
+	snprintf(path, sizeof(path), "intake/done-%s", one.place.segment);
+	AUTO_FD fd = openat(f->dir, path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "ff", 2, (off_t) strlen(one.id) + 1), 2);
+	assert_true(lseek(fd, 0, SEEK_END) > 0);
+	assert_int_equal(write(fd, two.id, 5), 5);
+	open_reader(f);
+	assert_true(lies(f->reader, QUEUE_INCOMING, one.id));
+	/* the next line is not written behind the torn one */
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(two.id)), 0);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, two.id));
+}
+
+static void results_are_in_the_ledger_and_go_along_to_a_file_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n"), other = put(f, "y\n");
+
+	open_reader(f);
+	note_outcome(f, &p, 1, OUTCOME_DELIVERED);
+	note_outcome(f, &other, 0, OUTCOME_DELIVERED);
+	open_reader(f);
+	assert_int_equal(journal_of(f->reader, QUEUE_INCOMING, &p).outcomes, 1);
+	assert_int_equal(journal_of(f->reader, QUEUE_INCOMING, &p).last, 1);
+	assert_int_equal(queue_move(f->reader, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(p.id)), 0);
+	assert_false(lies(f->reader, QUEUE_INCOMING, p.id));
+	assert_int_equal(journal_of(f->reader, QUEUE_DEFERRED, &p).outcomes, 1);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, p.id));
+	assert_true(lies(f->reader, QUEUE_DEFERRED, p.id));
+}
+
+static void a_move_that_a_crash_cut_short_is_completed(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_exit x;
+
+	open_reader(f);
+	note_outcome(f, &p, 0, OUTCOME_DELIVERED);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), -EBUSY);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(queue_exit_sync(&x), 0);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, p.id));
+	assert_int_equal(journal_of(f->reader, QUEUE_DEFERRED, &p).outcomes, 1);
+	close(x.fd);
+}
+
+static void half_a_copy_is_not_the_message(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(ftruncate(x.fd, QUEUE_HEAD_SIZE + 10), 0);
+	open_reader(f);
+	assert_true(lies(f->reader, QUEUE_INCOMING, p.id));
+	assert_int_equal(queue_move(f->reader, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(p.id)), 0);
+	assert_true(lies(f->reader, QUEUE_DEFERRED, p.id));
+	close(x.fd);
+}
+
+static void what_is_finished_while_it_moves_leaves_no_file(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
+	assert_int_equal(queue_exit_end(&x, 0), -ENOENT);
+	assert_false(lies(f->reader, QUEUE_DEFERRED, p.id));
+}
+
+static void a_damaged_message_is_set_aside_and_hides_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct put body = put(f, "damaged body\n"), head = put(f, "damaged head\n"), good = put(f, "good\n");
+
+	damage(f, &body, body.parts.body_at + 3);
+	damage(f, &head, 100);
+	/* as long as somebody writes there it may not be finished */
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, good.id));
+	assert_int_equal(files_in(f, "corrupt", ""), 0);
+	open_writer(f, SEGMENT);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, body.id));
+	assert_false(lies(f->reader, QUEUE_INCOMING, head.id));
+	assert_true(lies(f->reader, QUEUE_INCOMING, good.id));
+	assert_int_equal(files_in(f, "corrupt", ""), 2);
+	assert_int_equal(said, 2);
+}
+
+static void nothing_in_a_body_passes_for_a_message(void **state)
+{
+	struct fixture *f = *state;
+	struct put first = put(f, "first\n"), carrier;
+	AUTO_FD fd = open_log(f, &first);
+	char body[4 * QUEUE_HEAD_SIZE];
+
+	/* a true head of this very segment, at every place where one could stand */
+	for (int shift = 0; shift < QUEUE_HEAD_SIZE; shift += 64) {
+		memset(body, ' ', sizeof(body));
+		assert_int_equal(pread(fd, body + shift, 3 * QUEUE_HEAD_SIZE, 0), 3 * QUEUE_HEAD_SIZE);
+		assert_int_equal(put_body(f, str_make(body, sizeof(body)), &carrier), 0);
+	}
+	damage(f, &first, 5);
+	open_writer(f, SEGMENT);
+	open_reader(f);
+	assert_int_equal(map_count(f->reader->residents->by_id), QUEUE_HEAD_SIZE / 64);
+	assert_false(lies(f->reader, QUEUE_INCOMING, first.id));
+}
+
+static void a_segment_is_used_again_and_its_past_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "one\n"), two = put(f, "two\n"), later;
+
+	open_reader(f);
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
+	queue_keep_intake(f->reader);
+	assert_int_equal(files_in(f, "intake", "free-"), 0);
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(two.id));
+	queue_keep_intake(f->reader);
+	assert_int_equal(files_in(f, "intake", "free-"), 0);	/* it has an owner */
+	open_writer(f, SEGMENT);
+	assert_int_equal(queue_keep_intake(f->reader), 0);
+	assert_int_equal(files_in(f, "intake", "free-"), 1);
+	assert_int_equal(files_in(f, "intake", "log-"), 0);
+	assert_int_equal(files_in(f, "intake", "done-"), 0);
+	later = put(f, "later\n");
+	assert_int_equal(files_in(f, "intake", ""), 1);
+	assert_true(strcmp(later.place.segment, one.place.segment) != 0);
+	open_reader(f);
+	assert_true(lies(f->reader, QUEUE_INCOMING, later.id));
+	assert_int_equal(map_count(f->reader->residents->by_id), 1);
+}
+
+static void a_sealed_segment_is_not_freed_before_all_of_it_was_found(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "one\n"), unheard;
+	bool missed;
+
+	open_reader(f);
+	unheard = put(f, "its announcement was lost\n");
+	assert_int_equal(queue_announced(f->reader, &one.place, str_of(one.id), &missed), 1);
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
+	open_writer(f, SEGMENT);
+	assert_int_equal(queue_keep_intake(f->reader), 1);
+	assert_int_equal(files_in(f, "intake", "free-"), 0);
+	assert_true(lies(f->reader, QUEUE_INCOMING, unheard.id));
+}
+
+static void announcements_are_told_from_what_is_known(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n"), three = put(f, "3\n");
+	bool missed;
+
+	queue_close(f->reader);
+	f->reader = open_queue(f);
+	assert_int_equal(queue_open_intake(f->reader, f->dir, true, true), 0);
+	assert_int_equal(queue_announced(f->reader, &one.place, str_of(one.id), &missed), 1);
+	assert_false(missed);
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
+	assert_int_equal(queue_announced(f->reader, &one.place, str_of(one.id), &missed), 0);
+	assert_int_equal(queue_announced(f->reader, &three.place, str_of(three.id), &missed), 1);
+	assert_true(missed);
+	assert_true(lies(f->reader, QUEUE_INCOMING, two.id));
+	assert_int_equal(queue_announced(f->reader, &two.place, str_of(two.id), &missed), 1);
+	assert_false(missed);
+	memset(two.place.segment, 'f', sizeof(two.place.segment) - 1);
+	assert_int_equal(queue_announced(f->reader, &two.place, str_of(two.id), &missed), -ENOENT);
+}
+
+static void when_the_log_is_full_messages_get_files_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_PTR char *body = malloc(40 << 10);
+	struct put p;
+
+	memset(body, 'x', 40 << 10);
+	open_writer(f, 64 << 10);
+	for (int i = 0; i < SEGMENTS; i++) {
+		assert_int_equal(put_body(f, str_make(body, 40 << 10), &p), 0);
+		assert_true(p.place.segment[0] != '\0');
+	}
+	assert_int_equal(put_body(f, str_make(body, 40 << 10), &p), 0);
+	assert_int_equal(p.place.segment[0], '\0');
+	assert_int_equal(files_in(f, "incoming", ""), 1);
+	open_reader(f);
+	assert_int_equal(map_count(f->reader->residents->by_id), SEGMENTS);
+}
+
+static void a_failed_sync_promises_nothing_and_ends_the_segment(void **state)
+{
+	struct fixture *f = *state;
+	struct put before = put(f, "before\n"), failed, after;
+
+	failing_syncs = 1;
+	assert_int_equal(put_body(f, STR("failed\n"), &failed), -EIO);
+	after = put(f, "after\n");
+	assert_true(strcmp(before.place.segment, after.place.segment) != 0);
+	open_reader(f);
+	assert_true(lies(f->reader, QUEUE_INCOMING, before.id));
+	assert_false(lies(f->reader, QUEUE_INCOMING, failed.id));
+	assert_true(lies(f->reader, QUEUE_INCOMING, after.id));
+}
+
+static void a_lock_on_one_message_is_seen_by_others(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n");
+	struct queue_lock lock = { 0 };
+	struct queue_file a, b;
+
+	open_reader(f);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(one.id), &lock), 0);
+	assert_int_equal(queue_open_intake(f->writer, f->dir, true, true), 0);
+	assert_int_equal(residents_look(f->writer->residents), 0);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(one.id), false, false, &a), 0);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(two.id), false, false, &b), 0);
+	assert_int_equal(queue_file_is_locked(&a), 1);
+	assert_int_equal(queue_file_is_locked(&b), 0);
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
+	queue_unlock(&lock);
+	assert_int_equal(queue_file_is_locked(&a), 0);
+	assert_int_equal(queue_file_is_current(&b), 0);
+	assert_false(lies(f->writer, QUEUE_INCOMING, one.id));
+}
+
+static void a_copy_for_people_is_the_file_that_it_would_be(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "shown\n");
+	AUTO(queue_file) file = { .fd = -1 };
+	struct heard h = { 0 };
+
+	open_reader(f);
+	note_outcome(f, &p, 1, OUTCOME_DEFERRED);
+	AUTO_FD fd = openat(f->dir, "copy", O_RDWR | O_CREAT, 0600);
+	assert_int_equal(queue_copy_from_log(f->reader, str_of(p.id), fd), 0);
+	assert_int_equal(queue_file_take(fd, QUEUE_INCOMING, true, &file), 0);
+	fd_take(&fd);
+	assert_string_equal(file.id, p.id);
+	assert_int_equal(journal_read(&file, hear, &h), 0);
+	assert_int_equal(h.outcomes, 1);
+	assert_int_equal(queue_copy_from_log(f->reader, STR("4Nobody"), file.fd), -ENOENT);
+}
+
+/* ---- many at once ---- */
+
+enum { MANY = 60 };
+
+static struct fixture *loop_fixture;
+static struct scope *many;
+static int committed;
+
+static void commit_one(void *arg)
+{
+	struct put p;
+
+	(void) arg;
+	if (put_body(loop_fixture, STR("one of many\n"), &p) == -ECANCELED && co_is_cancelled())
+		return;
+	assert_true(p.place.segment[0] != '\0');
+	committed++;
+}
+
+static void commit_many(void *arg)
+{
+	(void) arg;
+	many = scope_open("many");
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(scope_start(many, "commit", commit_one, NULL), 0);
+	assert_int_equal(scope_wait(many, NEVER), 0);
+	scope_close(many);
+	loop_stop();
+}
+
+static void many_messages_share_a_sync(void **state)
+{
+	loop_fixture = *state;
+	committed = 0;
+	put(loop_fixture, "the segment is there\n");
+	syncs = 0;
+	loop_run(commit_many, NULL);
+	assert_int_equal(committed, MANY);
+	assert_true(syncs <= 3);
+	open_reader(loop_fixture);
+	assert_int_equal(map_count(loop_fixture->reader->residents->by_id), MANY + 1);
+}
+
+static void cancel_soon(void *arg)
+{
+	(void) arg;
+	many = scope_open("many");
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(scope_start(many, "commit", commit_one, NULL), 0);
+	co_pass();
+	scope_cancel(many);
+	scope_close(many);
+	loop_stop();
+}
+
+/* Whoever was promised something finds it; whoever was cancelled before the write leaves nothing that waits. */
+static void cancelled_ones_disturb_nobody(void **state)
+{
+	struct fixture *f = *state;
+
+	loop_fixture = f;
+	committed = 0;
+	loop_run(cancel_soon, NULL);
+	open_reader(f);
+	assert_int_equal(map_count(f->reader->residents->by_id), committed);
+	put(f, "still works\n");
+}
+
+#define WITH_LOG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_LOG(a_small_message_is_found_in_the_log_with_all_its_parts),
+		WITH_LOG(what_is_large_or_wants_it_gets_a_file_of_its_own),
+		WITH_LOG(what_is_done_stays_done),
+		WITH_LOG(a_ledger_line_that_was_torn_or_damaged_counts_for_nobody),
+		WITH_LOG(results_are_in_the_ledger_and_go_along_to_a_file_of_its_own),
+		WITH_LOG(a_move_that_a_crash_cut_short_is_completed),
+		WITH_LOG(half_a_copy_is_not_the_message),
+		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),
+		WITH_LOG(a_damaged_message_is_set_aside_and_hides_nobody),
+		WITH_LOG(nothing_in_a_body_passes_for_a_message),
+		WITH_LOG(a_segment_is_used_again_and_its_past_is_forgotten),
+		WITH_LOG(a_sealed_segment_is_not_freed_before_all_of_it_was_found),
+		WITH_LOG(announcements_are_told_from_what_is_known),
+		WITH_LOG(when_the_log_is_full_messages_get_files_of_their_own),
+		WITH_LOG(a_failed_sync_promises_nothing_and_ends_the_segment),
+		WITH_LOG(a_lock_on_one_message_is_seen_by_others),
+		WITH_LOG(a_copy_for_people_is_the_file_that_it_would_be),
+		WITH_LOG(many_messages_share_a_sync),
+		WITH_LOG(cancelled_ones_disturb_nobody),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

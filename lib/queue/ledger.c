@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+/* See ledger.h. */
+#include "lib/queue/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/base/failpoint.h"
+#include "lib/disk/disk.h"
+
+enum { MOST_UNWRITTEN = 16 << 20, PIECE = 256 << 10 };
+
+void ledger_init(struct ledger *l, int dir, const char *segment)
+{
+	*l = (struct ledger){ .dir = dir, .fd = -1, .lines = BUF(MOST_UNWRITTEN) };
+	memcpy(l->segment, segment, SEGMENT_NAME_SIZE);
+}
+
+void ledger_close(struct ledger *l)
+{
+	turn_cancel(&l->turn);
+	buf_free(&l->lines);
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+}
+
+/* ---- writing ---- */
+
+static int open_for_writing(struct ledger *l)
+{
+	char path[SEGMENT_PATH_SIZE], last = '\n';
+	struct stat st;
+	int fd;
+
+	segment_path(path, SEGMENT_DONE, l->segment);
+	fd = openat(l->dir, path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size > 0 && pread_all(fd, &last, 1, st.st_size - 1) != 1)
+		last = 0;
+	l->ends_whole = last == '\n';
+	if (l->fd >= 0)
+		close(l->fd);		/* it was open for reading only */
+	l->fd = fd;
+	return 0;
+}
+
+static int write_lines(struct ledger *l)
+{
+	int r = 0;
+
+	if (!l->ends_whole)
+		r = open_for_writing(l);
+	if (r == 0 && !l->ends_whole)
+		r = write_all(l->fd, "\n", 1);		/* behind what a crash tore */
+	FAILPOINT("queue.ledger.before");
+	if (r == 0)
+		r = write_all(l->fd, l->lines.at, l->lines.len);
+	FAILPOINT("queue.ledger.after");
+	if (r < 0) {
+		l->ends_whole = false;	/* half of it may be there; the lines stay, and repeating some does no harm */
+		return r;
+	}
+	l->ends_whole = true;
+	l->is_unsynced = true;
+	buf_clear(&l->lines);
+	return 0;
+}
+
+int ledger_flush(struct ledger *l)
+{
+	return l->lines.len == 0 ? 0 : write_lines(l);
+}
+
+static void write_at_turn_end(struct turn *turn)
+{
+	struct ledger *l = CONTAINER_OF(turn, struct ledger, turn);
+	int r = ledger_flush(l);
+
+	if (r < 0 && l->trouble != NULL)
+		l->trouble(l, r);
+}
+
+int ledger_add(struct ledger *l, const char *id, const struct journal_record *r)
+{
+	size_t before = l->lines.len;
+	int result = buf_addf(&l->lines, "%s ", id);
+
+	if (result >= 0)
+		result = journal_record_print(&l->lines, id, r);
+	if (result < 0) {
+		l->lines.len = before;
+		return result;
+	}
+	if (l->writes_through || !loop_is_running())
+		return write_lines(l);
+	l->turn.run = write_at_turn_end;
+	at_turn_end(&l->turn);
+	return 0;
+}
+
+/* ---- reading ---- */
+
+static int open_for_reading(struct ledger *l)
+{
+	char path[SEGMENT_PATH_SIZE];
+
+	if (l->fd >= 0)
+		return 0;
+	segment_path(path, SEGMENT_DONE, l->segment);
+	l->fd = file_open_read(l->dir, path);
+	return MIN(l->fd, 0);
+}
+
+/* Hands out whole lines and returns how many bytes they took. */
+static size_t hand_out(struct str text, void (*each)(void *arg, struct str id, struct str line), void *arg)
+{
+	struct str rest = text, line, id;
+
+	while (str_find(rest, '\n') >= 0) {
+		str_cut(&rest, '\n', &line);
+		if (str_cut(&line, ' ', &id))
+			each(arg, id, line);
+	}
+	return text.len - rest.len;
+}
+
+static int read_from(struct ledger *l, uint64_t *from, void (*each)(void *arg, struct str id, struct str line), void *arg)
+{
+	AUTO_PTR char *piece = NULL;
+	int r = open_for_reading(l);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	piece = get_memory(PIECE);
+	for (;;) {
+		ssize_t n = pread_all(l->fd, piece, PIECE, (off_t) *from);
+		size_t whole = n <= 0 ? 0 : hand_out(str_make(piece, (size_t) n), each, arg);
+
+		if (n < 0)
+			return (int) n;
+		if (whole == 0 && n < PIECE)
+			return 0;
+		*from += whole > 0 ? whole : (size_t) n;	/* no line is that long */
+	}
+}
+
+int ledger_read_new(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg)
+{
+	return read_from(l, &l->read_upto, each, arg);
+}
+
+int ledger_read_all(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg)
+{
+	uint64_t from = 0;
+	int r = read_from(l, &from, each, arg);
+
+	if (r == 0)
+		hand_out(buf_str(&l->lines), each, arg);
+	return r;
+}

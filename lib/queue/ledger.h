@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A segment's ledger: what became of its messages. Lines like a journal's, with the queue id in front:
+ *
+ *   ID CRC KIND[ TEXT]\n
+ *
+ * The checksum is the journal's, seeded with the id, so a line with a damaged id counts for nobody. Only appended to, by qmgr (and by postsuper while there is no qmgr); synced about once a second.
+ */
+#ifndef ROAD_QUEUE_LEDGER_H
+#define ROAD_QUEUE_LEDGER_H
+
+#include "lib/queue/segment.h"
+
+struct ledger {
+	int dir;			/* intake/ */
+	char segment[SEGMENT_NAME_SIZE];
+	int fd;				/* -1: not open */
+	uint64_t read_upto;
+	bool ends_whole;		/* the last line has its line end */
+	bool is_unsynced;
+	struct buf lines;		/* to be written at the end of the turn */
+	struct turn turn;
+	bool writes_through;		/* not at the end of the turn, but at once */
+	void (*trouble)(struct ledger *l, int error);
+};
+
+void ledger_init(struct ledger *l, int dir, const char *segment);
+void ledger_close(struct ledger *l);
+/* Writes what gathered. 0, -errno: it stays. */
+int ledger_flush(struct ledger *l);
+/* 0, or -errno of packing the record. */
+int ledger_add(struct ledger *l, const char *id, const struct journal_record *r);
+/* Lines written since the last call, by whomever. line: without id and line end. 0, -errno. */
+int ledger_read_new(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg);
+/* All lines from the beginning, those not yet written among them. */
+int ledger_read_all(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg);
+
+#endif

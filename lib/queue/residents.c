@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * See residents.h. A segment is read from its beginning, message after message, each by its head. Where no head stands, the owner has not written yet; when
+ * there is no owner any more, the rest is searched, since a damaged message must not hide those behind it.
+ */
+#include "lib/queue/residents.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/base/failpoint.h"
+#include "lib/base/map.h"
+#include "lib/disk/disk.h"
+
+struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify)
+{
+	struct residents *all = get_memory(sizeof(*all));
+
+	*all = (struct residents){ .q = q, .dir = dir, .writable = writable, .verify = verify, .by_id = map_new() };
+	list_init(&all->segments);
+	return all;
+}
+
+/* ---- one message ---- */
+
+static void forget(struct resident *r)
+{
+	r->segment->unfinished--;
+	map_remove(r->segment->of->by_id, str_of(r->id));
+	free(r);
+}
+
+static void remember(struct segment *s, const char *id, uint64_t at, uint64_t len)
+{
+	struct resident *r;
+
+	if (map_get(s->of->by_id, str_of(id)) != NULL) {
+		queue_say(s->of->q, "%s lies twice in the intake log: one of them is left out", id);
+		return;
+	}
+	r = get_memory(sizeof(*r));
+	*r = (struct resident){ .segment = s, .at = at, .len = len };
+	snprintf(r->id, sizeof(r->id), "%s", id);
+	map_put(s->of->by_id, str_of(id), r);
+	s->unfinished++;
+}
+
+struct resident *residents_find(const struct residents *all, struct str id)
+{
+	return map_get(all->by_id, id);
+}
+
+struct resident *residents_search(struct residents *all, struct str id)
+{
+	struct resident *r = residents_find(all, id);
+
+	if (r != NULL || all->verify)
+		return r;
+	residents_look(all);
+	return residents_find(all, id);
+}
+
+void residents_finish(struct resident *r)
+{
+	int error = ledger_add(&r->segment->ledger, r->id, &(struct journal_record){ .kind = JOURNAL_DONE });
+
+	if (error < 0)
+		queue_say(r->segment->of->q, "%s: cannot record that it is through, it may be delivered twice: %s", r->id, error_text(error));
+	forget(r);
+}
+
+int resident_open(struct resident *r, struct queue_file *ret)
+{
+	struct segment *s = r->segment;
+	struct queue_head h;
+	int result = segment_head(s->fd, s->name, r->at, r->at + r->len, &h);
+
+	if (result < 0)
+		return result == -ENODATA ? -ENOENT : result;	/* used anew meanwhile */
+	if (strcmp(h.id, r->id) != 0)
+		return -EBADMSG;
+	*ret = (struct queue_file){ .fd = s->fd, .where = QUEUE_INCOMING, .resident = r, .base = r->at, .file_size = h.journal_at };
+	queue_file_keep_head(ret, &h);
+	return 0;
+}
+
+int resident_note(struct resident *r, const struct journal_record *records, size_t n)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < n && result == 0; i++)
+		result = ledger_add(&r->segment->ledger, r->id, &records[i]);
+	r->has_journal = true;
+	return result;
+}
+
+struct reading {
+	const struct resident *r;
+	void (*each)(void *arg, const struct journal_record *record);
+	void *arg;
+	int skipped;
+};
+
+static void read_own_line(void *arg, struct str id, struct str line)
+{
+	struct reading *reading = arg;
+	struct journal_record record;
+
+	if (!str_is(id, str_of(reading->r->id)))
+		return;
+	if (journal_record_parse(line, reading->r->id, &record) < 0)
+		reading->skipped++;
+	else
+		reading->each(reading->arg, &record);
+}
+
+int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *record), void *arg)
+{
+	struct reading reading = { r, each, arg, 0 };
+	int result = r->has_journal ? ledger_read_all(&r->segment->ledger, read_own_line, &reading) : 0;
+
+	return result < 0 ? result : reading.skipped;
+}
+
+/* ---- a segment ---- */
+
+static void ledger_in_trouble(struct ledger *l, int error)
+{
+	struct segment *s = CONTAINER_OF(l, struct segment, ledger);
+
+	queue_say(s->of->q, "cannot write intake/done-%s: %s", s->name, error_text(error));
+}
+
+static int open_segment(struct residents *all, const char *name, struct segment **ret)
+{
+	char path[SEGMENT_PATH_SIZE];
+	struct segment *s;
+	int fd;
+
+	segment_path(path, SEGMENT_LOG, name);
+	fd = openat(all->dir, path, (all->writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	s = get_memory(sizeof(*s));
+	*s = (struct segment){ .of = all, .fd = fd, .was_seen = true };
+	memcpy(s->name, name, SEGMENT_NAME_SIZE);
+	ledger_init(&s->ledger, all->dir, name);
+	s->ledger.trouble = ledger_in_trouble;
+	list_append(&all->segments, &s->link);
+	*ret = s;
+	return 0;
+}
+
+static void close_segment(struct segment *s)
+{
+	struct map_at at = { 0 };
+
+	while (s->unfinished > 0 && map_next(s->of->by_id, &at))
+		if (((struct resident *) at.value)->segment == s)
+			forget(at.value);
+	ledger_close(&s->ledger);
+	list_remove(&s->link);
+	close(s->fd);
+	free(s);
+}
+
+void residents_free(struct residents *all)
+{
+	if (all == NULL)
+		return;
+	LIST_EACH(s, &all->segments, struct segment, link)
+		close_segment(s);
+	map_free(all->by_id, NULL);
+	free(all);
+}
+
+static uint64_t size_of(const struct segment *s)
+{
+	struct stat st;
+
+	return fstat(s->fd, &st) < 0 ? 0 : (uint64_t) st.st_size;
+}
+
+/* What is damaged was promised perhaps: a person may look at it. */
+static void set_aside(const struct segment *s, uint64_t from, uint64_t to, const char *id)
+{
+	size_t len = (size_t) MIN(to - from, (uint64_t) 1 << 20);
+	AUTO_PTR char *bytes = get_memory(len);
+	ssize_t n = pread_all(s->fd, bytes, len, (off_t) from);
+	int dir = queue_dir(s->of->q, QUEUE_CORRUPT), r;
+
+	if (dir < 0)
+		return;
+	AUTO_FD fd = n < 0 ? (int) n : file_create(dir, id, 0600);
+	r = fd < 0 ? fd : write_all(fd, bytes, (size_t) n);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	queue_say(s->of->q, "intake/log-%s is damaged from byte %llu to %llu: %s corrupt/%s%s%s", s->name, (unsigned long long) from,
+		  (unsigned long long) to, r < 0 ? "cannot be set aside as" : "set aside as", id, r < 0 ? ": " : "", r < 0 ? error_text(r) : "");
+}
+
+/* One message more. 0, -ENODATA, -EBADMSG: its head counts, and its parts do not; -errno. */
+static int take_next(struct segment *s, uint64_t size)
+{
+	struct queue_head h;
+	int r = segment_head(s->fd, s->name, s->known_upto, size, &h);
+
+	if (r < 0)
+		return r;
+	if (s->of->verify && (r = segment_check(s->fd, &h)) < 0)
+		return r;
+	remember(s, h.id, s->known_upto, segment_record_len(&h));
+	s->known_upto += segment_record_len(&h);
+	return 0;
+}
+
+static void read_chain(struct segment *s, uint64_t upto)
+{
+	uint64_t size = size_of(s);
+
+	while (s->known_upto < upto && take_next(s, size) == 0)
+		;
+}
+
+/* Nobody writes here any more. Goes on behind what is damaged. */
+static void search_rest(struct segment *s)
+{
+	uint64_t size = size_of(s), next;
+	struct queue_head h;
+
+	while (!s->is_searched) {
+		uint64_t from = s->known_upto;
+		bool has_head = segment_head(s->fd, s->name, from, size, &h) == 0;
+		int r = segment_next_head(s->fd, s->name, from + (has_head ? SEGMENT_ALIGN : 0), size, &next);
+
+		if (r < 0 && r != -ENODATA) {
+			queue_say(s->of->q, "intake/log-%s cannot be read: %s", s->name, error_text(r));
+			return;
+		}
+		if (has_head) {
+			set_aside(s, from, MIN(from + segment_record_len(&h), size), h.id);
+			s->known_upto = from + segment_record_len(&h);
+		} else if (r == 0) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "%.8sat%llu", s->name, (unsigned long long) from);
+			set_aside(s, from, next, name);
+			s->known_upto = next;
+		} else {
+			s->is_searched = true;
+		}
+		read_chain(s, UINT64_MAX);
+	}
+}
+
+static void take_line(void *arg, struct str id, struct str line)
+{
+	struct segment *s = arg;
+	struct resident *r = residents_find(s->of, id);
+	struct journal_record record;
+
+	if (r == NULL || r->segment != s || journal_record_parse(line, r->id, &record) < 0)
+		return;
+	if (record.kind == JOURNAL_DONE)
+		forget(r);
+	else
+		r->has_journal = true;
+}
+
+int residents_refresh(struct resident *r)
+{
+	struct segment *s = r->segment;
+	AUTO(buf) id = BUF(64);
+
+	buf_add_text(&id, r->id);
+	ledger_read_new(&s->ledger, take_line, s);
+	return residents_find(s->of, buf_str(&id)) == NULL ? -ENOENT : 0;
+}
+
+/* A crash may have left messages of it in files of their own as well: looked for once, when the segment is met. */
+static void resume_exits(struct segment *s)
+{
+	struct map_at at = { 0 };
+
+	while (map_next(s->of->by_id, &at))
+		if (((struct resident *) at.value)->segment == s)
+			residents_resume_exit(at.value);
+}
+
+static void look_into(struct segment *s, bool is_new)
+{
+	int r;
+
+	read_chain(s, UINT64_MAX);
+	if (s->of->verify && !segment_has_owner(s->fd))
+		search_rest(s);
+	r = ledger_read_new(&s->ledger, take_line, s);
+	if (r < 0)
+		queue_say(s->of->q, "intake/done-%s cannot be read: %s", s->name, error_text(r));
+	if (is_new && s->of->verify)
+		resume_exits(s);
+}
+
+/* ---- the directory ---- */
+
+static struct segment *find_segment(const struct residents *all, const char *name)
+{
+	LIST_EACH(s, &all->segments, struct segment, link)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+static void see(struct residents *all, const char *name)
+{
+	struct segment *s = find_segment(all, name);
+	int r = s == NULL ? open_segment(all, name, &s) : 0;
+
+	if (r == 0)
+		s->was_seen = true;
+	else if (r != -ENOENT)
+		queue_say(all->q, "intake/log-%s cannot be opened: %s", name, error_text(r));
+}
+
+static int each_of_kind(struct residents *all, enum segment_file wanted, void (*each)(struct residents *all, const char *name))
+{
+	struct directory *d;
+	unsigned char type;
+	const char *path, *name;
+	enum segment_file kind;
+	int r = directory_open(all->dir, ".", &d);
+
+	if (r < 0)
+		return r;
+	while (directory_next(d, &path, &type))
+		if (segment_path_parse(path, &kind, &name) && kind == wanted)
+			each(all, name);
+	directory_close(d);
+	return 0;
+}
+
+/* Its segment was freed, and then there was a crash. */
+static void remove_orphan(struct residents *all, const char *name)
+{
+	char path[SEGMENT_PATH_SIZE];
+
+	segment_path(path, SEGMENT_DONE, name);
+	if (find_segment(all, name) == NULL)
+		unlinkat(all->dir, path, 0);
+}
+
+int residents_look(struct residents *all)
+{
+	int r;
+
+	LIST_EACH(s, &all->segments, struct segment, link)
+		s->was_seen = false;
+	r = each_of_kind(all, SEGMENT_LOG, see);
+	if (r < 0)
+		return r;
+	if (all->verify)
+		each_of_kind(all, SEGMENT_DONE, remove_orphan);
+	LIST_EACH(s, &all->segments, struct segment, link)
+		if (s->was_seen)
+			look_into(s, s->known_upto == 0);
+		else
+			close_segment(s);
+	return 0;
+}
+
+/* ---- what qmgr does ---- */
+
+int queue_announced(struct queue *q, const struct queue_place *place, struct str id, bool *ret_missed)
+{
+	struct residents *all = q->residents;
+	struct segment *s;
+	size_t before;
+	char text[32];
+	int r;
+
+	*ret_missed = false;
+	if (all == NULL)
+		return -ENOENT;
+	s = find_segment(all, place->segment);
+	if (s == NULL && (r = open_segment(all, place->segment, &s)) < 0)
+		return r;
+	before = s->unfinished;
+	if (place->at > s->known_upto) {
+		read_chain(s, place->at);
+		s->known_upto = place->at;	/* what could not be read there is found when the segment is searched */
+		*ret_missed = s->unfinished > before;
+	}
+	if (place->at < s->known_upto)
+		return residents_find(all, id) != NULL;
+	snprintf(text, sizeof(text), "%.*s", PSTR(id));
+	remember(s, text, place->at, place->len);
+	s->known_upto = place->at + place->len;
+	return 1;
+}
+
+void queue_write_through(struct queue *q)
+{
+	if (q->residents == NULL)
+		return;
+	LIST_EACH(s, &q->residents->segments, struct segment, link) {
+		s->ledger.writes_through = true;
+		if (ledger_flush(&s->ledger) < 0)
+			ledger_in_trouble(&s->ledger, -EIO);
+	}
+}
+
+static void free_segment(struct segment *s)
+{
+	char log_path[SEGMENT_PATH_SIZE], free_path[SEGMENT_PATH_SIZE], done_path[SEGMENT_PATH_SIZE];
+	struct residents *all = s->of;
+
+	segment_path(log_path, SEGMENT_LOG, s->name);
+	segment_path(free_path, SEGMENT_FREE, s->name);
+	segment_path(done_path, SEGMENT_DONE, s->name);
+	if (renameat(all->dir, log_path, all->dir, free_path) < 0) {
+		queue_say(all->q, "intake/%s cannot be renamed: %s", log_path, error_text(errno));
+	} else {
+		FAILPOINT("queue.log.freed");
+		unlinkat(all->dir, done_path, 0);
+	}
+	close_segment(s);
+}
+
+/* In order: who has no owner any more cannot get another message after it was searched. */
+static void free_what_is_empty(struct residents *all)
+{
+	LIST_EACH(s, &all->segments, struct segment, link) {
+		if (s->unfinished > 0 || segment_has_owner(s->fd))
+			continue;
+		look_into(s, false);
+		if (s->unfinished == 0 && s->is_searched)
+			free_segment(s);
+	}
+}
+
+enum { MOST_LEDGERS = 64 };
+
+struct ledger_sync {
+	int fds[MOST_LEDGERS];
+	size_t count;
+};
+
+static int sync_ledgers(void *arg)
+{
+	const struct ledger_sync *sync = arg;
+	int r = 0;
+
+	for (size_t i = 0; i < sync->count; i++)
+		if (fdatasync(sync->fds[i]) < 0)
+			r = -errno;
+	return r;
+}
+
+size_t queue_keep_intake(struct queue *q)
+{
+	struct residents *all = q->residents;
+	struct ledger_sync sync = { .count = 0 };
+
+	if (all == NULL)
+		return 0;
+	free_what_is_empty(all);
+	LIST_EACH(s, &all->segments, struct segment, link)
+		if (s->ledger.is_unsynced && sync.count < MOST_LEDGERS) {
+			s->ledger.is_unsynced = false;
+			sync.fds[sync.count++] = s->ledger.fd;
+		}
+	if (sync.count > 0 && co_offload(sync_ledgers, &sync) < 0)
+		queue_say(q, "cannot sync the intake log's ledgers");
+	return map_count(all->by_id);
+}
+
+void queue_crowding(struct queue *q, int most_segments, void (*each)(void *arg, struct str id), void *arg)
+{
+	struct residents *all = q->residents;
+	struct segment *best = NULL;
+	struct map_at at = { 0 };
+	int count = 0;
+
+	if (all == NULL)
+		return;
+	LIST_EACH(s, &all->segments, struct segment, link) {
+		count++;
+		if ((best == NULL || s->unfinished < best->unfinished) && !segment_has_owner(s->fd))
+			best = s;
+	}
+	if (count <= most_segments || best == NULL)
+		return;
+	while (map_next(all->by_id, &at)) {
+		struct resident *r = at.value;
+
+		if (r->segment == best && !r->is_leaving)
+			each(arg, at.key);
+	}
+}

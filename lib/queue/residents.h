@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What lies in the intake log and is not finished: found by id. Made from the segments and their ledgers, and kept by announcements; so it is the same
+ * in qmgr, which decides, and in a tool that only looks.
+ */
+#ifndef ROAD_QUEUE_RESIDENTS_H
+#define ROAD_QUEUE_RESIDENTS_H
+
+#include "lib/queue/ledger.h"
+#include "lib/queue/private.h"
+
+struct map;
+
+struct segment {
+	struct list link;
+	struct residents *of;
+	char name[SEGMENT_NAME_SIZE];
+	int fd;
+	uint64_t known_upto;		/* messages before it were found or announced */
+	size_t unfinished;
+	bool is_searched;		/* sealed, and looked through to its very end */
+	bool was_seen;			/* by the last look at the directory */
+	struct ledger ledger;
+};
+
+struct resident {
+	struct segment *segment;
+	uint64_t at, len;
+	bool has_journal;		/* the ledger says more of it than nothing */
+	bool is_leaving;		/* a file of its own is being made */
+	char id[32];
+};
+
+struct residents {
+	struct queue *q;
+	int dir;
+	bool writable, verify;
+	struct list segments;		/* oldest known first */
+	struct map *by_id;
+};
+
+struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);
+void residents_free(struct residents *all);	/* NULL is fine */
+
+/* Finds what is new in the directory, the segments and the ledgers. 0, -errno of the directory. */
+int residents_look(struct residents *all);
+struct resident *residents_find(const struct residents *all, struct str id);	/* NULL */
+/* Not only in memory: where it is not found, a tool looks again. qmgr, which is told of everything, does not. */
+struct resident *residents_search(struct residents *all, struct str id);
+void residents_finish(struct resident *r);	/* notes it in the ledger and forgets it */
+
+/* A moving that a crash cut short is completed: then it is forgotten here. exit.c */
+void residents_resume_exit(struct resident *r);
+
+int residents_refresh(struct resident *r);	/* reads what is new in its ledger. -ENOENT: it is through, and r is gone */
+int resident_open(struct resident *r, struct queue_file *ret);
+int resident_note(struct resident *r, const struct journal_record *records, size_t n);
+/* -errno, or how many lines did not count. */
+int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *r), void *arg);
+
+#endif
