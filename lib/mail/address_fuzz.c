@@ -37,6 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while ((r = header_address_next(&rest, a, &address)) != 0)
 		if (r > 0)
 			check_round_trip(a, address);
+	rest = str_head(in, 2000);	/* it looks ahead anew for each address */
+	while ((r = address_list_next(&rest, a, &address)) != 0)
+		if (r > 0)
+			check_round_trip(a, address);
 	address_unquote(in, a, &address);
 	hostname_is_valid(in, true);
 	hostname_is_valid(in, false);

@@ -378,9 +378,44 @@ static void test_host_names_and_literals_are_checked(void **state)
 	assert_false(domain_literal_is_valid(STR("[192.0.2.1")));
 }
 
+static void test_lists_in_tables_are_separated_by_commas_or_blanks(void **state)
+{
+	static const struct { const char *in, *out; } cases[] = {
+		{ "a@x.example b@x.example", "a@x.example|b@x.example|" },
+		{ "a@x.example,, b\tc\n d ; e", "a@x.example|b|c|d|e|" },
+		{ "\"a 5\"@x.example c", "a 5@x.example|c|" },
+		{ "<a@x> <b@x>", "a@x|b@x|" },
+		{ "John Doe <a@x> c \"<\"", "a@x|c|<|" },
+		{ "a (b c) d", "a|d|" },
+		{ "a @ x . example b", "a@x.example|b|" },
+		{ "a@x <b@y>", "b@y|" },
+		{ "g: a, b;", "a|b|" },
+		{ "a@x@y b", "!" },
+		{ "a <b", "!" },
+		{ "", "" },
+		{ " , ", "" },
+	};
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct str rest = str_of(cases[i].in), one;
+		AUTO(buf) all = BUF(1000);
+		int r;
+
+		while ((r = address_list_next(&rest, arena, &one)) != 0) {
+			if (r < 0)
+				buf_add_text(&all, "!");
+			else
+				buf_addf(&all, "%.*s|", PSTR(one));
+		}
+		assert_str(buf_str(&all), cases[i].out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lists_in_tables_are_separated_by_commas_or_blanks),
 		cmocka_unit_test(test_paths_are_read_as_rfc_5321_has_them_and_leniently_when_allowed),
 		cmocka_unit_test(test_a_nul_byte_is_refused),
 		cmocka_unit_test(test_utf8_addresses_need_smtputf8_and_well_formed_text),

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "lib/base/die.h"
 #include "lib/mail/atext.h"
 
 /*
@@ -84,6 +85,7 @@ struct element {
 	const char *behind_angle;	/* of "<" */
 	const char *route;		/* where a route begins; NULL: there is none */
 	bool is_part;			/* the token just read belongs to the address */
+	bool is_list;			/* the next word that stands apart is another address: `in` begins with it */
 };
 
 static void start_address(struct element *e)
@@ -252,9 +254,19 @@ static int read_token(struct element *e)
 	return 0;
 }
 
+/* Behind a blank, and without a joint on either side. */
+static bool begins_another(const struct element *e)
+{
+	char c = e->in.at[0];
+
+	if (!e->is_list || !e->has_text || !e->blank_pending || is_space(c) || strchr("(@.:", c) != NULL)
+		return false;
+	return e->len == 0 || (e->to[e->len - 1] != '.' && e->to[e->len - 1] != '@');
+}
+
 static int read_tokens(struct element *e)
 {
-	while (e->in.len > 0) {
+	while (e->in.len > 0 && !begins_another(e)) {
 		const char *before = e->in.at;
 		int r;
 
@@ -334,4 +346,48 @@ int header_address_next(struct str *rest, struct arena *a, struct str *ret)
 	if (r > 0)
 		*ret = mailbox.address;
 	return r;
+}
+
+/* Behind the first "<...>", or 0. */
+static size_t behind_angle(struct str text)
+{
+	bool in_angle = false, open = false;
+	size_t i = 0;
+
+	while (i < text.len) {
+		char c = text.at[i];
+
+		if (c == '"' || c == '(' || c == '[') {
+			i = behind_quoted(text, i, &open);
+			continue;
+		}
+		if (c == '>' && in_angle)
+			return i + 1;
+		in_angle = in_angle || c == '<';
+		i += c == '\\' ? 2 : 1;
+	}
+	return in_angle ? text.len : 0;
+}
+
+int address_list_next(struct str *rest, struct arena *a, struct str *ret)
+{
+	while (rest->len > 0) {
+		size_t n = element_length(*rest);
+		size_t angle = behind_angle(str_head(*rest, n));
+		struct element e = { .in = str_head(*rest, angle > 0 ? angle : n), .is_list = angle == 0 };
+		AUTO_PTR char *room = resize_memory(NULL, e.in.len + 1);	/* words are many, and the arena keeps one of them */
+		struct header_mailbox box;
+		size_t used;
+		int r;
+
+		e.to = room;
+		r = read_element(&e, &box);
+		used = (size_t) (e.in.at - rest->at);
+		*rest = str_skip(*rest, r < 0 || used >= n ? n + 1 : used);
+		if (r > 0)
+			*ret = arena_copy(a, box.address);
+		if (r != 0)
+			return r;
+	}
+	return 0;
 }

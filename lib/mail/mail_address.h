@@ -54,7 +54,14 @@ int address_unquote(struct str external, struct arena *a, struct str *ret);
  */
 int header_address_next(struct str *rest, struct arena *a, struct str *ret);
 
-/* The same, and where the address stands. */
+/*
+ * The same for lists in tables and on command lines, where blanks separate addresses as commas do: "a@b c@d".
+ * Words in front of "<...>" are a phrase there too. Time grows with addresses times length: for text that an
+ * administrator or the caller himself wrote.
+ */
+int address_list_next(struct str *rest, struct arena *a, struct str *ret);
+
+/* As header_address_next(), and where the address stands. */
 struct header_mailbox {
 	struct str address;		/* in internal form */
 	/*

@@ -46,8 +46,9 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	if (rest.len > 0 && rest.at[0] == '@' && str_find(rest, ',') < 0) {
 		*vec_add(a, &list) = rewrite_address(r, a, with_local_part_of(a, address, rest), true);
 	} else {
-		while ((found = header_address_next(&rest, a, &one)) > 0) {
-			if (arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
+		while ((found = address_list_next(&rest, a, &one)) > 0) {
+			if (list.len > (size_t) r->conf.virtual_alias_expansion_limit
+			    || arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
 				return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses", PSTR(address));
 			if (one.len > 0)
 				*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true),

@@ -218,7 +218,7 @@ static void check_expansion(const char *address, int error, const char *expected
 	"virtual_alias_maps = inline:{ {one@v.example = two@v.example} {two@v.example = three@x.example, four} " \
 	"{four@mail.example.com = five@x.example} {self@v.example = self@v.example, other@x.example} {@old.example = @new.example} " \
 	"{loop1@v.example = loop2@v.example} {loop2@v.example = loop1@v.example} {@catch.example = all@x.example} " \
-	"{grow@v.example = grow@v.example.x} {quoted@v.example = \"a b\"@x.example} {bad@v.example = two words} " \
+	"{grow@v.example = grow@v.example.x} {quoted@v.example = \"a b\"@x.example} {bad@v.example = two words} {worse@v.example = <two} " \
 	"{local = user} {case@v.example = Case@V.Example} {list@v.example = a@x.example b}}\n"
 
 static void test_virtual_aliases_are_expanded_to_the_end(void **state)
@@ -238,7 +238,9 @@ static void test_virtual_aliases_are_expanded_to_the_end(void **state)
 	check_expansion("local@mail.example.com", 0, "user@mail.example.com");
 	check_expansion("local@elsewhere.example", 0, "local@elsewhere.example");
 	check_expansion("quoted@v.example", 0, "a b@x.example");
-	check_expansion("bad@v.example", -EBADMSG, NULL);
+	check_expansion("bad@v.example", 0, "two@mail.example.com words@mail.example.com");
+	check_expansion("list@v.example", 0, "a@x.example b@mail.example.com");
+	check_expansion("worse@v.example", -EBADMSG, NULL);
 	use("recipient_delimiter = +\n" "propagate_unmatched_extensions = canonical\n" ALIASES);
 	check_expansion("one+ext@v.example", 0, "three@x.example five@x.example");
 	check_expansion("joe+ext@old.example", 0, "joe+ext@new.example");
