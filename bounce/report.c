@@ -75,6 +75,8 @@ static void add_message_fields(const struct notice *n, struct buf *b)
 
 static const char *action(const struct notice *n, const struct outcome *o)
 {
+	if ((n->e.flags & ENVELOPE_VERIFY) != 0)
+		return o->status == OUTCOME_BOUNCED || o->status == OUTCOME_DEFERRED ? "undeliverable" : "deliverable";
 	switch (o->status) {
 	case OUTCOME_DELIVERED:
 		return "delivered";

@@ -33,8 +33,8 @@ static void add_introduction(const struct notice *n, enum notice_audience who, s
 				"\"relayed\", the next mail system will not tell you more.\n");
 		break;
 	case NOTICE_TRACE:
-		buf_add_text(b, "You asked what would become of a message: this is what happened for each of the\n"
-				"recipients below.\n");
+		buf_add_text(b, "You asked what would become of a message to the recipients below. Nothing was\n"
+				"delivered.\n");
 		break;
 	}
 	if (n->kind == NOTICE_FAILURE && who == TO_SENDER)
@@ -42,8 +42,10 @@ static void add_introduction(const struct notice *n, enum notice_audience who, s
 				"notification to the postmaster of your mail system.\n");
 }
 
-static const char *progress(const struct outcome *o)
+static const char *progress(const struct notice *n, const struct outcome *o)
 {
+	if (n->kind == NOTICE_TRACE)
+		return "";
 	switch (o->status) {
 	case OUTCOME_DELIVERED:
 		return "delivered: ";
@@ -90,7 +92,7 @@ static void add_recipient_words(const struct notice *n, const struct recipient *
 		buf_add_text(b, ">)");
 	}
 	buf_add_byte(b, ':');
-	buf_add_text(&text, progress(o));
+	buf_add_text(&text, progress(n, o));
 	buf_add(&text, o->text);
 	buf_add_printable(&plain, buf_str(&text));
 	if (!n->is_utf8)

@@ -116,6 +116,7 @@ int main(int argc, char **argv)
 			.start = start,
 		},
 		.deliver = deliver,
+		.probes = true,
 	};
 
 	return agent_main(argc, argv, &agent);

@@ -137,6 +137,8 @@ static int give_to_cleanup(struct queue_file *f, struct arena *a, struct envelop
 	if (e->flags & ENVELOPE_EXTRACT)
 		flags |= CLEANUP_EXTRACT;
 	e->flags &= ~(unsigned) ENVELOPE_EXTRACT;
+	if (e->flags & ENVELOPE_VERIFY)
+		flags |= CLEANUP_NO_BCC;
 	out = mail_out_begin(a, "pickup", flags, e);
 	r = copy_content(f, out);
 	if (r < 0) {

@@ -71,7 +71,9 @@ static void apply(struct message *m, const struct outcome *o)
 		return;
 	}
 	m->states[at].status = (unsigned char) o->status;
-	if (o->status == OUTCOME_DEFERRED)
+	if (is_only_verified(m))
+		note_outcome(&m->successes, o);		/* whatever it is, the sender hears it */
+	else if (o->status == OUTCOME_DEFERRED)
 		note_outcome(&m->deferrals, o);
 	else if (o->status == OUTCOME_BOUNCED)
 		note_outcome(&m->failures, o);

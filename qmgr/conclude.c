@@ -125,6 +125,8 @@ static bool is_unfinished(const struct message *m)
 {
 	if (m->failures.count > 0 || m->successes.count > 0)
 		return true;		/* somebody is still to be told */
+	if (is_only_verified(m))
+		return false;
 	for (uint32_t i = 0; i < m->env.recipient_count; i++)
 		if (recipient_is_open(m, i))
 			return true;
@@ -242,7 +244,7 @@ static void run_conclusion(void *arg)
 
 	co_describe("%.*s", PSTR(m->id));
 	tell(m, "failure", &m->failures);
-	tell(m, "success", &m->successes);
+	tell(m, is_only_verified(m) ? "trace" : "success", &m->successes);
 	if (is_warning_due(m))
 		warn_of_delay(m);
 	m->to_do = 0;

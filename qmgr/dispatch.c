@@ -87,7 +87,7 @@ void end_of_work(struct qmgr *q)
 
 static unsigned flags_of(const struct message *m)
 {
-	return message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0;
+	return (message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0u) | (is_only_verified(m) ? DELIVER_PROBE : 0u);
 }
 
 int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call)

@@ -152,10 +152,14 @@ static void replay_untold(void *arg, const struct journal_record *r)
 
 	if (at < 0 || m->states[at].told || m->states[at].status != r->outcome.status)
 		return;
-	if (r->outcome.status == OUTCOME_BOUNCED)
+	if (is_only_verified(m)) {
+		if (r->outcome.status != OUTCOME_DEFERRED)	/* they are asked about again */
+			note_outcome(&m->successes, &r->outcome);
+	} else if (r->outcome.status == OUTCOME_BOUNCED) {
 		note_outcome(&m->failures, &r->outcome);
-	else if (wants_success_notice(&m->env.recipients[at], r->outcome.status))
+	} else if (wants_success_notice(&m->env.recipients[at], r->outcome.status)) {
 		note_outcome(&m->successes, &r->outcome);
+	}
 }
 
 static bool has_untold(const struct message *m)
@@ -164,7 +168,7 @@ static bool has_untold(const struct message *m)
 		const struct rcpt_state *s = &m->states[i];
 
 		if (!s->told
-		    && (s->status == OUTCOME_BOUNCED
+		    && (s->status == OUTCOME_BOUNCED || is_only_verified(m)
 			|| wants_success_notice(&m->env.recipients[i], s->status)))
 			return true;
 	}
@@ -217,6 +221,11 @@ bool wants_success_notice(const struct recipient *r, enum outcome_status status)
 {
 	return (r->notify & NOTIFY_SUCCESS) != 0
 	       && (status == OUTCOME_DELIVERED || status == OUTCOME_RELAYED || status == OUTCOME_EXPANDED);
+}
+
+bool is_only_verified(const struct message *m)
+{
+	return (m->env.flags & ENVELOPE_VERIFY) != 0;
 }
 
 bool recipient_is_open(const struct message *m, uint32_t position)

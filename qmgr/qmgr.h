@@ -128,6 +128,7 @@ void message_free(struct message *m);			/* not in q->active, nothing to do */
 bool message_is_old(const struct message *m, int64_t now_us);
 /* The recipient with that index in the queue file: its position, or -ENOENT. */
 int message_position(const struct message *m, uint32_t index);
+bool is_only_verified(const struct message *m);	/* sendmail -bv: outcomes of any kind are notes in successes, and final */
 bool recipient_is_open(const struct message *m, uint32_t position);	/* still to be tried */
 uint32_t message_sites(const struct message *m);	/* for its sleeper */
 /* The envelope with some of its recipients. */

@@ -241,7 +241,7 @@ void configure(const char *main_cf)
 int client_set_up(void **unused)
 {
 	static struct agent_conf agent_conf;
-	static struct agent agent = { .daemon = { .name = "smtp" }, .deliver = smtp_deliver };
+	static struct agent agent = { .daemon = { .name = "smtp" }, .deliver = smtp_deliver, .probes = true };
 	AUTO(buf) why = BUF_WORDS;
 
 	(void) unused;

@@ -128,6 +128,7 @@ int main(int argc, char **argv)
 			.start = start,
 		},
 		.deliver = smtp_deliver,
+		.probes = true,
 	};
 
 	the_client.lmtp = argc > 0 && strcmp(program_name(argv[0]), "lmtp") == 0;

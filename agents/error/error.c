@@ -31,6 +31,7 @@ int main(int argc, char **argv)
 				      .syscalls = SYS_CORE | SYS_ACCEPT,
 				      .capabilities = "" } },
 		.deliver = fail,
+		.probes = true,
 	};
 
 	return agent_main(argc, argv, &agent);

@@ -5,6 +5,7 @@
  * headers; here they are only looked at, so that a message for nobody is refused while its writer still listens.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "commands/sendmail/sendmail.h"
@@ -84,7 +85,7 @@ static void recipients_of(struct request *q, struct envelope *e)
 		struct str rest = str_of(q->words[i]), address;
 		int r;
 
-		while ((r = header_address_next(&rest, q->arena, &address)) > 0) {
+		while ((r = address_list_next(&rest, q->arena, &address)) > 0) {
 			if (list.len >= MOST_RECIPIENTS)
 				die(EX_USAGE, "too many recipients");
 			if (address.len > 0)
@@ -252,6 +253,11 @@ int enqueue(struct request *q)
 	make_envelope(q, &e);
 	if (submission_begin(postdrop_path(q), q->dir, &e, &i.out, &why) < 0)
 		die(EX_TEMPFAIL, "%s", buf_text(&why));
+	if (q->flags & ENVELOPE_VERIFY) {		/* -bv: there is no message */
+		submission_write(i.out, STR("Subject: probe\n\n"));
+		printf("Mail Delivery Status Report will be mailed to <%.*s>.\n", PSTR(e.sender));
+		return submission_end(i.out, id);
+	}
 	input_begin(&in, STDIN_FILENO);
 	copy_content(&i, &in);
 	if (in.error < 0) {

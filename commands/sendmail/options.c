@@ -29,7 +29,7 @@ static void take_mode(struct request *q, const char *argument)
 	case 'm': q->mode = MODE_ENQUEUE; break;
 	case 'p': q->mode = MODE_MAILQ; break;
 	case 's': q->mode = MODE_SMTP; break;
-	case 'v': die(EX_UNAVAILABLE, "-bv: address verification by mail is not supported");
+	case 'v': q->mode = MODE_ENQUEUE; q->flags |= ENVELOPE_VERIFY; break;
 	default: die(EX_USAGE, "unsupported: -b%s", argument);
 	}
 }
@@ -169,4 +169,6 @@ void parse_options(struct request *q, int argc, char **argv)
 	q->word_count = argc - optind;
 	if (q->extract && q->mode != MODE_ENQUEUE)
 		die(EX_USAGE, "-t can be used only in delivery mode");
+	if (q->extract && (q->flags & ENVELOPE_VERIFY) != 0)
+		die(EX_USAGE, "-t cannot be used together with -bv");
 }

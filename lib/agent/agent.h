@@ -41,6 +41,8 @@ struct agent {
 	struct daemon daemon;		/* its serve is filled in by agent_main */
 	/* one coroutine per request, or one at a time by daemon.shape */
 	void (*deliver)(struct delivery *d) MAY_YIELD;
+	/* deliver() heeds DELIVER_PROBE; who does not is not asked, and counts as delivering everything */
+	bool probes;
 };
 int agent_main(int argc, char **argv, struct agent *a);
 /* What agent_main makes the daemon's serve and wind_down: exported for tests. */

@@ -9,7 +9,7 @@
  *   end LF
  *
  * Without "end" nothing is queued: a writer that dies leaves nothing behind. Of the envelope postdrop takes sender, recipients,
- * DSN wishes, full name and the three flags below; everything else it knows better. When the message is durable, postdrop says
+ * DSN wishes, full name and the flags below; everything else it knows better. When the message is durable, postdrop says
  * "ID LF" on its standard output and ends with status 0, else with a status of sysexits(3) and words on standard error.
  */
 #ifndef ROAD_PEERS_SUBMISSION_H
@@ -21,7 +21,7 @@
 enum {
 	SUBMISSION_PIECE = 64 << 10,
 	SUBMISSION_MOST_ENVELOPE = 8 << 20,
-	SUBMISSION_FLAGS = ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_EXTRACT,
+	SUBMISSION_FLAGS = ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_EXTRACT | ENVELOPE_VERIFY,
 };
 
 /* ---- sendmail's side; blocking ---- */

@@ -23,6 +23,7 @@ enum envelope_flags {
 	ENVELOPE_LOCAL = 4,		/* handed in on this machine, or by a local_header_rewrite_clients client */
 	ENVELOPE_NOTICE = 8,		/* a notification made by bounce: never causes another for the sender */
 	ENVELOPE_EXTRACT = 16,		/* in maildrop/ only: more recipients are in the headers (sendmail -t) */
+	ENVELOPE_VERIFY = 32,		/* sendmail -bv: nothing is delivered, the sender hears what would happen */
 };
 
 struct recipient {

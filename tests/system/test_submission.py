@@ -11,6 +11,7 @@ from email import message_from_bytes
 import pytest
 
 from instance import COMMANDS, IS_ROOT, SANITIZED, processes_below, wait_until
+from sink import Sink
 
 MESSAGE = "To: someone@example.com\nSubject: hello\n\nfirst line\n.leading dot\nlast line\n"
 ROWS = "hole unix - - n - - discard\n"
@@ -131,7 +132,7 @@ def test_what_makes_no_sense_is_refused_with_a_status(still):
     assert status("-N", "sometimes", "a@example.com") == 64
     assert status("-R", "half", "a@example.com") == 64
     assert status("-B", "9BIT", "a@example.com") == 64
-    assert status("-bv", "a@example.com") == 69
+    assert status("-bv", "-t", "a@example.com") == 64
     assert status("-Z", "a@example.com") == 64
     assert status("a@example.com, <broken") == 64
     assert maildrop(still) == []
@@ -325,3 +326,25 @@ def test_who_may_submit(still, installed):
 def test_the_setgid_program_links_no_database():
     needed = subprocess.run(["ldd", (COMMANDS / "postdrop").resolve()], capture_output=True, text=True, check=True).stdout
     assert "libdb" not in needed and "pcre" not in needed
+
+
+def test_bv_reports_what_would_happen_and_delivers_nothing(instance):
+    refusing = {"RCPT": lambda line: "550 5.1.1 no such user" if "<nobody@" in line else "450 4.2.0 later" if "<later@" in line else "250 2.1.5 Ok"}
+    with Sink(answers=refusing) as sink:
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "virtual_alias_maps": "inline:{ {list@example.org=user@example.com other@example.com} }",
+                              "always_bcc": "copy@example.com", "transport_maps": "inline:{ {gone.example=discard:nothing} }"})
+        said = mail.command("sendmail", "-bv", "-f", "asker@example.com", "user@example.com", "nobody@example.com", "later@example.com",
+                            "list@example.org", "x@gone.example", input="not read").stdout
+        assert said == "Mail Delivery Status Report will be mailed to <asker@example.com>.\n"
+        mail.wait_for_log(r"to=<asker@example.com>.*status=sent")
+        mail.wait_empty()
+        (report,) = sink.messages
+        assert [r.partition(">")[0] for r in report.recipients] == ["<asker@example.com"]
+        text = report.content.decode()
+        assert "Subject: Mail Delivery Status Report" in text
+        actions = dict(re.findall(r"Final-Recipient: rfc822; (\S+)\r\n(?:.*\r\n)*?Action: (\S+)", text))
+        assert actions == {"user@example.com": "deliverable", "other@example.com": "deliverable", "nobody@example.com": "undeliverable",
+                           "later@example.com": "undeliverable", "x@gone.example": "deliverable"}
+        assert "no such user" in text and "delivers to discard" in text
+        assert mail.log_lines(r"to=<user@example.com>.*status=deliverable") and not mail.log_lines("copy@example.com")
+        assert not mail.log_lines("status=(deferred|bounced)")
