@@ -55,6 +55,20 @@ static void test_utf8_is_checked_strictly(void **state)
 	assert_false(str_is_utf8(STR("abc\xe2\x82")));
 }
 
+static void test_formatted_text_of_any_length_is_added_whole(void **state)
+{
+	(void) state;
+	for (int n = 200; n < 600; n++) {
+		AUTO(buf) b = BUF(1000);
+
+		assert_int_equal(buf_addf(&b, "<%0*d>", n, 7), 0);
+		assert_int_equal(b.len, n + 2);
+		assert_true(b.at[0] == '<' && b.at[n] == '7' && b.at[n + 1] == '>' && b.at[n + 2] == 0);
+		assert_int_equal(buf_addf(&b, "%0*d", 1000, 1), -EMSGSIZE);
+		assert_int_equal(b.len, n + 2);
+	}
+}
+
 static void test_a_buffer_stops_at_its_limit_unchanged(void **state)
 {
 	AUTO(buf) b = BUF(5);
@@ -206,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_a_number_out_of_range_is_told_from_no_number),
 		cmocka_unit_test(test_cut_and_token_walk_a_string),
 		cmocka_unit_test(test_utf8_is_checked_strictly),
+		cmocka_unit_test(test_formatted_text_of_any_length_is_added_whole),
 		cmocka_unit_test(test_a_buffer_stops_at_its_limit_unchanged),
 		cmocka_unit_test(test_printable_hides_control_bytes_and_keeps_utf8),
 		cmocka_unit_test(test_an_arena_frees_its_children),

@@ -6,7 +6,7 @@
 
 #include "lib/base/die.h"
 
-static const size_t SMALLEST = 64;
+static const size_t SMALLEST = 64, USUAL = 127;
 
 char *buf_room(struct buf *b, size_t n)
 {
@@ -57,12 +57,15 @@ int buf_add_text(struct buf *b, const char *text)
 
 int buf_addv(struct buf *b, const char *format, va_list arguments)
 {
-	size_t spare = b->cap == 0 ? 0 : b->cap - b->len;
 	va_list again;
+	size_t spare;
 	char *room;
 	int n;
 
 	/* Usually it fits into what is there. */
+	if (b->cap == 0)
+		buf_room(b, MIN(b->limit, USUAL));
+	spare = b->cap == 0 ? 0 : b->cap - b->len;
 	va_copy(again, arguments);
 	n = vsnprintf(spare > 0 ? b->at + b->len : NULL, spare, format, again);
 	va_end(again);
