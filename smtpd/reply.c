@@ -20,14 +20,18 @@ static void hold_back(struct session *s)
 __attribute__((format(printf, 5, 0)))
 static void put_line(struct session *s, int code, char separator, const char *dsn, const char *format, va_list arguments)
 {
+	const char start[] = { (char) ('0' + code / 100), (char) ('0' + code / 10 % 10), (char) ('0' + code % 10), separator };
 	AUTO(buf) text = BUF(LONGEST_REPLY);
 	AUTO(buf) line = BUF(LONGEST_REPLY + 64);
 
 	if (buf_addv(&text, format, arguments) < 0)
 		buf_add_text(&text, "Error: unspeakable");
-	buf_addf(&line, "%d%c", code, separator);
-	if (dsn != NULL)
-		buf_addf(&line, "%c%s ", '0' + code / 100, dsn + 1);
+	buf_add(&line, str_make(start, sizeof(start)));
+	if (dsn != NULL) {
+		buf_add_byte(&line, start[0]);
+		buf_add_text(&line, dsn + 1);
+		buf_add_byte(&line, ' ');
+	}
 	buf_add_printable(&line, buf_str(&text));
 	log_debug("> %s: %s", buf_text(&s->peer.shown), buf_text(&line));
 	buf_add_text(&line, "\r\n");
