@@ -53,6 +53,7 @@ static void *serve(void *unused)
 	pthread_mutex_lock(&lock);
 	for (;;) {
 		struct job *job;
+		bool wake;
 
 		while (list_is_empty(&to_do)) {
 			idle++;
@@ -67,10 +68,13 @@ static void *serve(void *unused)
 		pthread_mutex_lock(&lock);
 		list_append(&done, &job->link);
 		atomic_store(&any_done, true);
-		if (atomic_exchange(&loop_asleep, false)) {
-			while (write(wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-				;
-		}
+		wake = atomic_exchange(&loop_asleep, false);
+		if (!wake)
+			continue;
+		pthread_mutex_unlock(&lock);		/* or the loop wakes only to wait for it */
+		while (write(wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			;
+		pthread_mutex_lock(&lock);
 	}
 	return NULL;
 }
@@ -143,12 +147,11 @@ int co_offload(int (*work)(void *), void *arg)
 	if (nobody) {
 		list_remove(&job.link);
 		queued--;
-	} else {
-		pthread_cond_signal(&work_waits);
 	}
 	pthread_mutex_unlock(&lock);
 	if (nobody)
 		return work(arg);	/* no thread to be had: slow is better than failed */
+	pthread_cond_signal(&work_waits);	/* a thread that wakes finds the lock free */
 	outstanding++;
 	co_park(NEVER, false);
 	return job.result;
