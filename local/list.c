@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the list of an alias comes to. Commands, files and \users are dealt with first; all other names and
- * addresses get one new message, and only when nothing has to be tried again. So a mailbox that is full
- * does not make everybody else on the list get the mail again and again, and each of them has a fate of his
- * own.
+ * What the list of an alias comes to. Names that are aliases themselves take part with their own lists, each once however often it is
+ * named: a message for each of them, with the lists of those in further messages, would double with every level of aliases. Commands, files
+ * and \users are dealt with first; all other names and addresses get one new message, each once, and only when nothing has to be tried
+ * again. So a mailbox that is full does not make everybody else on the list get the mail again and again, and each of them has a fate of
+ * his own.
  */
 #include <errno.h>
 
@@ -12,12 +13,27 @@
 
 struct source {				/* where a list stands */
 	const char *where;		/* "alias", "include" */
+	struct str alias;		/* whose list it is, or includes it */
 	struct str extension;
 	struct rights rights;
-	int depth;
+	int depth;			/* of :include: files */
+	int level;			/* of aliases */
 };
 
 static void deliver_items(struct task *t, const struct source *from, const struct destinations *list);
+
+/* Was this destination, address or alias named before, for this recipient? From now on it was. */
+static bool is_known(struct task *t, const char *kind, uid_t uid, struct str what)
+{
+	struct str key = arena_fmt(t->arena, "%s %u %.*s", kind, (unsigned) uid, PSTR(what));
+
+	if (t->known == NULL)
+		t->known = map_new();
+	if (map_get(t->known, key) != NULL)
+		return true;
+	map_put(t->known, key, t);
+	return false;
+}
 
 static void deliver_outside(struct task *t, const struct source *from, const struct destination *to)
 {
@@ -35,7 +51,7 @@ static void deliver_outside(struct task *t, const struct source *from, const str
 
 static void deliver_include(struct task *t, const struct source *from, struct str path)
 {
-	struct source inner = { .where = "include", .extension = from->extension, .depth = from->depth + 1 };
+	struct source inner = { .where = "include", .alias = from->alias, .extension = from->extension, .depth = from->depth + 1 };
 	struct destinations list;
 	struct str text, bad;
 	int r;
@@ -59,19 +75,63 @@ static void deliver_include(struct task *t, const struct source *from, struct st
 		deliver_items(t, &inner, &list);
 }
 
-static void add_address(struct task *t, const struct source *from, struct str address)
+static struct str with_extension(struct task *t, const struct source *from, struct str address)
 {
 	struct str local, domain;
 
-	if (from->extension.len > 0 && list_has(the_local.route.propagate_unmatched_extensions,
-						from->where)) {
-		if (address_split(address, &local, &domain))
-			address = arena_fmt(t->arena, "%.*s%.*s@%.*s", PSTR(local), PSTR(from->extension),
-					    PSTR(domain));
-		else
-			address = arena_fmt(t->arena, "%.*s%.*s", PSTR(address), PSTR(from->extension));
+	if (from->extension.len == 0 || !list_has(the_local.route.propagate_unmatched_extensions, from->where))
+		return address;
+	if (!address_split(address, &local, &domain))
+		return arena_fmt(t->arena, "%.*s%.*s", PSTR(address), PSTR(from->extension));
+	return arena_fmt(t->arena, "%.*s%.*s@%.*s", PSTR(local), PSTR(from->extension), PSTR(domain));
+}
+
+/*
+ * The alias of this name, if its list can take part here: one with an owner is a list of its own. 1; 0: none; 2: the alias that we are at,
+ * "joe: joe, others", which means the user; < 0 (a result has been added).
+ */
+static int find_inner_alias(struct task *t, const struct source *from, struct str name, struct alias *ret)
+{
+	struct str sender;
+	int r = find_alias(t, name, ret);
+
+	if (r <= 0)
+		return r;
+	if (str_is(ret->name, from->alias))
+		return 2;
+	r = find_owner(t, ret, &sender);
+	return r < 0 ? r : r == 0;
+}
+
+static void deliver_address(struct task *t, const struct source *from, struct str address)
+{
+	struct source inner = { .where = "alias", .level = from->level + 1 };
+	struct destinations list;
+	struct alias alias;
+	struct str local;
+	int r = 0;
+
+	address = with_extension(t, from, address);
+	if (is_known(t, "address", 0, arena_lower(t->arena, address)))
+		return;
+	if (from->level < MOST_ALIAS_DEPTH && is_local_name(t, address, &local))
+		r = find_inner_alias(t, from, arena_lower(t->arena, local), &alias);
+	if (r == 0)
+		*vec_add(t->arena, &t->forward) = address;
+	if (r == 2)
+		deliver_to_user(t, arena_lower(t->arena, local), false);
+	if (r != 1)
+		return;
+	if (is_known(t, "alias", 0, alias.name)) {
+		t->came_back = true;
+		return;
 	}
-	*vec_add(t->arena, &t->forward) = address;
+	if (read_alias(t, &alias, &list) < 0)
+		return;
+	inner.alias = alias.name;
+	inner.extension = alias.extension;
+	inner.rights = alias.rights;
+	deliver_items(t, &inner, &list);
 }
 
 static void deliver_item(struct task *t, const struct source *from, const struct destination *to)
@@ -79,16 +139,18 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 	switch (to->kind) {
 	case TO_COMMAND:
 	case TO_FILE:
-		deliver_outside(t, from, to);
+		if (!is_known(t, to->kind == TO_FILE ? "file" : "command", from->rights.uid, to->what))
+			deliver_outside(t, from, to);
 		return;
 	case TO_INCLUDE:
 		deliver_include(t, from, to->what);
 		return;
 	case TO_USER:
-		deliver_to_user(t, arena_lower(t->arena, to->what), true);
+		if (!is_known(t, "user", 0, arena_lower(t->arena, to->what)))
+			deliver_to_user(t, arena_lower(t->arena, to->what), true);
 		return;
 	case TO_ADDRESS:
-		add_address(t, from, to->what);
+		deliver_address(t, from, to->what);
 	}
 }
 
@@ -106,10 +168,15 @@ static void deliver_items(struct task *t, const struct source *from, const struc
 
 void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list)
 {
-	struct source from = { .where = "alias", .extension = alias->extension, .rights = alias->rights };
+	struct source from = { .where = "alias", .alias = alias->name, .extension = alias->extension, .rights = alias->rights };
 
+	is_known(t, "alias", 0, alias->name);
 	deliver_items(t, &from, list);
-	if (!t->has_result && t->forward.len == 0)
+	if (t->has_result || t->forward.len > 0)
+		return;
+	if (t->came_back)
+		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
+	else
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\" has no destinations",
 			   PSTR(alias->name));
 }

@@ -18,6 +18,7 @@
 #define ROAD_LOCAL_LOCAL_H
 
 #include "lib/agent/hands.h"
+#include "lib/base/map.h"
 #include "lib/conf/params/local.h"
 #include "lib/conf/params/mailbox.h"
 #include "lib/conf/params/route.h"
@@ -44,8 +45,7 @@ struct local {
 	struct tables *aliases, *mailbox_command, *mailbox_transport, *fallback_transport;
 	struct match_list *destinations;	/* mydestination */
 	struct mailbox_rules rules;
-	/* names in aliases may be delivered at once: nothing routes single addresses elsewhere */
-	bool nests;
+	struct tables *routes;		/* transport_maps: single addresses here may be delivered elsewhere */
 	int most_slow;			/* commands and the like at once for one recipient */
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
 	gid_t own_gid;
@@ -62,6 +62,8 @@ struct rights {
 	struct account account;		/* name empty: default_privs, nobody in particular */
 };
 
+struct alias;
+
 /* One recipient on its way. */
 struct task {
 	struct delivery *d;
@@ -77,6 +79,8 @@ struct task {
 	bool passed;			/* another agent has reported the outcome */
 	size_t destination_count, include_count, included;
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
+	struct map *known;		/* what the lists have named so far; NULL: nothing */
+	bool came_back;			/* an alias's list led to itself, or to another one twice */
 };
 
 /* ---- recipient.c ---- */
@@ -84,6 +88,10 @@ void deliver_recipient(struct delivery *d, struct recipient *r);
 /* A result of one of several destinations: the worst is kept, good ones are listed. */
 void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format,
 		...) __attribute__((format(printf, 4, 5)));
+/* Is this an address that would come back to us as this local part, whatever single addresses are routed to? */
+bool is_local_name(struct task *t, struct str address, struct str *ret_local);
+/* The list of an alias; < 0: it cannot be read, a result has been added. */
+int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
 /* Mail for a user of this name. final: neither .forward files nor other aliases count ("\user"). */
 void deliver_to_user(struct task *t, struct str name, bool final);
 struct letter letter_of(struct task *t);

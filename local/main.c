@@ -73,6 +73,7 @@ static void start(void)
 	the_local.delimiter = str_of(the_world->common->recipient_delimiter);
 	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps,
 					TABLE_NO_REGEXP_SUBSTITUTION);
+	the_local.routes = open_tables("transport_maps", the_local.route.transport_maps, TABLE_FOLD_KEY);
 	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps,
 						TABLE_NO_REGEXP_SUBSTITUTION);
 	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps, 0);
@@ -83,7 +84,6 @@ static void start(void)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	find_mail_owner();
 	read_limit();
-	the_local.nests = str_trim(str_of(the_local.route.transport_maps)).len == 0;
 	read_locks();
 	accounts_prepare();
 	mail_out_use("public/cleanup");

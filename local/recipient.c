@@ -229,17 +229,25 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 
 /* ---- aliases ---- */
 
+bool is_local_name(struct task *t, struct str address, struct str *ret_local)
+{
+	struct address_lookup how = { .delimiter = the_local.delimiter, .no_domain_catch_all = true };
+	struct str domain, transport;
+
+	if (!address_split(address, ret_local, &domain))
+		domain = str_of(the_world->common->myorigin);
+	return match_text(the_local.destinations, t->arena, domain) > 0
+	       && tables_get_address(the_local.routes, t->arena, arena_fmt(t->arena, "%.*s@%.*s", PSTR(*ret_local), PSTR(domain)), &how,
+				     &transport, NULL) == 0;
+}
+
 /* An alias for one name of this machine leads straight to it, without a new message. */
 static bool leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list,
 			  struct str *ret_name)
 {
-	struct str local, domain;
+	struct str local;
 
-	if (list->count != 1 || list->at[0].kind != TO_ADDRESS || !the_local.nests)
-		return false;
-	if (!address_split(list->at[0].what, &local, &domain))
-		domain = str_of(the_world->common->myorigin);
-	if (match_text(the_local.destinations, t->arena, domain) <= 0)
+	if (list->count != 1 || list->at[0].kind != TO_ADDRESS || !is_local_name(t, list->at[0].what, &local))
 		return false;
 	if (list_has(the_local.route.propagate_unmatched_extensions, "alias"))
 		local = arena_fmt(t->arena, "%.*s%.*s", PSTR(local), PSTR(alias->extension));
@@ -247,7 +255,7 @@ static bool leads_to_name(struct task *t, const struct alias *alias, const struc
 	return true;
 }
 
-static int read_alias(struct task *t, const struct alias *alias, struct destinations *ret)
+int read_alias(struct task *t, const struct alias *alias, struct destinations *ret)
 {
 	struct str bad;
 	int r = destinations_parse(alias->value, MOST_DESTINATIONS, t->arena, ret, &bad);
@@ -327,4 +335,5 @@ void deliver_recipient(struct delivery *d, struct recipient *r)
 			finish(&t);
 	}
 	buf_free(&t.result.text);
+	map_free(t.known, NULL);
 }

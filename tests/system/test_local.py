@@ -317,11 +317,40 @@ def test_alias_loops_end(local):
     one = local(aliases="a: b\nb: a\nc: d, e@example.invalid\nd: c, f@example.invalid\n",
                 main={"transport_maps": f"inline:{{ {{example.invalid = discard:}} {{x.{DOMAIN} = discard:}} }}"})
     one.send(MESSAGE, recipients=[f"c@{DOMAIN}"])
-    one.wait_for_log(rf"to=<c@{DOMAIN}>.*dsn=5.4.6, status=bounced \(mail forwarding loop for c@{DOMAIN}\)")
+    for name in "ef":
+        one.wait_for_log(rf"to=<{name}@example.invalid>, orig_to=<c@{DOMAIN}>.*status=sent")
+    assert len(one.log_lines("status=sent .forwarded as")) == 1
     one.set(transport_maps="")
     one.reload()
     one.send(MESSAGE, recipients=[f"a@{DOMAIN}"])
     assert status(one, f"a@{DOMAIN}", "bounced") == f"alias database loop for a@{DOMAIN}"
+
+
+def test_lists_within_lists_reach_everybody_once(local):
+    """Also when they are many: two names a level would be a trillion messages."""
+    tree = "".join(f"t{level}: t{level + 1}a, t{level + 1}b\nt{level}a: t{level}, a{level}@example.invalid\nt{level}b: t{level}\n"
+                   for level in range(40))
+    one = local(aliases=f"all: staff, devs, x@example.invalid\nstaff: devs, ann@example.invalid\ndevs: bob@example.invalid, Ann@example.invalid\n"
+                        f"owned: list, y@example.invalid\nlist: z@example.invalid\nowner-list: {USER}\nrouted: special, v@example.invalid\n"
+                        f"special: w@example.invalid\nring1: ring2, ring3\nring2: ring1, ring3\nring3: ring1, ring2\nt40a: \\{USER}\nt40b: \\{USER}\n{USER}: {USER}, u@example.invalid\n" + tree,
+                main={"transport_maps": f"inline:{{ {{example.invalid = discard:}} {{special@{DOMAIN} = discard:special}} }}"})
+
+    def reached(name):
+        """Who gets the message, and in how many new messages."""
+        queue_id = one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+        one.wait_for_log(f"{queue_id}: removed")
+        one.wait_empty()
+        return sorted(re.search("to=<([^>]*)>", line).group(1) for line in one.log_lines(rf"discard\[.*orig_to=<{name}@{DOMAIN}>")), \
+            len(one.log_lines(rf"to=<.*<?{name}@{DOMAIN}>.*forwarded as"))
+
+    assert reached("all") == (["Ann@example.invalid", "bob@example.invalid", "x@example.invalid"], 1)
+    assert reached("owned") == (["y@example.invalid", "z@example.invalid"], 2)       # a list with an owner is a message of its own
+    assert reached("routed") == ([f"special@{DOMAIN}", "v@example.invalid"], 1)
+    assert reached("ring1")[0] == [] and status(one, f"ring1@{DOMAIN}", "bounced") == f"alias database loop for ring1@{DOMAIN}"
+    assert len(reached("t0")[0]) == 39
+    wait_for_letters(one, 1)
+    assert reached(USER) == (["u@example.invalid"], 1)      # the user himself, and others
+    wait_for_letters(one, 2)
 
 
 def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
