@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from dns_server import DnsServer, name_bytes
+from dns_server import DnsServer
 from instance import PATIENCE, free_port, wait_until
 from sink import Sink
-from toll import LONG, Toll
+from toll import Toll
 
 BODY = "Subject: x\r\n\r\n" + "body\r\n" * 10
 

@@ -5,12 +5,9 @@ POSTROAD_HOSTILE=long (make hostile) runs the same attacks ten times as long.
 """
 
 import contextlib
-import os
-import re
 import socket
 import struct
 import threading
-import time
 
 import pytest
 
