@@ -9,7 +9,6 @@ at random moments. At the end the next hop must have got exactly the accepted me
     walk.py [STEPS [SEED]]                 a command, a chunk, a line of content is a step; make walk does a million
 """
 
-import os
 import random
 import re
 import selectors
@@ -17,7 +16,7 @@ import socket
 import sys
 import time
 
-from instance import PATIENCE, Instance, wait_until
+from instance import PATIENCE, Instance
 from sink import Sink
 
 LINE_LIMIT, SIZE_LIMIT, RECIPIENT_LIMIT = 2048, 6000, 5
