@@ -41,6 +41,8 @@ int hand_forget_spool_group(void)
 static int become(const struct identity *as)
 {
 	own_gid = as->gid;
+	if (the_trade->chroot != NULL && (chroot(the_trade->chroot) < 0 || chdir("/") < 0))
+		return -errno;
 	if (as->spool_gid == (gid_t) NO_GROUP || as->spool_gid == as->gid || geteuid() != 0)
 		return become_user(as->uid, as->gid);
 	spool_gid = as->spool_gid;
@@ -107,7 +109,7 @@ static int take_message(struct channel *ch, struct hand_job *e)
 	if (r < 0 && m.message >= 0)
 		close(m.message);
 	frame_close(&f);
-	return r < 0 || e->d->env.recipient_count != 1 ? -EBADMSG : 0;
+	return r < 0 || e->d->env.recipient_count == 0 ? -EBADMSG : 0;
 }
 
 /* 1 one more, 0 the agent needs nothing more, -errno. */
@@ -225,11 +227,11 @@ static int settle_in(int socket)
 }
 
 /* Number 0 is no errand's: none can be done. */
-static void refuse(struct batch *b)
+static void refuse(struct batch *b, int error)
 {
 	struct hand_job nothing = { .number = 0 };
 
-	answer(b, &nothing, -EPERM, true);
+	answer(b, &nothing, error, true);
 }
 
 void hand_live(const struct trade *t, const struct identity *as, int socket)
@@ -245,8 +247,9 @@ void hand_live(const struct trade *t, const struct identity *as, int socket)
 	if (settle_in(socket) < 0)
 		_exit(EX_OSERR);
 	b.ch = channel_new(SOCKET_FD);
-	if (become(as) < 0) {
-		refuse(&b);
+	r = become(as);
+	if (r < 0) {
+		refuse(&b, r == -EINVAL ? -EPERM : r);
 		_exit(EX_NOPERM);
 	}
 	if (as->multiplexes)

@@ -61,6 +61,8 @@ static void see_them_off(void)
 
 void hands_begin(const struct trade *t)
 {
+	if (the_world->unprivileged && geteuid() == 0)
+		die(EX_CONFIG, "service %s becomes other users: its column \"unpriv\" in master.cf must be n", the_world->service);
 	spawner = spawner_start(t);
 	if (atexit(see_them_off) != 0)
 		die(EX_OSERR, "no room for an exit handler");
@@ -152,6 +154,14 @@ static void let_go(struct hand *h, int error)
 	free(h);
 }
 
+/* Why it could not be that user. */
+static int error_of(struct frame *f)
+{
+	struct hand_result m;
+
+	return get_hand_result(f, &m, NULL) < 0 ? -EPERM : -(int) MIN(m.code, 4095U);
+}
+
 static void read_results(void *arg)
 {
 	struct hand *h = arg;
@@ -160,7 +170,7 @@ static void read_results(void *arg)
 
 	while (channel_receive(h->ch, &f, NEVER) > 0) {
 		if (str_is(f.message, STR("hand_result")) && f.call == 0)
-			error = -EPERM;
+			error = error_of(&f);
 		else if (str_is(f.message, STR("hand_result")))
 			take_result(h, &f);
 		frame_close(&f);

@@ -32,8 +32,8 @@ struct identity {
 
 struct hand_order {
 	struct identity as;
-	const struct delivery *d;	/* its message goes along, with one recipient; NULL: none is needed */
-	const struct recipient *r;
+	const struct delivery *d;	/* its message goes along; NULL: none is needed */
+	const struct recipient *r;	/* NULL: all of the delivery's */
 	struct str what;
 	/* alone: not more than so many at once for whom it is; 0: no limit */
 	struct str whom;
@@ -54,7 +54,7 @@ struct hand_order {
 /* Gives it out; it must live, where it is, until hands_wait() has returned. The reply will be in arena a. */
 void hands_send(struct hand_order *o, struct arena *a);
 /*
- * 0 with the reply in o->reply, -EPERM: could not become that user, -ETIMEDOUT, -ECHILD: the hand died, -ECANCELED (what was begun is
+ * 0 with the reply in o->reply, -EPERM and others: could not become that user, -ETIMEDOUT, -ECHILD: the hand died, -ECANCELED (what was begun is
  * nevertheless done), -errno.
  */
 int hands_wait(struct hand_order *o) MAY_YIELD;
@@ -63,7 +63,7 @@ int hands_wait(struct hand_order *o) MAY_YIELD;
 
 struct hand_job {
 	struct str what;
-	struct delivery *d;		/* NULL: came without a message. d->env has the one recipient */
+	struct delivery *d;		/* NULL: came without a message. d->env has only the recipients that it is for */
 	bool alone;
 	struct mailbox_batch *batch;	/* NULL when alone */
 	struct arena *arena;
@@ -76,9 +76,10 @@ struct trade {
 	 * Does it. -EAGAIN, if not alone: this may take long, and nothing was done yet. It must not log: words for people go into the
 	 * reply. Only descriptors 0 to 2 and the hand's own are open; signals are as at a program's start, but for SIGPIPE and SIGXFSZ.
 	 */
-	int (*run)(struct hand_job *e);
+	int (*run)(struct hand_job *j);
 	/* After the sync of all that was written: completes the reply. */
-	void (*finish)(struct hand_job *e);
+	void (*finish)(struct hand_job *j);
+	const char *chroot;		/* the root directory of hands; NULL: as usual */
 };
 
 /* In the agent's start(), before the jail: makes the spawner. */

@@ -37,11 +37,14 @@ int request_open(const struct deliver_request *m, struct arena *a, struct delive
 int request_of(const struct delivery *d, const struct recipient *r, struct buf *packed, struct deliver_request *ret)
 {
 	struct envelope e = d->env;
-	struct recipient one = *r;
+	struct recipient one;
 	int error, fd;
 
-	e.recipient_count = 1;
-	e.recipients = &one;
+	if (r != NULL) {
+		one = *r;
+		e.recipient_count = 1;
+		e.recipients = &one;
+	}
 	error = envelope_pack(&e, packed);
 	if (error < 0)
 		return error;

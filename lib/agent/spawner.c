@@ -111,9 +111,11 @@ static void say_nothing(const char *text)
 /* Nothing of the agent's stays but the configuration in memory: not its listeners, nor master's line. */
 __attribute__((noreturn)) static void run_spawner(const struct trade *t, int orders)
 {
-	static const struct jail jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid kill" };
+	const struct jail jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
+				   .capabilities = t->chroot == NULL ? "setuid setgid kill" : "setuid setgid kill sys_chroot" };
 	static const int deaf_to[] = { SIGTERM, SIGINT, SIGHUP };
-	const struct jail_world world = { .privileged = geteuid() == 0 };
+	const struct jail_world world = { .privileged = geteuid() == 0, .chroot = the_world->chroot,
+					  .queue_directory = the_world->chroot ? the_world->common->queue_directory : NULL };
 	AUTO(buf) why = BUF_WORDS;
 	sigset_t children;
 

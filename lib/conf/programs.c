@@ -15,6 +15,7 @@ static const struct program PROGRAMS[] = {
 	{ "discard", .shape = MULTIPLEXES },
 	{ "local", .shape = MULTIPLEXES },
 	{ "virtual", .shape = MULTIPLEXES },
+	{ "pipe", .shape = MULTIPLEXES },
 	{ "showq", .shape = MULTIPLEXES },
 	{ "proxymap", .shape = MULTIPLEXES },
 
@@ -24,8 +25,6 @@ static const struct program PROGRAMS[] = {
 	{ "pickup", .shape = SINGLETON, .always = true },
 	{ "resolver", .shape = SINGLETON },
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },
-
-	{ "pipe", .shape = ONE_AT_A_TIME },
 
 	/* lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS themselves; the rest waits for its program. */
 	{ "trivial-rewrite", .shape = IN_PROCESS },

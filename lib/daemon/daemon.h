@@ -37,6 +37,7 @@ struct daemon_world {
 	struct str *arguments;		/* what follows the options (programs that read key=value arguments, as pipe) */
 	size_t argument_count;
 	bool in_foreground;
+	bool unprivileged, chroot;	/* master.cf's columns */
 };
 extern const struct daemon_world *the_world;
 

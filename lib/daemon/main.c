@@ -251,6 +251,8 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	world.service = o.service == NULL ? d->name : o.service;
 	world.session_limit = o.session_limit;
 	world.in_foreground = o.foreground;
+	world.unprivileged = o.unprivileged;
+	world.chroot = o.chroot;
 	world.common = &common;
 	lifeline_use(!o.foreground);
 	load_configuration(d, &o);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A command that gets a message on its standard input. It runs in a session of its own, with descriptors 0 to 2 only and a time limit. Its
+ * exit status decides (sysexits(3)), its output is what people get to read.
+ */
+#include "lib/agent/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/agent/hands.h"
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/io/net.h"
+#include "lib/mail/dsn.h"
+
+enum { MOST_OUTPUT = 4096 };
+
+/* ---- its environment ---- */
+
+void command_add_variable(struct command *c, struct arena *a, const char *name, struct str value, const char *filter)
+{
+	AUTO(buf) text = BUF(16 << 10);
+
+	if (value.len == 0 || c->envc == MOST_ENVIRONMENT)
+		return;
+	buf_addf(&text, "%s=", name);
+	for (size_t i = 0; i < value.len; i++) {
+		char one = value.at[i];
+		bool passes = filter == NULL || (one != 0 && strchr(filter, one) != NULL);
+
+		buf_add_byte(&text, passes ? one : '_');
+	}
+	c->envp[c->envc++] = str_c(a, buf_str(&text));
+}
+
+void command_add_exported(struct command *c, struct arena *a)
+{
+	struct str rest = str_of(the_world->common->export_environment), word;
+
+	while (str_token(&rest, ", \t\r\n", &word)) {
+		struct str value = word, name;
+
+		if (str_cut(&value, '=', &name))
+			command_add_variable(c, a, str_c(a, name), value, NULL);
+		else
+			command_add_variable(c, a, str_c(a, name), str_of(getenv(str_c(a, name))), NULL);
+	}
+}
+
+__attribute__((noreturn)) static void start_command(const struct command *c, int in, int out)
+{
+	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+	setsid();
+	if (hand_forget_spool_group() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0
+	    || close_range(3, ~0U, 0) < 0)
+		_exit(EX_OSERR);
+	if (c->directory != NULL && chdir(c->directory) < 0) {
+		if (c->directory_must_be) {
+			dprintf(2, "cannot change directory to %s: %s", c->directory, error_text(errno));
+			_exit(EX_TEMPFAIL);
+		}
+		if (chdir("/") < 0)
+			_exit(EX_OSERR);
+	}
+	execvpe(c->argv[0], (char *const *) (uintptr_t) c->argv, (char *const *) (uintptr_t) c->envp);
+	dprintf(2, "cannot execute %s: %s", c->argv[0], error_text(errno));
+	_exit(errno == ENOENT || errno == EACCES || errno == ENOEXEC ? EX_UNAVAILABLE : EX_TEMPFAIL);
+}
+
+/* ---- feeding it and listening to it ---- */
+
+struct running {
+	pid_t pid;
+	int in, out, ended;		/* pipe to it, pipe from it, pidfd */
+	int64_t deadline;
+	struct buf output;
+	bool has_ended;
+};
+
+static void listen_to(struct running *c)
+{
+	char piece[1024];
+	ssize_t n;
+
+	while (c->out >= 0 && (n = read(c->out, piece, sizeof(piece))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return;
+		buf_add(&c->output, str_head(str_make(piece, (size_t) n), MOST_OUTPUT - c->output.len));
+	}
+	fd_auto(&c->out);
+	c->out = -1;
+}
+
+/* Waits for something to happen. wants_write: also for room in the pipe. 0, -ETIMEDOUT, -ECANCELED: nobody wants to know any more. */
+static int wait_for_command(struct running *c, bool wants_write)
+{
+	struct pollfd p[4] = { { .fd = c->ended, .events = POLLIN }, { .fd = c->out, .events = POLLIN },
+			       { .fd = wants_write ? c->in : -1, .events = POLLOUT }, { .fd = hand_socket(), .events = POLLRDHUP } };
+	int64_t left = c->deadline - mono_ms();
+
+	if (left <= 0)
+		return -ETIMEDOUT;
+	if (poll(p, 4, (int) MIN(left, 1000000)) > 0) {
+		if (p[3].revents != 0)
+			return -ECANCELED;
+		if (p[1].revents != 0)
+			listen_to(c);
+		c->has_ended = p[0].revents != 0;
+	}
+	return 0;
+}
+
+/* -EPIPE: it does not want more, which is its right. */
+static int feed(void *arg, struct str bytes)
+{
+	struct running *c = arg;
+
+	while (bytes.len > 0) {
+		ssize_t n = write(c->in, bytes.at, bytes.len);
+		int r = 0;
+
+		if (n >= 0)
+			bytes = str_skip(bytes, (size_t) n);
+		else if (errno == EAGAIN)
+			r = wait_for_command(c, true);
+		else if (errno != EINTR)
+			return -errno;
+		if (r < 0)
+			return r;
+		if (n < 0 && c->has_ended)
+			return -EPIPE;
+	}
+	return 0;
+}
+
+/* Until it has ended. What it left in the background may keep its output open: that is not waited for. */
+static int await_end(struct running *c)
+{
+	while (!c->has_ended) {
+		int r = wait_for_command(c, false);
+
+		if (r < 0)
+			return r;
+	}
+	listen_to(c);
+	return 0;
+}
+
+static int run_to_end(struct running *c, command_input *input, void *arg)
+{
+	int r = input(arg, feed, c);
+
+	fd_auto(&c->in);
+	c->in = -1;
+	if (r >= 0 || r == -EPIPE)
+		r = await_end(c);
+	return r;
+}
+
+/* ---- what came of it ---- */
+
+struct exit_meaning { int status; const char *dsn; const char *text; };
+static const struct exit_meaning meanings[] = {
+	{ EX_USAGE, "5.3.0", "command line usage error" },
+	{ EX_DATAERR, "5.6.0", "data format error" },
+	{ EX_NOINPUT, "5.3.0", "cannot open input" },
+	{ EX_NOUSER, "5.1.1", "user unknown" },
+	{ EX_NOHOST, "5.1.2", "host name unknown" },
+	{ EX_UNAVAILABLE, "5.3.0", "service unavailable" },
+	{ EX_SOFTWARE, "5.3.0", "internal software error" },
+	{ EX_OSERR, "4.3.0", "system resource problem" },
+	{ EX_OSFILE, "5.3.0", "critical system file missing" },
+	{ EX_CANTCREAT, "5.2.0", "cannot create user output file" },
+	{ EX_IOERR, "5.3.0", "input/output error" },
+	{ EX_TEMPFAIL, "4.3.0", "temporary failure" },
+	{ EX_PROTOCOL, "5.5.0", "remote error in protocol" },
+	{ EX_NOPERM, "5.7.0", "permission denied" },
+	{ EX_CONFIG, "5.3.5", "local configuration error" },
+};
+
+static void say_ended(const struct command *c, int status, struct str output, struct mailbox_result *ret)
+{
+	struct exit_meaning m = { status, "5.3.0", NULL };
+	struct str dsn, rest;
+	const char *label = output.len > 0 ? ". Command output: " : "";
+	char code[12];
+
+	for (size_t i = 0; i < COUNT_OF(meanings); i++)
+		if (meanings[i].status == status)
+			m = meanings[i];
+	dsn = str_of(m.dsn);
+	/* "2.x.x" does not go with a failure */
+	if (dsn_split(output, &dsn, &rest) >= 0 && dsn.at[0] == '2')
+		dsn = str_of(m.dsn);
+	snprintf(code, sizeof(code), "%.*s", PSTR(dsn));
+	ret->status = code[0] == '4' ? MAILBOX_DEFERRED : MAILBOX_BOUNCED;
+	if (m.text != NULL)
+		mailbox_say(ret, ret->status, code, "%s%s%.*s", m.text, label, PSTR(output));
+	else
+		mailbox_say(ret, ret->status, code, "Command died with status %d: \"%s\"%s%.*s", status, c->name, label, PSTR(output));
+}
+
+static void say_delivered(const struct command *c, struct str output, struct mailbox_result *ret)
+{
+	if (output.len > 0)
+		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered via %s service (%.*s)", c->service, PSTR(output));
+	else
+		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered via %s service", c->service);
+}
+
+static void say_result(const struct command *c, struct running *p, int r, int status, struct mailbox_result *ret)
+{
+	struct str output = str_trim(buf_str(&p->output));
+
+	for (size_t i = 0; i < p->output.len; i++)
+		if (p->output.at[i] == '\n')
+			p->output.at[i] = ' ';
+	if (r == -ETIMEDOUT)
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "Command time limit exceeded: \"%s\"", c->name);
+	else if (r < 0)
+		mailbox_say_error(ret, r, "cannot give the message to the command \"%s\"", c->name);
+	else if (WIFSIGNALED(status))
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "Command died with signal %d: \"%s\"%s%.*s",
+			    WTERMSIG(status), c->name, output.len > 0 ? ". Command output: " : "", PSTR(output));
+	else if (WEXITSTATUS(status) == 0 && c->service != NULL)
+		say_delivered(c, output, ret);
+	else if (WEXITSTATUS(status) == 0)
+		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to command: %s", c->name);
+	else
+		say_ended(c, WEXITSTATUS(status), output, ret);
+}
+
+static int start_pipes(int in[2], int out[2])
+{
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return -errno;
+	if (pipe2(out, O_CLOEXEC) < 0) {
+		int r = -errno;
+
+		close(in[0]);
+		close(in[1]);
+		return r;
+	}
+	set_nonblocking(in[1]);
+	set_nonblocking(out[0]);
+	return 0;
+}
+
+void command_run(const struct command *c, command_input *input, void *arg, struct mailbox_result *ret)
+{
+	struct running p = { .output = BUF(MOST_OUTPUT), .deadline = mono_ms() + c->time_limit_ms };
+	int in[2], out[2], status = 0, r;
+
+	r = start_pipes(in, out);
+	p.pid = r < 0 ? -1 : fork();
+	if (p.pid < 0) {
+		mailbox_say_error(ret, r < 0 ? r : -errno, "cannot start the command \"%s\"", c->name);
+		return;
+	}
+	if (p.pid == 0)
+		start_command(c, in[0], out[1]);
+	close(in[0]);
+	close(out[1]);
+	p.in = in[1];
+	p.out = out[0];
+	p.ended = (int) syscall(SYS_pidfd_open, p.pid, 0);
+	r = p.ended < 0 ? -errno : run_to_end(&p, input, arg);
+	if (r < 0) {
+		kill(-p.pid, SIGKILL);
+		kill(p.pid, SIGKILL);
+	}
+	while (waitpid(p.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	say_result(c, &p, r, status, ret);
+	fd_auto(&p.in);
+	fd_auto(&p.out);
+	fd_auto(&p.ended);
+	buf_free(&p.output);
+}
