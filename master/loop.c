@@ -100,6 +100,8 @@ static int turn(int most_ms)
 
 	watch_count = 0;
 	watch(signals, NULL, NULL);
+	if (rehearsal_is_on())
+		watch(rehearsal_descriptor(), NULL, NULL);
 	LIST_EACH(s, &services, struct service, link)
 		watch_service(s);
 	log_flush();
@@ -153,18 +155,21 @@ static int load_anew(struct settings **ret, struct buf *why)
 	return result;
 }
 
-static void reload(void)
+static struct settings *rehearsed;	/* what the daemons try just now; NULL: nothing */
+static bool reload_again;		/* somebody asked meanwhile: the files may have changed since they were read */
+
+static void refuse_reload(const struct buf *why)
+{
+	log_error("reload: %s; going on as before", buf_text(why));
+	instance_note_reload(buf_text(why));
+	notify_ready();
+}
+
+static void change_generation(struct settings *new_settings)
 {
 	AUTO(buf) why = BUF_WORDS;
-	struct settings *new_settings, *old = settings;
+	struct settings *old = settings;
 
-	notify_reloading();
-	if (load_anew(&new_settings, &why) < 0) {
-		log_error("reload: %s; going on as before", buf_text(&why));
-		instance_note_reload(false);
-		notify_ready();
-		return;
-	}
 	settings = new_settings;
 	FAILPOINT("master.reload.read");
 	/* The old generation keeps its sessions; every listener stays open meanwhile, so nobody is turned away. */
@@ -175,8 +180,49 @@ static void reload(void)
 	settings_free(old);
 	open_log(&settings->common, "master", LOG_TO_SYSLOG);		/* maillog_file may have changed */
 	log_info("reload -- %s", version_and_place());
-	instance_note_reload(true);
+	instance_note_reload(NULL);
 	notify_ready();
+}
+
+/* Reads the files, and has the daemons try what they say. What became of it, end_reload() hears. */
+static void begin_reload(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (rehearsed != NULL) {
+		reload_again = true;
+		return;
+	}
+	notify_reloading();
+	if (load_anew(&rehearsed, &why) < 0) {
+		rehearsed = NULL;
+		refuse_reload(&why);
+	} else if (rehearsal_begin(rehearsed, &why) < 0) {
+		settings_free(rehearsed);
+		rehearsed = NULL;
+		refuse_reload(&why);
+	}
+}
+
+static void end_reload(void)
+{
+	AUTO(buf) why = BUF(8192);
+	struct settings *tried = rehearsed;
+	int result;
+
+	if (!rehearsal_is_on() || (result = rehearsal_result(&why)) > 0)
+		return;
+	rehearsed = NULL;
+	if (reload_again) {		/* the last word counts */
+		reload_again = false;
+		settings_free(tried);
+		begin_reload();
+	} else if (result < 0) {
+		settings_free(tried);
+		refuse_reload(&why);
+	} else {
+		change_generation(tried);
+	}
 }
 
 /* ---- stop ---- */
@@ -233,11 +279,13 @@ int supervise(void)
 			service_timers(s);
 		services_retry_listeners();
 		signal_number = turn(milliseconds_to_next_event());
+		end_reload();
 		if (signal_number == SIGHUP)
-			reload();
+			begin_reload();
 		else if (signal_number != NO_SIGNAL)
 			break;
 	}
+	rehearsal_abandon();
 	stop(signal_number);
 	drop_idle_services();
 	return 0;

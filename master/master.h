@@ -38,6 +38,16 @@ int settings_load(const char *config_dir, struct settings **ret, struct buf *why
 void settings_free(struct settings *s);
 extern struct settings *settings;	/* those in force */
 
+/*
+ * rehearse.c: the daemons try s while the system runs on. The result is there when something can be read from the descriptor (-1: none is under
+ * way): 1 not yet, 0 well, or -EINVAL with the reasons of those that could not start.
+ */
+int rehearsal_begin(const struct settings *s, struct buf *why);
+bool rehearsal_is_on(void);
+int rehearsal_descriptor(void);
+int rehearsal_result(struct buf *why);
+void rehearsal_abandon(void);
+
 /* ---- services ---- */
 
 struct listener {

@@ -117,11 +117,16 @@ static void say_wrong(void *arg, const char *text)
 	log_error("%s", text);
 }
 
+void tell_of_names(struct work *w)
+{
+	conf_review(w->world.conf, say_review, NULL);
+}
+
 int do_check(struct work *w)
 {
 	const int wrong_values = conf_check_values(w->world.conf, say_wrong, NULL);
 	const bool fit = is_fit(w, true);
 
-	conf_review(w->world.conf, say_review, NULL);
+	tell_of_names(w);
 	return fit && wrong_values == 0 ? 0 : 1;
 }

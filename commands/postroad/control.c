@@ -12,7 +12,7 @@
 #include "lib/base/die.h"
 #include "lib/ipc/channel.h"
 
-enum { KILL_MS = 20000, RELOAD_MS = 10000, FLUSH_MS = 10000, LOOK_MS = 10 };
+enum { KILL_MS = 20000, RELOAD_MS = 90000, FLUSH_MS = 10000, LOOK_MS = 10 };
 
 /*
  * The descriptor names one process for good: should it die between the look at its lock and the signal, the signal finds nobody instead of
@@ -67,6 +67,14 @@ int do_abort(struct work *w)
 	return end_master(w, SIGQUIT);
 }
 
+__attribute__((noreturn)) static void say_failure(struct work *w)
+{
+	AUTO(buf) reason = BUF(8192);
+
+	instance_reload_failure(&w->world.common, &reason);
+	die(EX_CONFIG, "reload failed, the former configuration stays in force: %s", reason.len > 0 ? buf_text(&reason) : "see the log");
+}
+
 int do_reload(struct work *w)
 {
 	struct instance_state before, now;
@@ -80,7 +88,7 @@ int do_reload(struct work *w)
 	while (find_running(w, &now, false) && now.pid == before.pid) {
 		if (now.reloads != before.reloads) {
 			if (now.last_failed)
-				die(EX_CONFIG, "reload failed, the former configuration stays in force: see the log, or postroad check");
+				say_failure(w);
 			return 0;
 		}
 		if (mono_ms() >= until)

@@ -28,6 +28,8 @@ int do_logrotate(struct work *w);
 
 /* What start and check look at alike: true if nothing is in the way of a start. Says everything that is not as it should be. */
 bool is_fit(struct work *w, bool thorough);
+/* Names in main.cf and master.cf that nothing reads, or that are not supported here. */
+void tell_of_names(struct work *w);
 /* The running system, or false: it does not run (said, unless quiet). Dies when that cannot be found out. */
 bool find_running(struct work *w, struct instance_state *ret, bool quiet);
 

@@ -22,6 +22,7 @@ static void insist_on_start(struct work *w)
 		die(EX_UNAVAILABLE, "the %s mail system is already running: PID: %d", w->world.common.mail_name, (int) running.pid);
 	if (!is_fit(w, false))
 		die(EX_CONFIG, "cannot start: see above");
+	tell_of_names(w);
 }
 
 __attribute__((noreturn)) static void become_master(struct work *w, const char *how, const char *argument)

@@ -42,6 +42,11 @@ static const struct program PROGRAMS[] = {
 	{ "nbdb_reindexd", .shape = NOT_HERE_YET },
 };
 
+bool program_is_ours(const struct program *p)
+{
+	return p->name[0] != '\0';
+}
+
 const struct program *program_find(struct str name)
 {
 	static const struct program unknown = { .name = "", .shape = ONE_AT_A_TIME };

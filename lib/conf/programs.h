@@ -22,6 +22,8 @@ struct program {
 	bool ends_last;		/* at a stop it goes after the others: they log through it */
 };
 
+/* Is it in the table? Others may be anybody's. */
+bool program_is_ours(const struct program *p);
 /* A program that the table does not know serves one client at a time. */
 const struct program *program_find(struct str name);
 

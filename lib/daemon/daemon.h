@@ -38,6 +38,7 @@ struct daemon_world {
 	size_t argument_count;
 	bool in_foreground;
 	bool unprivileged, chroot;	/* master.cf's columns */
+	bool rehearsing;		/* -R: start() opens as in earnest, but must change nothing; see rehearsal.h */
 };
 extern const struct daemon_world *the_world;
 
@@ -89,6 +90,11 @@ struct daemon {
 	 * (these are taken off; serve() sees what follows, if anything). May be NULL. Must not wait.
 	 */
 	void (*wake)(void);
+	/*
+	 * With -R and arguments behind the options: says what it would do, on standard output, after start() and instead of serving. On the
+	 * main stack, without a loop. The exit status. May be NULL.
+	 */
+	int (*explain)(void);
 };
 
 int daemon_main(int argc, char **argv, const struct daemon *d);

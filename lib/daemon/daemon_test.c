@@ -305,7 +305,7 @@ static void test_directories_are_made_and_pass_their_own_check(void **unused)
 static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 {
 	struct common_conf c = common();
-	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) why = BUF_WORDS, reason = BUF_WORDS;
 	struct instance_state state;
 	int ready[2], release[2], status;
 	pid_t holder, other;
@@ -319,8 +319,9 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	if (holder == 0) {
 		if (instance_lock(&c, &other, &why) < 0)
 			_exit(1);
-		instance_note_reload(true);
-		instance_note_reload(false);
+		instance_note_reload("a reason that is longer than the next one");
+		instance_note_reload(NULL);
+		instance_note_reload("the reason");
 		(void) !write(ready[1], "x", 1);
 		close(release[1]);
 		(void) !read(release[0], &byte, 1);
@@ -330,8 +331,10 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	assert_int_equal(instance_running(&c, &state, &why), 1);
 	assert_int_equal(state.pid, holder);
-	assert_int_equal(state.reloads, 2);
+	assert_int_equal(state.reloads, 3);
 	assert_true(state.last_failed);
+	instance_reload_failure(&c, &reason);
+	assert_string_equal(buf_text(&reason), "the reason");
 	assert_int_equal(instance_lock(&c, &other, &why), -EAGAIN);
 	assert_int_equal(other, holder);
 	close(release[1]);

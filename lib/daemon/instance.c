@@ -10,8 +10,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
+#include "lib/disk/disk.h"
 
-enum { WRITER_MS = 1000 };
+enum { WRITER_MS = 1000, STATE_SIZE = 64 /* bytes of pid/master.pid; behind them why the last reload failed */ };
 
 static int lock_whole(int fd, int operation, struct flock *ret)
 {
@@ -25,7 +26,7 @@ static int64_t reload_count;
 /* "PID RELOADS[ failed]" */
 static int read_state(int fd, struct instance_state *ret)
 {
-	char text[64];
+	char text[STATE_SIZE];
 	ssize_t n = pread(fd, text, sizeof(text), 0);
 	struct str rest = str_make(text, (size_t) MAX(n, (ssize_t) 0)), pid_text, count_text;
 	int64_t pid;
@@ -54,7 +55,7 @@ static int wait_for_state(int fd, struct instance_state *ret)
 /* In one write of constant length, so that a reader never sees two halves. */
 static int write_state(int fd, bool failed)
 {
-	char text[64];
+	char text[STATE_SIZE];
 	int n = snprintf(text, sizeof(text), "%d %lld%s", (int) getpid(), (long long) reload_count, failed ? " failed" : "");
 
 	memset(text + n, ' ', sizeof(text) - (size_t) n);
@@ -62,11 +63,27 @@ static int write_state(int fd, bool failed)
 	return pwrite(fd, text, sizeof(text), 0) == sizeof(text) ? 0 : -EIO;
 }
 
-void instance_note_reload(bool good)
+/* The reason stands there before the count says that there is one. */
+void instance_note_reload(const char *failure)
 {
+	const size_t len = failure == NULL ? 0 : strlen(failure);
+
 	reload_count++;
-	if (lock_fd >= 0)
-		write_state(lock_fd, !good);
+	if (lock_fd < 0)
+		return;
+	if (ftruncate(lock_fd, STATE_SIZE) == 0 && pwrite(lock_fd, len > 0 ? failure : "", len, STATE_SIZE) == (ssize_t) len)
+		write_state(lock_fd, failure != NULL);
+	else
+		log_warning("pid/master.pid: %s", error_text(errno));
+}
+
+void instance_reload_failure(const struct common_conf *common, struct buf *ret)
+{
+	AUTO(buf) path = BUF(4096), text = BUF(64 << 10);
+
+	buf_addf(&path, "%s/pid/master.pid", common->queue_directory);
+	if (file_read_whole(AT_FDCWD, buf_text(&path), &text) >= 0)
+		buf_add(ret, str_trim(str_skip(buf_str(&text), STATE_SIZE)));
 }
 
 static int open_lock(const char *directory, const char *name, int flags, struct buf *why)

@@ -239,6 +239,14 @@ static void be_the_only_one(const struct daemon_options *o)
 			die(EX_OSERR, "cannot lock %s: %s", buf_text(&path), error_text(errno));
 }
 
+static int end_rehearsal(const struct daemon *d)
+{
+	const int status = d->explain != NULL && world.argument_count > 0 ? d->explain() : 0;
+
+	log_flush();
+	return status;
+}
+
 int daemon_main(int argc, char **argv, const struct daemon *d)
 {
 	struct daemon_options o;
@@ -253,23 +261,27 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	world.in_foreground = o.foreground;
 	world.unprivileged = o.unprivileged;
 	world.chroot = o.chroot;
+	world.rehearsing = o.rehearsal;
 	world.common = &common;
-	lifeline_use(!o.foreground);
+	lifeline_use(!o.foreground && !o.rehearsal);
 	load_configuration(d, &o);
 	log_verbose(o.verbose);
-	open_log(&common, d->name, o.foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG);
+	open_log(&common, d->name, o.foreground || o.rehearsal ? LOG_TO_STDERR : LOG_TO_SYSLOG);
 	fill_groups(world.conf, d->groups, d->structs);
 	enter_queue_directory();
-	r.listener_count = o.foreground ? listeners_open(&o, listeners) : listeners_inherit(&o, listeners);
+	if (!o.rehearsal)
+		r.listener_count = o.foreground ? listeners_open(&o, listeners) : listeners_inherit(&o, listeners);
 	take_arguments(o.foreground ? o.rest + r.listener_count : o.rest);
 	r.max_use = common.max_use;
 	r.max_idle_ms = common.max_idle;
 	r.stop_ms = daemon_settings.stop_time_limit;
 	introduce_services();
-	if (d->singleton && !d->hands_over && has_master())
+	if (d->singleton && !d->hands_over && !o.rehearsal && has_master())
 		be_the_only_one(&o);
 	if (d->start != NULL)
 		d->start();
+	if (o.rehearsal)
+		return end_rehearsal(d);
 	enter_jail(d, &o);
 	if (d->shape == DAEMON_ONE_AT_A_TIME)
 		run_one_at_a_time(&r);

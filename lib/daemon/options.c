@@ -40,7 +40,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 
 	opterr = 0;
 	optind = 1;
-	while ((c = getopt(argc, argv, "+c:dm:n:o:rs:t:uv")) != -1) {
+	while ((c = getopt(argc, argv, "+c:dm:n:o:rRs:t:uv")) != -1) {
 		switch (c) {
 		case 'c': o.config_dir = optarg; break;
 		case 'd': o.foreground = true; break;
@@ -48,6 +48,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 		case 'n': o.service = optarg; break;
 		case 'o': overrides[o.override_count++] = optarg; break;
 		case 'r': o.chroot = true; break;
+		case 'R': o.rehearsal = true; break;
 		case 's': o.listeners = parse_count('s', optarg, MOST_LISTENERS); break;
 		case 't': o.kind = parse_kind(optarg); break;
 		case 'u': o.unprivileged = true; break;
@@ -57,7 +58,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 	}
 	o.overrides = overrides;
 	o.rest = argv + optind;
-	if (!o.foreground && (o.service == NULL || o.listeners == 0))
+	if (!o.foreground && !o.rehearsal && (o.service == NULL || o.listeners == 0))
 		usage(argv[0]);
 	*ret = o;
 }

@@ -19,6 +19,7 @@ struct daemon_options {
 	int session_limit;
 	int verbose;
 	bool foreground, unprivileged, chroot;
+	bool rehearsal;			/* -R: reads its configuration and ends; see rehearsal.h */
 	const char **overrides;		/* -o, in order; to be freed */
 	size_t override_count;
 	char *const *rest;		/* what follows the options; ends with NULL */

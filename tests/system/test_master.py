@@ -261,9 +261,31 @@ def test_reload_with_a_mistake_changes_nothing(echo):
         table.write("broken row\n")
     done = one.command("postroad", "reload", check=False)
     assert done.returncode != 0
-    assert "postroad check" in done.stderr or "master.cf, line 3" in done.stderr
+    assert "master.cf, line 3" in done.stderr
     one.wait_for_log(r"reload: \S+master.cf, line 3")
     assert talk.pid() == pid and one.talk().pid() == pid
+
+
+def test_a_reload_is_refused_when_a_daemon_could_not_start_with_it(instance):
+    one = instance()
+    with one.client() as client:
+        assert client.noop()[0] == 250      # now there is somebody who serves
+    for change, reason in (({"smtpd_client_restrictions": "reject_everything"}, "service 127.0.0.1:.*: .*unknown restriction \"reject_everything\""),
+                           ({"transport_maps": "nosuchtype:table"}, "nosuchtype"),
+                           ({"smtpd_timeout": "for ever"}, "smtpd_timeout = for ever")):
+        before = dict(one.main)
+        one.set(**change)
+        done = one.command("postroad", "reload", check=False)
+        assert done.returncode == 78 and re.search(reason, done.stderr), (done.returncode, done.stderr)
+        one.wait_for_log(rf"reload: .*{reason}.*going on as before")
+        with one.client() as client:
+            assert client.noop()[0] == 250
+        one.main = before
+    one.write()
+    one.reload()
+    with one.client() as client:
+        assert client.noop()[0] == 250
+    assert not one.log_lines(r"smtpd\[\d+\]: fatal")
 
 
 def test_reload_opens_and_closes_services(echo):

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Rehearsals: a daemon that is started with -R reads its configuration, opens its tables and lists as in earnest, and then ends, instead of
+ * going on to the jail and to clients. So a reload can be refused, and `postroad lint` can say, what the daemons themselves would stumble over.
+ *
+ * A daemon's start() may look at the_world->rehearsing where opening something would change it.
+ */
+#ifndef ROAD_DAEMON_REHEARSAL_H
+#define ROAD_DAEMON_REHEARSAL_H
+
+#include "lib/conf/master_cf.h"
+#include "lib/conf/params/common.h"
+
+/* A line that the daemon of a service wrote; fatal: it could not start. */
+typedef void rehearsal_fn(void *arg, const struct service_entry *s, bool fatal, struct str line);
+/*
+ * Rehearses every service whose program is there, each program with the same arguments once. Blocks, for most_ms at most in all; a daemon that
+ * is not through by then counts as failed. How many could not start; -errno with words when nothing could be tried.
+ */
+int rehearse_services(const struct common_conf *common, const char *config_dir, const struct master_cf *table, int64_t most_ms,
+		      rehearsal_fn *say, void *arg, struct buf *why);
+/* The command line of a rehearsal, with more arguments behind the row's own (what is to be explained); ends with NULL. *ret_path: the program. */
+char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir, const struct service_entry *s,
+			 const char *const *more, const char **ret_path);
+
+#endif
