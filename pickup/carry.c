@@ -80,7 +80,7 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 	*ret = (struct envelope){
 		.queue_id = new_id(a), .sender = theirs.sender, .arrival_us = f->arrival_us,
 		.flags = (theirs.flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL, .ret = theirs.ret, .envid = theirs.envid,
-		.full_name = theirs.full_name, .client_name = STR("localhost"), .client_address = STR("127.0.0.1"), .uid = st.st_uid,
+		.verp = theirs.verp, .full_name = theirs.full_name, .client_name = STR("localhost"), .client_address = STR("127.0.0.1"), .uid = st.st_uid,
 		.recipient_count = theirs.recipient_count, .recipients = theirs.recipients,
 	};
 	for (size_t i = 0; i < ret->recipient_count; i++) {

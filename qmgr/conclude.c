@@ -219,6 +219,26 @@ static void tell(struct message *m, const char *kind, struct notes *notes)
 	free(records);
 }
 
+/* With VERP each failure goes to another address. What cannot be told now stays. */
+static void tell_each(struct message *m, const char *kind, struct notes *notes)
+{
+	struct notes all = *notes, one = { .packed = BUF(FRAME_LIMIT / 2) };
+	struct str rest = buf_str(&all.packed);
+	struct outcome o;
+
+	*notes = (struct notes){ .packed = BUF(all.packed.limit) };
+	while (outcome_unpack(&rest, &o) > 0) {
+		note_outcome(&one, &o);
+		tell(m, kind, &one);
+		if (one.count > 0)
+			note_outcome(notes, &o);
+		buf_clear(&one.packed);
+		one.count = 0;
+	}
+	buf_free(&one.packed);
+	buf_free(&all.packed);
+}
+
 static bool is_warning_due(const struct message *m)
 {
 	int64_t after_ms = m->q->conf->delay_warning_time;
@@ -243,7 +263,10 @@ static void run_conclusion(void *arg)
 	struct qmgr *q = m->q;
 
 	co_describe("%.*s", PSTR(m->id));
-	tell(m, "failure", &m->failures);
+	if (is_returned_by_verp(m))
+		tell_each(m, "failure", &m->failures);
+	else
+		tell(m, "failure", &m->failures);
 	tell(m, is_only_verified(m) ? "trace" : "success", &m->successes);
 	if (is_warning_due(m))
 		warn_of_delay(m);

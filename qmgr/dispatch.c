@@ -107,7 +107,7 @@ int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32
 	if (m->content.len == 0 && fd < 0 && fd != -EISNAM)
 		return fd;
 	buf_clear(&envelope);
-	r = message_pack(m, e->recipients, e->count, &envelope);
+	r = message_pack(m, e->recipients, e->count, true, &envelope);
 	if (r < 0)
 		return r;
 	request = (struct deliver_request){

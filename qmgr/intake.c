@@ -129,10 +129,14 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 
 static struct job *job_of(struct message *m, struct transport *t)
 {
-	LIST_EACH(j, &m->jobs, struct job, in_owner)
-		if (j->transport == t && j->is_open)
-			return j;
-	return job_open(t, m, &m->jobs, m->is_retry ? RETRY : NEW_MAIL, mono_ms());
+	struct job *j;
+
+	LIST_EACH(known, &m->jobs, struct job, in_owner)
+		if (known->transport == t && known->is_open)
+			return known;
+	j = job_open(t, m, &m->jobs, m->is_retry ? RETRY : NEW_MAIL, mono_ms());
+	j->one_at_a_time = m->env.verp.len > 0;
+	return j;
 }
 
 static void close_jobs(struct message *m)

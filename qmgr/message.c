@@ -9,6 +9,7 @@
 #include "lib/base/die.h"
 #include "lib/disk/disk.h"
 #include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
 #include "qmgr/qmgr.h"
 
 enum { MOST_MEMORY = 1 << 30, MOST_NOTES = 8 << 20 };
@@ -255,10 +256,23 @@ uint32_t message_sites(const struct message *m)
 	return sites;
 }
 
-int message_pack(const struct message *m, const uint32_t *positions, size_t n, struct buf *b)
+bool is_returned_by_verp(const struct message *m)
+{
+	return m->env.verp.len > 0 && m->env.sender.len > 0 && !m->q->conf->disable_verp_bounces;
+}
+
+int message_pack(const struct message *m, const uint32_t *positions, size_t n, bool verp, struct buf *b)
 {
 	struct envelope e = m->env;
+	struct arena *a = NULL;
 	int r;
+
+	if (verp && m->env.verp.len > 0 && n == 1) {
+		const struct recipient *to = &m->env.recipients[positions[0]];
+
+		a = arena_new("verp", NULL, 1 << 20);
+		e.sender = verp_sender(a, e.sender, e.verp, to->original.len > 0 ? to->original : to->address);
+	}
 
 	if (n < m->env.recipient_count) {
 		e.recipients = get_memory(MAX(n, (size_t) 1) * sizeof(*e.recipients));
@@ -269,6 +283,7 @@ int message_pack(const struct message *m, const uint32_t *positions, size_t n, s
 	r = envelope_pack(&e, b);
 	if (e.recipients != m->env.recipients)
 		free(e.recipients);
+	arena_free(a);
 	return r;
 }
 

@@ -132,7 +132,9 @@ bool is_only_verified(const struct message *m);	/* sendmail -bv: outcomes of any
 bool recipient_is_open(const struct message *m, uint32_t position);	/* still to be tried */
 uint32_t message_sites(const struct message *m);	/* for its sleeper */
 /* The envelope with some of its recipients. */
-int message_pack(const struct message *m, const uint32_t *positions, size_t n, struct buf *b);
+/* verp: of one recipient, with the sender that VERP makes for him */
+int message_pack(const struct message *m, const uint32_t *positions, size_t n, bool verp, struct buf *b);
+bool is_returned_by_verp(const struct message *m);	/* each failure by itself, to the recipient's own sender address */
 int message_open_file(const struct message *m, bool writable, struct queue_file *ret);
 void note_outcome(struct notes *n, const struct outcome *o);
 bool wants_success_notice(const struct recipient *r, enum outcome_status status);

@@ -193,7 +193,7 @@ static struct entry *new_entry(struct job *j, struct destination *d)
 void job_add(struct job *j, struct destination *d, uint32_t recipient)
 {
 	struct lane *l = &d->lanes[j->urgency];
-	const int limit = d->transport->rules.recipient_limit;
+	const int limit = j->one_at_a_time ? 1 : d->transport->rules.recipient_limit;
 	struct entry *e = list_is_empty(&l->entries) ? NULL
 						     : LIST_ENTRY(l->entries.prev, struct entry, in_lane);
 

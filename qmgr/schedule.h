@@ -84,6 +84,7 @@ struct job {
 	void *owner;			/* the message */
 	enum urgency urgency;
 	bool is_open;			/* still being filled */
+	bool one_at_a_time;		/* every recipient has a delivery of his own (VERP) */
 	int64_t rank;
 	int64_t since_ms;
 	struct list link;		/* in transport->jobs as long as it lives */

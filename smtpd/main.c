@@ -90,6 +90,7 @@ static void start(void)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	smtpd.mynetworks = open_list("mynetworks", smtpd.common->mynetworks);
 	smtpd.xclient_hosts = open_list("smtpd_authorized_xclient_hosts", conf->smtpd_authorized_xclient_hosts);
+	smtpd.verp_clients = open_list("smtpd_authorized_verp_clients", conf->smtpd_authorized_verp_clients);
 	smtpd.noop_commands = open_list("smtpd_noop_commands", conf->smtpd_noop_commands);
 	smtpd.forbidden_commands = open_list("smtpd_forbidden_commands", conf->smtpd_forbidden_commands);
 	smtpd.bare_newline_exclusions = open_list("smtpd_forbid_bare_newline_exclusions", conf->smtpd_forbid_bare_newline_exclusions);

@@ -359,6 +359,7 @@ void identity_changed(struct session *s)
 	struct question q;
 
 	co_describe("%s", buf_text(&s->peer.shown));
+	s->may_verp = match_client(the_smtpd->verp_clients, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0;
 	s->may_xclient = match_client(the_smtpd->xclient_hosts, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0;
 	ehlo_choose_discards(s);
 	question_begin(&q, s, STR_NONE);

@@ -68,7 +68,7 @@ struct session {
 	struct buf helo;		/* what HELO or EHLO said, made harmless; empty: not yet */
 	bool esmtp;			/* EHLO was said: proto=ESMTP */
 	bool is_local;			/* a local_header_rewrite_clients client */
-	bool may_xclient;
+	bool may_xclient, may_verp;
 	unsigned discard_ehlo;		/* enum ehlo_keyword */
 	const char *where;		/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */
 	const char *end_reason;		/* why the session ended, when not by QUIT; for the log */

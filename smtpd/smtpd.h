@@ -20,7 +20,7 @@ struct smtpd {
 	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
 	const struct common_conf *common;
 	struct route *route;
-	struct match_list *mynetworks, *xclient_hosts, *noop_commands, *forbidden_commands, *bare_newline_exclusions, *limit_exceptions, *etrn_domains;
+	struct match_list *mynetworks, *xclient_hosts, *verp_clients, *noop_commands, *forbidden_commands, *bare_newline_exclusions, *limit_exceptions, *etrn_domains;
 	struct tables *discard_ehlo_maps;
 	unsigned discard_ehlo;			/* enum ehlo_keyword */
 	enum bare_newline bare_newline;

@@ -45,6 +45,7 @@ struct transaction *transaction_begin(struct session *s, struct str sender, cons
 		   (s->is_local ? ENVELOPE_LOCAL : 0);
 	e->ret = m->ret;
 	e->envid = arena_copy(a, m->envid);
+	e->verp = arena_copy(a, m->verp);
 	e->client_name = buf_str(&s->peer.name);	/* the session's, which cannot change before the transaction ends */
 	e->reverse_name = buf_str(&s->peer.reverse_name);
 	e->client_address = str_of(s->peer.address);

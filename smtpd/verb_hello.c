@@ -140,6 +140,7 @@ static void list_extensions(struct session *s, struct lines *l)
 	add_line(l, offers(s, EHLO_ETRN), STR("ETRN"));
 	add_line(l, offers(s, EHLO_XCLIENT) && s->may_xclient,
 		 STR("XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT DESTADDR DESTPORT"));
+	add_line(l, s->may_verp, STR("XVERP"));
 	add_line(l, offers(s, EHLO_ENHANCEDSTATUSCODES), STR("ENHANCEDSTATUSCODES"));
 	add_line(l, offers(s, EHLO_8BITMIME), STR("8BITMIME"));
 	add_line(l, offers(s, EHLO_DSN), STR("DSN"));

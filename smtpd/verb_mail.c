@@ -34,6 +34,8 @@ static enum next check_args(struct session *s, const struct mail_args *m)
 		return reply(s, 501, "5.7.1", "DSN support is disabled");
 	if (m->smtputf8 && (!the_smtpd->conf.smtputf8_enable || (s->discard_ehlo & EHLO_SMTPUTF8) != 0))
 		return reply(s, 555, "5.5.4", "Unsupported option: SMTPUTF8");
+	if (m->has_verp && !s->may_verp)
+		return reply(s, 555, "5.5.4", "Unsupported option: XVERP");
 	if (m->has_auth)
 		return reply(s, 503, "5.5.1", "Error: authentication not enabled");
 	return DONE;
@@ -119,6 +121,12 @@ enum next verb_mail(struct session *s, const struct command *c)
 	if (check_args(s, &m) == FAILED)
 		return FAILED;
 
+	if (m.has_verp && m.verp.len == 0)
+		m.verp = str_of(the_smtpd->common->default_verp_delimiters);
+	if (m.has_verp && !verp_delimiters_are_valid(m.verp, the_smtpd->common->verp_delimiter_filter))
+		return reply(s, 501, "5.5.4", "Error: XVERP needs two characters from %s", the_smtpd->common->verp_delimiter_filter);
+	if (m.has_verp && sender.len == 0)
+		return reply(s, 503, "5.5.4", "Error: XVERP requires non-null sender");
 	s->tx = transaction_begin(s, sender, &m);
 	if (check_mail(s, &m) == FAILED) {
 		transaction_end(s);

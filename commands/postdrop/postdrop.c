@@ -86,6 +86,7 @@ static void rebuild_envelope(struct drop *d, const struct envelope *theirs, stru
 		.sender = theirs->sender, .arrival_us = wall_us(), .flags = (theirs->flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL,
 		.ret = theirs->ret, .envid = theirs->envid, .full_name = theirs->full_name, .uid = getuid(),
 		.recipient_count = theirs->recipient_count,
+		.verp = theirs->verp.len == 2 ? theirs->verp : STR_NONE,
 	};
 	ret->recipients = arena_get(d->arena, (theirs->recipient_count + 1) * sizeof(*ret->recipients));
 	for (size_t i = 0; i < theirs->recipient_count; i++) {

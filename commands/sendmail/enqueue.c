@@ -109,9 +109,24 @@ static bool has_non_ascii(const struct envelope *e)
 	return found;
 }
 
+static struct str verp_of(const struct request *q, struct str sender)
+{
+	const struct common_conf *c = &q->world.common;
+	struct str delimiters = str_of(q->verp == NULL || q->verp[0] == '\0' ? c->default_verp_delimiters : q->verp);
+
+	if (q->verp == NULL)
+		return STR_NONE;
+	if (!verp_delimiters_are_valid(delimiters, c->verp_delimiter_filter))
+		die(EX_USAGE, "-XV requires two characters from %s", c->verp_delimiter_filter);
+	if (sender.len == 0)
+		die(EX_USAGE, "-XV requires a sender that is not the null sender");
+	return delimiters;
+}
+
 static void make_envelope(struct request *q, struct envelope *e)
 {
 	*e = (struct envelope){ .sender = sender_of(q), .flags = q->flags, .ret = q->ret, .envid = str_of(q->envid), .full_name = full_name(q) };
+	e->verp = verp_of(q, e->sender);
 	if (q->extract)
 		e->flags |= ENVELOPE_EXTRACT;
 	recipients_of(q, e);

@@ -95,8 +95,6 @@ static void take_envid(struct request *q, const char *text)
 {
 	struct str id = str_of(text);
 
-	if (id.len > 0 && id.at[0] == 'X')
-		die(EX_UNAVAILABLE, "-V%s: VERP is not supported", text);
 	if (id.len > 100 || !str_is_ascii(id) || str_has_control(id))
 		die(EX_USAGE, "bad -V option value -- up to 100 printable characters");
 	q->envid = text;
@@ -149,7 +147,11 @@ static void take_option(struct request *q, int option)
 		if (q->notify == 0)		/* a report of the delivery, as Postfix sends one */
 			q->notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
 		break;
-	case 'A': case 'c': case 'e': case 'G': case 'h': case 'L': case 'm': case 'n': case 'p': case 'U': case 'x': case 'X':
+	case 'X':
+		if (optarg[0] == 'V')
+			q->verp = optarg + 1;
+		break;
+	case 'A': case 'c': case 'e': case 'G': case 'h': case 'L': case 'm': case 'n': case 'p': case 'U': case 'x':
 		break;
 	default: usage();
 	}

@@ -185,7 +185,7 @@ static void undefined(void *arg, struct str name)
 		"stress", "virtual_maps", "smtpd_client_connection_limit_exceptions", "lmtp_per_record_deadline",
 		"smtp_per_record_deadline", "smtpd_per_record_deadline", "postscreen_whitelist_interfaces",
 		"postscreen_blacklist_action", "postscreen_dnsbl_whitelist_threshold", "postscreen_dnsbl_ttl",
-		"tlsproxy_client_level", "tlsproxy_client_policy",
+		"tlsproxy_client_level", "tlsproxy_client_policy", "authorized_verp_clients",
 	};
 
 	for (size_t i = 0; i < COUNT_OF(others); i++)

@@ -412,9 +412,24 @@ static void test_lists_in_tables_are_separated_by_commas_or_blanks(void **state)
 	}
 }
 
+static void test_verp_puts_the_recipient_into_the_sender(void **state)
+{
+	(void) state;
+	assert_str(verp_sender(arena, STR("owner-list@o"), STR("+="), STR("u+x@d")), "owner-list+u+x=d@o");
+	assert_str(verp_sender(arena, STR("list"), STR("-+"), STR("u@d")), "list-u+d");
+	assert_str(verp_sender(arena, STR("list@o"), STR("+="), STR("u")), "list+u@o");
+	assert_str(verp_sender(arena, STR_NONE, STR("+="), STR("u@d")), "");
+	assert_str(verp_sender(arena, STR("list@o"), STR_NONE, STR("u@d")), "list@o");
+	assert_true(verp_delimiters_are_valid(STR("+="), "-=+"));
+	assert_false(verp_delimiters_are_valid(STR("+x"), "-=+"));
+	assert_false(verp_delimiters_are_valid(STR("+"), "-=+"));
+	assert_false(verp_delimiters_are_valid(STR("+=-"), "-=+"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verp_puts_the_recipient_into_the_sender),
 		cmocka_unit_test(test_lists_in_tables_are_separated_by_commas_or_blanks),
 		cmocka_unit_test(test_paths_are_read_as_rfc_5321_has_them_and_leniently_when_allowed),
 		cmocka_unit_test(test_a_nul_byte_is_refused),

@@ -73,6 +73,11 @@ struct header_mailbox {
 };
 int header_mailbox_next(struct str *rest, struct arena *a, struct header_mailbox *ret);
 
+/* VERP: two characters of `allowed`. */
+bool verp_delimiters_are_valid(struct str delimiters, const char *allowed);
+/* "list@origin" to "user@domain" with "+=": "list+user=domain@origin". The null sender stays, and without delimiters any. */
+struct str verp_sender(struct arena *a, struct str sender, struct str delimiters, struct str recipient);
+
 /*
  * A host name: letters, digits, '-', '_', '.', labels of 1..63, 255 in all; ASCII (or UTF-8 labels with
  * utf8). Not one of digits and dots only.

@@ -9,7 +9,7 @@
  *   end LF
  *
  * Without "end" nothing is queued: a writer that dies leaves nothing behind. Of the envelope postdrop takes sender, recipients,
- * DSN wishes, full name and the flags below; everything else it knows better. When the message is durable, postdrop says
+ * DSN wishes, VERP, full name and the flags below; everything else it knows better. When the message is durable, postdrop says
  * "ID LF" on its standard output and ends with status 0, else with a status of sysexits(3) and words on standard error.
  */
 #ifndef ROAD_PEERS_SUBMISSION_H

@@ -13,7 +13,7 @@ struct text_attribute {
 static const struct text_attribute texts[] = {
 	TEXT(envid), TEXT(full_name), TEXT(client_name), TEXT(client_address), TEXT(client_port), TEXT(client_helo),
 	TEXT(client_protocol), TEXT(reverse_name), TEXT(sasl_method), TEXT(sasl_username), TEXT(sasl_sender),
-	TEXT(message_id), TEXT(filter_transport),
+	TEXT(message_id), TEXT(filter_transport), TEXT(verp),
 };
 #undef TEXT
 

@@ -47,6 +47,7 @@ struct envelope {
 	struct str sasl_method, sasl_username, sasl_sender;
 	struct str message_id;		/* set by cleanup, for bounce's References */
 	struct str filter_transport;	/* FILTER action: "transport:nexthop", empty: none */
+	struct str verp;		/* two delimiters: each recipient is sent to from a sender of his own; empty: not */
 	uint64_t uid;			/* of the local submitter; ENVELOPE_LOCAL from pickup only */
 	size_t recipient_count;
 	struct recipient *recipients;

@@ -99,6 +99,11 @@ static enum esmtp_error mail_arg(const struct esmtp_arg *arg, struct arena *a, s
 		m->auth = arg->value;
 		return ESMTP_OK;
 	}
+	if (str_is_nocase(arg->name, STR("XVERP")) && !m->has_verp) {
+		m->has_verp = true;
+		m->verp = arg->value;
+		return ESMTP_OK;
+	}
 	if (!arg->has_value && str_is_nocase(arg->name, STR("SMTPUTF8"))) {
 		m->smtputf8 = true;
 		return ESMTP_OK;

@@ -38,6 +38,8 @@ struct mail_args {
 	bool uses_dsn;			/* RET or ENVID was there */
 	enum dsn_return ret;
 	struct str envid;		/* decoded */
+	bool has_verp;			/* XVERP, or XVERP=delimiters */
+	struct str verp;		/* empty: the default ones */
 	bool has_auth;			/* AUTH=; its value is for SASL only */
 	struct str auth;
 };

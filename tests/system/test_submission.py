@@ -348,3 +348,45 @@ def test_bv_reports_what_would_happen_and_delivers_nothing(instance):
         assert "no such user" in text and "delivers to discard" in text
         assert mail.log_lines(r"to=<user@example.com>.*status=deliverable") and not mail.log_lines("copy@example.com")
         assert not mail.log_lines("status=(deferred|bounced)")
+
+
+def bounced_to(sink):
+    """Envelope recipient and the address that failed, of every notification."""
+    found = [re.search(r"Final-Recipient: rfc822; (\S+)", m.content.decode()) for m in sink.messages]
+    return sorted((m.recipients[0].partition(">")[0][1:], f.group(1)) for m, f in zip(sink.messages, found) if f)
+
+
+def test_verp_gives_each_recipient_a_sender_of_his_own(instance):
+    refusing = {"RCPT": lambda line: "550 5.1.1 no" if "<no" in line else "250 2.1.5 Ok"}
+    with Sink(answers=refusing) as sink:
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "virtual_alias_maps": "inline:{ {al@example.org=real@example.com} }",
+                              "smtpd_authorized_verp_clients": "127.0.0.1"})
+        people = ["a@example.com", "b+x@example.com", "al@example.org", "no1@example.com", "no2@example.com"]
+        mail.command("sendmail", "-XV", "-f", "owner-list@lists.example", *people, input=MESSAGE)
+        wait_until(lambda: len(bounced_to(sink)) == 2, 20, mail.log_tail)
+        mail.wait_empty()
+        got = sorted(m.sender.partition(">")[0][1:] for m in sink.messages if m.sender.startswith("<o"))
+        assert got == ["owner-list+a=example.com@lists.example", "owner-list+al=example.org@lists.example", "owner-list+b+x=example.com@lists.example"]
+        assert bounced_to(sink) == [("owner-list+no1=example.com@lists.example", "no1@example.com"),
+                                    ("owner-list+no2=example.com@lists.example", "no2@example.com")]
+        mail.set(disable_verp_bounces="yes")
+        mail.reload()
+        sink.messages.clear()
+        with mail.client() as client:
+            assert b"XVERP" in client.ehlo()[1]
+            assert client.docmd("MAIL FROM:<> XVERP")[0] == 503
+            assert client.docmd("MAIL FROM:<l@lists.example> XVERP=xx")[0] == 501
+            assert client.docmd("MAIL FROM:<l@lists.example> XVERP=-=")[0] == 250
+            for person in people:
+                assert client.rcpt(person)[0] == 250
+            assert client.data(MESSAGE)[0] == 250
+        wait_until(lambda: len(sink.messages) == 4, 20, mail.log_tail)
+        mail.wait_empty()
+        assert "<l-a=example.com@lists.example" in [m.sender.partition(">")[0] for m in sink.messages]
+        assert [to for to, _ in bounced_to(sink)] == ["l@lists.example"]
+
+
+def test_verp_needs_a_sender_and_good_delimiters(still):
+    for arguments in (["-XV", "-f", ""], ["-XVxy", "-f", "a@example.com"], ["-XV+", "-f", "a@example.com"]):
+        assert still.command("sendmail", *arguments, "b@example.com", check=False, input=MESSAGE).returncode == 64
+    assert maildrop(still) == []
