@@ -117,12 +117,21 @@ static int expire_one(struct qmgr *q, struct str id)
 	return 0;
 }
 
+/* Out of the intake log: it is as good as deferred. */
+static bool is_on_its_way_to_deferred(const struct message *m)
+{
+	return !list_is_empty(&m->link) && m->leaves == TO_DEFERRED;
+}
+
 static int flush_one(struct qmgr *q, struct str id)
 {
 	struct sleeper *sl = sleepers_find(q->sleepers, id);
+	struct message *m = sl == NULL ? map_get(q->active, id) : NULL;
 
+	if (m != NULL)
+		m->flushed = is_on_its_way_to_deferred(m);
 	if (sl == NULL)
-		return map_get(q->active, id) != NULL ? 0 : -ENOENT;
+		return m != NULL ? 0 : -ENOENT;
 	sleepers_set_due(q->sleepers, sl, wall_us());
 	sl->insist = true;
 	return 0;
@@ -195,25 +204,6 @@ static void run_on_each(struct qmgr *q, const struct command *c, struct str argu
 	intake_wake(q);
 }
 
-/* Everything at once, and all that is dead gets another chance. */
-static void run_flush(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
-{
-	AUTO(buf) ids = BUF((size_t) 256 << 20);
-	struct str rest, id;
-
-	(void) argument;
-	(void) text;
-	schedule_revive_all(q->schedule);
-	sleepers_each(q->sleepers, add_sleeper, &ids);
-	rest = buf_str(&ids);
-	while (str_token(&rest, "\n", &id))
-		rep->count += flush_one(q, id) == 0;
-	q->look_soon = true;
-	bell_ring(&q->look);
-	intake_wake(q);
-	dispatch_soon(q);
-}
-
 static bool goes_to(const struct message *m, struct str site)
 {
 	for (uint32_t i = 0; i < m->env.recipient_count; i++) {
@@ -224,6 +214,40 @@ static bool goes_to(const struct message *m, struct str site)
 			return true;
 	}
 	return false;
+}
+
+/* site NULL: wherever they go. Returns how many. */
+static unsigned flush_leaving(struct list *messages, const struct str *site)
+{
+	unsigned n = 0;
+
+	LIST_EACH(m, messages, struct message, link)
+		if (is_on_its_way_to_deferred(m) && (site == NULL || goes_to(m, *site))) {
+			m->flushed = true;
+			n++;
+		}
+	return n;
+}
+
+/* Everything at once, and all that is dead gets another chance. */
+static void run_flush(struct qmgr *q, struct str argument, struct qmgr_command_reply *rep, struct buf *text)
+{
+	AUTO(buf) ids = BUF((size_t) 256 << 20);
+	struct str rest, id;
+
+	(void) argument;
+	(void) text;
+	schedule_revive_all(q->schedule);
+	sleepers_each(q->sleepers, add_sleeper, &ids);
+	flush_leaving(&q->leaving_messages, NULL);
+	flush_leaving(&q->departing, NULL);
+	rest = buf_str(&ids);
+	while (str_token(&rest, "\n", &id))
+		rep->count += flush_one(q, id) == 0;
+	q->look_soon = true;
+	bell_ring(&q->look);
+	intake_wake(q);
+	dispatch_soon(q);
 }
 
 struct site_search { uint32_t bit; struct buf *ids; };
@@ -248,6 +272,7 @@ static void run_flush_site(struct qmgr *q, struct str argument, struct qmgr_comm
 	if (gate_enter(&q->search_gate, NEVER) < 0)
 		return;
 	sleepers_each(q->sleepers, collect_if_possible, &search);
+	rep->count += flush_leaving(&q->leaving_messages, &site) + flush_leaving(&q->departing, &site);
 	rest = buf_str(&ids);
 	while (str_token(&rest, "\n", &id)) {
 		struct sleeper *sl = sleepers_find(q->sleepers, id);

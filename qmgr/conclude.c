@@ -39,12 +39,12 @@ void forget(struct message *m)
 void defer_in_place(struct message *m, enum queue_name where)
 {
 	struct qmgr *q = m->q;
-	int64_t due = next_attempt_s(q->conf, m->env.arrival_us, wall_us());
+	int64_t due = m->flushed ? wall_s() : next_attempt_s(q->conf, m->env.arrival_us, wall_us());
 	int r = where == QUEUE_DEFERRED ? queue_set_next_attempt(q->queue, where, m->id, due) : 0;
 
 	m->where = where;
 	if (r != -ENOENT)
-		sleepers_add(q->sleepers, where, m->id, due * 1000000, message_sites(m));
+		sleepers_add(q->sleepers, where, m->id, due * 1000000, message_sites(m))->insist = m->flushed;
 	forget(m);
 }
 

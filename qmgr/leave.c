@@ -83,6 +83,7 @@ static void end_departure(struct departure *d)
 	struct qmgr *q = d->m->q;
 
 	d->m->to_do = 0;
+	list_remove(&d->m->link);
 	if (d->m->leaves == TO_BE_REMOVED)
 		removed(d->m, d->result);
 	else
@@ -105,6 +106,7 @@ static void take_batch(struct qmgr *q, struct batch *b)
 		if (d->result == -EBUSY)
 			continue;
 		list_remove(&m->link);
+		list_append(&q->departing, &m->link);
 		b->count++;
 	}
 }

@@ -50,7 +50,7 @@ struct qmgr {
 	unsigned turn, loads;		/* taken in; of them from disk: whose turn it is */
 	int connections_per_service;	/* to delivery agents */
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
-	struct list leaving_messages;	/* see leave.c */
+	struct list leaving_messages, departing;	/* waiting for leave.c, and in its hands */
 	bool leaver_runs;
 	size_t content_bytes;		/* held in memory: see log.c */
 	bool log_keeper_runs;
@@ -116,6 +116,7 @@ struct message {
 	bool was_in_log;		/* when it was announced */
 	struct str content;		/* of a small one; empty: is read when it is needed */
 	enum { TO_BE_REMOVED, TO_DEFERRED, TO_HOLD } leaves;	/* when in q->leaving_messages */
+	bool flushed;			/* on its way to deferred, and already wanted again */
 	struct list jobs;		/* in the scheduler */
 	struct list link;		/* q->arrivals, later q->leaving_messages */
 };

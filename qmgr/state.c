@@ -23,6 +23,7 @@ void qmgr_begin(struct qmgr *q)
 	q->bounce = client_new("private/bounce");
 	list_init(&q->arrivals);
 	list_init(&q->leaving_messages);
+	list_init(&q->departing);
 	gate_init(&q->bounce_gate, BOUNCES_AT_ONCE);
 	gate_init(&q->search_gate, 1);
 	bell_init(&q->ready);

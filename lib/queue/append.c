@@ -245,16 +245,17 @@ static int write_batch(void *arg)
 		r = next_segment(a);
 	if (r == 0)
 		r = make_room(a, b->len);
-	if (r == 0)
-		r = write_pieces(b);
-	if (r == 0)
+	if (r < 0)
+		return r;		/* a full disk, say: what was written is as good as before */
+	r = write_pieces(b);
+	if (r == 0) {
 		a->at += b->len;
-	else if (a->fd >= 0) {
-		/* whoever reads the segment need not find what was not promised */
-		if (ftruncate(a->fd, (off_t) a->at) == 0)
-			fdatasync(a->fd);
-		seal(a);
+		return 0;
 	}
+	/* whoever reads the segment need not find what was not promised */
+	if (ftruncate(a->fd, (off_t) a->at) == 0)
+		fdatasync(a->fd);
+	seal(a);
 	return r;
 }
 
