@@ -80,7 +80,7 @@ static bool value_of(struct expander *x, struct str name, struct str *ret)
 		{ "user", w->user, true }, { "extension", w->extension, true }, { "domain", w->domain, true },
 		{ "sender", sender_of(x), false },
 		{ "nexthop", lower_if(x->arena, x->at->flags & PIPE_LOWER_DOMAIN, x->d->nexthop), false },
-		{ "size", arena_fmt(x->arena, "%llu", (unsigned long long) x->d->parts.size), false },
+		{ "size", arena_fmt(x->arena, "%llu", (unsigned long long) x->d->content.parts.size), false },
 		{ "queue_id", x->d->queue_id, false }, { "envid", e->envid, false },
 		{ "client_address", e->client_address, false }, { "client_helo", e->client_helo, false },
 		{ "client_hostname", e->client_name, false }, { "client_port", e->client_port, false },

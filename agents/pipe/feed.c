@@ -7,7 +7,9 @@ enum { GATHERED = 32 << 10 };
 
 static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 {
-	return content_read(arg, at, to, n);
+	const struct delivery *d = arg;
+
+	return content_pread(&d->content, at, to, n);
 }
 
 static struct letter letter_of(const struct attributes *at, struct delivery *d)
@@ -16,7 +18,7 @@ static struct letter letter_of(const struct attributes *at, struct delivery *d)
 
 	return (struct letter) { .sender = d->env.sender.len > 0 ? d->env.sender : at->null_sender,
 				 .original_to = r->original.len > 0 ? r->original : r->address, .delivered_to = r->address,
-				 .size = d->parts.size, .read = read_message, .arg = d };
+				 .size = d->content.parts.size, .read = read_message, .arg = d };
 }
 
 /* Line ends and dots. */

@@ -124,9 +124,9 @@ static void deliver(struct delivery *d)
 		return;
 	if (d->flags & DELIVER_PROBE)
 		mailbox_say(&result, MAILBOX_SENT, "2.0.0", "delivers to command: %.*s", PSTR(the_pipe.at.argv[0]));
-	else if (most > 0 && d->parts.size > (uint64_t) most)
+	else if (most > 0 && d->content.parts.size > (uint64_t) most)
 		mailbox_say(&result, MAILBOX_BOUNCED, "5.2.3", "message size %llu exceeds size limit %lld of service %s",
-			    (unsigned long long) d->parts.size, (long long) most, the_world->service);
+			    (unsigned long long) d->content.parts.size, (long long) most, the_world->service);
 	else
 		ask_hand(d, &result);
 	if (!co_is_cancelled())

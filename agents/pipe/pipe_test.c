@@ -88,7 +88,7 @@ static struct recipient recipients[] = {
 static struct delivery delivery_to(size_t n)
 {
 	return (struct delivery) {
-		.queue_id = STR("4jXBBBBBBBBz00HbYb"), .nexthop = STR("Next.Example"), .parts = { .size = 1234 },
+		.queue_id = STR("4jXBBBBBBBBz00HbYb"), .nexthop = STR("Next.Example"), .content.parts = { .size = 1234 },
 		.env = { .sender = STR("a b@S.example"), .client_address = STR("192.0.2.1"), .recipients = recipients, .recipient_count = n },
 	};
 }
