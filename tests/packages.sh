@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: ISC
 # The Debian packages that building and testing need; sourced by ./try and ./check.
-BUILD_PACKAGES="gcc make autoconf automake pkg-config libssl-dev libdb5.3-dev libpcre2-dev libevent-dev libidn2-dev libunbound-dev liblmdb-dev"
+BUILD_PACKAGES="gcc make autoconf automake pkg-config libssl-dev libdb5.3-dev libpcre2-dev libevent-dev libidn2-dev libunbound-dev liblmdb-dev libpq-dev libmariadb-dev libsqlite3-dev libldap-dev libhiredis-dev"
 TRY_PACKAGES="python3 swaks"
 # exim is unpacked, not installed: its libraries are, since it starts itself anew and a setuid program has no LD_LIBRARY_PATH
 EXIM_LIBRARIES="libgnutls-dane0 libidn12 libnsl2 libspf2-2"
-CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest openssl swaks s-nail msmtp dovecot-imapd dovecot-lmtpd iproute2 strace procps gdb valgrind e2fsprogs xfsprogs btrfs-progs $EXIM_LIBRARIES"
+# the servers that tables are looked up in: run by the tests themselves, on private directories
+SERVER_PACKAGES="postgresql-15 postgresql-client-15 mariadb-server-core mariadb-client-core slapd ldap-utils redis-server redis-tools memcached"
+CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest openssl swaks s-nail msmtp dovecot-imapd dovecot-lmtpd iproute2 strace procps gdb valgrind e2fsprogs xfsprogs btrfs-progs $EXIM_LIBRARIES $SERVER_PACKAGES"
 
 # need PACKAGE...: makes sure that they are installed; says what to install when it may not.
 need()
@@ -21,5 +23,16 @@ need()
 	echo "Installing:$missing"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq >/dev/null
-	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	# No service is started by being installed.
+	policy=/usr/sbin/policy-rc.d
+	if [ -e $policy ]; then
+		policy=
+	else
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
+	fi
+	status=0
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null || status=$?
+	[ -z "$policy" ] || rm -f $policy
+	return $status
 }

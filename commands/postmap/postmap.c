@@ -194,6 +194,7 @@ int main(int argc, char **argv)
 	log_verbose(verbose);
 	table_set_warning(warn);
 	table_set_proxy(str_c(a, arena_fmt(a, "%s/private/proxymap", world.common.queue_directory)));
+	table_set_module_directory(world.common.shlib_directory);
 	accounts_for_tables();
 	job.cache_bytes = (size_t) table_settings.berkeley_db_create_buffer_size;
 	count = (size_t) (argc - optind);

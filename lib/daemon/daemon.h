@@ -70,6 +70,7 @@ struct daemon {
 	void *const *structs;		/* one per group */
 	struct jail jail;
 	const struct jail_path *(*more_paths)(void);	/* given by the configuration; NULL: none. Directories of opened tables come by themselves */
+	unsigned (*more_syscalls)(void);		/* enum syscall_set that only some configurations need; NULL: none */
 	/* Before the jail closes: open tables and directories. Die with EX_CONFIG and clear words if the configuration is wrong. May be NULL. */
 	void (*start)(void);
 	/* Within the loop, jailed, as a coroutine that lives as long as the process: timers, scans. May be NULL. */

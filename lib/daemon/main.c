@@ -122,6 +122,8 @@ static const struct jail_path *more_paths(const struct daemon *d, struct jail *j
 	table_each_directory(add_directory, &list);
 	if (list.count > own && !(j->syscalls & SYS_ALL))
 		j->syscalls |= SYS_FILES_READ;
+	if (d->more_syscalls != NULL)
+		j->syscalls |= d->more_syscalls();
 	return list.at;
 }
 
@@ -205,6 +207,7 @@ static void introduce_services(void)
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
 	table_set_proxy("private/proxymap");
+	table_set_module_directory(the_world->common->shlib_directory);
 	table_set_warning(warn);
 	table_set_outgrown(make_way);
 	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,

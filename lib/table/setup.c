@@ -9,6 +9,7 @@
 static void (*warning)(const char *text);
 static void (*outgrown)(const char *spec);
 static char proxy_path[256] = "private/proxymap";
+static char module_directory[1024] = TABLEMODULEDIR;
 static table_account *ask_user, *ask_group;
 
 void table_set_warning(void (*say)(const char *text))
@@ -48,6 +49,16 @@ void table_set_proxy(const char *path)
 const char *table_proxy_path(void)
 {
 	return proxy_path;
+}
+
+void table_set_module_directory(const char *path)
+{
+	snprintf(module_directory, sizeof(module_directory), "%s", path);
+}
+
+const char *table_module_directory(void)
+{
+	return module_directory;
 }
 
 void table_set_accounts(table_account *user, table_account *group)

@@ -6,6 +6,7 @@
 #include "lib/table/table.h"
 
 const char *table_proxy_path(void);
+const char *table_module_directory(void);
 table_account *table_accounts(bool group);	/* NULL: not set */
 
 #endif

@@ -4,7 +4,8 @@
  * error (-errno, with words from table_why), never "not there". Files are reopened when they changed (checked at most once a second).
  *
  * In process: hash btree (Berkeley DB, read only), lmdb, cdb, texthash static inline environ internal randmap cidr regexp pcre fail, and tables of tables
- * (unionmap pipemap debug). Through the proxymap service: "proxy:type:name" and types that may block (unix:passwd.byname): table_open() arranges it.
+ * (unionmap pipemap debug). Through the proxymap service: "proxy:type:name" and types that may block (unix; those that ask a server: pgsql mysql sqlite
+ * ldap redis memcache tcp socketmap): table_open() arranges it.
  */
 #ifndef ROAD_TABLE_TABLE_H
 #define ROAD_TABLE_TABLE_H
@@ -74,6 +75,8 @@ bool split_extension(struct str local_part, struct str delimiter, struct str *re
 
 /* The service that table_open sends proxied types to; set once by lib/daemon. Path of the socket. */
 void table_set_proxy(const char *path);
+/* shlib_directory: where the modules for tables of types pgsql, mysql, sqlite, ldap, redis are. */
+void table_set_module_directory(const char *path);
 /* Where words about source lines that are left out and files that cannot be opened go; daemons: log_warning. NULL: nowhere. */
 void table_set_warning(void (*say)(const char *text));
 /*

@@ -13,7 +13,7 @@
 #include "lib/ipc/channel.h"
 #include "lib/table/table.h"
 
-enum { CALLS_PER_CONNECTION = 200, MOST_TABLES = 2000, CANNOT_TELL = 2 };
+enum { CALLS_PER_CONNECTION = 5000, MOST_TABLES = 2000, CANNOT_TELL = 2 };
 /* What a client may ask for; the others are this process's own affair. */
 enum { CLIENT_FLAGS = TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION };
 
@@ -39,6 +39,14 @@ static void approve(struct str list)
 		else if (table_is_composed(word, &spec))	/* opened by who asks, except for those inside that block */
 			approve(spec);
 	}
+}
+
+/* Such a table has connections, and perhaps a file that only root may read: it is opened once, and keys are folded here. */
+static bool asks_server(struct str spec)
+{
+	struct str same;
+
+	return table_is_proxied(spec, &same);
 }
 
 static struct table *find_table(struct str spec, unsigned flags, struct buf *why)
@@ -68,16 +76,30 @@ static void start(void)
 	for (struct map_at i = { 0 }; map_next(approved, &i);) {
 		AUTO(buf) why = BUF_WORDS;
 
-		if (find_table(i.key, TABLE_FOLD_KEY, &why) == NULL)
+		if (find_table(i.key, asks_server(i.key) ? 0 : TABLE_FOLD_KEY, &why) == NULL)
 			log_warning("table %.*s: %s", PSTR(i.key), buf_text(&why));
 	}
 	accounts_prepare();
+}
+
+/* Only a configuration with tables of that kind needs the way out. Their modules find addresses by themselves. */
+static unsigned more_syscalls(void)
+{
+	for (struct map_at i = { 0 }; map_next(approved, &i);) {
+		struct str inner;
+
+		if ((asks_server(i.key) && !str_starts(i.key, STR("unix:")) && !str_starts(i.key, STR("sqlite:"))) || table_is_composed(i.key, &inner))
+			return SYS_CONNECT_INET | SYS_DNS;
+	}
+	return 0;
 }
 
 /* ---- requests ---- */
 
 static void look_up(struct arena *a, const struct table_request *request, struct table_reply *ret, struct buf *why)
 {
+	const bool at_server = asks_server(request->spec);
+	struct str key = request->key;
 	struct table *t;
 	int r;
 
@@ -86,10 +108,12 @@ static void look_up(struct arena *a, const struct table_request *request, struct
 		log_warning_rarely(60, "request for %s", buf_text(why));
 		return;
 	}
-	t = find_table(request->spec, (unsigned) request->flags & CLIENT_FLAGS, why);
+	t = find_table(request->spec, at_server ? 0 : (unsigned) request->flags & CLIENT_FLAGS, why);
 	if (t == NULL)
 		return;
-	r = table_get(t, a, request->key, &ret->value);
+	if (at_server && (request->flags & TABLE_FOLD_KEY) && table_has_fixed_keys(t))
+		key = arena_lower(a, key);
+	r = table_get(t, a, key, &ret->value);
 	if (r >= 0) {
 		ret->status = (uint64_t) r;
 		return;
@@ -142,9 +166,11 @@ static const struct daemon proxymap = {
 		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_FILES_READ | SYS_CONNECT_UNIX,
 		.capabilities = "",
 		.paths = {
-			{ "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' }, { "/var/lib/sss/pipes", 'c' }, { NULL, 0 },
+			{ "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' }, { "/var/lib/sss/pipes", 'c' },
+			{ "/usr/share/ca-certificates", 'r' }, { "/usr/local/share/ca-certificates", 'r' }, { "/usr/lib/ssl", 'r' }, { NULL, 0 },
 		},
 	},
+	.more_syscalls = more_syscalls,
 	.start = start,
 	.serve = serve,
 };

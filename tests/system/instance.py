@@ -109,6 +109,7 @@ class Instance:
             "daemon_directory": DAEMONS,
             "command_directory": COMMANDS,
             "meta_directory": self.etc,
+            "shlib_directory": BUILD / "modules",
             "mail_owner": owner,
             "setgid_group": group,
             "maillog_file": self.maillog,

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * ldap: tables, with libldap. The first argument of a question is the base, the second the filter; what was looked up is quoted in both. Values of special_result_attribute
+ * are names or URLs of further entries, which are followed.
+ */
+#include <lber.h>
+#include <ldap.h>
+#include <strings.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "lib/table/modules/driver.h"
+
+enum { MOST_ATTRIBUTES = 60, MOST_NAME = 100 };
+
+/* What an attribute's values are. */
+enum kind {
+	VALUE,				/* a result */
+	LEAF,				/* a result, unless there are special ones to follow */
+	TERMINAL,			/* a result, and nothing of the entry is followed */
+	SPECIAL,			/* where to look further */
+};
+
+struct attribute {
+	char name[MOST_NAME];
+	enum kind kind;
+};
+
+struct connection {
+	LDAP *ld;
+	int scope;
+	long size_limit, recursion_limit;
+	struct attribute attributes[MOST_ATTRIBUTES];
+	char *names[MOST_ATTRIBUTES + 1];	/* what is asked of the server */
+	int count;
+};
+
+/* One question under way. */
+struct search {
+	struct connection *c;
+	const struct driver_question *q;
+	struct driver_words why;
+	long long until;
+	bool enough;
+	long entries;
+};
+
+static long long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static struct timeval as_timeval(long long ms)
+{
+	if (ms < 1)
+		ms = 1;
+	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+}
+
+static bool is_yes(const char *value, bool otherwise)
+{
+	return value == NULL || *value == 0 ? otherwise : *value == 'y' || *value == 'Y' || *value == '1';
+}
+
+static long number(const char *value, long otherwise)
+{
+	return value == NULL || *value == 0 ? otherwise : strtol(value, NULL, 10);
+}
+
+/* ---- parameters ---- */
+
+/* "host host:port ldap://uri ..." as a list of URIs. False: it does not fit. */
+static bool make_uris(const struct driver_settings *s, char *uris, size_t size)
+{
+	const char *at = s->get(s, "server_host"), *port = s->get(s, "server_port");
+	size_t used = 0;
+
+	if (at == NULL || *at == 0)
+		at = "localhost";
+	while (*(at += strspn(at, ", \t\r\n")) != 0) {
+		int len = (int) strcspn(at, ", \t\r\n");
+		bool is_uri = memmem(at, (size_t) len, "://", 3) != NULL;
+		bool has_port = memchr(at, ':', (size_t) len) != NULL;
+		int n = is_uri ? snprintf(uris + used, size - used, "%.*s ", len, at) :
+			has_port ? snprintf(uris + used, size - used, "ldap://%.*s ", len, at) :
+			snprintf(uris + used, size - used, "ldap://%.*s:%s ", len, at, port == NULL ? "389" : port);
+
+		if (n < 0 || (size_t) n >= size - used)
+			return false;
+		used += (size_t) n;
+		at += len;
+	}
+	return used > 0;
+}
+
+static bool add_attributes(struct connection *c, const char *at, enum kind kind)
+{
+	while (at != NULL && *(at += strspn(at, ", \t\r\n")) != 0) {
+		size_t len = strcspn(at, ", \t\r\n");
+
+		if (c->count == MOST_ATTRIBUTES || len >= MOST_NAME)
+			return false;
+		memcpy(c->attributes[c->count].name, at, len);
+		c->attributes[c->count].name[len] = 0;
+		c->attributes[c->count].kind = kind;
+		c->names[c->count] = c->attributes[c->count].name;
+		c->count++;
+		at += len;
+	}
+	return true;
+}
+
+static bool read_scope(const char *value, int *ret_scope)
+{
+	*ret_scope = LDAP_SCOPE_SUBTREE;
+	if (value == NULL || strcasecmp(value, "sub") == 0)
+		return true;
+	*ret_scope = LDAP_SCOPE_ONELEVEL;
+	if (strcasecmp(value, "one") == 0)
+		return true;
+	*ret_scope = LDAP_SCOPE_BASE;
+	return strcasecmp(value, "base") == 0;
+}
+
+static bool read_parameters(struct connection *c, const struct driver_settings *s)
+{
+	const char *result = s->get(s, "result_attribute");
+
+	c->size_limit = number(s->get(s, "size_limit"), number(s->get(s, "expansion_limit"), 0));
+	c->recursion_limit = number(s->get(s, "recursion_limit"), 1000);
+	if (result == NULL && s->get(s, "special_result_attribute") == NULL && s->get(s, "leaf_result_attribute") == NULL)
+		result = "maildrop";
+	return read_scope(s->get(s, "scope"), &c->scope) && add_attributes(c, result, VALUE) &&
+	       add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF) && add_attributes(c, s->get(s, "terminal_result_attribute"), TERMINAL) &&
+	       add_attributes(c, s->get(s, "special_result_attribute"), SPECIAL);
+}
+
+/* Loads what SASL needs, too: later the jail lets no new code in. */
+static int ldap_check(const struct driver_settings *s, struct driver_words why)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+	char uris[2000], **mechanisms = NULL;
+	LDAP *ld = NULL;
+	int r = 0;
+
+	if (c == NULL || !read_parameters(c, s)) {
+		snprintf(why.at, why.size, "scope or one of the result attributes is not valid");
+		r = -1;
+	} else if (!make_uris(s, uris, sizeof(uris)) || ldap_initialize(&ld, uris) != LDAP_SUCCESS) {
+		snprintf(why.at, why.size, "server_host is not valid");
+		r = -1;
+	} else {
+		ldap_get_option(ld, LDAP_OPT_X_SASL_MECHLIST, &mechanisms);
+	}
+	if (ld != NULL)
+		ldap_unbind_ext_s(ld, NULL, NULL);
+	free(c);
+	return r;
+}
+
+/* ---- connecting ---- */
+
+static void ldap_close(void *connection)
+{
+	struct connection *c = connection;
+
+	if (c->ld != NULL)
+		ldap_unbind_ext_s(c->ld, NULL, NULL);
+	free(c);
+}
+
+static int require_level(const char *value)
+{
+	static const struct { const char *name; int level; } levels[] = {
+		{ "never", LDAP_OPT_X_TLS_NEVER }, { "no", LDAP_OPT_X_TLS_NEVER }, { "allow", LDAP_OPT_X_TLS_ALLOW }, { "try", LDAP_OPT_X_TLS_TRY },
+		{ "demand", LDAP_OPT_X_TLS_DEMAND }, { "hard", LDAP_OPT_X_TLS_HARD }, { "yes", LDAP_OPT_X_TLS_DEMAND },
+	};
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
+		if (strcasecmp(value, levels[i].name) == 0)
+			return levels[i].level;
+	return LDAP_OPT_X_TLS_DEMAND;
+}
+
+static int set_tls(LDAP *ld, const struct driver_settings *s)
+{
+	static const struct { const char *name; int option; } texts[] = {
+		{ "tls_ca_cert_file", LDAP_OPT_X_TLS_CACERTFILE }, { "tls_ca_cert_dir", LDAP_OPT_X_TLS_CACERTDIR }, { "tls_cert", LDAP_OPT_X_TLS_CERTFILE },
+		{ "tls_key", LDAP_OPT_X_TLS_KEYFILE }, { "tls_cipher_suite", LDAP_OPT_X_TLS_CIPHER_SUITE },
+	};
+	const char *require = s->get(s, "tls_require_cert");
+	int level = require == NULL ? LDAP_OPT_X_TLS_NEVER : require_level(require), client = 0, r = LDAP_SUCCESS;
+	bool any = require != NULL;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts) && r == LDAP_SUCCESS; i++) {
+		const char *value = s->get(s, texts[i].name);
+
+		if (value != NULL && *value != 0) {
+			r = ldap_set_option(ld, texts[i].option, value);
+			any = true;
+		}
+	}
+	if (r == LDAP_SUCCESS)
+		r = ldap_set_option(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &level);
+	if (r == LDAP_SUCCESS && any)
+		r = ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client);
+	return r;
+}
+
+static int set_options(LDAP *ld, const struct connection *c, const struct driver_settings *s, int timeout_ms)
+{
+	static const struct { const char *name; int value; } dereferences[] = {
+		{ "0", LDAP_DEREF_NEVER }, { "1", LDAP_DEREF_SEARCHING }, { "2", LDAP_DEREF_FINDING }, { "3", LDAP_DEREF_ALWAYS },
+	};
+	const char *dereference = s->get(s, "dereference");
+	int version = (int) number(s->get(s, "version"), 3), size = (int) c->size_limit, how = LDAP_DEREF_NEVER, r;
+	struct timeval limit = as_timeval(timeout_ms);
+
+	/* Following referrals with a connection bound to somebody is to give a stranger the password. */
+	bool chase = is_yes(s->get(s, "chase_referrals"), false);
+
+	for (size_t i = 0; i < 4 && dereference != NULL; i++)
+		if (strcmp(dereference, dereferences[i].name) == 0)
+			how = dereferences[i].value;
+	r = ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+	if (r == LDAP_SUCCESS)
+		r = ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &limit);
+	if (r == LDAP_SUCCESS)
+		r = ldap_set_option(ld, LDAP_OPT_TIMEOUT, &limit);
+	if (r == LDAP_SUCCESS && size > 0)
+		r = ldap_set_option(ld, LDAP_OPT_SIZELIMIT, &size);
+	if (r == LDAP_SUCCESS)
+		r = ldap_set_option(ld, LDAP_OPT_DEREF, &how);
+	if (r == LDAP_SUCCESS)
+		r = ldap_set_option(ld, LDAP_OPT_REFERRALS, chase ? LDAP_OPT_ON : LDAP_OPT_OFF);
+	return r == LDAP_SUCCESS ? set_tls(ld, s) : r;
+}
+
+static int answer_sasl(LDAP *ld, unsigned flags, void *defaults, void *questions)
+{
+	const struct driver_settings *s = defaults;
+
+	(void) ld;
+	(void) flags;
+	(void) s;
+	(void) questions;
+	return LDAP_SUCCESS;		/* EXTERNAL and GSSAPI ask nothing that has no answer of its own */
+}
+
+static int authenticate(LDAP *ld, const struct driver_settings *s)
+{
+	const char *how = s->get(s, "bind"), *dn = s->get(s, "bind_dn"), *password = s->get(s, "bind_pw");
+	struct berval secret = { 0 };
+
+	if (how != NULL && strcasecmp(how, "sasl") == 0)
+		return ldap_sasl_interactive_bind_s(ld, NULL, s->get(s, "sasl_mechs"), NULL, NULL, LDAP_SASL_QUIET, answer_sasl, (void *) s);
+	if (!is_yes(how, true) && (how == NULL || strcasecmp(how, "simple") != 0))
+		dn = password = NULL;			/* anonymous; this also makes the connection */
+	secret.bv_val = (char *) (password == NULL ? "" : password);
+	secret.bv_len = strlen(secret.bv_val);
+	return ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
+}
+
+static void *ldap_connect_to(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+	const char *step = "open";
+	char uris[2000];
+	int r = LDAP_NO_MEMORY;
+
+	(void) host;			/* the library goes through the list itself */
+	if (c != NULL && read_parameters(c, s) && make_uris(s, uris, sizeof(uris)))
+		r = ldap_initialize(&c->ld, uris);
+	if (r == LDAP_SUCCESS)
+		r = set_options(c->ld, c, s, timeout_ms);
+	if (r == LDAP_SUCCESS && is_yes(s->get(s, "start_tls"), false)) {
+		step = "start TLS with";
+		r = ldap_start_tls_s(c->ld, NULL, NULL);
+	}
+	if (r == LDAP_SUCCESS) {
+		step = "bind to";
+		r = authenticate(c->ld, s);
+	}
+	if (r == LDAP_SUCCESS)
+		return c;
+	snprintf(why.at, why.size, "%s %s: %s", step, s->get(s, "server_host") == NULL ? "localhost" : s->get(s, "server_host"), ldap_err2string(r));
+	if (c != NULL)
+		ldap_close(c);
+	return NULL;
+}
+
+/* ---- asking ---- */
+
+static int search(struct search *s, const char *base, int scope, const char *filter, char **names, long depth);
+
+static int tell_values(struct search *s, struct berval **values)
+{
+	for (; values != NULL && *values != NULL && !s->enough; values++)
+		s->enough = !s->q->found(s->q->arg, (*values)->bv_val, (*values)->bv_len);
+	return LDAP_SUCCESS;
+}
+
+/* A name, or a URL with base, attributes, scope and filter of its own. */
+static int follow(struct search *s, const char *where, long depth)
+{
+	LDAPURLDesc *url;
+	int r;
+
+	if (depth >= s->c->recursion_limit) {
+		snprintf(s->why.at, s->why.size, "recursion_limit (%ld) exceeded at %.200s", s->c->recursion_limit, where);
+		return LDAP_OTHER;
+	}
+	if (!ldap_is_ldap_url(where))
+		return search(s, where, LDAP_SCOPE_BASE, "(objectclass=*)", s->c->names, depth + 1);
+	if (ldap_url_parse(where, &url) != LDAP_URL_SUCCESS) {
+		snprintf(s->why.at, s->why.size, "malformed URL %.200s", where);
+		return LDAP_OTHER;
+	}
+	r = search(s, url->lud_dn == NULL ? "" : url->lud_dn, url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope,
+		   url->lud_filter == NULL ? "(objectclass=*)" : url->lud_filter, url->lud_attrs == NULL ? s->c->names : url->lud_attrs, depth + 1);
+	ldap_free_urldesc(url);
+	return r;
+}
+
+static bool has_values(const struct search *s, LDAPMessage *entry, enum kind kind)
+{
+	for (int i = 0; i < s->c->count; i++) {
+		struct berval **values = s->c->attributes[i].kind == kind ? ldap_get_values_len(s->c->ld, entry, s->c->names[i]) : NULL;
+		bool any = values != NULL && values[0] != NULL;
+
+		if (values != NULL)
+			ldap_value_free_len(values);
+		if (any)
+			return true;
+	}
+	return false;
+}
+
+static int take_attribute(struct search *s, LDAPMessage *entry, const char *name, enum kind kind, long depth)
+{
+	struct berval **values = ldap_get_values_len(s->c->ld, entry, name);
+	int r = LDAP_SUCCESS;
+
+	if (values == NULL)
+		return r;
+	if (kind != SPECIAL)
+		r = tell_values(s, values);
+	for (int i = 0; kind == SPECIAL && values[i] != NULL && r == LDAP_SUCCESS && !s->enough; i++)
+		r = follow(s, values[i]->bv_val, depth);
+	ldap_value_free_len(values);
+	return r;
+}
+
+static int take_entry(struct search *s, LDAPMessage *entry, char **names, long depth)
+{
+	const bool terminal = has_values(s, entry, TERMINAL), special = !terminal && has_values(s, entry, SPECIAL);
+	int r = LDAP_SUCCESS;
+
+	if (names != s->c->names) {	/* a URL's own attributes are results */
+		for (; *names != NULL && r == LDAP_SUCCESS && !s->enough; names++)
+			r = take_attribute(s, entry, *names, VALUE, depth);
+		return r;
+	}
+	for (int i = 0; i < s->c->count && r == LDAP_SUCCESS && !s->enough; i++) {
+		const struct attribute *a = &s->c->attributes[i];
+
+		if ((a->kind == LEAF && special) || (a->kind == SPECIAL && terminal) || (terminal && a->kind != TERMINAL))
+			continue;
+		r = take_attribute(s, entry, a->name, a->kind, depth);
+	}
+	return r;
+}
+
+static int search(struct search *s, const char *base, int scope, const char *filter, char **names, long depth)
+{
+	struct timeval limit = as_timeval(s->until - now_ms());
+	LDAPMessage *found = NULL;
+	int r;
+
+	if (now_ms() >= s->until)
+		return LDAP_TIMEOUT;
+	r = ldap_search_ext_s(s->c->ld, base, scope, filter, names, 0, NULL, NULL, &limit, (int) s->c->size_limit, &found);
+	if (r == LDAP_NO_SUCH_OBJECT)		/* an answer: nothing there, also of a name that leads nowhere */
+		r = LDAP_SUCCESS;
+	if (r == LDAP_SUCCESS)
+		for (LDAPMessage *e = ldap_first_entry(s->c->ld, found); e != NULL && r == LDAP_SUCCESS && !s->enough; e = ldap_next_entry(s->c->ld, e))
+			r = take_entry(s, e, names, depth);
+	if (found != NULL)
+		ldap_msgfree(found);
+	return r;
+}
+
+static enum driver_result ldap_ask(void *connection, const struct driver_question *q, struct driver_words why)
+{
+	struct search s = { .c = connection, .q = q, .why = why, .until = now_ms() + q->timeout_ms };
+	int r;
+
+	*why.at = 0;
+	r = search(&s, q->arguments[0], s.c->scope, q->arguments[1], s.c->names, 0);
+	switch (r) {
+	case LDAP_SUCCESS:
+		return DRIVER_ANSWERED;
+	case LDAP_SERVER_DOWN:
+	case LDAP_CONNECT_ERROR:
+	case LDAP_TIMEOUT:
+	case LDAP_BUSY:
+	case LDAP_UNAVAILABLE:
+	case LDAP_LOCAL_ERROR:
+	case LDAP_DECODING_ERROR:
+		snprintf(why.at, why.size, "search: %s", ldap_err2string(r));
+		return DRIVER_GONE;
+	default:
+		if (*why.at == 0)
+			snprintf(why.at, why.size, "search: %s", ldap_err2string(r));
+		return DRIVER_FAILED;
+	}
+}
+
+__attribute__((visibility("default"))) const struct table_driver table_driver = {
+	.version = TABLE_DRIVER_VERSION, .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask, .close = ldap_close,
+};

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: ISC
+"""Tables that ask servers, against the real ones: what is found, what is not, and what cannot be told; servers that go away and come back.
+
+Each type through postmap, and through proxymap with its jail.
+"""
+
+import os
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from foreground import Foreground
+from frames import Peer
+from instance import Instance, wait_until
+from servers import Certificates, Mariadb, Postgres, Redis, Slapd
+from test_proxymap import CANNOT_TELL, FOUND, NOT_THERE, look_up
+
+ROWS = [("joe@example.com", "a@one.example"), ("joe@example.com", "b@two.example"), ("it's@example.com", "quote"), ("back\\slash", "backslash"),
+        ("%s", "percent"), ("plain", "no domain"), ("empty", ""), ("long", "x" * 5000), ("many", "v"), ("ünï@example.com", "ü"), ("a\"b", "double")]
+HOSTILE = ["' OR '1'='1", "x' OR 1=1 -- ", "\\' OR 1=1 #", "'; DROP TABLE alias; --", "*", "joe*", "joe@example.com)(objectClass=*", "\\2a", "%", "_", "joe@example.com' AND '1'='1",
+           "x\r\nGET joe@example.com", "joe@example.com\nx", "\u2019 OR 1=1"]
+
+
+def rows_sql(quote):
+    values = ", ".join(f"('{quote(address)}', '{quote(goto)}')" for address, goto in ROWS)
+    more = ", ".join(f"('many', 'v{number}')" for number in range(20))
+    return f"CREATE TABLE alias (address VARCHAR(200), goto TEXT); INSERT INTO alias VALUES {values}, {more}, ('nothing', NULL);"
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with Postgres() as server:
+        server.start()
+        server.sql(rows_sql(lambda text: text.replace("'", "''")) + "CREATE FUNCTION goto_of(text) RETURNS SETOF text AS $$ SELECT goto FROM alias WHERE address = $1 $$ "
+                   "LANGUAGE SQL;")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mariadb():
+    with Mariadb() as server:
+        server.start().make_system_tables()
+        server.sql("CREATE DATABASE m CHARACTER SET utf8mb4; USE m; " + rows_sql(lambda text: text.replace("\\", "\\\\").replace("'", "''"))
+                   + "CREATE PROCEDURE goto_of(a VARCHAR(200)) SELECT goto FROM alias WHERE address = a;", "--default-character-set=utf8mb4")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sqlite") / "alias.db"
+    for parent in path.parents[:3]:
+        parent.chmod(0o755)
+    with sqlite3.connect(path) as db:
+        db.executescript(rows_sql(lambda text: text.replace("'", "''")))
+    path.chmod(0o644)
+    return path
+
+
+def ldap_escape(text):
+    return "".join(character if character.isalnum() and character.isascii() else "".join(f"\\{byte:02X}" for byte in character.encode()) for character in text)
+
+
+@pytest.fixture(scope="module")
+def slapd():
+    with Slapd() as server:
+        server.start()
+        entries = ["dn: dc=example\nobjectClass: dcObject\nobjectClass: organization\no: Example\ndc: example\n"]
+        values = {}
+        for address, goto in ROWS + [("many", f"v{number}") for number in range(20)]:
+            if goto and goto.isascii() and address.isascii():
+                values.setdefault(address, []).append(goto[:500])
+        for number, (address, gotos) in enumerate(values.items()):
+            entries.append(f"dn: uid=u{number},dc=example\nobjectClass: inetOrgPerson\nuid: u{number}\ncn: x\nsn: {address}\n" +
+                           "".join(f"title: {goto}\n" for goto in gotos))
+        entries.append("dn: cn=list,dc=example\nobjectClass: groupOfNames\ncn: list\nmember: uid=u0,dc=example\nmember: cn=inner,dc=example\nmember: cn=gone,dc=example\n")
+        entries.append("dn: cn=inner,dc=example\nobjectClass: groupOfNames\ncn: inner\nmember: uid=u1,dc=example\n")
+        entries.append("dn: cn=loop,dc=example\nobjectClass: groupOfNames\ncn: loop\nmember: cn=loop,dc=example\n")
+        server.load("\n".join(entries))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with Redis() as server:
+        server.start()
+        for address, goto in ROWS:
+            if goto:
+                server.cli("SET", address, goto)
+        server.cli("HSET", "example.com", "joe", "in a hash", "admin", "other")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mail():
+    instance = Instance()
+    instance.write()
+    yield instance
+    instance.close()
+
+
+def settings(kind, server):
+    """The lines that lead to the server and to ROWS."""
+    sql = "query = SELECT goto FROM alias WHERE address = '%s'\n"
+    if kind == "pgsql":
+        return f"hosts = inet:127.0.0.1:{server.port}\nuser = test\npassword = x\ndbname = postgres\n{sql}"
+    if kind == "mysql":
+        return f"hosts = inet:127.0.0.1:{server.port}\nuser = test\npassword = x\ndbname = m\n{sql}"
+    if kind == "sqlite":
+        return f"dbpath = {server}\n{sql}"
+    if kind == "ldap":
+        return f"server_host = ldap://127.0.0.1:{server.port}\nsearch_base = dc=example\nquery_filter = (sn=%s)\nresult_attribute = title\n"
+    return f"hosts = inet:127.0.0.1:{server.port}\n"
+
+
+SERVERS = {"pgsql": "postgres", "mysql": "mariadb", "sqlite": "sqlite", "ldap": "slapd", "redis": "redis"}
+every_type = pytest.mark.parametrize("kind", SERVERS)
+
+
+@pytest.fixture
+def table(request, mail, kind):
+    """table(text of more lines): the spec of a table of this kind; replaces: lines that are left out."""
+    server = request.getfixturevalue(SERVERS[kind])
+    made = []
+
+    def make(more="", without=()):
+        lines = [line for line in settings(kind, server).splitlines() if not line.startswith(tuple(without) or "\0")]
+        made.append(mail.file(f"{kind}-{len(made)}.cf", "\n".join(lines) + "\n" + more))
+        return f"{kind}:{made[-1]}"
+
+    make.server = server
+    return make
+
+
+def ask(mail, spec, key):
+    """The value; None: not there; RuntimeError with the words: cannot tell."""
+    done = mail.command("postmap", "-q", key, spec, check=False)
+    if done.returncode == 0:
+        return done.stdout.removesuffix("\n")
+    if done.returncode == 1:
+        assert done.stderr == ""
+        return None
+    raise RuntimeError(done.stderr)
+
+
+@every_type
+def test_what_is_there_and_what_is_not(mail, table, kind):
+    spec = table()
+    assert ask(mail, spec, "JOE@example.com") == ("b@two.example" if kind == "redis" else "a@one.example,b@two.example")
+    assert ask(mail, spec, "it's@example.com") == "quote"
+    assert ask(mail, spec, "back\\slash") == "backslash"
+    assert ask(mail, spec, "%s") == "percent"
+    assert ask(mail, spec, 'a"b') == "double"
+    assert len(ask(mail, spec, "long")) == (500 if kind == "ldap" else 5000)
+    if kind != "ldap":
+        assert ask(mail, spec, "ünï@example.com") == "ü"
+    for key in ("nobody@example.com", "empty", "nothing", "", " ", "joe@example.co", "x" * 3000):
+        assert ask(mail, spec, key) is None, key
+
+
+@every_type
+def test_nothing_that_is_looked_up_becomes_part_of_the_question(mail, table, kind):
+    spec = table()
+    for key in HOSTILE:
+        assert ask(mail, spec, key) is None, key
+    assert ask(mail, spec, "joe@example.com") is not None
+
+
+@every_type
+def test_results_are_formatted_and_limited(mail, table, kind):
+    single = kind == "redis"
+    assert ask(mail, table("result_format = <%s> %u at %d (%S %U %D %2)\n"), "joe@example.com") == ",".join(
+        f"<{one}> {one[0]} at {one[2:]} (joe@example.com joe example.com example)" for one in (["b@two.example"] if single else ["a@one.example", "b@two.example"]))
+    assert ask(mail, table("result_format = %d\n"), "it's@example.com") is None             # the value has no domain
+    assert ask(mail, table("result_format = %S of %D\n"), "plain") is None                   # and here the key
+    assert ask(mail, table("domain = example.com, other.example\n"), "joe@example.com") is not None
+    for key in ("plain", "@example.com", "joe@sub.example.com", "example.com"):
+        assert ask(mail, table("domain = example.com, other.example\n"), key) is None, key
+    if not single:
+        assert len(ask(mail, table("expansion_limit = 25\n"), "many").split(",")) == 21 if kind != "ldap" else 20
+        with pytest.raises(RuntimeError, match="expansion_limit|Size limit"):
+            ask(mail, table("expansion_limit = 5\n"), "many")
+
+
+@every_type
+def test_questions_are_made_of_parts_of_the_key(mail, table, kind):
+    forms = {"pgsql": ("query", "SELECT goto FROM alias WHERE address = '{}'"), "mysql": ("query", 'SELECT goto FROM alias WHERE address = "{}"'),
+             "sqlite": ("query", "SELECT goto FROM alias WHERE address = '{}'"), "ldap": ("query_filter", "(sn={})"), "redis": ("key_format", "{}")}
+    name, form = forms[kind]
+    for text, key, found in [("%u@%d", "joe@example.com", True), ("%U@%2.%1", "joe@example.com", True), ("%u@example.%1", "joe@other.com", True), ("%u", "plain", True),
+                             ("%u", "plain@anything", True), ("%d", "plain", False), ("%u@%d", "@example.com", False), ("%3", "joe@example.com", False), ("%%s", "anything", True)]:
+        value = ask(mail, table(f"{name} = {form.format(text)}\n", without=[name]), key)
+        assert (value is not None) == found, (text, key, value)
+
+
+@every_type
+def test_what_makes_no_sense_is_said_at_once(mail, table, kind):
+    query = {"ldap": "query_filter", "redis": "key_format"}.get(kind, "query")
+    for more, words in [("result_format = %q\n", "%q"), (f"{query} = '%z'\n", "%z"), ("expansion_limit = many\n", "expansion_limit"), ("timeout = 0\n", "timeout"),
+                        ("connections = 1000\n", "connections")]:
+        with pytest.raises(RuntimeError, match=words):
+            ask(mail, table(more, without=[query] if query in more else []), "x")
+    done = mail.command("postmap", "-q", "x", table("no_such_parameter = 1\n"), check=False)
+    assert "unused parameter: no_such_parameter" in done.stderr
+    with pytest.raises(RuntimeError, match="No such file"):
+        ask(mail, f"{kind}:{mail.etc}/nothere.cf", "x")
+
+
+@every_type
+def test_a_server_that_is_not_there_cannot_tell(mail, table, kind):
+    where = {"sqlite": "dbpath = /nonexistent.db\n", "ldap": "server_host = 127.0.0.1:1\n"}.get(kind, "hosts = 127.0.0.1:1 unix:/nonexistent/socket\n")
+    with pytest.raises(RuntimeError, match="(?i)refused|No such file|contact|connect"):
+        ask(mail, table(where, without=[where.split()[0]]), "joe@example.com")
+    if kind in ("pgsql", "mysql", "redis"):        # the next host has it
+        assert ask(mail, table(f"hosts = 127.0.0.1:1 unix:/nonexistent/socket inet:127.0.0.1:{table.server.port}\n", without=["hosts"]), "joe@example.com")
+
+
+def test_questions_that_fail_are_no_answers(mail, postgres, mariadb, sqlite, slapd, redis):
+    for kind, server, more, words in [("pgsql", postgres, "query = SELECT nope FROM alias WHERE address = '%s'\n", "nope"),
+                                      ("pgsql", postgres, "query = DELETE FROM alias WHERE address = 'x%s'\n", "no result set"),
+                                      ("mysql", mariadb, "query = SELECT nope FROM alias WHERE address = '%s'\n", "nope"),
+                                      ("mysql", mariadb, "query = SELECT ? FROM alias WHERE address = '%s'\n", "placeholders"),
+                                      ("sqlite", sqlite, "query = SELECT nope FROM alias WHERE address = '%s'\n", "nope"),
+                                      ("ldap", slapd, "query_filter = (sn=%s\n", "filter"), ("redis", redis, "key_format = example.com\n", "WRONGTYPE")]:
+        text = "".join(line + "\n" for line in settings(kind, server).splitlines() if not line.startswith(more.split()[0]))
+        with pytest.raises(RuntimeError, match=words):
+            ask(mail, f"{kind}:{mail.file('failing.cf', text + more)}", "x@y")
+
+
+def test_other_ways_to_say_what_is_wanted(mail, postgres, mariadb, sqlite, slapd, redis):
+    old = "table = alias\nselect_field = goto\nwhere_field = address\nadditional_conditions = AND goto LIKE 'a%'\n"
+    for kind, server, text in [
+            ("pgsql", postgres, f"hosts = unix:{postgres.root}/.s.PGSQL.{postgres.port}\nuser = test\ndbname = postgres\n" + old.replace("'a%'", "'a%%'")),
+            ("pgsql", postgres, f"hosts = postgresql://test@127.0.0.1:{postgres.port}/postgres\n" + old.replace("'a%'", "'a%%'")),
+            ("pgsql", postgres, f"hosts = 127.0.0.1:{postgres.port}\nuser = test\ndbname = postgres\nquery = SELECT goto FROM alias WHERE address = E'%s' AND goto LIKE 'a%%'\n"),
+            ("pgsql", postgres, f"hosts = 127.0.0.1:{postgres.port}\nuser = test\ndbname = postgres\nselect_function = goto_of\nresult_format = %u@%d\n"),
+            ("pgsql", postgres, f"hosts = 127.0.0.1:{postgres.port}\nuser = test\ndbname = postgres\nquery = SELECT goto /* 'x */ FROM alias\n  WHERE address = %s -- all of them\n"),
+            ("mysql", mariadb, f"hosts = unix:{mariadb.socket}\nuser = test\ndbname = m\n" + old.replace("'a%'", "'a%%'")),
+            ("mysql", mariadb, f"hosts = unix:{mariadb.socket}\nuser = test\ndbname = m\nquery = CALL goto_of('%s')\n"),
+            ("sqlite", sqlite, f"dbpath = {sqlite}\n" + old.replace("'a%'", "'a%%'")),
+            ("sqlite", sqlite, f"dbpath = {sqlite}\nquery = SELECT goto FROM alias WHERE address = \"%s\"\n"),
+            ("ldap", slapd, f"server_host = ldapi://{str(slapd.root / 'sock').replace('/', '%2F')}\nsearch_base = dc=%1\nscope = one\nquery_filter = (sn=%u@example.com)\n"
+                            "bind = yes\nbind_dn = cn=admin,dc=example\nbind_pw = secret\nresult_attribute = title\n"),
+            ("redis", redis, f"hosts = unix:{redis.root}/sock\nkey_format = %d\nfield_format = %u\n")]:
+        key = "joe@x.example" if "dc=%1" in text else "joe@example.com"
+        value = ask(mail, f"{kind}:{mail.file('other.cf', text)}", key)
+        assert value in ("a@one.example", "a@one.example,b@two.example", "in a hash"), (text, value)
+
+
+def test_names_in_ldap_are_followed(mail, slapd):
+    base = f"server_host = 127.0.0.1\nserver_port = {slapd.port}\nsearch_base = dc=example\nquery_filter = (cn=%s)\nresult_attribute = title\nspecial_result_attribute = member\n"
+    spec = f"ldap:{mail.file('follow.cf', base)}"
+    assert ask(mail, spec, "list") == "a@one.example,b@two.example,quote"
+    with pytest.raises(RuntimeError, match="recursion_limit"):
+        ask(mail, spec, "loop")
+    assert ask(mail, f"ldap:{mail.file('leaf.cf', base.replace('result_attribute = title', 'leaf_result_attribute = cn', 1))}", "inner") == "x"
+    assert ask(mail, f"ldap:{mail.file('terminal.cf', base + 'terminal_result_attribute = cn' + chr(10))}", "list") == "list"
+    with pytest.raises(RuntimeError, match="(?i)credentials"):
+        ask(mail, f"ldap:{mail.file('wrong.cf', base + 'bind_dn = cn=admin,dc=example' + chr(10) + 'bind_pw = wrong' + chr(10))}", "list")
+
+
+@pytest.mark.parametrize("text, words", [
+    ('SELECT goto FROM "%s" WHERE 1', "quoted name"), ("SELECT $$%s$$", "dollar quotes"), ("SELECT U&'%s'", "prefix"), ("SELECT 'x", "without its end"), ("SELECT '%s", "without its end"),
+    ("SELECT E'\\x41%s'", r"\\x"),
+])
+def test_expansions_where_no_value_can_stand_are_refused(mail, text, words):
+    with pytest.raises(RuntimeError, match=words):
+        ask(mail, f"pgsql:{mail.file('odd.cf', f'hosts = 127.0.0.1:1{chr(10)}query = {text}{chr(10)}')}", "x")
+
+
+def test_redis_with_tls_and_password(mail, tmp_path):
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:3]:
+        parent.chmod(0o755)
+    tls = Certificates(tmp_path)
+    with Redis("--requirepass", "geheim", tls=tls) as server:
+        server.start()
+        server.cli("-a", "geheim", "--no-auth-warning", "SET", "joe", "here")
+        base = f"hosts = 127.0.0.1:{server.port}\ntls = yes\ntls_CAfile = {tls.ca}\n"
+        assert ask(mail, f"redis:{mail.file('tls.cf', base + 'password = geheim' + chr(10))}", "joe") == "here"
+        with pytest.raises(RuntimeError, match="NOAUTH"):
+            ask(mail, f"redis:{mail.file('tls.cf', base)}", "joe")
+        with pytest.raises(RuntimeError, match="WRONGPASS|invalid password"):
+            ask(mail, f"redis:{mail.file('tls.cf', base + 'password = wrong' + chr(10))}", "joe")
+        with pytest.raises(RuntimeError, match="(?i)certificate|self.signed"):
+            ask(mail, f"redis:{mail.file('tls.cf', base.replace(f'tls_CAfile = {tls.ca}', '') + 'password = geheim' + chr(10))}", "joe")
+        with pytest.raises(RuntimeError, match="(?i)mismatch"):
+            ask(mail, f"redis:{mail.file('tls.cf', base + 'password = geheim' + chr(10) + 'tls_server_name = other.example' + chr(10))}", "joe")
+
+
+def test_redis_in_a_cluster(mail):
+    with Redis("--cluster-enabled", "yes") as one, Redis("--cluster-enabled", "yes") as two:
+        one.start(), two.start()
+        one.cli("CLUSTER", "ADDSLOTSRANGE", "0", "8000")
+        two.cli("CLUSTER", "ADDSLOTSRANGE", "8001", "16383")
+        one.cli("CLUSTER", "MEET", "127.0.0.1", str(two.port))
+        for server in (one, two):
+            wait_until(lambda s=server: "cluster_state:ok" in s.cli("CLUSTER", "INFO"), 30)
+        for number in range(20):
+            key = f"key{number}"
+            server = one if int(one.cli("CLUSTER", "KEYSLOT", key)) <= 8000 else two
+            server.cli("SET", key, f"value{number}")
+        spec = f"redis:{mail.file('cluster.cf', f'hosts = 127.0.0.1:{one.port}{chr(10)}cluster = yes{chr(10)}')}"
+        done = mail.command("postmap", "-q", "-", spec, input="".join(f"key{number}\n" for number in range(25)))
+        assert done.stdout == "".join(f"key{number}\tvalue{number}\n" for number in range(20))
+        with pytest.raises(RuntimeError, match="MOVED"):
+            mail.command("postmap", "-q", "-", f"redis:{mail.file('single.cf', f'hosts = 127.0.0.1:{one.port}{chr(10)}')}", check=False,
+                         input="".join(f"key{number}\n" for number in range(25))).stderr and ask(mail, f"redis:{mail.etc}/single.cf", "key0") and ask(mail, f"redis:{mail.etc}/single.cf", "key1") and ask(mail, f"redis:{mail.etc}/single.cf", "key2")
+
+
+# ---- through proxymap ----
+
+class Service:
+    def __init__(self, *specs):
+        self.service = Foreground("proxymap", {})
+        self.service.instance.set(proxy_read_maps=" ".join(f"proxy:{spec}" for spec in specs))
+
+    def __enter__(self):
+        self.service.start()
+        self.peer = Peer(self.service.path)
+        self.peer.__enter__()
+        return self.peer
+
+    def __exit__(self, *error):
+        self.peer.__exit__(None, None, None)
+        self.service.close()
+
+
+@every_type
+def test_a_server_goes_away_in_mid_query_and_comes_back(mail, table, kind):
+    server = table.server
+    if kind == "sqlite":
+        pytest.skip("no server")
+    spec = table("timeout = 1\n")
+    key, value = "it's@example.com", "quote"
+    with Service(spec) as peer:
+        assert look_up(peer, spec, key.upper())[:2] == (FOUND, value)
+        assert look_up(peer, spec, "nobody")[:2] == (NOT_THERE, "")
+        # it does not answer: a temporary error in time, and never "not there"
+        server.signal(signal.SIGSTOP)
+        started = time.monotonic()
+        calls = {peer.send("table_request", spec=spec, flags=1, key=key) for _ in range(10)}
+        while calls:
+            call, _, reply = peer.receive()
+            calls.remove(call)
+            assert int(reply["status"]) == CANNOT_TELL and reply["why"], reply
+        server.signal(signal.SIGCONT)
+        assert time.monotonic() - started < 60
+        wait_until(lambda: look_up(peer, spec, key)[:2] == (FOUND, value), 20)
+        # it dies while it is asked
+        server.signal(signal.SIGSTOP)
+        calls = {peer.send("table_request", spec=spec, flags=1, key=key) for _ in range(5)}
+        server.kill()
+        while calls:
+            call, _, reply = peer.receive()
+            calls.remove(call)
+            assert int(reply["status"]) == CANNOT_TELL and reply["why"], reply
+        assert look_up(peer, spec, "nobody")[0] == CANNOT_TELL
+        server.start()
+        if kind == "redis":
+            server.cli("SET", key, value)
+        wait_until(lambda: look_up(peer, spec, key)[:2] == (FOUND, value), 20)
+        assert look_up(peer, spec, "nobody")[:2] == (NOT_THERE, "")
+    if kind == "redis":
+        for address, goto in ROWS:
+            if goto:
+                server.cli("SET", address, goto)
+
+
+def test_connections_are_kept_and_bounded(mail, postgres):
+    text = settings("pgsql", postgres).replace("SELECT goto", "SELECT pg_sleep(0.05), goto") + "connections = 4\nresult_format = %u\n"
+    spec = f"pgsql:{mail.file('bounded.cf', text)}"
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'postroad'"
+    with Service(spec) as peer:
+        calls = {peer.send("table_request", spec=spec, flags=1, key="it's@example.com") for _ in range(60)}
+        wait_until(lambda: postgres.sql(count) == "4\n", 20)
+        while calls:
+            call, _, reply = peer.receive()
+            calls.remove(call)
+            assert int(reply["status"]) == FOUND, reply
+        assert postgres.sql(count) == "4\n"
+        # they were cut off behind our back: nobody notices
+        postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'postroad'")
+        assert look_up(peer, spec, "it's@example.com")[:2] == (FOUND, "quote")
+
+
+def test_a_table_file_that_was_changed_is_read_again(mail, postgres):
+    path = mail.file("change.cf", settings("pgsql", postgres))
+    spec = f"pgsql:{path}"
+    with Service(spec) as peer:
+        assert look_up(peer, spec, "it's@example.com")[:2] == (FOUND, "quote")
+        call = peer.send("table_request", spec=spec, flags=1, key="it's@example.com")
+        fresh = mail.file("change.new", settings("pgsql", postgres) + "result_format = changed %s\n")
+        os.rename(fresh, path)
+        assert peer.receive()[0] == call
+        wait_until(lambda: look_up(peer, spec, "it's@example.com")[:2] == (FOUND, "changed quote"), 10)
+
+
+def test_one_slow_table_does_not_hold_up_another(mail, postgres, redis):
+    slow = f"pgsql:{mail.file('slow.cf', settings('pgsql', postgres).replace('SELECT goto', 'SELECT pg_sleep(3), goto') + 'connections = 3' + chr(10))}"
+    quick = f"redis:{mail.file('quick.cf', settings('redis', redis))}"
+    with Service(slow, quick) as peer:
+        waiting = {peer.send("table_request", spec=slow, flags=1, key="it's@example.com") for _ in range(3)}
+        for _ in range(200):
+            calls = peer.send("table_request", spec=quick, flags=1, key="plain")
+            call, _, reply = peer.receive()
+            assert call == calls and int(reply["status"]) == FOUND        # none of the slow ones before it
+        while waiting:
+            waiting.remove(peer.receive()[0])
