@@ -4,17 +4,20 @@
 Each type through postmap, and through proxymap with its jail.
 """
 
+import contextlib
 import os
 import signal
+import socket
 import sqlite3
+import threading
 import time
 
 import pytest
 
 from foreground import Foreground
 from frames import Peer
-from instance import Instance, wait_until
-from servers import Certificates, Mariadb, Postgres, Redis, Slapd
+from instance import Instance, free_port, wait_until
+from servers import Certificates, Mariadb, Memcached, Postgres, Redis, Slapd
 from test_proxymap import CANNOT_TELL, FOUND, NOT_THERE, look_up
 
 ROWS = [("joe@example.com", "a@one.example"), ("joe@example.com", "b@two.example"), ("it's@example.com", "quote"), ("back\\slash", "backslash"),
@@ -309,7 +312,143 @@ def test_redis_in_a_cluster(mail):
                          input="".join(f"key{number}\n" for number in range(25))).stderr and ask(mail, f"redis:{mail.etc}/single.cf", "key0") and ask(mail, f"redis:{mail.etc}/single.cf", "key1") and ask(mail, f"redis:{mail.etc}/single.cf", "key2")
 
 
+# ---- protocols that are simple ----
+
+class Scripted:
+    """A server of one's own: answer(line or bytes) for each question; None: closes the connection."""
+
+    def __init__(self, answer, read):
+        self.answer, self.read, self.connections, self.questions = answer, read, 0, []
+        self.port = free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                peer = self.listener.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        with contextlib.suppress(ConnectionError), peer, peer.makefile("rb") as stream:
+            while question := self.read(stream):
+                self.questions.append(question)
+                answer = self.answer(question)
+                if answer is None:
+                    return
+                peer.sendall(answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.listener.close()
+
+
+def netstring(stream):
+    length = b""
+    while (byte := stream.read(1)) not in (b":", b""):
+        length += byte
+    return stream.read(int(length) + 1)[:-1] if length else b""
+
+
+TCP = {b"get joe@example.com\n": b"200 a%20b%25%0Ac\n", b"get nobody\n": b"500 not%20here\n", b"get a%20b%25\n": b"200 blank\n", b"get busy\n": b"400 come%20back\n",
+       b"get nonsense\n": b"what?\n", b"get bad%0Acode\n": b"200 %zz\n", b"get long\n": b"200 " + b"x" * 5000 + b"\n", b"get gone\n": None, b"get \xff\n": None}
+SOCKETMAP = {b"virtual joe@example.com": b"OK a b", b"virtual nobody": b"NOTFOUND ", b"virtual busy": b"TEMP come back", b"virtual late": b"TIMEOUT", b"virtual bad": b"PERM never",
+             b"virtual nonsense": b"MAYBE", b"virtual long": b"OK " + b"x" * 99000, b"virtual too long": b"OK " + b"x" * 100000, b"virtual empty": b"OK ", b"virtual gone": None}
+
+
+def socketmap_answer(question):
+    if question == b"virtual no netstring":
+        return b"hello there, this is none"
+    answer = SOCKETMAP.get(question, b"NOTFOUND ")
+    return answer if answer is None else b"%d:%s," % (len(answer), answer)
+
+
+def test_tcp_tables(mail):
+    with Scripted(lambda question: TCP.get(question, b"500 no\n"), lambda stream: stream.readline()) as server:
+        spec = f"tcp:127.0.0.1:{server.port}"
+        assert ask(mail, spec, "joe@example.com") == "a b%\nc"
+        assert ask(mail, spec, "JOE@example.com") is None            # nothing is folded
+        assert ask(mail, spec, "nobody") is None
+        assert ask(mail, spec, "a b%") == "blank"
+        for key, words in [("busy", "come back"), ("nonsense", "protocol"), ("bad\ncode", "protocol"), ("long", "too long|Message"), ("gone", "closed")]:
+            with pytest.raises(RuntimeError, match=words):
+                ask(mail, spec, key)
+    for bad in ("tcp:x", "tcp:127.0.0.1", "tcp::25", "tcp:127.0.0.1:nosuchport"):
+        with pytest.raises(RuntimeError, match="expected inet:host:port"):
+            ask(mail, bad, "x")
+    with pytest.raises(RuntimeError, match="refused"):
+        ask(mail, "tcp:127.0.0.1:1", "x")
+
+
+def test_socketmap_tables(mail):
+    with Scripted(socketmap_answer, netstring) as server:
+        spec = f"socketmap:inet:127.0.0.1:{server.port}:virtual"
+        assert ask(mail, spec, "joe@example.com") == "a b"
+        assert ask(mail, spec, "nobody") is None
+        assert len(ask(mail, spec, "long")) == 99000
+        assert ask(mail, spec, "empty") == ""
+        for key, words in [("busy", "come back"), ("late", "TIMEOUT"), ("bad", "PERM never"), ("nonsense", "MAYBE"), ("too long", "too long"), ("gone", "closed"),
+                           ("no netstring", "protocol")]:
+            with pytest.raises(RuntimeError, match=words):
+                ask(mail, spec, key)
+    for bad in ("socketmap:x", "socketmap:inet:host:name", "socketmap:unix:relative:name", "socketmap:inet:127.0.0.1:25:"):
+        with pytest.raises(RuntimeError, match="expected socketmap"):
+            ask(mail, bad, "x")
+
+
+def test_memcache_tables(mail):
+    with Memcached() as server:
+        server.start()
+        server.set("joe@example.com", "here")
+        server.set("k%20x", "blank")
+        text = f"memcache = inet:127.0.0.1:{server.port}\nretry_pause = 0\n"
+        spec = f"memcache:{mail.file('memcache.cf', text)}"
+        assert ask(mail, spec, "JOE@example.com") == "here"
+        assert ask(mail, spec, "k x") == "blank"
+        for key in ("nobody", "x" * 300, "joe@example.com\r\nflush_all", "%", "joe@example.com x"):
+            assert ask(mail, spec, key) is None, key
+        # in front of another table: what that one has is kept, under the key's own name
+        kept = f"memcache:{mail.file('backup.cf', text + 'backup = texthash:' + str(mail.file('users', 'alice one' + chr(10))) + chr(10) + 'key_format = users:%s' + chr(10) + 'ttl = 1h' + chr(10))}"
+        assert ask(mail, kept, "alice") == "one" and ask(mail, kept, "bob") is None
+        (mail.etc / "users").unlink()
+        assert ask(mail, kept, "alice") == "one"
+        with pytest.raises(RuntimeError, match="users"):
+            ask(mail, kept, "bob")
+        server.set("large", "x" * 20000)
+        with pytest.raises(RuntimeError, match="data_size_limit"):
+            ask(mail, spec, "large")
+        server.kill()
+        with pytest.raises(RuntimeError, match="refused"):
+            ask(mail, spec, "joe@example.com")
+        mail.file("users", "alice one\n")
+        assert ask(mail, kept, "alice") == "one"                    # without its cache
+
+
 # ---- through proxymap ----
+
+def test_connections_of_simple_protocols_are_kept_and_renewed(mail):
+    with Scripted(socketmap_answer, netstring) as server, Scripted(lambda question: TCP.get(question, b"500 no\n"), lambda stream: stream.readline()) as other:
+        spec, tcp = f"socketmap:inet:127.0.0.1:{server.port}:virtual", f"tcp:localhost:{other.port}"
+        with Service(spec, tcp) as peer:
+            for _ in range(20):
+                assert look_up(peer, spec, "joe@example.com")[:2] == (FOUND, "a b")
+                assert look_up(peer, tcp, "joe@example.com")[:2] == (FOUND, "a b%\nc")
+            assert server.connections == 1 and other.connections == 1
+            assert look_up(peer, spec, "gone")[0] == CANNOT_TELL
+            assert look_up(peer, spec, "joe@example.com")[:2] == (FOUND, "a b")
+            calls = {peer.send("table_request", spec=spec, flags=1, key="joe@example.com") for _ in range(300)}
+            while calls:
+                call, _, reply = peer.receive()
+                calls.remove(call)
+                assert reply["value"] == b"a b"
+            assert server.connections <= 60
+
+
 
 class Service:
     def __init__(self, *specs):
