@@ -43,7 +43,7 @@ void queue_file_keep_head(struct queue_file *f, const struct queue_head *h)
 
 int queue_check_part(int fd, uint64_t at, uint64_t len, uint32_t expected)
 {
-	char *piece = get_memory(QUEUE_SMALL);
+	char *piece = resize_memory(NULL, QUEUE_SMALL);
 	uint32_t crc = 0;
 	ssize_t n = 0;
 

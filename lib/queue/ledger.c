@@ -136,7 +136,7 @@ static int read_from(struct ledger *l, uint64_t *from, void (*each)(void *arg, s
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	piece = get_memory(PIECE);
+	piece = resize_memory(NULL, PIECE);
 	for (;;) {
 		ssize_t n = pread_all(l->fd, piece, PIECE, (off_t) *from);
 		size_t whole = n <= 0 ? 0 : hand_out(str_make(piece, (size_t) n), each, arg);
