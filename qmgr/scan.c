@@ -85,9 +85,12 @@ void scan_deferred_in_background(struct qmgr *q)
 /* Half a message of a process that was killed, or of one that is writing it right now. */
 static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 {
-	int64_t made_us;
+	int64_t made_us, written_s;
 
 	if (queue_id_time(id, &made_us) < 0 || wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000)
+		return;
+	/* a client may take hours over a large message */
+	if (queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < DEBRIS_AGE_S)
 		return;
 	log_mail(ROAD_INFO, id, "removing an unfinished file in %s: it was never accepted",
 		 queue_name_text(where));

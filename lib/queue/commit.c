@@ -139,6 +139,16 @@ struct commit {
 	const char *head;
 };
 
+/* A large message may take so long that somebody held its file for debris: then nothing may be promised. */
+static int still_has_a_name(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_nlink > 0 ? 0 : -ESTALE;
+}
+
 static int write_pieces_and_head(struct commit *c)
 {
 	struct iovec head = { (char *) (uintptr_t) c->head, QUEUE_HEAD_SIZE };
@@ -164,6 +174,8 @@ static int commit_job(void *arg)
 	if (r == 0 && fsync(w->fd) < 0)
 		r = -errno;
 	FAILPOINT("queue.commit.synced");
+	if (r == 0 && !c->in_one)
+		r = still_has_a_name(w->fd);
 	if (r == 0) {
 		/* some file systems tell of trouble only now; a signal says nothing about the data */
 		if (close(w->fd) < 0 && errno != EINTR)

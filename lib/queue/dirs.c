@@ -269,6 +269,17 @@ static int look_at(const struct queue *q, enum queue_name where, struct str id, 
 	return fstatat(q->dirs[where], path, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+int queue_last_written(struct queue *q, enum queue_name where, struct str id, int64_t *ret_s)
+{
+	struct stat st;
+	int r = queue_id_is_valid(id) ? look_at(q, where, id, &st) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	*ret_s = st.st_mtime;
+	return 0;
+}
+
 /*
  * A rename that a power cut caught half-way can leave both names (btrfs does). They are one file, so either may go; the one that stays
  * is the one a person or qmgr wanted last: hold before deferred before incoming.

@@ -4,9 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/disk/disk.h"
 #include "lib/queue/residents.h"
+
+enum { BEING_WRITTEN_S = 1000 };	/* one write and its sync, on however slow a disk */
 
 static int check_kind(int fd, struct stat *ret)
 {
@@ -17,12 +20,33 @@ static int check_kind(int fd, struct stat *ret)
 	return ret->st_nlink == 1 ? 0 : -EMLINK;
 }
 
-static int read_head(int fd, uint64_t file_size, struct queue_head *ret)
+/* Where files are created; everywhere else they arrive whole. */
+static bool may_be_in_work(enum queue_name where, const struct stat *st)
+{
+	return (where == QUEUE_INCOMING || where == QUEUE_MAILDROP || where == QUEUE_HOLD)
+	       && wall_s() - st->st_mtime < BEING_WRITTEN_S;
+}
+
+/*
+ * A small message is one write, head first, and a reader can see the front of it before the rest is there: a file that is shorter than its
+ * head says is damaged only when nobody writes to it any more. Looked at twice, for the head itself may be just being written.
+ */
+static int read_head(int fd, enum queue_name where, const struct stat *st, struct queue_head *ret)
 {
 	char data[QUEUE_HEAD_SIZE];
-	ssize_t n = pread_all(fd, data, sizeof(data), 0);
+	int r = -EBADMSG;
 
-	return n < 0 ? (int) n : queue_head_parse(str_make(data, (size_t) n), file_size, ret);
+	for (int look = 0; look < 2 && r == -EBADMSG; look++) {
+		ssize_t n = pread_all(fd, data, sizeof(data), 0);
+
+		if (n < 0)
+			return (int) n;
+		r = queue_head_parse(str_make(data, (size_t) n), (uint64_t) st->st_size, ret);
+		if (r == -EBADMSG && may_be_in_work(where, st)
+		    && queue_head_parse(str_make(data, (size_t) n), INT64_MAX, ret) == 0)
+			r = -ENODATA;
+	}
+	return r;
 }
 
 void queue_file_keep_head(struct queue_file *f, const struct queue_head *h)
@@ -79,7 +103,7 @@ int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_
 		return r;
 	f.file_size = (uint64_t) st.st_size;
 	f.mtime_s = st.st_mtime;
-	r = read_head(fd, f.file_size, &h);
+	r = read_head(fd, where, &st, &h);
 	if (r < 0)
 		return r;
 	queue_file_keep_head(&f, &h);

@@ -106,7 +106,7 @@ struct queue_file {
 	bool journal_is_clean;
 };
 /*
- * -ENOENT; -ENODATA: debris of a crash or still being written (look at its age); -EBADMSG: damaged; -ENOTSUP: made by a newer version;
+ * -ENOENT; -ENODATA: debris of a crash or still being written (look at its age); -EBADMSG: damaged, whoever wrote it is done; -ENOTSUP: made by a newer version;
  * -EMLINK: more than one link (see queue_mend); -EBADF, -ELOOP: not a regular file. writable: for the journal.
  * check_all: also verifies the checksums of headers and body.
  */
@@ -196,6 +196,7 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 int queue_exit_write(struct queue_exit *x);
 int queue_exit_sync(struct queue_exit *x);
 int queue_exit_end(struct queue_exit *x, int result);
+int queue_last_written(struct queue *q, enum queue_name where, struct str id, int64_t *ret_s);	/* mtime; in deferred the next attempt */
 int queue_set_next_attempt(struct queue *q, enum queue_name where, struct str id, int64_t at_s);	/* mtime */
 /*
  * For a file that has more than one link, or whose id turned up twice: when both names are one file (a rename that a power cut caught

@@ -608,6 +608,41 @@ static void a_link_from_elsewhere_is_refused(void **state)
 	assert_true(exists(f, "incoming", f->id));
 }
 
+static void a_file_in_the_middle_of_its_write_is_not_damaged_until_it_is_old(void **state)
+{
+	const struct timespec long_ago[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	struct fixture *f = *state;
+	struct queue_file file;
+	struct queue_parts parts;
+	char path[128];
+
+	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10000, &parts), 0);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->path, f->id);
+	assert_int_equal(truncate(path, 4096), 0);
+	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -ENODATA);
+	assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -EBADMSG);
+}
+
+static void a_large_message_whose_file_was_removed_meanwhile_is_not_committed(void **state)
+{
+	static char body[3 * QUEUE_SMALL];
+	struct fixture *f = *state;
+	struct envelope e = { .arrival_us = 1 };
+	AUTO(buf) packed = BUF(4096);
+	struct queue_writer *w;
+	struct queue_parts parts;
+	char path[128];
+
+	assert_int_equal(envelope_pack(&e, &packed), 0);
+	assert_int_equal(queue_create(f->q, QUEUE_INCOMING, str_of(f->id), &w), 0);
+	assert_int_equal(queue_write_body(w, str_make(body, sizeof(body))), 0);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->path, f->id);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(queue_commit(w, &e, buf_str(&packed), str_of(headers), &parts, NULL), -ESTALE);
+	queue_writer_free(w);
+}
+
 static void a_renamed_file_is_damaged(void **state)
 {
 	struct fixture *f = *state;
@@ -742,6 +777,8 @@ int main(void)
 		QUEUE_TEST(what_is_no_message_is_told_and_left_alone),
 		QUEUE_TEST(a_rename_caught_half_way_leaves_one_name),
 		QUEUE_TEST(a_link_from_elsewhere_is_refused),
+		QUEUE_TEST(a_file_in_the_middle_of_its_write_is_not_damaged_until_it_is_old),
+		QUEUE_TEST(a_large_message_whose_file_was_removed_meanwhile_is_not_committed),
 		QUEUE_TEST(a_renamed_file_is_damaged),
 		QUEUE_TEST(a_changed_hash_depth_is_followed),
 		QUEUE_TEST(a_missing_directory_is_named),
