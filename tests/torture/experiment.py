@@ -2,6 +2,11 @@
 """The table of experiments. @experiment(name, rounds=..., short=...) enters a function (seed, rounds) that raises when something was
 lost, and returns words about what it saw. short: rounds in the run that ./check makes; 0: not there."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))     # instance.py, sink.py
+
 TABLE = {}
 
 

@@ -12,13 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
-from instance import COMMANDS, PATIENCE, Instance, free_port, processes_below, wait_until     # noqa: E402
-from sink import Sink                                                                          # noqa: E402
-
-from ledger import NUMBER, Arrivals, Ledger                                                    # noqa: E402
+from experiment import Skip
+from instance import COMMANDS, PATIENCE, Instance, free_port, processes_below, wait_until
+from ledger import NUMBER, Arrivals, Ledger
+from sink import Sink
 
 RELAY, BOX, FILE, NOBODY, LATER = "r@relay.example", "box@box.example", "file@box.example", "nobody@bad.example", "later@later.example"
 LIST, USER = "list@local.example", f"{pwd.getpwuid(os.getuid() or 1).pw_name}@local.example"
@@ -172,7 +170,7 @@ class Scene:
         for load in self.loads:
             load.stop.set()
         self.sink.close()
-        if kind is not None and self.keep:
+        if kind is not None and kind is not Skip and self.keep:
             os.environ["POSTROAD_KEEP"] = "1"
             print(f"the scene is left in {self.mail.root}", file=sys.stderr)
         try:
@@ -249,13 +247,15 @@ class Scene:
         """Lets the running server deliver what it has and compares with the ledger. The number of duplicates."""
         required = self.ledger.promises() if required is None else required
         self.release()
-        self.mail.reload()
-        flushed, busy = [0.0], [time.monotonic()]
+        flushed, busy, reloaded = [0.0], [time.monotonic()], [0.0]
 
         def through():
             if time.monotonic() > flushed[0] + 2:
                 self.mail.command("postqueue", "-f", check=False)
                 flushed[0] = time.monotonic()
+            if time.monotonic() > reloaded[0] + 8:      # and nobody rests longer than that after a failure
+                self.mail.reload()
+                reloaded[0] = time.monotonic()
             if self.mail.queue_list():
                 busy[0] = time.monotonic()
                 return False
@@ -298,6 +298,18 @@ class Scene:
         """(pid, program) of one process of this instance at random; None while there is none of these."""
         all_of_them = [(pid, program) for program in programs for pid in self.mail.pids(program)]
         return self.dice.choice(all_of_them) if all_of_them else None
+
+    def processes(self):
+        return processes_below(self.mail.root)
+
+    def kill_everything(self):
+        """Everybody at once, whatever may still be read of the queue."""
+        while pids := self.processes():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        self.mail.running = False
 
     def kill_master(self):
         """Only the supervisor dies; its children notice and follow."""

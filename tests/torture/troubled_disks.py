@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: ISC
+"""Disks that are full, out of inodes or over quota, that fail, turn read-only, or hold the mailboxes apart; processes out of descriptors."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import shutil
+import struct
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from disks import MEGABYTE, SIZES, Disks, mount, need_root, run, small_file_system, unmount
+from experiment import Skip, experiment
+from kills import summary
+from scene import BOX, FILE, LATER, RELAY, Scene, wait_until
+
+ROUTES = [[RELAY], [LATER], [LATER, BOX], [BOX], [FILE], [RELAY, BOX]]
+
+
+@contextlib.contextmanager
+def work_directory():
+    work = Path(tempfile.mkdtemp(prefix="postroad-disk-"))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class Filler(threading.Thread):
+    """Takes the room that is left on a file system, bit by bit, and gives it back, again and again."""
+
+    def __init__(self, scene, place, most_bytes):
+        super().__init__(daemon=True)
+        self.dice, self.place, self.most = scene.dice, place, most_bytes
+        self.stop, self.full = threading.Event(), 0
+
+    def run(self):
+        path = self.place / "filler"
+        while not self.stop.is_set():
+            with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
+                for _ in range(self.most // 65536):
+                    try:
+                        file.write(b"\xff" * 65536)
+                    except OSError:
+                        self.full += 1
+                        self.stop.wait(self.dice.uniform(0, 0.3))
+                        break
+                    if self.stop.is_set():
+                        break
+            with contextlib.suppress(OSError):
+                path.unlink()
+            self.stop.wait(self.dice.uniform(0, 0.2))
+
+
+def run_short_of_room(scene, rounds, filler=None):
+    """Load until refusals have come, in rounds; then room is made and all must arrive."""
+    scene.mail.start()
+    scene.load(smtp=2, sendmail=1)
+    if filler:
+        filler.start()
+    for _ in range(rounds):
+        refused = scene.ledger.refused
+        wait_until(lambda: scene.ledger.refused >= refused + 15, 60, lambda: f"the disk to be full\n{scene.mail.log_tail()}")
+        if filler:
+            scene.wait_for_promises(3)
+    scene.end_load()
+    if filler:
+        filler.stop.set()
+        filler.join(30)
+
+
+def until_full(seed, rounds, kind, size, *more):
+    """The queue's file system is so small that deferred mail fills it."""
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene:
+        with small_file_system(kind, work, scene.mail.queue, size, *more):
+            run_short_of_room(scene, rounds)
+            extra = scene.settle()
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
+@experiment("disk-full", rounds=10, short=1)
+def disk_full(seed, rounds):
+    """the queue's file system is full, again and again"""
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene:
+        with small_file_system("ext4", work, scene.mail.queue, 24 * MEGABYTE):
+            run_short_of_room(scene, rounds, Filler(scene, scene.mail.queue, 24 * MEGABYTE))
+            extra = scene.settle()
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
+@experiment("disk-full-btrfs", rounds=5)
+def disk_full_btrfs(seed, rounds):
+    """the same on btrfs, where even an unlink may find no room"""
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene:
+        with small_file_system("btrfs", work, scene.mail.queue, 128 * MEGABYTE):
+            run_short_of_room(scene, rounds, Filler(scene, scene.mail.queue, 128 * MEGABYTE))
+            extra = scene.settle(timeout=180)
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
+@experiment("deferred-full", rounds=2)
+def deferred_full(seed, rounds):
+    """deferred mail fills a tmpfs"""
+    return until_full(seed, rounds, "tmpfs", 12 * MEGABYTE)
+
+
+@experiment("inodes-gone", rounds=4, short=1)
+def inodes_gone(seed, rounds):
+    """the queue's file system has no inode left"""
+    return until_full(seed, rounds, "tmpfs", 64 * MEGABYTE, "nr_inodes=150")
+
+
+@experiment("mailboxes-full", rounds=6, short=1)
+def mailboxes_full(seed, rounds):
+    """the mailboxes' own file system is full: no message in half, nothing lost"""
+    with work_directory() as work, Scene(seed, routes=[[BOX], [FILE], [RELAY, BOX, FILE]]) as scene:
+        with small_file_system("ext4", work, scene.boxes, 32 * MEGABYTE):
+            scene.boxes.chmod(0o777)
+            filler = Filler(scene, scene.boxes, 32 * MEGABYTE)
+            scene.mail.start()
+            scene.load(smtp=1, sendmail=0, pause=0.01)
+            filler.start()
+            wait_until(lambda: filler.full >= 3 * rounds, 120, lambda: f"full mailboxes\n{scene.mail.log_tail()}")
+            scene.end_load()
+            filler.stop.set()
+            filler.join(30)
+            extra = scene.settle()
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
+Q_SETQUOTA, QIF_BLIMITS = 0x800008 << 8, 1
+
+
+def set_quota(device, uid, kilobytes):
+    libc = ctypes.CDLL(None, use_errno=True)
+    block = struct.pack("=8QII", kilobytes, kilobytes, 0, 0, 0, 0, 0, 0, QIF_BLIMITS, 0)
+    if libc.quotactl(Q_SETQUOTA, device.encode(), uid, block) < 0:
+        raise Skip(f"this kernel has no quotas on ext4: {os.strerror(ctypes.get_errno())}")
+
+
+@experiment("over-quota", rounds=3, short=1)
+def over_quota(seed, rounds):
+    """the mail owner is over quota"""
+    need_root()
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene:
+        try:
+            place = small_file_system("ext4", work, scene.mail.queue, 64 * MEGABYTE, "-O", "quota", "-E", "quotatype=usrquota")
+            stack = contextlib.ExitStack()
+            stack.enter_context(place)
+        except AssertionError as error:
+            raise Skip(f"no quotas on ext4 here: {error}") from None
+        with stack:
+            run("mount", "-o", "remount,usrquota", scene.mail.queue, check=False)
+            device = run("findmnt", "-n", "-o", "SOURCE", scene.mail.queue).stdout.strip()
+            owner = shutil._get_uid(scene.mail.main["mail_owner"])
+            set_quota(device, owner, 8 * 1024)
+            run_short_of_room(scene, rounds)
+            set_quota(device, owner, 0)
+            extra = scene.settle()
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
+def failing_device(seed, rounds, kind):
+    """Each round the device begins to fail in the middle of the load; then the machine is rescued: all is killed, the disk repaired."""
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene, Disks(work, queue=SIZES[kind]) as disks:
+        disks.mount("queue", kind, scene.mail.queue)
+        try:
+            for _ in range(rounds):
+                scene.mail.start()
+                scene.load()
+                scene.wait_for_promises(scene.dice.randrange(5, 60))
+                refused = scene.ledger.refused
+                disks.command(f"fail {scene.dice.choice('wws')} {scene.dice.randrange(1, 60)}")
+                wait_until(lambda: scene.ledger.refused >= refused + 10, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
+                scene.kill_everything()
+                scene.end_load()
+                unmount(scene.mail.queue)
+                disks.command("heal")
+                mount(kind, disks.device["queue"], scene.mail.queue)
+            scene.mail.start()
+            extra = scene.settle(duplicates=10 ** 9, corrupt=10 ** 9, torn=10 ** 9)
+            scene.mail.stop()
+        finally:
+            if scene.mail.running:
+                scene.kill_everything()
+    return summary(scene, extra)
+
+
+@experiment("device-errors-ext4", rounds=10, short=1)
+def device_errors_ext4(seed, rounds):
+    """writes and flushes of the queue's device fail: EIO, and ext4 turns read-only"""
+    return failing_device(seed, rounds, "ext4")
+
+
+@experiment("device-errors-xfs", rounds=10)
+def device_errors_xfs(seed, rounds):
+    """writes and flushes of the queue's device fail: xfs shuts down"""
+    return failing_device(seed, rounds, "xfs")
+
+
+@experiment("device-errors-btrfs", rounds=10)
+def device_errors_btrfs(seed, rounds):
+    """writes and flushes of the queue's device fail: btrfs turns read-only"""
+    return failing_device(seed, rounds, "btrfs")
+
+
+@experiment("read-only", rounds=5, short=1)
+def read_only(seed, rounds):
+    """the queue's file system turns read-only under load: 4xx, nobody dies, and after the repair nothing is missing
+
+    ext4 takes some milliseconds over it in which fsync still says 0 and what it said so of is gone (seen with Linux 6.18: the journal
+    is aborted first, and its transactions count as complete). Nothing that a program could do helps: promises of that time do not count.
+    """
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene, Disks(work, queue=SIZES["ext4"]) as disks:
+        disks.mount("queue", "ext4", scene.mail.queue)
+        device = disks.device["queue"]
+        trigger = Path(f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error")
+        if not trigger.exists():
+            raise Skip("this kernel cannot trigger an error of ext4")
+        run("tune2fs", "-e", "remount-ro", device)
+        run("mount", "-o", "remount,errors=remount-ro", scene.mail.queue)
+        excused = set()
+        try:
+            for _ in range(rounds):
+                scene.mail.start()
+                scene.load()
+                scene.wait_for_promises(scene.dice.randrange(5, 60))
+                refused, master = scene.ledger.refused, scene.mail.master_pid()
+                durable = scene.ledger.promises()
+                trigger.write_text("1")
+                wait_until(lambda: scene.ledger.refused >= refused + 20, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
+                with scene.mail.client() as client:
+                    assert client.ehlo()[0] == 250, "the server is still there"
+                assert scene.mail.master_pid() == master
+                scene.kill_everything()
+                scene.end_load()
+                excused |= scene.ledger.promises() - excused - durable
+                unmount(scene.mail.queue)
+                run("fsck.ext4", "-p", device, check=False)
+                mount("ext4", device, scene.mail.queue, "-o", "errors=remount-ro")
+            scene.mail.start()
+            extra = scene.settle(scene.ledger.promises() - excused, duplicates=10 ** 9, corrupt=10 ** 9, torn=10 ** 9)
+            scene.mail.stop()
+        finally:
+            if scene.mail.running:
+                scene.kill_everything()
+    return summary(scene, extra)
+
+
+PROGRAMS = ["smtpd", "cleanup", "qmgr", "smtp", "bounce", "virtual", "local", "pickup", "proxymap", "resolver", "error", "master"]
+
+
+def pids_of(scene, program):
+    return [scene.mail.master_pid()] if program == "master" else scene.mail.pids(program)
+
+
+@experiment("descriptors-gone", rounds=60, short=5)
+def descriptors_gone(seed, rounds):
+    """a daemon at random may open hardly any more descriptors for a while"""
+    with Scene(seed) as scene:
+        scene.mail.start()
+        scene.load()
+        scene.wait_for_promises(20)
+        for _ in range(rounds):
+            program = scene.dice.choice(PROGRAMS)
+            pids, saved = pids_of(scene, program), {}
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    limit = len(os.listdir(f"/proc/{pid}/fd")) + scene.dice.randrange(0, 4)
+                    saved[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, saved[pid][1]))
+            time.sleep(scene.dice.uniform(0.1, 0.6))
+            for pid, limits in saved.items():
+                with contextlib.suppress(OSError):
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            scene.wait_for_promises(3, 90)
+        scene.end_load()
+        extra = scene.settle(duplicates=rounds)
+        return summary(scene, extra)
