@@ -155,13 +155,16 @@ static void run(void)
 		bell_ring(&q->ready);
 		scan_at_start(q);
 		scan_deferred_in_background(q);
+		log_keep(q);		/* segments that a predecessor or a dead cleanup left */
 	}
 	for (int looks = 0; !q->leaving; looks++) {
 		if (!q->look_soon && bell_wait(&q->look, in(next_look_ms(looks))) == -ECANCELED)
 			break;
 		q->look_soon = false;
-		if (!q->leaving)
+		if (!q->leaving) {
 			scan_incoming(q, wall_s() - SETTLED_AGE_S);
+			log_keep(q);
+		}
 	}
 	settle(q);
 	scope_close(q->scope);

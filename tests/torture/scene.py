@@ -268,8 +268,15 @@ class Scene:
         except AssertionError:
             drained = False
         extra = self.compare(required, duplicates, corrupt, torn)
+        self.expect_free_segments()
         assert drained, f"seed {self.seed}: nothing is lost, but the queue does not empty: {self.mail.queue_list()[:5]}\n{self.mail.log_tail()}"
         return extra
+
+    def expect_free_segments(self):
+        """Segments of the intake log are freed when their mail is through, whoever died: else there are soon none to write to."""
+        in_use = lambda: list((self.mail.queue / "intake").glob("log-*"))
+        wait_until(lambda: len(in_use()) <= 2 * (os.cpu_count() or 1) or self.mail.queue_list(), 30,
+                   lambda: f"free segments: {in_use()}\n{self.mail.log_tail()}", pause=0.1)
 
     def compare(self, required, duplicates, corrupt, torn):
         found = self.arrivals()
