@@ -89,6 +89,16 @@ class Server:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        if number == signal.SIGSTOP:            # which each thread has to come upon
+            wait_until(lambda: all(state == "T" for pid in self.processes() for state in self.thread_states(pid)), 30)
+
+    @staticmethod
+    def thread_states(pid):
+        states = []
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                states.append((task / "stat").read_text().rpartition(") ")[2][0])
+        return states
 
     def kill(self):
         pids = self.processes()
