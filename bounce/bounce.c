@@ -52,17 +52,7 @@ static const struct server_row rows[] = {
 
 static void serve(struct session_socket *socket)
 {
-	struct channel *ch;
-
-	if (socket->peer_uid != geteuid() && socket->peer_uid != 0) {
-		log_warning("refused a connection of uid %u", (unsigned) socket->peer_uid);
-		close(socket->fd);
-		return;
-	}
-	ch = channel_new(socket->fd);
-	serve_channel(ch, rows, NULL, CALLS_AT_ONCE);
-	channel_drain(ch, 0, in(10000));
-	channel_free(ch);
+	serve_our_own(socket, rows, CALLS_AT_ONCE);
 }
 
 static void start(void)

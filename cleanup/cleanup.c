@@ -116,24 +116,9 @@ static const struct server_row rows[] = {
 };
 
 /* Envelopes are believed, so only the mail system itself may hand them in. */
-static bool is_one_of_us(const struct session_socket *socket)
-{
-	return socket->peer_uid == geteuid() || socket->peer_uid == 0;
-}
-
 static void serve(struct session_socket *socket)
 {
-	struct channel *ch;
-
-	if (!is_one_of_us(socket)) {
-		log_warning("refused a connection of uid %u", (unsigned) socket->peer_uid);
-		close(socket->fd);
-		return;
-	}
-	ch = channel_new(socket->fd);
-	serve_channel(ch, rows, NULL, CALLS_AT_ONCE);
-	channel_drain(ch, 0, in(10000));
-	channel_free(ch);
+	serve_our_own(socket, rows, CALLS_AT_ONCE);
 }
 
 /* ---- starting ---- */

@@ -216,7 +216,7 @@ static void serve(struct session_socket *socket)
 		{ .message = NULL },
 	};
 	struct visitor visitor = { &the_qmgr, socket->peer_uid,
-				   socket->peer_uid == 0 || socket->peer_uid == geteuid() };
+				   is_one_of_us(socket->peer_uid) };
 	struct channel *ch = channel_new(socket->fd);
 
 	while (!the_qmgr.is_ready && !the_qmgr.leaving)

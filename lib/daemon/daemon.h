@@ -122,4 +122,10 @@ struct command_world {
 void command_start(const char *name, const char *config_dir /* -c or NULL */, const struct param_group *const *groups, void *const *structs,
 		   struct command_world *ret);
 
+/* own.c: does the peer run as root, or as we do? */
+bool is_one_of_us(uid_t uid);
+/* What a daemon's serve does whose callers are believed: serve_channel() for root and our own uid, and nobody else. */
+struct server_row;
+void serve_our_own(struct session_socket *socket, const struct server_row *rows, int most_concurrent) MAY_YIELD;
+
 #endif

@@ -4,15 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/queue/residents.h"
+#include "lib/queue/scratch_for_test.h"
 
 enum { SEGMENT = 1 << 20, SEGMENTS = 4 };
 
@@ -31,10 +28,8 @@ int fdatasync(int fd)
 }
 
 struct fixture {
-	char path[64];
-	int dir;
+	struct scratch s;
 	struct queue *writer, *reader;
-	struct arena *a;
 };
 
 static int said;
@@ -47,10 +42,8 @@ static void count_words(const char *words)
 
 static struct queue *open_queue(struct fixture *f)
 {
-	AUTO(buf) why = BUF_WORDS;
-	struct queue *q;
+	struct queue *q = scratch_open_queue(&f->s);
 
-	assert_int_equal(queue_open(f->dir, 1, (1u << QUEUE_COUNT) - 1, &q, &why), 0);
 	queue_set_say(q, count_words);
 	return q;
 }
@@ -59,7 +52,7 @@ static void open_writer(struct fixture *f, uint64_t segment_size)
 {
 	queue_close(f->writer);
 	f->writer = open_queue(f);
-	assert_int_equal(queue_append_to_intake(f->writer, f->dir, &(struct intake_limits){ segment_size, SEGMENTS }), 0);
+	assert_int_equal(queue_append_to_intake(f->writer, f->s.dir, &(struct intake_limits){ segment_size, SEGMENTS }), 0);
 }
 
 /* As after a restart: what it knows is what lies on disk. */
@@ -67,7 +60,7 @@ static void open_reader(struct fixture *f)
 {
 	queue_close(f->reader);
 	f->reader = open_queue(f);
-	assert_int_equal(queue_open_intake(f->reader, f->dir, true, true), 0);
+	assert_int_equal(queue_open_intake(f->reader, f->s.dir, true, true), 0);
 	assert_int_equal(residents_look(f->reader->residents), 0);
 }
 
@@ -75,13 +68,7 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	snprintf(f->path, sizeof(f->path), "/tmp/intake-test-XXXXXX");
-	assert_non_null(mkdtemp(f->path));
-	f->dir = open(f->path, O_DIRECTORY | O_RDONLY);
-	for (int i = 0; i < QUEUE_COUNT; i++)
-		assert_int_equal(mkdirat(f->dir, queue_name_text((enum queue_name) i), 0700), 0);
-	assert_int_equal(mkdirat(f->dir, "intake", 0700), 0);
-	f->a = arena_new("test", NULL, 64 << 20);
+	scratch_make(&f->s);
 	open_writer(f, SEGMENT);
 	said = failing_syncs = 0;
 	*state = f;
@@ -91,17 +78,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	pid_t child = fork();
 
-	if (child == 0) {
-		execlp("rm", "rm", "-rf", f->path, (char *) NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
 	queue_close(f->writer);
 	queue_close(f->reader);
-	arena_free(f->a);
-	close(f->dir);
+	scratch_remove(&f->s);
 	free(f);
 	return 0;
 }
@@ -155,7 +135,7 @@ static int files_in(struct fixture *f, const char *directory, const char *prefix
 	DIR *d;
 	int n = 0;
 
-	snprintf(path, sizeof(path), "%s/%s", f->path, directory);
+	snprintf(path, sizeof(path), "%s/%s", f->s.path, directory);
 	d = opendir(path);
 	assert_non_null(d);
 	while ((entry = readdir(d)) != NULL)
@@ -170,7 +150,7 @@ static int open_log(struct fixture *f, const struct put *p)
 	int fd;
 
 	snprintf(path, sizeof(path), "intake/log-%s", p->place.segment);
-	fd = openat(f->dir, path, O_RDWR);
+	fd = openat(f->s.dir, path, O_RDWR);
 	assert_true(fd >= 0);
 	return fd;
 }
@@ -233,7 +213,7 @@ static void a_small_message_is_found_in_the_log_with_all_its_parts(void **state)
 	open_reader(f);
 	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p.id), false, true, &file), 0);
 	assert_memory_equal(&file.parts, &p.parts, sizeof(p.parts));
-	assert_int_equal(queue_file_envelope(&file, f->a, &e), 0);
+	assert_int_equal(queue_file_envelope(&file, f->s.a, &e), 0);
 	assert_str(e.sender, "alice@example.org");
 	assert_str(e.recipients[1].address, "carol@example.net");
 	assert_int_equal(queue_content_open(f->reader, QUEUE_INCOMING, str_of(p.id), &content), -EISNAM);
@@ -275,7 +255,7 @@ static void a_ledger_line_that_was_torn_or_damaged_counts_for_nobody(void **stat
 	open_reader(f);
 	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), 0);
 	snprintf(path, sizeof(path), "intake/done-%s", one.place.segment);
-	AUTO_FD fd = openat(f->dir, path, O_RDWR);
+	AUTO_FD fd = openat(f->s.dir, path, O_RDWR);
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, "ff", 2, (off_t) strlen(one.id) + 1), 2);
 	assert_true(lseek(fd, 0, SEEK_END) > 0);
@@ -445,7 +425,7 @@ static void announcements_are_told_from_what_is_known(void **state)
 
 	queue_close(f->reader);
 	f->reader = open_queue(f);
-	assert_int_equal(queue_open_intake(f->reader, f->dir, true, true), 0);
+	assert_int_equal(queue_open_intake(f->reader, f->s.dir, true, true), 0);
 	assert_int_equal(queue_announced(f->reader, &one.place, str_of(one.id), &missed), 1);
 	assert_false(missed);
 	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
@@ -502,7 +482,7 @@ static void a_lock_on_one_message_is_seen_by_others(void **state)
 
 	open_reader(f);
 	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(one.id), &lock), 0);
-	assert_int_equal(queue_open_intake(f->writer, f->dir, true, true), 0);
+	assert_int_equal(queue_open_intake(f->writer, f->s.dir, true, true), 0);
 	assert_int_equal(residents_look(f->writer->residents), 0);
 	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(one.id), false, false, &a), 0);
 	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(two.id), false, false, &b), 0);
@@ -524,7 +504,7 @@ static void a_copy_for_people_is_the_file_that_it_would_be(void **state)
 
 	open_reader(f);
 	note_outcome(f, &p, 1, OUTCOME_DEFERRED);
-	AUTO_FD fd = openat(f->dir, "copy", O_RDWR | O_CREAT, 0600);
+	AUTO_FD fd = openat(f->s.dir, "copy", O_RDWR | O_CREAT, 0600);
 	assert_int_equal(queue_copy_from_log(f->reader, str_of(p.id), fd), 0);
 	assert_int_equal(queue_file_take(fd, QUEUE_INCOMING, true, &file), 0);
 	fd_take(&fd);

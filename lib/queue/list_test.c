@@ -3,19 +3,14 @@
 #include "tests/unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lib/queue/list.h"
 #include "lib/queue/requeue.h"
+#include "lib/queue/scratch_for_test.h"
 
 struct fixture {
-	char path[64];
-	int dir;
+	struct scratch s;
 	struct queue *q;
-	struct arena *a;
 	char id[32];
 };
 
@@ -42,13 +37,8 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	snprintf(f->path, sizeof(f->path), "/tmp/list-test-XXXXXX");
-	assert_non_null(mkdtemp(f->path));
-	f->dir = open(f->path, O_DIRECTORY | O_RDONLY);
-	for (int i = 0; i < QUEUE_COUNT; i++)
-		assert_int_equal(mkdirat(f->dir, queue_name_text((enum queue_name) i), 0700), 0);
-	assert_int_equal(queue_open(f->dir, 1, (1u << QUEUE_COUNT) - 1, &f->q, NULL), 0);
-	f->a = arena_new("test", NULL, 64 << 20);
+	scratch_make(&f->s);
+	f->q = scratch_open_queue(&f->s);
 	write_message(f, QUEUE_INCOMING);
 	*state = f;
 	return 0;
@@ -57,16 +47,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	pid_t child = fork();
 
-	if (child == 0) {
-		execlp("rm", "rm", "-rf", f->path, (char *) NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
 	queue_close(f->q);
-	arena_free(f->a);
-	close(f->dir);
+	scratch_remove(&f->s);
 	free(f);
 	return 0;
 }
@@ -94,11 +77,11 @@ static struct str listed(struct fixture *f, struct listed_message *ret)
 	struct outcome o;
 	struct str rest;
 
-	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), f->a, ret), 0);
+	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), f->s.a, ret), 0);
 	rest = ret->recipients;
 	while (outcome_unpack(&rest, &o) > 0)
 		buf_addf(&b, "%.*s(%.*s):%.*s;", PSTR(o.address), PSTR(o.original), PSTR(o.text));
-	return arena_copy(f->a, buf_str(&b));
+	return arena_copy(f->s.a, buf_str(&b));
 }
 
 static void a_new_message_lists_all_recipients_without_reasons(void **state)
@@ -130,7 +113,7 @@ static void finished_recipients_are_left_out_and_the_last_reason_counts(void **s
 	record(f, &(struct journal_record){ .kind = JOURNAL_TOLD, .outcome = { .index = 2 } });
 	assert_str(listed(f, &m), "bob@example.net(b@example.net):second;");
 	outcome(f, 1, OUTCOME_DELIVERED, "at last");
-	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), f->a, &m), -ENODATA);
+	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), f->s.a, &m), -ENODATA);
 }
 
 static void added_recipients_are_listed(void **state)
@@ -167,7 +150,7 @@ static void a_listing_leaves_out_what_is_claimed_and_what_is_no_message(void **s
 	struct seen seen = { 0 };
 	const struct listing l = { is_claimed, count, &seen };
 
-	close(openat(f->dir, "incoming/4jXBBBBBBBBz00HbYb", O_CREAT | O_WRONLY, 0600));
+	close(openat(f->s.dir, "incoming/4jXBBBBBBBBz00HbYb", O_CREAT | O_WRONLY, 0600));
 	assert_int_equal(list_queue(f->q, QUEUE_INCOMING, &l), 0);
 	assert_int_equal(seen.count, 1);
 	seen.claimed = true;
@@ -187,7 +170,7 @@ static void a_requeued_message_has_the_recipients_that_are_left(void **state)
 	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), 0);
 	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -ENOENT);
 	assert_int_equal(queue_file_open(f->q, QUEUE_MAILDROP, str_of(f->id), false, true, &file), 0);
-	assert_int_equal(queue_file_envelope(&file, f->a, &e), 0);
+	assert_int_equal(queue_file_envelope(&file, f->s.a, &e), 0);
 	assert_int_equal(e.recipient_count, 2);
 	for (size_t i = 0; i < e.recipient_count; i++) {
 		assert_int_equal(e.recipients[i].index, i);

@@ -3,20 +3,15 @@
 #include "tests/unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/queue/format.h"
+#include "lib/queue/scratch_for_test.h"
 
 struct fixture {
-	char path[64];
-	int dir;
+	struct scratch s;
 	struct queue *q;
-	struct arena *a;
 	char id[32];
 };
 
@@ -31,17 +26,11 @@ static void count_words(const char *words)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	AUTO(buf) why = BUF_WORDS;
 
-	snprintf(f->path, sizeof(f->path), "/tmp/queue-test-XXXXXX");
-	assert_non_null(mkdtemp(f->path));
-	f->dir = open(f->path, O_DIRECTORY | O_RDONLY);
-	for (int i = 0; i < QUEUE_COUNT; i++)
-		assert_int_equal(mkdirat(f->dir, queue_name_text((enum queue_name) i), 0700), 0);
-	assert_int_equal(queue_open(f->dir, 1, (1u << QUEUE_COUNT) - 1, &f->q, &why), 0);
+	scratch_make(&f->s);
+	f->q = scratch_open_queue(&f->s);
 	queue_set_say(f->q, count_words);
 	said = 0;
-	f->a = arena_new("test", NULL, 64 << 20);
 	queue_id_new(f->id);
 	*state = f;
 	return 0;
@@ -50,16 +39,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	pid_t child = fork();
 
-	if (child == 0) {
-		execlp("rm", "rm", "-rf", f->path, (char *) NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
 	queue_close(f->q);
-	arena_free(f->a);
-	close(f->dir);
+	scratch_remove(&f->s);
 	free(f);
 	return 0;
 }
@@ -115,7 +97,7 @@ static void a_message_reads_back_as_it_was_written(void **state)
 		for (size_t k = 0; k < sizes[i]; k++)
 			if (content[k] != (char) (k * 31 + k / 257))
 				fail_msg("byte %zu of %zu differs", k, sizes[i]);
-		assert_int_equal(queue_file_envelope(&file, f->a, &e), 0);
+		assert_int_equal(queue_file_envelope(&file, f->s.a, &e), 0);
 		assert_str(e.sender, "alice@example.org");
 		assert_str(e.queue_id, f->id);
 		assert_str(e.recipients[1].address, "carol@example.net");
@@ -138,7 +120,7 @@ static bool exists(struct fixture *f, const char *where, const char *name)
 	char path[300];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/%s/%s", f->path, where, name);
+	snprintf(path, sizeof(path), "%s/%s/%s", f->s.path, where, name);
 	return lstat(path, &st) == 0;
 }
 
@@ -435,12 +417,12 @@ static bool read_mutated(struct fixture *f, const char *original)
 	char body[300];
 	bool good = true;
 
-	arena_reset(f->a);
+	arena_reset(f->s.a);
 	if (queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, true, &file) < 0)
 		return false;
 	assert_int_equal(pread(file.fd, body, 300, (off_t) file.parts.body_at), 300);
 	assert_memory_equal(body, original + file.parts.body_at, 300);
-	if (queue_file_envelope(&file, f->a, &e) < 0)
+	if (queue_file_envelope(&file, f->s.a, &e) < 0)
 		good = false;
 	else
 		assert_str(e.recipients[1].address, "carol@example.net");
@@ -468,7 +450,7 @@ static void ten_thousand_damaged_files_never_pass_for_good_ones(void **state)
 		assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), true, false, &file), 0);
 		assert_int_equal(journal_append(&file, both, 2), 0);
 	}
-	snprintf(path, sizeof(path), "%s/incoming/%s", f->path, f->id);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->s.path, f->id);
 	original = slurp(path, &len);
 	copy = malloc(len + 700);
 	for (int i = 0; i < 10000; i++) {
@@ -555,14 +537,14 @@ static void what_is_no_message_is_told_and_left_alone(void **state)
 	queue_id_new(id2);
 	queue_id_new(id3);
 	queue_id_new(id4);
-	snprintf(path, sizeof(path), "%s/incoming/%s", f->path, f->id);
-	snprintf(other, sizeof(other), "%s/incoming/%s", f->path, id2);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->s.path, f->id);
+	snprintf(other, sizeof(other), "%s/incoming/%s", f->s.path, id2);
 	assert_int_equal(symlink(path, other), 0);
-	snprintf(other, sizeof(other), "%s/incoming/%s", f->path, id3);
+	snprintf(other, sizeof(other), "%s/incoming/%s", f->s.path, id3);
 	assert_int_equal(mkfifo(other, 0600), 0);
-	snprintf(other, sizeof(other), "%s/incoming/%s", f->path, id4);
+	snprintf(other, sizeof(other), "%s/incoming/%s", f->s.path, id4);
 	assert_int_equal(mkdir(other, 0700), 0);
-	snprintf(other, sizeof(other), "%s/incoming/evil\nname", f->path);
+	snprintf(other, sizeof(other), "%s/incoming/evil\nname", f->s.path);
 	put_bytes(other, "x", 1);
 	assert_int_equal(queue_scan(f->q, QUEUE_INCOMING, count_messages, &n), 0);
 	assert_int_equal(n, 1);
@@ -583,8 +565,8 @@ static void a_rename_caught_half_way_leaves_one_name(void **state)
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
 	queue_path(f->q, QUEUE_DEFERRED, str_of(f->id), path);
 	assert_int_equal(queue_make_hash_directories(f->q, QUEUE_DEFERRED, path), 0);
-	snprintf(from, sizeof(from), "%s/incoming/%s", f->path, f->id);
-	snprintf(to, sizeof(to), "%s/deferred/%s", f->path, path);
+	snprintf(from, sizeof(from), "%s/incoming/%s", f->s.path, f->id);
+	snprintf(to, sizeof(to), "%s/deferred/%s", f->s.path, path);
 	assert_int_equal(link(from, to), 0);
 	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -EMLINK);
 	assert_int_equal(queue_mend(f->q, QUEUE_INCOMING, str_of(f->id)), -ENOENT);
@@ -600,8 +582,8 @@ static void a_link_from_elsewhere_is_refused(void **state)
 	char from[128], to[128];
 
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
-	snprintf(from, sizeof(from), "%s/incoming/%s", f->path, f->id);
-	snprintf(to, sizeof(to), "%s/elsewhere", f->path);
+	snprintf(from, sizeof(from), "%s/incoming/%s", f->s.path, f->id);
+	snprintf(to, sizeof(to), "%s/elsewhere", f->s.path);
 	assert_int_equal(link(from, to), 0);
 	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -EMLINK);
 	assert_int_equal(queue_mend(f->q, QUEUE_INCOMING, str_of(f->id)), -EMLINK);
@@ -617,7 +599,7 @@ static void a_file_in_the_middle_of_its_write_is_not_damaged_until_it_is_old(voi
 	char path[128];
 
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10000, &parts), 0);
-	snprintf(path, sizeof(path), "%s/incoming/%s", f->path, f->id);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->s.path, f->id);
 	assert_int_equal(truncate(path, 4096), 0);
 	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -ENODATA);
 	assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
@@ -637,7 +619,7 @@ static void a_large_message_whose_file_was_removed_meanwhile_is_not_committed(vo
 	assert_int_equal(envelope_pack(&e, &packed), 0);
 	assert_int_equal(queue_create(f->q, QUEUE_INCOMING, str_of(f->id), &w), 0);
 	assert_int_equal(queue_write_body(w, str_make(body, sizeof(body))), 0);
-	snprintf(path, sizeof(path), "%s/incoming/%s", f->path, f->id);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->s.path, f->id);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(queue_commit(w, &e, buf_str(&packed), str_of(headers), &parts, NULL), -ESTALE);
 	queue_writer_free(w);
@@ -652,8 +634,8 @@ static void a_renamed_file_is_damaged(void **state)
 
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
 	queue_id_new(id);
-	snprintf(from, sizeof(from), "%s/incoming/%s", f->path, f->id);
-	snprintf(to, sizeof(to), "%s/incoming/%s", f->path, id);
+	snprintf(from, sizeof(from), "%s/incoming/%s", f->s.path, f->id);
+	snprintf(to, sizeof(to), "%s/incoming/%s", f->s.path, id);
 	assert_int_equal(rename(from, to), 0);
 	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(id), false, false, &file), -EBADMSG);
 }
@@ -669,7 +651,7 @@ static void a_changed_hash_depth_is_followed(void **state)
 
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
 	assert_int_equal(queue_move(f->q, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(f->id)), 0);
-	assert_int_equal(queue_open(f->dir, 3, 1u << QUEUE_DEFERRED, &deeper, &why), 0);
+	assert_int_equal(queue_open(f->s.dir, 3, 1u << QUEUE_DEFERRED, &deeper, &why), 0);
 	assert_int_equal(queue_file_open(deeper, QUEUE_DEFERRED, str_of(f->id), false, false, &file), -ENOENT);
 	assert_int_equal(queue_scan(deeper, QUEUE_DEFERRED, count_messages, &n), 0);
 	assert_int_equal(n, 1);
@@ -683,8 +665,8 @@ static void a_missing_directory_is_named(void **state)
 	AUTO(buf) why = BUF_WORDS;
 	struct queue *q;
 
-	assert_int_equal(unlinkat(f->dir, "hold", AT_REMOVEDIR), 0);
-	assert_int_equal(queue_open(f->dir, 1, 1u << QUEUE_HOLD, &q, &why), -ENOENT);
+	assert_int_equal(unlinkat(f->s.dir, "hold", AT_REMOVEDIR), 0);
+	assert_int_equal(queue_open(f->s.dir, 1, 1u << QUEUE_HOLD, &q, &why), -ENOENT);
 	assert_non_null(strstr(buf_text(&why), "hold"));
 }
 
