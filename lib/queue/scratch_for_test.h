@@ -4,8 +4,8 @@
 #define ROAD_QUEUE_SCRATCH_FOR_TEST_H
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/queue/queue.h"
@@ -36,15 +36,15 @@ static struct queue *scratch_open_queue(const struct scratch *s)
 	return q;
 }
 
+static int scratch_remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void) st; (void) kind; (void) at;
+	return remove(path);
+}
+
 static void scratch_remove(struct scratch *s)
 {
-	pid_t child = fork();
-
-	if (child == 0) {
-		execlp("rm", "rm", "-rf", s->path, (char *) NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
+	assert_int_equal(nftw(s->path, scratch_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 	arena_free(s->a);
 	close(s->dir);
 }
