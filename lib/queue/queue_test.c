@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "lib/base/clock.h"
 #include "lib/queue/format.h"
