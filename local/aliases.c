@@ -114,6 +114,21 @@ int find_alias(struct task *t, struct str name, struct alias *ret)
 	return 1;
 }
 
+/* The one address that owner-NAME stands for. */
+static bool expand_owner(struct task *t, struct str value, struct str *ret_sender)
+{
+	struct destinations list;
+	struct str bad, local, domain;
+
+	if (!the_local.conf.expand_owner_alias || destinations_parse(value, 1, t->arena, &list, &bad) < 0 || list.count != 1
+	    || list.at[0].kind != TO_ADDRESS)
+		return false;
+	*ret_sender = list.at[0].what;
+	if (!address_split(*ret_sender, &local, &domain))
+		*ret_sender = arena_fmt(t->arena, "%.*s@%s", PSTR(*ret_sender), the_world->common->myorigin);
+	return true;
+}
+
 int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender)
 {
 	struct str owner, value;
@@ -125,7 +140,7 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 		return 0;
 	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
 	r = look_up(t, owner, &value);
-	if (r > 0)
+	if (r > 0 && !expand_owner(t, value, ret_sender))
 		*ret_sender = arena_fmt(t->arena, "%.*s@%.*s", PSTR(owner), PSTR(t->domain));
 	return r;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands of aliases, .forward files and mailbox_command: as the recipient, with an environment made here. */
+#include <limits.h>
+
 #include "lib/agent/command.h"
 #include "lib/base/die.h"
-#include "local/local.h"
+#include "local/expand.h"
 
 static void make_environment(struct errand *e, struct command *c)
 {
@@ -73,6 +75,23 @@ static int write_letter(void *arg, int (*out)(void *arg, struct str bytes), void
 	return letter_copy(&l, front, out, out_arg);
 }
 
+/* False: *ret says why not. */
+static bool choose_directory(struct errand *e, struct command *c, struct mailbox_result *ret)
+{
+	struct str text = str_of(the_local.conf.command_execution_directory);
+	AUTO(buf) path = BUF(PATH_MAX);
+
+	if (text.len == 0)
+		return true;
+	if (expand_names(e->task, &e->rights.account, text, the_local.conf.execution_directory_expansion_filter, &path) < 0 || path.len == 0) {
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "command_execution_directory: cannot use %.*s", PSTR(text));
+		return false;
+	}
+	c->directory = str_c(e->task->arena, buf_str(&path));
+	c->directory_must_be = true;
+	return true;
+}
+
 void run_command(struct errand *e, const char *command, struct mailbox_result *ret)
 {
 	struct command *c = ARENA_NEW(e->task->arena, struct command);
@@ -81,5 +100,6 @@ void run_command(struct errand *e, const char *command, struct mailbox_result *r
 	c->argv = make_arguments(e, command);
 	c->time_limit_ms = the_local.conf.command_time_limit;
 	make_environment(e, c);
-	command_run(c, write_letter, e, ret);
+	if (choose_directory(e, c, ret))
+		command_run(c, write_letter, e, ret);
 }

@@ -49,6 +49,8 @@ static int write_mailbox(struct errand *e, const char *path, const struct mailbo
 	}
 	if (is_file && result->status == MAILBOX_SENT)
 		mailbox_say(result, MAILBOX_SENT, "2.0.0", "delivered to file: %s", path);
+	else if (!is_file)
+		announce_new_mail(e, result);
 	reply_result(reply, result);
 	buf_free(&result->text);
 	return 0;
@@ -304,13 +306,13 @@ static bool is_loop(struct errand *e, struct buf *reply)
 {
 	struct mailbox_result result = { .text = BUF_WORDS };
 	struct letter l = letter_of(e->task);
-	int looped = letter_was_delivered_to(&l, e->task->r->address);
+	int looped = letter_was_delivered_to(&l, e->task->delivered);
 
 	if (looped == 0)
 		return false;
 	if (looped > 0)
 		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
-			    PSTR(e->task->r->address));
+			    PSTR(e->task->delivered));
 	else
 		mailbox_say_error(&result, looped, "cannot read message");
 	reply_result(reply, &result);

@@ -91,14 +91,14 @@ int do_forward(struct errand *e, struct buf *reply)
 	struct task *t = e->task;
 	struct mailbox_result result = { .text = BUF_WORDS };
 	struct letter l = letter_of(t);
-	int looped = letter_was_delivered_to(&l, t->r->address);
+	int looped = letter_was_delivered_to(&l, t->delivered);
 	struct str rest = e->what, address;
 
 	while (rest.len > 0 && str_cut(&rest, '\n', &address))
 		*vec_add(t->arena, &t->forward) = address;
 	if (looped > 0)
 		mailbox_say(&result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
-			    PSTR(t->r->address));
+			    PSTR(t->delivered));
 	else if (looped < 0)
 		mailbox_say_error(&result, looped, "cannot read message");
 	else

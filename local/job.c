@@ -55,6 +55,7 @@ static int put_into_words(const struct errand *e, struct buf *b)
 		.mailbox_command = str_of(e->mailbox_command == NULL ? "" : e->mailbox_command),
 		.account_name = who->name, .home = who->home, .shell = who->shell,
 		.name = t->name, .user = t->user, .extension = t->extension, .domain = t->domain, .sender = t->sender, .original = t->original,
+		.delivered = t->delivered,
 	};
 	struct frame_out out;
 
@@ -114,7 +115,7 @@ static int make_out(struct hand_job *j, struct errand *ret)
 		return -EBADMSG;
 	*t = (struct task) {
 		.d = j->d, .r = j->d == NULL ? NULL : j->d->env.recipients, .arena = j->arena, .name = m.name, .user = m.user,
-		.extension = m.extension, .domain = m.domain, .sender = m.sender, .original = m.original,
+		.extension = m.extension, .domain = m.domain, .sender = m.sender, .original = m.original, .delivered = m.delivered,
 		.result = { .text = BUF_WORDS },
 	};
 	*ret = (struct errand) {
@@ -152,6 +153,8 @@ static void finish(struct hand_job *j)
 		return;
 	if (e->late_file != NULL && e->late->status == MAILBOX_SENT)
 		mailbox_say(e->late, MAILBOX_SENT, "2.0.0", "delivered to file: %s", e->late_file);
+	else if (e->late_file == NULL)
+		announce_new_mail(e, e->late);
 	reply_result(&j->reply, e->late);
 	buf_free(&e->late->text);
 }

@@ -12,7 +12,7 @@
  *   list.c         what an alias's list comes to         job.c           errands on their way to a hand and back
  *   forward.c      new messages to other addresses       errand.c        in the hand: .forward, mailbox, file
  *   pass.c         handing over to another agent         command.c       in the hand: running a command
- *   reply.c        what hands say
+ *   reply.c        what hands say                        biff.c          in the hand: who is logged in may hear of it
  */
 #ifndef ROAD_LOCAL_LOCAL_H
 #define ROAD_LOCAL_LOCAL_H
@@ -74,6 +74,7 @@ struct task {
 	struct str domain;
 	struct str sender;		/* the message's, or an alias's owner */
 	struct str original;		/* what X-Original-To says */
+	struct str delivered;		/* what Delivered-To says */
 	struct mailbox_result result;	/* the worst so far */
 	bool has_result;
 	bool passed;			/* another agent has reported the outcome */
@@ -163,6 +164,9 @@ int do_include(struct errand *e, struct buf *reply);
 
 /* ---- command.c: in the hand ---- */
 void run_command(struct errand *e, const char *command, struct mailbox_result *ret);
+
+/* ---- biff.c: in the hand ---- */
+void announce_new_mail(const struct errand *e, const struct mailbox_result *result);
 
 /* ---- forward.c ---- */
 /* One new message to all of t->forward. Adds a result. */

@@ -73,7 +73,7 @@ static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 struct letter letter_of(struct task *t)
 {
 	return (struct letter) { .sender = t->sender, .original_to = t->original,
-				 .delivered_to = t->r->address, .size = t->d->content.parts.size,
+				 .delivered_to = t->delivered, .size = t->d->content.parts.size,
 				 .read = read_message, .arg = t->d };
 }
 
@@ -266,6 +266,13 @@ int read_alias(struct task *t, const struct alias *alias, struct destinations *r
 	return r;
 }
 
+/* Further down the aliases. */
+static void is_now_for(struct task *t, struct str name)
+{
+	if (!the_local.conf.frozen_delivered_to)
+		t->delivered = arena_fmt(t->arena, "%.*s@%.*s", PSTR(name), PSTR(t->domain));
+}
+
 static void deliver_name(struct task *t, struct str name)
 {
 	for (int depth = 0; depth < MOST_ALIAS_DEPTH; depth++) {
@@ -292,6 +299,7 @@ static void deliver_name(struct task *t, struct str name)
 			return;
 		}
 		name = next;
+		is_now_for(t, name);
 	}
 	add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
 }
@@ -326,6 +334,7 @@ void deliver_recipient(struct delivery *d, struct recipient *r)
 	t.name = arena_lower(d->arena, local);
 	local_part_split_at(t.name, the_local.delimiter, the_local.route.owner_request_special, &t.user,
 			    &t.extension);
+	t.delivered = r->address;
 	t.original = r->original.len > 0 ? r->original : r->address;
 	if (d->flags & DELIVER_PROBE) {
 		probe(&t);

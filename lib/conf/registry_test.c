@@ -23,7 +23,6 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "meta_directory", "installation" },
 	{ "shlib_directory", "installation; no is for a build without loadable modules, which ours is when none is there" },
 	{ "hash_queue_names", "there are no separate defer logs" },
-	{ "biff", "nobody is told about new mail; asking for it changes nothing" },
 	{ "max_use", "one process serves many clients at once, so retiring it after a hundred would be a fork every second" },
 	{ "smtpd_per_request_deadline", "the older name smtpd_per_record_deadline is not kept" },
 	{ "smtpd_client_event_limit_exceptions", "the older name smtpd_client_connection_limit_exceptions is not kept" },

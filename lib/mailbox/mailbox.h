@@ -18,6 +18,7 @@ struct mailbox_result {
 	enum mailbox_status status;
 	char dsn[12];
 	struct buf text;		/* for the log and the sender: set .text = BUF_WORDS before use */
+	int64_t at;			/* where an mbox file's new message begins; in a Maildir -1. Not packed */
 };
 void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
 		 ...)

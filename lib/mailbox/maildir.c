@@ -165,6 +165,7 @@ int maildir_add(const struct letter *l, const char *path, const struct mailbox_r
 	struct maildir m = { .letter = l, .path = path, .rules = rules, .tmp = -1, .new = -1 };
 	struct mailbox_batch *own = NULL;
 
+	ret->at = -1;
 	if (b == NULL)
 		b = own = mailbox_batch_new();
 	add_to_maildir(&m, b, ret);

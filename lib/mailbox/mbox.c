@@ -103,6 +103,7 @@ static void append(struct mbox *m, struct mailbox_batch *b, struct unsynced *u, 
 		r = letter_write(m->letter, m->flags, u->fd);
 	FAILPOINT("mbox.written");
 	if (r >= 0) {
+		m->ret->at = st->st_size;
 		unsynced_result(b, u, m->ret);
 		return;
 	}
@@ -215,6 +216,7 @@ int mbox_append(const struct letter *l, const char *path, unsigned flags, const 
 	int r;
 
 	mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to mailbox");
+	ret->at = -1;
 	if (strcmp(path, "/dev/null") == 0)
 		return 0;
 	if (b == NULL)

@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import shutil
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -575,6 +576,61 @@ def test_alias_tables_may_be_asked_through_proxymap(local):
     one = local(aliases=f"an-alias: {USER}\n", main={"alias_maps": "proxy:hash:ROOT/etc/aliases"})
     one.send(MESSAGE, recipients=[f"an-alias@{DOMAIN}"])
     wait_for_letters(one)
+
+
+def test_delivered_to_is_frozen_or_follows_the_aliases(local):
+    for frozen, expected in (("yes", f"first@{DOMAIN}"), ("no", f"{USER}@{DOMAIN}")):
+        one = local(aliases=f"first: second\nsecond: {USER}\n", main={"frozen_delivered_to": frozen})
+        one.send(MESSAGE, recipients=[f"first@{DOMAIN}"])
+        (letter,) = wait_for_letters(one)
+        assert f"\nDelivered-To: {expected}\n".encode() in letter
+        assert f"\nX-Original-To: first@{DOMAIN}\n".encode() in letter
+        one.stop()
+
+
+@pytest.mark.parametrize("expand, owner, sender", [
+    ("no", "boss@example.net", f"owner-team@{DOMAIN}"),
+    ("yes", "boss@example.net", "boss@example.net"),
+    ("yes", f"{USER}", f"{USER}@{DOMAIN}"),
+    ("yes", "boss@example.net, deputy@example.net", f"owner-team@{DOMAIN}"),
+])
+def test_the_owner_of_an_alias_or_who_that_is_becomes_the_sender(local, expand, owner, sender):
+    one = local(aliases=f"team: {USER}, other@{DOMAIN}\nother: /dev/null\nowner-team: {owner}\n",
+                main={"expand_owner_alias": expand, "myorigin": DOMAIN})
+    one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    assert letter.startswith(f"Return-Path: <{sender}>\n".encode())
+
+
+def test_commands_are_started_where_the_configuration_says(local):
+    one = local(aliases='cmd: "|pwd > ROOT/out/where"\nbad+no: "|pwd > ROOT/out/nowhere"\n',
+                main={"command_execution_directory": "ROOT/out/${extension?in/}$extension", "alias_maps": "hash:ROOT/etc/aliases"})
+    one.send(MESSAGE, recipients=[f"cmd@{DOMAIN}"])
+    assert status(one, f"cmd@{DOMAIN}", "sent").startswith("delivered to command")
+    assert (one.root / "out/where").read_text().strip() == f"{one.root}/out"
+    one.send(MESSAGE, recipients=[f"bad+no@{DOMAIN}"])
+    assert "cannot change directory to" in status(one, f"bad+no@{DOMAIN}", "deferred")
+    assert not (one.root / "out/nowhere").exists()
+
+
+@pytest.mark.root
+def test_who_listens_hears_of_new_mail(local):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as comsat:
+        try:
+            comsat.bind(("127.0.0.1", 512))
+        except OSError:
+            pytest.skip("somebody has the port of comsat")
+        comsat.settimeout(20)
+        one = local(main={"mail_spool_directory": "ROOT/spool"})
+        path = one.root / "spool" / USER
+        for _ in range(2):
+            before = path.stat().st_size if path.exists() else 0
+            one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+            wait_until(lambda before=before: path.exists() and path.stat().st_size > before, 15, "the mailbox grows")
+            while True:                         # another instance on this machine may have told it something
+                words = comsat.recv(1000).decode()
+                if words == f"{USER}@{before}":
+                    break
 
 
 # ---- crashes ----

@@ -122,7 +122,7 @@ def test_a_row_that_must_not_be_is_refused_and_the_mail_waits(pipe, attributes, 
     one = pipe(attributes)
     one.send(MESSAGE, recipients=["joe@p.example"])
     one.wait_for_log(rf"fatal: .*{words}", timeout=30)
-    wait_until(lambda: one.queue_files(), 20, one.log_tail)
+    wait_until(lambda: "joe@p.example" in one.command("postqueue", "-p").stdout, 20, one.log_tail)
 
 
 @pytest.mark.root
