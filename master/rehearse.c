@@ -42,7 +42,7 @@ static void tell(void *arg, const struct service_entry *s, bool fatal, struct st
 __attribute__((noreturn)) static void rehearse(const struct settings *s, int to)
 {
 	AUTO(buf) words = BUF(MOST_REASON), why = BUF_WORDS;
-	int failed = rehearse_services(&s->common, s->config_dir, &s->table, MOST_REHEARSAL_MS, tell, &words, &why);
+	int failed = rehearse_services(&s->common, s->config_dir, &s->table, MOST_REHEARSAL_MS, NULL, tell, &words, &why);
 
 	if (failed < 0)
 		buf_addf(&words, "cannot try the new configuration: %s", buf_text(&why));

@@ -6,6 +6,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 #include "lib/peers/cleanup.h"
+#include "smtpd/explain.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
@@ -134,6 +135,7 @@ static const struct daemon smtpd_daemon = {
 	},
 	.start = start,
 	.serve = serve_client,
+	.explain = explain,
 	.stop = sessions_stop,
 };
 

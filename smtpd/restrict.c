@@ -153,6 +153,19 @@ static struct verdict settle_reject(struct question *q, struct verdict v)
 	return v;
 }
 
+const struct restrict_observer *restrict_observer;
+
+static struct verdict ask_rule(struct question *q, const struct rule *r)
+{
+	struct verdict v;
+
+	if (restrict_observer == NULL)
+		return r->row->ask(q, r);
+	v = restrict_observer->passes(r) ? dunno() : r->row->ask(q, r);
+	restrict_observer->rule(q, r, &v);
+	return v;
+}
+
 struct verdict rules_ask(struct question *q, const struct rule_list *list)
 {
 	bool warn_before = q->warn_only;
@@ -163,13 +176,18 @@ struct verdict rules_ask(struct question *q, const struct rule_list *list)
 		return reject_subject(q, 451, "4.3.5", "Server configuration error");
 	}
 	q->depth++;
-	for (size_t i = 0; i < list->count && v.act == DUNNO; i++) {
+	if (restrict_observer != NULL)
+		restrict_observer->list(q, list);
+	for (size_t i = 0; i < list->count; i++) {
 		const struct rule *r = &list->rules[i];
 
-		if ((r->row->needs & ~q->knows) != 0)
+		if (v.act != DUNNO || (r->row->needs & ~q->knows) != 0) {
+			if (restrict_observer != NULL)
+				restrict_observer->rule(q, r, NULL);
 			continue;
+		}
 		q->warn_only = warn_before || r->warn_only;
-		v = r->row->ask(q, r);
+		v = ask_rule(q, r);
 		if (v.act == REJECT && q->warn_only && r->row->arg != ARG_CLASS)
 			v = only_warn(q, &v);
 	}
@@ -231,6 +249,13 @@ static struct verdict ask_delayed(struct question *q)
 	return v;
 }
 
+static struct verdict observed(const struct question *q, const char *parameter, struct verdict v)
+{
+	if (restrict_observer != NULL)
+		restrict_observer->check(q, parameter, &v);
+	return v;
+}
+
 struct verdict restrict_recipient(struct session *s, struct str recipient)
 {
 	bool relay_first = the_smtpd->conf.smtpd_relay_before_recipient_restrictions;
@@ -248,9 +273,9 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 	if (v.act == REJECT || session_discards(s))
 		return v;
 	if (the_smtpd->conf.smtpd_reject_unlisted_sender && (q.knows & KNOWS_SENDER) != 0)
-		v = check_sender_exists(&q);
+		v = observed(&q, "smtpd_reject_unlisted_sender", check_sender_exists(&q));
 	if (v.act != REJECT && the_smtpd->conf.smtpd_reject_unlisted_recipient)
-		v = check_recipient_exists(&q);
+		v = observed(&q, "smtpd_reject_unlisted_recipient", check_recipient_exists(&q));
 	if (v.act == REJECT)
 		log_verdict(&q, "reject", &v);
 	return v;

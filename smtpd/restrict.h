@@ -48,6 +48,7 @@ struct rule_list {
 struct rule {
 	const struct restriction *row;
 	bool warn_only;		/* behind warn_if_reject */
+	const char *argument;	/* as written; NULL: none */
 	union {
 		struct { struct table *table; bool partial; };	/* partial: parents of the key are tried too (not for patterns) */
 		struct dns_list *dns_list;
@@ -111,6 +112,15 @@ struct verdict defer_if_permit(struct question *q, struct verdict v);
 /* "<subject>: Client host rejected: text" about the list's own subject. */
 struct verdict reject_subject(struct question *q, int code, const char *dsn, const char *text);
 bool is_fqdn(struct str name);		/* has a dot that is not at its ends, or is an address literal */
+
+/* explain.c listens to an evaluation. NULL: nobody does. */
+struct restrict_observer {
+	void (*list)(const struct question *q, const struct rule_list *list);
+	void (*rule)(const struct question *q, const struct rule *r, const struct verdict *v /* NULL: not asked */);
+	void (*check)(const struct question *q, const char *parameter, const struct verdict *v);	/* the implicit ones */
+	bool (*passes)(const struct rule *r);		/* true: take it as without objection, and do not ask */
+};
+extern const struct restrict_observer *restrict_observer;
 
 /* restrict_compile.c */
 /* Dies with EX_CONFIG and words that name file and line. */

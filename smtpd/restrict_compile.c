@@ -128,6 +128,7 @@ static int compile_argument(struct compiler *c, struct rule *r)
 		return 0;
 	if (next_word(c, r->row, &word) < 0)
 		return -EINVAL;
+	r->argument = str_c(c->arena, word);
 	switch (r->row->arg) {
 	case ARG_TABLE:
 		if (!is_table_spec(word)) {
@@ -198,6 +199,7 @@ static int compile_word(struct compiler *c, struct str word)
 		r.row = row_of_bare_table(c);
 		if (r.row == NULL)
 			return refuse_word(c, word);
+		r.argument = str_c(c->arena, word);
 		error = need_table(c, word, &r);
 	} else if (r.row == NULL) {
 		r.row = &class_row;

@@ -2,7 +2,8 @@
 /*
  * postroad: starts, stops and looks after a mail system.
  *
- *   postroad [-c config_dir] [-v] start | start-fg | stop | abort | reload | status | check | flush | logrotate
+ *   postroad [-c config_dir] [-v] start | start-fg | stop | abort | reload | status | check | lint | flush | logrotate
+ *   postroad [-c config_dir] explain [--from sender] [--client address] ... recipient...
  */
 #include "commands/postroad/postroad.h"
 
@@ -18,12 +19,12 @@ static const struct action {
 } ACTIONS[] = {
 	{ "start", do_start, false }, { "start-fg", do_start_fg, false }, { "stop", do_stop, true }, { "abort", do_abort, true },
 	{ "reload", do_reload, false }, { "status", do_status, true }, { "check", do_check, false }, { "flush", do_flush, false },
-	{ "logrotate", do_logrotate, false },
+	{ "logrotate", do_logrotate, false }, { "lint", do_lint, false },
 };
 
 __attribute__((noreturn)) static void usage(void)
 {
-	die(EX_USAGE, "usage: postroad [-c config_dir] [-v] start|start-fg|stop|abort|reload|status|check|flush|logrotate");
+	die(EX_USAGE, "usage: postroad [-c config_dir] [-v] start|start-fg|stop|abort|reload|status|check|lint|flush|logrotate|explain");
 }
 
 static const struct action *find_action(const char *name)
@@ -94,6 +95,12 @@ int main(int argc, char **argv)
 			w.verbose = true;
 		else
 			usage();
+	}
+	if (optind < argc && strcmp(argv[optind], "explain") == 0) {
+		argv += optind;
+		argc -= optind;
+		command_start("postroad", config_dir, groups, structs, &w.world);
+		return do_explain(&w, argc, argv);
 	}
 	if (argc != optind + 1)
 		usage();

@@ -25,6 +25,8 @@ int do_status(struct work *w);
 int do_check(struct work *w);
 int do_flush(struct work *w);
 int do_logrotate(struct work *w);
+int do_lint(struct work *w);
+int do_explain(struct work *w, int argc, char **argv);	/* argv[0]: "explain" */
 
 /* What start and check look at alike: true if nothing is in the way of a start. Says everything that is not as it should be. */
 bool is_fit(struct work *w, bool thorough);

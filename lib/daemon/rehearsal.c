@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,16 @@ extern char **environ;
 
 enum { MOST_OUTPUT = 64 << 10 };
 
+/* The daemon's working directory is another one. */
+static const char *absolute(struct arena *a, const char *config_dir)
+{
+	char *real = realpath(config_dir, NULL);
+	const char *kept = str_c(a, str_of(real != NULL ? real : config_dir));
+
+	free(real);
+	return kept;
+}
+
 char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir, const struct service_entry *s,
 			 const char *const *more, const char **ret_path)
 {
@@ -29,7 +40,7 @@ char **rehearsal_command(struct arena *a, const struct common_conf *common, cons
 	*vec_add(a, &argv) = str_c(a, s->command);
 	*vec_add(a, &argv) = "-R";
 	*vec_add(a, &argv) = "-c";
-	*vec_add(a, &argv) = config_dir;
+	*vec_add(a, &argv) = absolute(a, config_dir);
 	*vec_add(a, &argv) = "-n";
 	*vec_add(a, &argv) = str_c(a, s->name);
 	for (size_t i = 0; i < s->argc; i++)
@@ -99,13 +110,13 @@ static void hear(struct rehearsal *r, struct str output)
 	struct str line;
 
 	while (str_cut(&output, '\n', &line) || line.len > 0) {
-		const ssize_t fatal = MAX(str_find_str(line, STR("fatal: ")), str_find_str(line, STR("panic: ")));
-		const ssize_t warning = MAX(str_find_str(line, STR("warning: ")), str_find_str(line, STR("error: ")));
+		const ssize_t fatal = MAX(str_find_str(line, STR(": fatal: ")), str_find_str(line, STR(": panic: ")));
+		const ssize_t warning = MAX(str_find_str(line, STR(": warning: ")), str_find_str(line, STR(": error: ")));
 
 		if (fatal >= 0)
-			r->say(r->arg, r->service, true, str_skip(line, (size_t) fatal + 7));
+			r->say(r->arg, r->service, true, str_skip(line, (size_t) fatal + 9));
 		else if (warning >= 0)
-			r->say(r->arg, r->service, false, str_skip(line, (size_t) warning));
+			r->say(r->arg, r->service, false, str_skip(line, (size_t) warning + 2));
 		r->gave_reason |= fatal >= 0;
 	}
 }
@@ -180,7 +191,7 @@ static bool is_repeated(struct arena *a, struct map *seen, const struct service_
 }
 
 int rehearse_services(const struct common_conf *common, const char *config_dir, const struct master_cf *table, int64_t most_ms,
-		      rehearsal_fn *say, void *arg, struct buf *why)
+		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say, void *arg, struct buf *why)
 {
 	struct arena *a = arena_new("rehearsal", NULL, 64 << 20);
 	struct map *seen = map_new();
@@ -195,7 +206,7 @@ int rehearse_services(const struct common_conf *common, const char *config_dir, 
 
 		if (!has_program(common, s) || is_repeated(a, seen, s))
 			continue;
-		argv = rehearsal_command(a, common, config_dir, s, NULL, &path);
+		argv = rehearsal_command(a, common, config_dir, s, more == NULL ? NULL : more(s), &path);
 		e = rehearse(&r, path, argv, until, why);
 		failed += r.failed;
 	}

@@ -15,10 +15,10 @@
 typedef void rehearsal_fn(void *arg, const struct service_entry *s, bool fatal, struct str line);
 /*
  * Rehearses every service whose program is there, each program with the same arguments once. Blocks, for most_ms at most in all; a daemon that
- * is not through by then counts as failed. How many could not start; -errno with words when nothing could be tried.
+ * is not through by then counts as failed. more (may be NULL): arguments behind the row's own, or NULL. How many could not start; -errno with words when nothing could be tried.
  */
 int rehearse_services(const struct common_conf *common, const char *config_dir, const struct master_cf *table, int64_t most_ms,
-		      rehearsal_fn *say, void *arg, struct buf *why);
+		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say, void *arg, struct buf *why);
 /* The command line of a rehearsal, with more arguments behind the row's own (what is to be explained); ends with NULL. *ret_path: the program. */
 char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir, const struct service_entry *s,
 			 const char *const *more, const char **ret_path);

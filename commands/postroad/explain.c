@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * postroad explain: what would become of a mail. smtpd itself says what its restrictions would answer (started with -R and the options of its row in
+ * master.cf); then the rewriting and the way of each address are worked out by the code that cleanup and qmgr use. Nothing is sent.
+ */
+#include "commands/postroad/postroad.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/conf/master_cf.h"
+#include "lib/daemon/rehearsal.h"
+#include "lib/mail/mail_address.h"
+#include "lib/route/route.h"
+
+extern char **environ;
+
+struct explanation {
+	struct work *work;
+	struct arena *arena;
+	struct master_cf table;
+	struct route *route;
+	struct tables *aliases;
+	const char *from, *client, *name, *helo, *service;
+	char **recipients;
+	int count;
+};
+
+__attribute__((noreturn)) static void usage(void)
+{
+	die(EX_USAGE, "usage: postroad explain [--from sender] [--client address] [--name hostname] [--helo name] [--service name] recipient...");
+}
+
+static void take_words(struct explanation *e, int argc, char **argv)
+{
+	static const struct option words[] = { { "from", required_argument, NULL, 'f' }, { "client", required_argument, NULL, 'c' },
+					       { "name", required_argument, NULL, 'n' }, { "helo", required_argument, NULL, 'h' },
+					       { "service", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 } };
+	int c;
+
+	e->from = "";
+	e->client = "192.0.2.1";
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", words, NULL)) != -1)
+		switch (c) {
+		case 'f': e->from = optarg; break;
+		case 'c': e->client = optarg; break;
+		case 'n': e->name = optarg; break;
+		case 'h': e->helo = optarg; break;
+		case 's': e->service = optarg; break;
+		default: usage();
+		}
+	e->recipients = argv + optind;
+	e->count = argc - optind;
+	if (e->count == 0)
+		usage();
+}
+
+/* ---- smtpd's part ---- */
+
+static const struct service_entry *find_smtpd(struct explanation *e)
+{
+	for (size_t i = 0; i < e->table.count; i++) {
+		const struct service_entry *s = &e->table.services[i];
+
+		if (str_is(s->command, STR("smtpd")) && (e->service == NULL || str_is(s->name, str_of(e->service))))
+			return s;
+	}
+	if (e->service != NULL)
+		die(EX_USAGE, "no service %s in master.cf runs smtpd", e->service);
+	return NULL;
+}
+
+static const char *pair(struct explanation *e, const char *key, const char *value)
+{
+	return arena_fmt(e->arena, "%s=%s", key, value).at;
+}
+
+static const char *const *questions(struct explanation *e)
+{
+	VEC(const char *) more = { 0 };
+
+	*vec_add(e->arena, &more) = "explain";
+	*vec_add(e->arena, &more) = pair(e, "client", e->client);
+	if (e->name != NULL)
+		*vec_add(e->arena, &more) = pair(e, "name", e->name);
+	if (e->helo != NULL)
+		*vec_add(e->arena, &more) = pair(e, "helo", e->helo);
+	*vec_add(e->arena, &more) = pair(e, "sender", e->from);
+	for (int i = 0; i < e->count; i++)
+		*vec_add(e->arena, &more) = pair(e, "recipient", e->recipients[i]);
+	*vec_add(e->arena, &more) = NULL;
+	return more.at;
+}
+
+/* What smtpd logs comes first, on standard error; what it answers is ours. */
+static int ask_smtpd(struct explanation *e)
+{
+	const struct service_entry *s = find_smtpd(e);
+	const char *path;
+	char **argv;
+	int status, r;
+	pid_t pid;
+
+	if (s == NULL) {
+		puts("no service in master.cf runs smtpd: mail comes only from this machine's own programs");
+		return 0;
+	}
+	argv = rehearsal_command(e->arena, &e->work->world.common, conf_dir(e->work->world.conf), s, questions(e), &path);
+	fflush(stdout);
+	r = posix_spawn(&pid, path, NULL, NULL, argv, environ);
+	if (r != 0)
+		die(EX_UNAVAILABLE, "%s: %s", path, error_text(r));
+	while ((r = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	if (r < 0 || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
+		die(EX_CONFIG, "%s could not be asked: see above", path);
+	return WEXITSTATUS(status);
+}
+
+/* ---- rewriting and the way ---- */
+
+static void tell_failure(struct explanation *e, const char *step)
+{
+	printf("  %s: cannot tell: %s\n", step, route_why(e->route));
+}
+
+/* "user@host" typed without quotes is meant as it stands; "joe" gets its domain by rewriting. */
+static struct str rewritten(struct explanation *e, struct str address, unsigned use)
+{
+	struct str full = rewrite_address(e->route, e->arena, address, true), other = full;
+	int r;
+
+	if (!str_is(full, address))
+		printf("  rewritten to <%.*s>\n", PSTR(full));
+	r = route_canonical(e->route, e->arena, use, full, &other);
+	if (r < 0)
+		tell_failure(e, "canonical_maps");
+	else if (r > 0)
+		printf("  canonical_maps, masquerade_domains: <%.*s>\n", PSTR(other));
+	return r > 0 ? other : full;
+}
+
+static const char *class_name(enum address_class class)
+{
+	switch (class) {
+	case CLASS_LOCAL: return "local (mydestination, inet_interfaces, proxy_interfaces)";
+	case CLASS_VIRTUAL_ALIAS: return "virtual alias (virtual_alias_domains)";
+	case CLASS_VIRTUAL_MAILBOX: return "virtual mailbox (virtual_mailbox_domains)";
+	case CLASS_RELAY: return "relay (relay_domains)";
+	default: return "elsewhere";
+	}
+}
+
+static void tell_service(struct explanation *e, struct str transport)
+{
+	for (size_t i = 0; i < e->table.count; i++) {
+		const struct service_entry *s = &e->table.services[i];
+
+		if (s->type == SERVICE_UNIX && str_is(s->name, transport)) {
+			printf("    service    %.*s (master.cf, line %d) runs %.*s\n", PSTR(transport), s->line, PSTR(s->command));
+			return;
+		}
+	}
+	printf("    service    %.*s: there is no such service in master.cf: mail would be deferred\n", PSTR(transport));
+}
+
+static void tell_alias(struct explanation *e, struct str recipient)
+{
+	struct str local = recipient, domain, value;
+	int r;
+
+	address_split(recipient, &local, &domain);
+	r = tables_get(e->aliases, e->arena, arena_lower(e->arena, local), &value);
+	if (r > 0)
+		printf("    alias      %.*s: %.*s\n", PSTR(local), PSTR(value));
+	else if (r < 0)
+		printf("    alias      cannot tell: %s\n", tables_why(e->aliases));
+}
+
+static void tell_way(struct explanation *e, struct str sender, struct str recipient)
+{
+	struct resolution to;
+	struct str text = STR_NONE;
+
+	if (resolve_address(e->route, e->arena, sender, recipient, &to) < 0) {
+		tell_failure(e, "route");
+		return;
+	}
+	printf("  <%.*s>\n    class      %s\n", PSTR(recipient), class_name(to.class));
+	if (to.is_error) {
+		printf("    %s %.*s\n", str_is(to.transport, STR("retry")) ? "deferred  " : "returned  ", PSTR(to.nexthop));
+		return;
+	}
+	if (recipient_exists(e->route, e->arena, to.recipient, &to, &text) == 0)
+		printf("    unknown    %.*s\n", PSTR(text));
+	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to.transport), PSTR(to.nexthop), PSTR(to.recipient));
+	tell_service(e, to.transport);
+	if (to.class == CLASS_LOCAL && str_is(to.transport, STR("local")))
+		tell_alias(e, to.recipient);
+}
+
+static void tell_recipient(struct explanation *e, struct str sender, struct str recipient)
+{
+	struct str_list members;
+	int r;
+
+	printf("\nrecipient <%.*s>\n", PSTR(recipient));
+	recipient = rewritten(e, recipient, USE_ENVELOPE_RECIPIENT);
+	r = expand_virtual_alias(e->route, e->arena, recipient, &members);
+	if (r < 0) {
+		tell_failure(e, "virtual_alias_maps");
+		return;
+	}
+	if (members.count != 1 || !str_is(members.at[0], recipient))
+		printf("  virtual_alias_maps: %zu address%s\n", members.count, members.count == 1 ? "" : "es");
+	for (size_t i = 0; i < members.count; i++)
+		tell_way(e, sender, members.at[i]);
+}
+
+static void tell_copies(struct explanation *e)
+{
+	static const char *const names[] = { "always_bcc", "sender_bcc_maps", "recipient_bcc_maps", "content_filter", "header_checks",
+					     "body_checks" };
+	struct str value;
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (conf_get(e->work->world.conf, e->arena, str_of(names[i]), &value) && value.len > 0)
+			printf("also: %s = %.*s\n", names[i], PSTR(value));
+}
+
+int do_explain(struct work *w, int argc, char **argv)
+{
+	struct explanation e = { .work = w, .arena = arena_new("explanation", NULL, 256 << 20) };
+	AUTO(buf) why = BUF_WORDS;
+	struct str sender, aliases = STR_NONE;
+	int status;
+
+	take_words(&e, argc, argv);
+	if (master_cf_load(w->world.conf, e.arena, &e.table, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	table_set_proxy(arena_fmt(e.arena, "%s/private/proxymap", w->world.common.queue_directory).at);
+	if (route_open(w->world.conf, &w->world.common, &e.route, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	conf_get(w->world.conf, e.arena, STR("alias_maps"), &aliases);
+	if (tables_open(aliases, TABLE_FOLD_KEY, &e.aliases, &why) < 0)
+		die(EX_CONFIG, "alias_maps: %s", buf_text(&why));
+	status = ask_smtpd(&e);
+	printf("\nsender <%s>\n", e.from);
+	sender = e.from[0] == 0 ? STR_NONE : rewritten(&e, str_of(e.from), USE_ENVELOPE_SENDER);
+	for (int i = 0; i < e.count; i++)
+		tell_recipient(&e, sender, str_of(e.recipients[i]));
+	tell_copies(&e);
+	tables_free(e.aliases);
+	route_free(e.route);
+	arena_free(e.arena);
+	return status;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * postroad lint: reads the whole configuration as the daemons do, and says what is wrong with it or will be: what `check` says, what each
+ * daemon says when it rehearses, tables, relaying, routing, aliases, ports. Nothing is changed.
+ */
+#include "commands/postroad/postroad.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/base/map.h"
+#include "lib/conf/master_cf.h"
+#include "lib/conf/own_addresses.h"
+#include "lib/daemon/rehearsal.h"
+#include "lib/io/net.h"
+#include "lib/mail/mail_address.h"
+#include "lib/route/route.h"
+
+enum { REHEARSAL_MS = 120000 };
+
+struct lint {
+	struct work *work;
+	struct conf *conf;
+	struct arena *arena;
+	struct master_cf table;
+	struct map *seen;		/* specs of tables, words that were said */
+	struct route *route;
+	int wrong;
+};
+
+/* ---- how it is said: each thing once ---- */
+
+__attribute__((format(printf, 3, 4))) static void say(struct lint *l, bool fatal, const char *format, ...)
+{
+	AUTO(buf) text = BUF(8192);
+	va_list arguments;
+
+	va_start(arguments, format);
+	buf_addv(&text, format, arguments);
+	va_end(arguments);
+	if (map_put(l->seen, arena_copy(l->arena, buf_str(&text)), l) != NULL)
+		return;
+	if (fatal)
+		log_error("%s", buf_text(&text));
+	else
+		log_warning("%s", buf_text(&text));
+	l->wrong++;
+}
+
+static void say_wrong(void *arg, const char *text)
+{
+	say(arg, true, "%s", text);
+}
+
+static void say_odd(void *arg, const char *text)
+{
+	say(arg, false, "%s", text);
+}
+
+static const char *place_of(struct lint *l, struct str name)
+{
+	const char *file;
+	int line;
+
+	if (conf_where(l->conf, name, &file, &line))
+		return arena_fmt(l->arena, "%s, line %d: %.*s", file, line, PSTR(name)).at;
+	return arena_fmt(l->arena, "%.*s", PSTR(name)).at;
+}
+
+/* ---- the daemons ---- */
+
+static void heard(void *arg, const struct service_entry *s, bool fatal, struct str line)
+{
+	struct lint *l = arg;
+	bool is_error = str_starts(line, STR("error: "));
+
+	if (is_error || str_starts(line, STR("warning: ")))
+		line = str_skip(line, is_error ? 7 : 9);
+	if (s->line > 0)
+		say(l, fatal || is_error, "%s/master.cf, line %d: service %.*s: %.*s", conf_dir(l->conf), s->line, PSTR(s->name), PSTR(line));
+	else
+		say(l, fatal || is_error, "service %.*s: %.*s", PSTR(s->name), PSTR(line));
+}
+
+/* smtpd also looks at its restrictions, and whether a stranger could relay through it. */
+static const char *const *more_for(const struct service_entry *s)
+{
+	static const char *const lint_words[] = { "lint", NULL };
+
+	return str_is(s->command, STR("smtpd")) ? lint_words : NULL;
+}
+
+static void lint_daemons(struct lint *l)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (rehearse_services(&l->work->world.common, conf_dir(l->conf), &l->table, REHEARSAL_MS, more_for, heard, l, &why) < 0)
+		say(l, true, "%s", buf_text(&why));
+}
+
+/* ---- tables ---- */
+
+static bool is_type(struct str word)
+{
+	for (size_t n = 0; table_type_name(n) != NULL; n++)
+		if (str_is(word, str_of(table_type_name(n))))
+			return true;
+	return false;
+}
+
+static void lint_age(struct lint *l, const char *place, struct str type, struct str name)
+{
+	static const struct { const char *type, *suffix; } kinds[] = { { "hash", ".db" }, { "btree", ".db" }, { "cdb", ".cdb" },
+								       { "lmdb", ".lmdb" } };
+	struct stat source, indexed;
+
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		if (!str_is(type, str_of(kinds[i].type)) || stat(str_c(l->arena, name), &source) < 0 ||
+		    stat(arena_fmt(l->arena, "%.*s%s", PSTR(name), kinds[i].suffix).at, &indexed) < 0)
+			continue;
+		if (indexed.st_mtim.tv_sec < source.st_mtim.tv_sec)
+			say(l, false, "%s: %.*s:%.*s is older than its source: run postmap (for aliases, newaliases)", place, PSTR(type), PSTR(name));
+	}
+}
+
+static void lint_specs(struct lint *l, const char *place, struct str text, int depth);
+
+static void lint_table(struct lint *l, const char *place, struct str spec, int depth)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str inner, type, name = spec;
+	struct table *t;
+
+	table_is_proxied(spec, &spec);
+	if (table_is_composed(spec, &inner)) {
+		lint_specs(l, place, inner, depth + 1);
+		return;
+	}
+	name = spec;
+	if (!str_cut(&name, ':', &type) || map_put(l->seen, arena_fmt(l->arena, "table %.*s", PSTR(spec)), l) != NULL)
+		return;
+	if (table_open(spec, TABLE_MUST_EXIST | TABLE_NO_PROXY, &t, &why) < 0)
+		say(l, true, "%s: %s", place, buf_text(&why));
+	else
+		table_free(t);
+	lint_age(l, place, type, name);
+}
+
+/* Every type:name among the words of a value, whatever it is about. */
+static void lint_specs(struct lint *l, const char *place, struct str text, int depth)
+{
+	struct str word, name, type;
+
+	while (depth < 10 && str_token_braced(&text, ", \t\r\n", &word) > 0) {
+		if (word.len > 2 && word.at[0] == '{' && word.at[word.len - 1] == '}') {
+			lint_specs(l, place, str_make(word.at + 1, word.len - 2), depth + 1);
+			continue;
+		}
+		name = word;
+		if (str_cut(&name, ':', &type) && name.len > 0 && is_type(type))
+			lint_table(l, place, arena_copy(l->arena, word), depth);
+	}
+}
+
+static void lint_tables(struct lint *l)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str name, raw, value, assignment;
+
+	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw);)
+		if (conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
+			lint_specs(l, place_of(l, name), value, 0);
+	for (size_t i = 0; i < l->table.count; i++)
+		for (size_t at = 0; service_override(&l->table.services[i], &at, &assignment);)
+			if (conf_split_assignment(assignment, &name, &raw, &why) == 0 && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
+				lint_specs(l, arena_fmt(l->arena, "%s/master.cf, line %d: -o %.*s", conf_dir(l->conf), l->table.services[i].line,
+							PSTR(name)).at, value, 0);
+}
+
+/* ---- routing ---- */
+
+/* A domain has one class: which of two lists counts is a matter of order, and seldom what was meant. */
+static void lint_classes(struct lint *l)
+{
+	static const char *const lists[] = { "mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains" };
+	struct map *first = map_new();
+	struct str value, word;
+
+	for (size_t i = 0; i < COUNT_OF(lists); i++) {
+		if (!conf_get(l->conf, l->arena, str_of(lists[i]), &value))
+			continue;
+		while (str_token(&value, ", \t\r\n", &word)) {
+			const char *other;
+
+			if (str_find_any(word, ":/!") >= 0)
+				continue;
+			other = map_put(first, arena_lower(l->arena, word), (void *) (uintptr_t) lists[i]);
+			if (other != NULL && other != lists[i] && i < 3)
+				say(l, false, "%s: domain %.*s is in %s too", place_of(l, str_of(lists[i])), PSTR(word), other);
+		}
+	}
+	map_free(first, NULL);
+}
+
+/* "[host]:port", "host:port" */
+static struct str host_of(struct str nexthop)
+{
+	struct str host = nexthop, rest;
+
+	if (str_starts(nexthop, STR("["))) {
+		rest = str_skip(nexthop, 1);
+		str_cut(&rest, ']', &host);
+	} else
+		str_cut(&nexthop, ':', &host);
+	return host;
+}
+
+static bool is_ourselves(struct lint *l, struct str host)
+{
+	struct address_ip ip;
+
+	if (ip_parse(host, &ip) == 0)
+		return is_own_address(l->route, &ip);
+	return str_is_nocase(host, str_of(l->work->world.common.myhostname));
+}
+
+/* Mail that leaves for this very machine comes back, and goes round until it has too many hops. Another port may be another server. */
+static void lint_way(struct lint *l, const char *place, struct str address)
+{
+	struct resolution to;
+	struct str port;
+
+	if (resolve_address(l->route, l->arena, STR("postmaster"), address, &to) < 0) {
+		say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address), route_why(l->route));
+		return;
+	}
+	if (to.is_error || to.class == CLASS_LOCAL || str_find(to.nexthop, '/') >= 0)
+		return;
+	if (!str_is(to.transport, STR("smtp")) && !str_is(to.transport, STR("relay")))
+		return;
+	port = str_skip(to.nexthop, (size_t) (str_find_last(to.nexthop, ':') + 1));
+	if (is_ourselves(l, host_of(to.nexthop)) && (port.len == to.nexthop.len || str_ends(to.nexthop, STR("]")) || str_is(port, STR("25"))))
+		say(l, true, "%s: mail for %.*s goes to %.*s, which is this machine: it would come back for ever", place, PSTR(address),
+		    PSTR(to.nexthop));
+}
+
+static void lint_ways(struct lint *l)
+{
+	struct str value, word;
+
+	lint_way(l, place_of(l, STR("relayhost")), STR("someone@not-here.invalid"));
+	if (!conf_get(l->conf, l->arena, STR("relay_domains"), &value))
+		return;
+	while (str_token(&value, ", \t\r\n", &word))
+		if (str_find_any(word, ":/!$") < 0)
+			lint_way(l, place_of(l, STR("relay_domains")), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
+}
+
+/* ---- aliases: RFC 5321 4.5.1, and root's mail, which is never delivered with root's rights ---- */
+
+static void lint_aliases(struct lint *l)
+{
+	static const char *const needed[] = { "postmaster", "root", "mailer-daemon" };
+	AUTO(buf) why = BUF_WORDS;
+	struct str maps = STR_NONE, value;
+	struct tables *ts;
+
+	conf_get(l->conf, l->arena, STR("alias_maps"), &maps);
+	if (maps.len == 0 || tables_open(maps, TABLE_FOLD_KEY, &ts, &why) < 0)
+		return;		/* no local delivery, or said already */
+	for (size_t i = 0; i < COUNT_OF(needed); i++)
+		if (tables_get(ts, l->arena, str_of(needed[i]), &value) == 0)
+			say(l, false, "%s: there is no alias for %s", place_of(l, STR("alias_maps")), needed[i]);
+	tables_free(ts);
+}
+
+/* ---- ports ---- */
+
+static void try_port(struct lint *l, const struct service_entry *s, const struct address_ip *at)
+{
+	int fd = listen_tcp(at, 1);
+
+	if (fd >= 0)
+		close(fd);
+	else
+		say(l, true, "%s/master.cf, line %d: service %.*s: %s", conf_dir(l->conf), s->line, PSTR(s->name), error_text(fd));
+}
+
+/* As inet_interfaces says: each address that one of them could be taken at. */
+static void try_interfaces(struct lint *l, const struct service_entry *s, uint16_t port)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct own_addresses own;
+
+	if (conf_own_addresses(l->conf, l->arena, &own, &why) < 0)
+		say(l, true, "%s: %s", place_of(l, STR("inet_interfaces")), buf_text(&why));
+	else
+		for (size_t i = 0; i < own.len; i++) {
+			own.at[i].ip.port = port;
+			try_port(l, s, &own.at[i].ip);
+		}
+}
+
+/* A host name in the place of an address is left to master, which asks for it once. */
+static void lint_port(struct lint *l, const struct service_entry *s)
+{
+	struct address_ip ip = { 0 };
+	struct str host, port_text;
+	uint16_t port;
+	bool good = host_port_split(s->name, &host, &port_text) >= 0;
+
+	if (good && port_text.len == 0) {	/* "smtp", "2525" */
+		port_text = host;
+		host = STR_NONE;
+	}
+	if (!good || port_parse(port_text, &port) < 0) {
+		say(l, true, "%s/master.cf, line %d: service %.*s: neither a port number nor a service name", conf_dir(l->conf), s->line,
+		    PSTR(s->name));
+		return;
+	}
+	if (host.len == 0)
+		try_interfaces(l, s, port);
+	else if (ip_parse(host, &ip) == 0) {
+		ip.port = port;
+		try_port(l, s, &ip);
+	}
+}
+
+/* While the system runs its ports are taken, by itself. */
+static void lint_ports(struct lint *l)
+{
+	struct instance_state running;
+
+	if (find_running(l->work, &running, true))
+		return;
+	for (size_t i = 0; i < l->table.count; i++)
+		if (l->table.services[i].type == SERVICE_INET)
+			lint_port(l, &l->table.services[i]);
+}
+
+/* ---- all of it ---- */
+
+int do_lint(struct work *w)
+{
+	struct lint l = { .work = w, .conf = w->world.conf, .arena = arena_new("lint", NULL, 256 << 20), .seen = map_new() };
+	AUTO(buf) why = BUF_WORDS;
+	int status;
+
+	conf_check_values(l.conf, say_wrong, &l);
+	conf_review(l.conf, say_odd, &l);
+	l.wrong += !is_fit(w, true);
+	table_set_proxy(arena_fmt(l.arena, "%s/private/proxymap", w->world.common.queue_directory).at);
+	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
+		lint_tables(&l);
+		lint_daemons(&l);
+		lint_ports(&l);
+	}
+	if (route_open(l.conf, &w->world.common, &l.route, &why) >= 0) {
+		lint_classes(&l);
+		lint_ways(&l);
+		route_free(l.route);
+	}
+	lint_aliases(&l);
+	if (l.wrong == 0)
+		log_info("nothing to find fault with");
+	status = l.wrong > 0;
+	map_free(l.seen, NULL);
+	arena_free(l.arena);
+	return status;
+}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: ISC
+"""postroad lint and postroad explain: what is wrong with a configuration, and what would become of a mail."""
+
+import os
+import socket
+
+import pytest
+
+GOOD = {"alias_maps": "inline:{postmaster=joe, root=joe, mailer-daemon=joe}", "mydestination": "$myhostname, example.org",
+        "local_recipient_maps": "inline:{joe=x, postmaster=x}"}
+
+
+def lint(one):
+    done = one.command("postroad", "-c", one.etc, "lint", check=False)
+    return done.returncode, done.stderr
+
+
+def explain(one, *words):
+    done = one.command("postroad", "-c", one.etc, "explain", *words, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, done.stdout
+
+
+def test_a_good_configuration_has_no_faults(instance):
+    one = instance(main=GOOD)
+    status, said = lint(one)
+    assert status == 0 and said.endswith("postroad: nothing to find fault with\n"), said
+    assert "error:" not in said
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"typo": "1"}, ["unused parameter: typo=1"]),
+    ({"html_directory": "/x"}, ["main.cf, line", "html_directory is a Postfix parameter that has no effect here"]),
+    ({"smtpd_timeout": "never"}, ["main.cf, line", "smtpd_timeout = never: a time from"]),
+    ({"transport_maps": "hash:/nonexistent/t"}, ["error: ", "main.cf, line", "transport_maps: ", "/nonexistent/t"]),
+    ({"mynetworks": "0.0.0.0/0"}, ["error: ", "master.cf, line 2: service ", "open relay", "someone@not-here.invalid"]),
+    ({"smtpd_relay_restrictions": "permit_mynetworks, check_client_access static:OK, reject_unauth_destination"}, ["open relay"]),
+    ({"smtpd_relay_restrictions": "permit"}, ["specify at least one working instance"]),
+    ({"smtpd_recipient_restrictions": "reject_unauth_destination, permit, reject_unlisted_recipient"},
+     ["smtpd_recipient_restrictions: reject_unlisted_recipient is never reached behind permit"]),
+    ({"smtpd_client_restrictions": "check_client_access inline:{a=OK}, permit_mynetworks, check_client_access inline:{a=OK}"},
+     ["smtpd_client_restrictions: check_client_access stands there twice"]),
+    ({"smtpd_client_restrictions": "reject_nothing"}, ["smtpd_client_restrictions: unknown restriction \"reject_nothing\""]),
+    ({"relayhost": "[127.0.0.1]"}, ["error: ", "relayhost: mail for someone@not-here.invalid goes to [127.0.0.1], which is this machine"]),
+    ({"virtual_mailbox_domains": "example.org"}, ["virtual_mailbox_domains: domain example.org is in mydestination too"]),
+    ({"alias_maps": "inline:{root=joe}"}, ["alias_maps: there is no alias for postmaster"]),
+    ({"virtual_alias_maps": "nosuch:/x"}, ["nosuch"]),
+], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
+def test_faults_are_found(instance, change, words):
+    one = instance(main=dict(GOOD, **change), start=False)
+    one.write()
+    status, said = lint(one)
+    assert status == 1
+    for word in words:
+        assert word in said
+
+
+def test_overrides_of_a_service_are_its_own_fault(instance):
+    one = instance(main=GOOD, master="127.0.0.1:20271 inet n - n - - smtpd -o smtpd_relay_restrictions=$nowhere,check_sender_access,static:OK,reject\n"
+                   "127.0.0.1:20272 inet n - n - - smtpd -o mynetworks=192.0.0.0/8\n", start=False)
+    one.write()
+    status, said = lint(one)
+    assert status == 1
+    assert "master.cf: undefined parameter: nowhere" in said
+    assert "line 21: service 127.0.0.1:20271: open relay" in said
+    assert "line 22: service 127.0.0.1:20272: open relay" in said
+    assert f"service {one.address}:{one.smtp_port}: open relay" not in said
+
+
+def test_a_table_that_is_older_than_its_source(instance):
+    one = instance(main=GOOD, start=False)
+    source = one.file("transport", "example.com discard:\n")
+    one.set(transport_maps=f"hash:{source}")
+    one.command("postmap", "-c", one.etc, f"hash:{source}")
+    assert lint(one)[0] == 0
+    os.utime(source, (2e9, 2e9))
+    status, said = lint(one)
+    assert status == 1 and f"transport_maps: hash:{source} is older than its source" in said
+
+
+def test_a_port_that_somebody_has(instance):
+    one = instance(main=GOOD, start=False)
+    one.write()
+    with socket.create_server((one.address, one.smtp_port)):
+        status, said = lint(one)
+    assert status == 1 and f"master.cf, line 2: service {one.address}:{one.smtp_port}: Address already in use" in said
+
+
+def test_explaining_shows_each_answer_rewriting_and_way(instance):
+    one = instance(main=dict(GOOD, smtpd_restriction_classes="picky", picky="check_sender_access inline:{bad@example.com=REJECT}, permit_mynetworks",
+                             smtpd_client_restrictions="check_client_access inline:{192.0.2.7=OK}, reject_rbl_client list.invalid",
+                             smtpd_recipient_restrictions="picky, reject_unlisted_recipient",
+                             virtual_alias_maps="inline:{ {sales@example.org=joe, friend@elsewhere.example} }",
+                             recipient_canonical_maps="inline:{old@example.org=joe@example.org}",
+                             transport_maps="inline:{elsewhere.example=smtp:[192.0.2.99]:2525}"))
+    status, text = explain(one, "--client", "192.0.2.7", "--name", "host.example", "--from", "someone@example.com", "sales@example.org")
+    assert status == 0
+    for line in ("client host.example[192.0.2.7], service ", "check_client_access inline:{192.0.2.7=OK}: PERMIT", "reject_rbl_client list.invalid: not asked",
+                 "defer_unauth_destination: no objection", "    picky: no objection", "RCPT is answered: 250 2.1.5 Ok",
+                 "virtual_alias_maps: 2 addresses", "transport  smtp\n    next hop   [192.0.2.99]:2525", "runs local", "class      elsewhere"):
+        assert line in text, line
+    assert text.index("smtpd_client_restrictions") < text.index("smtpd_relay_restrictions") < text.index("smtpd_recipient_restrictions")
+
+    status, text = explain(one, "--client", "192.0.2.8", "--name", "h.example", "--from", "bad@example.com", "joe@example.org", "x@elsewhere.example")
+    assert status == 1
+    assert "check_sender_access inline:{bad@example.com=REJECT}: REJECT 554 5.7.1 <bad@example.com>: Sender address rejected: Access denied" in text
+    assert "permit_mynetworks: not asked" in text
+    assert "defer_unauth_destination: DEFER 454 4.7.1 <x@elsewhere.example>: Relay access denied" in text
+
+    text = explain(one, "--client", "127.0.0.1", "--name", "localhost", "--from", "me", "old@example.org")[1]
+    assert "permit_mynetworks: PERMIT" in text
+    assert "sender <me>\n  rewritten to <me@mail.example.org>" in text
+    assert "recipient <old@example.org>\n  canonical_maps, masquerade_domains: <joe@example.org>" in text
+    assert "postmaster: joe" in explain(one, "postmaster@example.org")[1]
+    assert list((one.queue / "incoming").iterdir()) == []
+    assert not one.log_lines(r"4[0-9A-Za-z]+: client=")
+
+
+def test_what_is_explained_is_what_happens(instance):
+    """The same answers as a client gets."""
+    one = instance(main=dict(GOOD, smtpd_client_restrictions="permit_mynetworks, reject", smtpd_delay_reject="no", mynetworks="127.0.0.2"))
+    assert "CONNECT is answered: 554 5.7.1 <localhost[127.0.0.1]>: Client host rejected: Access denied" in explain(
+        one, "--client", "127.0.0.1", "--name", "localhost", "joe@example.org")[1]
+    with pytest.raises(Exception) as refused:
+        one.client()
+    assert "Client host rejected: Access denied" in str(refused.value)
