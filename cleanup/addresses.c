@@ -59,14 +59,17 @@ static int rewrite_one(void *arg, const struct header_mailbox *box, struct str *
 	return box->has_route || !str_is(*ret, box->address);
 }
 
+bool rewrites_headers(const struct message *m)
+{
+	return (m->e.flags & ENVELOPE_LOCAL) != 0 || the_cleanup.route_conf.remote_header_rewrite_domain[0] != '\0';
+}
+
 struct str header_with_our_addresses(struct message *m, const struct header *h, enum header_role role)
 {
 	struct header_step step = { .m = m, .use = role == NAMES_SENDER ? USE_HEADER_SENDER : USE_HEADER_RECIPIENT,
 				    .is_local = (m->e.flags & ENVELOPE_LOCAL) != 0 };
 	struct str whole = h->whole;
 
-	if (!step.is_local && the_cleanup.route_conf.remote_header_rewrite_domain[0] == '\0')
-		return whole;
 	if (header_rewrite(h, m->arena, the_cleanup.conf.header_address_token_limit, rewrite_one, &step, &whole) <= 0)
 		return h->whole;
 	return whole;

@@ -174,7 +174,7 @@ static struct str with_our_addresses(struct message *m, struct str whole)
 	struct header h;
 	enum header_role role;
 
-	if (header_next(&(struct str){ whole.at, whole.len }, &h) <= 0)
+	if (!rewrites_headers(m) || header_next(&(struct str){ whole.at, whole.len }, &h) <= 0)
 		return whole;
 	role = header_role(h.name);
 	return role == NO_ADDRESSES || h.whole.len != whole.len ? whole : header_with_our_addresses(m, &h, role);

@@ -131,6 +131,7 @@ void add_missing_headers(struct message *m);
 
 /* addresses.c. They may refuse the message; what they return then does not matter. */
 struct str envelope_address(struct message *m, unsigned use, struct str address) MAY_YIELD;	/* use: enum address_use. "" stays. */
+bool rewrites_headers(const struct message *m);		/* those of strangers are left alone, unless configured */
 struct str header_with_our_addresses(struct message *m, const struct header *h, enum header_role role) MAY_YIELD;
 
 /* recipients.c */
