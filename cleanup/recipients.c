@@ -159,7 +159,8 @@ static void add_copies(struct message *m)
 		return;
 	if (always.len > 0)
 		expand_address(m, always, NOTIFY_NEVER);
-	add_copy(m, the_cleanup.sender_bcc, "sender_bcc_maps", m->e.sender.len > 0 ? m->e.sender : STR("<>"));
+	if (m->e.sender.len > 0)
+		add_copy(m, the_cleanup.sender_bcc, "sender_bcc_maps", m->e.sender);
 	for (size_t i = 0; i < m->unexpanded.len; i++)
 		add_copy(m, the_cleanup.recipient_bcc, "recipient_bcc_maps", m->unexpanded.at[i]);
 }

@@ -226,7 +226,7 @@ CONFIGURATIONS = {
                               " {alias@v.example=real@x.example} {nested@v.example=list@v.example} {@vwhole.example=@w.example}"
                               " {@vcatch.example=all@x.example} {bare=bare2} {vself@v.example=vself@v.example, copy@x.example} }",
         "always_bcc": "always@bcc.example", "recipient_bcc_maps": "inline:{ {bcc@c.example=rbcc@bcc.example} {alias@v.example=before} }",
-        "sender_bcc_maps": "inline:{ {bccs@a.example=sbcc} {@sdep.example=domain@bcc.example} }",
+        "sender_bcc_maps": "inline:{ {bccs@a.example=sbcc} {@sdep.example=domain@bcc.example} {<>=null@bcc.example} }",
     },
     "generic": {
         "recipient_delimiter": "+", "propagate_unmatched_extensions": "canonical virtual generic",
