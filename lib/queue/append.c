@@ -42,10 +42,10 @@ struct appender {
 	int dir;
 	struct intake_limits limits;
 	struct list waiting;
-	bool has_leader;
+	struct append *leader;		/* NULL: nobody waits */
 	when_t full_until;
 
-	/* the segment: touched by the pool thread while there is a leader */
+	/* the segment: touched by the pool thread while a batch is under way */
 	int fd;				/* -1: none */
 	char name[SEGMENT_NAME_SIZE];
 	uint64_t at, allocated;
@@ -283,10 +283,12 @@ static void end_batch(struct batch *b, int result)
 	}
 }
 
-static void wake_next_leader(struct appender *a)
+/* The one who waits longest leads next, also when somebody new comes before it runs: so messages are announced in their order. */
+static void pass_lead(struct appender *a)
 {
-	if (!a->has_leader && !list_is_empty(&a->waiting))
-		bell_ring(&LIST_FIRST(&a->waiting, struct append, link)->bell);
+	a->leader = LIST_FIRST(&a->waiting, struct append, link);
+	if (a->leader != NULL)
+		bell_ring(&a->leader->bell);
 }
 
 /* 0 done; -ECANCELED: nothing of mine was or will be written, and the others are not drawn into it. */
@@ -295,7 +297,6 @@ static int lead(struct appender *a, struct append *me)
 	struct batch b;
 	int r;
 
-	a->has_leader = true;
 	co_pass();		/* who becomes ready in the same turn comes along */
 	while (!me->done && !co_is_cancelled()) {
 		take_waiting(a, &b);
@@ -304,20 +305,21 @@ static int lead(struct appender *a, struct append *me)
 			a->full_until = in(LOOK_AGAIN_MS);
 		end_batch(&b, r);
 	}
-	a->has_leader = false;
 	if (!me->done)
 		list_remove(&me->link);
-	wake_next_leader(a);
+	pass_lead(a);
 	return me->done ? 0 : -ECANCELED;
 }
 
 /* 0 my turn to lead, or done; -ECANCELED: nothing of mine was or will be written. */
 static int wait_for_turn(struct appender *a, struct append *me)
 {
-	while (!me->done && a->has_leader)
+	while (!me->done && a->leader != me)
 		if (bell_wait(&me->bell, NEVER) < 0) {
 			if (!me->taken) {
 				list_remove(&me->link);
+				if (a->leader == me)
+					pass_lead(a);
 				return -ECANCELED;
 			}
 			co_pass();	/* the pool thread has my bytes: there is no leaving yet */
@@ -334,11 +336,9 @@ int appender_commit(struct appender *a, struct queue_head *head, const struct io
 		return -EXFULL;
 	bell_init(&me.bell);
 	list_append(&a->waiting, &me.link);
-	if (wait_for_turn(a, &me) < 0) {
-		wake_next_leader(a);	/* I may have been rung to lead */
-		return -ECANCELED;
-	}
-	if (!me.done && lead(a, &me) < 0)
+	if (a->leader == NULL)
+		a->leader = &me;
+	if (wait_for_turn(a, &me) < 0 || (!me.done && lead(a, &me) < 0))
 		return -ECANCELED;
 	return me.result;
 }
