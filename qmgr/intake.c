@@ -117,14 +117,14 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 		p->key = recipient_key(q, a,
 				       &(struct resolution){ .recipient = m->env.recipients[position].address,
 							     .nexthop = p->nexthop });
-	d = schedule_destination(t, p->key, p->nexthop);
+	d = schedule_destination(t, p->key, p->nexthop, mono_ms());
 	if (d->standing == DEAD && m->insist)
 		destination_revive(d);
 	if (d->standing != DEAD)
 		return d;
 	*p = (struct path){ .transport = STR("retry") };
 	p->nexthop = p->key = arena_copy(a, str_of(d->reason));
-	return schedule_destination(schedule_transport(q->schedule, p->transport), p->key, p->nexthop);
+	return schedule_destination(schedule_transport(q->schedule, p->transport), p->key, p->nexthop, mono_ms());
 }
 
 static struct job *job_of(struct message *m, struct transport *t)
@@ -178,7 +178,7 @@ static void assign(struct message *m)
 void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct str why)
 {
 	struct transport *t = schedule_transport(m->q->schedule, STR("retry"));
-	struct destination *d = schedule_destination(t, why, why);
+	struct destination *d = schedule_destination(t, why, why, mono_ms());
 
 	for (size_t i = 0; i < n; i++)
 		assign_one(m, d, positions[i]);

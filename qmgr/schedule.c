@@ -25,6 +25,13 @@ struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, 
 	return s;
 }
 
+static void leave_heap(struct lane *l)
+{
+	if (l->in != NULL)
+		heap_remove(l->in, &l->ready);
+	l->in = NULL;
+}
+
 static void free_destination(void *value)
 {
 	struct destination *d = value;
@@ -33,7 +40,7 @@ static void free_destination(void *value)
 	BUG_UNLESS(d->busy == 0);
 	for (int u = 0; u < URGENCIES; u++) {
 		BUG_UNLESS(list_is_empty(&d->lanes[u].entries));
-		heap_remove(&d->transport->ready[u], &d->lanes[u].ready);
+		leave_heap(&d->lanes[u]);
 	}
 	heap_remove(&s->waking_destinations, &d->wake);
 	free(d->key);
@@ -50,6 +57,8 @@ static void free_transport(void *value)
 	heap_remove(&t->of->waking_transports, &t->wake);
 	for (int u = 0; u < URGENCIES; u++)
 		heap_free(&t->ready[u]);
+	heap_free(&t->ready_strangers);
+	free(t->known);
 	free(t->name);
 	free(t->reason);
 	free(t);
@@ -85,7 +94,7 @@ struct transport *schedule_next_transport(struct schedule *s, struct map_at *at)
 	return map_next(s->transports, at) ? at->value : NULL;
 }
 
-struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop)
+struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop, int64_t now_ms)
 {
 	struct destination *d = map_get(t->destinations, key);
 
@@ -95,6 +104,7 @@ struct destination *schedule_destination(struct transport *t, struct str key, st
 	d->transport = t;
 	d->key = copy_text(key);
 	d->nexthop = copy_text(nexthop);
+	d->is_known = destination_is_known(t, d, now_ms);
 	for (int u = 0; u < URGENCIES; u++) {
 		list_init(&d->lanes[u].entries);
 		d->lanes[u].of = d;
@@ -113,19 +123,23 @@ void release_if_idle(struct destination *d)
 	free_destination(d);
 }
 
-/* Brings the ready heaps up to date after any change of the lanes, the window or the standing. */
+/* Brings the ready heaps up to date after any change of the lanes, the window, the standing or the acquaintance. */
 void update_destination(struct destination *d)
 {
+	struct transport *t = d->transport;
 	bool can = d->standing == OPEN && d->busy < d->window.size;
 
 	for (int u = 0; u < URGENCIES; u++) {
 		struct lane *l = &d->lanes[u];
 		struct entry *first = LIST_FIRST(&l->entries, struct entry, in_lane);
+		struct heap *right = u == NEW_MAIL && !d->is_known ? &t->ready_strangers : &t->ready[u];
 
-		if (can && first != NULL)
-			heap_set(&d->transport->ready[u], &l->ready, first->job->rank);
-		else
-			heap_remove(&d->transport->ready[u], &l->ready);
+		if (!can || first == NULL || l->in != right)
+			leave_heap(l);
+		if (!can || first == NULL)
+			continue;
+		heap_set(right, &l->ready, first->job->rank);
+		l->in = right;
 	}
 }
 
@@ -260,13 +274,27 @@ static bool retries_have_room(const struct transport *t)
 	return t->busy_retries < limit - limit / 5;
 }
 
+/* What is known to work finds a fifth of them free of strangers, and a twentieth free of both. */
+static bool strangers_have_room(const struct transport *t)
+{
+	int limit = limit_of(t);
+
+	return t->busy_strangers < limit - limit / 5 && t->busy_strangers + t->busy_retries < limit - limit / 20;
+}
+
+static struct heap_node *earlier(struct heap_node *a, struct heap_node *b)
+{
+	return b == NULL || (a != NULL && a->key <= b->key) ? a : b;
+}
+
 static struct lane *choose_lane(struct transport *t)
 {
-	struct heap_node *new_mail = heap_first(&t->ready[NEW_MAIL]);
-	struct heap_node *retry = retries_have_room(t) ? heap_first(&t->ready[RETRY]) : NULL;
-	struct heap_node *n = retry == NULL || (new_mail != NULL && new_mail->key <= retry->key) ? new_mail
-												 : retry;
+	struct heap_node *n = heap_first(&t->ready[NEW_MAIL]);
 
+	if (strangers_have_room(t))
+		n = earlier(n, heap_first(&t->ready_strangers));
+	if (retries_have_room(t))
+		n = earlier(n, heap_first(&t->ready[RETRY]));
 	return n == NULL ? NULL : CONTAINER_OF(n, struct lane, ready);
 }
 
@@ -294,6 +322,8 @@ struct entry *schedule_take(struct transport *t, int64_t now_ms)
 	d->busy++;
 	t->busy++;
 	t->busy_retries += e->job->urgency == RETRY;
+	e->by_stranger = e->job->urgency == NEW_MAIL && !d->is_known;
+	t->busy_strangers += e->by_stranger;
 	update_destination(d);
 	if (t->rules.transport_rate_delay_ms > 0)
 		transport_pause(t, now_ms);
@@ -308,6 +338,8 @@ static void no_longer_busy(struct entry *e)
 	d->busy--;
 	d->transport->busy--;
 	d->transport->busy_retries -= e->job->urgency == RETRY;
+	d->transport->busy_strangers -= e->by_stranger;
+	e->by_stranger = false;
 }
 
 void entry_succeeded(struct entry *e, int64_t now_ms)
@@ -318,6 +350,8 @@ void entry_succeeded(struct entry *e, int64_t now_ms)
 	if (d->standing == DEAD)
 		destination_revive(d);
 	window_success(&d->window, &rules->window, d->busy);
+	d->is_known = true;
+	destination_succeeded(d->transport, d, now_ms);
 	no_longer_busy(e);
 	free_entry(e);
 	if (rules->rate_delay_ms > 0)
@@ -333,6 +367,8 @@ bool entry_failed(struct entry *e, struct str reason, int64_t now_ms)
 
 	no_longer_busy(e);
 	free_entry(e);
+	d->is_known = false;
+	destination_forget(d->transport, d);
 	if (died)
 		destination_die(d, reason, now_ms);
 	else if (d->standing == OPEN && d->transport->rules.rate_delay_ms > 0)

@@ -11,6 +11,8 @@
  * The order in a transport is that of jobs by rank, which is when they came. Two things bend it:
  * - Retries stand RETRY_STEPS_BACK behind new mail, and leave a fifth of the transport to it. So a heap of
  *   mail for hosts that do not answer does not hold back what can be delivered.
+ * - New mail for strangers, destinations that no delivery has reached within the last hour, leaves a fifth to the known ones, and with retries
+ *   together a twentieth. So a heap of new mail for hosts that do not answer does not either.
  * - A long job lets short ones pass: for every delivery_slot_cost of its own deliveries it earns a slot, and
  *   a job that needs no more slots than were (nearly) earned goes before it. postconf(5):
  *   delivery_slot_cost, _loan, _discount, minimum_delivery_slots.
@@ -53,9 +55,10 @@ struct transport {
 	struct transport_rules rules;
 	struct map *destinations;
 	struct list jobs[URGENCIES];	/* by rank */
-	/* lanes of destinations that can take one now, by the rank of their first entry */
-	struct heap ready[URGENCIES];
-	int busy, busy_retries;
+	/* lanes of destinations that can take one now, by the rank of their first entry; new mail for strangers apart */
+	struct heap ready[URGENCIES], ready_strangers;
+	int busy, busy_retries, busy_strangers;
+	struct known *known;		/* who is no stranger; made with the first success */
 	enum standing standing;
 	struct heap_node wake;
 	char *reason;			/* while DEAD: "4.3.0 mail transport unavailable" */
@@ -65,6 +68,7 @@ struct transport {
 struct lane {				/* a destination's waiting entries of one urgency, by rank */
 	struct list entries;
 	struct heap_node ready;
+	struct heap *in;		/* the heap that `ready` is in; NULL: none */
 	struct destination *of;
 };
 
@@ -74,6 +78,7 @@ struct destination {
 	struct lane lanes[URGENCIES];
 	struct window window;
 	int busy;
+	bool is_known;
 	enum standing standing;
 	struct heap_node wake;
 	char *reason;			/* while DEAD: "4.4.1 connect to ..." */
@@ -99,7 +104,7 @@ struct entry {
 	struct job *job;
 	struct destination *destination;
 	struct list in_lane, in_job;
-	bool taken;
+	bool taken, by_stranger;	/* by_stranger: while taken, it counts among busy_strangers */
 	uint32_t count, cap;
 	uint32_t *recipients;		/* the owner's numbers */
 };
@@ -109,7 +114,7 @@ struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, 
 void schedule_free(struct schedule *s);		/* nothing may be under way or waiting */
 
 struct transport *schedule_transport(struct schedule *s, struct str name);		/* found or made */
-struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop);
+struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop, int64_t now_ms);
 struct transport *schedule_next_transport(struct schedule *s, struct map_at *at);	/* to walk all */
 
 /* A job is opened, filled and closed without a wait in between. */

@@ -24,6 +24,11 @@ void release_if_idle(struct destination *d);
  */
 struct job *let_pass(struct job *current, int64_t now_ms);
 
+/* known.c; t->known may be NULL */
+bool destination_is_known(const struct transport *t, const struct destination *d, int64_t now_ms);
+void destination_succeeded(struct transport *t, const struct destination *d, int64_t now_ms);
+void destination_forget(struct transport *t, const struct destination *d);
+
 /* standing.c */
 void destination_pause(struct destination *d, int64_t now_ms);
 void transport_pause(struct transport *t, int64_t now_ms);

@@ -69,7 +69,7 @@ static void message(struct world *w, const char *name, enum urgency u, const cha
 		AUTO(buf) key = BUF(100);
 
 		buf_addf(&key, "%s%d", site, i % sites);
-		job_add(j, schedule_destination(w->t, buf_str(&key), buf_str(&key)), (uint32_t) i);
+		job_add(j, schedule_destination(w->t, buf_str(&key), buf_str(&key), w->now), (uint32_t) i);
 	}
 	job_close(j);
 }
@@ -393,6 +393,83 @@ static void retries_leave_a_fifth_of_the_agents_to_new_mail(void **state)
 	end(w);
 }
 
+/* How many of these the transport takes now; they stay under way. */
+static int take_all(struct world *w, struct entry **busy, int n)
+{
+	while ((busy[n] = take(w)) != NULL)
+		n++;
+	return n;
+}
+
+static void strangers_leave_a_fifth_of_the_agents_to_known_destinations(void **state)
+{
+	struct world *w = start(&plain);
+	struct entry *busy[101], *e;
+	int n;
+
+	(void) state;
+	message(w, "first", NEW_MAIL, "alive", 30, 30);
+	while ((e = take(w)) != NULL)
+		entry_succeeded(e, w->now);
+	message(w, "dead", NEW_MAIL, "dead", 500, 500);
+	n = take_all(w, busy, 0);
+	assert_int_equal(n, 80);
+	message(w, "again", NEW_MAIL, "alive", 30, 30);
+	assert_int_equal(take_all(w, busy, n), 100);
+	for (int i = n; i < 100; i++)
+		assert_string_equal(owner(busy[i]), "again");
+	entry_failed(busy[99], STR("4.4.1 it too"), w->now);		/* now a stranger, as after an hour without success */
+	busy[99] = take(w);
+	assert_string_equal(owner(busy[99]), "again");
+	for (int i = 0; i < 100; i++)
+		entry_forget(busy[i]);
+	end(w);
+}
+
+static void known_destinations_find_an_agent_between_retries_and_strangers(void **state)
+{
+	struct world *w = start(&plain);
+	struct entry *busy[101], *e;
+	int n;
+
+	(void) state;
+	message(w, "first", NEW_MAIL, "alive", 30, 30);
+	while ((e = take(w)) != NULL)
+		entry_succeeded(e, w->now);
+	message(w, "old", RETRY, "gone", 500, 500);
+	w->now += 10 * RETRY_STEPS_BACK_MS;
+	assert_int_equal(n = take_all(w, busy, 0), 80);
+	message(w, "new", NEW_MAIL, "dead", 500, 500);
+	assert_int_equal(n = take_all(w, busy, n), 95);
+	message(w, "again", NEW_MAIL, "alive", 30, 30);
+	assert_int_equal(take_all(w, busy, n), 100);
+	for (int i = 0; i < 100; i++)
+		entry_forget(busy[i]);
+	end(w);
+}
+
+static void acquaintance_ends_after_an_hour_without_success(void **state)
+{
+	struct world *w = start(&plain);
+	struct entry *busy[101], *e;
+
+	(void) state;
+	message(w, "first", NEW_MAIL, "alive", 90, 90);
+	while ((e = take(w)) != NULL)
+		entry_succeeded(e, w->now);
+	w->now += 3590 * 1000;
+	message(w, "again", NEW_MAIL, "alive", 90, 90);
+	assert_int_equal(take_all(w, busy, 0), 90);
+	for (int i = 0; i < 90; i++)
+		entry_forget(busy[i]);
+	w->now += 20 * 1000;
+	message(w, "late", NEW_MAIL, "alive", 90, 90);
+	assert_int_equal(take_all(w, busy, 0), 80);
+	for (int i = 0; i < 80; i++)
+		entry_forget(busy[i]);
+	end(w);
+}
+
 static void new_mail_goes_before_retries_until_they_have_waited_long(void **state)
 {
 	struct world *w = start(&plain);
@@ -534,6 +611,9 @@ int main(void)
 		cmocka_unit_test(a_mailing_list_lets_a_short_message_pass),
 		cmocka_unit_test(short_messages_do_not_starve_a_mailing_list),
 		cmocka_unit_test(retries_leave_a_fifth_of_the_agents_to_new_mail),
+		cmocka_unit_test(strangers_leave_a_fifth_of_the_agents_to_known_destinations),
+		cmocka_unit_test(known_destinations_find_an_agent_between_retries_and_strangers),
+		cmocka_unit_test(acquaintance_ends_after_an_hour_without_success),
 		cmocka_unit_test(new_mail_goes_before_retries_until_they_have_waited_long),
 		cmocka_unit_test(what_was_not_tried_keeps_its_place),
 		cmocka_unit_test(feedback_is_read_as_postconf_describes_it),
