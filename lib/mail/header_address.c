@@ -305,7 +305,7 @@ static int read_element(struct element *e, struct header_mailbox *ret)
 		return -EINVAL;
 	if (!e->has_text) {
 		if (e->had_angle)
-			*ret = (struct header_mailbox){ .address = STR_NONE, .text = place_of(e) };
+			*ret = (struct header_mailbox){ .address = STR_NONE, .text = place_of(e), .has_route = e->route != NULL };
 		return e->had_angle;
 	}
 	address_split(text, &local, &domain);

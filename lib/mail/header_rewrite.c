@@ -116,8 +116,8 @@ int header_rewrite(const struct header *h, struct arena *a, int64_t most, header
 	while (most-- > 0 && (r = header_mailbox_next(&rest, a, &box)) != 0) {
 		struct str address = box.address;
 
-		if (r < 0)
-			continue;		/* not for us to touch */
+		if (r < 0 || (box.address.len == 0 && box.has_route))
+			continue;		/* not for us to touch: unparsable, or "<@relay:>", which names nobody */
 		r = rewrite(arg, &box, &address);
 		if (r < 0)
 			return r;

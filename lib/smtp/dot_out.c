@@ -3,9 +3,12 @@
 
 #include <errno.h>
 
+enum { LEAST_LIMIT = 2 };		/* the blank of a broken line, and a byte of content */
+
+/* Every line but the first begins with a blank, and so holds a byte less. */
 size_t dot_out_most(const struct dot_out *d, size_t n)
 {
-	return 2 * n + (d->limit > 0 ? 3 * (n / d->limit + 1) : 0) + 5;
+	return 2 * n + (d->limit > 0 ? 3 * (n / (MAX(d->limit, (size_t) LEAST_LIMIT) - 1) + 1) : 0) + 5;
 }
 
 static char *put(char *to, const char *bytes, size_t n)
@@ -17,10 +20,12 @@ static char *put(char *to, const char *bytes, size_t n)
 /* Part of a line, without its LF. */
 static char *put_text(struct dot_out *d, char *to, const char *at, size_t n)
 {
+	const size_t limit = d->limit > 0 ? MAX(d->limit, (size_t) LEAST_LIMIT) : SIZE_MAX;
+
 	if (d->column == 0 && n > 0 && *at == '.')
 		*to++ = '.';
-	while (d->limit > 0 && d->column + n > d->limit) {
-		size_t fits = d->limit - d->column;
+	while (n > limit - d->column) {
+		size_t fits = limit - d->column;
 
 		to = put(to, at, fits);
 		to = put(to, "\r\n ", 3);

@@ -9,7 +9,7 @@
 #include "lib/base/buf.h"
 
 struct dot_out {
-	size_t limit;			/* of a line, without CR LF; 0: none */
+	size_t limit;			/* of a line, without CR LF; 0: none; 1 counts as 2 */
 	size_t column;			/* bytes of the present line so far */
 };
 

@@ -5,7 +5,7 @@
  * The library has no limits of its own, and searching takes it quadratic time: 27 seconds for a header of 100,000 letters and the pattern
  * (x+x+)+y. So a key of more than LONG_KEY bytes is first asked whether the pattern occurs in it at all, in the form "^.*(PATTERN)", which the
  * library answers in linear time; only when it does and its groups are wanted is it searched for. That search, and patterns that cannot be put
- * so (with back references, which take quadratic memory too, or the flags m and x), are limited to keys of LONGEST_SEARCH bytes: beyond, the
+ * so (with back references, which take quadratic memory too, a ')' of its own, or the flags m and x), are limited to keys of LONGEST_SEARCH bytes: beyond, the
  * table cannot tell.
  */
 #include <errno.h>
@@ -51,6 +51,39 @@ static bool has_back_reference(struct str text)
 	return false;
 }
 
+/* Behind the bracket expression that starts at text[at]: "[^])a[:space:]]". */
+static size_t behind_brackets(struct str text, size_t at)
+{
+	at++;
+	if (at < text.len && text.at[at] == '^')
+		at++;
+	if (at < text.len && text.at[at] == ']')
+		at++;
+	for (; at < text.len && text.at[at] != ']'; at++)
+		if (text.at[at] == '[' && at + 1 < text.len && strchr(":.=", text.at[at + 1]) != NULL)
+			for (at += 2; at + 1 < text.len && text.at[at + 1] != ']'; at++)
+				;
+	return at + 1;
+}
+
+/* To the library a ')' without '(' is a letter: in parentheses of ours it would be none. */
+static bool closes_what_is_open(struct str text)
+{
+	size_t depth = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] == '\\')
+			i++;
+		else if (text.at[i] == '[')
+			i = behind_brackets(text, i) - 1;
+		else if (text.at[i] == '(')
+			depth++;
+		else if (text.at[i] == ')' && depth-- == 0)
+			return false;
+	}
+	return true;
+}
+
 static char *anchored_form(struct str text)
 {
 	static const char form[] = "^.*(%.*s)";
@@ -86,7 +119,7 @@ static int compile(struct str *rest, bool for_result, void **ret_pattern, size_t
 	p->wants_groups = for_result;
 	p->refers_back = has_back_reference(text);
 	p->options = options;
-	if (!p->refers_back && (options & REG_EXTENDED) != 0 && (options & REG_NEWLINE) == 0)
+	if (!p->refers_back && closes_what_is_open(text) && (options & REG_EXTENDED) != 0 && (options & REG_NEWLINE) == 0)
 		p->anchored = anchored_form(text);
 	*ret_pattern = p;
 	*ret_groups = for_result ? p->code.re_nsub : 0;

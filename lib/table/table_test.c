@@ -219,7 +219,7 @@ static void test_regexp_answers_for_long_keys_as_for_short_ones(void **state)
 	struct table *t;
 
 	(void) state;
-	write_file("rules", "/q|w$/ alternatives\n/^e.*r/ anchored\n!/z/ negated\n/z$/ end\n/f(re+)/ got $1\n/(\\()/ bracket\n/(b)\\1/ twice\n");
+	write_file("rules", "/q|w$/ alternatives\n/^e.*r/ anchored\n!/z/ negated\n/z$/ end\n/f(re+)/ got $1\n/(\\()/ bracket\n/(b)\\1/ twice\n/k)+$/ own\n/[(k]l)/ own too\n");
 	t = open_file_table("regexp", "rules");
 	for (size_t n = 1; n < 8000; n = n * 8 - 1) {
 		expect(t, long_key('z', n, "qz"), "alternatives");
@@ -229,8 +229,12 @@ static void test_regexp_answers_for_long_keys_as_for_short_ones(void **state)
 		expect(t, long_key('z', n, ""), "end");
 		expect(t, long_key('z', n, "free."), "got ree");
 		expect(t, long_key('z', n, "(."), "bracket");
-		if (n < 2000)
+		if (n < 2000) {
 			expect(t, long_key('z', n, "bb."), "twice");
+			expect(t, long_key('z', n, "k))"), "own");
+			expect(t, long_key('z', n, "(l)."), "bracket");
+			expect(t, long_key('z', n, "kl)."), "own too");
+		}
 	}
 	expect(t, long_key('z', 100000, "w"), "alternatives");
 	expect(t, long_key('a', 100000, ""), "negated");

@@ -65,7 +65,7 @@ static void parse_line(struct hosts *h, struct str line)
 	if (!str_token(&rest, " \t\r", &word) || ip_parse(word, &ip) < 0)
 		return;
 	while (str_token(&rest, " \t\r", &word)) {
-		if (!dns_name_is_valid(word, room, &name))
+		if (!dns_name_is_valid(word, room, &name) || str_find(name, '*') >= 0)	/* no host has that name */
 			continue;
 		add_address(h, name, &ip);
 		if (first)
