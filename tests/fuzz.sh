@@ -10,8 +10,8 @@ seconds=$1
 corpora=$2
 shift 2
 
-longest=4096		# bytes of an input that is kept
-most=120		# new inputs that are kept of one run
+longest=2048		# bytes of an input that is kept
+most=100		# new inputs that are kept of one run
 failures=$PWD/fuzz-failures
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
