@@ -98,7 +98,7 @@ static struct target parse_target(struct arena *a, const char *text, const char 
 	else
 		str_cut(&name, ':', &type_name);
 	type = table_type_find(type_name);
-	if (type != NULL && type->open == NULL && name.len > 0 && name.at[0] != '{')
+	if (type != NULL && type->open == NULL && !(type->traits & TYPE_BLOCKS) && name.len > 0 && name.at[0] != '{')
 		name = absolute(a, name);
 	t.type = str_c(a, type_name);
 	t.path = str_c(a, name);
@@ -194,6 +194,7 @@ int main(int argc, char **argv)
 	log_verbose(verbose);
 	table_set_warning(warn);
 	table_set_proxy(str_c(a, arena_fmt(a, "%s/private/proxymap", world.common.queue_directory)));
+	table_set_main(world.conf);
 	table_set_module_directory(world.common.shlib_directory);
 	accounts_for_tables();
 	job.cache_bytes = (size_t) table_settings.berkeley_db_create_buffer_size;

@@ -207,6 +207,7 @@ static void introduce_services(void)
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
 	table_set_proxy("private/proxymap");
+	table_set_main(the_world->conf);
 	table_set_module_directory(the_world->common->shlib_directory);
 	table_set_warning(warn);
 	table_set_outgrown(make_way);

@@ -113,6 +113,33 @@ static void leave_module(void)
 	pthread_mutex_unlock(&inside_lock);
 }
 
+/*
+ * A thread that ends has left a module only when what libraries keep for each thread is gone: destructors run in the order in which their keys were
+ * made, and this one is made by the first thread that ends, after those of the libraries that it used.
+ */
+static pthread_key_t last_key;
+static pthread_once_t last_key_once = PTHREAD_ONCE_INIT;
+
+static void thread_is_gone(void *unused)
+{
+	(void) unused;
+	leave_module();
+}
+
+static void make_last_key(void)
+{
+	if (pthread_key_create(&last_key, thread_is_gone) != 0)
+		die(EX_OSERR, "no thread key to be had");
+}
+
+static void leave_module_with_thread(void)
+{
+	static char mark;
+
+	pthread_once(&last_key_once, make_last_key);
+	pthread_setspecific(last_key, &mark);
+}
+
 /* One that a server keeps waiting is left behind: it does nothing but wait. */
 static void before_exit(void)
 {
@@ -255,7 +282,7 @@ static void thread_ends(struct helper *h)
 
 	enter_module();
 	drop_connection(h, false);
-	leave_module();
+	leave_module_with_thread();
 	close(h->done);
 	pthread_cond_destroy(&h->work);
 	pthread_mutex_destroy(&h->lock);

@@ -10,6 +10,7 @@ static void (*warning)(const char *text);
 static void (*outgrown)(const char *spec);
 static char proxy_path[256] = "private/proxymap";
 static char module_directory[1024] = TABLEMODULEDIR;
+static struct conf *main_conf;
 static table_account *ask_user, *ask_group;
 
 void table_set_warning(void (*say)(const char *text))
@@ -49,6 +50,16 @@ void table_set_proxy(const char *path)
 const char *table_proxy_path(void)
 {
 	return proxy_path;
+}
+
+void table_set_main(struct conf *c)
+{
+	main_conf = c;
+}
+
+struct conf *table_main(void)
+{
+	return main_conf;
 }
 
 void table_set_module_directory(const char *path)

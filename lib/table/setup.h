@@ -6,6 +6,7 @@
 #include "lib/table/table.h"
 
 const char *table_proxy_path(void);
+struct conf *table_main(void);			/* NULL: not set */
 const char *table_module_directory(void);
 table_account *table_accounts(bool group);	/* NULL: not set */
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/conf/conf.h"
+#include "lib/table/setup.h"
 #include "lib/table/type.h"
 
 enum { TEXT_LIMIT = 256 << 20 };
@@ -33,6 +35,28 @@ static int text_from_braces(struct str name, struct buf *text, struct buf *why)
 	if (more < 0)
 		buf_add_text(why, "missing '}'");
 	return more;
+}
+
+/* What main.cf sets as NAME_parameter, as the text of a file; it does not change while the process lives. */
+static int text_from_main(struct str name, struct buf *text, struct buf *why)
+{
+	struct arena *a = arena_new("main.cf parameters", NULL, 16 << 20);
+	struct str set, raw, value;
+	const size_t before = text->len;
+
+	for (size_t at = 0; table_main() != NULL && conf_next_set(table_main(), &at, &set, &raw);) {
+		if (set.len <= name.len + 1 || !str_starts(set, name) || set.at[name.len] != '_' || !conf_get(table_main(), a, set, &value))
+			continue;
+		buf_addf(text, "%.*s = ", PSTR(str_skip(set, name.len + 1)));
+		for (size_t i = 0; i < value.len; i++)
+			buf_add_byte(text, value.at[i] == '\n' ? ' ' : value.at[i]);
+		buf_add_byte(text, '\n');
+	}
+	arena_free(a);
+	if (text->len > before)
+		return 0;
+	buf_addf(why, "\"%.*s\" is no path of a file, and main.cf sets no %.*s_hosts or other such parameter", PSTR(name), PSTR(name));
+	return -EINVAL;
 }
 
 static int read_text(struct table *t, const char *name, struct str text, void **ret_content, struct buf *why)
@@ -103,6 +127,12 @@ int table_reopen(struct table *t)
 	return r;
 }
 
+/* Tables that ask a server had their parameters in main.cf before they had files. */
+static bool is_name_in_main(const struct table *t)
+{
+	return (t->type->traits & TYPE_BLOCKS) && t->name.at[0] != '/' && t->name.at[0] != '.';
+}
+
 /* The table's spec is set; opens what it names. */
 static int open_content(struct table *t, struct buf *why)
 {
@@ -110,9 +140,9 @@ static int open_content(struct table *t, struct buf *why)
 
 	if (t->type->open != NULL)
 		return t->type->open(t, t->name, &t->content, why);
-	if (t->type->read != NULL && t->name.len > 0 && t->name.at[0] == '{') {
+	if (t->type->read != NULL && t->name.len > 0 && (t->name.at[0] == '{' || is_name_in_main(t))) {
 		AUTO(buf) text = BUF(1 << 20);
-		int r = text_from_braces(t->name, &text, why);
+		int r = t->name.at[0] == '{' ? text_from_braces(t->name, &text, why) : text_from_main(t->name, &text, why);
 
 		return r < 0 ? r : read_text(t, t->type->name, buf_str(&text), &t->content, why);
 	}

@@ -75,6 +75,9 @@ bool split_extension(struct str local_part, struct str delimiter, struct str *re
 
 /* The service that table_open sends proxied types to; set once by lib/daemon. Path of the socket. */
 void table_set_proxy(const char *path);
+/* For names that are no file: pgsql:mine has the parameters that main.cf sets as mine_hosts, mine_query and so on. c outlives all tables. */
+struct conf;
+void table_set_main(struct conf *c);
 /* shlib_directory: where the modules for tables of types pgsql, mysql, sqlite, ldap, redis are. */
 void table_set_module_directory(const char *path);
 /* Where words about source lines that are left out and files that cannot be opened go; daemons: log_warning. NULL: nowhere. */

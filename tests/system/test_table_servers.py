@@ -251,6 +251,17 @@ def test_other_ways_to_say_what_is_wanted(mail, postgres, mariadb, sqlite, slapd
         assert value in ("a@one.example", "a@one.example,b@two.example", "in a hash"), (text, value)
 
 
+def test_parameters_may_stand_in_the_name_or_in_main_cf(mail, postgres):
+    lines = settings("pgsql", postgres).splitlines()
+    assert ask(mail, "pgsql:{ " + ", ".join(f"{{ {line} }}" for line in lines) + " }", "it's@example.com") == "quote"
+    mail.set(**{"mine_" + line.partition(" = ")[0]: line.partition(" = ")[2] for line in lines}, mine_result_format="<%s>", minelike_hosts="x")
+    assert ask(mail, "pgsql:mine", "it's@example.com") == "<quote>"
+    with pytest.raises(RuntimeError, match="main.cf sets no other_hosts"):
+        ask(mail, "pgsql:other", "x")
+    with Service("pgsql:mine") as peer:
+        assert look_up(peer, "pgsql:mine", "x")[0] == CANNOT_TELL            # that one's main.cf has none of it
+
+
 def test_names_in_ldap_are_followed(mail, slapd):
     base = f"server_host = 127.0.0.1\nserver_port = {slapd.port}\nsearch_base = dc=example\nquery_filter = (cn=%s)\nresult_attribute = title\nspecial_result_attribute = member\n"
     spec = f"ldap:{mail.file('follow.cf', base)}"
