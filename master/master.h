@@ -68,6 +68,7 @@ struct worker {
 	enum worker_state state;
 	bool is_old;			/* of a former generation, or told to go */
 	bool was_ready;
+	int ended_by;			/* the signal that we sent it last; 0: none */
 	int64_t started_ms;
 };
 

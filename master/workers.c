@@ -188,6 +188,8 @@ void service_retire_workers(struct service *s)
 
 static void say_death(const struct worker *w, int status)
 {
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && w->ended_by == SIGTERM)
+		return;			/* told to end before it had learnt what to do then: that is an end too */
 	if (WIFSIGNALED(status))
 		log_warning("process %s pid %d killed by signal %d", w->service->file, (int) w->pid, WTERMSIG(status));
 	else
@@ -271,6 +273,7 @@ void workers_signal(int signal_number, bool also_last)
 			if (!also_last && s->program->ends_last)
 				continue;
 			w->is_old = true;
+			w->ended_by = signal_number;
 			kill(w->pid, signal_number);
 		}
 }
