@@ -41,7 +41,6 @@ struct channel {
 	size_t in_used;			/* bytes of `in` that belong to frames already handed out */
 	int in_fds[FDS_HELD];
 	int in_fd_count;
-	bool in_is_drained;		/* the last read left nothing behind: the next would only say so */
 };
 
 static void flush_at_turn_end(struct turn *t);
@@ -349,8 +348,6 @@ static ssize_t receive_piece(struct channel *ch)
 	result = keep_fds(ch, &message);
 	if (result < 0)
 		return result;
-	/* less than there was room for: nothing is left, unless a descriptor ended the read (unix(7)) */
-	ch->in_is_drained = n > 0 && n < READ_PIECE && message.msg_controllen == 0;
 	ch->in.len += (size_t) n;
 	ch->in.at[ch->in.len] = 0;
 	return n;
@@ -396,9 +393,12 @@ static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when
 			return result;
 		/* The frames before this one are done with: only now is it worth moving what is left to the front. */
 		drop_handed_out(ch);
-		n = ch->in_is_drained ? -EAGAIN : receive_piece(ch);
+		/*
+		 * Tried even when the last read took less than there was room for: when the peer has died meanwhile, leaving unread what we
+		 * sent, then its last words and the error came as one event, which we have had.
+		 */
+		n = receive_piece(ch);
 		if (n == -EAGAIN) {
-			ch->in_is_drained = false;
 			if (ch->in.len == 0)
 				buf_free(&ch->in);
 			result = co_wait_fd(ch->fd, POLLIN, until);

@@ -258,6 +258,39 @@ static void a_server_that_leaves(void)
 	client_free(shared);
 }
 
+/* Says something and goes without having read what was sent to it: for the other side both is one event, and an error. */
+static void say_and_go(void *arg)
+{
+	int fd = *(int *) arg;
+	struct qmgr_command_reply r = { .text = STR("farewell") };
+	AUTO(buf) b = BUF(1000);
+	struct frame_out out;
+
+	assert_true(put_qmgr_command_reply(&b, 1, &r, &out) >= 0);
+	assert_int_equal(write(fd, b.at, b.len), b.len);
+	close(fd);
+}
+
+static void a_last_word(void)
+{
+	struct scope *peer = scope_open("peer");
+	struct channel *ch;
+	struct frame f;
+	int ends[2], result;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(write(ends[0], "unread", 6), 6);
+	ch = channel_new(ends[0]);
+	scope_start(peer, "peer", say_and_go, &ends[1]);
+	assert_int_equal(channel_receive(ch, &f, in(20000)), 1);
+	frame_close(&f);
+	result = channel_receive(ch, &f, in(20000));
+	assert_true(result < 0 && result != -ETIMEDOUT);
+	channel_free(ch);
+	scope_close(peer);
+}
+
+static void test_a_peer_that_dies_after_its_last_word_is_noticed(void **state) { (void) state; in_loop(a_last_word); }
 static void test_many_calls_share_a_connection(void **state) { (void) state; in_loop(many_calls); }
 static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) { (void) state; in_loop(a_timeout); }
 static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) { (void) state; in_loop(a_big_frame); }
@@ -278,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_a_service_that_is_not_there_is_an_error),
 		cmocka_unit_test(test_garbage_ends_its_connection_only),
 		cmocka_unit_test(test_the_next_call_connects_again_when_the_server_closed),
+		cmocka_unit_test(test_a_peer_that_dies_after_its_last_word_is_noticed),
 		cmocka_unit_test(test_a_server_that_leaves_answers_everybody),	/* for good: the last one */
 	};
 
