@@ -30,9 +30,10 @@ static void parse_bind(const char *name, const char *text, int family, struct ad
 static void find_own_addresses(void)
 {
 	static struct own_addresses own, proxied;
-	struct arena *a = arena_new("own addresses", NULL, 4 << 20);	/* as long as the process */
+	static struct arena *a;			/* as long as the process */
 	AUTO(buf) why = BUF_WORDS;
 
+	a = arena_new("own addresses", NULL, 4 << 20);
 	if (conf_own_addresses(the_world->conf, a, &own, &why) < 0 || conf_proxy_addresses(the_world->conf, a, &proxied, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	the_client.own = &own;
