@@ -16,7 +16,7 @@
 #include "lib/mail/mail_address.h"
 #include "qmgr/qmgr.h"
 
-enum { MOST_WORKERS = 20, BATCH = 16, TRY_AGAIN_S = 60 };
+enum { MOST_WORKERS = 20, BATCH = 16, TRY_AGAIN_S = 60, CHECKED_AT_ONCE = 64 << 10 };
 
 /* ---- one message: from recipients to jobs ---- */
 
@@ -260,6 +260,29 @@ static void wait_for_predecessor(struct qmgr *q, enum queue_name where, struct s
 	sl->busy = (unsigned char) MIN(busy + 1, 255u);
 }
 
+static int check_job(void *file)
+{
+	return queue_file_check(file);
+}
+
+/*
+ * Are headers and body what they were? An agent has no checksum to compare with, and what was damaged on disk must not go out. What is in
+ * the log was looked at when it was found there. Waits only for what is large: then somebody else may have taken the message up
+ * meanwhile (-EALREADY).
+ */
+static int check_content(struct qmgr *q, enum queue_name where, struct str id)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_is_in_log(q->queue, where, id) ? 1 : queue_file_open(q->queue, where, id, false, false, &f);
+
+	if (r != 0)
+		return MIN(r, 0);
+	if (f.parts.size <= CHECKED_AT_ONCE)
+		return queue_file_check(&f);
+	r = co_offload(check_job, &f);
+	return is_known(q, id) ? -EALREADY : r;
+}
+
 static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 {
 	struct message *m;
@@ -272,7 +295,11 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	q->loads++;
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
-	r = message_load(q, where, str_of(id), &m);
+	r = check_content(q, where, str_of(id));
+	if (r == -ECANCELED || r == -EALREADY)
+		return;
+	if (r == 0)
+		r = message_load(q, where, str_of(id), &m);
 	FAILPOINT("qmgr.loaded");
 	if (r == -EBUSY) {
 		wait_for_predecessor(q, where, str_of(id), busy);

@@ -82,21 +82,6 @@ void scan_deferred_in_background(struct qmgr *q)
 
 /* ---- files that are no messages ---- */
 
-/* Half a message of a process that was killed, or of one that is writing it right now. */
-static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
-{
-	int64_t made_us, written_s;
-
-	if (queue_id_time(id, &made_us) < 0 || wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000)
-		return;
-	/* a client may take hours over a large message */
-	if (queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < DEBRIS_AGE_S)
-		return;
-	log_mail(ROAD_INFO, id, "removing an unfinished file in %s: it was never accepted",
-		 queue_name_text(where));
-	queue_finish(q->queue, where, id);
-}
-
 static void put_aside(struct qmgr *q, enum queue_name where, struct str id, int error)
 {
 	int r = queue_move(q->queue, where, QUEUE_CORRUPT, id);
@@ -107,6 +92,28 @@ static void put_aside(struct qmgr *q, enum queue_name where, struct str id, int 
 	else
 		log_mail(ROAD_ERROR, id, "damaged file in %s (%s): moved to corrupt", queue_name_text(where),
 			 error_text(error));
+}
+
+/*
+ * Half a message of a process that was killed, or of one that is writing it right now. What was deferred has been whole before: a
+ * person may want to know why it is not any more.
+ */
+static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
+{
+	int64_t made_us, written_s;
+
+	if (queue_id_time(id, &made_us) < 0 || wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000)
+		return;
+	/* a client may take hours over a large message */
+	if (queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < DEBRIS_AGE_S)
+		return;
+	if (where != QUEUE_INCOMING) {
+		put_aside(q, where, id, -ENODATA);
+		return;
+	}
+	log_mail(ROAD_INFO, id, "removing an unfinished file in %s: it was never accepted",
+		 queue_name_text(where));
+	queue_finish(q->queue, where, id);
 }
 
 /* Removed; or a predecessor that finished its deliveries has moved it to where we have looked already. */
