@@ -258,7 +258,7 @@ def test_the_structure_check_mends_what_a_power_cut_left(instance):
 
 
 def test_a_killed_queue_manager_loses_nothing(instance, sink):
-    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "service_throttle_time": "1s"})
     sent = set()
     for number in range(60):
         mail.send(f"Subject: {number}\r\nX-Number: {number}.\r\n\r\nbody\r\n", recipients=["someone@example.com"])
