@@ -77,7 +77,7 @@ def in_scene(seed, plan):
         return f"{failures} failures, {summary(scene, extra)}"
 
 
-@experiment("failing-calls", rounds=200, short=25)
+@experiment("failing-calls", rounds=200, short=12)
 def failing_calls(seed, rounds):
     """a random call of a random program fails"""
     def plan(scene, calls, dice):

@@ -145,7 +145,7 @@ def damaged_segments(seed, rounds):
 
 # ---- clocks ----
 
-@experiment("clock-steps", rounds=30, short=5)
+@experiment("clock-steps", rounds=30, short=4)
 def clock_steps(seed, rounds):
     """the wall clock jumps by hours and days, and back to 1970"""
     with Scene(seed, environment={"LD_PRELOAD": "", "TORTURE_CALLS": ""}) as scene:
@@ -176,12 +176,12 @@ def stopped(pids):
                 os.kill(pid, signal.SIGCONT)
 
 
-@experiment("stopped-peers", rounds=60, short=6)
+@experiment("stopped-peers", rounds=60, short=3)
 def stopped_peers(seed, rounds):
     """a daemon stands still for a while, often longer than the others wait"""
     with Scene(seed, main={"ipc_timeout": "2s"}) as scene:
         scene.mail.start()
-        scene.load()
+        scene.load(smtp=2, pause=0.02)
         scene.wait_for_promises(20)
         for number in range(rounds):
             program = scene.dice.choice(KILLABLE + ["postlogd", "showq"])
@@ -208,7 +208,7 @@ def nonsense(dice):
     return b"\0" * size
 
 
-@experiment("garbage", rounds=20, short=2)
+@experiment("garbage", rounds=20, short=1)
 def garbage(seed, rounds):
     """every socket in public/ and private/ is fed with nonsense, or connected to and left alone"""
     with Scene(seed) as scene:
@@ -237,7 +237,7 @@ def garbage(seed, rounds):
         return summary(scene, extra)
 
 
-@experiment("reload-storm", rounds=300, short=12)
+@experiment("reload-storm", rounds=300, short=6)
 def reload_storm(seed, rounds):
     """reload after reload under load: nothing lost, nothing twice"""
     with Scene(seed) as scene:

@@ -110,7 +110,7 @@ def deferred_full(seed, rounds):
     return until_full(seed, rounds, "tmpfs", 12 * MEGABYTE)
 
 
-@experiment("inodes-gone", rounds=4, short=1)
+@experiment("inodes-gone", rounds=4)
 def inodes_gone(seed, rounds):
     """the queue's file system has no inode left"""
     return until_full(seed, rounds, "tmpfs", 64 * MEGABYTE, "nr_inodes=150")
@@ -262,7 +262,7 @@ def pids_of(scene, program):
     return [scene.mail.master_pid()] if program == "master" else scene.mail.pids(program)
 
 
-@experiment("descriptors-gone", rounds=60, short=5)
+@experiment("descriptors-gone", rounds=60, short=3)
 def descriptors_gone(seed, rounds):
     """a daemon at random may open hardly any more descriptors for a while"""
     with Scene(seed) as scene:
