@@ -18,7 +18,13 @@
 
 #include "lib/base/die.h"
 
-enum { FDS_PER_WRITE = 64, FDS_HELD = 1024, READ_PIECE = 64 << 10, KEEP_BUFFER = 4 << 10 };
+enum {
+	FDS_PER_WRITE = 64,
+	FDS_HELD = 1024,
+	READ_PIECE = 64 << 10,
+	KEEP_BUFFER = 4 << 10,
+	TRUST_MS = 200,			/* see wait_for_input() */
+};
 
 struct out_fd {
 	int fd;
@@ -41,6 +47,7 @@ struct channel {
 	size_t in_used;			/* bytes of `in` that belong to frames already handed out */
 	int in_fds[FDS_HELD];
 	int in_fd_count;
+	bool in_is_drained;		/* the last read left nothing behind: the next would only say so */
 };
 
 static void flush_at_turn_end(struct turn *t);
@@ -348,6 +355,8 @@ static ssize_t receive_piece(struct channel *ch)
 	result = keep_fds(ch, &message);
 	if (result < 0)
 		return result;
+	/* less than there was room for: nothing is left, unless a descriptor ended the read (unix(7)) */
+	ch->in_is_drained = n > 0 && n < READ_PIECE && message.msg_controllen == 0;
 	ch->in.len += (size_t) n;
 	ch->in.at[ch->in.len] = 0;
 	return n;
@@ -383,6 +392,22 @@ static int take_frame(struct channel *ch, struct frame *ret_frame)
 	return 1;
 }
 
+/*
+ * When the last read took less than there was room for, the next one is saved; but not for long: when the peer has died meanwhile, leaving unread what
+ * we sent, then its last words and the error came as one event, which we have had.
+ */
+static int wait_for_input(struct channel *ch, when_t until)
+{
+	when_t trust = ch->in_is_drained ? in(TRUST_MS) : NEVER;
+	int result;
+
+	ch->in_is_drained = false;
+	if (ch->in.len == 0)
+		buf_free(&ch->in);
+	result = co_wait_fd(ch->fd, POLLIN, sooner(until, trust));
+	return result == -ETIMEDOUT && trust < until ? 0 : result;
+}
+
 static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when_t until)
 {
 	for (;;) {
@@ -393,15 +418,9 @@ static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when
 			return result;
 		/* The frames before this one are done with: only now is it worth moving what is left to the front. */
 		drop_handed_out(ch);
-		/*
-		 * Tried even when the last read took less than there was room for: when the peer has died meanwhile, leaving unread what we
-		 * sent, then its last words and the error came as one event, which we have had.
-		 */
-		n = receive_piece(ch);
+		n = ch->in_is_drained ? -EAGAIN : receive_piece(ch);
 		if (n == -EAGAIN) {
-			if (ch->in.len == 0)
-				buf_free(&ch->in);
-			result = co_wait_fd(ch->fd, POLLIN, until);
+			result = wait_for_input(ch, until);
 			if (result < 0)
 				return result;
 		} else if (n <= 0) {
