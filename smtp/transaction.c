@@ -12,8 +12,11 @@
 #include "lib/mail/mail_address.h"
 #include "smtp/smtp.h"
 
-/* Small enough that neither side can block the other with full buffers. */
-enum { WINDOW = 50, MANY_RECIPIENTS = 100 };
+/*
+ * Small enough that neither side can block the other with full buffers, and more than a transaction of default_destination_recipient_limit
+ * recipients has, which so needs one exchange less.
+ */
+enum { WINDOW = 100, MANY_RECIPIENTS = 100 };
 
 struct transaction {
 	struct job *job;

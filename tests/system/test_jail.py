@@ -40,6 +40,7 @@ DOOR = {
     "cleanup": "public/cleanup", "qmgr": "public/qmgr", "pickup": "public/pickup", "bounce": "private/bounce", "smtp": "private/smtp",
     "showq": "public/showq", "error": "private/error", "discard": "private/discard", "proxymap": "private/proxymap",
     "resolver": "private/resolver", "local": "private/local", "virtual": "private/virtual",
+    "pipe": "private/through",
 }
 REFUSED = (-errno.EPERM, -errno.EACCES)
 
@@ -154,10 +155,10 @@ def check_files(inside, one, outside, may):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("program", ["local", "virtual"])
+@pytest.mark.parametrize("program", ["local", "virtual", "pipe"])
 def test_who_starts_processes_for_users_has_few_capabilities_and_knows_nobody(instance, program):
     """setuid, setgid, and kill for commands that take too long; one socket to the agent, and none to anybody else."""
-    one = instance(main={"virtual_mailbox_base": "/nowhere"})
+    one = instance(main={"virtual_mailbox_base": "/nowhere"}, master="through unix - n n - - pipe user=games argv=/bin/true\n")
     pid, client = start_daemon(one, program)
     (spawner,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     wait_until(lambda: int(status_of(spawner)["CapEff"], 16) == 0xe0, 10,
