@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/table/fold.h"
 #include "lib/table/type.h"
 
 static const char *config_dir;
@@ -122,7 +123,13 @@ bool next_key(struct arena *a, struct str *ret_key)
 
 struct str fold_key(const struct job *job, struct arena *a, struct str key)
 {
-	return job->fold ? arena_lower(a, key) : key;
+	AUTO(buf) folded = BUF(2 * key.len + 1);
+
+	if (!job->fold)
+		return key;
+	key_fold_prepare();
+	key_fold(&folded, key);
+	return arena_copy(a, buf_str(&folded));
 }
 
 static void warn(const char *text)

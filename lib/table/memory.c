@@ -3,6 +3,7 @@
 
 #include "lib/base/die.h"
 #include "lib/base/map.h"
+#include "lib/table/fold.h"
 
 struct memory {
 	struct map *values;		/* key -> struct str in the arena */
@@ -31,11 +32,11 @@ void memory_free(void *content)
 
 bool memory_put(struct memory *m, struct str key, struct str value, bool fold, bool replace)
 {
-	AUTO(buf) folded = BUF(key.len + 1);
+	AUTO(buf) folded = BUF(2 * key.len + 1);
 	struct str *stored;
 
 	if (fold) {
-		buf_add_lower(&folded, key);
+		key_fold(&folded, key);
 		key = buf_str(&folded);
 	}
 	if (!replace && map_get(m->values, key) != NULL)

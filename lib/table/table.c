@@ -8,6 +8,7 @@
 
 #include "lib/base/die.h"
 #include "lib/conf/conf.h"
+#include "lib/table/fold.h"
 #include "lib/table/setup.h"
 #include "lib/table/type.h"
 
@@ -222,6 +223,7 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 		buf_addf(why, "expecting \"type:name\" form instead of \"%.*s\"", PSTR(str_head(spec, 100)));
 		return -EINVAL;
 	}
+	key_fold_prepare();
 	type = table_type_find(type_name);
 	if (type == NULL) {
 		buf_addf(why, "unsupported table type: %.*s", PSTR(str_head(spec, 100)));
@@ -323,10 +325,10 @@ int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_
 	if (t->error < 0)
 		return t->error;
 	if ((t->flags & TABLE_FOLD_KEY) && (t->type->traits & TYPE_FIXED_KEYS)) {
-		if (key.len > sizeof(folded)) {
-			AUTO(buf) longer = BUF(key.len);
+		if (key.len > sizeof(folded) || !str_is_ascii(key)) {
+			AUTO(buf) longer = BUF(2 * key.len);
 
-			buf_add_lower(&longer, key);
+			key_fold(&longer, key);
 			return get_with_words(t, a, buf_str(&longer), ret_value);
 		}
 		for (size_t i = 0; i < key.len; i++)

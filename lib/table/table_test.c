@@ -117,6 +117,19 @@ static void test_keys_keep_their_case_without_folding(void **state)
 	table_free(t);
 }
 
+static void test_keys_in_utf8_are_folded_letter_by_letter(void **state)
+{
+	struct table *t = open_flags("inline:{ \xc3\x9cn\xc3\xaf@x=1, \xd0\x96=2, \xc8\xba=3, \xf0\x9f\x98\x80=4, B\xff=5 }", TABLE_FOLD_KEY);
+
+	(void) state;
+	expect(t, "\xc3\xbcN\xc3\x8f@X", "1");
+	expect(t, "\xd0\xb6", "2");
+	expect(t, "\xe2\xb1\xa5", "3");		/* longer than the capital */
+	expect(t, "\xf0\x9f\x98\x80", "4");
+	expect(t, "b\xff", "5");			/* not UTF-8 */
+	table_free(t);
+}
+
 static void test_inline_entries_may_contain_spaces(void **state)
 {
 	struct table *t = open_flags("inline:{ a=1, { c = d e }, {f=g=h}, A=b }", TABLE_FOLD_KEY);
@@ -771,6 +784,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_text_sources_are_read_as_postmap_reads_them),
 		TEST(test_keys_keep_their_case_without_folding),
+		TEST(test_keys_in_utf8_are_folded_letter_by_letter),
 		TEST(test_inline_entries_may_contain_spaces),
 		TEST(test_static_knows_every_key_and_fail_none),
 		TEST(test_regexp_and_pcre_rules_answer_as_those_of_postfix),

@@ -11,6 +11,7 @@
 #include "lib/conf/params/table.h"
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
+#include "lib/table/fold.h"
 #include "lib/table/table.h"
 
 enum { CALLS_PER_CONNECTION = 5000, MOST_TABLES = 2000, CANNOT_TELL = 2 };
@@ -99,6 +100,7 @@ static unsigned more_syscalls(void)
 static void look_up(struct arena *a, const struct table_request *request, struct table_reply *ret, struct buf *why)
 {
 	const bool at_server = asks_server(request->spec);
+	AUTO(buf) folded = BUF(2 * request->key.len + 1);
 	struct str key = request->key;
 	struct table *t;
 	int r;
@@ -111,8 +113,10 @@ static void look_up(struct arena *a, const struct table_request *request, struct
 	t = find_table(request->spec, at_server ? 0 : (unsigned) request->flags & CLIENT_FLAGS, why);
 	if (t == NULL)
 		return;
-	if (at_server && (request->flags & TABLE_FOLD_KEY) && table_has_fixed_keys(t))
-		key = arena_lower(a, key);
+	if (at_server && (request->flags & TABLE_FOLD_KEY) && table_has_fixed_keys(t)) {
+		key_fold(&folded, key);
+		key = buf_str(&folded);
+	}
 	r = table_get(t, a, key, &ret->value);
 	if (r >= 0) {
 		ret->status = (uint64_t) r;
