@@ -149,16 +149,22 @@ static int search(const regex_t *code, struct str key, size_t count, regmatch_t 
 	return regexec(code, key.at, count, found, REG_STARTEND);
 }
 
-/* REG_NOMATCH or 0: does it occur? Compiled anew each time, because what the library learns about a long key it would keep for ever. */
+/*
+ * REG_NOMATCH or 0: does it occur? Compiled anew each time, because what the library learns about a long key it would keep for ever. To it a '^'
+ * that does not stand first matches behind a line end too, whatever the flags: so line ends become another character of the same classes.
+ */
 static int occurs(const struct pattern *p, struct str key)
 {
+	AUTO_PTR char *copy = get_memory(key.len + 1);
 	regmatch_t found[1];
 	regex_t code;
 	int error = regcomp(&code, p->anchored, p->options | REG_NOSUB);
 
 	if (error != 0)
 		return error;
-	error = search(&code, key, 0, found);
+	for (size_t i = 0; i < key.len; i++)
+		copy[i] = key.at[i] == '\n' ? '\f' : key.at[i];
+	error = search(&code, str_make(copy, key.len), 0, found);
 	regfree(&code);
 	return error;
 }

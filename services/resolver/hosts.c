@@ -4,6 +4,7 @@
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 #include "lib/dns/rdata.h"
+#include "lib/mail/mail_address.h"
 
 enum { MOST_ADDRESSES = 64 };
 
@@ -65,7 +66,7 @@ static void parse_line(struct hosts *h, struct str line)
 	if (!str_token(&rest, " \t\r", &word) || ip_parse(word, &ip) < 0)
 		return;
 	while (str_token(&rest, " \t\r", &word)) {
-		if (!dns_name_is_valid(word, room, &name) || str_find(name, '*') >= 0)	/* no host has that name */
+		if (!dns_name_is_valid(word, room, &name) || !hostname_is_valid(name, false))
 			continue;
 		add_address(h, name, &ip);
 		if (first)

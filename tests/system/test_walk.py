@@ -9,7 +9,7 @@ import pytest
 from instance import SANITIZED
 from walk import walk
 
-STEPS = 40_000 if not SANITIZED else 5_000
+STEPS = 25_000 if not SANITIZED else 5_000
 
 
 @pytest.mark.parametrize("rude", [False, True], ids=["polite", "rude"])
