@@ -22,12 +22,26 @@ static struct str address_literal(struct message *m)
 	return str_find(address, ':') < 0 ? address : arena_fmt(m->arena, "IPv6:%.*s", PSTR(address));
 }
 
+/* smtpd has made it fit for comments; here it is folded. */
+static void add_tls_clause(struct message *m, struct buf *b)
+{
+	struct str rest = m->e.client_tls, connection, exchange;
+
+	if (rest.len == 0 || !str_cut(&rest, ';', &connection) || !str_cut(&rest, ';', &exchange))
+		return;
+	buf_addf(b, "(%.*s", PSTR(connection));
+	if (exchange.len > 0)
+		buf_addf(b, "\n\t %.*s", PSTR(exchange));
+	buf_addf(b, ")\n\t(%.*s)\n\t", PSTR(rest));
+}
+
 static void add_from_clause(struct message *m, struct buf *b)
 {
 	struct str name = m->e.client_name.len > 0 ? m->e.client_name : STR("unknown");
 	struct str helo = m->e.client_helo.len > 0 ? m->e.client_helo : name;
 
 	buf_addf(b, "from %.*s (%.*s [%.*s])\n\t", PSTR(helo), PSTR(name), PSTR(address_literal(m)));
+	add_tls_clause(m, b);
 	if (m->e.sasl_username.len > 0 && the_cleanup.conf.smtpd_sasl_authenticated_header)
 		buf_addf(b, "(Authenticated sender: %.*s)\n\t", PSTR(m->e.sasl_username));
 }

@@ -17,6 +17,8 @@ struct search {
 
 struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class);
 struct verdict search_end(struct search *f);
+/* One key; true: that was the end of the search. `whole`: the key is not a part of something. */
+bool search_key(struct search *f, struct str key, bool whole) MAY_YIELD;
 /* host.example.com, then example.com and com (or .example.com and .com). whole: the name is not a part of something. */
 void search_host(struct search *f, struct str name, bool whole) MAY_YIELD;
 /* 192.0.2.1, then 192.0.2, 192.0, 192; of IPv6 likewise at colons. */

@@ -110,14 +110,15 @@ static void start(void)
 						      "unknown_address_tempfail_action");
 	smtpd.defer_unknown_helo = is_yes_no_value(conf->unknown_helo_hostname_tempfail_action, "defer", "defer_if_permit",
 						   "unknown_helo_hostname_tempfail_action");
+	open_tls(&smtpd);
 	compile_restrictions();
 	mail_out_use("public/cleanup");
 }
 
 /* ---- powers ---- */
 
-static const struct param_group *const groups[] = { &smtpd_group, &queue_group, NULL };
-static void *const structs[] = { &smtpd.conf, &smtpd.queue };
+static const struct param_group *const groups[] = { &smtpd_group, &queue_group, &tls_group, NULL };
+static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.tls };
 
 static const struct daemon smtpd_daemon = {
 	.name = "smtpd",

@@ -25,8 +25,10 @@ const struct restriction restrictions[] = {
 	{ "permit_inet_interfaces", KNOWS_CLIENT, NO_ARG, ask_inet_interfaces, false },
 	{ "permit_mynetworks", KNOWS_CLIENT, NO_ARG, ask_mynetworks, false },
 	{ "permit_sasl_authenticated", KNOWS_CLIENT, NO_ARG, ask_never, false },	/* nobody is, before SASL */
-	{ "permit_tls_clientcerts", KNOWS_CLIENT, NO_ARG, ask_never, false },
-	{ "permit_tls_all_clientcerts", KNOWS_CLIENT, NO_ARG, ask_never, false },
+	{ "permit_tls_clientcerts", KNOWS_CLIENT, NO_ARG, ask_client_certificate, false },
+	{ "permit_tls_all_clientcerts", KNOWS_CLIENT, NO_ARG, ask_trusted_certificate, false },
+	{ "check_ccert_access", KNOWS_CLIENT, ARG_TABLE, ask_certificate_access, false },
+	{ "reject_plaintext_session", 0, NO_ARG, ask_plaintext, false },
 	{ "check_client_access", KNOWS_CLIENT, ARG_TABLE, ask_client_access, false },
 	{ "check_reverse_client_hostname_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_access, false },
 	{ "check_client_a_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },

@@ -26,8 +26,7 @@ struct verdict search_end(struct search *f)
 	return f->verdict;
 }
 
-/* `whole`: the key is not a part of something. */
-static bool look_up(struct search *f, struct str key, bool whole)
+bool search_key(struct search *f, struct str key, bool whole)
 {
 	struct str value;
 	int found;
@@ -53,10 +52,10 @@ void search_host(struct search *f, struct str name, bool whole)
 	ssize_t dot;
 
 	rest = arena_lower(f->q->arena, rest);
-	look_up(f, rest, whole);
+	search_key(f, rest, whole);
 	while (!f->ended && (dot = str_find(str_skip(rest, 1), '.')) >= 0) {
 		rest = str_skip(rest, (size_t) dot + (the_smtpd->access_parents ? 2 : 1));
-		look_up(f, rest, false);
+		search_key(f, rest, false);
 	}
 }
 
@@ -65,12 +64,12 @@ void search_address(struct search *f, struct str address)
 	char separator = str_find(address, ':') >= 0 ? ':' : '.';
 	ssize_t at;
 
-	look_up(f, address, true);
+	search_key(f, address, true);
 	while (!f->ended && (at = str_find_last(address, separator)) > 0) {
 		address = str_head(address, (size_t) at);
 		while (str_ends(address, STR(":")))
 			address.len--;
-		look_up(f, address, false);
+		search_key(f, address, false);
 	}
 }
 
@@ -82,17 +81,17 @@ static void look_up_mail(struct search *f, struct str address)
 	bool extended;
 
 	if (!address_split(address, &local, &domain)) {
-		look_up(f, address, true);
+		search_key(f, address, true);
 		return;
 	}
 	extended = local_part_split(local, str_of(the_smtpd->common->recipient_delimiter), &user, &extension);
-	look_up(f, address, true);
+	search_key(f, address, true);
 	if (extended)
-		look_up(f, arena_fmt(a, "%.*s@%.*s", PSTR(user), PSTR(domain)), false);
+		search_key(f, arena_fmt(a, "%.*s@%.*s", PSTR(user), PSTR(domain)), false);
 	search_host(f, domain, false);
-	look_up(f, arena_fmt(a, "%.*s@", PSTR(local)), false);
+	search_key(f, arena_fmt(a, "%.*s@", PSTR(local)), false);
 	if (extended)
-		look_up(f, arena_fmt(a, "%.*s@", PSTR(user)), false);
+		search_key(f, arena_fmt(a, "%.*s@", PSTR(user)), false);
 }
 
 struct verdict ask_client_access(struct question *q, const struct rule *r)
@@ -139,7 +138,7 @@ static struct verdict ask_mail(struct question *q, const struct rule *r, struct 
 		return verdict_cannot_tell(q->arena, address);
 	f = search_begin(q, r, address, what);
 	if (way == NULL)
-		look_up(&f, str_of(the_smtpd->conf.smtpd_null_access_lookup_key), true);
+		search_key(&f, str_of(the_smtpd->conf.smtpd_null_access_lookup_key), true);
 	else
 		look_up_mail(&f, way->to.recipient);
 	return search_end(&f);

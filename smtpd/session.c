@@ -291,6 +291,8 @@ static enum next run_verb(struct session *s, enum verb_id id, const struct comma
 	if (id == VERB_UNKNOWN)
 		return next;
 	s->where = v->name;
+	if (refused_without_tls(s, id))
+		return FAILED;
 	if (speaks_out_of_turn(s, v)) {
 		reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
 		s->hang_up = true;
@@ -376,6 +378,8 @@ static bool has_too_many(struct session *s, int count)
 	    match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
 		return false;
 	log_warning("Connection concurrency limit exceeded: %d from %s for service %s", count, buf_text(&s->peer.shown), the_world->service);
+	if (conf()->smtpd_tls_wrappermode)
+		return true;		/* it expects no plain words */
 	stream_deadline(s->stream, in(conf()->smtpd_timeout));
 	reply(s, 421, "4.7.0", "%s Error: too many connections from %s", the_smtpd->common->myhostname, s->peer.address);
 	flush(s->stream);
@@ -389,7 +393,7 @@ static void serve_peer(struct session *s)
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));
 	identity_changed(s);
-	if (!has_too_many(s, client_enters(&counted)))
+	if (!has_too_many(s, client_enters(&counted)) && begin_wrapped(s))
 		converse(s);
 	client_leaves(&counted);
 	log_end_reason(s);

@@ -20,6 +20,7 @@ struct session;
 struct transaction;
 struct effects;
 struct session_socket;
+struct tls_peer;
 
 enum next {
 	DONE,				/* well: counts as a success of the verb */
@@ -69,6 +70,7 @@ struct session {
 	bool esmtp;			/* EHLO was said: proto=ESMTP */
 	bool is_local;			/* a local_header_rewrite_clients client */
 	bool may_xclient, may_verp;
+	const struct tls_peer *tls;	/* NULL: in the clear */
 	unsigned discard_ehlo;		/* enum ehlo_keyword */
 	const char *where;		/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */
 	const char *end_reason;		/* why the session ended, when not by QUIT; for the log */
@@ -108,9 +110,15 @@ void peer_identify(struct session *s) MAY_YIELD;
 void peer_renamed(struct peer *p);	/* name or address changed: makes `shown` again */
 void peer_free(struct peer *p);
 
+/* tls.c */
+bool offers_tls(const struct session *s);
+bool begin_wrapped(struct session *s) MAY_YIELD;	/* smtpd_tls_wrappermode: before the greeting. False: the session ends */
+/* Is the command to be refused because of what TLS is, or is not? Then the reply is out. */
+bool refused_without_tls(struct session *s, enum verb_id id) MAY_YIELD;
+
 /* verb_hello.c */
 enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,
-		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_SILENT = 1 << 30 };
+		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_STARTTLS = 1024, EHLO_SILENT = 1 << 30 };
 /* "silent-discard, chunking": bits of enum ehlo_keyword; words that nobody knows are said through why, -EINVAL. */
 int ehlo_keywords_parse(struct str text, unsigned *ret, struct buf *why);
 /* What this client is not told of: smtpd_discard_ehlo_keywords, or what the address maps say. */

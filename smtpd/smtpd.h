@@ -6,16 +6,23 @@
 #include "lib/conf/params/common.h"
 #include "lib/conf/params/queue.h"
 #include "lib/conf/params/smtpd.h"
+#include "lib/conf/params/tls.h"
 #include "lib/route/route.h"
 #include "lib/table/match.h"
 #include "lib/table/table.h"
 #include "smtpd/restrict.h"
 
+enum tls_level { TLS_LEVEL_NONE, TLS_LEVEL_MAY, TLS_LEVEL_ENCRYPT };
 enum bare_newline { BARE_NEWLINE_OK, BARE_NEWLINE_NOTE, BARE_NEWLINE_REJECT };
 
 struct smtpd {
 	struct smtpd_conf conf;
 	struct queue_conf queue;
+	struct tls_conf tls;
+	enum tls_level tls_level;
+	struct tls_context *tls_context;	/* NULL: no TLS */
+	struct tables *client_certificates;	/* relay_clientcerts */
+	int tls_loglevel;
 	bool soft_bounce;
 	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
 	const struct common_conf *common;
@@ -30,5 +37,7 @@ struct smtpd {
 	const struct rule_list *local_clients;	/* local_header_rewrite_clients */
 };
 extern const struct smtpd *const the_smtpd;
+
+void open_tls(struct smtpd *to);		/* tls.c: at start */
 
 #endif

@@ -70,7 +70,7 @@ static void ehlo_keywords_are_known_or_refused(void **state)
 
 	(void) state;
 	assert_int_equal(ehlo_keywords_parse(STR("chunking, DSN\tsilent-discard starttls"), &bits, &why), 0);
-	assert_int_equal(bits, EHLO_CHUNKING | EHLO_DSN | EHLO_SILENT);
+	assert_int_equal(bits, EHLO_CHUNKING | EHLO_DSN | EHLO_SILENT | EHLO_STARTTLS);
 	assert_int_equal(ehlo_keywords_parse(STR("dsn fast"), &bits, &why), -EINVAL);
 	assert_string_equal(buf_text(&why), "unknown EHLO keyword \"fast\"");
 }

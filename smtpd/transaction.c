@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/log/log.h"
 #include "lib/queue/queue.h"
+#include "lib/tls/tls.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/session.h"
 
@@ -51,7 +52,8 @@ struct transaction *transaction_begin(struct session *s, struct str sender, cons
 	e->client_address = str_of(s->peer.address);
 	e->client_port = str_of(s->peer.port);
 	e->client_helo = buf_str(&s->helo);
-	e->client_protocol = session_protocol(s);
+	e->client_protocol = s->tls != NULL && s->esmtp ? STR("ESMTPS") : session_protocol(s);
+	e->client_tls = s->tls != NULL && the_smtpd->conf.smtpd_tls_received_header ? s->tls->received : STR_NONE;
 	e->sasl_method = e->sasl_username = e->sasl_sender = STR_NONE;
 	e->message_id = e->filter_transport = STR_NONE;
 	return tx;

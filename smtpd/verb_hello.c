@@ -11,9 +11,9 @@ static const struct { struct str name; unsigned bit; } keywords[] = {
 	{ STR_INIT("PIPELINING"), EHLO_PIPELINING }, { STR_INIT("SIZE"), EHLO_SIZE }, { STR_INIT("VRFY"), EHLO_VRFY },
 	{ STR_INIT("ETRN"), EHLO_ETRN }, { STR_INIT("XCLIENT"), EHLO_XCLIENT }, { STR_INIT("8BITMIME"), EHLO_8BITMIME },
 	{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCEDSTATUSCODES }, { STR_INIT("DSN"), EHLO_DSN },
-	{ STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 }, { STR_INIT("CHUNKING"), EHLO_CHUNKING },
+	{ STR_INIT("STARTTLS"), EHLO_STARTTLS }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 }, { STR_INIT("CHUNKING"), EHLO_CHUNKING },
 	/* not announced anyhow */
-	{ STR_INIT("STARTTLS"), 0 }, { STR_INIT("AUTH"), 0 }, { STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
+	{ STR_INIT("AUTH"), 0 }, { STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
 	{ STR_INIT("REQUIRETLS"), 0 }, { STR_INIT("silent-discard"), EHLO_SILENT },
 };
 
@@ -138,6 +138,7 @@ static void list_extensions(struct session *s, struct lines *l)
 	add_line(l, offers(s, EHLO_SIZE), limit > 0 ? arena_fmt(s->step, "SIZE %lld", limit) : STR("SIZE"));
 	add_line(l, offers(s, EHLO_VRFY) && !the_smtpd->conf.disable_vrfy_command, STR("VRFY"));
 	add_line(l, offers(s, EHLO_ETRN), STR("ETRN"));
+	add_line(l, offers(s, EHLO_STARTTLS) && offers_tls(s), STR("STARTTLS"));
 	add_line(l, offers(s, EHLO_XCLIENT) && s->may_xclient,
 		 STR("XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT DESTADDR DESTPORT"));
 	add_line(l, s->may_verp, STR("XVERP"));

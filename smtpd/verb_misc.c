@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* RSET, NOOP, VRFY, HELP, QUIT, and the known verbs that are not offered. */
+/* RSET, NOOP, VRFY, HELP, QUIT. */
 #include <errno.h>
 
 #include "lib/log/log.h"
@@ -66,10 +66,4 @@ enum next verb_auth(struct session *s, const struct command *c)
 {
 	(void) c;
 	return reply(s, 503, "5.5.1", "Error: authentication not enabled");
-}
-
-enum next verb_not_here(struct session *s, const struct command *c)
-{
-	(void) c;
-	return reply(s, 502, "5.5.1", "Error: command not implemented");
 }

@@ -19,6 +19,6 @@ enum next verb_auth(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_etrn(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_quit(struct session *s, const struct command *c) MAY_YIELD;
 enum next verb_help(struct session *s, const struct command *c) MAY_YIELD;
-enum next verb_not_here(struct session *s, const struct command *c) MAY_YIELD;	/* STARTTLS */
+enum next verb_starttls(struct session *s, const struct command *c) MAY_YIELD;
 
 #endif

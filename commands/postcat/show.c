@@ -142,7 +142,7 @@ static void show_attributes(const struct envelope *e)
 	const struct { const char *name; struct str value; } texts[] = {
 		{ "dsn_envelope_id", e->envid }, { "full_name", e->full_name }, { "log_client_name", e->client_name },
 		{ "log_client_address", e->client_address }, { "log_client_port", e->client_port },
-		{ "log_helo_name", e->client_helo }, { "log_protocol_name", e->client_protocol },
+		{ "log_helo_name", e->client_helo }, { "log_protocol_name", e->client_protocol }, { "client_tls", e->client_tls },
 		{ "reverse_client_name", e->reverse_name }, { "sasl_method", e->sasl_method },
 		{ "sasl_username", e->sasl_username }, { "sasl_sender", e->sasl_sender }, { "message_id", e->message_id },
 	};

@@ -20,6 +20,7 @@
 #include "lib/conf/params/smtp.h"
 #include "lib/conf/params/smtpd.h"
 #include "lib/conf/params/submit.h"
+#include "lib/conf/params/tls.h"
 #include "lib/conf/params/virtual.h"
 
 const struct param_group *const all_groups[] = {
@@ -41,6 +42,7 @@ const struct param_group *const all_groups[] = {
 	&smtp_group,
 	&smtpd_group,
 	&submit_group,
+	&tls_group,
 	&virtual_group,
 	NULL,
 };

@@ -12,7 +12,7 @@ struct text_attribute {
 #define TEXT(name) { STR_INIT(#name), offsetof(struct envelope, name) }
 static const struct text_attribute texts[] = {
 	TEXT(envid), TEXT(full_name), TEXT(client_name), TEXT(client_address), TEXT(client_port), TEXT(client_helo),
-	TEXT(client_protocol), TEXT(reverse_name), TEXT(sasl_method), TEXT(sasl_username), TEXT(sasl_sender),
+	TEXT(client_protocol), TEXT(client_tls), TEXT(reverse_name), TEXT(sasl_method), TEXT(sasl_username), TEXT(sasl_sender),
 	TEXT(message_id), TEXT(filter_transport), TEXT(verp),
 };
 #undef TEXT

@@ -44,6 +44,7 @@ struct envelope {
 	struct str full_name;		/* sendmail -F: for a From header that cleanup has to make */
 	struct str client_name, client_address, client_port, client_helo, client_protocol;	/* for the log, Received, milters, agents */
 	struct str reverse_name;
+	struct str client_tls;		/* for Received: connection;key exchange;client certificate. Empty: nothing is to be said */
 	struct str sasl_method, sasl_username, sasl_sender;
 	struct str message_id;		/* set by cleanup, for bounce's References */
 	struct str filter_transport;	/* FILTER action: "transport:nexthop", empty: none */

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a service presents and trusts. The library's SSL_CTX is made anew when key files change, and takes the place of the old one only if
+ * all of it could be made; connections under way keep the one that they began with. What is trusted (CA files) stays as it was at start.
+ */
+#include <errno.h>
+#include <openssl/x509v3.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/table/watch.h"
+#include "lib/tls/private.h"
+
+enum { QUIET_MS = 2000, MOST_FILES = 64 };
+
+static int failed(struct buf *why, const char *what, const char *which)
+{
+	buf_addf(why, "%s%s%s: ", what, which[0] == 0 ? "" : " ", which);
+	tls_library_words(why);
+	return -EINVAL;
+}
+
+static bool is_given(const char *file)
+{
+	return file != NULL && file[0] != 0 && strcmp(file, "none") != 0;
+}
+
+/* ---- files ---- */
+
+static int add_file(struct tls_context *c, struct str path, struct buf *why)
+{
+	struct tls_file f = { 0 };
+	int r = c->file_count >= MOST_FILES ? -E2BIG : watch_new(path, &f.watch, why);
+
+	if (r < 0)
+		return r;
+	c->files = resize_memory(c->files, (c->file_count + 1) * sizeof(*c->files));
+	c->files[c->file_count++] = f;
+	return 0;
+}
+
+/* The key's file is the certificate's when none is named. */
+static int add_pair(struct tls_context *c, const char *cert, const char *key, struct buf *why)
+{
+	int r;
+
+	if (!is_given(cert))
+		return 0;
+	r = add_file(c, str_of(cert), why);
+	return r < 0 ? r : add_file(c, str_of(is_given(key) ? key : cert), why);
+}
+
+static int name_files(struct tls_context *c, struct buf *why)
+{
+	struct str rest = str_of(c->conf.chain_files), word;
+	int r = 0;
+
+	if (str_trim(rest).len == 0) {
+		r = add_pair(c, c->conf.cert_file, c->conf.key_file, why);
+		return r < 0 ? r : add_pair(c, c->conf.eccert_file, c->conf.eckey_file, why);
+	}
+	while (r >= 0 && str_token(&rest, ", \t\r\n", &word))
+		r = add_file(c, word, why);
+	return r;
+}
+
+static int read_files(struct tls_context *c, struct buf *why)
+{
+	int r = 0;
+
+	/* All are looked at even if one fails: what was seen is not looked at again before it changes. */
+	for (size_t i = 0; i < c->file_count; i++) {
+		AUTO(buf) words = BUF_WORDS;
+		int one = tls_file_read(&c->files[i], &words);
+
+		if (one < 0 && r == 0) {
+			buf_add(why, buf_str(&words));
+			r = one;
+		}
+	}
+	return r;
+}
+
+static int use_files(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
+{
+	bool chains = str_trim(str_of(c->conf.chain_files)).len > 0;
+	int r = read_files(c, why);
+
+	for (size_t i = 0; i < c->file_count && r >= 0; i += chains ? 1 : 2)
+		r = chains ? tls_use_chains(ssl, &c->files[i], why) : tls_use_pair(ssl, &c->files[i], &c->files[i + 1], why);
+	for (size_t i = 0; i < c->file_count; i++)
+		tls_file_forget(&c->files[i]);
+	return r < 0 ? r : 0;
+}
+
+/* ---- trust ---- */
+
+static int use_authorities(const struct tls_config *conf, SSL_CTX *ssl, struct buf *why)
+{
+	bool file = is_given(conf->ca_file), path = is_given(conf->ca_path);
+
+	if (file && SSL_CTX_load_verify_file(ssl, conf->ca_file) != 1)
+		return failed(why, "CA file", conf->ca_file);
+	if (path && SSL_CTX_load_verify_dir(ssl, conf->ca_path) != 1)
+		return failed(why, "CA directory", conf->ca_path);
+	if (conf->default_ca && SSL_CTX_set_default_verify_paths(ssl) != 1)
+		return failed(why, "the system's CAs", "");
+	if (conf->server && conf->ask_cert && file)
+		SSL_CTX_set_client_CA_list(ssl, SSL_load_client_CA_file(conf->ca_file));
+	return 0;
+}
+
+/* Read once: those files may be out of reach later. */
+static int set_authorities(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
+{
+	int r;
+
+	if (c->trusted == NULL) {
+		r = use_authorities(&c->conf, ssl, why);
+		if (r < 0)
+			return r;
+		c->trusted = SSL_CTX_get_cert_store(ssl);
+		X509_STORE_up_ref(c->trusted);
+		c->names = SSL_dup_CA_list(SSL_CTX_get_client_CA_list(ssl));
+		return 0;
+	}
+	SSL_CTX_set1_cert_store(ssl, c->trusted);
+	SSL_CTX_set_client_CA_list(ssl, SSL_dup_CA_list(c->names));
+	return 0;
+}
+
+/* Whatever is wrong with a certificate, the handshake goes on; SSL_get_verify_result() remembers. */
+static int go_on(int ok, X509_STORE_CTX *x)
+{
+	(void) ok;
+	(void) x;
+	return 1;
+}
+
+/* ---- the rest ---- */
+
+/* A list with an unknown name would be refused as a whole. */
+static void use_groups(SSL_CTX *ssl, const char *groups)
+{
+	struct str rest = str_of(groups), word;
+	AUTO(buf) known = BUF(4096);
+
+	while (str_token(&rest, ":, \t\r\n", &word)) {
+		AUTO(buf) one = BUF(200);
+
+		buf_add(&one, word);
+		if (SSL_CTX_set1_groups_list(ssl, buf_text(&one)) == 1)
+			buf_addf(&known, "%s%s", known.len > 0 ? ":" : "", buf_text(&one));
+	}
+	if (known.len > 0)
+		SSL_CTX_set1_groups_list(ssl, buf_text(&known));
+	ERR_clear_error();
+}
+
+static void use_resumption(const struct tls_config *conf, SSL_CTX *ssl)
+{
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	if (conf->session_s <= 0) {
+		SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+		SSL_CTX_set_num_tickets(ssl, 0);
+		return;
+	}
+	SSL_CTX_set_timeout(ssl, (long) conf->session_s);
+	if (conf->server) {
+		/* Tickets only: nothing is kept here, and the key, made by the library, dies with the context. */
+		SSL_CTX_set_num_tickets(ssl, 1);
+		SSL_CTX_set_session_id_context(ssl, (const unsigned char *) conf->name, (unsigned) MIN(strlen(conf->name), 32));
+	} else {
+		tls_sessions_keep(ssl);
+	}
+}
+
+static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
+{
+	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	/* SMTP has its own ends: a connection that breaks off can make nothing seem complete. */
+	SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	if (conf->preempt)
+		SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_read_ahead(ssl, 1);
+	SSL_CTX_set_dh_auto(ssl, 1);
+	if (conf->opportunistic)
+		SSL_CTX_set_security_level(ssl, 0);
+	SSL_CTX_set_verify_depth(ssl, conf->depth);
+	if (!conf->server)
+		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, go_on);
+	else if (conf->ask_cert || conf->need_cert)
+		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, go_on);
+}
+
+static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
+{
+	const struct tls_config *conf = &c->conf;
+
+	use_modes(conf, ssl);
+	use_resumption(conf, ssl);
+	if (tls_protocols_apply(&conf->protocols, NULL, ssl) < 0)
+		return failed(why, "TLS protocol versions", "");
+	if (SSL_CTX_set_cipher_list(ssl, conf->ciphers) != 1)
+		return failed(why, "cipher list", conf->ciphers);
+	use_groups(ssl, conf->groups);
+	return set_authorities(c, ssl, why);
+}
+
+/* ---- life ---- */
+
+static int make(struct tls_context *c, bool *ret_only_files, struct buf *why)
+{
+	SSL_CTX *ssl;
+	int r;
+
+	ERR_clear_error();
+	ssl = SSL_CTX_new(c->conf.server ? TLS_server_method() : TLS_client_method());
+	if (ssl == NULL)
+		return failed(why, "TLS library", "");
+	r = configure(c, ssl, why);
+	*ret_only_files = r >= 0;
+	if (r >= 0)
+		r = use_files(c, ssl, why);
+	ERR_clear_error();
+	if (r < 0) {
+		SSL_CTX_free(ssl);
+		return r;
+	}
+	SSL_CTX_free(c->ssl);
+	c->ssl = ssl;
+	return 0;
+}
+
+int tls_context_open(const struct tls_config *conf, struct tls_context **ret, struct buf *why)
+{
+	struct tls_context *c = get_memory(sizeof(*c));
+	bool only_files = false;
+	int r;
+
+	c->conf = *conf;
+	r = name_files(c, why);
+	if (r >= 0 && conf->server && c->file_count == 0) {
+		buf_add_text(why, "there is no server certificate");
+		r = -ENOENT;
+	}
+	if (r >= 0)
+		r = make(c, &only_files, why);
+	if (r < 0 && !only_files) {
+		tls_context_free(c);
+		return r;
+	}
+	*ret = c;
+	return r < 0;
+}
+
+bool tls_context_is_usable(const struct tls_context *c)
+{
+	return c != NULL && c->ssl != NULL;
+}
+
+void tls_context_free(struct tls_context *c)
+{
+	if (c == NULL)
+		return;
+	SSL_CTX_free(c->ssl);
+	X509_STORE_free(c->trusted);
+	sk_X509_NAME_pop_free(c->names, X509_NAME_free);
+	for (size_t i = 0; i < c->file_count; i++)
+		watch_free(c->files[i].watch);
+	free(c->files);
+	free(c);
+}
+
+int tls_context_refresh(struct tls_context *c, struct buf *why)
+{
+	bool only_files;
+	int r;
+
+	for (size_t i = 0; i < c->file_count; i++)
+		if (c->changed_ms == 0 && watch_changed(c->files[i].watch, true))
+			c->changed_ms = mono_ms();
+	/* A key and its certificate are hardly replaced in the same instant. */
+	if (c->changed_ms == 0 || mono_ms() < c->changed_ms + QUIET_MS)
+		return 0;
+	c->changed_ms = 0;
+	r = make(c, &only_files, why);
+	return r < 0 ? r : 1;
+}
+
+bool tls_digest_exists(const char *name)
+{
+	return EVP_get_digestbyname(name) != NULL;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: ISC */
+/* Who is at the other end, and how we talk: trust, names, fingerprints, and the words for them. */
+#include <openssl/x509v3.h>
+
+#include "lib/tls/private.h"
+
+/* ---- names ---- */
+
+static struct str common_name(X509_NAME *name, struct arena *a)
+{
+	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+	AUTO(buf) printable = BUF(1024);
+	unsigned char *text = NULL;
+	int len;
+
+	if (at < 0)
+		return STR_NONE;
+	len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	if (len > 0 && memchr(text, 0, (size_t) len) == NULL)
+		buf_add_printable(&printable, str_make((char *) text, (size_t) MIN(len, 256)));
+	OPENSSL_free(text);
+	for (size_t i = 0; i < printable.len; i++)
+		if (strchr("\"\\();", printable.at[i]) != NULL)		/* it stands quoted in a comment of Received */
+			printable.at[i] = '?';
+	return arena_copy(a, buf_str(&printable));
+}
+
+bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels)
+{
+	X509 *x = SSL_get0_peer_certificate(t->ssl);
+	unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (wild_labels ? X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS : 0);
+
+	return x != NULL && name[0] != 0 && X509_check_host(x, name, strlen(name), flags, NULL) == 1;
+}
+
+/* ---- fingerprints ---- */
+
+static struct str in_hex(const unsigned char *bytes, unsigned len, struct arena *a)
+{
+	AUTO(buf) b = BUF(EVP_MAX_MD_SIZE * 3 + 1);
+
+	for (unsigned i = 0; i < len; i++)
+		buf_addf(&b, "%s%02X", i > 0 ? ":" : "", bytes[i]);
+	return arena_copy(a, buf_str(&b));
+}
+
+static struct str fingerprint_of(const struct tls *t, X509 *x, bool key, struct arena *a)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE], *der = NULL;
+	unsigned len = 0;
+	int size;
+
+	if (t->digest == NULL)
+		return STR_NONE;
+	if (!key)
+		return X509_digest(x, t->digest, digest, &len) == 1 ? in_hex(digest, len, a) : STR_NONE;
+	size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+	if (size <= 0 || EVP_Digest(der, (size_t) size, digest, &len, t->digest, NULL) != 1)
+		len = 0;
+	OPENSSL_free(der);
+	return in_hex(digest, len, a);
+}
+
+bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint)
+{
+	return fingerprint.len > 0 && (str_is_nocase(fingerprint, p->fingerprint) || str_is_nocase(fingerprint, p->key_fingerprint));
+}
+
+/* ---- words ---- */
+
+static void add_key(struct buf *b, EVP_PKEY *key)
+{
+	char curve[64] = "";
+	size_t len = 0;
+	const char *type = EVP_PKEY_get0_type_name(key);
+
+	if (EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) == 1 && curve[0] != 0 && EVP_PKEY_is_a(key, "EC"))
+		buf_addf(b, "ECDHE (%s)", curve);
+	else if (EVP_PKEY_is_a(key, "DH"))
+		buf_addf(b, "DHE (%d bits)", EVP_PKEY_get_bits(key));
+	else
+		buf_add_text(b, type == NULL ? "unknown" : type);
+}
+
+static const char *signature_name(int nid)
+{
+	switch (nid) {
+	case EVP_PKEY_RSA: return "RSA";
+	case EVP_PKEY_RSA_PSS: return "RSA-PSS";
+	case EVP_PKEY_EC: return "ECDSA";
+	default: return OBJ_nid2sn(nid);
+	}
+}
+
+static void add_signature(struct buf *b, const char *who, EVP_PKEY *key, int signature, int digest)
+{
+	buf_addf(b, " %s-signature %s (%d bits)", who, signature_name(signature), EVP_PKEY_get_bits(key));
+	if (digest != NID_undef)
+		buf_addf(b, " %s-digest %s", who, OBJ_nid2sn(digest));
+}
+
+/* Who signed what: known for the present connection only, not for a resumed session. */
+static void add_key_exchange(struct buf *b, const struct tls *t)
+{
+	bool server = SSL_is_server(t->ssl) == 1;
+	X509 *mine = SSL_get_certificate(t->ssl), *theirs = SSL_get0_peer_certificate(t->ssl);
+	int signature = NID_undef, digest = NID_undef;
+	EVP_PKEY *key = NULL;
+
+	if (SSL_get_peer_tmp_key(t->ssl, &key) == 1 && key != NULL) {
+		buf_add_text(b, " key-exchange ");
+		add_key(b, key);
+		EVP_PKEY_free(key);
+	}
+	if (server && mine != NULL && SSL_get_signature_type_nid(t->ssl, &signature) == 1) {
+		SSL_get_signature_nid(t->ssl, &digest);
+		add_signature(b, "server", X509_get0_pubkey(mine), signature, digest);
+	}
+	signature = digest = NID_undef;
+	if (theirs != NULL && SSL_get_peer_signature_type_nid(t->ssl, &signature) == 1) {
+		SSL_get_peer_signature_nid(t->ssl, &digest);
+		add_signature(b, server ? "client" : "server", X509_get0_pubkey(theirs), signature, digest);
+	}
+}
+
+/* ---- all of it ---- */
+
+static void judge_certificate(const struct tls *t, struct arena *a, struct tls_peer *p)
+{
+	X509 *x = SSL_get0_peer_certificate(t->ssl);
+	long result = SSL_get_verify_result(t->ssl);
+
+	if (x == NULL)
+		return;
+	p->trust = result == X509_V_OK ? TLS_TRUSTED : TLS_UNTRUSTED;
+	if (result != X509_V_OK)
+		p->why = str_of(X509_verify_cert_error_string(result));
+	p->subject = common_name(X509_get_subject_name(x), a);
+	p->issuer = common_name(X509_get_issuer_name(x), a);
+	p->fingerprint = fingerprint_of(t, x, false, a);
+	p->key_fingerprint = fingerprint_of(t, x, true, a);
+}
+
+static struct str received_words(const struct tls *t, const struct tls_peer *p, struct str exchange, struct arena *a)
+{
+	AUTO(buf) b = BUF(4096);
+
+	buf_addf(&b, "using %s with cipher %s (%d/%d bits);%.*s;", p->protocol, p->cipher, p->bits, p->algorithm_bits, PSTR(exchange));
+	if (p->trust == TLS_ANONYMOUS)
+		buf_add_text(&b, SSL_get_verify_mode(t->ssl) == SSL_VERIFY_NONE ? "No client certificate requested" : "Client did not present a certificate");
+	else
+		buf_addf(&b, "Client CN \"%.*s\", Issuer \"%.*s\" (%s)", PSTR(p->subject), PSTR(p->issuer),
+			 p->trust == TLS_TRUSTED ? "verified OK" : "not verified");
+	return arena_copy(a, buf_str(&b));
+}
+
+void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+	AUTO(buf) exchange = BUF(2048);
+
+	*ret = (struct tls_peer){
+		.protocol = SSL_get_version(t->ssl), .cipher = SSL_CIPHER_get_name(cipher), .why = STR_NONE, .subject = STR_NONE,
+		.issuer = STR_NONE, .fingerprint = STR_NONE, .key_fingerprint = STR_NONE,
+		.resumed = SSL_session_reused(t->ssl) == 1, .uses_1_3 = SSL_version(t->ssl) >= TLS1_3_VERSION,
+	};
+	ret->bits = SSL_CIPHER_get_bits(cipher, &ret->algorithm_bits);
+	ERR_clear_error();
+	judge_certificate(t, a, ret);
+	if (ret->uses_1_3)
+		add_key_exchange(&exchange, t);
+	ERR_clear_error();
+	ret->summary = arena_fmt(a, "%s with cipher %s (%d/%d bits)%.*s", ret->protocol, ret->cipher, ret->bits, ret->algorithm_bits, PSTR(buf_str(&exchange)));
+	ret->received = received_words(t, ret, str_skip(buf_str(&exchange), 1), a);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside lib/tls only. */
+#ifndef ROAD_TLS_PRIVATE_H
+#define ROAD_TLS_PRIVATE_H
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "lib/tls/tls.h"
+
+struct tls_context {
+	struct tls_config conf;
+	SSL_CTX *ssl;			/* NULL: keys or certificates cannot be used */
+	X509_STORE *trusted;		/* as it was at start */
+	STACK_OF(X509_NAME) *names;	/* of CAs, for clients */
+	struct tls_file *files;
+	size_t file_count;
+	int64_t changed_ms;		/* when a change was noticed that is not loaded yet; 0: none */
+};
+
+struct tls {
+	SSL *ssl;
+	const struct tls_context *context;	/* may be gone after the handshake */
+	const EVP_MD *digest;
+	int fd;
+	int error;			/* 0 or the -errno of a call on the socket */
+	bool ended;			/* the socket has nothing more to say */
+	bool broken;			/* the library gave up: no close_notify */
+	struct buf ahead;		/* read before TLS began */
+	char *resume_as;		/* NULL: not to be kept */
+	int64_t session_s;
+};
+
+/* ---- pem.c ---- */
+
+struct tls_file {
+	struct watch *watch;
+	struct str text;		/* while loading; contains keys: wiped by tls_file_forget() */
+};
+int tls_file_read(struct tls_file *f, struct buf *why);
+void tls_file_forget(struct tls_file *f);
+/* All of key, certificate, issuers in a text, as often as they come. How many, or -errno with words. */
+int tls_use_chains(SSL_CTX *ssl, const struct tls_file *f, struct buf *why);
+int tls_use_pair(SSL_CTX *ssl, const struct tls_file *cert, const struct tls_file *key, struct buf *why);
+
+/* The library's words for what went wrong just now; empties its queue. */
+void tls_library_words(struct buf *why);
+
+/* ---- resume.c ---- */
+
+void tls_sessions_keep(SSL_CTX *ssl);	/* the context's new sessions go under their tls' resume_as */
+SSL_SESSION *tls_session_take(struct str name);	/* the caller's; NULL: none */
+
+int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx);	/* to one of them */
+
+#endif

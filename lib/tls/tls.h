@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * TLS 1.2 and 1.3 (older versions where main.cf asks for them) between a stream and its socket. A context holds what a service
+ * presents and trusts; a handshake puts TLS under a stream, which from then on reads and writes as before and ends it with itself.
+ *
+ * A certificate is looked at, never decided upon here: the handshake succeeds with any, and tls_peer tells what it was worth.
+ * Whoever makes no context pays nothing: the library is not even initialised.
+ */
+#ifndef ROAD_TLS_TLS_H
+#define ROAD_TLS_TLS_H
+
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/io/stream.h"
+
+/* ---- settings (settings.c) ---- */
+
+struct tls_protocols {
+	int min, max;			/* as on the wire: 0x0303 is TLSv1.2; 0: no bound */
+	unsigned excluded;		/* bits 1 << (version & 7) of 0x0300..0x0304 */
+};
+/* ">=TLSv1.2", "!SSLv3, !TLSv1", "TLSv1.2 TLSv1.3", ">=0303". -EINVAL with words. */
+int tls_protocols_parse(struct str text, struct tls_protocols *ret, struct buf *why);
+
+struct tls_grades { const char *high, *medium, *null; };	/* tls_high_cipherlist and so on */
+/* The list for a grade ("medium"), without what is excluded ("aNULL, DES+MD5"). -EINVAL with words: no such grade. */
+int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str exclude, struct buf *ret, struct buf *why);
+
+/* ---- contexts (context.c) ---- */
+
+struct tls_config {			/* texts live as long as the context */
+	bool server;
+	const char *name;		/* of the service: tickets of one are nothing to another */
+	const char *chain_files;	/* each: key, certificate, issuers, as often as wanted; not empty: the others do not count */
+	const char *cert_file, *key_file, *eccert_file, *eckey_file;	/* "" or "none": none */
+	const char *ca_file, *ca_path;
+	bool default_ca;		/* and those that the system trusts */
+	bool opportunistic;		/* weak keys and signatures are better than none */
+	bool preempt;			/* the server's order of ciphers counts */
+	bool ask_cert, need_cert;	/* server: of the client */
+	int depth;			/* of certificate chains */
+	struct tls_protocols protocols;
+	const char *ciphers;		/* complete list, TLS 1.2 and older */
+	const char *groups;		/* curves and groups in order; unknown ones are left out; "": the library's */
+	const char *digest;		/* of fingerprints */
+	int64_t session_s;		/* how long sessions may be resumed; 0: never */
+};
+
+struct tls_context;
+/*
+ * -EINVAL and such with words for a configuration that cannot work: no cipher, no CA file, no server certificate is named. 1, with words: keys and certificates cannot be
+ * used as they are; the context is there, not usable, and refresh tries again when the files change. Files are read with the rights of the moment, so a daemon
+ * opens its contexts in start(), where it may still read keys that only root can.
+ */
+int tls_context_open(const struct tls_config *conf, struct tls_context **ret, struct buf *why);
+bool tls_context_is_usable(const struct tls_context *c);	/* NULL is not */
+void tls_context_free(struct tls_context *c);		/* NULL is fine; sessions live on */
+/*
+ * Call before a handshake: looks at most once a second whether a key or certificate file has changed, and loads all of them again when that has been quiet for two.
+ * 0 nothing to do; 1 new ones are in use; -errno with words, once for each change: the old ones stay in use. -EACCES: only a process
+ * that starts anew may read them.
+ */
+int tls_context_refresh(struct tls_context *c, struct buf *why);
+/* Words for start: is there such a digest (sha256, sha1, md5)? */
+bool tls_digest_exists(const char *name);
+
+/* ---- sessions (session.c) ---- */
+
+struct tls_wish {			/* of one handshake; zeros: as the context says */
+	const struct tls_protocols *protocols;
+	const char *ciphers;
+	bool opportunistic;
+	const char *sni;		/* client: the name to ask for; NULL: none */
+	struct str resume_as;		/* client: sessions are kept under this name; empty: not kept. Holds host, port and policy */
+};
+
+enum tls_trust {
+	TLS_ANONYMOUS,			/* no certificate */
+	TLS_UNTRUSTED,			/* it does not lead to somebody we trust */
+	TLS_TRUSTED,			/* it does */
+};
+/*
+ * The connection as it is now, in the arena. `summary`: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 ...".
+ */
+struct tls_peer {
+	const char *protocol, *cipher;
+	int bits, algorithm_bits;
+	struct str summary;		/* for the log */
+	struct str received;		/* for a Received header, three parts: connection;key exchange (may be empty);client certificate */
+	enum tls_trust trust;
+	struct str why;			/* TLS_UNTRUSTED: "certificate has expired" */
+	struct str subject, issuer;	/* common names, printable */
+	struct str fingerprint, key_fingerprint;	/* "AB:CD:..."; empty: no certificate */
+	bool resumed;
+	bool uses_1_3;
+};
+
+struct tls;
+/*
+ * Puts TLS under the stream, which must hold nothing to be sent. What it has read ahead: `keep` false: it is forgotten (STARTTLS: it was sent
+ * in the clear); true: it is the beginning of the handshake (after a proxy's header). -errno with words; -ETIMEDOUT, -ECANCELED, -EPIPE without library's words. After
+ * a failure the stream has failed too. The struct tls lives as long as the stream.
+ */
+int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w, bool keep, when_t until, struct tls **ret, struct buf *why) MAY_YIELD;
+void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret);
+
+/* ---- whose certificate (peer.c) ---- */
+
+/* Is it for this host? ".example.com": for any host below. wild_labels: "*" may stand for several labels. Trust is another question. */
+bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels);
+/* The context's digest of the certificate, or of its key, written as in `fingerprint`; letters' case does not matter. */
+bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint);
+
+/* ---- resumption (resume.c) ---- */
+
+size_t tls_sessions_kept(void);		/* for tests */
+
+#endif

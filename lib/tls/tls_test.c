@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: ISC */
+/* Settings as main.cf writes them, and both ends of TLS in one process over a socket pair. */
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/die.h"
+#include "lib/tls/tls.h"
+
+/* ---- settings ---- */
+
+static const char *protocols(const char *text, struct tls_protocols *p)
+{
+	static struct buf why;
+
+	why = BUF_WORDS;
+	return tls_protocols_parse(str_of(text), p, &why) < 0 ? buf_text(&why) : NULL;
+}
+
+static void test_protocols_by_bounds_and_by_names(void **state)
+{
+	struct tls_protocols p;
+
+	(void) state;
+	assert_null(protocols(">=TLSv1.2", &p));
+	assert_int_equal(p.min, 0x0303);
+	assert_int_equal(p.max, 0);
+	assert_int_equal(p.excluded, 0);
+	assert_null(protocols(">=TLSv1.1, <=0303", &p));
+	assert_int_equal(p.min, 0x0302);
+	assert_int_equal(p.max, 0x0303);
+	assert_null(protocols("!SSLv2, !SSLv3:!TLSv1", &p));
+	assert_int_equal(p.excluded, 1 | 2);
+	assert_null(protocols("tlsv1.2 TLSv1.3", &p));
+	assert_int_equal(p.excluded, 1 | 2 | 4);
+	assert_null(protocols("", &p));
+	assert_int_equal(p.min | p.max | (int) p.excluded, 0);
+}
+
+static void test_protocols_that_make_no_sense_are_refused(void **state)
+{
+	struct tls_protocols p;
+
+	(void) state;
+	assert_string_equal(protocols("TLSv1.4", &p), "\"TLSv1.4\" is no TLS protocol version");
+	assert_string_equal(protocols("0505", &p), "\"0505\" is no TLS protocol version");
+	assert_string_equal(protocols(">=TLSv1.3 <=TLSv1.2", &p), "no TLS protocol version is left");
+	assert_string_equal(protocols("!SSLv3 !TLSv1 !TLSv1.1 !TLSv1.2 !TLSv1.3", &p), "no TLS protocol version is left");
+}
+
+static void test_cipher_grades_and_exclusions(void **state)
+{
+	const struct tls_grades g = { .high = "HIGH", .medium = "MEDIUM", .null = "eNULL" };
+	AUTO(buf) list = BUF(1000);
+	AUTO(buf) why = BUF_WORDS;
+
+	(void) state;
+	assert_int_equal(tls_ciphers_make(&g, STR("high"), STR("aNULL, DES+MD5 RC4"), &list, &why), 0);
+	assert_string_equal(buf_text(&list), "HIGH:!aNULL:!DES+MD5:!RC4");
+	buf_clear(&list);
+	assert_int_equal(tls_ciphers_make(&g, STR("export"), STR(""), &list, &why), 0);
+	assert_string_equal(buf_text(&list), "MEDIUM");
+	assert_int_equal(tls_ciphers_make(&g, STR("low"), STR("!RC4"), &list, &why), -EINVAL);
+	assert_int_equal(tls_ciphers_make(&g, STR("best"), STR(""), &list, &why), -EINVAL);
+}
+
+/* ---- certificates ---- */
+
+static char directory[] = "/tmp/tls-test-XXXXXX";
+
+static void add_name(X509 *x, const char *name)
+{
+	AUTO(buf) names = BUF(300);
+	X509_EXTENSION *e;
+
+	buf_addf(&names, "DNS:%s", name);
+	e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, buf_text(&names));
+	assert_non_null(e);
+	X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+}
+
+static const char *make_chain(const char *label, const char *name, long days)
+{
+	static char path[4][200];
+	static int turn;
+	char *at = path[turn++ % 4];
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	FILE *f;
+
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), turn);
+	X509_gmtime_adj(X509_getm_notBefore(x), -10 * 86400L);
+	X509_gmtime_adj(X509_getm_notAfter(x), days * 86400L);
+	X509_set_pubkey(x, key);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *) name, -1, -1, 0);
+	X509_set_issuer_name(x, X509_get_subject_name(x));
+	add_name(x, name);
+	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+	snprintf(at, sizeof(path[0]), "%s/%s", directory, label);
+	f = fopen(at, "w");
+	assert_non_null(f);
+	PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+	PEM_write_X509(f, x);
+	fclose(f);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	return at;
+}
+
+static struct tls_context *context(bool server, const char *chain, const char *ca)
+{
+	const struct tls_config conf = {
+		.server = server, .name = "test", .chain_files = chain, .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "",
+		.ca_file = ca, .ca_path = "", .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .groups = "nonsense X25519 P-256",
+		.digest = "sha256", .session_s = 100,
+	};
+	AUTO(buf) why = BUF_WORDS;
+	struct tls_context *c;
+
+	if (tls_context_open(&conf, &c, &why) != 0)
+		fail_msg("%s", buf_text(&why));
+	return c;
+}
+
+/* ---- two ends ---- */
+
+struct end {
+	struct tls_context *context;
+	struct tls_wish wish;
+	struct stream *s;
+	struct arena *a;
+	struct tls_peer peer;
+	bool named;			/* client: the server's certificate is for server.example */
+	int result;
+	when_t patience;
+	const char *say, *hear;
+	struct buf why;
+};
+
+static void speak(struct end *e, size_t pieces)
+{
+	struct str line;
+
+	for (size_t i = 0; i < pieces; i++) {
+		writef(e->s, "%s %zu\r\n", e->say, i);
+		flush(e->s);
+		if (!read_line(e->s, 1000, &line, NULL))
+			fail_msg("%s: line %zu: %s", e->say, i, error_text(stream_error(e->s)));
+		assert_true(str_starts(line, str_of(e->hear)));
+	}
+}
+
+static void run_end(void *arg)
+{
+	struct end *e = arg;
+	struct tls *t;
+
+	stream_deadline(e->s, in(20000));
+	e->result = tls_begin(e->context, e->s, &e->wish, false, in(e->patience), &t, &e->why);
+	if (e->result == 0) {
+		tls_peer(t, e->a, &e->peer);
+		e->named = tls_peer_is(t, "server.example", true);
+		speak(e, 500);
+	}
+	stream_free(e->s);
+}
+
+static void make_ends(struct end *server, struct end *client, struct tls_context *sc, struct tls_context *cc)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	*server = (struct end){ .context = sc, .s = stream_new(fds[0]), .a = arena_new("s", NULL, 1 << 20), .patience = 10000, .say = "server", .hear = "client",
+				.why = BUF_WORDS };
+	*client = (struct end){ .context = cc, .s = stream_new(fds[1]), .a = arena_new("c", NULL, 1 << 20), .patience = 10000, .say = "client", .hear = "server",
+				.why = BUF_WORDS, .wish = { .sni = "server.example" } };
+}
+
+static void end_both(struct end *a, struct end *b)
+{
+	arena_free(a->a);
+	arena_free(b->a);
+	buf_free(&a->why);
+	buf_free(&b->why);
+}
+
+static void run_both(void *arg)
+{
+	struct end **ends = arg;
+	struct scope *s = scope_open("ends");
+
+	assert_int_equal(scope_start(s, "server", run_end, ends[0]), 0);
+	assert_int_equal(scope_start(s, "client", run_end, ends[1]), 0);
+	scope_wait(s, NEVER);
+	scope_close(s);
+	loop_stop();
+}
+
+static void meet(struct end *server, struct end *client)
+{
+	struct end *ends[2] = { server, client };
+
+	loop_run(run_both, ends);
+}
+
+static void test_two_ends_talk_and_know_each_other(void **state)
+{
+	const char *chain = make_chain("server", "server.example", 10), *own = make_chain("client", "client.example", 10);
+	struct tls_context *sc = context(true, chain, own), *cc = context(false, own, chain);
+	struct end server, client;
+
+	(void) state;
+	make_ends(&server, &client, sc, cc);
+	meet(&server, &client);
+	assert_int_equal(server.result, 0);
+	assert_int_equal(client.result, 0);
+	assert_string_equal(client.peer.protocol, "TLSv1.3");
+	assert_int_equal(client.peer.trust, TLS_TRUSTED);
+	assert_true(client.named);
+	assert_str(client.peer.subject, "server.example");
+	assert_int_equal(server.peer.trust, TLS_TRUSTED);
+	assert_str(server.peer.subject, "client.example");
+	assert_int_equal(server.peer.fingerprint.len, 95);
+	assert_true(tls_fingerprint_is(&server.peer, server.peer.key_fingerprint));
+	assert_false(tls_fingerprint_is(&server.peer, client.peer.fingerprint));
+	assert_true(str_find_str(client.peer.summary, STR("key-exchange X25519 server-signature ECDSA (256 bits) server-digest SHA256")) > 0);
+	end_both(&server, &client);
+	tls_context_free(sc);
+	tls_context_free(cc);
+}
+
+static void test_untrusted_expired_and_misnamed_certificates_are_told_apart(void **state)
+{
+	const char *chain = make_chain("expired", "other.example", -1), *stranger = make_chain("stranger", "x.example", 10);
+	struct tls_context *sc = context(true, chain, ""), *trusting = context(false, "", chain), *strange = context(false, "", stranger);
+	struct end server, client;
+
+	(void) state;
+	make_ends(&server, &client, sc, trusting);
+	meet(&server, &client);
+	assert_int_equal(client.peer.trust, TLS_UNTRUSTED);
+	assert_str(client.peer.why, "certificate has expired");
+	assert_false(client.named);
+	assert_int_equal(server.peer.trust, TLS_ANONYMOUS);
+	end_both(&server, &client);
+	make_ends(&server, &client, sc, strange);
+	meet(&server, &client);
+	assert_int_equal(client.peer.trust, TLS_UNTRUSTED);
+	end_both(&server, &client);
+	tls_context_free(sc);
+	tls_context_free(trusting);
+	tls_context_free(strange);
+}
+
+static void test_a_session_is_resumed_under_its_name_only_and_stays_untrusted(void **state)
+{
+	struct tls_context *sc = context(true, make_chain("again", "server.example", 10), ""), *cc = context(false, "", "");
+	static const char *const names[] = { "mx may", "mx may", "mx encrypt" };
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct end server, client;
+
+		make_ends(&server, &client, sc, cc);
+		client.wish.resume_as = str_of(names[i]);
+		meet(&server, &client);
+		assert_int_equal(client.peer.resumed, i == 1);
+		assert_int_equal(client.peer.trust, TLS_UNTRUSTED);
+		assert_true(client.named);
+		end_both(&server, &client);
+	}
+	assert_int_equal(tls_sessions_kept(), 2);
+	tls_context_free(sc);
+	tls_context_free(cc);
+}
+
+static void test_no_common_version_is_a_failure_with_words(void **state)
+{
+	struct tls_context *sc = context(true, make_chain("old", "server.example", 10), ""), *cc = context(false, "", "");
+	struct tls_protocols only_1_2 = { .min = 0x0303, .max = 0x0303 }, only_1_3 = { .min = 0x0304 };
+	struct end server, client;
+
+	(void) state;
+	make_ends(&server, &client, sc, cc);
+	server.wish.protocols = &only_1_3;
+	client.wish.protocols = &only_1_2;
+	meet(&server, &client);
+	assert_int_equal(server.result, -EPROTO);
+	assert_int_equal(client.result, -EPROTO);
+	assert_true(str_find_str(buf_str(&server.why), STR("unsupported protocol")) > 0);
+	end_both(&server, &client);
+	tls_context_free(sc);
+	tls_context_free(cc);
+}
+
+static void run_alone(void *end)
+{
+	run_end(end);
+	loop_stop();
+}
+
+static void test_who_does_not_speak_costs_the_deadline_only(void **state)
+{
+	struct tls_context *sc = context(true, make_chain("silent", "server.example", 10), "");
+	struct end server, nobody;
+
+	(void) state;
+	make_ends(&server, &nobody, sc, NULL);
+	server.patience = 50;
+	loop_run(run_alone, &server);
+	assert_int_equal(server.result, -ETIMEDOUT);
+	stream_free(nobody.s);
+	end_both(&server, &nobody);
+	tls_context_free(sc);
+}
+
+/* ---- files ---- */
+
+static void test_files_that_do_not_fit_are_not_used(void **state)
+{
+	char key[300], cert[300], both[600];
+	const struct { const char *chain, *words; } cases[] = {
+		{ "/nonexistent-directory/x", "No such file or directory" }, { both, "there is no certificate" }, { "/dev/null", "not a regular file" },
+	};
+	AUTO(buf) text = BUF(10000);
+	FILE *f;
+
+	(void) state;
+	snprintf(key, sizeof(key), "%s", make_chain("one", "one.example", 10));
+	snprintf(cert, sizeof(cert), "%s", make_chain("two", "two.example", 10));
+	snprintf(both, sizeof(both), "%s/key-only", directory);
+	f = fopen(both, "w");
+	fputs("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIIXRVFTI75HiR1p/ZaXTc2ZhYvmAVIR1Z0Ze1cU9Vp4N\n-----END PRIVATE KEY-----\n", f);
+	fclose(f);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		const struct tls_config conf = { .server = true, .name = "x", .chain_files = cases[i].chain, .ca_file = "", .ca_path = "", .ciphers = "HIGH",
+						 .groups = "", .digest = "sha256" };
+		AUTO(buf) why = BUF_WORDS;
+		struct tls_context *c = NULL;
+
+		assert_int_not_equal(tls_context_open(&conf, &c, &why), 0);
+		assert_false(tls_context_is_usable(c));
+		if (str_find_str(buf_str(&why), str_of(cases[i].words)) < 0)
+			fail_msg("%s", buf_text(&why));
+		tls_context_free(c);
+	}
+}
+
+/* ---- set up ---- */
+
+static int set_up(void **state)
+{
+	(void) state;
+	return mkdtemp(directory) == NULL;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const files[] = { "server", "client", "expired", "stranger", "again", "old", "silent", "one", "two", "key-only" };
+	char path[300];
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
+		unlink(path);
+	}
+	return rmdir(directory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_protocols_by_bounds_and_by_names),
+		cmocka_unit_test(test_protocols_that_make_no_sense_are_refused),
+		cmocka_unit_test(test_cipher_grades_and_exclusions),
+		cmocka_unit_test(test_two_ends_talk_and_know_each_other),
+		cmocka_unit_test(test_untrusted_expired_and_misnamed_certificates_are_told_apart),
+		cmocka_unit_test(test_a_session_is_resumed_under_its_name_only_and_stays_untrusted),
+		cmocka_unit_test(test_no_common_version_is_a_failure_with_words),
+		cmocka_unit_test(test_who_does_not_speak_costs_the_deadline_only),
+		cmocka_unit_test(test_files_that_do_not_fit_are_not_used),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

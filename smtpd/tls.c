@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * TLS in smtpd: what is opened at start, STARTTLS (RFC 3207), wrapper mode (RFC 8314), and what may be said without.
+ *
+ * Nothing that came in the clear counts inside TLS: read-ahead input is thrown away before the handshake, and what the client said (its name, a
+ * transaction) with it. The replies to what came before are out by then: 220 is flushed.
+ */
+#include "lib/tls/tls.h"
+
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "lib/daemon/daemon.h"
+#include "lib/log/log.h"
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+#include "smtpd/transaction.h"
+#include "smtpd/verbs.h"
+
+static const struct smtpd_conf *conf(void) { return &the_smtpd->conf; }
+
+/* ---- start ---- */
+
+static enum tls_level parse_level(const struct smtpd_conf *c)
+{
+	struct str level = str_trim(str_of(c->smtpd_tls_security_level));
+
+	if (c->smtpd_tls_wrappermode || str_is_nocase(level, STR("encrypt")))
+		return TLS_LEVEL_ENCRYPT;
+	if (str_is_nocase(level, STR("may")))
+		return TLS_LEVEL_MAY;
+	if (str_is_nocase(level, STR("none")))
+		return TLS_LEVEL_NONE;
+	if (level.len > 0)
+		die(EX_CONFIG, "smtpd_tls_security_level: \"%.*s\" is none of none, may, encrypt", PSTR(level));
+	return c->smtpd_enforce_tls ? TLS_LEVEL_ENCRYPT : c->smtpd_use_tls ? TLS_LEVEL_MAY : TLS_LEVEL_NONE;
+}
+
+/* "1", or several that all count. */
+static int parse_loglevel(const char *text)
+{
+	struct str rest = str_of(text), word;
+	int64_t n, most = 0;
+
+	while (str_token(&rest, ", \t\r\n", &word)) {
+		if (str_to_int(word, 0, 4, &n) < 0)
+			die(EX_CONFIG, "smtpd_tls_loglevel: \"%s\": numbers from 0 to 4", text);
+		most = MAX(most, n);
+	}
+	return (int) most;
+}
+
+static struct str groups_of_grade(struct arena *a, const struct smtpd *s)
+{
+	struct str grade = str_trim(str_of(s->conf.smtpd_tls_eecdh_grade));
+
+	if (str_is_nocase(grade, STR("auto")))
+		return arena_fmt(a, "%s %s", s->tls.tls_eecdh_auto_curves, s->tls.tls_ffdhe_auto_groups);
+	if (str_is_nocase(grade, STR("strong")))
+		return arena_fmt(a, "%s %s", s->tls.tls_eecdh_strong_curve, s->tls.tls_ffdhe_auto_groups);
+	if (str_is_nocase(grade, STR("ultra")))
+		return arena_fmt(a, "%s %s", s->tls.tls_eecdh_ultra_curve, s->tls.tls_ffdhe_auto_groups);
+	if (str_is_nocase(grade, STR("none")))
+		return str_of(s->tls.tls_ffdhe_auto_groups);
+	die(EX_CONFIG, "smtpd_tls_eecdh_grade: \"%.*s\" is none of auto, strong, ultra, none", PSTR(grade));
+}
+
+static const char *ciphers_of_level(struct arena *a, const struct smtpd *s, bool mandatory)
+{
+	const struct tls_grades grades = { .high = s->tls.tls_high_cipherlist, .medium = s->tls.tls_medium_cipherlist, .null = s->tls.tls_null_cipherlist };
+	const struct smtpd_conf *c = &s->conf;
+	struct str exclude = arena_fmt(a, "%s %s", c->smtpd_tls_exclude_ciphers, mandatory ? c->smtpd_tls_mandatory_exclude_ciphers : "");
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) list = BUF(8192);
+
+	if (tls_ciphers_make(&grades, str_of(mandatory ? c->smtpd_tls_mandatory_ciphers : c->smtpd_tls_ciphers), exclude, &list, &why) < 0)
+		die(EX_CONFIG, "%s: %s", mandatory ? "smtpd_tls_mandatory_ciphers" : "smtpd_tls_ciphers", buf_text(&why));
+	return str_c(a, buf_str(&list));
+}
+
+static struct tls_config describe(struct arena *a, const struct smtpd *s)
+{
+	const struct smtpd_conf *c = &s->conf;
+	bool mandatory = s->tls_level == TLS_LEVEL_ENCRYPT;
+	struct tls_config t = {
+		.server = true, .name = the_world->service, .chain_files = c->smtpd_tls_chain_files, .cert_file = c->smtpd_tls_cert_file,
+		.key_file = c->smtpd_tls_key_file, .eccert_file = c->smtpd_tls_eccert_file, .eckey_file = c->smtpd_tls_eckey_file,
+		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
+		.opportunistic = !mandatory, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
+		.need_cert = c->smtpd_tls_req_ccert, .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
+		.session_s = c->smtpd_tls_session_cache_timeout / 1000,
+	};
+	const char *protocols = mandatory ? c->smtpd_tls_mandatory_protocols : c->smtpd_tls_protocols;
+	AUTO(buf) why = BUF_WORDS;
+
+	if (tls_protocols_parse(str_of(protocols), &t.protocols, &why) < 0)
+		die(EX_CONFIG, "%s: %s", mandatory ? "smtpd_tls_mandatory_protocols" : "smtpd_tls_protocols", buf_text(&why));
+	if (!tls_digest_exists(t.digest))
+		die(EX_CONFIG, "smtpd_tls_fingerprint_digest: there is no digest \"%s\"", t.digest);
+	t.ciphers = ciphers_of_level(a, s, mandatory);
+	t.groups = str_c(a, groups_of_grade(a, s));
+	return t;
+}
+
+void open_tls(struct smtpd *to)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct tls_config t;
+	struct arena *a;
+	int r;
+
+	to->tls_level = parse_level(&to->conf);
+	to->tls_loglevel = parse_loglevel(to->conf.smtpd_tls_loglevel);
+	if (tables_open(str_of(to->conf.relay_clientcerts), TABLE_FOLD_KEY, &to->client_certificates, &why) < 0)
+		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
+	if (to->tls_level == TLS_LEVEL_NONE)
+		return;
+	a = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
+	t = describe(a, to);
+	r = tls_context_open(&t, &to->tls_context, &why);
+	if (r == -EINVAL)
+		die(EX_CONFIG, "TLS: %s", buf_text(&why));
+	if (r != 0)			/* mail goes on as far as it may; the administrator must know */
+		log_warning("TLS is not available: %s", buf_text(&why));
+}
+
+/* ---- the handshake ---- */
+
+static void retire_for_new_files(void)
+{
+	daemon_retire("TLS key or certificate files have changed");
+}
+
+static bool is_available(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	int r;
+
+	if (the_smtpd->tls_context == NULL)
+		return false;
+	r = tls_context_refresh(the_smtpd->tls_context, &why);
+	if (r > 0)
+		log_info("TLS key and certificate files have changed and are in use");
+	else if (r == -EACCES)
+		retire_for_new_files();		/* a process that starts as root can read them */
+	else if (r < 0)
+		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
+	return tls_context_is_usable(the_smtpd->tls_context);
+}
+
+static void log_trouble(const struct session *s, int r, struct str words)
+{
+	const char *reason = r == -ETIMEDOUT ? "timeout" : r == -EPROTO ? "-1" : "lost connection";
+
+	log_info("SSL_accept error from %s: %s", buf_text(&s->peer.shown), reason);
+	if (words.len > 0)
+		log_warning("TLS library problem: %.*s", PSTR(words));
+}
+
+static void log_established(const struct session *s)
+{
+	static const char *const words[] = { [TLS_ANONYMOUS] = "Anonymous", [TLS_UNTRUSTED] = "Untrusted", [TLS_TRUSTED] = "Trusted" };
+	const struct tls_peer *p = s->tls;
+
+	if (the_smtpd->tls_loglevel < 1)
+		return;
+	if (p->trust != TLS_ANONYMOUS)
+		log_info("%s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", buf_text(&s->peer.shown), PSTR(p->subject),
+			 PSTR(p->issuer), PSTR(p->fingerprint), PSTR(p->key_fingerprint));
+	if (p->trust == TLS_UNTRUSTED)
+		log_info("certificate verification failed for %s: %.*s", buf_text(&s->peer.shown), PSTR(p->why));
+	log_info("%s TLS connection established from %s: %.*s", words[p->trust], buf_text(&s->peer.shown), PSTR(p->summary));
+}
+
+/* What was said before is forgotten (RFC 3207 4.2). */
+static void forget_clear_text(struct session *s)
+{
+	transaction_end(s);
+	set_helo(s, STR_NONE);
+	s->esmtp = false;
+}
+
+/* False: the session ends, and its end is explained. `wrapped`: what came behind a proxy's header belongs to the handshake. */
+static bool shake_hands(struct session *s, bool wrapped)
+{
+	const struct tls_wish wish = { .protocols = NULL };
+	AUTO(buf) words = BUF_WORDS;
+	struct tls_peer *peer;
+	struct tls *t;
+	int r;
+
+	if (the_smtpd->tls_loglevel >= 2)
+		log_info("setting up TLS connection from %s", buf_text(&s->peer.shown));
+	r = tls_begin(the_smtpd->tls_context, s->stream, &wish, wrapped, in(conf()->smtpd_starttls_timeout), &t, &words);
+	if (r < 0) {
+		log_trouble(s, r, buf_str(&words));
+		s->end_reason = r == -ETIMEDOUT ? "timeout" : r == -ECANCELED ? "server shutdown" : "lost connection";
+		s->hang_up = true;
+		return false;
+	}
+	peer = ARENA_NEW(s->arena, struct tls_peer);
+	tls_peer(t, s->arena, peer);
+	s->tls = peer;
+	log_established(s);
+	forget_clear_text(s);
+	identity_changed(s);		/* lists of clients may know certificates */
+	return true;
+}
+
+bool begin_wrapped(struct session *s)
+{
+	if (!conf()->smtpd_tls_wrappermode)
+		return true;
+	if (is_available())
+		return shake_hands(s, true);
+	log_warning("connection from %s to service %s is dropped: TLS is not available", buf_text(&s->peer.shown), the_world->service);
+	return false;
+}
+
+/* ---- commands ---- */
+
+bool offers_tls(const struct session *s)
+{
+	return the_smtpd->tls_level != TLS_LEVEL_NONE && s->tls == NULL && tls_context_is_usable(the_smtpd->tls_context);
+}
+
+enum next verb_starttls(struct session *s, const struct command *c)
+{
+	if (c->args.len > 0)
+		return reply(s, 501, "5.5.4", "Syntax: STARTTLS");
+	if (s->tls != NULL)
+		return reply(s, 554, "5.5.1", "Error: TLS already active");
+	if (the_smtpd->tls_level == TLS_LEVEL_NONE || (s->discard_ehlo & EHLO_STARTTLS) != 0)
+		return reply(s, 502, "5.5.1", "Error: command not implemented");
+	if (!is_available())
+		return reply(s, 454, "4.7.0", "TLS not available due to local problem");
+	if (stream_poll_input(s->stream))
+		log_warning("input from %s behind STARTTLS is thrown away", buf_text(&s->peer.shown));
+	reply(s, 220, "2.0.0", "Ready to start TLS");
+	flush(s->stream);
+	return stream_error(s->stream) == 0 && shake_hands(s, false) ? DONE : NEITHER;
+}
+
+static bool is_allowed_before(enum verb_id id)
+{
+	return id == VERB_HELO || id == VERB_EHLO || id == VERB_STARTTLS || id == VERB_NOOP || id == VERB_QUIT || id == VERB_XCLIENT;
+}
+
+bool refused_without_tls(struct session *s, enum verb_id id)
+{
+	if (the_smtpd->tls_level != TLS_LEVEL_ENCRYPT || is_allowed_before(id))
+		return false;
+	if (s->tls == NULL)
+		reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
+	else if (conf()->smtpd_tls_req_ccert && s->tls->trust != TLS_TRUSTED)
+		reply(s, 554, "5.7.1", "Error: no trusted client certificate");
+	else
+		return false;
+	return true;
+}

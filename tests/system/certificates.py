@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: ISC
+"""Certificates for tests, made with the openssl command: a CA, and what it signs."""
+
+import re
+import subprocess
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+
+def openssl(*arguments, **more):
+    done = subprocess.run(["openssl", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, **more)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+class Authority:
+    """A CA in a directory. EC keys by default: quick to make."""
+
+    def __init__(self, directory, name="Test CA"):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.key, self.certificate = self.directory / "ca.key", self.directory / "ca.pem"
+        new_key(self.key, "ec")
+        openssl("req", "-x509", "-new", "-key", self.key, "-out", self.certificate, "-days", "30", "-subj", f"/CN={name}")
+
+    def issue(self, label, name="localhost", names=None, kind="ec", valid=(-1, 30)):
+        """(certificate file, key file); names: alternative DNS names (default: name); valid: days from now."""
+        key, request, certificate = (self.directory / f"{label}.{end}" for end in ("key", "req", "pem"))
+        extensions = self.directory / f"{label}.ext"
+        new_key(key, kind)
+        openssl("req", "-new", "-key", key, "-out", request, "-subj", f"/CN={name}")
+        extensions.write_text("subjectAltName=" + ",".join(f"DNS:{one}" for one in names or [name]) + "\n")
+        begin, end = (datetime.now(timezone.utc) + timedelta(days=days) for days in valid)
+        index = self.directory / "index.txt"
+        index.write_text("")
+        (self.directory / "index.txt.attr").write_text("unique_subject = no\n")
+        config = self.directory / "ca.cnf"
+        config.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={index}\nnew_certs_dir={self.directory}\nrand_serial=yes\n"
+                          "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+        openssl("ca", "-batch", "-notext", "-config", config, "-cert", self.certificate, "-keyfile", self.key, "-in", request,
+                "-out", certificate, "-extfile", extensions, "-startdate", begin.strftime("%Y%m%d%H%M%SZ"),
+                "-enddate", end.strftime("%Y%m%d%H%M%SZ"))
+        return certificate, key
+
+    def chain_file(self, label, **more):
+        """Key, certificate and the CA in one file."""
+        certificate, key = self.issue(label, **more)
+        path = self.directory / f"{label}.chain"
+        path.write_text(key.read_text() + certificate.read_text() + self.certificate.read_text())
+        path.chmod(0o600)
+        return path
+
+
+def new_key(path, kind):
+    if kind == "ec":
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path)
+    elif kind == "rsa":
+        openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path)
+    else:
+        openssl("genpkey", "-algorithm", kind, "-out", path)
+    path.chmod(0o600)
+
+
+def fingerprint(certificate):
+    return openssl("x509", "-in", certificate, "-noout", "-fingerprint", "-sha256").partition("=")[2].strip()
+
+
+def key_fingerprint(certificate):
+    public = openssl("x509", "-in", certificate, "-noout", "-pubkey")
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=public.encode(), stdout=subprocess.PIPE, check=True).stdout
+    digest = subprocess.run(["openssl", "dgst", "-sha256", "-r"], input=der, stdout=subprocess.PIPE, check=True).stdout.decode()
+    return ":".join(re.findall("..", digest.split()[0].upper()))

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: ISC
+"""TLS in smtpd: STARTTLS and wrapper mode, what is refused without, certificates of both sides, hostile handshakes."""
+
+import os
+import re
+import smtplib
+import socket
+import ssl
+import time
+
+import pytest
+
+from certificates import Authority, fingerprint, key_fingerprint, openssl
+from instance import IS_ROOT, PATIENCE, SANITIZED, free_port, wait_until
+from sink import Sink
+
+HELLO = b"EHLO client.example\r\n"
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def trusting(ca, chain=None):
+    context = ssl.create_default_context(cafile=str(ca.certificate))
+    if chain is not None:
+        context.load_cert_chain(*map(str, chain))
+    return context
+
+
+def secure(ca, label="server", **more):
+    """main.cf for a server with a certificate of its own."""
+    certificate, key = ca.issue(label)
+    return {"smtpd_tls_cert_file": certificate, "smtpd_tls_key_file": key, "smtpd_tls_security_level": "may", "smtpd_tls_loglevel": "1",
+            **more}
+
+
+class Raw:
+    """A client that says bytes and reads replies."""
+
+    def __init__(self, mail, port=None):
+        self.sock = socket.create_connection((mail.address, port or mail.smtp_port), timeout=30 * PATIENCE)
+        self.file = self.sock.makefile("rb")
+
+    def reply(self):
+        lines = []
+        while True:
+            line = self.file.readline()
+            lines.append(line.decode().rstrip("\r\n"))
+            if line[3:4] != b"-":
+                return lines
+
+    def say(self, bytes_):
+        self.sock.sendall(bytes_)
+        return self.reply()
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+def test_a_message_comes_in_over_starttls(instance, ca):
+    with Sink() as sink:
+        mail = instance(main=secure(ca, smtpd_tls_received_header="yes", relayhost=f"[127.0.0.1]:{sink.port}"))
+        with mail.client() as client:
+            client.ehlo()
+            assert client.has_extn("starttls")
+            client._host = "localhost"
+            client.starttls(context=trusting(ca))
+            assert client.sock.version() == "TLSv1.3"
+            client.ehlo()
+            assert not client.has_extn("starttls")
+            assert client.docmd("STARTTLS")[0] == 554
+            client.sendmail("a@example.net", ["b@example.com"], "Subject: x\n\n" + "hello\n" * 20000)
+        wait_until(lambda: sink.messages, 30, "the message")
+        message = sink.messages[0].content.decode()
+    assert message.count("hello") == 20000
+    assert re.search(r"\n\t\(using TLSv1\.3 with cipher TLS_AES_256_GCM_SHA384 \(256/256 bits\)\r?\n\t key-exchange X25519 "
+                     r"server-signature ECDSA \(256 bits\) server-digest SHA256\)\r?\n\t\(No client certificate requested\)\r?\n\t"
+                     r"by mail\.example\.org \(\S+\) with ESMTPS id ", message), message[:2000]
+    mail.wait_for_log(r"Anonymous TLS connection established from \S+\[127\.0\.0\.1\]: TLSv1\.3 with cipher TLS_AES_256_GCM_SHA384 "
+                      r"\(256/256 bits\) key-exchange X25519 server-signature ECDSA \(256 bits\) server-digest SHA256$")
+    mail.wait_for_log(r"disconnect from \S+\[127.0.0.1\] ehlo=2 starttls=1/2 mail=1 rcpt=1 data=1 quit=1 commands=7/8")
+
+
+def test_without_configuration_there_is_no_tls(instance):
+    mail = instance()
+    with mail.client() as client:
+        client.ehlo()
+        assert not client.has_extn("starttls")
+        assert client.docmd("STARTTLS")[0] == 502
+
+
+def test_what_is_sent_behind_starttls_in_the_clear_is_never_heard(instance, ca):
+    mail = instance(main=secure(ca, smtpd_forbid_unauth_pipelining="no"))
+    client = Raw(mail)
+    client.reply()
+    client.say(HELLO)
+    client.say(b"MAIL FROM:<before@example.net>\r\n")
+    assert client.say(b"STARTTLS\r\nRSET\r\nMAIL FROM:<injected@example.net>\r\n")[0].startswith("220 ")
+    client.file.close()
+    context = trusting(ca)
+    with context.wrap_socket(client.sock, server_hostname="localhost") as safe:
+        file = safe.makefile("rb")
+        # neither the name nor the transaction of before is known, and no reply to the injected commands comes
+        safe.sendall(b"RCPT TO:<x@example.org>\r\n")
+        assert file.readline().startswith(b"503 5.5.1 Error: need MAIL")
+        safe.sendall(b"NOOP\r\nQUIT\r\n")
+        assert file.readline().startswith(b"250 2.0.0")
+        assert file.readline().startswith(b"221 2.0.0")
+        assert file.readline() == b""
+    mail.wait_for_log(r"warning: input from \S+\[127.0.0.1\] behind STARTTLS is thrown away")
+    assert "injected" not in "\n".join(line for line in mail.log().splitlines() if "improper" not in line)
+
+
+def test_encrypt_lets_nothing_pass_in_the_clear(instance, ca):
+    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt"))
+    client = Raw(mail)
+    client.reply()
+    assert any("STARTTLS" in line for line in client.say(HELLO))
+    for command in (b"MAIL FROM:<>", b"RCPT TO:<x@example.org>", b"VRFY x", b"RSET", b"ETRN example.org", b"DATA", b"HELP"):
+        assert client.say(command + b"\r\n") == ["530 5.7.0 Must issue a STARTTLS command first"]
+    assert client.say(b"NOOP\r\n")[0].startswith("250")
+    assert client.say(b"QUIT\r\n")[0].startswith("221")
+    client.close()
+    with mail.client() as client:
+        client.starttls(context=ssl._create_unverified_context())
+        client.ehlo()
+        assert client.mail("a@example.net")[0] == 250
+
+
+def test_wrapper_mode_and_its_row_in_master_cf(instance, ca):
+    port = free_port()
+    mail = instance(main=secure(ca), master=f"127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=postfix/submissions\n"
+                    "  -o smtpd_tls_wrappermode=yes\n")
+    with smtplib.SMTP_SSL("localhost", port, context=trusting(ca), timeout=30 * PATIENCE) as client:
+        client.ehlo()
+        assert not client.has_extn("starttls")
+        assert client.mail("a@example.net")[0] == 250
+    mail.wait_for_log(r"postfix/submissions/smtpd\[\d+\]: Anonymous TLS connection established from")
+    plain = socket.create_connection(("127.0.0.1", port), timeout=30 * PATIENCE)
+    plain.sendall(b"EHLO client.example\r\n")
+    assert not plain.recv(1000).startswith(b"220")
+    mail.wait_for_log(r"SSL_accept error from \S+\[127.0.0.1\]: -1")
+    mail.wait_for_log(r"warning: TLS library problem: error:")
+    mail.wait_for_log(r"lost connection after CONNECT from")
+    plain.close()
+
+
+def test_protocols_and_ciphers_are_those_configured(instance, ca):
+    mail = instance(main=secure(ca, smtpd_tls_protocols="TLSv1.2", smtpd_tls_ciphers="high", smtpd_tls_exclude_ciphers="AES128, CAMELLIA"))
+    def probe(*options):
+        with Closing(mail) as raw:
+            context = ssl._create_unverified_context()
+            for change in options:
+                change(context)
+            raw.sock.settimeout(30 * PATIENCE)
+            with context.wrap_socket(raw.sock) as safe:
+                return safe.version(), safe.cipher()[0]
+    assert probe() == ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384")
+    with pytest.raises((ssl.SSLError, OSError)):
+        probe(lambda context: context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256"))
+    with pytest.raises((ssl.SSLError, OSError)):
+        probe(lambda context: setattr(context, "minimum_version", ssl.TLSVersion.TLSv1_3))
+    mail.wait_for_log(r"SSL_accept error from", 2)
+
+
+class Closing:
+    """A raw client that has said STARTTLS."""
+
+    def __init__(self, mail):
+        self.raw = Raw(mail)
+        self.raw.reply()
+        self.raw.say(HELLO)
+        assert self.raw.say(b"STARTTLS\r\n")[0].startswith("220")
+        self.raw.file.close()
+
+    def __enter__(self):
+        return self.raw
+
+    def __exit__(self, *error):
+        self.raw.sock.close()
+
+
+def test_several_kinds_of_keys_in_chain_files(instance, ca):
+    both = ca.directory / "both.chain"
+    both.write_text(ca.chain_file("multi-ec").read_text() + ca.chain_file("multi-rsa", kind="rsa").read_text())
+    mail = instance(main=secure(ca, smtpd_tls_chain_files=f"{both}, {ca.chain_file('multi-ed', kind='ED25519')}"))
+    for algorithms, words in (("ECDSA+SHA256", "ECDSA (256 bits)"), ("RSA-PSS+SHA256", "RSA-PSS (2048 bits)"), ("ed25519", "ED25519 (256 bits)")):
+        openssl("s_client", "-connect", f"127.0.0.1:{mail.smtp_port}", "-starttls", "smtp", "-sigalgs", algorithms, "-CAfile", ca.certificate,
+                "-verify_return_error", "-verify_hostname", "localhost", input=b"QUIT\r\n")
+        mail.wait_for_log(r"TLS connection established from .* server-signature " + re.escape(words))
+
+
+def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
+    known, unknown, foreign = ca.issue("known", name="known.example"), ca.issue("unknown"), Authority(ca.directory / "foreign").issue("foreign")
+    access = ca.directory / "access"
+    access.write_text(f"{key_fingerprint(foreign[0])} REJECT we know this one\n")
+    relay = ca.directory / "relay"
+    relay.write_text(f"{fingerprint(known[0])} known\n")
+    mail = instance(main=secure(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=ca.certificate, mynetworks="192.0.2.1", smtpd_tls_received_header="yes",
+                                relay_clientcerts=f"texthash:{relay}",
+                                smtpd_client_restrictions=f"check_ccert_access texthash:{access}",
+                                smtpd_relay_restrictions="permit_tls_clientcerts, reject_unauth_destination"))
+
+    def rcpt(certificate):
+        with mail.client() as client:
+            client._host = "localhost"
+            client.starttls(context=trusting(ca, certificate))
+            client.ehlo()
+            client.mail("a@example.net")
+            return client.rcpt("b@elsewhere.example")
+    assert rcpt(known)[0] == 250
+    assert rcpt(unknown) == (554, b"5.7.1 <b@elsewhere.example>: Relay access denied")
+    assert rcpt(None)[0] == 554
+    code, text = rcpt(foreign)
+    assert code == 554 and b"Client certificate rejected: we know this one" in text
+    mail.wait_for_log(r"\[127.0.0.1\]: subject_CN=known\.example, issuer=Test CA, fingerprint=" + fingerprint(known[0])
+                      + ", pkey_fingerprint=" + key_fingerprint(known[0]))
+    mail.wait_for_log(r"Trusted TLS connection established from", 2)
+    mail.wait_for_log(r"Untrusted TLS connection established from")
+    mail.wait_for_log(r"certificate verification failed for \S+\[127.0.0.1\]: (unable to get local issuer certificate|unable to verify the first certificate)")
+
+
+def test_a_trusted_certificate_can_be_demanded(instance, ca):
+    good, foreign = ca.issue("good"), Authority(ca.directory / "others").issue("bad")
+    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CAfile=ca.certificate))
+    for certificate, expected in ((good, 250), (foreign, 554), (None, 554)):
+        with mail.client() as client:
+            client._host = "localhost"
+            client.starttls(context=trusting(ca, certificate))
+            client.ehlo()
+            assert client.mail("a@example.net")[0] == expected
+
+
+def test_sessions_are_resumed_with_tickets(instance, ca):
+    mail = instance(main=secure(ca, worker_processes="1"))
+    for version in ("-tls1_2", "-tls1_3"):
+        saved = ca.directory / f"session{version}"
+        words = ["s_client", "-connect", f"127.0.0.1:{mail.smtp_port}", "-starttls", "smtp", version, "-CAfile", ca.certificate]
+        openssl(*words, "-sess_out", saved, "-ign_eof", input=b"QUIT\r\n")
+        assert "Reused, TLSv1" in openssl(*words, "-sess_in", saved, "-ign_eof", input=b"QUIT\r\n")
+
+
+def peer_name(mail):
+    with Closing(mail) as raw:
+        with ssl._create_unverified_context().wrap_socket(raw.sock) as safe:
+            return safe.getpeercert(True)
+
+
+def test_new_certificates_are_taken_up_and_wrong_ones_are_not(instance, ca):
+    main = secure(ca, "renewed", worker_processes="1")
+    certificate, key = main["smtpd_tls_cert_file"], main["smtpd_tls_key_file"]
+    if IS_ROOT:                 # so that the daemon may read it again
+        key.chmod(0o644)
+        ca.directory.chmod(0o755)
+        for parent in ca.directory.parents:
+            if parent != parent.parent and parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    mail = instance(main=main)
+    first = peer_name(mail)
+    pids = mail.pids("smtpd")
+    other_certificate, other_key = ca.issue("renewed-other")
+    certificate.write_text(other_certificate.read_text())       # does not fit the key
+    wait_until(lambda: peer_name(mail) and mail.log_lines("new TLS key or certificate files are not used: .*private key mismatch"), 30, pause=0.3)
+    assert peer_name(mail) == first
+    key.write_text(other_key.read_text())
+    wait_until(lambda: peer_name(mail) != first, 30, pause=0.3)
+    mail.wait_for_log("TLS key and certificate files have changed and are in use")
+    assert mail.pids("smtpd") == pids
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root has keys that daemons cannot read")
+def test_keys_that_only_root_can_read_are_taken_up_by_new_processes(instance, ca):
+    main = secure(ca, "private")
+    mail = instance(main=main)
+    first = peer_name(mail)
+    certificate, key = ca.issue("private-new")
+    main["smtpd_tls_key_file"].write_text(key.read_text())
+    main["smtpd_tls_cert_file"].write_text(certificate.read_text())
+    wait_until(lambda: peer_name(mail) != first, 40, pause=0.3)
+
+
+def test_without_a_usable_certificate_mail_goes_on_in_the_clear(instance, ca):
+    certificate, _ = ca.issue("lonely")
+    _, key = ca.issue("stranger")
+    mail = instance(main={"smtpd_tls_security_level": "may", "smtpd_tls_cert_file": certificate, "smtpd_tls_key_file": key})
+    with mail.client() as client:
+        client.ehlo()
+        assert not client.has_extn("starttls")
+        assert client.docmd("STARTTLS") == (454, b"4.7.0 TLS not available due to local problem")
+        assert client.mail("a@example.net")[0] == 250
+    mail.wait_for_log("warning: TLS is not available: .*private key mismatch")
+
+
+REFUSED = {
+    "level": ({"smtpd_tls_security_level": "perhaps"}, 'smtpd_tls_security_level: "perhaps" is none of'),
+    "protocols": ({"smtpd_tls_protocols": "TLSv9"}, 'smtpd_tls_protocols: "TLSv9" is no TLS protocol version'),
+    "grade": ({"smtpd_tls_ciphers": "best"}, 'smtpd_tls_ciphers: "best" is no cipher grade'),
+    "ciphers": ({"tls_medium_cipherlist": "nonsense"}, "TLS: cipher list nonsense"),
+    "digest": ({"smtpd_tls_fingerprint_digest": "sha257"}, 'there is no digest "sha257"'),
+    "curve": ({"smtpd_tls_eecdh_grade": "wild"}, 'smtpd_tls_eecdh_grade: "wild" is none of'),
+    "CA file": ({"smtpd_tls_CAfile": "/nonexistent/ca"}, "TLS: CA file /nonexistent/ca"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_settings_end_the_start_and_are_named(instance, ca, name):
+    from test_smtpd import foreground
+    parameters, words = REFUSED[name]
+    _, process = foreground(instance(main=secure(ca, **parameters), start=False))
+    try:
+        said, _ = process.communicate(timeout=20 * PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 78 and re.search(words, said), said
+
+
+# ---- hostile ----
+
+def test_slow_and_broken_handshakes_hold_up_nobody(instance, ca):
+    mail = instance(main=secure(ca, smtpd_starttls_timeout="4s", worker_processes="1"))
+    slow = [Closing(mail).raw for _ in range(100)]
+    for number, raw in enumerate(slow):
+        raw.sock.sendall(b"\x16\x03\x01\x02\x00\x01"[:1 + number % 6])        # a record that begins, and never ends
+    with mail.client() as client:
+        client.starttls(context=ssl._create_unverified_context())
+        client.ehlo()
+        assert client.mail("a@example.net")[0] == 250
+    for raw in slow:
+        raw.sock.settimeout(30 * PATIENCE)
+        assert raw.sock.recv(100) == b""        # nothing in the clear after 220
+        raw.sock.close()
+    mail.wait_for_log(r"SSL_accept error from \S+: timeout", 100)
+    mail.wait_for_log(r"timeout after STARTTLS from", 100)
+
+
+def test_a_truncated_record_is_a_lost_connection_and_no_message(instance, ca):
+    mail = instance(main=secure(ca))
+    inner, outer = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with Closing(mail) as raw:
+        tls = ssl._create_unverified_context().wrap_bio(inner, outer)
+
+        def pump(call, *arguments):
+            while True:
+                try:
+                    result = call(*arguments)
+                except ssl.SSLWantReadError:
+                    result = None
+                if outer.pending:
+                    raw.sock.sendall(outer.read())
+                if result is not None or call == tls.do_handshake and tls.cipher() and tls.version() and not inner.pending and done():
+                    return result
+                inner.write(raw.sock.recv(65536))
+
+        def done():
+            try:
+                tls.do_handshake()
+                return True
+            except ssl.SSLWantReadError:
+                return False
+        pump(tls.do_handshake)
+        for line in (b"EHLO x\r\n", b"MAIL FROM:<a@example.net>\r\n", b"RCPT TO:<b@example.org>\r\n", b"DATA\r\n"):
+            tls.write(line)
+            raw.sock.sendall(outer.read())
+            pump(tls.read, 10000)
+        tls.write(b"Subject: x\r\n\r\nall of it\r\n.\r\n")
+        record = outer.read()
+        raw.sock.sendall(record[:-5])
+        raw.sock.shutdown(socket.SHUT_WR)
+        while raw.sock.recv(65536):
+            pass
+    mail.wait_for_log(r"lost connection after DATA .* from \S+\[127.0.0.1\]")
+    assert not mail.log_lines("queued as|message-id=")
+
+
+def test_an_idle_session_with_tls_is_small(instance, ca):
+    if SANITIZED:
+        pytest.skip("sanitizers have their own idea of memory")
+    mail = instance(main=secure(ca, worker_processes="1", smtpd_client_connection_count_limit="0"))
+    def memory():
+        (pid,) = mail.pids("smtpd")
+        text = open(f"/proc/{pid}/smaps_rollup").read()
+        return int(re.search(r"Pss_Anon:\s+(\d+)", text).group(1)) if "Pss_Anon" in text else int(re.search(r"Anonymous:\s+(\d+)", text).group(1))
+    def open_some(count):
+        made = []
+        for _ in range(count):
+            client = smtplib.SMTP(mail.address, mail.smtp_port, timeout=60 * PATIENCE)
+            client.starttls(context=ssl._create_unverified_context())
+            client.ehlo()
+            made.append(client)
+        return made
+    first = open_some(50)
+    before = memory()
+    more = open_some(200)
+    grown = wait_until(lambda: (memory() - before) / 200, 20)
+    time_of_trim = time.monotonic() + 20 * PATIENCE
+    while grown > 48 and time.monotonic() < time_of_trim:       # stacks are given back when a wait lasts
+        grown = (memory() - before) / 200
+        time.sleep(0.2)
+    for client in first + more:
+        client.close()
+    print(f"{grown:.1f} KiB for each idle TLS session")
+    assert grown <= 48
