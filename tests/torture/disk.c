@@ -26,6 +26,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MOST_DISKS = 8, SECTOR = 512, CHUNK = 64 << 10, MOST_WRITE = 1 << 20, ROOM = MOST_WRITE + (64 << 10), ALWAYS = 3600 };
@@ -49,7 +50,7 @@ static struct disk disks[MOST_DISKS];
 static size_t disk_count;
 static int fuse_fd;
 static uint64_t written, flushed, in_cache;
-static struct { char kind; long after; } failure;
+static struct { char kind; long after; double since; } failure;
 
 static __attribute__((noreturn)) void fail(const char *what)
 {
@@ -174,6 +175,7 @@ static void obey(char *line)
 	} else if (sscanf(line, "fail %c %ld", &kind, &after) == 2) {
 		failure.kind = kind;
 		failure.after = after;
+		failure.since = 0;
 	} else if (strncmp(line, "heal", 4) == 0) {
 		failure.kind = 0;
 	} else {
@@ -181,7 +183,8 @@ static void obey(char *line)
 		fflush(stdout);
 		return;
 	}
-	printf("ok: %" PRIu64 " writes, %" PRIu64 " flushes, %" PRIu64 " bytes in the cache\n", written, flushed, in_cache);
+	printf("ok: %" PRIu64 " writes, %" PRIu64 " flushes, %" PRIu64 " bytes in the cache, failing since %.6f\n", written, flushed, in_cache,
+	       failure.since);
 	fflush(stdout);
 }
 
@@ -205,7 +208,14 @@ static void take_commands(void)
 
 static bool fails(char kind)
 {
-	return failure.kind == kind && --failure.after <= 0;
+	struct timespec now;
+
+	if (failure.kind != kind || --failure.after > 0)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (failure.since == 0)
+		failure.since = (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+	return true;
 }
 
 /* ---- the file system: inode 1 is the root, 2 and up are the disks ---- */

@@ -56,7 +56,7 @@ def mount(kind, device, place, *options):
 
 def unmount(place):
     """It may be busy for a moment after its users died."""
-    for _ in range(50):
+    for _ in range(300):
         if run("umount", place, check=False).returncode == 0:
             return
         if not os.path.ismount(place):

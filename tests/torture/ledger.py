@@ -48,6 +48,7 @@ class Ledger:
         self.filler = _filler(random.Random(seed))
         self.letters = {}           # number -> (who is to get it, sum)
         self.promised = {}          # number -> queue id, None for sendmail's
+        self.when = {}              # number -> time of the promise
         self.refused = 0
         self.sent = 0
 
@@ -66,6 +67,7 @@ class Ledger:
     def promise(self, letter, queue_id):
         with self.lock:
             self.promised[letter.number] = queue_id
+            self.when[letter.number] = time.time()
             self._note(promised=letter.number, id=queue_id, to=letter.owed, sum=letter.sum)
 
     def refusal(self):
@@ -77,10 +79,10 @@ class Ledger:
             self.file.write(json.dumps({"at": round(time.time(), 6), **words}) + "\n")
             self.file.flush()
 
-    def promises(self):
+    def promises(self, since=0.0):
         """The promises given up to now, as {(number, recipient)}."""
         with self.lock:
-            numbers = list(self.promised)
+            numbers = [number for number in self.promised if self.when[number] >= since]
         return {(number, to) for number in numbers for to in self.letters[number][0]}
 
 

@@ -169,7 +169,11 @@ def over_quota(seed, rounds):
 
 
 def failing_device(seed, rounds, kind):
-    """Each round the device begins to fail in the middle of the load; then the machine is rescued: all is killed, the disk repaired."""
+    """Each round the device begins to fail in the middle of the load; then the machine is rescued: all is killed, the disk repaired.
+
+    On ext4 only what was promised before the first failure counts, for the reason that read_only() gives.
+    """
+    excused = set()
     with work_directory() as work, Scene(seed, routes=ROUTES) as scene, Disks(work, queue=SIZES[kind]) as disks:
         disks.mount("queue", kind, scene.mail.queue)
         try:
@@ -183,10 +187,14 @@ def failing_device(seed, rounds, kind):
                 scene.kill_everything()
                 scene.end_load()
                 unmount(scene.mail.queue)
-                disks.command("heal")
+                since = float(disks.command("heal").split()[-1])
+                if kind == "ext4" and since > 0:
+                    excused |= scene.ledger.promises(since)
+                if kind == "ext4":
+                    run("fsck.ext4", "-p", disks.device["queue"], check=False)
                 mount(kind, disks.device["queue"], scene.mail.queue)
             scene.mail.start()
-            extra = scene.settle(duplicates=10 ** 9, corrupt=10 ** 9, torn=10 ** 9)
+            extra = scene.settle(scene.ledger.promises() - excused, duplicates=10 ** 9, corrupt=10 ** 9, torn=10 ** 9)
             scene.mail.stop()
         finally:
             if scene.mail.running:
