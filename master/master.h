@@ -32,6 +32,7 @@ struct settings {
 	struct master_conf master;
 	struct master_cf table;
 	const char *config_dir;		/* absolute */
+	int main_cf;			/* what main.cf said, for the workers: memory, read only */
 };
 /* -EINVAL etc. with words that name file and line. */
 int settings_load(const char *config_dir, struct settings **ret, struct buf *why);

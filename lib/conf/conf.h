@@ -125,6 +125,8 @@ int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *re
 bool conf_raw(struct conf *c, struct str name, struct str *ret_value);
 /* A conf as if DIR/main.cf had this text. For tools and tests. */
 int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why);
+/* The same from a descriptor that somebody opened for us, wherever it stands. Words as for DIR/main.cf. */
+int conf_load_open(const char *dir, int fd, struct conf **ret_conf, struct buf *why);
 /* A whole configuration file in the arena. -errno; -EFBIG, -EINVAL (a NUL byte, not a regular file); all with words. */
 int conf_read_file(struct arena *a, const char *path, struct str *ret_text, struct buf *why);
 

@@ -60,6 +60,9 @@ int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct 
 
 /* ---- files (logical_line.c) ---- */
 
+/* As conf_read_file(), of a file that is open; path is for the words. */
+int conf_read_open(struct arena *a, int fd, const char *path, struct str *ret_text, struct buf *why);
+
 /*
  * main.cf and master.cf consist of logical lines: a line that starts with white space continues the one before it; empty
  * lines and lines whose first character (white space apart) is # count for nothing, even between a line and its continuation.

@@ -14,7 +14,7 @@ static int read_all(int fd, struct arena *a, size_t size, struct str *ret_text)
 	size_t have = 0;
 
 	while (have < size) {
-		ssize_t n = read(fd, at + have, size - have);
+		ssize_t n = pread(fd, at + have, size - have, (off_t) have);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -31,10 +31,21 @@ static int read_all(int fd, struct arena *a, size_t size, struct str *ret_text)
 int conf_read_file(struct arena *a, const char *path, struct str *ret_text, struct buf *why)
 {
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int r;
+
+	if (fd >= 0)
+		return conf_read_open(a, fd, path, ret_text, why);
+	r = -errno;
+	buf_addf(why, "open %s: %s", path, error_text(r));
+	return r;
+}
+
+int conf_read_open(struct arena *a, int fd, const char *path, struct str *ret_text, struct buf *why)
+{
 	struct stat st;
 	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	if (fstat(fd, &st) < 0) {
 		r = -errno;
 		buf_addf(why, "open %s: %s", path, error_text(r));
 		return r;

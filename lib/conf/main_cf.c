@@ -81,6 +81,18 @@ static int read_main_cf(const char *dir, struct conf **ret_conf, struct buf *why
 	return r;
 }
 
+int conf_load_open(const char *dir, int fd, struct conf **ret_conf, struct buf *why)
+{
+	struct arena *a = arena_new("main.cf", NULL, CONF_MOST_MEMORY);
+	struct str text;
+	int r = conf_read_open(a, fd, arena_fmt(a, "%s/main.cf", dir).at, &text, why);
+
+	if (r == 0)
+		r = conf_from_text(dir, text, ret_conf, why);
+	arena_free(a);
+	return r;
+}
+
 /* Started with more rights than the user who started it has? */
 static bool is_setid(void)
 {

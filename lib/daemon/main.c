@@ -20,12 +20,25 @@ const struct daemon_world *the_world = &world;
 static struct common_conf common;
 static struct daemon_conf daemon_settings;
 
+/* From master comes main.cf as it was when the generation began. */
+static int read_main_cf(const struct daemon_options *o, struct conf **ret, struct buf *why)
+{
+	const char *dir = o->config_dir != NULL ? o->config_dir : getenv("MAIL_CONFIG");
+	int r;
+
+	if (o->main_cf < 0)
+		return conf_load(o->config_dir, ret, why);
+	r = conf_load_open(dir == NULL || *dir == '\0' ? SYSCONFDIR : dir, o->main_cf, ret, why);
+	close(o->main_cf);
+	return r;
+}
+
 static void load_configuration(const struct daemon *d, struct daemon_options *o)
 {
 	AUTO(buf) why = BUF_WORDS;
 	AUTO(buf) pid = BUF(20);
 
-	if (conf_load(o->config_dir, &world.conf, &why) < 0)
+	if (read_main_cf(o, &world.conf, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	buf_addf(&pid, "%d", (int) getpid());
 	conf_set(world.conf, STR("service_name"), str_of(world.service));

@@ -7,7 +7,9 @@
  * take on. Nothing else crosses it, so nothing that a remote party sent can reach master. The service's listeners follow from
  * FIRST_LISTENER_FD on; they belong to master, which keeps them open over reloads and crashes.
  *
- * Options: -n service -t type -s listeners [-m sessions] [-u] [-r] [-v] and those of master.cf; MAIL_CONFIG names the configuration.
+ * Options: -n service -t type -s listeners [-i descriptor] [-m sessions] [-u] [-r] [-v] and those of master.cf; MAIL_CONFIG names the
+ * configuration. At the descriptor of -i is main.cf as master read it: all processes of a generation have the same, whenever they
+ * start, and whatever becomes of the file meanwhile.
  */
 #ifndef ROAD_DAEMON_SUPERVISION_H
 #define ROAD_DAEMON_SUPERVISION_H
