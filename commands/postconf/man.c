@@ -59,7 +59,7 @@ static int by_name(const void *a, const void *b)
 static void put_head(void)
 {
 	puts(".TH POSTCONF 5 \"\" \"Postroad " PACKAGE_VERSION "\" \"File Formats\"\n"
-	     ".SH NAME\npostconf \\- parameters of Postroad\n"
+	     ".ad l\n.SH NAME\npostconf \\- parameters of Postroad\n"
 	     ".SH SYNOPSIS\n.nf\npostconf \\fIparameter\\fR ...\npostconf \\-e \\fIparameter\\fR=\\fIvalue\\fR ...\n.fi\n"
 	     ".SH DESCRIPTION\n"
 	     ".B main.cf\nholds lines of the form \\fIname\\fR = \\fIvalue\\fR. A line that starts with white space continues the one before it. "
@@ -73,7 +73,37 @@ static void put_head(void)
 	     ".TP\n\\fB$$\\fR\na dollar sign.\n"
 	     ".PP\nNames that are no parameters may be set to be used in this way. "
 	     "A \\fItime\\fR is a number with the suffix s, m, h, d or w; without suffix it counts in the unit of the default.\n"
-	     ".PP\nA parameter of Postfix that is not listed here is not supported yet; the programs say so when it is set.");
+	     ".PP\nParameters that Postfix has and this has not are listed at the end. When one of them is set, \\fBpostconf\\fR and the start of "
+	     "the mail system say so.");
+}
+
+/* Postfix's, and what became of them here. */
+static void put_absent(void)
+{
+	static const char *const planned[] = {
+#define PLANNED(name) #name,
+#include "lib/conf/params/planned.def"
+#undef PLANNED
+	};
+	static const struct { const char *name, *reason; } never[] = {
+#define NEVER(name, reason) { #name, reason },
+#include "lib/conf/params/never.def"
+#undef NEVER
+	};
+
+	puts(".SH PARAMETERS OF POSTFIX THAT HAVE NO EFFECT HERE");
+	for (size_t i = 0; i < COUNT_OF(never); i++) {
+		fputs(".TP\n.B ", stdout);
+		put_text(never[i].name);
+		putchar('\n');
+		put_text(never[i].reason);
+		puts(".");
+	}
+	puts(".SH PARAMETERS OF POSTFIX THAT ARE NOT SUPPORTED YET\n.nh");
+	for (size_t i = 0; i < COUNT_OF(planned); i++) {
+		put_text(planned[i]);
+		puts(i + 1 < COUNT_OF(planned) ? "," : ".");
+	}
 }
 
 void print_manual(void)
@@ -95,5 +125,6 @@ void print_manual(void)
 		put_entry("service", param_families[i].suffix, param_families[i].type, param_families[i].default_text, param_families[i].programs,
 			  param_families[i].doc);
 	arena_free(a);
+	put_absent();
 	puts(".SH SEE ALSO\n.BR postconf (1),\n.BR master.cf (5),\n.BR postroad (1)");
 }

@@ -235,10 +235,10 @@ def test_json(postconf):
 
 
 def test_what_is_set_and_differs_and_what_is_set_for_nothing(postconf):
-    postconf("-e", "smtpd_banner=$myhostname ESMTP $mail_name", "mail_name=Postroad", "biff=no", "queue_minfree=1")
-    assert {"biff", "mail_name", "smtpd_banner"} <= {line.split(" =")[0] for line in postconf("-N").splitlines()}
+    postconf("-e", "smtpd_banner=$myhostname ESMTP $mail_name", "mail_name=Postroad", "soft_bounce=no", "queue_minfree=1")
+    assert {"soft_bounce", "mail_name", "smtpd_banner"} <= {line.split(" =")[0] for line in postconf("-N").splitlines()}
     assert "relayhost = $helper" in postconf("-D")
-    assert not {"biff =", "mail_name ="} & {line.split(" ")[0] + " =" for line in postconf("-D").splitlines()}
+    assert not {"soft_bounce =", "mail_name ="} & {line.split(" ")[0] + " =" for line in postconf("-D").splitlines()}
 
 
 def test_quiet_says_nothing_of_unused_parameters(postconf):
@@ -282,12 +282,12 @@ def test_differences_between_two_configurations(postconf):
         shutil.copy(postconf.dir / name, other)
     assert postconf("--diff", str(other)) == ""
     with (other / "main.cf").open("a") as f:
-        f.write("helper = y\nbiff = no\n")
+        f.write("helper = y\nsoft_bounce = no\n")
     (other / "master.cf").write_text(MASTER.replace("slow unix - - n", "slow unix - - y"))
     text = postconf("--diff", str(other), status=1)
     assert "-helper = x\n+helper = y\n" in text
     assert "relayhost" in text          # its value is $helper's
-    assert "biff" not in text           # the default, written out
+    assert "soft_bounce" not in text           # the default, written out
     assert "-slow       unix  -       -       n" in text and "+slow       unix  -       -       y" in text
     found = json.loads(postconf("-j", "--diff", str(other), status=1))
     assert found["helper"] == {"here": "x", "there": "y"} and "master.cf slow/unix" in found
