@@ -209,6 +209,10 @@ class Redis(Server):
     def cli(self, *words):
         return self.run(self.client, "-s", self.root / "sock", *words).strip()
 
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as probe:            # it listens there last
+            return super().answers() and probe.connect_ex(str(self.root / "sock")) == 0
+
 
 class Memcached(Server):
     def __init__(self):

@@ -304,11 +304,12 @@ def test_redis_with_tls_and_password(mail, tmp_path):
 
 
 def test_redis_in_a_cluster(mail):
-    with Redis("--cluster-enabled", "yes") as one, Redis("--cluster-enabled", "yes") as two:
+    bus = [free_port(), free_port()]
+    with (Redis("--cluster-enabled", "yes", "--cluster-port", bus[0]) as one, Redis("--cluster-enabled", "yes", "--cluster-port", bus[1]) as two):
         one.start(), two.start()
         one.cli("CLUSTER", "ADDSLOTSRANGE", "0", "8000")
         two.cli("CLUSTER", "ADDSLOTSRANGE", "8001", "16383")
-        one.cli("CLUSTER", "MEET", "127.0.0.1", str(two.port))
+        one.cli("CLUSTER", "MEET", "127.0.0.1", str(two.port), str(bus[1]))
         for server in (one, two):
             wait_until(lambda s=server: "cluster_state:ok" in s.cli("CLUSTER", "INFO"), 30)
         for number in range(20):
