@@ -60,17 +60,22 @@ static size_t behind_brackets(struct str text, size_t at)
 	if (at < text.len && text.at[at] == ']')
 		at++;
 	for (; at < text.len && text.at[at] != ']'; at++)
-		if (text.at[at] == '[' && at + 1 < text.len && strchr(":.=", text.at[at + 1]) != NULL)
+		if (text.at[at] == '[' && at + 1 < text.len && text.at[at + 1] == ':')
 			for (at += 2; at + 1 < text.len && text.at[at + 1] != ']'; at++)
 				;
 	return at + 1;
 }
 
-/* To the library a ')' without '(' is a letter: in parentheses of ours it would be none. */
+/*
+ * To the library a ')' without '(' is a letter: in parentheses of ours it would be none. Where brackets end that hold collating symbols is better left to
+ * the library.
+ */
 static bool closes_what_is_open(struct str text)
 {
 	size_t depth = 0;
 
+	if (str_find_str(text, STR("[.")) >= 0 || str_find_str(text, STR("[=")) >= 0)
+		return false;
 	for (size_t i = 0; i < text.len; i++) {
 		if (text.at[i] == '\\')
 			i++;
