@@ -7,6 +7,7 @@
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 #include "lib/table/table.h"
+#include "lib/tls/tls.h"
 
 static void load(struct postconf *p, const struct request *q)
 {
@@ -93,16 +94,21 @@ static void print_lock_types(struct postconf *p)
 	print_item(p, STR("dotlock"));
 }
 
-/* No TLS in this build: nothing to print, as the original has it. The word must be one of those that there are. */
-static void print_tls_feature(const char *feature)
+static void print_tls_feature(struct postconf *p, const char *feature)
 {
-	static const char *const known[] = { "compile-version", "run-version", "public-key-algorithms" };
+	const char *name;
 
-	for (size_t i = 0; i < COUNT_OF(known); i++)
-		if (strcmp(feature, known[i]) == 0)
-			return;
-	warn("unknown 'postconf -T' mode: %s", feature);
-	exit(POSTCONF_FAILURE);
+	if (strcmp(feature, "compile-version") == 0)
+		print_item(p, str_of(tls_version_compiled()));
+	else if (strcmp(feature, "run-version") == 0)
+		print_item(p, str_of(tls_version_running()));
+	else if (strcmp(feature, "public-key-algorithms") == 0)
+		for (size_t n = 0; (name = tls_public_key_algorithm(n)) != NULL; n++)
+			print_item(p, str_of(name));
+	else {
+		warn("unknown 'postconf -T' mode: %s", feature);
+		exit(POSTCONF_FAILURE);
+	}
 }
 
 static bool answer_fixed(struct postconf *p, const struct request *q)
@@ -119,7 +125,11 @@ static bool answer_fixed(struct postconf *p, const struct request *q)
 			print_table_types(p);
 		answer_end(p, ']');
 		return true;
-	case TLS_FEATURE: print_tls_feature(q->tls_feature); return true;
+	case TLS_FEATURE:
+		answer_begin(p, '[');
+		print_tls_feature(p, q->tls_feature);
+		answer_end(p, ']');
+		return true;
 	case MANUAL: print_manual(); return true;
 	case BOUNCE_TEXT:
 	case BOUNCE_TEMPLATES:

@@ -115,4 +115,9 @@ bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint);
 
 size_t tls_sessions_kept(void);		/* for tests */
 
+/* features.c, for postconf -T: as "openssl version" prints it; the n-th kind of key that can be used, NULL: no more. */
+const char *tls_version_compiled(void);
+const char *tls_version_running(void);
+const char *tls_public_key_algorithm(size_t n);
+
 #endif

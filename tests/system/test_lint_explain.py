@@ -3,6 +3,7 @@
 
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -124,3 +125,15 @@ def test_what_is_explained_is_what_happens(instance):
     with pytest.raises(Exception) as refused:
         one.client()
     assert "Client host rejected: Access denied" in str(refused.value)
+
+
+def test_a_certificate_and_a_key_that_do_not_match(instance):
+    one = instance(main=GOOD, start=False)
+    for name in ("one", "other"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=a", "-days", "3",
+                        "-keyout", one.etc / f"{name}.key", "-out", one.etc / f"{name}.crt"], check=True, capture_output=True, timeout=60)
+    one.set(smtpd_tls_security_level="may", smtpd_tls_cert_file=one.etc / "one.crt", smtpd_tls_key_file=one.etc / "one.key")
+    assert lint(one)[0] == 0
+    one.set(smtpd_tls_key_file=one.etc / "other.key")
+    status, said = lint(one)
+    assert status == 1 and f"service {one.address}:{one.smtp_port}: TLS is not available: " in said and "mismatch" in said
