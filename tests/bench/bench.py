@@ -12,6 +12,7 @@ Every figure of every round goes to a JSON file, the ratios to an SVG plot besid
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,7 @@ def main():
     if unknown:
         parser.error(f"no such work: {' '.join(unknown)}")
     wanted = set(options.systems.split(","))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))       # so that what was started is stopped
     Costs.count_calls = options.calls
     for name in wanted - {"postroad"}:
         SYSTEMS[name].unpack()
