@@ -67,7 +67,7 @@ int run_job(struct errand *e, struct str *ret_reply)
 	struct task *t = e->task;
 	AUTO(buf) words = BUF(FRAME_LIMIT);
 	struct hand_order order = {
-		.as = { e->rights.uid, e->rights.gid, e->kind == ERRAND_USER ? spool_group() : (gid_t) NO_GROUP,
+		.as = { .uid = e->rights.uid, .gid = e->rights.gid, .spool_gid = e->kind == ERRAND_USER ? spool_group() : (gid_t) NO_GROUP,
 			.multiplexes = e->kind == ERRAND_FORWARD },
 		.whom = e->kind == ERRAND_USER ? e->rights.account.name : t->r->address, .most_alone = the_local.most_slow,
 		.d = e->kind == ERRAND_INCLUDE ? NULL : t->d, .r = t->r, .place = place_of(e), .alone = is_slow(e),

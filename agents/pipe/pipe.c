@@ -100,7 +100,7 @@ static void report(struct delivery *d, const struct mailbox_result *m)
 static void ask_hand(struct delivery *d, struct mailbox_result *ret)
 {
 	struct hand_order order = {
-		.as = { the_pipe.uid, the_pipe.gid, (gid_t) NO_GROUP }, .d = d, .alone = true,
+		.as = { .uid = the_pipe.uid, .gid = the_pipe.gid, .spool_gid = (gid_t) NO_GROUP }, .d = d, .alone = true,
 		.time_limit_ms = the_pipe.time_limit_ms + SLACK_MS,
 	};
 	int r;

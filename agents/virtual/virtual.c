@@ -177,7 +177,7 @@ static void order(struct mailbox *m)
 {
 	struct str path = str_of(m->path);
 
-	m->order = (struct hand_order) { .as = { m->uid, m->gid, (gid_t) NO_GROUP }, .d = m->d, .r = m->r, .what = path,
+	m->order = (struct hand_order) { .as = { .uid = m->uid, .gid = m->gid, .spool_gid = (gid_t) NO_GROUP }, .d = m->d, .r = m->r, .what = path,
 					   .place = is_maildir(m->path) ? STR_NONE : path, .time_limit_ms = TIME_LIMIT_MS };
 	hands_send(&m->order, m->d->arena);
 	m->is_ordered = true;

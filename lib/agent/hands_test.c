@@ -160,7 +160,6 @@ static void play_sharing(void)
 static void play_slow(void)
 {
 	struct hand_order slow = order_for("slow"), sleeping = order_for("sleep"), pid = order_for("pid");
-	AUTO(buf) expected = BUF_WORDS;
 
 	assert_int_equal(ask(&slow), 0);
 	assert_true(str_ends_nocase(slow.reply, STR(" alone")));
