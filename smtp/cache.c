@@ -63,7 +63,7 @@ struct session *cache_take(struct str key)
 struct session *cache_take_address(const struct address_ip *ip)
 {
 	LIST_EACH(s, &kept, struct session, link)
-		if (s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port)
+		if (!tls_proves_host() && s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port)
 			return take(s);
 	return NULL;
 }
@@ -114,7 +114,7 @@ void cache_end_all(void)
 	while (!list_is_empty(&kept)) {
 		struct session *s = take(LIST_FIRST(&kept, struct session, link));
 
-		if (send(stream_fd(s->stream), "QUIT\r\n", 6, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (!s->is_encrypted && send(stream_fd(s->stream), "QUIT\r\n", 6, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			s->is_dead = true;
 		session_free(s);
 	}

@@ -81,9 +81,15 @@ static void open_generic(void)
 /* Its tables may be behind proxymap; without them the client needs no such door. */
 static const struct jail_path *more_paths(void)
 {
-	static const struct jail_path paths[] = { { "private/proxymap", 'c' }, { "$config", 'r' }, { NULL, 0 } };
+	static const struct jail_path generic[] = { { "private/proxymap", 'c' }, { "$config", 'r' } };
+	static struct jail_path paths[COUNT_OF(generic) + 2];
+	size_t n = 0;
 
-	return has_generic ? paths : NULL;
+	for (size_t i = 0; i < COUNT_OF(generic) && has_generic; i++)
+		paths[n++] = generic[i];
+	if (the_client.tls_level != TLS_NONE && the_client.conf.smtp_tls_CApath[0] != 0)
+		paths[n++] = (struct jail_path){ the_client.conf.smtp_tls_CApath, 'r' };	/* read when a certificate is looked at */
+	return n > 0 ? paths : NULL;
 }
 
 static void start(void)
@@ -100,6 +106,8 @@ static void start(void)
 	bind_to_interface(AF_INET, &the_client.bind4);
 	bind_to_interface(AF_INET6, &the_client.bind6);
 	open_generic();
+	if (!the_client.lmtp)
+		tls_open();
 	atexit(cache_end_all);
 }
 
@@ -112,16 +120,16 @@ static const char *program_name(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const struct param_group *const smtp_groups[] = { &smtp_group, NULL };
-	static const struct param_group *const lmtp_groups[] = { &smtp_group, &lmtp_group, NULL };
-	static void *const structs[] = { &the_client.conf, &the_client.conf, NULL };
+	static const struct param_group *const smtp_groups[] = { &smtp_group, &tls_group, NULL };
+	static const struct param_group *const lmtp_groups[] = { &smtp_group, &lmtp_group, &tls_group, NULL };
+	static void *const smtp_structs[] = { &the_client.conf, &the_client.tls, NULL };
+	static void *const lmtp_structs[] = { &the_client.conf, &the_client.conf, &the_client.tls, NULL };
 	static struct agent agent = {
 		.daemon = {
 			.name = "smtp",
-			.structs = structs,
 			.jail = {
 				.user = AS_MAIL_OWNER,
-				.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX,
+				.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX | SYS_FILES_READ,
 				.capabilities = "",
 				.paths = { { "private/resolver", 'c' } },
 			},
@@ -133,6 +141,7 @@ int main(int argc, char **argv)
 	};
 
 	the_client.lmtp = argc > 0 && strcmp(program_name(argv[0]), "lmtp") == 0;
+	agent.daemon.structs = the_client.lmtp ? lmtp_structs : smtp_structs;
 	agent.daemon.groups = the_client.lmtp ? lmtp_groups : smtp_groups;
 	if (the_client.lmtp)
 		agent.daemon.name = "lmtp";

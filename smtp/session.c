@@ -190,10 +190,36 @@ static bool detect_self(struct job *job, struct session *s, const struct destina
 	return true;
 }
 
+static bool greet_and_hello(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why)
+{
+	bool extended;
+
+	if (!read_greeting(job, s, ret_why))
+		return false;
+	extended = the_client.lmtp || (!the_client.conf.smtp_never_send_ehlo
+		   && (the_client.conf.smtp_always_send_ehlo || greeting_has(s, STR("ESMTP"))));
+	return hello(job, s, extended, ret_why) && !detect_self(job, s, to, ret_why);
+}
+
+/* TLS when it is wanted; what the server said in the clear about itself does not count (RFC 3207 4.2). */
+static bool begin(struct job *job, struct session *s, const struct destination *to, bool *ret_retry, struct trouble *ret_why)
+{
+	bool wrapped = the_client.conf.smtp_tls_wrappermode && the_client.tls_level != TLS_NONE;
+
+	s->tls = "none";
+	if (the_client.tls_level == TLS_NONE || to->path.len > 0)
+		return greet_and_hello(job, s, to, ret_why);
+	if (wrapped)
+		return tls_start(job, s, to, true, ret_retry, ret_why) && greet_and_hello(job, s, to, ret_why);
+	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, to, false, ret_retry, ret_why))
+		return false;
+	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why));
+}
+
 struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
 {
+	bool retry = false;
 	struct session *s;
-	bool extended;
 
 	job->d->conn_use = 0;			/* whatever goes wrong now, no earlier session is to blame */
 	job->d->tls = NULL;
@@ -201,14 +227,15 @@ struct session *session_open(struct job *job, const struct destination *to, cons
 	if (s == NULL)
 		return NULL;
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
-	if (read_greeting(job, s, ret_why)) {
-		extended = the_client.lmtp || (!the_client.conf.smtp_never_send_ehlo
-			   && (the_client.conf.smtp_always_send_ehlo || greeting_has(s, STR("ESMTP"))));
-		if (hello(job, s, extended, ret_why) && !detect_self(job, s, to, ret_why))
-			return s;
-	}
+	if (begin(job, s, to, &retry, ret_why))
+		return s;
 	session_end(s);
-	return NULL;
+	if (!retry)
+		return NULL;
+	job->in_the_clear = true;
+	s = session_open(job, to, at, ret_why);		/* once: in the clear nothing of TLS is tried */
+	job->in_the_clear = false;
+	return s;
 }
 
 /* ---- the end ---- */

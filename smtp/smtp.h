@@ -11,11 +11,16 @@
 
 #include "lib/agent/agent.h"
 #include "lib/conf/params/smtp.h"
+#include "lib/conf/params/tls.h"
 #include "lib/smtp/reply.h"
 
 /* Set once by start(), constant afterwards. */
+enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_VERIFY, TLS_SECURE };
+
 struct client {
 	struct smtp_conf conf;
+	struct tls_conf tls;
+	enum tls_level tls_level;
 	bool lmtp;
 	uint16_t default_port;
 	struct str hostname;		/* myhostname: to notice that we talk to ourselves */
@@ -39,6 +44,7 @@ struct job {
 	struct delivery *d;
 	struct arena *arena;
 	struct trouble *of;		/* per recipient: the last soft one; or a hard one of finding the way */
+	bool in_the_clear;		/* TLS failed, and this attempt goes without (level may) */
 	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
 };
 
@@ -113,6 +119,8 @@ struct session {
 	struct address_ip ip;
 	struct ehlo offers;
 	struct reply reply;		/* the last one */
+	const char *tls;		/* for the log: "none", "may", "may:none", "encrypt" */
+	bool is_encrypted;
 	unsigned uses;			/* deliveries so far, the present one included */
 	when_t opened;
 	bool needs_reset;		/* a transaction was begun and neither finished nor refused as a whole */
@@ -128,6 +136,12 @@ int session_reply(struct session *s, int64_t timeout_ms) MAY_YIELD;
 /* QUIT where that makes sense, and the end. Does not keep its caller waiting. */
 void session_end(struct session *s) MAY_YIELD;
 void session_free(struct session *s);		/* just closes */
+
+/* tls.c */
+void tls_open(void);			/* at start */
+bool tls_proves_host(void);		/* sessions hold for the destination that they were made for only */
+/* After the hello, or (wrapped) before the greeting: TLS as the level wants it. False: *ret_why; *ret_retry: once more, in the clear. */
+bool tls_start(struct job *job, struct session *s, const struct destination *to, bool wrapped, bool *ret_retry, struct trouble *ret_why) MAY_YIELD;
 
 /* A kept session for this destination, or for this very address; NULL: none. */
 struct session *cache_take(struct str key);

@@ -478,7 +478,7 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 	s->uses++;
 	job->d->connected_us = wall_us();
 	job->d->conn_use = s->uses;
-	job->d->tls = reused ? NULL : "none";
+	job->d->tls = reused ? NULL : s->tls;
 	*ret_stale = false;
 	do {
 		begin(&t);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A buffered byte stream over a descriptor (later: over TLS). Errors are sticky: the first failure (end of file,
+ * A buffered byte stream over a descriptor, or over TLS (lib/tls). Errors are sticky: the first failure (end of file,
  * timeout, cancellation) is stored, later reads return "no more", later writes do nothing. So a session writes replies
  * without checking and notices the end in one place: while (read_command(...)).
  *

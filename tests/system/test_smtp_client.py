@@ -39,7 +39,7 @@ def test_the_next_exchanger_gets_what_the_best_one_puts_off(instance, dns):
         assert [m.recipients[0].partition(" ")[0] for m in first.messages] == ["<good@example.com>"]
         assert [m.recipients[0].partition(" ")[0] for m in second.messages] == ["<grey@example.com>"]
         mail.wait_for_log(rf"{queue_id}: host mx1.example.com\[127.0.0.2\] said: 450 4.2.0 not now \(in reply to RCPT TO command\)")
-        mail.wait_for_log(rf"{queue_id}: to=<grey@example.com>, relay=mx2.example.com\[127.0.0.3\]:{port}, delay=\S+, delays=\S+, tls=none, "
+        mail.wait_for_log(rf"{queue_id}: to=<grey@example.com>, relay=mx2.example.com\[127.0.0.3\]:{port}, delay=\S+, delays=\S+, tls=may:none, "
                           r"dsn=2.0.0, status=sent \(250 2.0.0 Ok: kept\)")
         bounced = mail.send(BODY, recipients=["bad@example.com"])
         mail.wait_for_log(rf"{bounced}: to=<bad@example.com>, relay=mx1.example.com\[127.0.0.2\]:{port}, .*dsn=5.1.1, status=bounced "
