@@ -439,6 +439,23 @@ static void announcements_are_told_from_what_is_known(void **state)
 	assert_int_equal(queue_announced(f->reader, &two.place, str_of(two.id), &missed), -ENOENT);
 }
 
+static void a_gap_that_is_damaged_is_set_aside_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n"), three = put(f, "3\n"), four = put(f, "4\n");
+	bool missed;
+
+	damage(f, &one, 5);
+	damage(f, &three, three.parts.body_at);
+	queue_close(f->reader);
+	f->reader = open_queue(f);
+	assert_int_equal(queue_open_intake(f->reader, f->s.dir, true, true), 0);
+	assert_int_equal(queue_announced(f->reader, &four.place, str_of(four.id), &missed), 1);
+	assert_true(missed);
+	assert_true(lies(f->reader, QUEUE_INCOMING, two.id));
+	assert_int_equal(files_in(f, "corrupt", ""), 2);
+}
+
 static void when_the_log_is_full_messages_get_files_of_their_own(void **state)
 {
 	struct fixture *f = *state;
@@ -600,6 +617,7 @@ int main(void)
 		WITH_LOG(a_segment_is_used_again_and_its_past_is_forgotten),
 		WITH_LOG(a_sealed_segment_is_not_freed_before_all_of_it_was_found),
 		WITH_LOG(announcements_are_told_from_what_is_known),
+		WITH_LOG(a_gap_that_is_damaged_is_set_aside_at_once),
 		WITH_LOG(when_the_log_is_full_messages_get_files_of_their_own),
 		WITH_LOG(a_failed_sync_promises_nothing_and_ends_the_segment),
 		WITH_LOG(a_lock_on_one_message_is_seen_by_others),

@@ -225,35 +225,73 @@ static void read_chain(struct segment *s, uint64_t upto)
 		;
 }
 
-/* Nobody writes here any more. Goes on behind what is damaged. */
+static void set_aside_unnamed(const struct segment *s, uint64_t from, uint64_t to)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%.8sat%llu", s->name, (unsigned long long) from);
+	set_aside(s, from, to, name);
+}
+
+/*
+ * At known_upto there was a message once, or nothing ever. What is damaged is set aside, and known_upto is behind it. 0 go on reading; -ENODATA: no message
+ * from there to `upto`; -errno: cannot be read now.
+ */
+static int pass_damage(struct segment *s, uint64_t upto)
+{
+	uint64_t from = s->known_upto, next;
+	struct queue_head h;
+	int r = segment_head(s->fd, s->name, from, upto, &h);
+
+	if (r == 0) {
+		r = segment_check(s->fd, &h);
+		if (r != -EBADMSG)
+			return r;
+		set_aside(s, from, from + segment_record_len(&h), h.id);
+		s->known_upto = from + segment_record_len(&h);
+		return 0;
+	}
+	if (r != -ENODATA && r != -EBADMSG)
+		return r;
+	r = segment_next_head(s->fd, s->name, from, upto, &next);
+	if (r < 0)
+		return r;
+	set_aside_unnamed(s, from, next);
+	s->known_upto = next;
+	return 0;
+}
+
+/* Nobody writes here any more: a message may follow wherever one is damaged. */
 static void search_rest(struct segment *s)
 {
-	uint64_t size = size_of(s), next;
-	struct queue_head h;
+	uint64_t size = size_of(s);
 
 	while (!s->is_searched) {
-		uint64_t from = s->known_upto;
-		bool has_head = segment_head(s->fd, s->name, from, size, &h) == 0;
-		int r = segment_next_head(s->fd, s->name, from + (has_head ? SEGMENT_ALIGN : 0), size, &next);
+		int r = pass_damage(s, size);
 
 		if (r < 0 && r != -ENODATA) {
 			queue_say(s->of->q, "intake/log-%s cannot be read: %s", s->name, error_text(r));
 			return;
 		}
-		if (has_head) {
-			set_aside(s, from, MIN(from + segment_record_len(&h), size), h.id);
-			s->known_upto = from + segment_record_len(&h);
-		} else if (r == 0) {
-			char name[32];
-
-			snprintf(name, sizeof(name), "%.8sat%llu", s->name, (unsigned long long) from);
-			set_aside(s, from, next, name);
-			s->known_upto = next;
-		} else {
-			s->is_searched = true;
-		}
+		s->is_searched = r == -ENODATA;
 		read_chain(s, UINT64_MAX);
 	}
+}
+
+/* What lies before an announced message is written, whole and synced. */
+static int read_gap(struct segment *s, uint64_t upto)
+{
+	while (s->known_upto < upto) {
+		int r = take_next(s, upto) == 0 ? 0 : pass_damage(s, upto);
+
+		if (r == -ENODATA) {
+			set_aside_unnamed(s, s->known_upto, upto);
+			s->known_upto = upto;
+		} else if (r < 0) {
+			return r;
+		}
+	}
+	return 0;
 }
 
 static void take_line(void *arg, struct str id, struct str line)
@@ -388,11 +426,11 @@ int queue_announced(struct queue *q, const struct queue_place *place, struct str
 	if (s == NULL && (r = open_segment(all, place->segment, &s)) < 0)
 		return r;
 	before = s->unfinished;
-	if (place->at > s->known_upto) {
-		read_chain(s, place->at);
-		s->known_upto = place->at;	/* what could not be read there is found when the segment is searched */
-		*ret_missed = s->unfinished > before;
-	}
+	/* What cannot be read now is read by the next look, and this message with it. */
+	r = read_gap(s, place->at);
+	*ret_missed = s->unfinished > before;
+	if (r < 0)
+		return r;
 	if (place->at < s->known_upto)
 		return residents_find(all, id) != NULL;
 	snprintf(text, sizeof(text), "%.*s", PSTR(id));
