@@ -18,6 +18,7 @@ static const char *protocols(const char *text, struct tls_protocols *p)
 {
 	static struct buf why;
 
+	buf_free(&why);
 	why = BUF_WORDS;
 	return tls_protocols_parse(str_of(text), p, &why) < 0 ? buf_text(&why) : NULL;
 }
