@@ -21,6 +21,7 @@ struct client {
 	struct smtp_conf conf;
 	struct tls_conf tls;
 	enum tls_level tls_level;
+	struct arena *tls_texts;	/* what the TLS context refers to; as long as the process */
 	bool lmtp;
 	uint16_t default_port;
 	struct str hostname;		/* myhostname: to notice that we talk to ourselves */

@@ -95,7 +95,7 @@ void tls_open(void)
 		die(EX_CONFIG, "smtp_tls_wrappermode needs smtp_tls_security_level = encrypt, or more");
 	if (the_client.tls_level == TLS_NONE)
 		return;
-	a = arena_new("smtp tls", NULL, 256 << 10);	/* as long as the process */
+	a = the_client.tls_texts = arena_new("smtp tls", NULL, 256 << 10);
 	parse_settings(a);
 	conf = (struct tls_config){
 		.name = "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,

@@ -23,6 +23,7 @@ struct smtpd {
 	struct tls_context *tls_context;	/* NULL: no TLS */
 	struct tables *client_certificates;	/* relay_clientcerts */
 	int tls_loglevel;
+	struct arena *tls_texts;	/* what the context refers to */
 	bool soft_bounce;
 	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
 	const struct common_conf *common;

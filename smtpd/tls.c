@@ -106,7 +106,6 @@ void open_tls(struct smtpd *to)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_config t;
-	struct arena *a;
 	int r;
 
 	to->tls_level = parse_level(&to->conf);
@@ -115,8 +114,8 @@ void open_tls(struct smtpd *to)
 		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
 	if (to->tls_level == TLS_LEVEL_NONE)
 		return;
-	a = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
-	t = describe(a, to);
+	to->tls_texts = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
+	t = describe(to->tls_texts, to);
 	r = tls_context_open(&t, &to->tls_context, &why);
 	if (r == -EINVAL)
 		die(EX_CONFIG, "TLS: %s", buf_text(&why));
