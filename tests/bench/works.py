@@ -33,7 +33,7 @@ class Figure:
     def ratio(self, value, base):
         """How many times better than the base."""
         value, base = (value, base) if self.more else (base, value)
-        return value / base if value else float("inf")
+        return value / base if base else float("inf")
 
 
 class Work:
