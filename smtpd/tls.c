@@ -223,6 +223,12 @@ bool offers_tls(const struct session *s)
 	return the_smtpd->tls_level != TLS_LEVEL_NONE && s->tls == NULL && tls_context_is_usable(the_smtpd->tls_context);
 }
 
+/* Mandatory TLS leaves no AUTH in the clear either. */
+bool tls_permits_auth(const struct session *s)
+{
+	return s->tls != NULL || (!conf()->smtpd_tls_auth_only && the_smtpd->tls_level != TLS_LEVEL_ENCRYPT);
+}
+
 enum next verb_starttls(struct session *s, const struct command *c)
 {
 	if (c->args.len > 0)
