@@ -5,27 +5,11 @@
 #include <unistd.h>
 
 #include "commands/postmap/postmap.h"
+#include "lib/base/base64.h"
 #include "lib/base/die.h"
 #include "lib/table/source.h"
 
 enum { MOST_CONTENT = 16 << 20 };
-
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void encode(struct str bytes, struct buf *ret)
-{
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		size_t n = MIN(bytes.len - i, (size_t) 3);
-		uint32_t group = 0;
-		char text[4];
-
-		for (size_t k = 0; k < 3; k++)
-			group = group << 8 | (k < n ? (unsigned char) bytes.at[i + k] : 0);
-		for (size_t k = 0; k < 4; k++)
-			text[k] = k <= n ? digits[group >> (18 - 6 * k) & 63] : '=';
-		buf_add(ret, str_make(text, 4));
-	}
-}
 
 int files_value(struct str value, struct buf *ret, struct buf *why)
 {
@@ -49,38 +33,14 @@ int files_value(struct str value, struct buf *ret, struct buf *why)
 			return r;
 		}
 	}
-	encode(buf_str(&content), ret);
-	return 0;
-}
-
-static int digit(char c)
-{
-	const char *at = c == 0 ? NULL : strchr(digits, c);
-
-	return at == NULL ? -1 : (int) (at - digits);
+	return base64_encode(buf_str(&content), ret);
 }
 
 int decode_files_value(struct str value, struct buf *ret, struct buf *why)
 {
-	size_t padding = 0;
+	int r = base64_decode(value, ret);
 
-	while (padding < 2 && padding < value.len && value.at[value.len - 1 - padding] == '=')
-		padding++;
-	for (size_t i = 0; i < value.len; i += 4) {
-		const size_t n = i + 4 == value.len ? 4 - padding : 4;
-		uint32_t group = 0;
-
-		for (size_t k = 0; k < 4; k++) {
-			int d = i + 4 > value.len ? -1 : k < n ? digit(value.at[i + k]) : 0;
-
-			if (d < 0) {
-				buf_add_text(why, "the value is not base64: the table was made without -F");
-				return -EINVAL;
-			}
-			group = group << 6 | (uint32_t) d;
-		}
-		for (size_t k = 0; k + 1 < n; k++)
-			buf_add_byte(ret, (char) (group >> (16 - 8 * k)));
-	}
-	return 0;
+	if (r == -EINVAL)
+		buf_add_text(why, "the value is not base64: the table was made without -F");
+	return r;
 }

@@ -160,3 +160,10 @@ void arena_free(struct arena *a)
 	free(a->newest);
 	free(a);
 }
+
+void arena_wipe(struct arena *a)
+{
+	for (struct block *b = a == NULL ? NULL : a->newest; b != NULL; b = b->older)
+		explicit_bzero(b->bytes, b->used);
+	arena_free(a);
+}

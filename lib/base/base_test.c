@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/base/arena.h"
+#include "lib/base/base64.h"
 #include "lib/base/buf.h"
 #include "lib/base/list.h"
 #include "lib/base/map.h"
@@ -95,6 +96,38 @@ static void test_printable_hides_control_bytes_and_keeps_utf8(void **state)
 	buf_clear(&b);
 	buf_add_printable(&b, STR("\xc2\x9b" "x"));
 	assert_str(buf_str(&b), "??x");
+}
+
+static void test_base64_goes_there_and_back(void **unused)
+{
+	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+						{ "\xfb\xff", "+/8=" } };
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+		AUTO(buf) text = BUF(100), bytes = BUF(100);
+
+		assert_int_equal(base64_encode(str_of(pairs[i][0]), &text), 0);
+		assert_str(buf_str(&text), pairs[i][1]);
+		assert_int_equal(base64_decode(buf_str(&text), &bytes), 0);
+		assert_str(buf_str(&bytes), pairs[i][0]);
+	}
+}
+
+static void test_what_is_not_quite_base64_is_refused(void **unused)
+{
+	static const char *const wrong[] = { "Z", "Zg", "Zg=", "Zg===", "====", "=", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "Zm9\n", "Zm9-", "Z=9v", "Zm=v" };
+	AUTO(buf) bytes = BUF(100);
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		assert_int_equal(base64_decode(str_of(wrong[i]), &bytes), -EINVAL);
+		assert_int_equal(bytes.len, 0);
+	}
+	bytes.limit = 3;
+	assert_int_equal(base64_decode(STR("Zm9vYg=="), &bytes), -EMSGSIZE);
+	assert_int_equal(base64_encode(STR("a"), &bytes), -EMSGSIZE);
+	assert_int_equal(bytes.len, 0);
 }
 
 static void test_an_arena_frees_its_children(void **state)
@@ -223,6 +256,8 @@ int main(void)
 		cmocka_unit_test(test_formatted_text_of_any_length_is_added_whole),
 		cmocka_unit_test(test_a_buffer_stops_at_its_limit_unchanged),
 		cmocka_unit_test(test_printable_hides_control_bytes_and_keeps_utf8),
+		cmocka_unit_test(test_base64_goes_there_and_back),
+		cmocka_unit_test(test_what_is_not_quite_base64_is_refused),
 		cmocka_unit_test(test_an_arena_frees_its_children),
 		cmocka_unit_test(test_a_map_keeps_what_was_put_through_growth_and_removal),
 		cmocka_unit_test(test_list_each_may_remove_its_item),

@@ -161,6 +161,13 @@ void buf_free(struct buf *b)
 	*b = BUF(b->limit);
 }
 
+void buf_wipe(struct buf *b)
+{
+	if (b->cap > 0)
+		explicit_bzero(b->at, b->cap);
+	buf_free(b);
+}
+
 void buf_auto(struct buf *b)
 {
 	buf_free(b);

@@ -34,6 +34,8 @@ void buf_cut_front(struct buf *b, size_t n);		/* drops the first n bytes */
 void buf_clear(struct buf *b);				/* keeps the memory */
 void buf_free(struct buf *b);				/* usable again afterwards */
 void buf_auto(struct buf *b);
+/* A buffer for a secret never grows, which would leave copies behind: it starts with buf_room() for all of its limit. */
+void buf_wipe(struct buf *b);				/* overwrites, then frees */
 static inline struct str buf_str(const struct buf *b) { return (struct str){ b->at, b->len }; }
 static inline const char *buf_text(const struct buf *b) { return b->at; }
 
