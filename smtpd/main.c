@@ -117,8 +117,8 @@ static void start(void)
 
 /* ---- powers ---- */
 
-static const struct param_group *const groups[] = { &smtpd_group, &queue_group, &tls_group, NULL };
-static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.tls };
+static const struct param_group *const groups[] = { &smtpd_group, &queue_group, &tls_group, &tlsmgr_group, NULL };
+static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.tls, &smtpd.tickets };
 
 static const struct daemon smtpd_daemon = {
 	.name = "smtpd",
@@ -134,6 +134,7 @@ static const struct daemon smtpd_daemon = {
 			{ "public/postlog", 'c' },
 		},
 	},
+	.more_paths = tls_paths,
 	.start = start,
 	.serve = serve_client,
 	.explain = explain,

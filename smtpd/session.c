@@ -393,7 +393,7 @@ static void serve_peer(struct session *s)
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));
 	identity_changed(s);
-	if (!has_too_many(s, client_enters(&counted)) && begin_wrapped(s))
+	if (!has_too_many(s, client_enters(&counted)) && tls_before_greeting(s))
 		converse(s);
 	client_leaves(&counted);
 	log_end_reason(s);

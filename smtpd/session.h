@@ -113,7 +113,7 @@ void peer_free(struct peer *p);
 /* tls.c */
 bool offers_tls(const struct session *s);
 bool tls_permits_auth(const struct session *s);	/* may AUTH be offered and used now (smtpd_tls_auth_only)? */
-bool begin_wrapped(struct session *s) MAY_YIELD;	/* smtpd_tls_wrappermode: before the greeting. False: the session ends */
+bool tls_before_greeting(struct session *s) MAY_YIELD;	/* wrapper mode: the handshake. False: the session ends */
 /* Is the command to be refused because of what TLS is, or is not? Then the reply is out. */
 bool refused_without_tls(struct session *s, enum verb_id id) MAY_YIELD;
 

@@ -7,6 +7,8 @@
 #include "lib/conf/params/queue.h"
 #include "lib/conf/params/smtpd.h"
 #include "lib/conf/params/tls.h"
+#include "lib/conf/params/tlsmgr.h"
+#include "lib/jail/jail.h"
 #include "lib/route/route.h"
 #include "lib/table/match.h"
 #include "lib/table/table.h"
@@ -19,10 +21,12 @@ struct smtpd {
 	struct smtpd_conf conf;
 	struct queue_conf queue;
 	struct tls_conf tls;
+	struct tlsmgr_conf tickets;
 	enum tls_level tls_level;
 	struct tls_context *tls_context;	/* NULL: no TLS */
 	struct tables *client_certificates;	/* relay_clientcerts */
 	int tls_loglevel;
+	const char *tlsmgr;		/* its socket */
 	struct arena *tls_texts;	/* what the context refers to */
 	bool soft_bounce;
 	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
@@ -39,6 +43,8 @@ struct smtpd {
 };
 extern const struct smtpd *const the_smtpd;
 
-void open_tls(struct smtpd *to);		/* tls.c: at start */
+/* tls.c */
+void open_tls(struct smtpd *to);		/* at start */
+const struct jail_path *tls_paths(void);	/* that the jail leaves open */
 
 #endif

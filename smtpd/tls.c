@@ -12,6 +12,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
+#include "lib/peers/tlsmgr.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
@@ -88,7 +89,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
 		.opportunistic = !mandatory, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
 		.need_cert = c->smtpd_tls_req_ccert, .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
-		.session_s = c->smtpd_tls_session_cache_timeout / 1000,
+		.session_s = s->tickets.smtpd_tls_session_cache_timeout / 1000, .ticket_cipher = str_c(a, str_trim(str_of(s->tls.tls_session_ticket_cipher))),
 	};
 	const char *protocols = mandatory ? c->smtpd_tls_mandatory_protocols : c->smtpd_tls_protocols;
 	AUTO(buf) why = BUF_WORDS;
@@ -115,12 +116,23 @@ void open_tls(struct smtpd *to)
 	if (to->tls_level == TLS_LEVEL_NONE)
 		return;
 	to->tls_texts = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
+	to->tlsmgr = arena_fmt(to->tls_texts, "private/%s", to->tls.tlsmgr_service_name).at;
 	t = describe(to->tls_texts, to);
 	r = tls_context_open(&t, &to->tls_context, &why);
 	if (r == -EINVAL)
 		die(EX_CONFIG, "TLS: %s", buf_text(&why));
 	if (r != 0)			/* mail goes on as far as it may; the administrator must know */
 		log_warning("TLS is not available: %s", buf_text(&why));
+}
+
+const struct jail_path *tls_paths(void)
+{
+	static struct jail_path paths[2];
+
+	if (the_smtpd->tls_context == NULL)
+		return NULL;
+	paths[0] = (struct jail_path){ the_smtpd->tlsmgr, 'c' };
+	return paths;
 }
 
 /* ---- the handshake ---- */
@@ -206,8 +218,10 @@ static bool shake_hands(struct session *s, bool wrapped)
 	return true;
 }
 
-bool begin_wrapped(struct session *s)
+bool tls_before_greeting(struct session *s)
 {
+	if (the_smtpd->tls_context != NULL)
+		ticket_keys_follow(the_smtpd->tls_context, the_smtpd->tlsmgr);
 	if (!conf()->smtpd_tls_wrappermode)
 		return true;
 	if (is_available())

@@ -21,6 +21,7 @@
 #include "lib/conf/params/smtpd.h"
 #include "lib/conf/params/submit.h"
 #include "lib/conf/params/tls.h"
+#include "lib/conf/params/tlsmgr.h"
 #include "lib/conf/params/virtual.h"
 
 const struct param_group *const all_groups[] = {
@@ -43,6 +44,7 @@ const struct param_group *const all_groups[] = {
 	&smtpd_group,
 	&submit_group,
 	&tls_group,
+	&tlsmgr_group,
 	&virtual_group,
 	NULL,
 };

@@ -24,12 +24,12 @@ static const struct program PROGRAMS[] = {
 	{ "nqmgr", .file = "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
 	{ "pickup", .shape = SINGLETON, .always = true },
 	{ "resolver", .shape = SINGLETON },
+	{ "tlsmgr", .shape = SINGLETON },
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },
 
 	/* lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS themselves; the rest waits for its program. */
 	{ "trivial-rewrite", .shape = IN_PROCESS },
 	{ "scache", .shape = IN_PROCESS },
-	{ "tlsmgr", .shape = IN_PROCESS },
 	{ "tlsproxy", .shape = IN_PROCESS },
 	{ "dnsblog", .shape = IN_PROCESS },
 	{ "anvil", .shape = IN_PROCESS },

@@ -157,22 +157,22 @@ static void use_groups(SSL_CTX *ssl, const char *groups)
 	ERR_clear_error();
 }
 
-static void use_resumption(const struct tls_config *conf, SSL_CTX *ssl)
+/* A server keeps nothing of a session: the client has it, in its ticket. */
+static void use_resumption(const struct tls_context *c, SSL_CTX *ssl)
 {
+	const struct tls_config *conf = &c->conf;
+
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	if (conf->session_s <= 0) {
+	if (conf->session_s <= 0 || (conf->server && c->ticket_cipher == NULL)) {
 		SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(ssl, 0);
 		return;
 	}
 	SSL_CTX_set_timeout(ssl, (long) conf->session_s);
-	if (conf->server) {
-		/* Tickets only: nothing is kept here, and the key, made by the library, dies with the context. */
-		SSL_CTX_set_num_tickets(ssl, 1);
-		SSL_CTX_set_session_id_context(ssl, (const unsigned char *) conf->name, (unsigned) MIN(strlen(conf->name), 32));
-	} else {
+	if (conf->server)
+		tls_tickets_offer(c, ssl);
+	else
 		tls_sessions_keep(ssl);
-	}
 }
 
 static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
@@ -198,7 +198,7 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 	const struct tls_config *conf = &c->conf;
 
 	use_modes(conf, ssl);
-	use_resumption(conf, ssl);
+	use_resumption(c, ssl);
 	if (tls_protocols_apply(&conf->protocols, NULL, ssl) < 0)
 		return failed(why, "TLS protocol versions", "");
 	if (SSL_CTX_set_cipher_list(ssl, conf->ciphers) != 1)
@@ -239,7 +239,10 @@ int tls_context_open(const struct tls_config *conf, struct tls_context **ret, st
 	int r;
 
 	c->conf = *conf;
-	r = name_files(c, why);
+	tls_tickets_scope(conf, c->scope);
+	r = conf->server ? tls_tickets_choose_cipher(c, why) : 0;
+	if (r >= 0)
+		r = name_files(c, why);
 	if (r >= 0 && conf->server && c->file_count == 0) {
 		buf_add_text(why, "there is no server certificate");
 		r = -ENOENT;
@@ -266,6 +269,7 @@ void tls_context_free(struct tls_context *c)
 	SSL_CTX_free(c->ssl);
 	X509_STORE_free(c->trusted);
 	sk_X509_NAME_pop_free(c->names, X509_NAME_free);
+	OPENSSL_cleanse(c->ticket_keys, sizeof(c->ticket_keys));
 	for (size_t i = 0; i < c->file_count; i++)
 		watch_free(c->files[i].watch);
 	free(c->files);

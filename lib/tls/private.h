@@ -16,6 +16,10 @@ struct tls_context {
 	struct tls_file *files;
 	size_t file_count;
 	int64_t changed_ms;		/* when a change was noticed that is not loaded yet; 0: none */
+	const EVP_CIPHER *ticket_cipher;	/* NULL: no tickets */
+	unsigned char scope[TLS_TICKET_SCOPE];
+	unsigned char ticket_keys[TLS_TICKET_KEYS];	/* the newest first */
+	size_t ticket_key_count;
 };
 
 struct tls {
@@ -50,6 +54,13 @@ void tls_library_words(struct buf *why);
 
 void tls_sessions_keep(SSL_CTX *ssl);	/* the context's new sessions go under their tls' resume_as */
 SSL_SESSION *tls_session_take(struct str name);	/* the caller's; NULL: none */
+
+/* ---- tickets.c ---- */
+
+void tls_tickets_scope(const struct tls_config *conf, unsigned char *ret_scope);
+int tls_tickets_choose_cipher(struct tls_context *c, struct buf *why);
+void tls_tickets_offer(const struct tls_context *c, SSL_CTX *ssl);
+void tls_tickets_withhold(SSL *ssl);	/* from one connection */
 
 int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx);	/* to one of them */
 

@@ -207,6 +207,7 @@ static struct tls *tls_new(struct tls_context *c, int fd)
 	t->ssl = SSL_new(c->ssl);
 	BUG_UNLESS(t->ssl != NULL && socket != NULL);		/* memory */
 	t->fd = fd;
+	t->context = c;
 	t->ahead = BUF(MOST_AHEAD);
 	t->session_s = c->conf.session_s;
 	t->digest = EVP_get_digestbyname(c->conf.digest);
@@ -214,6 +215,8 @@ static struct tls *tls_new(struct tls_context *c, int fd)
 	BIO_set_init(socket, 1);
 	SSL_set_bio(t->ssl, socket, socket);
 	SSL_set_app_data(t->ssl, t);
+	if (c->conf.server && c->ticket_key_count == 0)
+		tls_tickets_withhold(t->ssl);
 	if (c->conf.server)
 		SSL_set_accept_state(t->ssl);
 	else

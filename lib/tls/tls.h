@@ -30,7 +30,7 @@ int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str ex
 
 struct tls_config {			/* texts live as long as the context */
 	bool server;
-	const char *name;		/* of the service: tickets of one are nothing to another */
+	const char *name;		/* server: of the service */
 	const char *chain_files;	/* each: key, certificate, issuers, as often as wanted; not empty: the others do not count */
 	const char *cert_file, *key_file, *eccert_file, *eckey_file;	/* "" or "none": none */
 	const char *ca_file, *ca_path;
@@ -44,6 +44,7 @@ struct tls_config {			/* texts live as long as the context */
 	const char *groups;		/* curves and groups in order; unknown ones are left out; "": the library's */
 	const char *digest;		/* of fingerprints */
 	int64_t session_s;		/* how long sessions may be resumed; 0: never */
+	const char *ticket_cipher;	/* server: what tickets are sealed with; NULL: aes-256-cbc; "": there are none */
 };
 
 struct tls_context;
@@ -113,7 +114,21 @@ bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint);
 
 /* ---- resumption (resume.c) ---- */
 
-size_t tls_sessions_kept(void);		/* for tests */
+size_t tls_sessions_kept(void);		/* of clients; for tests */
+
+/* ---- tickets of servers (tickets.c) ---- */
+
+enum { TLS_TICKET_SECRET = 32, TLS_TICKET_SCOPE = 32, TLS_TICKET_KEY = 80, TLS_TICKET_KEYS = 2 * TLS_TICKET_KEY };
+
+/* -EIO: there is no randomness. */
+int tls_ticket_secret_make(unsigned char *ret_secret);
+/* A scope's key from a secret, the same whenever asked; the secret cannot be found out from it. -EIO. */
+int tls_ticket_key_derive(const unsigned char *secret, struct str scope, unsigned char *ret_key);
+/* Of services with another name or another policy it is another. */
+struct str tls_context_scope(const struct tls_context *c);
+bool tls_context_gives_tickets(const struct tls_context *c);
+/* One or two keys: the first seals new tickets, both open them. Before the first call there are no tickets. */
+void tls_context_use_ticket_keys(struct tls_context *c, struct str keys);
 
 /* features.c, for postconf -T: as "openssl version" prints it; the n-th kind of key that can be used, NULL: no more. */
 const char *tls_version_compiled(void);

@@ -122,11 +122,16 @@ static struct tls_context *context(bool server, const char *chain, const char *c
 		.ca_file = ca, .ca_path = "", .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .groups = "nonsense X25519 P-256",
 		.digest = "sha256", .session_s = 100,
 	};
+	static const unsigned char secret[TLS_TICKET_SECRET] = "of all contexts here";
+	unsigned char key[TLS_TICKET_KEY];
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_context *c;
 
 	if (tls_context_open(&conf, &c, &why) != 0)
 		fail_msg("%s", buf_text(&why));
+	assert_int_equal(tls_ticket_key_derive(secret, tls_context_scope(c), key), 0);
+	if (server)
+		tls_context_use_ticket_keys(c, str_make((const char *) key, sizeof(key)));
 	return c;
 }
 

@@ -67,6 +67,7 @@ defer     unix  -       -       n       -       0       bounce
 trace     unix  -       -       n       -       0       bounce
 proxymap  unix  -       -       n       -       -       proxymap
 resolver  unix  -       -       n       -       1       resolver
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
 smtp      unix  -       -       n       -       -       smtp
 relay     unix  -       -       n       -       -       smtp
 lmtp      unix  -       -       n       -       -       lmtp

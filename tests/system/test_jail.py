@@ -34,12 +34,13 @@ MAY = {
     "proxymap": ("read",),                  # and the directories of the tables, which this instance has none of
     "resolver": ("inet", "datagrams", "read"),
     "postlogd": (),
+    "tlsmgr": (),
 }
 # How to make master start one: a socket to connect to.
 DOOR = {
     "cleanup": "public/cleanup", "qmgr": "public/qmgr", "pickup": "public/pickup", "bounce": "private/bounce", "smtp": "private/smtp",
     "showq": "public/showq", "error": "private/error", "discard": "private/discard", "proxymap": "private/proxymap",
-    "resolver": "private/resolver", "local": "private/local", "virtual": "private/virtual",
+    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "local": "private/local", "virtual": "private/virtual",
     "pipe": "private/through",
 }
 REFUSED = (-errno.EPERM, -errno.EACCES)

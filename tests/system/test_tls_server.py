@@ -234,13 +234,64 @@ def test_a_trusted_certificate_can_be_demanded(instance, ca):
             assert client.mail("a@example.net")[0] == expected
 
 
-def test_sessions_are_resumed_with_tickets(instance, ca):
-    mail = instance(main=secure(ca, worker_processes="1"))
+def greet_over_tls(port, *options):
+    """What openssl s_client shows of a session over STARTTLS."""
+    return openssl("s_client", "-connect", f"127.0.0.1:{port}", "-starttls", "smtp", "-ign_eof", *options, input=b"QUIT\r\n")
+
+
+def ticket_key_name(port):
+    """A ticket begins with the name of the key that sealed it (RFC 5077 4). None: there was no ticket."""
+    ticket = re.search(r"TLS session ticket:\n\s+0000 - ((?:[0-9a-f]{2}[ -]){16})", greet_over_tls(port, "-tls1_2"))
+    return ticket and ticket.group(1)
+
+
+def test_sessions_are_resumed_by_all_workers_of_a_service_and_by_no_other(instance, ca):
+    port = free_port()
+    mail = instance(main=secure(ca, worker_processes="2", smtpd_tls_loglevel="1", max_idle="1000s"),
+                    master=f"127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=postfix/other\n")
+    wait_until(lambda: ticket_key_name(mail.smtp_port) and ticket_key_name(port), 30, "tickets, once the keys are there")
     for version in ("-tls1_2", "-tls1_3"):
         saved = ca.directory / f"session{version}"
-        words = ["s_client", "-connect", f"127.0.0.1:{mail.smtp_port}", "-starttls", "smtp", version, "-CAfile", ca.certificate]
-        openssl(*words, "-sess_out", saved, "-ign_eof", input=b"QUIT\r\n")
-        assert "Reused, TLSv1" in openssl(*words, "-sess_in", saved, "-ign_eof", input=b"QUIT\r\n")
+        greet_over_tls(mail.smtp_port, version, "-sess_out", saved)
+        resumed_by = set()
+
+        def again():
+            seen = len(mail.log())
+            if "Reused, TLSv1" in greet_over_tls(mail.smtp_port, version, "-sess_in", saved):
+                resumed_by.update(wait_until(lambda: re.findall(r"smtpd\[(\d+)\]: Anonymous TLS connection", mail.log()[seen:]), 10))
+            return len(resumed_by) == 2
+        wait_until(again, 60, lambda: f"both workers resume: {resumed_by}")
+        assert "Reused, TLSv1" not in greet_over_tls(port, version, "-sess_in", saved)
+    assert ticket_key_name(mail.smtp_port) != ticket_key_name(port)
+    assert len({ticket_key_name(mail.smtp_port) for _ in range(10)}) == 1
+    # whoever is without tlsmgr goes on with the keys that it has; a new one has other keys
+    before = ticket_key_name(port)
+    (pid,) = mail.pids("tlsmgr")
+    os.kill(pid, 9)
+    assert greet_over_tls(port)
+    wait_until(lambda: ticket_key_name(port) != before, 30, "new keys", pause=0.2)
+
+
+def test_keys_of_tickets_are_replaced(instance, ca):
+    mail = instance(main=secure(ca, worker_processes="1", smtpd_tls_session_cache_timeout="1s"))
+    names = set()
+    wait_until(lambda: names.add(ticket_key_name(mail.smtp_port)) or len(names - {None}) >= 3, 60, lambda: f"three keys: {names}")
+    saved = ca.directory / "session-old"
+    greet_over_tls(mail.smtp_port, "-tls1_2", "-sess_out", saved)
+    wait_until(lambda: "Reused" not in greet_over_tls(mail.smtp_port, "-tls1_2", "-sess_in", saved), 30, "the ticket is too old")
+
+
+@pytest.mark.parametrize("without", ({"smtpd_tls_session_cache_timeout": "0"}, {"tls_session_ticket_cipher": ""}, {"tlsmgr_service_name": "nobody"}))
+def test_without_tickets_there_are_full_handshakes(instance, ca, without):
+    mail = instance(main=secure(ca, worker_processes="1", **without))
+    for version in ("-tls1_2", "-tls1_3"):
+        saved = ca.directory / "session-none"
+        saved.unlink(missing_ok=True)
+        greet_over_tls(mail.smtp_port, version, "-sess_out", saved)
+        if saved.exists():
+            assert "Reused" not in greet_over_tls(mail.smtp_port, version, "-sess_in", saved)
+    assert ticket_key_name(mail.smtp_port) is None
+    assert bool(mail.log_lines("no new keys for TLS session tickets: service tlsmgr: No such file")) == ("tlsmgr_service_name" in without)
 
 
 def peer_name(mail):

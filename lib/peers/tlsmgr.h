@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* The keys of session tickets, from the tlsmgr service. */
+#ifndef ROAD_PEERS_TLSMGR_H
+#define ROAD_PEERS_TLSMGR_H
+
+#include "lib/tls/tls.h"
+
+/*
+ * From now on the context, which lives as long as the process, has tlsmgr's present keys, as soon as they come and whenever they are new. Does not wait: what begins before
+ * gets no ticket. Where tlsmgr cannot be asked it stays so, with a warning now and then. path: "private/tlsmgr". Only the first call counts.
+ */
+void ticket_keys_follow(struct tls_context *c, const char *path);
+
+#endif
