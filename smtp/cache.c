@@ -52,18 +52,18 @@ static void time_is_up(struct timer *t)
 	}
 }
 
-struct session *cache_take(struct str key)
+struct session *cache_take(struct str key, struct str policy)
 {
 	LIST_EACH(s, &kept, struct session, link)
-		if (str_is(s->key, key))
+		if (str_is(s->key, key) && str_is(s->policy, policy))
 			return take(s);
 	return NULL;
 }
 
-struct session *cache_take_address(const struct address_ip *ip)
+struct session *cache_take_address(const struct address_ip *ip, struct str host_policy)
 {
 	LIST_EACH(s, &kept, struct session, link)
-		if (!tls_proves_host() && s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port)
+		if (s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port && str_is(s->host_policy, host_policy))
 			return take(s);
 	return NULL;
 }
@@ -86,7 +86,7 @@ static bool may_keep(const struct session *s)
 {
 	const struct smtp_conf *conf = &the_client.conf;
 
-	if (s->is_dead || stream_error(s->stream) != 0 || stream_more(s->stream) || daemon_is_winding_down())
+	if (s->is_dead || s->is_for_once || stream_error(s->stream) != 0 || stream_more(s->stream) || daemon_is_winding_down())
 		return false;
 	if (conf->smtp_connection_cache_time_limit == 0 || mono_ms() - s->opened >= conf->smtp_connection_reuse_time_limit)
 		return false;

@@ -232,6 +232,8 @@ void configure(const char *main_cf)
 		fail_msg("%s", buf_text(&why));
 	if (conf_fill(the_conf, &common_group, &the_common, &why) < 0 || generic_open(the_conf, &the_common, &why) < 0)
 		fail_msg("%s", buf_text(&why));
+	if (conf_fill(the_conf, &tls_group, &the_client.tls, &why) < 0)
+		fail_msg("%s", buf_text(&why));
 	the_client.conf.smtp_connection_cache_time_limit = 200;
 	the_client.hostname = STR("client.example");
 	the_client.own = NULL;

@@ -25,12 +25,30 @@ static bool is_over(const struct job *job)
 	return co_is_cancelled() || job_is_done(job);
 }
 
+/* By its TLS policy nothing may be sent now. */
+static bool is_refused(struct job *job, const struct tls_policy *p)
+{
+	struct trouble why;
+
+	if (p->refused.len == 0)
+		return false;
+	why = trouble_make(job, SOFT, true, p->refused_dsn, NULL, "%.*s", PSTR(p->refused));
+	trouble_all(job, &why);
+	return true;
+}
+
 /* A kept session to this address, or a new one. *ret_session: there was one, so it counts. */
 static void try_candidate(struct job *job, const struct destination *to, const struct candidate *at, bool *ret_session)
 {
-	struct session *s = at == NULL ? NULL : cache_take_address(&at->ip);
+	struct session *s = NULL;
 	struct trouble why;
 
+	*ret_session = false;
+	policy_of_host(job, &job->site_policy, to, at, &job->policy);
+	if (is_refused(job, &job->policy))
+		return;
+	if (at != NULL)
+		s = cache_take_address(&at->ip, job->policy.id);
 	*ret_session = true;
 	if (s != NULL && !converse(job, s))
 		return;
@@ -79,12 +97,18 @@ static void try_candidates(struct job *job, const struct destination *to, const 
 
 static void try_destination(struct job *job, const struct destination *to, bool last)
 {
-	struct session *s = cache_take(to->key);
-	struct address_ip done = { .family = 0 }, kept = s == NULL ? done : s->ip;
+	struct address_ip done = { .family = 0 }, kept = done;
 	struct candidates list = { 0 };
+	struct session *s;
 	struct trouble why;
 	bool session;
 
+	policy_of_destination(job, to, &job->site_policy);
+	if (is_refused(job, &job->site_policy))
+		return;
+	s = cache_take(to->key, job->site_policy.id);
+	if (s != NULL)
+		kept = s->ip;
 	if (s != NULL && !converse(job, s)) {
 		if (is_over(job) || to->path.len > 0)
 			return;

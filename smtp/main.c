@@ -78,16 +78,16 @@ static void open_generic(void)
 	has_generic = r > 0;
 }
 
-/* Its tables may be behind proxymap; without them the client needs no such door. */
+/* Tables may be behind proxymap; without them the client needs no such door. */
 static const struct jail_path *more_paths(void)
 {
-	static const struct jail_path generic[] = { { "private/proxymap", 'c' }, { "$config", 'r' } };
-	static struct jail_path paths[COUNT_OF(generic) + 2];
+	static const struct jail_path tables[] = { { "private/proxymap", 'c' }, { "$config", 'r' } };
+	static struct jail_path paths[COUNT_OF(tables) + 2];
 	size_t n = 0;
 
-	for (size_t i = 0; i < COUNT_OF(generic) && has_generic; i++)
-		paths[n++] = generic[i];
-	if (the_client.tls_level != TLS_NONE && the_client.conf.smtp_tls_CApath[0] != 0)
+	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || the_client.conf.smtp_tls_policy_maps[0] != 0); i++)
+		paths[n++] = tables[i];
+	if (policy_may_use_tls() && the_client.conf.smtp_tls_CApath[0] != 0)
 		paths[n++] = (struct jail_path){ the_client.conf.smtp_tls_CApath, 'r' };	/* read when a certificate is looked at */
 	return n > 0 ? paths : NULL;
 }

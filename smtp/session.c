@@ -60,7 +60,7 @@ static const char *connect_words(int error)
 	return error == -ETIMEDOUT ? "Connection timed out" : error_text(error);
 }
 
-static struct session *session_new(int fd, const struct destination *to, const struct candidate *at)
+static struct session *session_new(const struct job *job, int fd, const struct destination *to, const struct candidate *at)
 {
 	struct arena *a = arena_new("session", NULL, SESSION_ARENA);
 	struct session *s = ARENA_NEW(a, struct session);
@@ -69,6 +69,9 @@ static struct session *session_new(int fd, const struct destination *to, const s
 	s->stream = stream_new(fd);
 	s->reply = REPLY;
 	s->key = at == NULL || at->is_best ? arena_copy(a, to->key) : STR_NONE;
+	s->policy = arena_copy(a, job->site_policy.id);
+	s->host_policy = arena_copy(a, job->policy.id);
+	s->is_for_once = job->in_the_clear;
 	s->opened = mono_ms();
 	list_init(&s->link);
 	if (at == NULL) {
@@ -101,7 +104,7 @@ static struct session *session_connect(struct job *job, const struct destination
 	char address[64];
 
 	if (fd >= 0)
-		return session_new(fd, to, at);
+		return session_new(job, fd, to, at);
 	if (at == NULL) {
 		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%.*s]: %s", PSTR(to->host), PSTR(to->path),
 					connect_words(fd));
@@ -204,14 +207,12 @@ static bool greet_and_hello(struct job *job, struct session *s, const struct des
 /* TLS when it is wanted; what the server said in the clear about itself does not count (RFC 3207 4.2). */
 static bool begin(struct job *job, struct session *s, const struct destination *to, bool *ret_retry, struct trouble *ret_why)
 {
-	bool wrapped = the_client.conf.smtp_tls_wrappermode && the_client.tls_level != TLS_NONE;
-
 	s->tls = "none";
-	if (the_client.tls_level == TLS_NONE || to->path.len > 0)
+	if (job->policy.level == TLS_NONE)
 		return greet_and_hello(job, s, to, ret_why);
-	if (wrapped)
-		return tls_start(job, s, to, true, ret_retry, ret_why) && greet_and_hello(job, s, to, ret_why);
-	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, to, false, ret_retry, ret_why))
+	if (the_client.conf.smtp_tls_wrappermode)
+		return tls_start(job, s, true, ret_retry, ret_why) && greet_and_hello(job, s, to, ret_why);
+	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, false, ret_retry, ret_why))
 		return false;
 	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why));
 }

@@ -13,14 +13,12 @@
 #include "lib/conf/params/smtp.h"
 #include "lib/conf/params/tls.h"
 #include "lib/smtp/reply.h"
+#include "smtp/policy.h"
 
 /* Set once by start(), constant afterwards. */
-enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_VERIFY, TLS_SECURE };
-
 struct client {
 	struct smtp_conf conf;
 	struct tls_conf tls;
-	enum tls_level tls_level;
 	struct arena *tls_texts;	/* what the TLS context refers to; as long as the process */
 	bool lmtp;
 	uint16_t default_port;
@@ -45,6 +43,8 @@ struct job {
 	struct delivery *d;
 	struct arena *arena;
 	struct trouble *of;		/* per recipient: the last soft one; or a hard one of finding the way */
+	struct tls_policy site_policy;	/* of the destination that is tried */
+	struct tls_policy policy;	/* and of its host */
 	bool in_the_clear;		/* TLS failed, and this attempt goes without (level may) */
 	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
 };
@@ -117,11 +117,13 @@ struct session {
 	struct str host, name;		/* "mx.example"; "mx.example[192.0.2.1]" */
 	struct str relay;		/* "mx.example[192.0.2.1]:25" */
 	struct str key;			/* of the destination it was made for; empty: one of the destination's second choice */
+	struct str policy, host_policy;	/* ids: of that destination, and of the host itself */
 	struct address_ip ip;
 	struct ehlo offers;
 	struct reply reply;		/* the last one */
 	const char *tls;		/* for the log: "none", "may", "may:none", "encrypt" */
 	bool is_encrypted;
+	bool is_for_once;		/* must not serve another message */
 	unsigned uses;			/* deliveries so far, the present one included */
 	when_t opened;
 	bool needs_reset;		/* a transaction was begun and neither finished nor refused as a whole */
@@ -140,13 +142,12 @@ void session_free(struct session *s);		/* just closes */
 
 /* tls.c */
 void tls_open(void);			/* at start */
-bool tls_proves_host(void);		/* sessions hold for the destination that they were made for only */
-/* After the hello, or (wrapped) before the greeting: TLS as the level wants it. False: *ret_why; *ret_retry: once more, in the clear. */
-bool tls_start(struct job *job, struct session *s, const struct destination *to, bool wrapped, bool *ret_retry, struct trouble *ret_why) MAY_YIELD;
+/* After the hello, or (wrapped) before the greeting: TLS as the job's policy wants it. False: *ret_why; *ret_retry: once more, in the clear. */
+bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry, struct trouble *ret_why) MAY_YIELD;
 
-/* A kept session for this destination, or for this very address; NULL: none. */
-struct session *cache_take(struct str key);
-struct session *cache_take_address(const struct address_ip *ip);
+/* A kept session for this destination, or for this very address, made under the same policy (an id); NULL: none. */
+struct session *cache_take(struct str key, struct str policy);
+struct session *cache_take_address(const struct address_ip *ip, struct str host_policy);
 void cache_keep_or_end(struct session *s) MAY_YIELD;
 void cache_end_all(void);		/* before the process exits */
 

@@ -18,62 +18,18 @@
 
 static struct {
 	struct tls_context *context;
-	struct tls_protocols may, mandatory;
-	const char *may_ciphers, *mandatory_ciphers;
 	int loglevel;
 	int64_t backoff_ms;
 } tls;
 
-static const char *const level_names[] = { "none", "may", "encrypt", "fingerprint", "verify", "secure" };
-
 /* ---- start ---- */
 
-static void parse_level(void)
-{
-	struct str level = str_trim(str_of(the_client.conf.smtp_tls_security_level));
-
-	the_client.tls_level = TLS_NONE;
-	for (size_t i = 0; i < COUNT_OF(level_names); i++)
-		if (str_is_nocase(level, str_of(level_names[i])))
-			the_client.tls_level = i;
-	if (the_client.tls_level != TLS_NONE || level.len == 0 || str_is_nocase(level, STR("none")))
-		return;
-	if (str_starts_nocase(level, STR("dane")) || str_is_nocase(level, STR("half-dane")))
-		die(EX_CONFIG, "smtp_tls_security_level: %.*s is not available yet", PSTR(level));
-	die(EX_CONFIG, "smtp_tls_security_level: \"%.*s\" is none of none, may, encrypt, fingerprint, verify, secure", PSTR(level));
-}
-
-static void parse_protocols(const char *name, const char *text, struct tls_protocols *ret)
-{
-	AUTO(buf) why = BUF_WORDS;
-
-	if (tls_protocols_parse(str_of(text), ret, &why) < 0)
-		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
-}
-
-static const char *parse_ciphers(struct arena *a, const char *name, const char *grade, struct str exclude)
-{
-	const struct tls_grades grades = { .high = the_client.tls.tls_high_cipherlist, .medium = the_client.tls.tls_medium_cipherlist,
-					   .null = the_client.tls.tls_null_cipherlist };
-	AUTO(buf) why = BUF_WORDS;
-	AUTO(buf) list = BUF(8192);
-
-	if (tls_ciphers_make(&grades, str_of(grade), exclude, &list, &why) < 0)
-		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
-	return str_c(a, buf_str(&list));
-}
-
-static void parse_settings(struct arena *a)
+static void parse_settings(void)
 {
 	const struct smtp_conf *c = &the_client.conf;
 	AUTO(buf) why = BUF_WORDS;
 	int64_t level;
 
-	parse_protocols("smtp_tls_protocols", c->smtp_tls_protocols, &tls.may);
-	parse_protocols("smtp_tls_mandatory_protocols", c->smtp_tls_mandatory_protocols, &tls.mandatory);
-	tls.may_ciphers = parse_ciphers(a, "smtp_tls_ciphers", c->smtp_tls_ciphers, str_of(c->smtp_tls_exclude_ciphers));
-	tls.mandatory_ciphers = parse_ciphers(a, "smtp_tls_mandatory_ciphers", c->smtp_tls_mandatory_ciphers,
-					      arena_fmt(a, "%s %s", c->smtp_tls_exclude_ciphers, c->smtp_tls_mandatory_exclude_ciphers));
 	if (str_to_int(str_of(c->smtp_tls_loglevel), 0, 4, &level) < 0)
 		die(EX_CONFIG, "smtp_tls_loglevel: \"%s\": a number from 0 to 4", c->smtp_tls_loglevel);
 	tls.loglevel = (int) level;
@@ -90,17 +46,15 @@ void tls_open(void)
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_config conf;
 
-	parse_level();
-	if (c->smtp_tls_wrappermode && the_client.tls_level < TLS_ENCRYPT)
-		die(EX_CONFIG, "smtp_tls_wrappermode needs smtp_tls_security_level = encrypt, or more");
-	if (the_client.tls_level == TLS_NONE)
+	policy_open();
+	if (!policy_may_use_tls())
 		return;
 	a = the_client.tls_texts = arena_new("smtp tls", NULL, 256 << 10);
-	parse_settings(a);
+	parse_settings();
 	conf = (struct tls_config){
 		.name = "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
 		.eccert_file = c->smtp_tls_eccert_file, .eckey_file = c->smtp_tls_eckey_file, .ca_file = c->smtp_tls_CAfile, .ca_path = c->smtp_tls_CApath,
-		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = tls.mandatory_ciphers,
+		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
 		.groups = str_c(a, arena_fmt(a, "%s %s", the_client.tls.tls_eecdh_auto_curves, the_client.tls.tls_ffdhe_auto_groups)),
 		.digest = c->smtp_tls_fingerprint_digest, .session_s = c->smtp_tls_session_cache_timeout / 1000,
 	};
@@ -108,49 +62,50 @@ void tls_open(void)
 		log_warning("TLS is not available: %s", buf_text(&why));
 }
 
-bool tls_proves_host(void)
-{
-	return the_client.tls_level >= TLS_FINGERPRINT;
-}
-
 /* ---- is it the right server? ---- */
 
-static bool has_name(const struct tls *t, struct arena *a, struct str word, struct str host, struct str nexthop)
+static bool has_name(const struct tls *t, const struct job *job, struct str word, struct str host)
 {
 	struct str name = word;
 
 	if (str_is_nocase(word, STR("hostname")))
 		name = host;
 	else if (str_is_nocase(word, STR("nexthop")))
-		name = nexthop;
+		name = job->policy.domain;
 	else if (str_is_nocase(word, STR("dot-nexthop")))
-		name = arena_fmt(a, ".%.*s", PSTR(nexthop));
-	return name.len > 0 && tls_peer_is(t, str_c(a, name), the_client.tls.tls_wildcard_matches_multiple_labels);
+		name = arena_fmt(job->arena, ".%.*s", PSTR(job->policy.domain));
+	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name), the_client.tls.tls_wildcard_matches_multiple_labels);
 }
 
-static bool is_named(const struct tls *t, const struct tls_peer *p, struct arena *a, struct str host, struct str nexthop)
+static bool is_named(const struct tls *t, const struct tls_peer *p, const struct job *job, struct str host)
 {
-	const struct smtp_conf *c = &the_client.conf;
-	bool by_fingerprint = the_client.tls_level == TLS_FINGERPRINT;
-	struct str rest = str_of(by_fingerprint ? c->smtp_tls_fingerprint_cert_match : the_client.tls_level == TLS_VERIFY ? c->smtp_tls_verify_cert_match
-				 : c->smtp_tls_secure_cert_match), word;
+	bool by_fingerprint = job->policy.level == TLS_FINGERPRINT;
+	struct str rest = job->policy.match, word;
 
 	while (str_token(&rest, by_fingerprint ? ", \t\r\n|" : ":, \t\r\n", &word))
-		if (by_fingerprint ? tls_fingerprint_is(p, word) : has_name(t, a, word, host, nexthop))
+		if (by_fingerprint ? tls_fingerprint_is(p, word) : has_name(t, job, word, host))
 			return true;
 	return false;
+}
+
+static void tell(struct job *job, const struct session *s, enum tls_outcome what, struct str words)
+{
+	tls_told(job, &job->policy, s->host, &s->ip, what, words);
 }
 
 static bool is_right(struct job *job, struct session *s, const struct tls_peer *p, bool named, struct trouble *ret_why)
 {
 	const char *words = NULL;
 
-	if (the_client.tls_level > TLS_FINGERPRINT && p->trust != TLS_TRUSTED)
+	if (job->policy.level > TLS_FINGERPRINT && p->trust != TLS_TRUSTED)
 		words = "Server certificate not trusted";
-	else if (the_client.tls_level >= TLS_FINGERPRINT && !named)
+	else if (policy_proves_host(&job->policy) && !named)
 		words = "Server certificate not verified";
-	if (words == NULL)
+	if (words == NULL) {
+		tell(job, s, TLS_WORKED, STR_NONE);
 		return true;
+	}
+	tell(job, s, p->trust == TLS_TRUSTED ? TLS_HOST_MISMATCH : p->has_expired ? TLS_EXPIRED : TLS_NOT_TRUSTED, p->why);
 	if (p->trust == TLS_UNTRUSTED)
 		log_mail(ROAD_INFO, job->d->queue_id, "certificate verification failed for %.*s: %.*s", PSTR(s->relay), PSTR(p->why));
 	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "%s", words);
@@ -159,13 +114,13 @@ static bool is_right(struct job *job, struct session *s, const struct tls_peer *
 
 /* ---- the handshake ---- */
 
-static const char *server_name(struct arena *a, struct str host, struct str nexthop)
+static const char *server_name(struct job *job, struct str host)
 {
-	struct str name = str_of(the_client.conf.smtp_tls_servername);
+	struct str name = job->policy.servername;
 
 	if (name.len == 0)
 		return NULL;
-	return str_c(a, str_is_nocase(name, STR("hostname")) ? host : str_is_nocase(name, STR("nexthop")) ? nexthop : name);
+	return str_c(job->arena, str_is_nocase(name, STR("hostname")) ? host : str_is_nocase(name, STR("nexthop")) ? job->policy.domain : name);
 }
 
 static void log_established(const struct session *s, const struct tls_peer *p, bool verified)
@@ -173,35 +128,50 @@ static void log_established(const struct session *s, const struct tls_peer *p, b
 	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified ? "Verified" : p->trust == TLS_TRUSTED ? "Trusted" : "Untrusted";
 
 	if (tls.loglevel >= 1)
-		log_info("%s TLS connection established to %.*s: %.*s", word, PSTR(s->relay), PSTR(p->summary));
+		log_info("%s TLS connection %s to %.*s: %.*s", word, p->resumed ? "reused" : "established", PSTR(s->relay), PSTR(p->summary));
 }
 
-static bool shake_hands(struct job *job, struct session *s, const struct destination *to, bool *ret_retry, struct trouble *ret_why)
+/* "dane", or "dane:may" where it came to something else. */
+static const char *for_log(struct session *s, const struct tls_policy *p, const char *instead)
 {
-	bool may = the_client.tls_level == TLS_MAY;
-	struct tls_wish wish = { .protocols = may ? &tls.may : &tls.mandatory, .ciphers = may ? tls.may_ciphers : tls.mandatory_ciphers, .opportunistic = may,
-				 .sni = server_name(job->arena, s->host, to->host),
-				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay), PSTR(to->key)) };
+	if (instead == NULL && p->level == p->asked)
+		return policy_level_name(p->level);
+	return str_c(s->arena, arena_fmt(s->arena, "%s:%s", policy_level_name(p->asked), instead != NULL ? instead : policy_level_name(p->level)));
+}
+
+static bool handshake_failed(struct job *job, struct session *s, int error, const struct buf *words, bool *ret_retry, struct trouble *ret_why)
+{
+	s->is_dead = true;
+	log_mail(ROAD_INFO, job->d->queue_id, "SSL_connect error to %.*s: %s", PSTR(s->relay),
+		 error == -EPROTO ? "-1" : error == -ETIMEDOUT ? "timeout" : "lost connection");
+	if (words->len > 0)
+		log_mail(ROAD_WARNING, job->d->queue_id, "TLS library problem: %s", buf_text(words));
+	if (error != -ECANCELED)
+		tell(job, s, TLS_FAILED, buf_str(words));
+	*ret_retry = job->policy.level == TLS_MAY && error != -ECANCELED && (job->d->active_us - job->d->env.arrival_us) / 1000 >= tls.backoff_ms;
+	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "Cannot start TLS: handshake failure");
+	return false;
+}
+
+static bool shake_hands(struct job *job, struct session *s, bool *ret_retry, struct trouble *ret_why)
+{
+	const struct tls_policy *p = &job->policy;
+	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .opportunistic = p->level == TLS_MAY, .sni = server_name(job, s->host),
+				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay), PSTR(p->id)) };
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer peer;
 	struct tls *t;
 	bool named;
 	int r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
 
-	if (r < 0) {
-		s->is_dead = true;
-		log_mail(ROAD_INFO, job->d->queue_id, "SSL_connect error to %.*s: %s", PSTR(s->relay), r == -EPROTO ? "-1" : r == -ETIMEDOUT ? "timeout" : "lost connection");
-		if (words.len > 0)
-			log_mail(ROAD_WARNING, job->d->queue_id, "TLS library problem: %s", buf_text(&words));
-		*ret_retry = may && r != -ECANCELED && (job->d->active_us - job->d->env.arrival_us) / 1000 >= tls.backoff_ms;
-		*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "Cannot start TLS: handshake failure");
-		return false;
-	}
+	if (r < 0)
+		return handshake_failed(job, s, r, &words, ret_retry, ret_why);
 	s->is_encrypted = true;
-	s->tls = the_client.tls_level == TLS_MAY ? "may" : level_names[the_client.tls_level];
+	s->is_for_once = s->is_for_once || !p->reuse;
+	s->tls = for_log(s, p, NULL);
 	tls_peer(t, job->arena, &peer);
-	named = tls_proves_host() && is_named(t, &peer, job->arena, s->host, to->host);
-	log_established(s, &peer, named && (the_client.tls_level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED));
+	named = policy_proves_host(p) && is_named(t, &peer, job, s->host);
+	log_established(s, &peer, named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED));
 	return is_right(job, s, &peer, named, ret_why);
 }
 
@@ -219,20 +189,21 @@ static void refresh(void)
 /* Without TLS: fine, or not. */
 static bool do_without(struct job *job, struct session *s, const char *dsn, const char *words, struct str said, struct trouble *ret_why)
 {
-	s->tls = "may:none";
-	if (the_client.tls_level == TLS_MAY)
+	s->tls = for_log(s, &job->policy, "none");
+	tell(job, s, dsn[4] == '4' ? TLS_NOT_OFFERED : TLS_FAILED, said);
+	if (job->policy.level == TLS_MAY)
 		return true;
 	*ret_why = trouble_make(job, SOFT, true, dsn, s, "TLS is required, but %s %.*s%.*s", words, PSTR(s->name), PSTR(said));
 	return false;
 }
 
-bool tls_start(struct job *job, struct session *s, const struct destination *to, bool wrapped, bool *ret_retry, struct trouble *ret_why)
+bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry, struct trouble *ret_why)
 {
 	struct str said;
 	int r;
 
 	if (job->in_the_clear) {
-		s->tls = "may:none";
+		s->tls = for_log(s, &job->policy, "none");
 		return true;
 	}
 	if (!wrapped && (s->offers.features & EHLO_STARTTLS) == 0)
@@ -241,7 +212,7 @@ bool tls_start(struct job *job, struct session *s, const struct destination *to,
 	if (!tls_context_is_usable(tls.context))
 		return do_without(job, s, "4.7.5", "our TLS engine is unavailable for host", STR_NONE, ret_why);
 	if (wrapped)
-		return shake_hands(job, s, to, ret_retry, ret_why);
+		return shake_hands(job, s, ret_retry, ret_why);
 	write_str(s->stream, STR("STARTTLS\r\n"));
 	r = session_reply(s, the_client.conf.smtp_starttls_timeout);
 	if (r < 0) {
@@ -249,7 +220,7 @@ bool tls_start(struct job *job, struct session *s, const struct destination *to,
 		return false;
 	}
 	if (reply_class(&s->reply) == 2)
-		return shake_hands(job, s, to, ret_retry, ret_why);
+		return shake_hands(job, s, ret_retry, ret_why);
 	said = arena_fmt(job->arena, " refused to start TLS: %.*s", PSTR(reply_text(&s->reply, job->arena)));
 	return do_without(job, s, "4.7.4", "host", said, ret_why);
 }

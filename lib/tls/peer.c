@@ -135,6 +135,7 @@ static void judge_certificate(const struct tls *t, struct arena *a, struct tls_p
 	p->trust = result == X509_V_OK ? TLS_TRUSTED : TLS_UNTRUSTED;
 	if (result != X509_V_OK)
 		p->why = str_of(X509_verify_cert_error_string(result));
+	p->has_expired = result == X509_V_ERR_CERT_HAS_EXPIRED;
 	p->subject = common_name(X509_get_subject_name(x), a);
 	p->issuer = common_name(X509_get_issuer_name(x), a);
 	p->fingerprint = fingerprint_of(t, x, false, a);

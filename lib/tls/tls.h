@@ -26,6 +26,9 @@ struct tls_grades { const char *high, *medium, *null; };	/* tls_high_cipherlist 
 /* The list for a grade ("medium"), without what is excluded ("aNULL, DES+MD5"). -EINVAL with words: no such grade. */
 int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str exclude, struct buf *ret, struct buf *why);
 
+/* One TLSA record (RFC 6698). */
+struct tls_tlsa { uint8_t usage, selector, matching; struct str data; };
+
 /* ---- contexts (context.c) ---- */
 
 struct tls_config {			/* texts live as long as the context */
@@ -90,6 +93,7 @@ struct tls_peer {
 	struct str received;		/* for a Received header, three parts: connection;key exchange (may be empty);client certificate */
 	enum tls_trust trust;
 	struct str why;			/* TLS_UNTRUSTED: "certificate has expired" */
+	bool has_expired;		/* TLS_UNTRUSTED: for that reason */
 	struct str subject, issuer;	/* common names, printable */
 	struct str fingerprint, key_fingerprint;	/* "AB:CD:..."; empty: no certificate */
 	bool resumed;

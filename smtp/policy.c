@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtp/policy.h"
+
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "smtp/policy_table.h"
+#include "smtp/smtp.h"
+
+/* Which ciphers a level may have: those of main.cf made ready at start. */
+enum strength { OPPORTUNISTIC, MANDATORY, PROVING, STRENGTHS };
+
+static struct {
+	enum tls_level level;
+	bool has_table;
+	struct tls_protocols may, mandatory;
+	const char *ciphers[STRENGTHS];
+	struct arena *texts;
+} settings;
+
+static const char *const level_names[] = {
+	[TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_FINGERPRINT] = "fingerprint", [TLS_HALF_DANE] = "half-dane",
+	[TLS_DANE] = "dane", [TLS_DANE_ONLY] = "dane-only", [TLS_VERIFY] = "verify", [TLS_SECURE] = "secure",
+};
+
+const char *policy_level_name(enum tls_level level)
+{
+	return level_names[level];
+}
+
+/* half-dane is what dane comes to, never asked for. */
+int policy_level_of(struct str name)
+{
+	for (size_t i = 0; i < COUNT_OF(level_names); i++)
+		if (i != TLS_HALF_DANE && str_is_nocase(name, str_of(level_names[i])))
+			return (int) i;
+	return -EINVAL;
+}
+
+static enum strength strength_of(enum tls_level level)
+{
+	return level <= TLS_MAY ? OPPORTUNISTIC : level == TLS_ENCRYPT ? MANDATORY : PROVING;
+}
+
+bool policy_proves_host(const struct tls_policy *p)
+{
+	return p->level >= TLS_FINGERPRINT;
+}
+
+bool policy_may_use_tls(void)
+{
+	return settings.level != TLS_NONE || settings.has_table;
+}
+
+/* ---- ciphers ---- */
+
+/* At every level: no ciphers that encrypt nothing, where encryption is asked for; none without certificates, where a proof is. */
+static int make_ciphers(enum strength strength, struct str grade, struct str exclude, struct buf *ret, struct buf *why)
+{
+	static const char *const never[STRENGTHS] = { "", "eNULL", "aNULL" };
+	const struct tls_grades grades = { .high = the_client.tls.tls_high_cipherlist, .medium = the_client.tls.tls_medium_cipherlist,
+					   .null = the_client.tls.tls_null_cipherlist };
+	AUTO(buf) all = BUF(8192);
+
+	buf_addf(&all, "%.*s %s", PSTR(exclude), never[strength]);
+	return tls_ciphers_make(&grades, grade, buf_str(&all), ret, why);
+}
+
+/* What main.cf excludes. */
+static struct str excluded(struct arena *a, enum strength strength)
+{
+	const struct smtp_conf *c = &the_client.conf;
+
+	return arena_fmt(a, "%s %s", c->smtp_tls_exclude_ciphers, strength == OPPORTUNISTIC ? "" : c->smtp_tls_mandatory_exclude_ciphers);
+}
+
+static const char *grade_of(enum strength strength)
+{
+	return strength == OPPORTUNISTIC ? the_client.conf.smtp_tls_ciphers : the_client.conf.smtp_tls_mandatory_ciphers;
+}
+
+static void open_ciphers(enum strength strength)
+{
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) list = BUF(8192);
+
+	if (make_ciphers(strength, str_of(grade_of(strength)), excluded(settings.texts, strength), &list, &why) < 0)
+		die(EX_CONFIG, "%s: %s", strength == OPPORTUNISTIC ? "smtp_tls_ciphers" : "smtp_tls_mandatory_ciphers", buf_text(&why));
+	settings.ciphers[strength] = str_c(settings.texts, buf_str(&list));
+}
+
+/* ---- start ---- */
+
+static enum tls_level level_of_main_cf(void)
+{
+	struct str name = str_trim(str_of(the_client.conf.smtp_tls_security_level));
+	int level = name.len == 0 ? TLS_NONE : policy_level_of(name);
+
+	if (level < 0)
+		die(EX_CONFIG, "smtp_tls_security_level: \"%.*s\" is none of none, may, encrypt, fingerprint, verify, secure", PSTR(name));
+	if (level == TLS_DANE || level == TLS_DANE_ONLY)
+		die(EX_CONFIG, "smtp_tls_security_level: %.*s is not available yet", PSTR(name));
+	return (enum tls_level) level;
+}
+
+static void parse_protocols(const char *name, const char *text, struct tls_protocols *ret)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (tls_protocols_parse(str_of(text), ret, &why) < 0)
+		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+}
+
+void policy_open(void)
+{
+	const struct smtp_conf *c = &the_client.conf;
+
+	settings.level = level_of_main_cf();
+	settings.has_table = policy_table_open();
+	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table)
+		die(EX_CONFIG, "smtp_tls_wrappermode needs smtp_tls_security_level = encrypt, or more");
+	if (!policy_may_use_tls())
+		return;
+	settings.texts = arena_new("smtp policy", NULL, 256 << 10);
+	parse_protocols("smtp_tls_protocols", c->smtp_tls_protocols, &settings.may);
+	parse_protocols("smtp_tls_mandatory_protocols", c->smtp_tls_mandatory_protocols, &settings.mandatory);
+	for (enum strength s = 0; s < STRENGTHS; s++)
+		open_ciphers(s);
+}
+
+/* ---- a policy made complete for its level ---- */
+
+static void refuse(struct tls_policy *p, const char *dsn, struct str why)
+{
+	p->refused_dsn = dsn;
+	p->refused = why;
+}
+
+static void refuse_configuration(struct tls_policy *p, const char *about, const char *words)
+{
+	log_warning("next-hop destination \"%.*s\": %s%s%s", PSTR(p->domain), about, about[0] == 0 ? "" : ": ", words);
+	refuse(p, "4.7.5", STR("client TLS configuration problem"));
+}
+
+static void use_protocols(struct tls_policy *p)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	p->protocols = p->level == TLS_MAY ? settings.may : settings.mandatory;
+	if (p->entry != NULL && p->entry->protocols.at != NULL && tls_protocols_parse(p->entry->protocols, &p->protocols, &why) < 0)
+		refuse_configuration(p, "protocols", buf_text(&why));
+}
+
+static void use_ciphers(struct arena *a, struct tls_policy *p)
+{
+	const struct policy_entry *e = p->entry;
+	enum strength strength = strength_of(p->level);
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) list = BUF(8192);
+
+	p->ciphers = settings.ciphers[strength];
+	if (e == NULL || (e->ciphers.at == NULL && e->exclude.at == NULL))
+		return;
+	if (make_ciphers(strength, e->ciphers.at == NULL ? str_of(grade_of(strength)) : e->ciphers,
+			 e->exclude.at == NULL ? excluded(a, strength) : e->exclude, &list, &why) < 0)
+		refuse_configuration(p, "ciphers", buf_text(&why));
+	else
+		p->ciphers = str_c(a, buf_str(&list));
+}
+
+static void use_match(struct tls_policy *p)
+{
+	const struct smtp_conf *c = &the_client.conf;
+
+	if (p->entry != NULL && p->entry->match.at != NULL)
+		p->match = p->entry->match;
+	else if (p->level == TLS_FINGERPRINT)
+		p->match = str_trim(str_of(c->smtp_tls_fingerprint_cert_match));
+	else if (p->level == TLS_VERIFY || p->level == TLS_SECURE)
+		p->match = str_of(p->level == TLS_VERIFY ? c->smtp_tls_verify_cert_match : c->smtp_tls_secure_cert_match);
+	if (p->level == TLS_FINGERPRINT && p->match.len == 0)
+		refuse_configuration(p, "", "configured at fingerprint security level, but with no fingerprints to match");
+}
+
+/* The names of the destination and of the host are part of it where they decide who is the right server. */
+static void name_it(struct arena *a, struct str host, struct tls_policy *p)
+{
+	bool named = policy_proves_host(p) || p->servername.len > 0;
+
+	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d sts=%.*s", level_names[p->level], p->protocols.min,
+			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers, PSTR(p->match), PSTR(p->servername),
+			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, PSTR(p->sts == NULL ? STR_NONE : p->sts->text));
+}
+
+static void complete(struct arena *a, struct tls_policy *p)
+{
+	const struct policy_entry *e = p->entry;
+
+	p->match = STR_NONE;
+	p->ciphers = NULL;
+	if (p->level == TLS_NONE || p->refused.len > 0)
+		return;
+	p->servername = e != NULL && e->servername.at != NULL ? e->servername : str_of(the_client.conf.smtp_tls_servername);
+	p->reuse = e == NULL || e->reuse < 0 ? the_client.conf.smtp_tls_connection_reuse : e->reuse;
+	use_protocols(p);
+	use_ciphers(a, p);
+	use_match(p);
+	if (p->level == TLS_DANE || p->level == TLS_DANE_ONLY || (e != NULL && e->anchor_files.at != NULL))
+		refuse_configuration(p, "", "DANE and tafile= are not available yet");
+	if (the_client.conf.smtp_tls_wrappermode && p->level < TLS_ENCRYPT)
+		refuse_configuration(p, "smtp_tls_wrappermode", "needs the level encrypt, or more");
+}
+
+/* ---- per destination ---- */
+
+static void ask_table(struct job *job, const struct destination *to, struct tls_policy *p)
+{
+	struct policy_entry *e = ARENA_NEW(job->arena, struct policy_entry);
+	int r = policy_table_get(job->arena, to->path.len > 0 ? to->path : to->text, e);
+
+	if (r == -EINVAL)
+		refuse(p, "4.7.5", STR("client TLS configuration problem"));
+	else if (r < 0)
+		refuse(p, "4.3.0", STR("Temporary lookup error"));
+	if (r <= 0)
+		return;
+	p->entry = e;
+	p->level = p->asked = e->level;
+	p->from = FROM_POLICY_TABLE;
+}
+
+void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret)
+{
+	struct tls_policy p = { .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .domain = to->host, .reuse = true };
+
+	if (settings.has_table)
+		ask_table(job, to, &p);
+	/* MTA-STS is asked here: p.sts */
+	complete(job->arena, &p);
+	name_it(job->arena, STR_NONE, &p);
+	*ret = p;
+}
+
+/* ---- per host ---- */
+
+static bool sts_names(const struct sts_policy *sts, struct str host)
+{
+	for (size_t i = 0; i < sts->mx_count; i++) {
+		struct str pattern = sts->mx[i];
+		ssize_t dot = str_find(host, '.');
+
+		if (str_starts(pattern, STR("*.")) ? dot > 0 && str_is_nocase(str_skip(host, (size_t) dot), str_skip(pattern, 1))
+		    : str_is_nocase(host, pattern))
+			return true;
+	}
+	return false;
+}
+
+/* A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). */
+static void apply_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
+{
+	if (p->sts == NULL || !p->sts->enforce || policy_proves_host(p) || at == NULL || p->refused.len > 0)
+		return;
+	if (!sts_names(p->sts, at->host)) {
+		refuse(p, "4.7.5", arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names", PSTR(at->host), PSTR(p->sts->domain)));
+		return;
+	}
+	p->level = TLS_SECURE;
+	p->from = FROM_MTA_STS;
+	complete(job->arena, p);
+	p->match = p->servername = STR("hostname");
+	if (p->protocols.min < 0x0303)
+		p->protocols.min = 0x0303;
+}
+
+void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret)
+{
+	(void) to;
+	*ret = *of;
+	/* Encryption without proof to a program on this machine protects nothing. */
+	if (at == NULL && (ret->level == TLS_MAY))
+		ret->level = TLS_NONE;
+	apply_sts(job, at, ret);
+	name_it(job->arena, at == NULL ? STR_NONE : at->host, ret);
+}

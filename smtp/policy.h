@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The TLS policy: what is asked of a server before it gets mail. One struct, made once per destination (policy_of_destination) from main.cf, the
+ * policy table and MTA-STS, and made final for each of its hosts (policy_of_host), where DANE has its say. Whoever opens, reuses or resumes anything
+ * goes by the final one, and whatever becomes of it is told to tls_told().
+ *
+ * Sources only ever strengthen: DANE authenticates a host whatever MTA-STS thinks of it (RFC 8461 2), and MTA-STS asks for a proof where nothing
+ * else does. No source takes back what another one asks for.
+ */
+#ifndef ROAD_SMTP_POLICY_H
+#define ROAD_SMTP_POLICY_H
+
+#include "lib/io/net.h"
+#include "lib/tls/tls.h"
+
+enum tls_level {			/* as Postfix names and orders them */
+	TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_HALF_DANE, TLS_DANE, TLS_DANE_ONLY, TLS_VERIFY, TLS_SECURE,
+};
+enum policy_source { FROM_MAIN_CF, FROM_POLICY_TABLE, FROM_DANE, FROM_MTA_STS };
+
+/* A domain's policy by RFC 8461. The bytes live as long as the delivery. */
+struct sts_policy {
+	bool enforce;			/* false, testing: reported about, never held against a host */
+	struct str domain;
+	struct str *mx;			/* patterns: "mx.example.com", "*.example.com" */
+	size_t mx_count;
+	struct str text;		/* its lines, for reports */
+};
+
+struct tls_policy {
+	enum tls_level level;		/* TLS_DANE and more: DANE only once policy_of_host has found records; see anchors */
+	enum tls_level asked;		/* as configured: the log shows both */
+	enum policy_source from;	/* of the level */
+	const char *refused_dsn;
+	struct str refused;		/* not empty: nothing is sent, for this reason, and the mail waits */
+	struct tls_protocols protocols;
+	const char *ciphers;		/* complete list */
+	struct str match;		/* fingerprint: these; verify, secure, DANE by an issuer: names, one of which the certificate must have */
+	struct str servername;		/* SNI: empty, "hostname", "nexthop", or a name */
+	struct str domain;		/* the next hop without brackets and port: "nexthop" in match and servername */
+	const struct tls_tlsa *anchors;	/* TLSA records, or trust anchors in place of CAs; one of them must fit */
+	size_t anchor_count;
+	bool reuse;			/* the connection may serve another message */
+	const struct sts_policy *sts;	/* NULL: none, or not looked for */
+	const struct policy_entry *entry;	/* of the policy table, NULL: none (for policy.c: it holds at whatever level DANE finds) */
+	struct str id;			/* all of the above: connections and sessions made under the same id are as good as each other */
+};
+
+struct job;
+struct destination;
+struct candidate;
+
+void policy_open(void);			/* at start; dies of what cannot work */
+bool policy_may_use_tls(void);		/* false: nothing in the configuration could ever ask for it */
+const char *policy_level_name(enum tls_level level);
+int policy_level_of(struct str name);	/* -EINVAL: there is no such level */
+
+/* In the job's arena. Never fails otherwise than by `refused`. */
+void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret) MAY_YIELD;
+/* at: NULL for a Unix socket. */
+void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret) MAY_YIELD;
+/* Only such a server may get the mail that proves to be the right one: sessions are no good for another host. */
+bool policy_proves_host(const struct tls_policy *p);
+
+/* ---- what came of it (told.c) ---- */
+
+enum tls_outcome {			/* RFC 8460 4.3 */
+	TLS_WORKED, TLS_NOT_OFFERED, TLS_HOST_MISMATCH, TLS_EXPIRED, TLS_NOT_TRUSTED, TLS_FAILED,
+	TLS_TLSA_INVALID, TLS_DNSSEC_INVALID, TLS_DANE_REQUIRED, TLS_STS_FETCH_ERROR, TLS_STS_INVALID, TLS_STS_WEBPKI_INVALID,
+};
+/*
+ * The one place that learns of each attempt at TLS with a server, or of why there was none: the session is new, reused connections are not told again.
+ * host and ip: of the server, empty and NULL where no server is meant. words: the library's or ours, may be empty.
+ */
+void tls_told(struct job *job, const struct tls_policy *p, struct str host, const struct address_ip *ip, enum tls_outcome what, struct str words);
+
+#endif

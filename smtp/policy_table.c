@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtp/policy_table.h"
+
+#include <errno.h>
+
+#include "lib/base/die.h"
+#include "lib/mail/mail_address.h"
+#include "lib/table/table.h"
+#include "smtp/smtp.h"
+
+/* ---- one entry ---- */
+
+static bool takes_names(enum tls_level level)
+{
+	return level == TLS_VERIFY || level == TLS_SECURE;
+}
+
+static int again(struct str name, struct buf *why)
+{
+	buf_addf(why, "attribute \"%.*s\" is specified multiple times", PSTR(name));
+	return -EINVAL;
+}
+
+static int wrong_level(struct str name, enum tls_level level, struct buf *why)
+{
+	buf_addf(why, "attribute \"%.*s\" invalid at security level \"%s\"", PSTR(name), policy_level_name(level));
+	return -EINVAL;
+}
+
+/* One that may be there once. */
+static int take_once(struct str name, struct str value, struct str *to, struct buf *why)
+{
+	if (to->at != NULL)
+		return again(name, why);
+	*to = value;
+	return 0;
+}
+
+/* One that adds to what is there. */
+static void take_more(struct arena *a, struct str value, char between, struct str *to)
+{
+	*to = to->at == NULL ? value : arena_fmt(a, "%.*s%c%.*s", PSTR(*to), between, PSTR(value));
+}
+
+static int take_yes_no(struct str name, struct str value, int *to, struct buf *why)
+{
+	if (*to >= 0)
+		return again(name, why);
+	if (!str_is_nocase(value, STR("yes")) && !str_is_nocase(value, STR("no"))) {
+		buf_addf(why, "attribute \"%.*s\" has bad value: \"%.*s\"", PSTR(name), PSTR(value));
+		return -EINVAL;
+	}
+	*to = str_is_nocase(value, STR("yes"));
+	return 0;
+}
+
+static int take_attribute(struct arena *a, struct str name, struct str value, struct policy_entry *e, struct buf *why)
+{
+	int unused = -1;
+
+	if (value.len == 0 && !str_is_nocase(name, STR("exclude")) && !str_is_nocase(name, STR("servername"))) {
+		buf_addf(why, "attribute \"%.*s\" has empty value", PSTR(name));
+		return -EINVAL;
+	}
+	if (str_is_nocase(name, STR("protocols")))
+		return take_once(name, value, &e->protocols, why);
+	if (str_is_nocase(name, STR("ciphers")))
+		return take_once(name, value, &e->ciphers, why);
+	if (str_is_nocase(name, STR("exclude")))
+		return take_once(name, value, &e->exclude, why);
+	if (str_is_nocase(name, STR("servername")))
+		return take_once(name, value, &e->servername, why);
+	if (str_is_nocase(name, STR("connection_reuse")))
+		return take_yes_no(name, value, &e->reuse, why);
+	if (str_is_nocase(name, STR("enable_rpk")))
+		return take_yes_no(name, value, &unused, why);		/* OpenSSL has raw public keys from 3.2 on: certificates do */
+	if (str_is_nocase(name, STR("match"))) {
+		if (!takes_names(e->level) && e->level != TLS_FINGERPRINT)
+			return wrong_level(name, e->level, why);
+		take_more(a, value, takes_names(e->level) ? ':' : '|', &e->match);
+		return 0;
+	}
+	if (str_is_nocase(name, STR("tafile"))) {
+		if (!takes_names(e->level))
+			return wrong_level(name, e->level, why);
+		take_more(a, value, ' ', &e->anchor_files);
+		return 0;
+	}
+	buf_addf(why, "invalid attribute name: \"%.*s\"", PSTR(name));
+	return -EINVAL;
+}
+
+int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn, struct buf *why)
+{
+	struct policy_entry e = { .reuse = -1 };
+	struct str word, name;
+	int level;
+
+	if (!str_token(&text, ", \t\r\n", &word)) {
+		buf_add_text(why, "invalid empty policy");
+		return -EINVAL;
+	}
+	level = policy_level_of(word);
+	if (level < 0) {
+		buf_addf(why, "invalid security level \"%.*s\"", PSTR(word));
+		return level;
+	}
+	e.level = (enum tls_level) level;
+	while (str_token(&text, ", \t\r\n", &word)) {
+		struct str value = word;
+
+		if (e.level == TLS_NONE) {
+			buf_addf(warn, "%signoring attribute \"%.*s\" with TLS disabled", warn->len > 0 ? "; " : "", PSTR(word));
+			continue;
+		}
+		if (!str_cut(&value, '=', &name) || name.len == 0) {
+			buf_addf(why, "malformed attribute/value pair \"%.*s\"", PSTR(word));
+			return -EINVAL;
+		}
+		if (take_attribute(a, name, value, &e, why) < 0)
+			return -EINVAL;
+	}
+	*ret = e;
+	return 0;
+}
+
+/* ---- the tables ---- */
+
+static struct tables *tables;
+
+static const char *parameter(void)
+{
+	return the_client.lmtp ? "lmtp_tls_policy_maps" : "smtp_tls_policy_maps";
+}
+
+bool policy_table_open(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	policy_table_close();
+	if (str_trim(str_of(the_client.conf.smtp_tls_policy_maps)).len == 0)
+		return false;
+	if (tables_open(str_of(the_client.conf.smtp_tls_policy_maps), TABLE_FOLD_KEY, &tables, &why) < 0)
+		die(EX_CONFIG, "%s: %s", parameter(), buf_text(&why));
+	return true;
+}
+
+void policy_table_close(void)
+{
+	tables_free(tables);
+	tables = NULL;
+}
+
+static int get_one(struct arena *a, struct str key, struct policy_entry *ret)
+{
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) warn = BUF_WORDS;
+	struct str text;
+	int r = tables_get(tables, a, key, &text);
+
+	if (r < 0) {
+		log_warning("%s: lookup error for next-hop destination \"%.*s\": %s", parameter(), PSTR(key), tables_why(tables));
+		return r == -EINVAL ? -EIO : r;
+	}
+	if (r == 0)
+		return 0;
+	if (policy_entry_parse(a, text, ret, &warn, &why) < 0) {
+		log_warning("%s, next-hop destination \"%.*s\": %s", parameter(), PSTR(key), buf_text(&why));
+		return -EINVAL;
+	}
+	if (warn.len > 0)
+		log_warning("%s, next-hop destination \"%.*s\": %s", parameter(), PSTR(key), buf_text(&warn));
+	return 1;
+}
+
+int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *ret)
+{
+	struct str key = arena_lower(a, next_hop);
+	bool is_domain = hostname_is_valid(key, true);
+	int r;
+
+	if (tables == NULL)
+		return 0;
+	for (;;) {
+		ssize_t dot;
+
+		r = get_one(a, key, ret);
+		if (r != 0 || !is_domain)
+			return r;
+		dot = str_find(str_skip(key, 1), '.');
+		if (dot < 0)
+			return 0;
+		key = str_skip(key, (size_t) dot + 1);
+	}
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+/* One entry of smtp_tls_policy_maps: a level and what goes with it. Inside smtp/policy*.c only. */
+#ifndef ROAD_SMTP_POLICY_TABLE_H
+#define ROAD_SMTP_POLICY_TABLE_H
+
+#include "smtp/policy.h"
+
+struct policy_entry {			/* texts that are not there: at NULL, main.cf counts */
+	enum tls_level level;
+	struct str match, protocols, ciphers, exclude, servername;
+	struct str anchor_files;	/* tafile=, several separated by blanks */
+	int reuse;			/* -1: main.cf counts */
+};
+
+/* "secure match=a:b servername=hostname". -EINVAL with words, which say what is wrong but not where. warn: what is ignored, may be empty. */
+int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn, struct buf *why);
+
+/* At start: opens the tables. Whether there are any. Dies of what cannot work. */
+bool policy_table_open(void);
+void policy_table_close(void);
+/*
+ * The entry for a next hop as it was given; for a bare domain also those of the domains above it, as ".example.com". 1 found, 0 none; -EINVAL: what is there
+ * makes no sense, -errno: cannot tell; both are logged.
+ */
+int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *ret) MAY_YIELD;
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtp/client_for_test.h"
+#include "smtp/policy_table.h"
+
+static struct arena *arena;
+
+static int set_up(void **unused)
+{
+	arena = arena_new("test", NULL, 1 << 20);
+	return client_set_up(unused);
+}
+
+static int tear_down(void **unused)
+{
+	policy_table_close();
+	arena_free(arena);
+	return client_tear_down(unused);
+}
+
+/* ---- entries ---- */
+
+static void test_an_entry_is_a_level_and_attributes(void **unused)
+{
+	AUTO(buf) why = BUF_WORDS;
+	AUTO(buf) warn = BUF_WORDS;
+	struct policy_entry e;
+
+	(void) unused;
+	assert_int_equal(policy_entry_parse(arena, STR("secure match=a.example:.b.example, match=nexthop protocols=>=TLSv1.2 ciphers=high exclude=3DES:MD5 "
+						       "servername=hostname tafile=/a.pem tafile=/b.pem connection_reuse=no"), &e, &warn, &why), 0);
+	assert_int_equal(e.level, TLS_SECURE);
+	assert_str(e.match, "a.example:.b.example:nexthop");
+	assert_str(e.protocols, ">=TLSv1.2");
+	assert_str(e.ciphers, "high");
+	assert_str(e.exclude, "3DES:MD5");
+	assert_str(e.servername, "hostname");
+	assert_str(e.anchor_files, "/a.pem /b.pem");
+	assert_int_equal(e.reuse, 0);
+	assert_int_equal(policy_entry_parse(arena, STR("fingerprint match=AA:BB|CC:DD match=EE:FF"), &e, &warn, &why), 0);
+	assert_str(e.match, "AA:BB|CC:DD|EE:FF");
+	assert_int_equal(e.reuse, -1);
+	assert_null(e.servername.at);
+	assert_int_equal(warn.len, 0);
+	assert_int_equal(policy_entry_parse(arena, STR("none match=x"), &e, &warn, &why), 0);
+	assert_string_equal(buf_text(&warn), "ignoring attribute \"match=x\" with TLS disabled");
+}
+
+static void test_what_makes_no_sense_in_an_entry_is_said(void **unused)
+{
+	static const char *const rows[][2] = {
+		{ " , ", "invalid empty policy" },
+		{ "sure", "invalid security level \"sure\"" },
+		{ "half-dane", "invalid security level \"half-dane\"" },
+		{ "may match=x", "attribute \"match\" invalid at security level \"may\"" },
+		{ "encrypt tafile=/x", "attribute \"tafile\" invalid at security level \"encrypt\"" },
+		{ "encrypt protocols=TLSv1.2 protocols=TLSv1.3", "attribute \"protocols\" is specified multiple times" },
+		{ "encrypt connection_reuse=maybe", "attribute \"connection_reuse\" has bad value: \"maybe\"" },
+		{ "encrypt ciphers=", "attribute \"ciphers\" has empty value" },
+		{ "encrypt high", "malformed attribute/value pair \"high\"" },
+		{ "encrypt cipher=high", "invalid attribute name: \"cipher\"" },
+	};
+	AUTO(buf) warn = BUF_WORDS;
+	struct policy_entry e;
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AUTO(buf) why = BUF_WORDS;
+
+		assert_int_equal(policy_entry_parse(arena, str_of(rows[i][0]), &e, &warn, &why), -EINVAL);
+		assert_string_equal(buf_text(&why), rows[i][1]);
+	}
+}
+
+static int get(const char *next_hop)
+{
+	struct policy_entry e;
+	int r = policy_table_get(arena, str_of(next_hop), &e);
+
+	return r == 1 ? (int) e.level : r;
+}
+
+static void test_an_entry_is_found_by_next_hop_and_by_the_domains_above(void **unused)
+{
+	(void) unused;
+	configure("smtp_tls_policy_maps = inline:{ { example.com = encrypt }, { .example.com = verify }, { [mx.example.com]:587 = may }, { bad.example = x } }");
+	assert_true(policy_table_open());
+	assert_int_equal(get("Example.com"), TLS_ENCRYPT);
+	assert_int_equal(get("a.b.example.com"), TLS_VERIFY);
+	assert_int_equal(get("[mx.example.com]:587"), TLS_MAY);
+	assert_int_equal(get("[mx.example.com]"), 0);
+	assert_int_equal(get("a.example.com:25"), 0);
+	assert_int_equal(get("example.org"), 0);
+	assert_int_equal(get("bad.example"), -EINVAL);
+	configure("smtp_tls_policy_maps = fail:x");
+	assert_true(policy_table_open());
+	assert_int_equal(get("example.org"), -EIO);
+	configure("");
+	assert_false(policy_table_open());
+}
+
+/* ---- policies ---- */
+
+static struct job job;
+static struct destination to;
+
+static void make(const char *next_hop, const char *host, struct tls_policy *ret)
+{
+	struct candidate at = { .host = str_of(host) };
+	struct tls_policy of;
+
+	job = (struct job){ .arena = arena };
+	to = (struct destination){ .text = str_of(next_hop), .host = str_of(next_hop) };
+	policy_of_destination(&job, &to, &of);
+	policy_of_host(&job, &of, &to, &at, ret);
+}
+
+static void test_what_a_policy_asks_for_is_in_its_id(void **unused)
+{
+	struct tls_policy a, b;
+
+	(void) unused;
+	configure("smtp_tls_security_level = encrypt\nsmtp_tls_policy_maps = inline:{ { v.example = verify }, { w.example = verify }, { t.example = encrypt ciphers=high } }");
+	policy_open();
+	make("one.example", "mx.example", &a);
+	make("two.example", "my.example", &b);
+	assert_true(str_is(a.id, b.id));		/* whoever answers is fine for either */
+	make("t.example", "mx.example", &b);
+	assert_false(str_is(a.id, b.id));
+	assert_int_equal(b.from, FROM_POLICY_TABLE);
+	make("v.example", "mx.example", &a);
+	make("w.example", "mx.example", &b);
+	assert_false(str_is(a.id, b.id));
+	make("v.example", "my.example", &b);
+	assert_false(str_is(a.id, b.id));
+}
+
+static void test_mta_sts_strengthens_and_never_weakens(void **unused)
+{
+	struct str mx[] = { STR("mx.example"), STR("*.mail.example") };
+	struct sts_policy sts = { .enforce = true, .domain = STR("d.example"), .mx = mx, .mx_count = 2 };
+	static const struct { enum tls_level level; const char *host; bool refused; enum tls_level becomes; } rows[] = {
+		{ TLS_MAY, "MX.example", false, TLS_SECURE }, { TLS_NONE, "a.mail.example", false, TLS_SECURE }, { TLS_MAY, "mail.example", true, TLS_MAY },
+		{ TLS_MAY, "a.b.mail.example", true, TLS_MAY }, { TLS_ENCRYPT, "other.example", true, TLS_ENCRYPT },
+		{ TLS_DANE, "other.example", false, TLS_DANE }, { TLS_VERIFY, "mx.example", false, TLS_VERIFY },
+	};
+	struct tls_policy of, p;
+
+	(void) unused;
+	configure("smtp_tls_security_level = may");
+	policy_open();
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct candidate at = { .host = str_of(rows[i].host) };
+
+		make("d.example", "x", &of);
+		of.level = of.asked = rows[i].level;
+		of.sts = &sts;
+		policy_of_host(&job, &of, &to, &at, &p);
+		assert_int_equal(p.refused.len > 0, rows[i].refused);
+		assert_int_equal(p.level, rows[i].becomes);
+		if (p.level == TLS_SECURE) {
+			assert_str(p.match, "hostname");
+			assert_int_equal(p.protocols.min, 0x0303);
+			assert_int_equal(p.from, FROM_MTA_STS);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_an_entry_is_a_level_and_attributes),
+		cmocka_unit_test(test_what_makes_no_sense_in_an_entry_is_said),
+		cmocka_unit_test(test_an_entry_is_found_by_next_hop_and_by_the_domains_above),
+		cmocka_unit_test(test_what_a_policy_asks_for_is_in_its_id),
+		cmocka_unit_test(test_mta_sts_strengthens_and_never_weakens),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
