@@ -3,7 +3,7 @@
  * Tokens: XOAUTH2 as Google and Microsoft describe it, and what became of it, OAUTHBEARER (RFC 7628). One message says all. A server that does not like the
  * token says why in a challenge, and gives its verdict after an empty answer (OAUTHBEARER: a single octet).
  */
-#include "lib/sasl/private.h"
+#include "lib/sasl/bearer.h"
 
 int bearer_xoauth2(const struct sasl_credentials *who, struct buf *ret)
 {

@@ -8,7 +8,7 @@
 #include "lib/base/module.h"
 #include "lib/sasl/modules/driver.h"
 #include "lib/sasl/options.h"
-#include "lib/sasl/private.h"
+#include "lib/sasl/bearer.h"
 
 /*
  * SCRAM lets the server say how often the password is hashed. Fewer than the least of RFC 5802 and 7677 would make guessing easier for a server that is not the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Inside lib/sasl only: the two mechanisms that take tokens (bearer.c). */
-#ifndef ROAD_SASL_PRIVATE_H
-#define ROAD_SASL_PRIVATE_H
+/* Inside lib/sasl only: the two mechanisms that take tokens. */
+#ifndef ROAD_SASL_BEARER_H
+#define ROAD_SASL_BEARER_H
 
 #include "lib/sasl/login.h"
 
