@@ -12,7 +12,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/startup.h"
 
-enum { MOST_START_MS = 60000 };
+enum { MOST_START_MS = 60000, MOST_END_MS = 5000 };
 
 static void insist_on_start(struct work *w)
 {
@@ -53,24 +53,36 @@ int do_start_fg(struct work *w)
 	become_master(w, "-f", NULL);
 }
 
-/* One byte: every listener is open. End of file: it has died, and has said why. */
+/* It has closed its end without a word: it dies, and has said why. What it does not get to, nobody waits for. */
+static int status_of_death(pid_t pid)
+{
+	int64_t until = mono_ms() + MOST_END_MS;
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (mono_ms() >= until)
+			die(EX_TEMPFAIL, "master does not say whether it has started; it goes on (PID %d)", (int) pid);
+		co_sleep(in(10));
+	}
+	if (WIFSIGNALED(status))
+		die(EX_SOFTWARE, "master was killed by signal %d while starting", WTERMSIG(status));
+	return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EX_SOFTWARE;
+}
+
+/* One byte: every listener is open. */
 static int wait_for_ready(int fd, pid_t pid)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	int64_t until = mono_ms() + MOST_START_MS;
 	char byte;
-	int n, status;
+	int n;
 
 	do
 		n = poll(&p, 1, (int) MAX(until - mono_ms(), (int64_t) 0));
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		die(EX_TEMPFAIL, "master has been starting for %d seconds; it goes on (PID %d)", MOST_START_MS / 1000, (int) pid);
-	if (read(fd, &byte, 1) == 1)
-		return 0;
-	if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
-		die(EX_SOFTWARE, "master was killed by signal %d while starting", WTERMSIG(status));
-	return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EX_SOFTWARE;
+	return read(fd, &byte, 1) == 1 ? 0 : status_of_death(pid);
 }
 
 int do_start(struct work *w)

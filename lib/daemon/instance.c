@@ -63,7 +63,7 @@ static int write_state(int fd, bool failed)
 	return pwrite(fd, text, sizeof(text), 0) == sizeof(text) ? 0 : -EIO;
 }
 
-/* The reason stands there before the count says that there is one. */
+/* The reason stands there before the count says that there is one. Without room for it, whoever asked for the reload hears at least how it ended. */
 void instance_note_reload(const char *failure)
 {
 	const size_t len = failure == NULL ? 0 : strlen(failure);
@@ -71,9 +71,9 @@ void instance_note_reload(const char *failure)
 	reload_count++;
 	if (lock_fd < 0)
 		return;
-	if (ftruncate(lock_fd, STATE_SIZE) == 0 && pwrite(lock_fd, len > 0 ? failure : "", len, STATE_SIZE) == (ssize_t) len)
-		write_state(lock_fd, failure != NULL);
-	else
+	if (ftruncate(lock_fd, STATE_SIZE) < 0 || (len > 0 && pwrite(lock_fd, failure, len, STATE_SIZE) != (ssize_t) len))
+		log_warning("pid/master.pid: %s", error_text(errno));
+	if (write_state(lock_fd, failure != NULL) < 0)
 		log_warning("pid/master.pid: %s", error_text(errno));
 }
 
