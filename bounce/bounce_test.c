@@ -3,6 +3,7 @@
 #include "tests/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static struct sent {
 	struct buf content;
 	char sender[200], to[200], id[32];
 	unsigned flags, envelope_flags;
+	bool aborted;
 } sent[4];
 static int sent_count, verdict_code = 250;
 
@@ -38,7 +40,7 @@ struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned fl
 	assert_string_equal(origin, "bounce");
 	assert_int_equal(e->recipient_count, 1);
 	m->number = sent_count++;
-	sent[m->number].content = BUF(1 << 20);
+	sent[m->number] = (struct sent){ .content = BUF(1 << 20) };
 	keep(sent[m->number].sender, e->sender);
 	keep(sent[m->number].to, e->recipients[0].address);
 	snprintf(sent[m->number].id, 32, "%.*s", PSTR(e->queue_id));
@@ -62,7 +64,7 @@ void mail_out_end(struct mail_out *m, struct mail_verdict *ret, when_t until)
 
 void mail_out_abort(struct mail_out *m)
 {
-	(void) m;
+	sent[m->number].aborted = true;
 }
 
 /* ---- one request ---- */
@@ -86,13 +88,13 @@ static int message_file(void)
 	return fd;
 }
 
-static int ask_about(const char *kind, const char *envelope, const char *outcomes, int64_t retry_until_s)
+static int ask_with_file(int file, const char *kind, const char *envelope, const char *outcomes, int64_t retry_until_s)
 {
 	struct bounce_request request = { .kind = str_of(kind), .queue_id = STR("ABCDEF"), .envelope = str_of(envelope),
 					  .outcomes = str_of(outcomes), .headers_at = 512, .headers_len = strlen(headers),
 					  .body_at = 1024, .body_len = strlen(body),
 					  .size = strlen(headers) + 1 + strlen(body), .retry_until_s = retry_until_s,
-					  .message = message_file() };
+					  .message = file };
 	struct notice n;
 	int r = notice_decode(arena, &request, &n);
 
@@ -101,8 +103,13 @@ static int ask_about(const char *kind, const char *envelope, const char *outcome
 		n.conf = &conf;
 		r = notice_send(&n, notice_id);
 	}
-	close(request.message);
+	close(file);
 	return r;
+}
+
+static int ask_about(const char *kind, const char *envelope, const char *outcomes, int64_t retry_until_s)
+{
+	return ask_with_file(message_file(), kind, envelope, outcomes, retry_until_s);
 }
 
 static struct str content(int i)
@@ -371,6 +378,29 @@ static void a_temporary_refusal_means_try_again_and_a_final_one_the_end(void **s
 	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0), 0);
 }
 
+static void what_cannot_be_read_now_is_told_later(void **state)
+{
+	(void) state;
+	assert_int_equal(ask_with_file(open("/", O_RDONLY), "failure", "sender\talice@example.com\n" BOB, REFUSED, 0), EAGAIN);
+	assert_int_equal(sent_count, 1);
+	assert_true(sent[0].aborted);
+}
+
+static void a_message_that_is_cut_off_is_not_returned_and_the_notice_says_so(void **state)
+{
+	int file = message_file();
+
+	(void) state;
+	assert_int_equal(ftruncate(file, 1024 + (off_t) strlen(body) - 1), 0);
+	assert_int_equal(ask_with_file(file, "failure", "sender\talice@example.com\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 1);
+	assert_false(sent[0].aborted);
+	has(0, "The message itself is damaged in this mail system's queue, so that it cannot be\nattached here.\n");
+	has(0, "<bob@example.net>: host mx said: 550 5.1.1 no such user\n");
+	has_not(0, "message/rfc822");
+	has_not(0, "Subject: original");
+}
+
 static void nonsense_is_refused(void **state)
 {
 	(void) state;
@@ -401,6 +431,8 @@ int main(void)
 		BOUNCE_TEST(there_is_never_a_notification_about_a_notification),
 		BOUNCE_TEST(the_postmaster_gets_copies_when_the_class_is_on),
 		BOUNCE_TEST(a_temporary_refusal_means_try_again_and_a_final_one_the_end),
+		BOUNCE_TEST(what_cannot_be_read_now_is_told_later),
+		BOUNCE_TEST(a_message_that_is_cut_off_is_not_returned_and_the_notice_says_so),
 		BOUNCE_TEST(nonsense_is_refused),
 	};
 

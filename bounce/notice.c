@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/base/map.h"
 #include "lib/log/log.h"
@@ -95,6 +96,8 @@ int notice_decode(struct arena *a, struct bounce_request *request, struct notice
 		r = envelope_unpack(request->envelope, a, &n.e);
 	if (r == 0)
 		r = pair_outcomes(&n, request->outcomes);
+	if (r == 0 && !content_is_whole(&n.content))
+		r = -EBADMSG;
 	if (r < 0)
 		return r;
 	n.e.queue_id = request->queue_id;
@@ -211,6 +214,8 @@ static void compose(const struct notice *n, enum notice_audience who, struct str
 	add_words(n, who, b);
 	add_part(n, b, boundary, "Delivery report", n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", false);
 	add_report(n, b);
+	if (n->is_damaged)
+		return;		/* RFC 3462: the third part is optional */
 	snprintf(description, sizeof(description), "%s%s", descriptions[n->kind], whole ? "" : " Headers");
 	add_part(n, b, boundary, description, original_type(n, whole), true);
 }
@@ -246,6 +251,7 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	struct envelope e;
 	struct mail_out *m;
 	char boundary[71];		/* RFC 2046 5.1.1 */
+	int error;
 
 	queue_id_new(ret_id);
 	fill_envelope(n, who, &recipient, &e);
@@ -256,8 +262,12 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 
 	m = mail_out_begin(n->arena, "bounce", CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC, &e);
 	mail_out_write(m, buf_str(&text), until);
-	if (write_original(n, whole, m, until) < 0)
-		log_mail(ROAD_WARNING, n->e.queue_id, "cannot read the message for its notification");
+	error = n->is_damaged ? 0 : write_original(n, whole, m, until);
+	if (error < 0) {
+		log_mail(ROAD_WARNING, n->e.queue_id, "the message cannot be read for its notification now: %s", error_text(error));
+		mail_out_abort(m);
+		return EAGAIN;
+	}
 	mail_out_write(m, arena_fmt(n->arena, "\n--%s--\n", boundary), until);
 	FAILPOINT("bounce.before_end");
 	mail_out_end(m, &verdict, until);
@@ -293,6 +303,9 @@ int notice_send(struct notice *n, char ret_id[32])
 	int error;
 
 	ret_id[0] = '\0';
+	n->is_damaged = content_is_cut_off(&n->content);
+	if (n->is_damaged)
+		log_mail(ROAD_ERROR, n->e.queue_id, "the message's file is cut off: its notification goes without it");
 	keep_wanted(n);
 	n->is_utf8 = needs_utf8(n);
 	if (n->e.recipient_count == 0)

@@ -23,7 +23,8 @@ struct notice {
 	enum notice_kind kind;
 	struct envelope e;		/* of the message it is about, with the recipients concerned */
 	struct outcome *outcomes;	/* parallel to e.recipients */
-	struct content content;		/* not whole: not to be had */
+	struct content content;
+	bool is_damaged;		/* the content can never be returned */
 	int64_t retry_until_s;
 	bool is_utf8;			/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */
 };
@@ -36,7 +37,7 @@ int notice_send(struct notice *n, char ret_id[32]) MAY_YIELD;
 void add_words(const struct notice *n, enum notice_audience who, struct buf *b);
 void add_report(const struct notice *n, struct buf *b);
 bool wants_whole_message(const struct notice *n, enum notice_audience who);
-/* Reads the content from the queue file into m: all of it or the headers. -errno: what there was is written. */
+/* Reads the content from the queue file into m: all of it or the headers. -errno: no message may come of m. */
 int write_original(const struct notice *n, bool whole, struct mail_out *m, when_t until) MAY_YIELD;
 
 /* "Name: value" in lines of bearable length; bytes that the kind of notice does not allow as '?'. */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-
 enum { PIECE = 16 << 10 };
 
 /* RET=HDRS, and notices that nothing is lost without, have the headers only; so has what is too large to be carried twice. */
@@ -37,7 +36,5 @@ int write_original(const struct notice *n, bool whole, struct mail_out *m, when_
 {
 	uint64_t headers = n->content.parts.headers_len;
 
-	if (!content_is_whole(&n->content))
-		return -EBADF;
 	return write_range(n, whole ? n->content.parts.size : MIN(headers, (uint64_t) n->conf->bounce_size_limit), m, until);
 }

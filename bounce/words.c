@@ -102,6 +102,12 @@ static void add_recipient_words(const struct notice *n, const struct recipient *
 	add_wrapped(b, buf_str(&plain), b->len - start);
 }
 
+static void add_damage(struct buf *b)
+{
+	buf_add_text(b, "\nThe message itself is damaged in this mail system's queue, so that it cannot be\n"
+			"attached here.\n");
+}
+
 void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
 {
 	add_introduction(n, who, b);
@@ -109,4 +115,6 @@ void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
 		add_recipient_words(n, &n->e.recipients[i], &n->outcomes[i], b);
 	if (n->e.recipient_count > MOST_NAMED)
 		buf_addf(b, "\nand %zu more, which the attached report names.\n", n->e.recipient_count - MOST_NAMED);
+	if (n->is_damaged)
+		add_damage(b);
 }

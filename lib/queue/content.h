@@ -13,6 +13,8 @@ struct content {
 
 /* Is all of it there, one way or the other? For whoever gets it from another process. */
 bool content_is_whole(const struct content *c);
+/* Damage that no later attempt mends: its file ends before what its head describes. */
+bool content_is_cut_off(const struct content *c);
 /*
  * Up to n bytes from `at`, which counts from 0 to parts.size: headers, empty line, body, LF line ends. Bytes, 0 at end, -errno (-EIO: the file is
  * shorter than its head says).
