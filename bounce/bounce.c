@@ -13,6 +13,7 @@
 enum { CALLS_AT_ONCE = 50 };
 
 static struct bounce_conf conf;
+static struct templates templates;
 
 static void serve_request(struct server_call *call)
 {
@@ -38,6 +39,7 @@ static void serve_request(struct server_call *call)
 	}
 	n.common = the_world->common;
 	n.conf = &conf;
+	n.templates = &templates;
 	co_describe("notification about %.*s", PSTR(n.e.queue_id));
 	reply.code = (uint64_t) notice_send(&n, id);
 	reply.notice_id = str_of(id);
@@ -55,9 +57,29 @@ static void serve(struct session_socket *socket)
 	serve_our_own(socket, rows, CALLS_AT_ONCE);
 }
 
+static void say_warning(void *arg, const char *text)
+{
+	(void) arg;
+	log_warning("%s", text);
+}
+
+/* Mail that cannot be delivered is returned whatever is wrong with the templates. */
+static void load_templates(void)
+{
+	struct arena *a = arena_new("bounce templates", NULL, 256 << 20);
+	AUTO(buf) why = BUF_WORDS;
+
+	bounce_templates_load(a, "", templates.built_in, say_warning, NULL, &why);
+	bounce_templates_expand(a, the_world->conf, "", templates.built_in, say_warning, NULL);
+	if (bounce_templates_load(a, conf.bounce_template_file, templates.of, say_warning, NULL, &why) < 0)
+		log_warning("bounce_template_file: %s -- using built-in templates", buf_text(&why));
+	bounce_templates_expand(a, the_world->conf, conf.bounce_template_file, templates.of, say_warning, NULL);
+}
+
 static void start(void)
 {
 	mail_out_use("public/cleanup");
+	load_templates();
 }
 
 static const struct param_group *const groups[] = { &bounce_group, NULL };

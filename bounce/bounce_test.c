@@ -72,6 +72,7 @@ void mail_out_abort(struct mail_out *m)
 static struct common_conf common = { .myhostname = "mail.example.org", .myorigin = "example.org", .mail_name = "Postroad",
 				     .ipc_timeout = 1000 };
 static struct bounce_conf conf;
+static struct templates templates;
 static struct arena *arena;
 static char notice_id[32];
 
@@ -101,6 +102,7 @@ static int ask_with_file(int file, const char *kind, const char *envelope, const
 	if (r == 0) {
 		n.common = &common;
 		n.conf = &conf;
+		n.templates = &templates;
 		r = notice_send(&n, notice_id);
 	}
 	close(file);
@@ -142,6 +144,8 @@ static int setup(void **state)
 				     .bounce_notice_recipient = "postmaster", .two_bounce_notice_recipient = "postmaster2",
 				     .delay_notice_recipient = "postmaster3", .double_bounce_sender = "double-bounce" };
 	arena = arena_new("test", NULL, 64 << 20);
+	bounce_templates_load(arena, "", templates.built_in, NULL, NULL, NULL);
+	memcpy(templates.of, templates.built_in, sizeof(templates.of));
 	sent_count = 0;
 	verdict_code = 250;
 	return 0;
@@ -170,7 +174,7 @@ static void a_failure_is_a_multipart_report_with_the_message(void **state)
 	assert_string_equal(sent[0].id, notice_id);
 	assert_int_equal(sent[0].envelope_flags, ENVELOPE_NOTICE | ENVELOPE_LOCAL);
 	assert_int_equal(sent[0].flags, CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC);
-	assert_true(str_starts(content(0), STR("From: MAILER-DAEMON (Mail Delivery System)\nSubject: Undelivered Mail Returned to Sender\n"
+	assert_true(str_starts(content(0), STR("From: Mail Delivery System <MAILER-DAEMON>\nSubject: Undelivered Mail Returned to Sender\n"
 					      "To: alice@example.com\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\n"
 					      "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"")));
 	snprintf(boundary, sizeof(boundary), "boundary=\"%s/mail.example.org\"\n", notice_id);
@@ -238,6 +242,21 @@ static void utf8_addresses_make_a_global_notification(void **state)
 	has(0, "Final-Recipient: utf-8; r\xc3\xa9mi@example.net\n");
 	has(0, "Content-Type: message/global\n");
 	assert_true((sent[0].envelope_flags & ENVELOPE_SMTPUTF8) != 0);
+}
+
+static void a_template_gives_headers_charset_and_words(void **state)
+{
+	(void) state;
+	conf.notify_classes = "bounce";
+	templates.of[BOUNCE_FAILURE].charset = STR("iso-8859-1");
+	templates.of[BOUNCE_FAILURE].text = STR("Zur\xfc" "ck\n");
+	ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0);
+	has(0, "Content-Transfer-Encoding: 8bit\n\nThis is a MIME");
+	has(0, "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\nZur\xfc" "ck\n\n<bob@example.net>: host");
+	has(0, "Content-Type: message/delivery-status\n\n");
+	has(1, "Content-Type: text/plain; charset=us-ascii\n\nThis is the mail system at mail.example.org.\n\nMail to the recipients below could not");
+	ask_about("failure", "sender\talice@example.com\nflags\t2\nto\t0\tr\xc3\xa9mi@example.net\t\t0\t\n", REFUSED, 0);
+	has(2, "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nThis is the mail system at");
 }
 
 static void hostile_texts_stay_in_their_field(void **state)
@@ -421,6 +440,7 @@ int main(void)
 		BOUNCE_TEST(only_headers_are_returned_of_large_messages_and_on_request),
 		BOUNCE_TEST(the_original_recipient_is_named),
 		BOUNCE_TEST(utf8_addresses_make_a_global_notification),
+		BOUNCE_TEST(a_template_gives_headers_charset_and_words),
 		BOUNCE_TEST(hostile_texts_stay_in_their_field),
 		BOUNCE_TEST(long_diagnostics_are_folded),
 		BOUNCE_TEST(thousands_of_recipients_are_all_in_the_report),

@@ -19,27 +19,23 @@ enum { MOST_TEXT = 64 << 20 };	/* as much as a request of the largest size can c
 
 static const struct kind_row {
 	struct str name;
-	const char *subject, *postmaster_subject;
 	const char *logged;
 	unsigned notify;		/* the recipients that asked for it */
 	bool by_default;		/* also those that said nothing */
 } kinds[] = {
-	[NOTICE_FAILURE] = { STR_INIT("failure"), "Undelivered Mail Returned to Sender", "Postmaster Copy: Undelivered Mail",
-			     "non-delivery notification", NOTIFY_FAILURE, true },
-	[NOTICE_DELAY] = { STR_INIT("delay"), "Delayed Mail (still being retried)", "Postmaster Warning: Delayed Mail",
-			   "delay notification", NOTIFY_DELAY, true },
-	[NOTICE_SUCCESS] = { STR_INIT("success"), "Successful Mail Delivery Report", "", "delivery status notification",
-			     NOTIFY_SUCCESS, false },
-	[NOTICE_TRACE] = { STR_INIT("trace"), "Mail Delivery Status Report", "", "delivery status notification", 15, true },
+	[BOUNCE_FAILURE] = { STR_INIT("failure"), "non-delivery notification", NOTIFY_FAILURE, true },
+	[BOUNCE_DELAY] = { STR_INIT("delay"), "delay notification", NOTIFY_DELAY, true },
+	[BOUNCE_SUCCESS] = { STR_INIT("success"), "delivery status notification", NOTIFY_SUCCESS, false },
+	[BOUNCE_VERIFY] = { STR_INIT("trace"), "delivery status notification", 15, true },
 };
 
 /* ---- decoding ---- */
 
-static int decode_kind(struct str name, enum notice_kind *ret)
+static int decode_kind(struct str name, enum bounce_kind *ret)
 {
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
 		if (str_is(name, kinds[i].name)) {
-			*ret = (enum notice_kind) i;
+			*ret = (enum bounce_kind) i;
 			return 0;
 		}
 	return -EBADMSG;
@@ -130,7 +126,7 @@ static void keep_wanted(struct notice *n)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n->e.recipient_count; i++) {
-		if (n->kind != NOTICE_TRACE && !wants(n, &n->e.recipients[i]))
+		if (n->kind != BOUNCE_VERIFY && !wants(n, &n->e.recipients[i]))
 			continue;
 		n->e.recipients[kept] = n->e.recipients[i];
 		n->outcomes[kept++] = n->outcomes[i];
@@ -160,6 +156,14 @@ static bool needs_utf8(const struct notice *n)
 	return false;
 }
 
+static const struct bounce_template *choose_template(const struct notice *n)
+{
+	const struct bounce_template *t = &n->templates->of[n->kind];
+	const bool fits = !n->is_utf8 || str_is_nocase(t->charset, STR("us-ascii")) || str_is_nocase(t->charset, STR("utf-8"));
+
+	return fits ? t : &n->templates->built_in[n->kind];
+}
+
 /* ---- composing ---- */
 
 static void add_address_header(struct buf *b, const char *name, struct str address)
@@ -170,31 +174,47 @@ static void add_address_header(struct buf *b, const char *name, struct str addre
 }
 
 /* Composite parts and reports are not encoded (RFC 2045 6.4, RFC 3464 2.1): 8bit is said only where it is so. */
-static const char *encoding(const struct notice *n, bool holds_original)
+static const char *encoding(bool is_8bit)
 {
-	bool is_8bit = n->is_utf8 || (holds_original && (n->e.flags & ENVELOPE_8BITMIME) != 0);
-
 	return is_8bit ? "Content-Transfer-Encoding: 8bit\n" : "";
+}
+
+/* The template's text is for the sender only. */
+static bool has_8bit_words(const struct notice *n, enum notice_audience who)
+{
+	return n->is_utf8 || (who == TO_SENDER && !str_is_ascii(n->template->text));
+}
+
+static bool has_8bit_original(const struct notice *n)
+{
+	return n->is_utf8 || (n->e.flags & ENVELOPE_8BITMIME) != 0;
 }
 
 static void add_headers(const struct notice *n, enum notice_audience who, struct str to, const char *boundary, struct buf *b)
 {
-	const struct kind_row *k = &kinds[n->kind];
+	const struct bounce_template *t = n->template;
 
-	buf_add_text(b, "From: MAILER-DAEMON (Mail Delivery System)\n");
-	buf_addf(b, "Subject: %s\n", who == TO_SENDER ? k->subject : k->postmaster_subject);
+	buf_addf(b, "From: %.*s\n", PSTR(t->from));
+	buf_addf(b, "Subject: %.*s\n", PSTR(who == TO_SENDER ? t->subject : t->postmaster_subject));
 	add_address_header(b, "To", to);
 	if (n->conf->enable_threaded_bounces && n->e.message_id.len > 0)
 		buf_addf(b, "In-Reply-To: %.*s\nReferences: %.*s\n", PSTR(n->e.message_id), PSTR(n->e.message_id));
 	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
 		 n->is_utf8 ? "global-" : "", boundary);
-	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(n, true));
+	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(has_8bit_words(n, who) || has_8bit_original(n)));
 }
 
-static void add_part(const struct notice *n, struct buf *b, const char *boundary, const char *description, const char *type, bool original)
+static void add_part(struct buf *b, const char *boundary, const char *description, const char *type, bool is_8bit)
 {
-	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\n%s\n", boundary, description, type, encoding(n, original));
+	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\n%s\n", boundary, description, type, encoding(is_8bit));
+}
+
+static const char *words_type(const struct notice *n, enum notice_audience who)
+{
+	const struct str charset = n->is_utf8 ? STR("utf-8") : who == TO_SENDER ? n->template->charset : STR("us-ascii");
+
+	return arena_fmt(n->arena, "text/plain; charset=%.*s", PSTR(charset)).at;
 }
 
 static const char *original_type(const struct notice *n, bool whole)
@@ -210,14 +230,14 @@ static void compose(const struct notice *n, enum notice_audience who, struct str
 	char description[64];
 
 	add_headers(n, who, to, boundary, b);
-	add_part(n, b, boundary, "Notification", n->is_utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", false);
+	add_part(b, boundary, "Notification", words_type(n, who), has_8bit_words(n, who));
 	add_words(n, who, b);
-	add_part(n, b, boundary, "Delivery report", n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", false);
+	add_part(b, boundary, "Delivery report", n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", n->is_utf8);
 	add_report(n, b);
 	if (n->is_damaged)
 		return;		/* RFC 3462: the third part is optional */
 	snprintf(description, sizeof(description), "%s%s", descriptions[n->kind], whole ? "" : " Headers");
-	add_part(n, b, boundary, description, original_type(n, whole), true);
+	add_part(b, boundary, description, original_type(n, whole), has_8bit_original(n));
 }
 
 /* ---- sending ---- */
@@ -282,20 +302,20 @@ static int send_double_bounce(const struct notice *n, char ret_id[32])
 		log_mail(ROAD_WARNING, n->e.queue_id, "undeliverable postmaster notification discarded");
 		return 0;
 	}
-	if (n->kind != NOTICE_FAILURE || !class_is_on(n, "2bounce"))
+	if (n->kind != BOUNCE_FAILURE || !class_is_on(n, "2bounce"))
 		return 0;
 	return send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
 }
 
 static void send_copy(const struct notice *n)
 {
-	const char *class = n->kind == NOTICE_FAILURE ? "bounce" : n->kind == NOTICE_DELAY ? "delay" : NULL;
+	const char *class = n->kind == BOUNCE_FAILURE ? "bounce" : n->kind == BOUNCE_DELAY ? "delay" : NULL;
 	char id[32];
 
 	if (class == NULL || !class_is_on(n, class))
 		return;
 	/* The sender knows: failing now would tell him twice. */
-	send_one(n, TO_POSTMASTER, str_of(n->kind == NOTICE_DELAY ? n->conf->delay_notice_recipient : n->conf->bounce_notice_recipient), id);
+	send_one(n, TO_POSTMASTER, str_of(n->kind == BOUNCE_DELAY ? n->conf->delay_notice_recipient : n->conf->bounce_notice_recipient), id);
 }
 
 int notice_send(struct notice *n, char ret_id[32])
@@ -308,6 +328,7 @@ int notice_send(struct notice *n, char ret_id[32])
 		log_mail(ROAD_ERROR, n->e.queue_id, "the message's file is cut off: its notification goes without it");
 	keep_wanted(n);
 	n->is_utf8 = needs_utf8(n);
+	n->template = choose_template(n);
 	if (n->e.recipient_count == 0)
 		return 0;
 	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))

@@ -9,10 +9,15 @@
 #include "lib/conf/params/bounce.h"
 #include "lib/conf/params/common.h"
 #include "lib/ipc/message.h"
+#include "lib/mail/bounce_template.h"
 #include "lib/peers/cleanup.h"
 #include "lib/queue/content.h"
 
-enum notice_kind { NOTICE_FAILURE, NOTICE_DELAY, NOTICE_SUCCESS, NOTICE_TRACE };
+/* With their $names replaced. What is built in is for notices in UTF-8 where the administrator's template is in another charset. */
+struct templates {
+	struct bounce_template of[BOUNCE_KINDS], built_in[BOUNCE_KINDS];
+};
+
 enum notice_audience { TO_SENDER, TO_POSTMASTER };
 
 /* What bounce is asked to tell, decoded. */
@@ -20,12 +25,14 @@ struct notice {
 	struct arena *arena;
 	const struct common_conf *common;
 	const struct bounce_conf *conf;
-	enum notice_kind kind;
+	const struct templates *templates;
+	enum bounce_kind kind;
 	struct envelope e;		/* of the message it is about, with the recipients concerned */
 	struct outcome *outcomes;	/* parallel to e.recipients */
 	struct content content;
 	bool is_damaged;		/* the content can never be returned */
 	int64_t retry_until_s;
+	const struct bounce_template *template;		/* what it says */
 	bool is_utf8;			/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */
 };
 

@@ -9,7 +9,7 @@ enum { PIECE = 16 << 10 };
 /* RET=HDRS, and notices that nothing is lost without, have the headers only; so has what is too large to be carried twice. */
 bool wants_whole_message(const struct notice *n, enum notice_audience who)
 {
-	return who == TO_SENDER && n->kind == NOTICE_FAILURE && n->e.ret != RETURN_HEADERS
+	return who == TO_SENDER && n->kind == BOUNCE_FAILURE && n->e.ret != RETURN_HEADERS
 	       && n->content.parts.size <= (uint64_t) n->conf->bounce_size_limit;
 }
 

@@ -89,7 +89,7 @@ static const char *action(const struct notice *n, const struct outcome *o)
 		return "failed";
 	case OUTCOME_DEFERRED:
 	case OUTCOME_PENDING:
-		return n->kind == NOTICE_FAILURE ? "failed" : "delayed";
+		return n->kind == BOUNCE_FAILURE ? "failed" : "delayed";
 	}
 	return "failed";
 }
@@ -116,7 +116,7 @@ static const char *status_of(const struct notice *n, const struct outcome *o)
 {
 	if (dsn_is_valid(o->dsn))
 		return str_c(n->arena, o->dsn);
-	return o->status == OUTCOME_BOUNCED || n->kind == NOTICE_FAILURE ? "5.0.0" : o->status == OUTCOME_DEFERRED ? "4.0.0" : "2.0.0";
+	return o->status == OUTCOME_BOUNCED || n->kind == BOUNCE_FAILURE ? "5.0.0" : o->status == OUTCOME_DEFERRED ? "4.0.0" : "2.0.0";
 }
 
 static void add_recipient_fields(const struct notice *n, struct buf *b, const struct recipient *r, const struct outcome *o)
@@ -131,7 +131,7 @@ static void add_recipient_fields(const struct notice *n, struct buf *b, const st
 	add_diagnostic(n, b, o);
 	if (o->at_us > 0)
 		add_date_field(n, b, "Last-Attempt-Date", o->at_us / 1000000);
-	if (n->kind == NOTICE_DELAY && n->retry_until_s > 0)
+	if (n->kind == BOUNCE_DELAY && n->retry_until_s > 0)
 		add_date_field(n, b, "Will-Retry-Until", n->retry_until_s);
 }
 

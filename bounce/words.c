@@ -9,42 +9,16 @@ enum { WIDTH = 72, MOST_NAMED = 200 };
 
 static void add_introduction(const struct notice *n, enum notice_audience who, struct buf *b)
 {
-	const char *host = n->common->myhostname;
-	char date[64];
-
-	buf_addf(b, "This is the mail system at %s.\n\n", host);
-	switch (n->kind) {
-	case NOTICE_FAILURE:
-		buf_add_text(b, who == TO_SENDER ? "Your message could not be delivered to the recipients below, and will not be\n"
-						   "tried again.\n"
-						 : "A message could not be delivered to the recipients below.\n");
-		break;
-	case NOTICE_DELAY:
-		buf_add_text(b, "Your message has not reached the recipients below yet. There is nothing for\n"
-				"you to do: it stays here and is tried again");
-		if (n->retry_until_s > 0) {
-			date_print(n->retry_until_s, date);
-			buf_addf(b, ", if need be until\n%s", date);
-		}
-		buf_add_text(b, ".\n");
-		break;
-	case NOTICE_SUCCESS:
-		buf_add_text(b, "You asked to be told: your message went to the recipients below. Where it says\n"
-				"\"relayed\", the next mail system will not tell you more.\n");
-		break;
-	case NOTICE_TRACE:
-		buf_add_text(b, "You asked what would become of a message to the recipients below. Nothing was\n"
-				"delivered.\n");
-		break;
-	}
-	if (n->kind == NOTICE_FAILURE && who == TO_SENDER)
-		buf_add_text(b, "\nThe reason stands behind each address. If it does not help, show this whole\n"
-				"notification to the postmaster of your mail system.\n");
+	if (who == TO_SENDER)
+		buf_add(b, n->template->text);
+	else
+		buf_addf(b, "This is the mail system at %s.\n\nMail to the recipients below %s.\n", n->common->myhostname,
+			 n->kind == BOUNCE_DELAY ? "is late" : "could not be delivered");
 }
 
 static const char *progress(const struct notice *n, const struct outcome *o)
 {
-	if (n->kind == NOTICE_TRACE)
+	if (n->kind == BOUNCE_VERIFY)
 		return "";
 	switch (o->status) {
 	case OUTCOME_DELIVERED:

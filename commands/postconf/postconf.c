@@ -6,6 +6,7 @@
 #include "commands/postconf/postconf.h"
 #include "lib/base/die.h"
 #include "lib/base/map.h"
+#include "lib/mail/bounce_template.h"
 #include "lib/table/table.h"
 #include "lib/tls/tls.h"
 
@@ -36,6 +37,34 @@ static void say_warning(void *arg, const char *text)
 	warn("%s", text);
 }
 
+/* Of the file that is named, or else that main.cf names; "" is what is built in. */
+static void show_templates(struct postconf *p, const struct request *q, char **files, int count)
+{
+	struct bounce_template templates[BOUNCE_KINDS];
+	AUTO(buf) out = BUF(POSTCONF_MOST_FILE);
+	AUTO(buf) why = BUF_WORDS;
+	struct str path = STR_NONE;
+
+	if (count > 1)
+		die(POSTCONF_FAILURE, "options -b and -t require at most one template file");
+	if (count == 1)
+		path = str_of(files[0]);
+	else
+		conf_get(p->conf, p->arena, STR("bounce_template_file"), &path);
+	if (bounce_templates_load(p->arena, str_c(p->arena, path), templates, say_warning, NULL, &why) < 0)
+		die(POSTCONF_FAILURE, "%s", buf_text(&why));
+	if (q->mode == BOUNCE_TEXT)
+		bounce_templates_expand(p->arena, p->conf, str_c(p->arena, path), templates, say_warning, NULL);
+	for (int k = 0; k < BOUNCE_KINDS; k++) {
+		buf_add_text(&out, k > 0 ? "\n" : "");
+		if (q->mode == BOUNCE_TEXT)
+			buf_addf(&out, "expanded_%s_text = <<EOF\n%.*sEOF\n", bounce_kind_names[k], PSTR(templates[k].text));
+		else
+			bounce_template_print(&templates[k], k, &out);
+	}
+	fwrite(out.at, 1, out.len, stdout);
+}
+
 static void show_parameters(struct postconf *p, char **names, int count)
 {
 	answer_begin(p, '{');
@@ -56,6 +85,8 @@ static int answer(struct postconf *p, const struct request *q, char **arguments,
 	case COLUMNS: list_columns(p, arguments, count); break;
 	case OVERRIDES: list_overrides(p, arguments, count); break;
 	case EXPLANATION: explain_parameters(p, arguments, count); break;
+	case BOUNCE_TEXT:
+	case BOUNCE_TEMPLATES: show_templates(p, q, arguments, count); return 0;
 	case DIFFERENCES: status = list_differences(p, q->other_dir); break;
 	default:
 		show_parameters(p, arguments, count);
@@ -131,9 +162,6 @@ static bool answer_fixed(struct postconf *p, const struct request *q)
 		answer_end(p, ']');
 		return true;
 	case MANUAL: print_manual(); return true;
-	case BOUNCE_TEXT:
-	case BOUNCE_TEMPLATES:
-		die(POSTCONF_FAILURE, "there are no bounce templates: the words of notifications are built in, and bounce_template_file has no effect");
 	default: return false;
 	}
 }

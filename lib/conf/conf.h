@@ -120,6 +120,9 @@ int conf_get_bool(struct conf *c, struct str name, bool default_value, bool *ret
 
 /* $name, ${name}, $(name), ${name?text}, ${name:text}, ${name?{a}:{b}}, ${{a} == {b}?..}; see expand.c. -EINVAL, -ELOOP, -EMSGSIZE with words. */
 int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why);
+/* Like conf_expand(), and tells of each name that is not defined. */
+int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why,
+		       void (*undefined)(void *arg, struct str name), void *arg);
 
 /* The text of a name before expansion: set, registered, of a family, or computed. False: undefined. For tools. */
 bool conf_raw(struct conf *c, struct str name, struct str *ret_value);

@@ -54,10 +54,6 @@ void conf_put(struct conf *c, struct str name, struct str value, enum setting_so
 bool conf_is_name(struct str name);		/* what may stand before "=" */
 bool param_is_raw(struct str name);		/* registered as RAW */
 
-/* Like conf_expand(), and tells of each name that is not defined. */
-int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why,
-		       void (*undefined)(void *arg, struct str name), void *arg);
-
 /* ---- files (logical_line.c) ---- */
 
 /* As conf_read_file(), of a file that is open; path is for the words. */

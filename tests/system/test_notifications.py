@@ -90,6 +90,25 @@ def test_what_is_refused_is_returned(mail, sink):
     one.wait_empty()
 
 
+def test_the_administrator_words_it_himself(mail, sink):
+    one = mail(bounce_template_file="$config_directory/bounce.cf", notify_classes="bounce", bounce_notice_recipient="boss@example.net")
+    one.file("bounce.cf", "failure_template = <<EOF\nCharset: utf-8\nFrom: Postamt <amt>\nSubject: Zurück? Nein: Zurueck\n\nx\nEOF\n")
+    assert "non-ASCII" in one.command("postconf", "-c", one.etc, "-b").stderr
+    one.file("bounce.cf", "failure_template = <<EOF\nCharset: utf-8\nFrom: Postamt <amt>\nSubject: Zurueck\n\nZurück von $myhostname nach "
+             "$maximal_queue_lifetime_days Tagen\nEOF\n")
+    shown = one.command("postconf", "-c", one.etc, "-b")
+    assert shown.stdout.startswith("expanded_failure_text = <<EOF\nZurück von mail.example.org nach 5 Tagen\nEOF\n") and "template" not in shown.stderr
+    one.command("postroad", "-c", one.etc, "reload")
+    hand_in(one, {"gone@example.org": 0})
+    _, notice = wait_for_notification(one, sink, "alice@example.com")
+    assert notice["From"].addresses[0].addr_spec == "amt@mail.example.org" and notice["Subject"] == "Zurueck" and not notice.defects
+    words = notice.get_payload()[0]
+    assert words.get_content_charset() == "utf-8"
+    assert words.get_content().startswith("Zurück von mail.example.org nach 5 Tagen\r\n\r\n<gone@example.org>: host 127.0.0.1[127.0.0.1] said")
+    _, copy = wait_for_notification(one, sink, "boss@example.net")
+    assert copy["Subject"] == "Postmaster Copy: Undelivered Mail" and "Zur" not in copy.get_payload()[0].get_content()
+
+
 def test_notify_is_honoured(mail, sink):
     one = mail()
     hand_in(one, {"gone1@example.org": NEVER, "gone2@example.org": DELAY, "gone3@example.org": (FAILURE, "rfc822;Gone@Example.org"),

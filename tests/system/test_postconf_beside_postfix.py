@@ -194,5 +194,30 @@ def test_like_postfix(results, number):
     assert our_files == their_files
 
 
+ALL_TEMPLATES = "".join(f"{kind}_template = <<EOF\nSubject: {kind}\nFrom: me <me@example.com>\n\ntext\nEOF\n" for kind in
+                        ("failure", "delay", "success", "verify"))
+TEMPLATES = ["Charset: utf-8\nSubject: x\nPostmaster-Subject: y\n\nH\xe9 $myhostname $(myhostname) ${mydomain} $$x\n# kept\n\n",
+             "$maximal_queue_lifetime $maximal_queue_lifetime_days $maximal_queue_lifetime_hours\n",
+             "${delay_warning_time?a} ${delay_warning_time_hours?{a}:{b}}\n", "Subject: x\n\n${delay_warning_time?a}${delay_warning_time_hours?{a}:{b}} ${{a}=={a}?{y}:{n}}\n", "\n\n leading\n\n", "charset : x\nFROM:    y\n\na\nEOF  \n",
+             "Subject: x\ntext\n", "Subject: x\n text\n", "Subject: x\nNo header\n\ntext\n", "no: header?\n\ntext\n", "Subject: h\xe9\n\ntext\n", "Subject: x\n",
+             "t\xe9xt\n"]
+
+
+@pytest.mark.parametrize("body", TEMPLATES)
+def test_templates_of_notifications_like_postfix(tmp_path, body):
+    """Of the file's templates what is not used is built in, in words of one's own: then only that it is not used."""
+    tree = postfix_tree()
+    sides = [Side(tmp_path / "a", tree / "usr/sbin/postconf", dict(os.environ, LD_LIBRARY_PATH=f"{tree}/usr/lib/postfix"),
+                  f"{MAIN}daemon_directory = {tree}/usr/lib/postfix/sbin\n", MASTER),
+             Side(tmp_path / "b", COMMANDS / "postconf", os.environ, MAIN, MASTER)]
+    (tmp_path / "file").write_text(f"# first\n{ALL_TEMPLATES}\nfailure_template = <<EOF\n{body}EOF\n", encoding="utf-8")
+    for option in ("-b", "-t"):
+        theirs, ours = (side.run([option, str(tmp_path / "file")]) for side in sides)
+        assert bool(ours[2]) == bool(theirs[2]) and ours[0] == theirs[0], (ours, theirs)
+        assert ours[1].partition("EOF\n\n")[2] == theirs[1].partition("EOF\n\n")[2]
+        if not ours[2]:
+            assert ours[1] == theirs[1]
+
+
 def test_there_are_enough_cases():
     assert len(CASES) >= 150
