@@ -2,6 +2,7 @@
 /*
  * Who is connected? The address comes from the kernel; the name from its PTR record, and counts only if it leads back to the address.
  */
+#include "lib/base/format.h"
 #include "lib/dns/dns.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
@@ -85,7 +86,7 @@ void peer_identify(struct session *s)
 	struct str name;
 
 	ip_print(&p->ip, p->address);
-	snprintf(p->port, sizeof(p->port), "%u", p->ip.port);
+	format_text(p->port, sizeof(p->port), "%u", p->ip.port);
 	set(&p->name, STR("unknown"));
 	set(&p->reverse_name, STR("unknown"));
 	p->status = p->reverse_status = PEER_NO_NAME;

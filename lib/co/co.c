@@ -10,6 +10,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/format.h"
 #include "lib/co/loop.h"
 #include "lib/co/private.h"
 #include "lib/co/sanitizers.h"
@@ -176,7 +177,7 @@ void co_describe(const char *format, ...)
 	if (co_current == NULL)
 		return;
 	va_start(arguments, format);
-	vsnprintf(co_current->what, sizeof(co_current->what), format, arguments);
+	format_textv(co_current->what, sizeof(co_current->what), format, arguments);
 	va_end(arguments);
 }
 

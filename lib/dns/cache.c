@@ -3,6 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/format.h"
 #include "lib/base/map.h"
 
 enum { MOST_KEPT = 4096, MOST_SECONDS = 300, MOST_BYTES = 16384 };
@@ -12,7 +13,7 @@ static struct list recently = LIST_INIT(recently);
 
 static struct str make_key(char room[300], enum dns_type type, struct str name)
 {
-	int n = snprintf(room, 300, "%d %.*s", (int) type, PSTR(name));
+	int n = format_text(room, 300, "%d %.*s", (int) type, PSTR(name));
 
 	return str_make(room, (size_t) n);
 }

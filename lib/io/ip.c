@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 
+#include "lib/base/format.h"
 #include "lib/io/net.h"
 
 static void unmap(struct address_ip *ip)
@@ -69,7 +70,9 @@ int ip_parse_literal(struct str text, struct address_ip *ret_ip)
 void ip_print(const struct address_ip *ip, char text[64])
 {
 	text[0] = 0;
-	if (ip->family != AF_UNSPEC && inet_ntop(ip->family, ip->bytes, text, 64) == NULL)
+	if (ip->family == AF_INET)
+		format_text(text, 64, "%u.%u.%u.%u", ip->bytes[0], ip->bytes[1], ip->bytes[2], ip->bytes[3]);
+	else if (ip->family != AF_UNSPEC && inet_ntop(ip->family, ip->bytes, text, 64) == NULL)
 		text[0] = 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "lib/base/die.h"
+#include "lib/base/format.h"
 #include "lib/io/stream_private.h"
 
 enum { SMALLEST_OUTPUT = 1024, NOT_WORTH_COPYING = 16 << 10, PIECES_AT_ONCE = 64 };
@@ -132,21 +133,25 @@ void write_str(struct stream *s, struct str b)
 void writef(struct stream *s, const char *format, ...)
 {
 	va_list arguments;
-	char *at;
+	char usual[512], *at;
 	int n;
 
 	if (s->error != 0)
 		return;
 	va_start(arguments, format);
-	n = vsnprintf(NULL, 0, format, arguments);
+	n = format_textv(usual, sizeof(usual), format, arguments);
 	va_end(arguments);
 	BUG_UNLESS(n >= 0 && n < STREAM_BUFFER);
 	at = room(s, (size_t) n + 1);
 	if (at == NULL)
 		return;
-	va_start(arguments, format);
-	vsnprintf(at, (size_t) n + 1, format, arguments);
-	va_end(arguments);
+	if (n < (int) sizeof(usual)) {
+		memcpy(at, usual, (size_t) n);
+	} else {
+		va_start(arguments, format);
+		format_textv(at, (size_t) n + 1, format, arguments);
+		va_end(arguments);
+	}
 	s->out_len += (size_t) n;
 }
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "lib/base/format.h"
+
 static void put_u32(struct frame_out *f, uint32_t value)
 {
 	uint32_t wire = htonl(value);
@@ -59,7 +61,7 @@ void frame_put_u64(struct frame_out *f, const char *name, uint64_t value)
 void frame_put_i64(struct frame_out *f, const char *name, int64_t value)
 {
 	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%lld", (long long) value);
+	int n = format_text(digits, sizeof(digits), "%lld", (long long) value);
 
 	frame_put_str(f, name, str_make(digits, (size_t) n));
 }

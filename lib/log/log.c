@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/format.h"
 #include "lib/co/co.h"
 #include "lib/log/sink.h"
 
@@ -180,13 +181,13 @@ void log_mail(enum log_level level, struct str queue_id, const char *format, ...
 		return;
 	begin_line(level, queue_id);
 	va_start(arguments, format);
-	n = vsnprintf(raw, sizeof(raw), format, arguments);
+	n = format_textv(raw, sizeof(raw), format, arguments);
 	va_end(arguments);
 	if (n >= (int) sizeof(raw)) {
 		AUTO_PTR char *big = resize_memory(NULL, LONGEST_LINE + 1);
 
 		va_start(arguments, format);
-		vsnprintf(big, LONGEST_LINE + 1, format, arguments);
+		format_textv(big, LONGEST_LINE + 1, format, arguments);
 		va_end(arguments);
 		buf_add_printable(&line, str_of(big));
 	} else {

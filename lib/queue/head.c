@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/base/format.h"
 #include "lib/queue/format.h"
 
 #define MAGIC "postroad-queue-file "
@@ -19,7 +20,7 @@ uint64_t queue_head_message_size(const struct queue_head *h)
 void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE])
 {
 	char text[QUEUE_HEAD_SIZE + 1];
-	int n = snprintf(text, sizeof(text),
+	int n = format_text(text, sizeof(text),
 			 MAGIC "%d\nid %s\narrival %lld flags %08x recipients %010u\n"
 			 "headers %020llu %020llu %08x\nbody %020llu %020llu %08x\nenvelope %020llu %020llu %08x\n"
 			 "journal %020llu\n",
@@ -30,12 +31,12 @@ void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE])
 			 (unsigned long long) h->journal_at);
 
 	if (n > 0 && n < CHECK_AT && h->segment[0] != '\0')
-		n += snprintf(text + n, sizeof(text) - (size_t) n, "segment %s %020llu\n", h->segment,
+		n += format_text(text + n, sizeof(text) - (size_t) n, "segment %s %020llu\n", h->segment,
 			      (unsigned long long) h->segment_at);
 	BUG_UNLESS(n > 0 && n < CHECK_AT);
 	memset(text + n, ' ', (size_t) (CHECK_AT - n));
 	text[CHECK_AT - 1] = '\n';
-	snprintf(text + CHECK_AT, CHECK_LEN + 1, "%s%08x\n", check_word, crc32c(0, text, CHECK_AT));
+	format_text(text + CHECK_AT, CHECK_LEN + 1, "%s%08x\n", check_word, crc32c(0, text, CHECK_AT));
 	memcpy(out, text, QUEUE_HEAD_SIZE);
 }
 
@@ -140,7 +141,7 @@ int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret
 		return -ENODATA;
 	if (get_word(&rest, MAGIC) < 0 || get_number(&rest, '\n', 10, UINT32_MAX, &version) < 0)
 		return -EBADMSG;
-	snprintf(check, sizeof(check), "%s%08x\n", check_word, crc32c(0, data.at, CHECK_AT));
+	format_text(check, sizeof(check), "%s%08x\n", check_word, crc32c(0, data.at, CHECK_AT));
 	if (!str_is(str_make(data.at + CHECK_AT, CHECK_LEN), str_of(check)))
 		return -EBADMSG;
 	if (version > QUEUE_VERSION)

@@ -8,6 +8,7 @@
 
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
+#include "lib/base/format.h"
 #include "lib/disk/disk.h"
 #include "lib/queue/residents.h"
 
@@ -53,13 +54,13 @@ int journal_record_print(struct buf *b, const char *id, const struct journal_rec
 {
 	size_t start = b->len;
 	char crc[CRC_DIGITS + 1];
-	int result = buf_addf(b, "%*s ", CRC_DIGITS, "");
+	int result = buf_addf(b, "%08x ", 0U);
 
 	if (result >= 0)
 		result = add_text(b, r);
 	if (result < 0)
 		return result;
-	snprintf(crc, sizeof(crc), "%08x", record_crc(id, str_skip(buf_str(b), start + CRC_DIGITS + 1)));
+	format_text(crc, sizeof(crc), "%08x", record_crc(id, str_skip(buf_str(b), start + CRC_DIGITS + 1)));
 	memcpy(b->at + start, crc, CRC_DIGITS);
 	return buf_add_byte(b, '\n');
 }
