@@ -2,13 +2,12 @@
 /* Growing bytes with a limit. The empty buffer points at a shared "", so it must never be written to. */
 #include "lib/base/buf.h"
 
-#include <errno.h>
-
 #include "lib/base/die.h"
+#include "lib/base/format.h"
 
 static const size_t SMALLEST = 64, USUAL = 127;
 
-char *buf_room(struct buf *b, size_t n)
+char *buf_grow(struct buf *b, size_t n)
 {
 	size_t need, cap;
 
@@ -27,34 +26,6 @@ char *buf_room(struct buf *b, size_t n)
 	return b->at + b->len;
 }
 
-int buf_add(struct buf *b, struct str s)
-{
-	char *room = buf_room(b, s.len);
-
-	if (room == NULL)
-		return -EMSGSIZE;
-	if (s.len > 0)
-		memcpy(room, s.at, s.len);
-	b->len += s.len;
-	return 0;
-}
-
-int buf_add_byte(struct buf *b, char c)
-{
-	char *room = buf_room(b, 1);
-
-	if (room == NULL)
-		return -EMSGSIZE;
-	*room = c;
-	b->len++;
-	return 0;
-}
-
-int buf_add_text(struct buf *b, const char *text)
-{
-	return buf_add(b, str_of(text));
-}
-
 int buf_addv(struct buf *b, const char *format, va_list arguments)
 {
 	va_list again;
@@ -67,7 +38,7 @@ int buf_addv(struct buf *b, const char *format, va_list arguments)
 		buf_room(b, MIN(b->limit, USUAL));
 	spare = b->cap == 0 ? 0 : b->cap - b->len;
 	va_copy(again, arguments);
-	n = vsnprintf(spare > 0 ? b->at + b->len : NULL, spare, format, again);
+	n = format_textv(spare > 0 ? b->at + b->len : NULL, spare, format, again);
 	va_end(again);
 	room = n < 0 ? NULL : buf_room(b, (size_t) n);
 	if (room == NULL) {
@@ -76,7 +47,7 @@ int buf_addv(struct buf *b, const char *format, va_list arguments)
 		return n < 0 ? -EINVAL : -EMSGSIZE;
 	}
 	if ((size_t) n >= spare)
-		vsnprintf(room, (size_t) n + 1, format, arguments);
+		format_textv(room, (size_t) n + 1, format, arguments);
 	b->len += (size_t) n;
 	return 0;
 }

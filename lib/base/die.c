@@ -46,11 +46,12 @@ void bug(const char *file, int line_number, const char *format, ...)
 
 void *get_memory(size_t bytes)
 {
-	void *memory = calloc(1, bytes == 0 ? 1 : bytes);
+	const size_t SMALL = 1024;		/* calloc() of glibc passes its cache of free blocks by; large blocks it gets zeroed from the kernel */
+	void *memory = bytes <= SMALL ? malloc(MAX(bytes, 1)) : calloc(1, bytes);
 
 	if (memory == NULL)
 		die(EX_OSERR, "out of memory (%zu bytes)", bytes);
-	return memory;
+	return bytes <= SMALL ? memset(memory, 0, bytes) : memory;
 }
 
 void *resize_memory(void *old, size_t bytes)

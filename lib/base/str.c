@@ -9,16 +9,6 @@ static bool in_set(char c, const char *set)
 	return c != 0 && strchr(set, c) != NULL;
 }
 
-struct str str_of(const char *text)
-{
-	return text == NULL ? STR_NONE : (struct str){ text, strlen(text) };
-}
-
-bool str_is(struct str a, struct str b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
-}
-
 bool str_is_nocase(struct str a, struct str b)
 {
 	return a.len == b.len && str_compare_nocase(a, b) == 0;
@@ -97,17 +87,6 @@ ssize_t str_find_any(struct str s, const char *set)
 		if (in_set(s.at[i], set))
 			return (ssize_t) i;
 	return -1;
-}
-
-struct str str_skip(struct str s, size_t n)
-{
-	n = MIN(n, s.len);
-	return (struct str){ s.at + n, s.len - n };
-}
-
-struct str str_head(struct str s, size_t n)
-{
-	return (struct str){ s.at, MIN(n, s.len) };
 }
 
 struct str str_tail(struct str s, size_t n)
@@ -231,15 +210,6 @@ int str_to_uint64(struct str s, unsigned base, uint64_t *ret_number)
 	*ret_number = number;
 	return 0;
 }
-
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_alnum(char c) { return is_alpha(c) || is_digit(c); }
-bool is_print(char c) { return c >= 32 && c < 127; }
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? (char) (c + 32) : c; }
-char to_upper(char c) { return c >= 'a' && c <= 'z' ? (char) (c - 32) : c; }
 
 int hex_value(char c)
 {

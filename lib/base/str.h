@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "lib/base/auto.h"
@@ -25,10 +26,16 @@ struct str {
 /* printf: printf("%.*s", PSTR(s)) */
 #define PSTR(s) (int) (s).len, (s).at
 
-struct str str_of(const char *text);			/* NULL counts as "" */
+static inline struct str str_of(const char *text)	/* NULL counts as "" */
+{
+	return text == NULL ? STR_NONE : (struct str){ text, strlen(text) };
+}
 static inline struct str str_make(const char *at, size_t len) { return (struct str){ at, len }; }
 
-bool str_is(struct str a, struct str b);
+static inline bool str_is(struct str a, struct str b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
 bool str_is_nocase(struct str a, struct str b);		/* ASCII only */
 bool str_starts(struct str s, struct str prefix);
 bool str_starts_nocase(struct str s, struct str prefix);
@@ -42,8 +49,14 @@ ssize_t str_find_last(struct str s, char c);		/* index or -1 */
 ssize_t str_find_str(struct str s, struct str needle);	/* index or -1 */
 ssize_t str_find_any(struct str s, const char *set);	/* first byte that is in set, or -1 */
 
-struct str str_skip(struct str s, size_t n);		/* without the first n bytes (or empty) */
-struct str str_head(struct str s, size_t n);		/* the first n bytes at most */
+static inline struct str str_skip(struct str s, size_t n)	/* without the first n bytes (or empty) */
+{
+	return n < s.len ? (struct str){ s.at + n, s.len - n } : (struct str){ s.at + s.len, 0 };
+}
+static inline struct str str_head(struct str s, size_t n)	/* the first n bytes at most */
+{
+	return (struct str){ s.at, MIN(n, s.len) };
+}
 struct str str_tail(struct str s, size_t n);		/* the last n bytes at most */
 struct str str_trim(struct str s);			/* without white space at both ends */
 struct str str_trim_end(struct str s);
@@ -71,14 +84,14 @@ int str_to_int(struct str s, int64_t min, int64_t max, int64_t *ret_number);
 int str_to_uint64(struct str s, unsigned base, uint64_t *ret_number);	/* base 8, 10, 16 */
 
 /* ASCII classes that ignore the locale and accept any char value. */
-bool is_space(char c);		/* blank, tab, CR, LF, VT, FF */
-bool is_blank(char c);		/* blank, tab */
-bool is_digit(char c);
-bool is_alpha(char c);
-bool is_alnum(char c);
-bool is_print(char c);		/* 32..126 */
-char to_lower(char c);
-char to_upper(char c);
+static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
+static inline bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }	/* blank, tab, CR, LF, VT, FF */
+static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static inline bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static inline bool is_alnum(char c) { return is_alpha(c) || is_digit(c); }
+static inline bool is_print(char c) { return c >= 32 && c < 127; }
+static inline char to_lower(char c) { return c >= 'A' && c <= 'Z' ? (char) (c + 32) : c; }
+static inline char to_upper(char c) { return c >= 'a' && c <= 'z' ? (char) (c - 32) : c; }
 int hex_value(char c);		/* 0..15 or -1 */
 bool str_is_ascii(struct str s);	/* no byte above 127 */
 bool str_is_utf8(struct str s);		/* well-formed, no surrogates, no overlong forms */
