@@ -10,6 +10,8 @@
 #include "lib/conf/params/daemon.h"
 #include "lib/conf/params/qmgr.h"
 #include "lib/conf/params/dns.h"
+#include "lib/conf/params/https.h"
+#include "lib/conf/params/mtasts.h"
 #include "lib/conf/params/queue.h"
 #include "lib/conf/params/master.h"
 #include "lib/conf/params/postlogd.h"
@@ -32,6 +34,8 @@ const struct param_group *const all_groups[] = {
 	&daemon_group,
 	&qmgr_group,
 	&dns_group,
+	&https_group,
+	&mtasts_group,
 	&queue_group,
 	&master_group,
 	&postlogd_group,

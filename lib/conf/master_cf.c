@@ -24,6 +24,12 @@ static const struct service_entry implicit_entries[] = {
 	  .command = STR_INIT("resolver"),
 	  .column = { STR_INIT("resolver"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("resolver") } },
+#ifdef HAVE_CURL
+	{ .name = STR_INIT("mtasts"), .type = SERVICE_UNIX, .is_private = true, .unprivileged = true, .maxproc = 1,
+	  .command = STR_INIT("mtasts"),
+	  .column = { STR_INIT("mtasts"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+		      STR_INIT("1"), STR_INIT("mtasts") } },
+#endif
 	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1, .command = STR_INIT("postlogd"),
 	  .column = { STR_INIT("postlog"), STR_INIT("unix-dgram"), STR_INIT("n"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("postlogd") } },

@@ -25,6 +25,11 @@ static const struct program PROGRAMS[] = {
 	{ "pickup", .shape = SINGLETON, .always = true },
 	{ "resolver", .shape = SINGLETON },
 	{ "tlsmgr", .shape = SINGLETON },
+#ifdef HAVE_CURL
+	{ "mtasts", .shape = SINGLETON },
+#else
+	{ "mtasts", .shape = NOT_HERE_YET },		/* built without libcurl */
+#endif
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },
 
 	/* lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS themselves; the rest waits for its program. */

@@ -68,6 +68,7 @@ trace     unix  -       -       n       -       0       bounce
 proxymap  unix  -       -       n       -       -       proxymap
 resolver  unix  -       -       n       -       1       resolver
 tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+mtasts    unix  -       -       n       -       1       mtasts
 smtp      unix  -       -       n       -       -       smtp
 relay     unix  -       -       n       -       -       smtp
 lmtp      unix  -       -       n       -       -       lmtp

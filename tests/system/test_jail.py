@@ -33,6 +33,7 @@ MAY = {
     "virtual": (),
     "proxymap": ("read",),                  # and the directories of the tables, which this instance has none of
     "resolver": ("inet", "datagrams", "read"),
+    "mtasts": ("inet", "read"),
     "postlogd": (),
     "tlsmgr": (),
 }
@@ -40,7 +41,8 @@ MAY = {
 DOOR = {
     "cleanup": "public/cleanup", "qmgr": "public/qmgr", "pickup": "public/pickup", "bounce": "private/bounce", "smtp": "private/smtp",
     "showq": "public/showq", "error": "private/error", "discard": "private/discard", "proxymap": "private/proxymap",
-    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "local": "private/local", "virtual": "private/virtual",
+    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "mtasts": "private/mtasts",
+    "local": "private/local", "virtual": "private/virtual",
     "pipe": "private/through",
 }
 REFUSED = (-errno.EPERM, -errno.EACCES)
