@@ -131,7 +131,7 @@ int main(int argc, char **argv)
 				.user = AS_MAIL_OWNER,
 				.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX | SYS_FILES_READ,
 				.capabilities = "",
-				.paths = { { "private/resolver", 'c' } },
+				.paths = { { "private/resolver", 'c' }, { "private/mtasts", 'c' } },
 			},
 			.more_paths = more_paths,
 			.start = start,

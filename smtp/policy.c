@@ -49,7 +49,7 @@ bool policy_proves_host(const struct tls_policy *p)
 
 bool policy_may_use_tls(void)
 {
-	return settings.level != TLS_NONE || settings.has_table;
+	return settings.level != TLS_NONE || settings.has_table || sts_may_ask();
 }
 
 /* ---- ciphers ---- */
@@ -117,6 +117,7 @@ void policy_open(void)
 
 	settings.level = level_of_main_cf();
 	settings.has_table = policy_table_open();
+	sts_open();
 	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table)
 		die(EX_CONFIG, "smtp_tls_wrappermode needs smtp_tls_security_level = encrypt, or more");
 	if (!policy_may_use_tls())
@@ -182,6 +183,11 @@ static void use_match(struct tls_policy *p)
 		refuse_configuration(p, "", "configured at fingerprint security level, but with no fingerprints to match");
 }
 
+static struct str sts_id(struct arena *a, const struct sts_policy *sts)
+{
+	return sts == NULL ? STR_NONE : arena_fmt(a, "%d/%.*s/%016llx", sts->mode, PSTR(sts->id), (unsigned long long) str_hash(sts->mx));
+}
+
 /* The names of the destination and of the host are part of it where they decide who is the right server. */
 static void name_it(struct arena *a, struct str host, struct tls_policy *p)
 {
@@ -189,7 +195,7 @@ static void name_it(struct arena *a, struct str host, struct tls_policy *p)
 
 	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d sts=%.*s", level_names[p->level], p->protocols.min,
 			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers, PSTR(p->match), PSTR(p->servername),
-			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, PSTR(p->sts == NULL ? STR_NONE : p->sts->text));
+			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, PSTR(sts_id(a, p->sts)));
 }
 
 static void complete(struct arena *a, struct tls_policy *p)
@@ -229,13 +235,25 @@ static void ask_table(struct job *job, const struct destination *to, struct tls_
 	p->from = FROM_POLICY_TABLE;
 }
 
+static void ask_sts(struct job *job, const struct destination *to, struct tls_policy *p)
+{
+	struct sts_policy *sts = ARENA_NEW(job->arena, struct sts_policy);
+	int r = sts_find(job, to, p, sts);
+
+	if (r < 0)
+		refuse(p, "4.7.5", STR("MTA-STS policy cannot be looked up"));
+	else if (r > 0)
+		p->sts = sts;
+}
+
 void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret)
 {
 	struct tls_policy p = { .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .domain = to->host, .reuse = true };
 
 	if (settings.has_table)
 		ask_table(job, to, &p);
-	/* MTA-STS is asked here: p.sts */
+	if (sts_may_ask() && p.entry == NULL && p.refused.len == 0)
+		ask_sts(job, to, &p);
 	complete(job->arena, &p);
 	name_it(job->arena, STR_NONE, &p);
 	*ret = p;
@@ -243,28 +261,22 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 
 /* ---- per host ---- */
 
-static bool sts_names(const struct sts_policy *sts, struct str host)
-{
-	for (size_t i = 0; i < sts->mx_count; i++) {
-		struct str pattern = sts->mx[i];
-		ssize_t dot = str_find(host, '.');
-
-		if (str_starts(pattern, STR("*.")) ? dot > 0 && str_is_nocase(str_skip(host, (size_t) dot), str_skip(pattern, 1))
-		    : str_is_nocase(host, pattern))
-			return true;
-	}
-	return false;
-}
-
 /* A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). */
 static void apply_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
-	if (p->sts == NULL || !p->sts->enforce || policy_proves_host(p) || at == NULL || p->refused.len > 0)
+	struct str words;
+
+	if (p->sts == NULL || policy_proves_host(p) || at == NULL || p->refused.len > 0)
 		return;
 	if (!sts_names(p->sts, at->host)) {
-		refuse(p, "4.7.5", arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names", PSTR(at->host), PSTR(p->sts->domain)));
+		words = arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names", PSTR(at->host), PSTR(p->sts->domain));
+		tls_told(job, p, at->host, &at->ip, TLS_FAILED, words);
+		if (p->sts->mode == STS_ENFORCE)
+			refuse(p, "4.7.5", words);
 		return;
 	}
+	if (p->sts->mode != STS_ENFORCE)
+		return;
 	p->level = TLS_SECURE;
 	p->from = FROM_MTA_STS;
 	complete(job->arena, p);

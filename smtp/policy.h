@@ -5,27 +5,19 @@
  * goes by the final one, and whatever becomes of it is told to tls_told().
  *
  * Sources only ever strengthen: DANE authenticates a host whatever MTA-STS thinks of it (RFC 8461 2), and MTA-STS asks for a proof where nothing
- * else does. No source takes back what another one asks for.
+ * else does. No source takes back what another one asks for. An entry of the policy table is the administrator's word: MTA-STS is not asked then.
  */
 #ifndef ROAD_SMTP_POLICY_H
 #define ROAD_SMTP_POLICY_H
 
 #include "lib/io/net.h"
+#include "lib/peers/mtasts.h"
 #include "lib/tls/tls.h"
 
 enum tls_level {			/* as Postfix names and orders them */
 	TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_HALF_DANE, TLS_DANE, TLS_DANE_ONLY, TLS_VERIFY, TLS_SECURE,
 };
 enum policy_source { FROM_MAIN_CF, FROM_POLICY_TABLE, FROM_DANE, FROM_MTA_STS };
-
-/* A domain's policy by RFC 8461. The bytes live as long as the delivery. */
-struct sts_policy {
-	bool enforce;			/* false, testing: reported about, never held against a host */
-	struct str domain;
-	struct str *mx;			/* patterns: "mx.example.com", "*.example.com" */
-	size_t mx_count;
-	struct str text;		/* its lines, for reports */
-};
 
 struct tls_policy {
 	enum tls_level level;		/* TLS_DANE and more: DANE only once policy_of_host has found records; see anchors */
@@ -41,7 +33,7 @@ struct tls_policy {
 	const struct tls_tlsa *anchors;	/* TLSA records, or trust anchors in place of CAs; one of them must fit */
 	size_t anchor_count;
 	bool reuse;			/* the connection may serve another message */
-	const struct sts_policy *sts;	/* NULL: none, or not looked for */
+	const struct sts_policy *sts;	/* of mode testing or enforce. NULL: none, or not looked for */
 	const struct policy_entry *entry;	/* of the policy table, NULL: none (for policy.c: it holds at whatever level DANE finds) */
 	struct str id;			/* all of the above: connections and sessions made under the same id are as good as each other */
 };
@@ -61,6 +53,14 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret) MAY_YIELD;
 /* Only such a server may get the mail that proves to be the right one: sessions are no good for another host. */
 bool policy_proves_host(const struct tls_policy *p);
+
+/*
+ * The MTA-STS policy of the destination's domain, in the job's arena (sts.c). 1: *ret is one to heed (enforce, testing); 0: there is none; -errno: it cannot be
+ * told. That a policy could not be fetched is told to tls_told().
+ */
+int sts_find(struct job *job, const struct destination *to, const struct tls_policy *p, struct sts_policy *ret) MAY_YIELD;
+bool sts_may_ask(void);			/* smtp_mtasts_enable */
+void sts_open(void);			/* at start */
 
 /* ---- what came of it (told.c) ---- */
 

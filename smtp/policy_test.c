@@ -136,8 +136,7 @@ static void test_what_a_policy_asks_for_is_in_its_id(void **unused)
 
 static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 {
-	struct str mx[] = { STR("mx.example"), STR("*.mail.example") };
-	struct sts_policy sts = { .enforce = true, .domain = STR("d.example"), .mx = mx, .mx_count = 2 };
+	struct sts_policy sts = { .mode = STS_ENFORCE, .domain = STR("d.example"), .mx = STR("mx.example\n*.mail.example\n") };
 	static const struct { enum tls_level level; const char *host; bool refused; enum tls_level becomes; } rows[] = {
 		{ TLS_MAY, "MX.example", false, TLS_SECURE }, { TLS_NONE, "a.mail.example", false, TLS_SECURE }, { TLS_MAY, "mail.example", true, TLS_MAY },
 		{ TLS_MAY, "a.b.mail.example", true, TLS_MAY }, { TLS_ENCRYPT, "other.example", true, TLS_ENCRYPT },

@@ -93,7 +93,20 @@ static void tell(struct job *job, const struct session *s, enum tls_outcome what
 	tls_told(job, &job->policy, s->host, &s->ip, what, words);
 }
 
-static bool is_right(struct job *job, struct session *s, const struct tls_peer *p, bool named, struct trouble *ret_why)
+static enum tls_outcome outcome_for(const struct tls_peer *p, bool named)
+{
+	if (p->trust != TLS_TRUSTED)
+		return p->has_expired ? TLS_EXPIRED : TLS_NOT_TRUSTED;
+	return named ? TLS_WORKED : TLS_HOST_MISMATCH;
+}
+
+/* The domain wants to hear what its policy would come to (RFC 8461 5), and gets its mail nevertheless. */
+static bool is_tested_only(const struct job *job)
+{
+	return job->policy.sts != NULL && job->policy.sts->mode == STS_TESTING && !policy_proves_host(&job->policy);
+}
+
+static bool is_right(struct job *job, struct session *s, const struct tls *t, const struct tls_peer *p, bool named, struct trouble *ret_why)
 {
 	const char *words = NULL;
 
@@ -102,10 +115,10 @@ static bool is_right(struct job *job, struct session *s, const struct tls_peer *
 	else if (policy_proves_host(&job->policy) && !named)
 		words = "Server certificate not verified";
 	if (words == NULL) {
-		tell(job, s, TLS_WORKED, STR_NONE);
+		tell(job, s, is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host)) : TLS_WORKED, STR_NONE);
 		return true;
 	}
-	tell(job, s, p->trust == TLS_TRUSTED ? TLS_HOST_MISMATCH : p->has_expired ? TLS_EXPIRED : TLS_NOT_TRUSTED, p->why);
+	tell(job, s, outcome_for(p, false), p->why);
 	if (p->trust == TLS_UNTRUSTED)
 		log_mail(ROAD_INFO, job->d->queue_id, "certificate verification failed for %.*s: %.*s", PSTR(s->relay), PSTR(p->why));
 	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "%s", words);
@@ -172,7 +185,7 @@ static bool shake_hands(struct job *job, struct session *s, bool *ret_retry, str
 	tls_peer(t, job->arena, &peer);
 	named = policy_proves_host(p) && is_named(t, &peer, job, s->host);
 	log_established(s, &peer, named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED));
-	return is_right(job, s, &peer, named, ret_why);
+	return is_right(job, s, t, &peer, named, ret_why);
 }
 
 static void refresh(void)

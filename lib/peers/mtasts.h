@@ -10,6 +10,7 @@ enum sts_mode { STS_NO_POLICY, STS_NONE, STS_TESTING, STS_ENFORCE };
 
 struct sts_policy {
 	enum sts_mode mode;
+	struct str domain;
 	struct str id;			/* of the _mta-sts record that it was fetched for */
 	struct str mx;			/* patterns in lower case, one per line */
 	uint64_t max_age;		/* seconds */

@@ -14,6 +14,8 @@ from certificates import Authority
 from dns_server import DnsServer
 from frames import Peer
 from instance import free_port, wait_until
+from sink import Sink
+from test_tls_client import TlsSink
 
 NO_POLICY, NONE, TESTING, ENFORCE = range(4)
 
@@ -288,3 +290,106 @@ def test_policies_survive_restarts_lost_servers_and_end_with_their_max_age(world
     assert ask(one, "d28.test")[0] == ENFORCE
     world.web.start()
     wait_until(lambda: ask(one, "d29.test")[0] == ENFORCE, 30, "there again with its server")
+
+
+# ---- what smtp makes of it ----
+
+class Hosts:
+    """Mail servers, each at an address of its own and all at one port."""
+
+    def __init__(self, world):
+        self.world, self.port, self.all = world, free_port("127.0.3.1"), []
+
+    def add(self, name, certificate_for=None, **more):
+        """A server with TLS and a certificate for this name, or without TLS."""
+        address = f"127.0.3.{len(self.all) + 1}"
+        chain = certificate_for and self.world.authority.issue(f"host{len(self.all)}", name=certificate_for)
+        sink = TlsSink(chain, address=address, port=self.port) if chain else Sink(address=address, port=self.port)
+        self.world.dns.add(name, "A", address)
+        self.all.append(sink)
+        return sink
+
+    def close(self):
+        for sink in self.all:
+            sink.close()
+
+
+@pytest.fixture(scope="module")
+def mail(world):
+    from instance import Instance
+    with contextlib.closing(Hosts(world)) as hosts:
+        one = Instance(main={**world.settings(), "smtp_mtasts_enable": "yes", "smtp_tls_security_level": "may", "smtp_tls_loglevel": "1",
+                             "smtp_tls_CAfile": world.authority.certificate, "smtp_tcp_port": hosts.port, "smtp_tls_policy_maps": "inline:{d17.mail=may}"})
+        with one:
+            yield one, hosts
+
+
+def publish_mail(world, domain, text, *exchangers):
+    world.web.certificates[f"mta-sts.{domain}"] = world.authority.issue(f"web-{domain}", name=f"mta-sts.{domain}")
+    if text:
+        world.publish(domain, text)
+    for preference, host in enumerate(exchangers):
+        world.dns.add(domain, "MX", f"{preference} {host}")
+
+
+def deliver(one, domain, status):
+    """The log line of a message's first attempt."""
+    queue_id = one.send("Subject: x\r\n\r\nx\r\n", recipients=[f"user@{domain}"])
+    (line,) = one.wait_for_log(f"{queue_id}: to=<user@{domain}>.* status=", timeout=60)
+    assert f"status={status}" in line, line
+    return line
+
+
+def test_enforce_means_the_named_hosts_with_their_certificates_or_not_at_all(world, mail):
+    one, hosts = mail
+    good = hosts.add("mx.d10.mail", "mx.d10.mail")
+    publish_mail(world, "d10.mail", policy("enforce"), "mx.d10.mail")
+    assert ", tls=may:secure, dsn=2.0.0, " in deliver(one, "d10.mail", "sent")
+    assert len(good.messages) == 1 and good.tls
+    one.wait_for_log("Verified TLS connection established to mx.d10.mail")
+
+    unnamed = hosts.add("other.d11.mail", "other.d11.mail")
+    publish_mail(world, "d11.mail", policy("enforce"), "other.d11.mail")
+    assert "host other.d11.mail is not a mail exchanger that the MTA-STS policy of d11.mail names" in deliver(one, "d11.mail", "deferred")
+    assert unnamed.connections == 0
+
+    wrong = hosts.add("mx.d12.mail", "elsewhere.mail")
+    publish_mail(world, "d12.mail", policy("enforce"), "mx.d12.mail")
+    assert "Server certificate not verified" in deliver(one, "d12.mail", "deferred")
+    assert wrong.messages == []
+
+    bare = hosts.add("mx.d13.mail")
+    publish_mail(world, "d13.mail", policy("enforce"), "mx.d13.mail")
+    assert "TLS is required, but was not offered by host mx.d13.mail" in deliver(one, "d13.mail", "deferred")
+    assert bare.messages == []
+
+
+def test_a_host_that_the_policy_does_not_name_is_passed_over_for_one_that_it_does(world, mail):
+    one, hosts = mail
+    first, second = hosts.add("wrong.d14.mail", "wrong.d14.mail"), hosts.add("mx2.d14.mail", "mx2.d14.mail")
+    publish_mail(world, "d14.mail", policy("enforce", ("*.d14.mail", "mx9.{0}")), "wrong.sub.d14.mail", "mx2.d14.mail")
+    world.dns.add("wrong.sub.d14.mail", "A", first.address)
+    assert "relay=mx2.d14.mail" in deliver(one, "d14.mail", "sent")
+    assert (first.connections, len(second.messages)) == (0, 1)
+
+
+def test_testing_none_no_policy_and_the_administrator_s_word_hold_back_nothing(world, mail):
+    one, hosts = mail
+    for domain, text in ("d15.mail", policy("testing")), ("d16.mail", policy("none", ())), ("d17.mail", policy("enforce")), ("d18.mail", None):
+        hosts.add(f"bare.{domain}")
+        publish_mail(world, domain, text, f"bare.{domain}")
+        deliver(one, domain, "sent")
+        assert world.web.fetched(domain) == (text is not None and domain != "d17.mail")
+
+
+def test_while_mtasts_cannot_be_asked_mail_waits(world, mail):
+    one, hosts = mail
+    hosts.add("mx.d19.mail", "mx.d19.mail")
+    publish_mail(world, "d19.mail", policy("enforce"), "mx.d19.mail")
+    door = one.queue / "private/mtasts"
+    door.rename(one.queue / "private/elsewhere")
+    one.kill("mtasts")
+    assert "MTA-STS policy cannot be looked up" in deliver(one, "d19.mail", "deferred")
+    (one.queue / "private/elsewhere").rename(door)
+    one.command("postqueue", "-f")
+    one.wait_for_log("to=<user@d19.mail>.* status=sent", timeout=60)
