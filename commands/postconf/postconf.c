@@ -7,7 +7,7 @@
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 #include "lib/mail/bounce_template.h"
-#include "lib/table/table.h"
+#include "lib/table/type.h"
 #include "lib/tls/tls.h"
 
 static void load(struct postconf *p, const struct request *q)
@@ -75,6 +75,31 @@ static void show_parameters(struct postconf *p, char **names, int count)
 	answer_end(p, '}');
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Those there are modules for; which ones, the configuration says. */
+static void list_table_types(struct postconf *p)
+{
+	const char *names[100];
+	struct str modules, meta;
+	size_t n = 0;
+
+	if (!conf_get(p->conf, p->arena, STR("shlib_directory"), &modules) || !conf_get(p->conf, p->arena, STR("meta_directory"), &meta))
+		die(POSTCONF_FAILURE, "shlib_directory or meta_directory is not valid");
+	table_set_module_directories(str_c(p->arena, modules), str_c(p->arena, meta));
+	for (size_t i = 0; table_type_at(i) != NULL && n < COUNT_OF(names); i++)
+		if (table_type_is_installed(table_type_at(i)))
+			names[n++] = table_type_at(i)->name;
+	qsort(names, n, sizeof(*names), by_text);
+	answer_begin(p, '[');
+	for (size_t i = 0; i < n; i++)
+		print_item(p, str_of(names[i]));
+	answer_end(p, ']');
+}
+
 static int answer(struct postconf *p, const struct request *q, char **arguments, int count)
 {
 	unsigned about = p->quiet ? 0 : REVIEW_UNUSED_IN_MASTER_CF;
@@ -83,6 +108,7 @@ static int answer(struct postconf *p, const struct request *q, char **arguments,
 	switch (q->mode) {
 	case ROWS: list_rows(p, arguments, count); break;
 	case COLUMNS: list_columns(p, arguments, count); break;
+	case TABLE_TYPES: list_table_types(p); break;
 	case OVERRIDES: list_overrides(p, arguments, count); break;
 	case EXPLANATION: explain_parameters(p, arguments, count); break;
 	case BOUNCE_TEXT:
@@ -98,25 +124,6 @@ static int answer(struct postconf *p, const struct request *q, char **arguments,
 }
 
 /* ---- answers that do not depend on the configuration ---- */
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
-static void print_table_types(struct postconf *p)
-{
-	const char *names[100];
-	size_t n = 0;
-
-	while (n < COUNT_OF(names) && table_type_name(n) != NULL) {
-		names[n] = table_type_name(n);
-		n++;
-	}
-	qsort(names, n, sizeof(*names), by_text);
-	for (size_t i = 0; i < n; i++)
-		print_item(p, str_of(names[i]));
-}
 
 static void print_lock_types(struct postconf *p)
 {
@@ -146,14 +153,11 @@ static bool answer_fixed(struct postconf *p, const struct request *q)
 {
 	switch (q->mode) {
 	case LOCK_TYPES:
-	case TABLE_TYPES:
 	case SASL_SERVER_TYPES:
 	case SASL_CLIENT_TYPES:			/* of SASL none are built in yet */
 		answer_begin(p, '[');
 		if (q->mode == LOCK_TYPES)
 			print_lock_types(p);
-		else if (q->mode == TABLE_TYPES)
-			print_table_types(p);
 		answer_end(p, ']');
 		return true;
 	case TLS_FEATURE:

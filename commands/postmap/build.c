@@ -8,6 +8,7 @@
 
 #include "commands/postmap/postmap.h"
 #include "lib/base/die.h"
+#include "lib/table/database.h"
 #include "lib/table/source.h"
 
 enum { SOURCE_LIMIT = 1 << 30 };
@@ -86,15 +87,24 @@ static void put_entry(struct making *m, struct str line)
 	put(m, key, value);
 }
 
+const struct database_driver *driver_of(const struct target *target)
+{
+	AUTO(buf) why = BUF_WORDS;
+	const struct database_driver *driver;
+	int r = database_find(str_of(target->type), &driver, &why);
+
+	if (r < 0)
+		die(r == -EINVAL ? EX_USAGE : EX_UNAVAILABLE, "%s: %s", target->spec, buf_text(&why));
+	return driver;
+}
+
 static void open_edit(struct making *m, unsigned flags)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	if (m->target->kind == NULL)
-		die(EX_USAGE, "tables of type %s are not made by a command (%s)", m->target->type, m->target->spec);
 	if (m->job->with_nul)
 		flags |= EDIT_KEEP_NUL;
-	if (edit_open(m->target->kind, m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
+	if (edit_open(driver_of(m->target), m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
 		die(EX_CANTCREAT, "%s", buf_text(&why));
 }
 

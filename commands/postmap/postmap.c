@@ -104,8 +104,7 @@ static struct target parse_target(struct arena *a, const char *text, const char 
 	t.type = str_c(a, type_name);
 	t.path = str_c(a, name);
 	t.spec = str_c(a, arena_fmt(a, "%s:%s", t.type, t.path));
-	t.kind = database_find(t.type);
-	t.database = t.kind != NULL ? str_c(a, arena_fmt(a, "%s%s", t.path, t.kind->suffix)) : NULL;
+	t.database = type != NULL && type->suffix != NULL ? str_c(a, arena_fmt(a, "%s%s", t.path, type->suffix)) : NULL;
 	return t;
 }
 
@@ -200,9 +199,6 @@ int main(int argc, char **argv)
 	command_start(program, config_dir, groups, structs, &world);
 	log_verbose(verbose);
 	table_set_warning(warn);
-	table_set_proxy(str_c(a, arena_fmt(a, "%s/private/proxymap", world.common.queue_directory)));
-	table_set_main(world.conf);
-	table_set_module_directory(world.common.shlib_directory);
 	accounts_for_tables();
 	job.cache_bytes = (size_t) table_settings.berkeley_db_create_buffer_size;
 	count = (size_t) (argc - optind);

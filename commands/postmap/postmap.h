@@ -26,11 +26,10 @@ struct job {
 
 /* One table of the command line. */
 struct target {
-	const struct database *kind;	/* NULL: not a type that can be made */
 	const char *spec;		/* "hash:/absolute/name" */
 	const char *type;
 	const char *path;		/* of the source */
-	const char *database;		/* path and ".db"; NULL: as kind */
+	const char *database;		/* path and ".db"; NULL: not a type that can be made */
 };
 
 /* Each returns true when a key was found (deleted). */
@@ -48,6 +47,8 @@ int decode_files_value(struct str value, struct buf *ret, struct buf *why);
 bool next_key(struct arena *a, struct str *ret_key);
 /* Works as the owner of that file (not -o, and root only); for good. NULL, or no such file: nobody else. */
 void become_owner_of(const struct job *job, const char *path, const char *otherwise);
+/* What makes tables of that type. Dies with words. */
+const struct database_driver *driver_of(const struct target *target);
 /* The key as it is stored and asked for. */
 struct str fold_key(const struct job *job, struct arena *a, struct str key);
 

@@ -57,7 +57,7 @@ static void ask(struct asking *q, struct str key, bool say_key)
 		q->found = true;
 		if (say_key)
 			printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "");
-		print_value(q, q->targets[i].kind != NULL, value);
+		print_value(q, q->targets[i].database != NULL, value);
 	}
 	arena_reset(q->arena);
 }
@@ -109,8 +109,8 @@ void list_table(const struct job *job, const struct target *target)
 	AUTO(buf) why = BUF_WORDS;
 	struct asking q = { .job = job };
 
-	if (target->kind == NULL)
+	if (target->database == NULL)
 		die(EX_USAGE, "table %s: tables of this type cannot be listed", target->spec);
-	if (edit_each(target->kind, target->database, print_entry, &q, &why) < 0)
+	if (edit_each(driver_of(target), target->database, print_entry, &q, &why) < 0)
 		die(EX_UNAVAILABLE, "%s", why.len == 0 ? "write to standard output failed" : buf_text(&why));
 }

@@ -243,7 +243,6 @@ int do_explain(struct work *w, int argc, char **argv)
 	take_words(&e, argc, argv);
 	if (master_cf_load(w->world.conf, e.arena, &e.table, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	table_set_proxy(arena_fmt(e.arena, "%s/private/proxymap", w->world.common.queue_directory).at);
 	if (route_open(w->world.conf, &w->world.common, &e.route, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	conf_get(w->world.conf, e.arena, STR("alias_maps"), &aliases);

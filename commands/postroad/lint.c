@@ -17,6 +17,7 @@
 #include "lib/io/net.h"
 #include "lib/mail/mail_address.h"
 #include "lib/route/route.h"
+#include "lib/table/type.h"
 
 enum { REHEARSAL_MS = 120000 };
 
@@ -102,27 +103,16 @@ static void lint_daemons(struct lint *l)
 
 /* ---- tables ---- */
 
-static bool is_type(struct str word)
-{
-	for (size_t n = 0; table_type_name(n) != NULL; n++)
-		if (str_is(word, str_of(table_type_name(n))))
-			return true;
-	return false;
-}
-
 static void lint_age(struct lint *l, const char *place, struct str type, struct str name)
 {
-	static const struct { const char *type, *suffix; } kinds[] = { { "hash", ".db" }, { "btree", ".db" }, { "cdb", ".cdb" },
-								       { "lmdb", ".lmdb" } };
+	const struct table_type *kind = table_type_find(type);
 	struct stat source, indexed;
 
-	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-		if (!str_is(type, str_of(kinds[i].type)) || stat(str_c(l->arena, name), &source) < 0 ||
-		    stat(arena_fmt(l->arena, "%.*s%s", PSTR(name), kinds[i].suffix).at, &indexed) < 0)
-			continue;
-		if (indexed.st_mtim.tv_sec < source.st_mtim.tv_sec)
-			say(l, false, "%s: %.*s:%.*s is older than its source: run postmap (for aliases, newaliases)", place, PSTR(type), PSTR(name));
-	}
+	if (kind == NULL || kind->suffix == NULL || stat(str_c(l->arena, name), &source) < 0 ||
+	    stat(arena_fmt(l->arena, "%.*s%s", PSTR(name), kind->suffix).at, &indexed) < 0)
+		return;
+	if (indexed.st_mtim.tv_sec < source.st_mtim.tv_sec)
+		say(l, false, "%s: %.*s:%.*s is older than its source: run postmap (for aliases, newaliases)", place, PSTR(type), PSTR(name));
 }
 
 static void lint_specs(struct lint *l, const char *place, struct str text, int depth);
@@ -159,7 +149,7 @@ static void lint_specs(struct lint *l, const char *place, struct str text, int d
 			continue;
 		}
 		name = word;
-		if (str_cut(&name, ':', &type) && name.len > 0 && is_type(type))
+		if (str_cut(&name, ':', &type) && name.len > 0 && table_type_find(type) != NULL)
 			lint_table(l, place, arena_copy(l->arena, word), depth);
 	}
 }
@@ -351,7 +341,6 @@ int do_lint(struct work *w)
 	conf_check_values(l.conf, say_wrong, &l);
 	conf_review(l.conf, say_odd, &l);
 	l.wrong += !is_fit(w, true);
-	table_set_proxy(arena_fmt(l.arena, "%s/private/proxymap", w->world.common.queue_directory).at);
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);
 		lint_daemons(&l);

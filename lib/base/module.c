@@ -16,7 +16,7 @@ static int check_owner(const char *path, struct buf *why)
 	if (stat(path, &st) < 0) {
 		int error = -errno;
 
-		buf_addf(why, "%s: %s", path, error_text(error));
+		buf_addf(why, "%s: %s%s", path, error_text(error), error == -ENOENT ? " (is its package installed?)" : "");
 		return error;
 	}
 	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) || !S_ISREG(st.st_mode)) {
@@ -26,24 +26,21 @@ static int check_owner(const char *path, struct buf *why)
 	return 0;
 }
 
-int module_load(const char *directory, const char *name, const char *symbol, const void **ret, struct buf *why)
+int module_load(const char *path, const char *symbol, const void **ret, struct buf *why)
 {
-	AUTO(buf) path = BUF(4096);
 	void *module;
-	int r;
+	int r = check_owner(path, why);
 
-	buf_addf(&path, "%s/%s.so", directory, name);
-	r = check_owner(buf_text(&path), why);
 	if (r < 0)
 		return r;
-	module = dlopen(buf_text(&path), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (module == NULL) {
 		buf_add_text(why, dlerror());
 		return -ENOEXEC;
 	}
 	*ret = dlsym(module, symbol);
 	if (*ret == NULL) {
-		buf_addf(why, "%s: has no %s", buf_text(&path), symbol);
+		buf_addf(why, "%s: has no %s", path, symbol);
 		return -ENOEXEC;
 	}
 	return 0;

@@ -9,9 +9,9 @@
 #include "lib/base/buf.h"
 
 /*
- * The object `symbol` of the module DIRECTORY/NAME.so, which stays loaded for the life of the process. -errno with words: it is not there, others could have written
+ * The object `symbol` of the module in that file, which stays loaded for the life of the process. -errno with words: it is not there, others could have written
  * it, it cannot be loaded or has no such object. The caller looks whether it is of its version.
  */
-int module_load(const char *directory, const char *name, const char *symbol, const void **ret, struct buf *why);
+int module_load(const char *path, const char *symbol, const void **ret, struct buf *why);
 
 #endif

@@ -13,6 +13,7 @@
 #include "lib/base/die.h"
 #include "lib/conf/params/daemon.h"
 #include "lib/daemon/private.h"
+#include "lib/table/table.h"
 
 /* The kernel gave us rights that the caller does not have. Asked once, before anything changes ids. */
 static bool has_powers_of_its_own(void)
@@ -105,6 +106,17 @@ static const char *choose_directory(const char *option, bool privileged)
 /* Commands end with their configuration in memory; the leak checker should see that it is not lost. */
 static struct conf *volatile the_conf;
 
+/* What commands that look things up reach the same way. */
+static void introduce_tables(const struct command_world *w)
+{
+	AUTO(buf) services = BUF(4096);
+
+	buf_addf(&services, "%s/private", w->common.queue_directory);
+	table_set_services(buf_text(&services));
+	table_set_main(w->conf);
+	table_set_module_directories(w->common.shlib_directory, w->common.meta_directory);
+}
+
 void command_start(const char *name, const char *config_dir, const struct param_group *const *groups, void *const *structs,
 		   struct command_world *ret)
 {
@@ -125,4 +137,5 @@ void command_start(const char *name, const char *config_dir, const struct param_
 	fill_groups(ret->conf, groups, structs);
 	clean_environment(ret->common.import_environment);
 	open_command_log(&ret->common, name);
+	introduce_tables(ret);
 }

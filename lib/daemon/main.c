@@ -219,9 +219,8 @@ static void introduce_services(void)
 	const struct str protocols = str_of(common.inet_protocols);
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
-	table_set_proxy("private/proxymap");
 	table_set_main(the_world->conf);
-	table_set_module_directory(the_world->common->shlib_directory);
+	table_set_module_directories(the_world->common->shlib_directory, the_world->common->meta_directory);
 	table_set_warning(warn);
 	table_set_outgrown(make_way);
 	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,

@@ -46,15 +46,20 @@ static const struct sasl_driver *driver;
 
 int sasl_login_open(const char *directory, struct buf *why)
 {
+	AUTO(buf) path = BUF(4096);
 	char words[500] = "";
 	const void *object;
-	int r = driver != NULL ? 0 : module_load(directory, "gsasl", "sasl_driver", &object, why);
+	int r;
 
-	if (r < 0 || driver != NULL)
+	if (driver != NULL)
+		return 0;
+	buf_addf(&path, "%s/gsasl.so", directory);
+	r = module_load(buf_text(&path), "sasl_driver", &object, why);
+	if (r < 0)
 		return r;
 	driver = object;
 	if (driver->version != SASL_DRIVER_VERSION) {
-		buf_addf(why, "%s/gsasl.so: made for another version", directory);
+		buf_addf(why, "%s: made for another version", buf_text(&path));
 		r = -ENOEXEC;
 	} else if (driver->start((struct driver_words){ words, sizeof(words) }) < 0) {
 		buf_add_text(why, words);

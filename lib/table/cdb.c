@@ -1,33 +1,27 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * cdb: tables, NAME.cdb, for reading: two or three reads per lookup, nothing mapped, every position checked. A writer replaces the file as a whole; for
- * those who write in place, an answer counts only if the file is still as it was when it was opened.
- */
+/* cdb: tables, for reading: two or three reads per lookup, nothing mapped, every position checked. The driver that is built in. */
 #include "lib/table/cdb.h"
 
 #include <errno.h>
 #include <unistd.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/die.h"
-#include "lib/table/nul_forms.h"
 #include "lib/table/type.h"
 
 enum { SLOTS_AT_ONCE = 32, FIRST_PIECE = 512, MOST_VALUE = 16 << 20 };
 
 struct cdb {
-	int fd;
-	struct stat opened;
-	struct nul_forms forms;
+	int fd;				/* fd and path are the caller's */
+	const char *path;
 	struct buf value;		/* of the lookup at hand */
 	unsigned char head[CDB_HEAD];
 };
 
-static void cdb_close(void *content)
+static void cdb_close(void *db)
 {
-	struct cdb *c = content;
+	struct cdb *c = db;
 
-	if (c->fd >= 0)
-		close(c->fd);
 	buf_free(&c->value);
 	free(c);
 }
@@ -40,25 +34,21 @@ static int read_at(const struct cdb *c, void *to, size_t n, off_t at)
 	return got < 0 ? -errno : (size_t) got == n ? 0 : -EIO;
 }
 
-static int cdb_open(struct table *t, const struct watch *file, void **ret_content, struct buf *why)
+static int cdb_open(const char *path, int fd, void **ret_db, struct driver_words why)
 {
 	struct cdb *c = get_memory(sizeof(*c));
 	int r;
 
-	(void) t;
 	c->value = BUF(MOST_VALUE + FIRST_PIECE);
-	c->fd = r = watch_open(file, &c->opened, why);
-	if (r >= 0) {
-		r = read_at(c, c->head, CDB_HEAD, 0);
-		if (r < 0)
-			buf_addf(why, "open database %s: %s", file->path, r == -EIO ? "not a cdb file" : error_text(r));
-	}
+	c->fd = fd;
+	c->path = path;
+	r = read_at(c, c->head, CDB_HEAD, 0);
 	if (r < 0) {
+		snprintf(why.at, why.size, "open database %s: %s", path, r == -EIO ? "not a cdb file" : error_text(r));
 		cdb_close(c);
 		return r;
 	}
-	watch_saw((struct watch *) file, &c->opened);
-	*ret_content = c;
+	*ret_db = c;
 	return 0;
 }
 
@@ -99,9 +89,9 @@ static int read_record(struct cdb *c, off_t at, struct str key)
 	return 1;
 }
 
-static int fetch(void *db, struct str key)
+/* 1, with the value in c->value; 0; -errno. */
+static int find(struct cdb *c, struct str key)
 {
-	struct cdb *c = db;
 	uint32_t hash = cdb_hash(key);
 	const unsigned char *entry = c->head + (hash & 255) * 8;
 	uint32_t table_at = cdb_number(entry), slots = cdb_number(entry + 4), slot;
@@ -130,37 +120,18 @@ static int fetch(void *db, struct str key)
 	return 0;
 }
 
-static bool is_unchanged(const void *content)
+static int cdb_get(void *db, struct str key, struct str *ret_value, struct driver_words why)
 {
-	const struct cdb *c = content;
-	struct stat st;
+	struct cdb *c = db;
+	int r = find(c, key);
 
-	return fstat(c->fd, &st) == 0 && stat_is_same(&st, &c->opened);
-}
-
-static int cdb_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
-{
-	struct cdb *c = content;
-	int r = nul_forms_fetch(&c->forms, key, fetch, c);
-
-	if (!is_unchanged(c)) {
-		if (table_reopen(t) < 0) {
-			buf_add(why, buf_str(&t->why));
-			return t->error;
-		}
-		c = t->content;
-		r = nul_forms_fetch(&c->forms, key, fetch, c);
-		if (!is_unchanged(c)) {
-			buf_addf(why, "%s is being written", t->file->path);
-			return -EAGAIN;
-		}
-	}
 	if (r < 0)
-		buf_addf(why, "%s: %s", t->file->path, r == -EIO ? "the database is damaged" : error_text(r));
-	return r <= 0 ? r : table_value(a, without_nul(buf_str(&c->value)), ret_value, why);
+		snprintf(why.at, why.size, "read %s: %s", c->path, r == -EIO ? "the database is damaged" : error_text(r));
+	*ret_value = buf_str(&c->value);
+	return r;
 }
 
-const struct table_type cdb_type = {
-	.name = "cdb", .traits = TYPE_FIXED_KEYS, .suffix = ".cdb", .open_file = cdb_open, .get = cdb_get, .close = cdb_close,
-	.is_intact = is_unchanged,
+const struct database_driver cdb_driver = {
+	.type = "cdb", .open = cdb_open, .get = cdb_get, .close = cdb_close,
+	.can_change = false, .edit = cdb_edit, .put = cdb_put, .remove = cdb_remove, .finish = cdb_finish, .each = cdb_each,
 };

@@ -6,7 +6,7 @@
 #ifndef ROAD_TABLE_CDB_H
 #define ROAD_TABLE_CDB_H
 
-#include "lib/base/str.h"
+#include "lib/table/modules/driver.h"
 
 enum { CDB_HEAD = 256 * 8 };
 
@@ -23,5 +23,12 @@ static inline uint32_t cdb_hash(struct str key)
 		h = (h * 33) ^ (unsigned char) key.at[i];
 	return h;
 }
+
+/* cdb_write.c */
+int cdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why);
+int cdb_put(void *db, struct str key, struct str value, bool replace, struct driver_words why);
+int cdb_remove(void *db, struct str key, struct driver_words why);
+int cdb_finish(void *db, bool keep, struct driver_words why);
+int cdb_each(const char *path, int fd, driver_entry *say, void *arg, struct driver_words why);
 
 #endif

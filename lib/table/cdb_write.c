@@ -4,19 +4,19 @@
 #include <unistd.h>
 
 #include "lib/base/arena.h"
+#include "lib/base/buf.h"
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 #include "lib/table/cdb.h"
-#include "lib/table/edit.h"
 
 struct record {
 	struct str key, value;
 	uint32_t hash, at;
 };
 
-struct cdb_file {
-	char *path;
-	int fd;				/* the caller's */
+struct writing {
+	const char *path;		/* path and fd are the caller's */
+	int fd;
 	struct arena *arena;
 	struct map *by_key;
 	VEC(struct record *) records;
@@ -27,15 +27,14 @@ struct cdb_file {
 
 enum { PIECE = 1 << 20 };
 
-static int cdb_open(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct buf *why)
+int cdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why)
 {
-	struct cdb_file *f = get_memory(sizeof(*f));
+	struct writing *f = get_memory(sizeof(*f));
 
 	(void) fresh;
 	(void) cache_bytes;
 	(void) why;
-	f->path = get_memory(strlen(path) + 1);
-	memcpy(f->path, path, strlen(path));
+	f->path = path;
 	f->fd = fd;
 	f->arena = arena_new("cdb", NULL, (size_t) 8 << 30);
 	f->by_key = map_new();
@@ -44,13 +43,13 @@ static int cdb_open(const char *path, int fd, bool fresh, size_t cache_bytes, vo
 	return 0;
 }
 
-static int cdb_put(void *file, struct str key, struct str value, bool replace, struct buf *why)
+int cdb_put(void *db, struct str key, struct str value, bool replace, struct driver_words why)
 {
-	struct cdb_file *f = file;
+	struct writing *f = db;
 	struct record *r = map_get(f->by_key, key);
 
 	if (key.len + value.len > PIECE - 8) {
-		buf_addf(why, "an entry of %zu bytes is too long", key.len + value.len);
+		snprintf(why.at, why.size, "an entry of %zu bytes is too long", key.len + value.len);
 		return -EMSGSIZE;
 	}
 	if (r != NULL && !replace)
@@ -66,17 +65,17 @@ static int cdb_put(void *file, struct str key, struct str value, bool replace, s
 	return 1;
 }
 
-static int cdb_remove(void *file, struct str key, struct buf *why)
+int cdb_remove(void *db, struct str key, struct driver_words why)
 {
-	(void) file;
+	(void) db;
 	(void) key;
-	buf_add_text(why, "a cdb table cannot be changed");
+	snprintf(why.at, why.size, "a cdb table cannot be changed");
 	return -EOPNOTSUPP;
 }
 
 /* ---- the file ---- */
 
-static void flush_pending(struct cdb_file *f)
+static void flush_pending(struct writing *f)
 {
 	size_t done = 0;
 
@@ -92,14 +91,14 @@ static void flush_pending(struct cdb_file *f)
 	buf_clear(&f->pending);
 }
 
-static void add_bytes(struct cdb_file *f, struct str bytes)
+static void add_bytes(struct writing *f, struct str bytes)
 {
 	if (f->pending.len + bytes.len > PIECE)
 		flush_pending(f);
 	buf_add(&f->pending, bytes);
 }
 
-static void add_number(struct cdb_file *f, uint32_t n)
+static void add_number(struct writing *f, uint32_t n)
 {
 	const char bytes[4] = { (char) n, (char) (n >> 8), (char) (n >> 16), (char) (n >> 24) };
 
@@ -107,7 +106,7 @@ static void add_number(struct cdb_file *f, uint32_t n)
 }
 
 /* Where the next byte goes; positions have 32 bits. */
-static uint32_t position(struct cdb_file *f)
+static uint32_t position(struct writing *f)
 {
 	off_t at = f->written + (off_t) f->pending.len;
 
@@ -116,7 +115,7 @@ static uint32_t position(struct cdb_file *f)
 	return (uint32_t) at;
 }
 
-static void write_records(struct cdb_file *f)
+static void write_records(struct writing *f)
 {
 	for (size_t i = 0; i < f->records.len && f->error == 0; i++) {
 		struct record *r = f->records.at[i];
@@ -130,7 +129,7 @@ static void write_records(struct cdb_file *f)
 }
 
 /* The records in order of their hash table: *ret_starts[n] is where those of table n begin. */
-static const struct record **sort_by_table(const struct cdb_file *f, size_t starts[257])
+static const struct record **sort_by_table(const struct writing *f, size_t starts[257])
 {
 	const struct record **sorted = get_memory((f->records.len + 1) * sizeof(*sorted));
 	AUTO_PTR size_t *next = get_memory(256 * sizeof(*next));
@@ -146,7 +145,7 @@ static const struct record **sort_by_table(const struct cdb_file *f, size_t star
 	return sorted;
 }
 
-static void write_table(struct cdb_file *f, const struct record **records, size_t count)
+static void write_table(struct writing *f, const struct record **records, size_t count)
 {
 	size_t slots = 2 * count;
 	AUTO_PTR const struct record **slot = get_memory((slots + 1) * sizeof(const struct record *));
@@ -164,7 +163,7 @@ static void write_table(struct cdb_file *f, const struct record **records, size_
 	}
 }
 
-static int write_file(struct cdb_file *f)
+static int write_file(struct writing *f)
 {
 	static const char no_head[CDB_HEAD];
 	AUTO(buf) head = BUF(CDB_HEAD);
@@ -189,17 +188,16 @@ static int write_file(struct cdb_file *f)
 	return f->error;
 }
 
-static int cdb_close(void *file, bool keep, struct buf *why)
+int cdb_finish(void *db, bool keep, struct driver_words why)
 {
-	struct cdb_file *f = file;
+	struct writing *f = db;
 	int r = keep ? write_file(f) : 0;
 
 	if (r < 0)
-		buf_addf(why, "write %s: %s", f->path, error_text(r));
+		snprintf(why.at, why.size, "write %s: %s", f->path, error_text(r));
 	map_free(f->by_key, NULL);
 	arena_free(f->arena);
 	buf_free(&f->pending);
-	free(f->path);
 	free(f);
 	return r;
 }
@@ -219,7 +217,7 @@ static off_t end_of_records(int fd)
 	return end;
 }
 
-static int cdb_each(const char *path, int fd, say_entry *say, void *arg, struct buf *why)
+int cdb_each(const char *path, int fd, driver_entry *say, void *arg, struct driver_words why)
 {
 	off_t end = end_of_records(fd), at = CDB_HEAD;
 	AUTO(buf) room = BUF((size_t) 4 * PIECE);
@@ -245,11 +243,6 @@ static int cdb_each(const char *path, int fd, say_entry *say, void *arg, struct 
 		return said;
 	if (at == end)
 		return 0;
-	buf_addf(why, "read %s: the database is damaged", path);
+	snprintf(why.at, why.size, "read %s: the database is damaged", path);
 	return -EIO;
 }
-
-const struct database cdb_database = {
-	.type = "cdb", .suffix = ".cdb", .can_change = false, .open = cdb_open, .put = cdb_put, .remove = cdb_remove, .close = cdb_close,
-	.each = cdb_each,
-};

@@ -10,27 +10,12 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/co/co.h"
-#include "lib/table/nul_forms.h"
+#include "lib/table/database.h"
 
 enum { LOCK_PATIENCE_MS = 20000 };
 
-static const struct database *const kinds[] = {
-	&hash_database, &btree_database, &cdb_database,
-#ifdef HAVE_LMDB
-	&lmdb_database,
-#endif
-};
-
-const struct database *database_find(const char *type)
-{
-	for (size_t i = 0; i < COUNT_OF(kinds); i++)
-		if (strcmp(kinds[i]->type, type) == 0)
-			return kinds[i];
-	return NULL;
-}
-
 struct edit {
-	const struct database *kind;
+	const struct database_driver *driver;
 	void *db;
 	char *path;			/* the table */
 	char *beside;			/* the file being made; NULL: none yet */
@@ -39,7 +24,22 @@ struct edit {
 	bool with_nul;
 	bool has_old;
 	struct stat old_stat;
+	char words[500];		/* the driver's */
 };
+
+static struct driver_words room_for_words(struct edit *e)
+{
+	e->words[0] = 0;
+	return (struct driver_words){ e->words, sizeof(e->words) };
+}
+
+/* The driver's result, with its words. */
+static int explain(const struct edit *e, int r, struct buf *why)
+{
+	if (r < 0)
+		buf_add_text(why, e->words);
+	return r;
+}
 
 /*
  * Marks a file that is being made as in use. Not with flock(): it is still held for a moment when the file has taken the table's place, and there
@@ -154,21 +154,21 @@ static int copy_existing(struct edit *e, struct buf *why)
 	return 0;
 }
 
-int edit_open(const struct database *kind, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why)
+int edit_open(const struct database_driver *driver, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why)
 {
 	struct edit *e = get_memory(sizeof(*e));
 	size_t len = strlen(path);
 	bool fresh;
 	int r;
 
-	e->kind = kind;
+	e->driver = driver;
 	e->fd = e->old = -1;
 	e->with_nul = flags & EDIT_KEEP_NUL;
 	e->path = get_memory(len + 1);
 	memcpy(e->path, path, len);
 	sweep(path);
-	if ((flags & EDIT_FROM_EXISTING) && !kind->can_change) {
-		buf_addf(why, "a table of type %s cannot be changed, only made anew", kind->type);
+	if ((flags & EDIT_FROM_EXISTING) && !driver->can_change) {
+		buf_addf(why, "a table of type %s cannot be changed, only made anew", driver->type);
 		r = -EOPNOTSUPP;
 	} else if (flags & EDIT_FROM_EXISTING) {
 		r = lock_existing(e, why);
@@ -183,12 +183,12 @@ int edit_open(const struct database *kind, const char *path, unsigned flags, siz
 		r = copy_existing(e, why);
 	fresh = e->old < 0 || e->old_stat.st_size == 0;
 	if (r == 0)
-		r = kind->open(e->beside, e->fd, fresh, cache_bytes, &e->db, why);
+		r = explain(e, driver->edit(e->beside, e->fd, fresh, cache_bytes, &e->db, room_for_words(e)), why);
 	if (r < 0) {
 		edit_abandon(e);
 		return r;
 	}
-	if (!fresh && kind->has_nul != NULL && kind->has_nul(e->db))
+	if (!fresh && driver->has_nul != NULL && driver->has_nul(e->db))
 		e->with_nul = true;
 	*ret_e = e;
 	return 0;
@@ -199,12 +199,12 @@ int edit_put(struct edit *e, struct str key, struct str value, bool replace, str
 	AUTO(buf) k = BUF(key.len + 1), v = BUF(value.len + 1);
 
 	if (!e->with_nul)
-		return e->kind->put(e->db, key, value, replace, why);
+		return explain(e, e->driver->put(e->db, key, value, replace, room_for_words(e)), why);
 	buf_add(&k, key);
 	buf_add_byte(&k, 0);
 	buf_add(&v, value);
 	buf_add_byte(&v, 0);
-	return e->kind->put(e->db, buf_str(&k), buf_str(&v), replace, why);
+	return explain(e, e->driver->put(e->db, buf_str(&k), buf_str(&v), replace, room_for_words(e)), why);
 }
 
 int edit_delete(struct edit *e, struct str key, struct buf *why)
@@ -214,7 +214,7 @@ int edit_delete(struct edit *e, struct str key, struct buf *why)
 	buf_add(&k, key);
 	if (e->with_nul)
 		buf_add_byte(&k, 0);
-	return e->kind->remove(e->db, buf_str(&k), why);
+	return explain(e, e->driver->remove(e->db, buf_str(&k), room_for_words(e)), why);
 }
 
 const struct stat *edit_existing(const struct edit *e)
@@ -227,7 +227,7 @@ void edit_abandon(struct edit *e)
 	if (e == NULL)
 		return;
 	if (e->db != NULL)
-		e->kind->close(e->db, false, NULL);
+		e->driver->finish(e->db, false, room_for_words(e));
 	if (e->beside != NULL)
 		unlink(e->beside);
 	if (e->fd >= 0)
@@ -254,7 +254,7 @@ int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *w
 {
 	int r;
 
-	r = e->kind->close(e->db, true, why);
+	r = explain(e, e->driver->finish(e->db, true, room_for_words(e)), why);
 	e->db = NULL;
 	if (r < 0) {
 		edit_abandon(e);
@@ -278,7 +278,7 @@ int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *w
 }
 
 struct telling {
-	say_entry *say;
+	driver_entry *say;
 	void *arg;
 };
 
@@ -289,10 +289,12 @@ static int say_without_nul(void *arg, struct str key, struct str value)
 	return t->say(t->arg, without_nul(key), without_nul(value));
 }
 
-int edit_each(const struct database *kind, const char *path, say_entry *say, void *arg, struct buf *why)
+int edit_each(const struct database_driver *driver, const char *path, driver_entry *say, void *arg, struct buf *why)
 {
 	struct telling t = { say, arg };
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char words[500] = "";
+	int r;
 
 	if (fd < 0) {
 		int error = -errno;
@@ -300,5 +302,7 @@ int edit_each(const struct database *kind, const char *path, say_entry *say, voi
 		buf_addf(why, "open database %s: %s", path, error_text(error));
 		return error;
 	}
-	return kind->each(path, fd, say_without_nul, &t, why);
+	r = driver->each(path, fd, say_without_nul, &t, (struct driver_words){ words, sizeof(words) });
+	buf_add_text(why, words);
+	return r;
 }

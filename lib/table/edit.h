@@ -2,7 +2,7 @@
 /*
  * Making and changing database files, for postmap. The work is done on a file beside the table that takes its place by rename when it is complete
  * and synced: a reader sees the old table or the new one, whatever happens to the writer. What a killed writer leaves behind is removed by the next
- * one. Each kind of database is a row of edit.c's list with the functions of struct database.
+ * one.
  */
 #ifndef ROAD_TABLE_EDIT_H
 #define ROAD_TABLE_EDIT_H
@@ -10,27 +10,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
-
-/* say() < 0 stops with that. */
-typedef int say_entry(void *arg, struct str key, struct str value);
-
-/* A kind of database: its own part of the work. All of it -errno with words on failure. */
-struct database {
-	const char *type;		/* "hash" */
-	const char *suffix;		/* ".db" */
-	bool can_change;		/* a copy of an existing one can be changed; false: only made anew */
-	/* `fd` is open on `path`, an empty file (fresh) or a copy of an existing one. cache_bytes: of memory, roughly. */
-	int (*open)(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct buf *why);
-	/* Do the entries there end with a NUL? NULL: never. */
-	bool (*has_nul)(void *db);
-	int (*put)(void *db, struct str key, struct str value, bool replace, struct buf *why);	/* 1, 0 it is there already */
-	int (*remove)(void *db, struct str key, struct buf *why);				/* 1, 0 it was not there */
-	/* Ends it in any case; with `keep` everything is in the file then. */
-	int (*close)(void *db, bool keep, struct buf *why);
-	/* Every entry, as stored, in the database's order. */
-	int (*each)(const char *path, int fd, say_entry *say, void *arg, struct buf *why);
-};
-const struct database *database_find(const char *type);	/* NULL: tables of this type are not made */
+#include "lib/table/modules/driver.h"
 
 struct edit;
 
@@ -40,7 +20,7 @@ enum edit_flags {
 };
 
 /* path of the database itself (NAME.db), absolute. Waits a while for another writer: then -EBUSY. */
-int edit_open(const struct database *kind, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why);
+int edit_open(const struct database_driver *driver, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why);
 /* 1 stored, 0 the key is there already (and replace is false), -errno with words. */
 int edit_put(struct edit *e, struct str key, struct str value, bool replace, struct buf *why);
 /* 1 deleted, 0 was not there. */
@@ -55,8 +35,6 @@ int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *w
 void edit_abandon(struct edit *e);	/* NULL is fine */
 
 /* Every entry of the database there is, without the NUL at the end. */
-int edit_each(const struct database *kind, const char *path, say_entry *say, void *arg, struct buf *why);
-
-extern const struct database hash_database, btree_database, cdb_database, lmdb_database;
+int edit_each(const struct database_driver *driver, const char *path, driver_entry *say, void *arg, struct buf *why);
 
 #endif

@@ -15,7 +15,7 @@
 struct helpers;
 
 struct helper_settings {
-	const struct table_driver *driver;
+	const struct server_driver *driver;
 	const struct driver_settings *settings;		/* lives as long as the pool */
 	struct str hosts;		/* separated by commas or white space */
 	int most;			/* connections at once */

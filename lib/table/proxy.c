@@ -19,8 +19,12 @@ static int proxy_open(struct table *t, struct str name, void **ret_content, stru
 		buf_addf(why, "expecting \"type:name\" behind proxy: instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
-	if (proxymap == NULL)
-		proxymap = client_new(table_proxy_path());
+	if (proxymap == NULL) {
+		AUTO(buf) path = BUF(4096);
+
+		buf_addf(&path, "%s/proxymap", table_service_directory());
+		proxymap = client_new(buf_text(&path));
+	}
 	*ret_content = t;
 	return 0;
 }

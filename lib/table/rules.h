@@ -12,8 +12,6 @@
 
 #include "lib/table/type.h"
 
-struct span { size_t from, to; };	/* of the key; from SIZE_MAX: the group took no part */
-
 enum { NOT_COMPARABLE = 2 };		/* the rule does not apply, negated or not: an IPv6 address and an IPv4 block */
 
 struct subject {			/* what is looked up */

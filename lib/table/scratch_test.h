@@ -28,6 +28,7 @@ HELPER int set_up(void **state)
 	arena = arena_new("test", NULL, 16 << 20);
 	warnings = BUF(1 << 16);
 	table_set_warning(warn);
+	table_set_module_directories("modules", directory);
 	snprintf(directory, sizeof(directory), "/tmp/table_test.XXXXXX");
 	return mkdtemp(directory) == NULL;
 }

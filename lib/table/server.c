@@ -48,7 +48,7 @@ static void server_close(void *content)
 		free_server(s);
 }
 
-static int make_helpers(struct server *s, const struct table_driver *driver, struct buf *why)
+static int make_helpers(struct server *s, const struct server_driver *driver, struct buf *why)
 {
 	const struct server_kind *k = s->kind;
 	const char *hosts = settings_get(s->settings, k->host_parameter, "");
@@ -73,18 +73,15 @@ static int make_helpers(struct server *s, const struct table_driver *driver, str
 	return 0;
 }
 
-static int open_server(struct server *s, struct buf *why)
+static int open_server(struct server *s, const struct server_driver *driver, struct buf *why)
 {
 	AUTO(buf) words = BUF_WORDS;
-	const struct table_driver *driver;
 	char room[400] = "";
 	int r = s->kind->form(s->settings, &s->form, &words);
 
 	if (r == 0)
 		r = results_open(&s->results, s->settings, settings_get(s->settings, "result_format", NULL) == NULL ? "result_filter" : "result_format",
 				 &words);
-	if (r == 0)
-		r = module_find(s->kind->type, &driver, &words);
 	if (r == 0 && driver->check != NULL && driver->check(&s->settings->for_driver, (struct driver_words){ room, sizeof(room) }) < 0) {
 		buf_add_text(&words, room);
 		r = -EINVAL;
@@ -98,7 +95,7 @@ static int open_server(struct server *s, struct buf *why)
 	return r;
 }
 
-static int server_read(const struct server_kind *kind, struct source *lines, void **ret_content, struct buf *why)
+static int server_read(const struct server_kind *kind, struct table *t, struct source *lines, void **ret_content, struct buf *why)
 {
 	const char *known[80];
 	size_t n = 0;
@@ -113,7 +110,7 @@ static int server_read(const struct server_kind *kind, struct source *lines, voi
 	s = get_memory(sizeof(*s));
 	s->kind = kind;
 	s->settings = settings_read(lines, known);
-	r = open_server(s, why);
+	r = open_server(s, t->drivers.server, why);
 	if (r < 0)
 		free_server(s);
 	else
@@ -192,11 +189,10 @@ static int server_get(struct table *t, void *content, struct arena *a, struct st
 #define SERVER_TYPE(type_) \
 	static int type_##_read(struct table *t, struct source *lines, void **ret_content, struct buf *why) \
 	{ \
-		(void) t; \
-		return server_read(&type_##_kind, lines, ret_content, why); \
+		return server_read(&type_##_kind, t, lines, ret_content, why); \
 	} \
 	const struct table_type type_##_type = { \
-		.name = #type_, .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .read = type_##_read, .get = server_get, .close = server_close, \
+		.name = #type_, .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .module = #type_, .read = type_##_read, .get = server_get, .close = server_close, \
 	}
 
 SERVER_TYPE(pgsql);

@@ -27,9 +27,6 @@ struct server_kind {
 	bool hosts_are_one;		/* the library chooses among them itself */
 };
 
-/* The module of a type, loaded if need be. -errno with words. */
-int module_find(const char *type, const struct table_driver **ret_driver, struct buf *why);
-
 extern const struct server_kind pgsql_kind, mysql_kind, sqlite_kind, ldap_kind, redis_kind;
 
 #endif

@@ -8,8 +8,8 @@
 
 static void (*warning)(const char *text);
 static void (*outgrown)(const char *spec);
-static char proxy_path[256] = "private/proxymap";
-static char module_directory[1024] = TABLEMODULEDIR;
+static char service_directory[1024] = "private";
+static char module_directory[1024] = TABLEMODULEDIR, meta_directory[1024] = SYSCONFDIR;
 static struct conf *main_conf;
 static table_account *ask_user, *ask_group;
 
@@ -42,14 +42,14 @@ void table_tell_outgrown(const struct table *t)
 		outgrown(t->spec);
 }
 
-void table_set_proxy(const char *path)
+void table_set_services(const char *directory)
 {
-	snprintf(proxy_path, sizeof(proxy_path), "%s", path);
+	snprintf(service_directory, sizeof(service_directory), "%s", directory);
 }
 
-const char *table_proxy_path(void)
+const char *table_service_directory(void)
 {
-	return proxy_path;
+	return service_directory;
 }
 
 void table_set_main(struct conf *c)
@@ -62,14 +62,20 @@ struct conf *table_main(void)
 	return main_conf;
 }
 
-void table_set_module_directory(const char *path)
+void table_set_module_directories(const char *modules, const char *meta)
 {
-	snprintf(module_directory, sizeof(module_directory), "%s", path);
+	snprintf(module_directory, sizeof(module_directory), "%s", modules);
+	snprintf(meta_directory, sizeof(meta_directory), "%s", meta);
 }
 
 const char *table_module_directory(void)
 {
 	return module_directory;
+}
+
+const char *table_meta_directory(void)
+{
+	return meta_directory;
 }
 
 void table_set_accounts(table_account *user, table_account *group)

@@ -5,9 +5,10 @@
 
 #include "lib/table/table.h"
 
-const char *table_proxy_path(void);
+const char *table_service_directory(void);
 struct conf *table_main(void);			/* NULL: not set */
 const char *table_module_directory(void);
+const char *table_meta_directory(void);
 table_account *table_accounts(bool group);	/* NULL: not set */
 
 #endif

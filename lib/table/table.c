@@ -134,11 +134,27 @@ static bool is_name_in_main(const struct table *t)
 	return (t->type->traits & TYPE_BLOCKS) && t->name.at[0] != '/' && t->name.at[0] != '.';
 }
 
+/* It cannot be opened now: lookups fail, and say so. With TABLE_MUST_EXIST opening it fails too. */
+static int is_unavailable(struct table *t, struct buf *why)
+{
+	buf_clear(&t->why);
+	buf_add(&t->why, buf_str(why));
+	if (t->flags & TABLE_MUST_EXIST)
+		return t->error;
+	table_warn("%s is unavailable. %s", t->spec, buf_text(why));
+	buf_clear(why);
+	return 0;
+}
+
 /* The table's spec is set; opens what it names. */
 static int open_content(struct table *t, struct buf *why)
 {
 	AUTO(buf) path = BUF(4096);
 
+	/* A module is loaded now or never: in the jail there is no more new code. */
+	t->error = drivers_find(t->type, &t->drivers, why);
+	if (t->error < 0)
+		return is_unavailable(t, why);
 	if (t->type->open != NULL)
 		return t->type->open(t, t->name, &t->content, why);
 	if (t->type->read != NULL && t->name.len > 0 && (t->name.at[0] == '{' || is_name_in_main(t))) {
@@ -155,17 +171,9 @@ static int open_content(struct table *t, struct buf *why)
 		return t->error;
 	if (t->error == 0)
 		t->error = open_from_file(t, &t->content, why);
-	if (t->error < 0) {
-		if (t->file != NULL)
-			t->file->seen = false;
-		buf_clear(&t->why);
-		buf_add(&t->why, buf_str(why));
-		if (t->flags & TABLE_MUST_EXIST)
-			return t->error;
-		table_warn("%s is unavailable. %s", t->spec, buf_text(why));
-		buf_clear(why);
-	}
-	return 0;
+	if (t->file != NULL && t->error < 0)
+		t->file->seen = false;
+	return t->error < 0 ? is_unavailable(t, why) : 0;
 }
 
 /* The spec without "proxy:" and such, and its type; NULL: no such type. */

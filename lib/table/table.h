@@ -30,7 +30,6 @@ struct table;
 int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *why);
 void table_free(struct table *t);				/* NULL is fine */
 const char *table_spec(const struct table *t);
-const char *table_type_name(size_t n);				/* of the n-th type there is, in no order; NULL: no more */
 /*
  * 1 found, 0 not there, < 0 cannot tell. The value lives in the arena. a NULL: only the question whether it is there, *ret_value is not set
  * (ret_value may be NULL too).
@@ -73,13 +72,13 @@ bool split_extension(struct str local_part, struct str delimiter, struct str *re
 
 /* ---- set once per process ---- */
 
-/* The service that table_open sends proxied types to; set once by lib/daemon. Path of the socket. */
-void table_set_proxy(const char *path);
+/* The directory with the sockets of the services proxymap and proxywrite, which proxied types are asked of. */
+void table_set_services(const char *directory);
 /* For names that are no file: pgsql:mine has the parameters that main.cf sets as mine_hosts, mine_query and so on. c outlives all tables. */
 struct conf;
 void table_set_main(struct conf *c);
-/* shlib_directory: where the modules for tables of types pgsql, mysql, sqlite, ldap, redis are. */
-void table_set_module_directory(const char *path);
+/* shlib_directory, where loadable modules are, and meta_directory, whose dynamicmaps.cf says so when it is elsewhere; see module.c. */
+void table_set_module_directories(const char *modules, const char *meta);
 /* Where words about source lines that are left out and files that cannot be opened go; daemons: log_warning. NULL: nowhere. */
 void table_set_warning(void (*say)(const char *text));
 /*

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/table/database.h"
 #include "lib/table/edit.h"
 #include "lib/table/scratch_test.h"
 
@@ -360,12 +361,22 @@ static void test_what_no_lookup_could_mend_is_refused_at_open(void **state)
 
 /* ---- Berkeley DB ---- */
 
+static const struct database_driver *driver_of(const char *type)
+{
+	AUTO(buf) why = BUF_WORDS;
+	const struct database_driver *driver;
+
+	if (database_find(str_of(type), &driver, &why) < 0)
+		fail_msg("%s", buf_text(&why));
+	return driver;
+}
+
 static void make_database(const char *type, const char *name, unsigned flags, const char *const *pairs)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct edit *e;
 
-	if (edit_open(database_find(type), path_of(name), flags, 1 << 20, &e, &why) < 0)
+	if (edit_open(driver_of(type), path_of(name), flags, 1 << 20, &e, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 	for (; pairs[0] != NULL; pairs += 2)
 		assert_int_equal(edit_put(e, str_of(pairs[0]), str_of(pairs[1]), false, &why), 1);
@@ -418,7 +429,7 @@ static void test_an_edit_starts_from_what_is_there(void **state)
 
 	(void) state;
 	make_database("hash", "x.db", EDIT_KEEP_NUL, PAIRS("a", "1", "b", "2"));
-	assert_int_equal(edit_open(&hash_database, path_of("x.db"), EDIT_FROM_EXISTING, 1 << 20, &e, &why), 0);
+	assert_int_equal(edit_open(driver_of("hash"), path_of("x.db"), EDIT_FROM_EXISTING, 1 << 20, &e, &why), 0);
 	assert_non_null(edit_existing(e));
 	assert_int_equal(edit_put(e, STR("a"), STR("9"), false, &why), 0);
 	assert_int_equal(edit_put(e, STR("c"), STR("3"), false, &why), 1);
@@ -448,7 +459,7 @@ static void test_what_a_killed_writer_left_is_swept_and_harms_nobody(void **stat
 	if (child == 0) {
 		struct edit *e;
 
-		edit_open(&hash_database, path_of("x.db"), 0, 1 << 20, &e, &why);
+		edit_open(driver_of("hash"), path_of("x.db"), 0, 1 << 20, &e, &why);
 		edit_put(e, STR("b"), STR("half"), false, &why);
 		kill(getpid(), SIGKILL);
 	}

@@ -9,6 +9,7 @@
 #ifndef ROAD_TABLE_TYPE_H
 #define ROAD_TABLE_TYPE_H
 
+#include "lib/table/module.h"
 #include "lib/table/source.h"
 #include "lib/table/table.h"
 #include "lib/table/watch.h"
@@ -22,7 +23,9 @@ enum table_traits {
 struct table_type {
 	const char *name;
 	unsigned traits;
-	const char *suffix;		/* of the file: ".db"; NULL: none */
+	const char *suffix;		/* of a database file: ".db"; NULL: none */
+	const char *module;		/* that has its driver: "bdb"; NULL: no module */
+	const struct database_driver *database;	/* the driver that is built in; NULL: none */
 	/* Exactly one of these three makes the content; on error -errno and words. */
 	int (*open)(struct table *t, struct str name, void **ret_content, struct buf *why);		/* from the name alone */
 	int (*read)(struct table *t, struct source *lines, void **ret_content, struct buf *why);	/* from text: a file, or { { line }, ... } */
@@ -39,6 +42,7 @@ struct table {
 	unsigned flags;			/* enum table_flags */
 	char *spec;
 	struct str name;		/* behind "type:", points into spec */
+	struct drivers drivers;
 	bool has_fixed_keys;
 	struct watch *file;		/* NULL: not from a file */
 	void *content;			/* NULL: could not be opened, error says why */
@@ -48,6 +52,8 @@ struct table {
 };
 
 const struct table_type *table_type_find(struct str name);
+const struct table_type *table_type_at(size_t n);	/* the n-th type there is, in no order; NULL: no more */
+bool table_type_is_installed(const struct table_type *type);	/* it needs no module, or there is one */
 /* A found value as a result in the arena: 1, or -EMSGSIZE when it does not fit. a NULL: 1. */
 int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why);
 /*

@@ -419,6 +419,9 @@ static enum driver_result ldap_ask(void *connection, const struct driver_questio
 	}
 }
 
-__attribute__((visibility("default"))) const struct table_driver table_driver = {
-	.version = TABLE_DRIVER_VERSION, .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask, .close = ldap_close,
+static const struct server_driver servers[] = {
+	{ .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask, .close = ldap_close },
+	{ .type = NULL },
 };
+
+__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };

@@ -295,7 +295,10 @@ static enum driver_result mysql_ask(void *connection, const struct driver_questi
 	return DRIVER_FAILED;
 }
 
-__attribute__((visibility("default"))) const struct table_driver table_driver = {
-	.version = TABLE_DRIVER_VERSION, .type = "mysql", .check = mysql_check, .connect = mysql_connect_to, .ask = mysql_ask,
-	.close = mysql_close_connection,
+static const struct server_driver servers[] = {
+	{ .type = "mysql", .check = mysql_check, .connect = mysql_connect_to, .ask = mysql_ask,
+	  .close = mysql_close_connection },
+	{ .type = NULL },
 };
+
+__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };

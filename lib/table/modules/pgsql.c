@@ -255,6 +255,9 @@ static void pgsql_close(void *connection)
 	PQfinish(connection);
 }
 
-__attribute__((visibility("default"))) const struct table_driver table_driver = {
-	.version = TABLE_DRIVER_VERSION, .type = "pgsql", .connect = pgsql_connect, .ask = pgsql_ask, .close = pgsql_close,
+static const struct server_driver servers[] = {
+	{ .type = "pgsql", .connect = pgsql_connect, .ask = pgsql_ask, .close = pgsql_close },
+	{ .type = NULL },
 };
+
+__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };

@@ -542,6 +542,9 @@ static enum driver_result redis_ask(void *connection, const struct driver_questi
 	return DRIVER_FAILED;
 }
 
-__attribute__((visibility("default"))) const struct table_driver table_driver = {
-	.version = TABLE_DRIVER_VERSION, .type = "redis", .check = redis_check, .connect = redis_connect_to, .ask = redis_ask, .close = redis_close,
+static const struct server_driver servers[] = {
+	{ .type = "redis", .check = redis_check, .connect = redis_connect_to, .ask = redis_ask, .close = redis_close },
+	{ .type = NULL },
 };
+
+__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };

@@ -116,6 +116,9 @@ static enum driver_result sqlite_ask(void *connection, const struct driver_quest
 	return r == SQLITE_DONE ? DRIVER_ANSWERED : r == SQLITE_NOTADB || r == SQLITE_IOERR || r == SQLITE_CORRUPT ? DRIVER_GONE : DRIVER_FAILED;
 }
 
-__attribute__((visibility("default"))) const struct table_driver table_driver = {
-	.version = TABLE_DRIVER_VERSION, .type = "sqlite", .connect = sqlite_connect, .ask = sqlite_ask, .close = sqlite_close,
+static const struct server_driver servers[] = {
+	{ .type = "sqlite", .connect = sqlite_connect, .ask = sqlite_ask, .close = sqlite_close },
+	{ .type = NULL },
 };
+
+__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };
