@@ -63,7 +63,7 @@ struct session *cache_take(struct str key, struct str policy)
 struct session *cache_take_address(const struct address_ip *ip, struct str host_policy)
 {
 	LIST_EACH(s, &kept, struct session, link)
-		if (s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port && str_is(s->host_policy, host_policy))
+		if (!s->is_authenticated && s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port && str_is(s->host_policy, host_policy))
 			return take(s);
 	return NULL;
 }

@@ -214,11 +214,11 @@ void run(const struct case_ *c)
 
 /* ---- set-up ---- */
 
-void configure(const char *main_cf)
+int try_to_configure(const char *main_cf, struct buf *why)
 {
 	char path[100];
-	AUTO(buf) why = BUF_WORDS;
 	FILE *file;
+	int r;
 
 	snprintf(path, sizeof(path), "%s/main.cf", directory);
 	file = fopen(path, "w");
@@ -226,18 +226,31 @@ void configure(const char *main_cf)
 	fclose(file);
 	if (the_conf != NULL)
 		conf_free(the_conf);
-	assert_int_equal(conf_load(directory, &the_conf, &why), 0);
-	if (conf_fill(the_conf, &smtp_group, &the_client.conf, &why) < 0
-	    || (the_client.lmtp && conf_fill(the_conf, &lmtp_group, &the_client.conf, &why) < 0))
-		fail_msg("%s", buf_text(&why));
-	if (conf_fill(the_conf, &common_group, &the_common, &why) < 0 || generic_open(the_conf, &the_common, &why) < 0)
-		fail_msg("%s", buf_text(&why));
-	if (conf_fill(the_conf, &tls_group, &the_client.tls, &why) < 0)
-		fail_msg("%s", buf_text(&why));
+	assert_int_equal(conf_load(directory, &the_conf, why), 0);
+	r = conf_fill(the_conf, &smtp_group, &the_client.conf, why);
+	if (r >= 0 && the_client.lmtp)
+		r = conf_fill(the_conf, &lmtp_group, &the_client.conf, why);
+	if (r >= 0)
+		r = conf_fill(the_conf, &common_group, &the_common, why);
+	if (r >= 0)
+		r = conf_fill(the_conf, &tls_group, &the_client.tls, why);
+	if (r >= 0)
+		r = generic_open(the_conf, &the_common, why);
+	if (r >= 0)
+		r = auth_open(&the_common, why);
 	the_client.conf.smtp_connection_cache_time_limit = 200;
 	the_client.hostname = STR("client.example");
 	the_client.own = NULL;
 	zone = NULL;
+	return r;
+}
+
+void configure(const char *main_cf)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (try_to_configure(main_cf, &why) < 0)
+		fail_msg("%s", buf_text(&why));
 }
 
 int client_set_up(void **unused)

@@ -52,6 +52,7 @@ extern char directory[];			/* scratch */
 int client_set_up(void **unused);
 int client_tear_down(void **unused);
 void configure(const char *main_cf);		/* and forgets the zone */
+int try_to_configure(const char *main_cf, struct buf *why);	/* the same; -errno with words */
 struct delivery *make_delivery(const struct case_ *c);
 void free_delivery(struct delivery *d);
 void run(const struct case_ *c);

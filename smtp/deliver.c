@@ -47,7 +47,7 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 	policy_of_host(job, &job->site_policy, to, at, &job->policy);
 	if (is_refused(job, &job->policy))
 		return;
-	if (at != NULL)
+	if (at != NULL && auth_takes_strangers(job, to, at))
 		s = cache_take_address(&at->ip, job->policy.id);
 	*ret_session = true;
 	if (s != NULL && !converse(job, s))
@@ -147,11 +147,12 @@ void smtp_deliver(struct delivery *d)
 	if (find_destinations(&job, &to) < 0) {
 		why = trouble_make(&job, SOFT, true, "4.3.5", NULL, "bad next hop: \"%.*s\"", PSTR(d->nexthop));
 		trouble_all(&job, &why);
-	} else if (generic_apply(&job)) {
+	} else if (generic_apply(&job) && auth_prepare(&job, &to)) {
 		for (size_t i = 0; i < to.len && !is_over(&job); i++)
 			try_destination(&job, &to.at[i], i + 1 == to.len);
 	}
 	if (!co_is_cancelled())
 		job_finish(&job);
 	generic_end(&job);
+	login_free(job.login);
 }

@@ -39,13 +39,16 @@ int destinations_parse(struct str text, struct arena *a, struct destinations *re
 	struct str one;
 
 	while (str_token(&text, ", \t\r\n", &one)) {
-		struct destination d = { .text = arena_copy(a, one) };
+		struct destination d = { .port = 0 };
 		int result;
 
+		if (str_starts(one, STR("inet:")))
+			one = str_skip(one, 5);
+		d.text = arena_copy(a, one);
 		if (the_client.lmtp && str_starts(one, STR("unix:")))
 			result = parse_unix(str_skip(one, 5), a, &d);
 		else
-			result = parse_inet(str_starts(one, STR("inet:")) ? str_skip(one, 5) : one, a, &d);
+			result = parse_inet(one, a, &d);
 		if (result < 0)
 			return result;
 		*vec_add(a, ret) = d;

@@ -78,6 +78,14 @@ static void open_generic(void)
 	has_generic = r > 0;
 }
 
+static void open_auth(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (auth_open(the_world->common, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+}
+
 /* Tables may be behind proxymap; without them the client needs no such door. */
 static const struct jail_path *more_paths(void)
 {
@@ -85,7 +93,7 @@ static const struct jail_path *more_paths(void)
 	static struct jail_path paths[COUNT_OF(tables) + 2];
 	size_t n = 0;
 
-	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || the_client.conf.smtp_tls_policy_maps[0] != 0); i++)
+	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || the_client.conf.smtp_tls_policy_maps[0] != 0); i++)
 		paths[n++] = tables[i];
 	if (policy_may_use_tls() && the_client.conf.smtp_tls_CApath[0] != 0)
 		paths[n++] = (struct jail_path){ the_client.conf.smtp_tls_CApath, 'r' };	/* read when a certificate is looked at */
@@ -106,6 +114,7 @@ static void start(void)
 	bind_to_interface(AF_INET, &the_client.bind4);
 	bind_to_interface(AF_INET6, &the_client.bind6);
 	open_generic();
+	open_auth();
 	if (!the_client.lmtp)
 		tls_open();
 	atexit(cache_end_all);

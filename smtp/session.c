@@ -167,8 +167,10 @@ static bool hello(struct job *job, struct session *s, bool extended, struct trou
 	int result = say_hello(s, verb);
 
 	if (result == 0) {
-		if (extended)
+		if (extended) {
 			ehlo_parse(&s->reply, str_of(the_client.conf.smtp_discard_ehlo_keywords), &s->offers);
+			auth_note_offers(s);
+		}
 		return true;
 	}
 	if (result > 0 && extended && !the_client.lmtp && s->reply.code != 421)
@@ -228,7 +230,7 @@ struct session *session_open(struct job *job, const struct destination *to, cons
 	if (s == NULL)
 		return NULL;
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
-	if (begin(job, s, to, &retry, ret_why))
+	if (begin(job, s, to, &retry, ret_why) && auth_start(job, s, to, ret_why))
 		return s;
 	session_end(s);
 	if (!retry)

@@ -13,6 +13,7 @@
 #include "lib/conf/params/smtp.h"
 #include "lib/conf/params/tls.h"
 #include "lib/smtp/reply.h"
+#include "smtp/auth.h"
 #include "smtp/policy.h"
 
 /* Set once by start(), constant afterwards. */
@@ -47,6 +48,7 @@ struct job {
 	struct tls_policy policy;	/* and of its host */
 	bool in_the_clear;		/* TLS failed, and this attempt goes without (level may) */
 	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
+	struct login *login;		/* the sender's own; NULL: by server and destination, if any */
 };
 
 struct session;
@@ -85,7 +87,7 @@ struct str outside_address(const struct job *job, const struct recipient *r);
 /* ---- the way (destination.c, candidates.c) ---- */
 
 struct destination {
-	struct str text;		/* as it was given: "[host]:25", for people */
+	struct str text;		/* as it was given, without "inet:": "[host]:25", for people and as a key */
 	struct str key;			/* canonical: sessions are kept under it */
 	struct str host;		/* domain, host, or address literal without brackets */
 	struct str path;		/* not empty: a Unix socket */
@@ -120,6 +122,8 @@ struct session {
 	struct str policy, host_policy;	/* ids: of that destination, and of the host itself */
 	struct address_ip ip;
 	struct ehlo offers;
+	struct str mechanisms;		/* of the server's AUTH, as far as we may use them */
+	bool is_authenticated;
 	struct reply reply;		/* the last one */
 	const char *tls;		/* for the log: "none", "may", "may:none", "encrypt" */
 	bool is_encrypted;

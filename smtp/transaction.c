@@ -111,6 +111,8 @@ static void send_mail(struct transaction *t)
 		buf_add_text(&line, " BODY=8BITMIME");
 	if ((offers & EHLO_SMTPUTF8) && (env->flags & ENVELOPE_SMTPUTF8))
 		buf_add_text(&line, " SMTPUTF8");
+	if (t->s->is_authenticated && the_client.conf.smtp_send_dummy_mail_auth)
+		buf_add_text(&line, " AUTH=<>");
 	if (offers & EHLO_DSN) {
 		if (env->envid.len > 0) {
 			buf_add_text(&line, " ENVID=");

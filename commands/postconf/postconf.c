@@ -132,6 +132,17 @@ static void print_lock_types(struct postconf *p)
 	print_item(p, STR("dotlock"));
 }
 
+/* What smtp_sasl_type may be. */
+static void print_sasl_client_types(struct postconf *p)
+{
+#ifdef HAVE_GSASL
+	print_item(p, STR("cyrus"));
+	print_item(p, STR("gsasl"));
+#else
+	(void) p;
+#endif
+}
+
 static void print_tls_feature(struct postconf *p, const char *feature)
 {
 	const char *name;
@@ -153,11 +164,13 @@ static bool answer_fixed(struct postconf *p, const struct request *q)
 {
 	switch (q->mode) {
 	case LOCK_TYPES:
-	case SASL_SERVER_TYPES:
-	case SASL_CLIENT_TYPES:			/* of SASL none are built in yet */
+	case SASL_CLIENT_TYPES:
+	case SASL_SERVER_TYPES:			/* of these none are built in yet */
 		answer_begin(p, '[');
 		if (q->mode == LOCK_TYPES)
 			print_lock_types(p);
+		else if (q->mode == SASL_CLIENT_TYPES)
+			print_sasl_client_types(p);
 		answer_end(p, ']');
 		return true;
 	case TLS_FEATURE:

@@ -18,7 +18,7 @@ enum { LEAST_ROUNDS = 4096, MOST_ROUNDS = 1000000, MOST_CHALLENGES = 8 };
 
 struct sasl_mechanism {
 	const char *name;
-	bool begins, takes_token, is_scram;
+	bool begins, is_scram;
 	int (*bearer)(const struct sasl_credentials *who, struct buf *ret);
 	const char *end_of_bearer;	/* the answer to a challenge that says why not */
 };
@@ -30,8 +30,8 @@ static const struct sasl_mechanism mechanisms[] = {		/* the best first */
 	{ .name = "CRAM-MD5" },
 	{ .name = "PLAIN", .begins = true },
 	{ .name = "LOGIN" },
-	{ .name = "OAUTHBEARER", .begins = true, .takes_token = true, .bearer = bearer_oauthbearer, .end_of_bearer = "\001" },
-	{ .name = "XOAUTH2", .begins = true, .takes_token = true, .bearer = bearer_xoauth2, .end_of_bearer = "" },
+	{ .name = "OAUTHBEARER", .begins = true, .bearer = bearer_oauthbearer, .end_of_bearer = "\001" },
+	{ .name = "XOAUTH2", .begins = true, .bearer = bearer_xoauth2, .end_of_bearer = "" },
 };
 
 struct sasl_login {
@@ -82,6 +82,11 @@ bool sasl_mechanism_begins(const struct sasl_mechanism *m)
 	return m->begins;
 }
 
+bool sasl_mechanism_takes_token(const struct sasl_mechanism *m)
+{
+	return m->bearer != NULL;
+}
+
 static bool is_offered(struct str offered, const char *name)
 {
 	struct str one;
@@ -97,7 +102,7 @@ const struct sasl_mechanism *sasl_mechanism_choose(struct str offered, unsigned 
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
 		const struct sasl_mechanism *m = &mechanisms[i];
 
-		if ((sasl_options_of(str_of(m->name)) & options) != options || (is_token && !m->takes_token) || !is_offered(offered, m->name))
+		if ((sasl_options_of(str_of(m->name)) & options) != options || (is_token && m->bearer == NULL) || !is_offered(offered, m->name))
 			continue;
 		if (m->bearer != NULL || (driver != NULL && driver->knows(m->name)))
 			return m;

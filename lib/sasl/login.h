@@ -25,6 +25,7 @@ int sasl_login_open(const char *directory, struct buf *why);
 const char *sasl_mechanism_name(const struct sasl_mechanism *m);
 /* Does the client have the first word? */
 bool sasl_mechanism_begins(const struct sasl_mechanism *m);
+bool sasl_mechanism_takes_token(const struct sasl_mechanism *m);
 /*
  * The best one that is offered (names, separated by blanks) and has all these options (options.h). Those that take tokens come last, since a password may or may not
  * be one; with is_token they are the only ones. NULL: none.

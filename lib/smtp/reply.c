@@ -110,7 +110,11 @@ void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret)
 	if (reply_next(&rest, &line))
 		str_token(&line, " \t", &ret->host);
 	while (reply_next(&rest, &line)) {
-		if (!str_token(&line, " \t", &word) || is_listed(discard, word))
+		if (!str_token(&line, " \t", &word))
+			continue;
+		if (str_starts_nocase(word, STR("AUTH=")))	/* as it was before there was a standard */
+			word = STR("AUTH");
+		if (is_listed(discard, word))
 			continue;
 		for (size_t i = 0; i < COUNT_OF(known); i++) {
 			if (!str_is_nocase(word, known[i].keyword))
@@ -119,5 +123,29 @@ void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret)
 			if (known[i].feature == EHLO_SIZE)
 				take_size(line, ret);
 		}
+	}
+}
+
+/* RFC 4422 3.1 */
+static bool is_mechanism(struct str name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!is_alnum(name.at[i]) && name.at[i] != '-' && name.at[i] != '_')
+			return false;
+	return name.len > 0 && name.len <= 20;
+}
+
+void ehlo_mechanisms(const struct reply *r, struct buf *ret)
+{
+	struct str rest = buf_str(&r->lines), line, word;
+
+	reply_next(&rest, &line);
+	while (reply_next(&rest, &line)) {
+		if (!str_starts_nocase(line, STR("AUTH ")) && !str_starts_nocase(line, STR("AUTH=")))
+			continue;
+		line = str_skip(line, 5);
+		while (str_token(&line, " \t", &word))
+			if (is_mechanism(word) && !is_listed(buf_str(ret), word))
+				buf_addf(ret, "%s%.*s", ret->len > 0 ? " " : "", PSTR(word));
 	}
 }

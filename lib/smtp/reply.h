@@ -9,7 +9,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 
-enum { REPLY_LINE_MAX = 2048, REPLY_MAX = 64 << 10 };
+enum { REPLY_LINE_MAX = 12288 + 6 /* a challenge of AUTH, RFC 4954 4 */, REPLY_MAX = 64 << 10 };
 
 struct reply {
 	int code;			/* 200..599; 0: not a reply */
@@ -52,5 +52,7 @@ struct ehlo {
 };
 /* `discard`: keywords to overlook, separated by commas or blanks (smtp_discard_ehlo_keywords). */
 void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret);
+/* The mechanisms of its AUTH lines, also of "AUTH=" ones, each once, separated by blanks. What is no name of a mechanism is left out. */
+void ehlo_mechanisms(const struct reply *r, struct buf *ret);
 
 #endif
