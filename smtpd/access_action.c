@@ -24,7 +24,7 @@ static struct verdict server_trouble(struct question *q)
 
 static struct verdict misconfigured(struct question *q, const struct rule *r, struct str value)
 {
-	log_warning("%s: this makes no sense for the action: \"%.*s\"", table_spec(r->table), PSTR(str_head(value, 200)));
+	log_warning("%s: this makes no sense for the action: \"%.*s\"", r->argument, PSTR(str_head(value, 200)));
 	return server_trouble(q);
 }
 
@@ -139,7 +139,7 @@ static struct effects *effects_now(struct question *q, const struct rule *r, con
 	struct effects *fx = session_effects(q->s);
 
 	if (fx == NULL)
-		log_warning("%s: %s is not possible at %s", table_spec(r->table), action, q->s->where);
+		log_warning("%s: %s is not possible at %s", r->argument, action, q->s->where);
 	else if (q->stage == STAGE_END_OF_DATA)
 		fx->is_late = true;
 	return fx;
@@ -235,7 +235,7 @@ static struct verdict act_prepend(struct question *q, const struct rule *r, stru
 	if (!is_header_start(text) || str_find(text, '\0') >= 0 || str_find_any(text, "\r\n") >= 0)
 		return misconfigured(q, r, text);
 	if (q->stage == STAGE_END_OF_DATA) {	/* the headers are on their way */
-		log_warning("%s: PREPEND is not possible at %s", table_spec(r->table), q->s->where);
+		log_warning("%s: PREPEND is not possible at %s", r->argument, q->s->where);
 		return too_late(q);
 	}
 	fx = effects_now(q, r, "PREPEND");
@@ -279,7 +279,7 @@ static struct verdict ask_restrictions(struct question *q, const struct rule *r,
 	const struct rule_list *list;
 
 	if (restrict_compile_result(q->arena, value, q->stage, &list) < 0) {
-		log_warning("%s: unknown smtpd restriction: \"%.*s\"", table_spec(r->table), PSTR(str_head(value, 200)));
+		log_warning("%s: unknown smtpd restriction: \"%.*s\"", r->argument, PSTR(str_head(value, 200)));
 		return server_trouble(q);
 	}
 	return rules_ask(q, list);

@@ -95,6 +95,10 @@ static void on_rule(const struct question *q, const struct rule *r, const struct
 	if (silent)
 		return;
 	put_rule(q, r);
+	if (v != NULL && r->row->ask == ask_policy_service) {
+		printf("not asked: another program's decision\n");
+		return;
+	}
 	if (v != NULL) {
 		tell_answer(q, v, q->warn_only && v->act == REJECT);
 		if (v->act == DUNNO && q->pending.act == REJECT && r->row->arg != ARG_CLASS)
@@ -118,19 +122,18 @@ static void on_check(const struct question *q, const char *parameter, const stru
 }
 
 /*
- * For lint the stranger is spotless as far as others tell: no DNS list knows him, all his names exist. What refuses him then refuses
- * every stranger.
+ * A policy service would remember the question. For lint the stranger is spotless as far as others tell: no DNS list knows him, all his names exist. What
+ * refuses him then refuses every stranger.
  */
 static bool passes(const struct rule *r)
 {
 	static const char *const of_others[] = { "reject_unknown_", "reject_rbl", "reject_rhsbl", "reject_invalid_", "reject_non_fqdn_",
-						 "reject_unauth_pipelining", "reject_unverified_", "check_policy_service", "permit_dnswl",
-						 "permit_rhswl", "sleep" };
+						 "reject_unauth_pipelining", "reject_unverified_", "permit_dnswl", "permit_rhswl", "sleep" };
 
 	for (size_t i = 0; silent && i < COUNT_OF(of_others); i++)
 		if (str_starts(str_of(r->row->name), str_of(of_others[i])))
 			return true;
-	return false;
+	return r->row->ask == ask_policy_service;
 }
 
 static const struct restrict_observer observer = { .list = on_list, .rule = on_rule, .check = on_check, .passes = passes };

@@ -7,6 +7,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/peers/cleanup.h"
 #include "smtpd/explain.h"
+#include "smtpd/policy.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
@@ -120,6 +121,11 @@ static void start(void)
 static const struct param_group *const groups[] = { &smtpd_group, &queue_group, &tls_group, &tlsmgr_group, NULL };
 static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.tls, &smtpd.tickets };
 
+static unsigned more_syscalls(void)
+{
+	return policy_services_need_inet() ? SYS_CONNECT_INET : 0;
+}
+
 static const struct daemon smtpd_daemon = {
 	.name = "smtpd",
 	.shape = DAEMON_SESSIONS,
@@ -135,6 +141,7 @@ static const struct daemon smtpd_daemon = {
 		},
 	},
 	.more_paths = tls_paths,
+	.more_syscalls = more_syscalls,
 	.start = start,
 	.serve = serve_client,
 	.explain = explain,

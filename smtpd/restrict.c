@@ -19,6 +19,7 @@ const struct restriction restrictions[] = {
 	{ "defer_if_permit", 0, NO_ARG, ask_defer_if_permit, true },
 	{ "defer_if_reject", 0, NO_ARG, ask_defer_if_reject, false },
 	{ "sleep", 0, ARG_TIME, ask_sleep, false },
+	{ "check_policy_service", 0, ARG_SERVICE, ask_policy_service, false },
 	{ "reject_unauth_pipelining", 0, NO_ARG, ask_unauth_pipelining, false },
 	{ "reject_multi_recipient_bounce", 0, NO_ARG, ask_multi_recipient_bounce, false },
 

@@ -24,11 +24,13 @@ enum arg_kind {
 	ARG_TABLE,		/* "type:name" */
 	ARG_DOMAIN,		/* "domain" or "domain=filter", of a DNS list */
 	ARG_TIME,		/* seconds */
+	ARG_SERVICE,		/* "unix:path", "inet:host:port", or one with settings in { } */
 	ARG_CLASS,		/* not in the table: the rule of a restriction class */
 };
 
 struct question;
 struct rule;
+struct policy_service;
 
 struct restriction {
 	const char *name;	/* as written in main.cf */
@@ -52,6 +54,7 @@ struct rule {
 	union {
 		struct { struct table *table; bool partial; };	/* partial: parents of the key are tried too (not for patterns) */
 		struct dns_list *dns_list;
+		struct policy_service *policy;
 		int64_t milliseconds;
 		const struct rule_list *class;
 	};

@@ -8,6 +8,7 @@
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 #include "lib/daemon/daemon.h"
+#include "smtpd/policy.h"
 #include "smtpd/restrict_rows.h"
 #include "smtpd/smtpd.h"
 
@@ -19,7 +20,7 @@ static const struct restriction broken_row = { .name = "broken class", .ask = as
 
 /* What Postfix knows and we do not yet: the message should not call it a typing error. */
 static const char *const not_yet[] = {
-	"check_policy_service", "check_sasl_access", "reject_unverified_sender",
+	"check_sasl_access", "reject_unverified_sender",
 	"reject_unverified_recipient", "permit_mx_backup", "reject_sender_login_mismatch",
 	"reject_authenticated_sender_login_mismatch", "reject_known_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch",
 };
@@ -37,8 +38,8 @@ struct compiler {
 	struct buf *why;
 };
 
-/* Tables that lists share, and classes by stage and name; both live as long as the process. */
-static struct map *open_tables, *classes;
+/* Tables and policy services that lists share, and classes by stage and name; all live as long as the process. */
+static struct map *open_tables, *open_services, *classes;
 static struct arena *forever;
 
 static bool equals(struct str word, const char *name)
@@ -111,6 +112,23 @@ static int need_table(struct compiler *c, struct str spec, struct rule *r)
 	return 0;
 }
 
+static int need_service(struct compiler *c, struct str spec, struct rule *r)
+{
+	int error;
+
+	r->policy = map_get(open_services, spec);
+	if (r->policy != NULL)
+		return 0;
+	if (c->conf == NULL) {
+		buf_addf(c->why, "%.*s is not in any list of main.cf", PSTR(spec));
+		return -EINVAL;
+	}
+	error = policy_service_new(forever, spec, &r->policy, c->why);
+	if (error >= 0)
+		map_put(open_services, arena_copy(forever, spec), r->policy);
+	return error;
+}
+
 static int next_word(struct compiler *c, const struct restriction *row, struct str *ret)
 {
 	int got = str_token_braced(&c->rest, SEPARATORS, ret);
@@ -142,6 +160,8 @@ static int compile_argument(struct compiler *c, struct rule *r)
 			return -EINVAL;
 		}
 		return 0;
+	case ARG_SERVICE:
+		return need_service(c, word, r);
 	case ARG_TIME:
 		if (conf_parse_time(word, 's', &r->milliseconds) < 0) {
 			buf_addf(c->why, "%s needs a time, not \"%.*s\"", r->row->name, PSTR(word));
@@ -296,6 +316,7 @@ static void prepare(struct conf *c)
 		return;
 	forever = arena_new("smtpd restrictions", NULL, 64 << 20);
 	open_tables = map_new();
+	open_services = map_new();
 	classes = map_new();
 	declare_classes();
 	define_classes(c);

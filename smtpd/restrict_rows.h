@@ -24,6 +24,8 @@ ROW(ask_unlisted_sender); ROW(ask_unlisted_recipient);
 /* restrict_table.c */
 ROW(ask_client_access); ROW(ask_reverse_name_access); ROW(ask_helo_access); ROW(ask_sender_access); ROW(ask_recipient_access);
 ROW(ask_etrn_access);
+/* restrict_policy.c */
+ROW(ask_policy_service);
 /* restrict_servers.c */
 ROW(ask_client_servers); ROW(ask_reverse_name_servers); ROW(ask_helo_servers); ROW(ask_sender_servers); ROW(ask_recipient_servers);
 /* restrict_dnsbl.c */

@@ -10,7 +10,7 @@
 #include "lib/table/results.h"
 #include "lib/table/type.h"
 
-enum { MOST_KEY = 250, MOST_CONNECTIONS = 50, MOST_RESULT = 1 << 20 };
+enum { MOST_KEY = 250, MOST_RESULT = 1 << 20 };
 
 struct memcache {
 	struct settings *settings;
@@ -82,7 +82,7 @@ static int open_memcache(struct memcache *m, unsigned flags, struct buf *why)
 	if (r == 0)
 		r = results_open(&m->results, s, "result_format", why);
 	if (r == 0)
-		r = remote_new(str_of(settings_get(s, "memcache", "inet:localhost:11211")), MOST_CONNECTIONS, &m->remote, why);
+		r = remote_new(str_of(settings_get(s, "memcache", "inet:localhost:11211")), &remote_limits_of_tables, &m->remote, why);
 	if (r == 0 && *backup != 0)
 		r = table_open(str_of(backup), flags & ~(unsigned) TABLE_MUST_EXIST, &m->backup, why);
 	return r;

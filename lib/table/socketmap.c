@@ -9,7 +9,7 @@
 #include "lib/table/remote.h"
 #include "lib/table/type.h"
 
-enum { MOST_REPLY = 100000, MOST_REQUEST = 10000, MOST_CONNECTIONS = 50, PATIENCE_MS = 90000 };
+enum { MOST_REPLY = 100000, MOST_REQUEST = 10000, PATIENCE_MS = 90000 };
 
 struct socketmap {
 	struct remote *remote;
@@ -97,7 +97,7 @@ static int socketmap_open(struct table *t, struct str name, void **ret_content, 
 
 	(void) t;
 	if (map.len == 0 || map.len > 500 || (!str_starts(name, STR("inet:")) && !str_starts(name, STR("unix:"))) ||
-	    remote_new(str_head(name, (size_t) colon), MOST_CONNECTIONS, &remote, why) < 0) {
+	    remote_new(str_head(name, (size_t) colon), &remote_limits_of_tables, &remote, why) < 0) {
 		buf_clear(why);
 		buf_addf(why, "expected socketmap:inet:host:port:name or socketmap:unix:/path:name instead of \"%.*s\"", PSTR(str_head(name, 100)));
 		return -EINVAL;

@@ -9,7 +9,7 @@
 #include "lib/table/remote.h"
 #include "lib/table/type.h"
 
-enum { MOST_LINE = 4096, MOST_CONNECTIONS = 50, PATIENCE_MS = 90000 };
+enum { MOST_LINE = 4096, PATIENCE_MS = 90000 };
 
 struct question {
 	struct str request;		/* with its LF */
@@ -73,7 +73,7 @@ static int talk(struct stream *s, void *arg, struct buf *why)
 static int tcp_open(struct table *t, struct str name, void **ret_content, struct buf *why)
 {
 	(void) t;
-	return remote_new(name, MOST_CONNECTIONS, (struct remote **) ret_content, why);
+	return remote_new(name, &remote_limits_of_tables, (struct remote **) ret_content, why);
 }
 
 static int tcp_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)

@@ -23,10 +23,10 @@ from sink import Sink
 # ---- configurations ----
 
 REFUSED = {
+    "not here yet": ({"smtpd_recipient_restrictions": "permit_mx_backup"},
+                     r"main\.cf, line \d+: smtpd_recipient_restrictions: permit_mx_backup is not available yet"),
     "unknown word": ({"smtpd_recipient_restrictions": "permit_mynetworks, reject_evrything"},
                      r'main\.cf, line \d+: smtpd_recipient_restrictions: unknown restriction "reject_evrything"'),
-    "not here yet": ({"smtpd_recipient_restrictions": "check_policy_service unix:private/policy"},
-                     r"main\.cf, line \d+: smtpd_recipient_restrictions: check_policy_service is not available yet"),
     "unknown table type": ({"smtpd_client_restrictions": "check_client_access hsah:/etc/access"},
                            r"main\.cf, line \d+: smtpd_client_restrictions: .*hsah"),
     "no table": ({"smtpd_client_restrictions": "check_client_access permit"},
