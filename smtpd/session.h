@@ -71,6 +71,7 @@ struct session {
 	bool is_local;			/* a local_header_rewrite_clients client */
 	bool may_xclient, may_verp;
 	const struct tls_peer *tls;	/* NULL: in the clear */
+	struct str sni;			/* the name that the client asked for, when there is a certificate for it */
 	unsigned discard_ehlo;		/* enum ehlo_keyword */
 	const char *where;		/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */
 	const char *end_reason;		/* why the session ended, when not by QUIT; for the log */
@@ -109,6 +110,9 @@ bool read_proxy_header(struct session *s) MAY_YIELD;
 void peer_identify(struct session *s) MAY_YIELD;
 void peer_renamed(struct peer *p);	/* name or address changed: makes `shown` again */
 void peer_free(struct peer *p);
+
+/* sni.c: tls_config's chains_for; the argument is the session. */
+int chains_for_name(void *session, struct str name, struct buf *ret_pem, struct buf *why) MAY_YIELD;
 
 /* tls.c */
 bool offers_tls(const struct session *s);

@@ -25,6 +25,7 @@ struct smtpd {
 	enum tls_level tls_level;
 	struct tls_context *tls_context;	/* NULL: no TLS */
 	struct tables *client_certificates;	/* relay_clientcerts */
+	struct tables *sni_maps;	/* tls_server_sni_maps */
 	int tls_loglevel;
 	const char *tlsmgr;		/* its socket */
 	struct arena *tls_texts;	/* what the context refers to */

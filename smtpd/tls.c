@@ -98,6 +98,8 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		die(EX_CONFIG, "%s: %s", mandatory ? "smtpd_tls_mandatory_protocols" : "smtpd_tls_protocols", buf_text(&why));
 	if (!tls_digest_exists(t.digest))
 		die(EX_CONFIG, "smtpd_tls_fingerprint_digest: there is no digest \"%s\"", t.digest);
+	if (!tables_are_empty(s->sni_maps))
+		t.chains_for = chains_for_name;
 	t.ciphers = ciphers_of_level(a, s, mandatory);
 	t.groups = str_c(a, groups_of_grade(a, s));
 	return t;
@@ -115,6 +117,8 @@ void open_tls(struct smtpd *to)
 		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
 	if (to->tls_level == TLS_LEVEL_NONE)
 		return;
+	if (tables_open(str_of(to->tls.tls_server_sni_maps), TABLE_FOLD_KEY | TABLE_FILE_VALUES, &to->sni_maps, &why) < 0)
+		die(EX_CONFIG, "tls_server_sni_maps: %s", buf_text(&why));
 	to->tls_texts = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
 	to->tlsmgr = arena_fmt(to->tls_texts, "private/%s", to->tls.tlsmgr_service_name).at;
 	t = describe(to->tls_texts, to);
@@ -180,7 +184,8 @@ static void log_established(const struct session *s)
 			 PSTR(p->issuer), PSTR(p->fingerprint), PSTR(p->key_fingerprint));
 	if (p->trust == TLS_UNTRUSTED)
 		log_info("certificate verification failed for %s: %.*s", buf_text(&s->peer.shown), PSTR(p->why));
-	log_info("%s TLS connection established from %s: %.*s", words[p->trust], buf_text(&s->peer.shown), PSTR(p->summary));
+	log_info("%s TLS connection established from %s%s%.*s: %.*s", words[p->trust], buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "",
+		 PSTR(s->sni), PSTR(p->summary));
 }
 
 /* What was said before is forgotten (RFC 3207 4.2). */
@@ -194,7 +199,7 @@ static void forget_clear_text(struct session *s)
 /* False: the session ends, and its end is explained. `wrapped`: what came behind a proxy's header belongs to the handshake. */
 static bool shake_hands(struct session *s, bool wrapped)
 {
-	const struct tls_wish wish = { .protocols = NULL };
+	const struct tls_wish wish = { .chains_arg = s };
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer *peer;
 	struct tls *t;

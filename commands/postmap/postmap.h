@@ -6,6 +6,7 @@
 #include "lib/conf/params/table.h"
 #include "lib/daemon/daemon.h"
 #include "lib/table/edit.h"
+#include "lib/table/files_value.h"
 
 /* What the command line asks for. */
 struct job {
@@ -40,9 +41,6 @@ void build_table(const struct job *job, const struct target *target);
 
 /* Calls look_up() with each header and line of the message on standard input that -h and -b ask for. */
 void each_line_of_message(const struct job *job, void (*look_up)(void *arg, struct str key), void *arg);
-/* -F: the contents of the files named in value, as base64; and back. -errno with words. */
-int files_value(struct str value, struct buf *ret, struct buf *why);
-int decode_files_value(struct str value, struct buf *ret, struct buf *why);
 /* The keys of -q - and -d -: one per line. False at the end. */
 bool next_key(struct arena *a, struct str *ret_key);
 /* Works as the owner of that file (not -o, and root only); for good. NULL, or no such file: nobody else. */

@@ -2,20 +2,25 @@
 /* inline:{ key=value, { key = text with spaces }, ... }: the entries stand in the parameter itself. */
 #include <errno.h>
 
+#include "lib/table/files_value.h"
 #include "lib/table/memory.h"
 #include "lib/table/type.h"
 
 /* "key = value" without braces around it. */
-static int add_pair(struct memory *m, struct str pair, bool fold, struct buf *why)
+static int add_pair(const struct table *t, struct memory *m, struct str pair, struct buf *why)
 {
+	AUTO(buf) room = BUF(MOST_FILES_VALUE);
 	struct str value = pair, key;
+	int r;
 
 	if (!str_cut(&value, '=', &key) || str_trim(key).len == 0) {
 		buf_addf(why, "expected key=value instead of \"%.*s\"", PSTR(str_head(pair, 60)));
 		return -EINVAL;
 	}
-	memory_put(m, str_trim(key), str_trim(value), fold, true);	/* the last one counts */
-	return 0;
+	r = table_source_value(t, str_trim(value), &room, &value, why);
+	if (r > 0)
+		memory_put(m, str_trim(key), value, t->flags & TABLE_FOLD_KEY, true);	/* the last one counts */
+	return MIN(r, 0);
 }
 
 static int inline_open(struct table *t, struct str name, void **ret_content, struct buf *why)
@@ -29,12 +34,12 @@ static int inline_open(struct table *t, struct str name, void **ret_content, str
 		buf_addf(why, "expected inline:{ key=value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
-	m = memory_new(64 << 20);
+	m = memory_new(t->flags & TABLE_FILE_VALUES ? (size_t) 2 << 30 : 64 << 20);
 	rest = str_make(name.at + 1, name.len - 2);
 	while ((more = str_token_braced(&rest, ", \t\r\n", &item)) > 0 && r == 0) {
 		if (item.at[0] == '{' && item.at[item.len - 1] == '}')
 			item = str_make(item.at + 1, item.len - 2);
-		r = add_pair(m, item, t->flags & TABLE_FOLD_KEY, why);
+		r = add_pair(t, m, item, why);
 	}
 	if (more < 0 && r == 0) {
 		buf_add_text(why, "missing '}'");

@@ -221,8 +221,7 @@ static const struct rule_syntax syntax = {
 
 static int regexp_read(struct table *t, struct source *lines, void **ret_content, struct buf *why)
 {
-	(void) why;
-	return rules_read(&syntax, t, lines, (struct rules **) ret_content);
+	return rules_read(&syntax, t, lines, (struct rules **) ret_content, why);
 }
 
 static int regexp_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)

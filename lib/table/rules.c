@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/table/files_value.h"
 
 enum { MOST_GROUPS = 99, MOST_NESTING = 100 };
 
@@ -21,6 +22,7 @@ struct reading {
 	struct source *lines;
 	size_t open_ifs[MOST_NESTING];
 	size_t depth;
+	int error;			/* the rules cannot be read as a whole */
 };
 
 static void skip_rule(const struct reading *in, const char *why)
@@ -172,6 +174,7 @@ static int read_endif(struct reading *in, struct rule *r, struct buf *why)
 
 static int read_result(struct reading *in, struct str rest, struct rule *r, struct buf *why)
 {
+	AUTO(buf) room = BUF(MOST_FILES_VALUE);
 	int error = read_pattern(in, &rest, r, why);
 
 	if (error < 0)
@@ -183,6 +186,11 @@ static int read_result(struct reading *in, struct str rest, struct rule *r, stru
 	}
 	if (rest.len == 0)
 		table_warn("%s map %s, line %d: no replacement text: using empty string", in->rules->syntax->name, in->lines->name, in->lines->line);
+	error = table_source_value(in->table, rest, &room, &rest, why);
+	if (error <= 0) {
+		in->error = error;
+		return error < 0 ? error : -EINVAL;
+	}
 	return compile_result(in, rest, r, why);
 }
 
@@ -208,7 +216,7 @@ static void read_rule(struct reading *in, struct str line)
 	skip_rule(in, buf_text(&why));
 }
 
-int rules_read(const struct rule_syntax *syntax, const struct table *t, struct source *lines, struct rules **ret_rules)
+int rules_read(const struct rule_syntax *syntax, const struct table *t, struct source *lines, struct rules **ret_rules, struct buf *why)
 {
 	struct rules *rs = get_memory(sizeof(*rs));
 	struct reading in = { .rules = rs, .table = t, .lines = lines };
@@ -217,7 +225,7 @@ int rules_read(const struct rule_syntax *syntax, const struct table *t, struct s
 
 	rs->syntax = syntax;
 	rs->arena = arena_new("rules", NULL, (size_t) 2 << 30);
-	while (source_next(lines, &line))
+	while (in.error == 0 && source_next(lines, &line))
 		read_rule(&in, line);
 	while (in.depth > 0) {
 		struct rule *open_if = &rs->at.at[in.open_ifs[--in.depth]];
@@ -228,6 +236,11 @@ int rules_read(const struct rule_syntax *syntax, const struct table *t, struct s
 	for (size_t i = 0; i < rs->at.len; i++)
 		most_groups = MAX(most_groups, rs->at.at[i].groups);
 	rs->groups = get_memory((most_groups + 1) * sizeof(*rs->groups));
+	if (in.error < 0) {
+		buf_addf(why, "%s: files that it names: %s", lines->name, error_text(in.error));
+		rules_free(rs);
+		return in.error;
+	}
 	*ret_rules = rs;
 	return 0;
 }

@@ -48,7 +48,7 @@ struct rule_syntax {
 };
 
 struct rules;
-int rules_read(const struct rule_syntax *syntax, const struct table *t, struct source *lines, struct rules **ret_rules);
+int rules_read(const struct rule_syntax *syntax, const struct table *t, struct source *lines, struct rules **ret_rules, struct buf *why);
 void rules_free(void *rules);
 int rules_get(const struct rules *rs, struct arena *a, struct str key, struct str *ret_value, struct buf *why);
 

@@ -2,26 +2,39 @@
 /* static:text and static:{ text with spaces }: every key is there, with that value. fail:name: every lookup fails. */
 #include <errno.h>
 
+#include "lib/table/files_value.h"
+#include "lib/table/memory.h"
 #include "lib/table/type.h"
 
 static int static_open(struct table *t, struct str name, void **ret_content, struct buf *why)
 {
+	AUTO(buf) room = BUF(MOST_FILES_VALUE);
+	struct memory *m;
+	int r;
+
 	if (name.at[0] == '{') {
 		if (name.at[name.len - 1] != '}') {
 			buf_add_text(why, "missing '}'");
 			return -EINVAL;
 		}
-		t->name = str_trim(str_make(name.at + 1, name.len - 2));
+		name = str_trim(str_make(name.at + 1, name.len - 2));
 	}
-	*ret_content = t;
+	r = table_source_value(t, name, &room, &name, why);
+	if (r == 0)
+		buf_add_text(why, "its files cannot be read");
+	if (r <= 0)
+		return r < 0 ? r : -EINVAL;
+	m = memory_new(MOST_FILES_VALUE + name.len);
+	memory_put(m, STR_NONE, name, false, false);
+	*ret_content = m;
 	return 0;
 }
 
 static int static_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
 {
-	(void) content;
+	(void) t;
 	(void) key;
-	return table_value(a, t->name, ret_value, why);
+	return table_value(a, *memory_get(content, STR_NONE), ret_value, why);
 }
 
 static int fail_open(struct table *t, struct str name, void **ret_content, struct buf *why)
@@ -44,7 +57,7 @@ static int fail_get(struct table *t, void *content, struct arena *a, struct str 
 }
 
 const struct table_type static_type = {
-	.name = "static", .traits = TYPE_FIXED_KEYS, .open = static_open, .get = static_get,
+	.name = "static", .traits = TYPE_FIXED_KEYS, .open = static_open, .get = static_get, .close = memory_free,
 };
 
 const struct table_type fail_type = {

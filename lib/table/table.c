@@ -8,6 +8,7 @@
 
 #include "lib/base/die.h"
 #include "lib/conf/conf.h"
+#include "lib/table/files_value.h"
 #include "lib/table/fold.h"
 #include "lib/table/setup.h"
 #include "lib/table/type.h"
@@ -310,6 +311,23 @@ int table_value(struct arena *a, struct str value, struct str *ret_value, struct
 	}
 	*ret_value = arena_copy(a, value);
 	return 1;
+}
+
+int table_source_value(const struct table *t, struct str value, struct buf *room, struct str *ret_value, struct buf *why)
+{
+	AUTO(buf) words = BUF_WORDS;
+	int r;
+
+	*ret_value = value;
+	if (!(t->flags & TABLE_FILE_VALUES))
+		return 1;
+	r = files_value(value, room, &words);
+	*ret_value = buf_str(room);
+	if (r == -EACCES || r == -EPERM)
+		buf_add(why, buf_str(&words));
+	else if (r < 0)
+		table_warn("%s: an entry is left out: %s", t->spec, buf_text(&words));
+	return r == -EACCES || r == -EPERM ? r : r == 0;
 }
 
 static int get_with_words(struct table *t, struct arena *a, struct str key, struct str *ret_value)

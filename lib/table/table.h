@@ -18,6 +18,7 @@ enum table_flags {
 	TABLE_FOLD_KEY = 1,		/* keys are matched without regard to case (the default for mail tables); see fold.h */
 	TABLE_NO_PROXY = 2,		/* proxymap itself: open in process what others proxy */
 	TABLE_NO_REGEXP_SUBSTITUTION = 4,	/* $1 in results refused: for tables whose results are trusted with privileges */
+	TABLE_FILE_VALUES = 16,		/* values are the contents of files, as base64: put there by postmap -F; tables of text name files, read with them */
 	TABLE_MUST_EXIST = 8,		/* a file that cannot be opened now fails table_open() (commands); see there */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* texthash: the source text of postmap, read into memory. Unlike Postfix's it notices when the file changes. */
+#include "lib/table/files_value.h"
 #include "lib/table/memory.h"
 #include "lib/table/type.h"
 
@@ -8,9 +9,9 @@ static int texthash_read(struct table *t, struct source *lines, void **ret_conte
 	struct memory *m = memory_new((size_t) 2 << 30);
 	struct str line, key, value;
 
-	(void) why;
 	while (source_next(lines, &line)) {
-		AUTO(buf) words = BUF_WORDS;
+		AUTO(buf) words = BUF_WORDS, room = BUF(MOST_FILES_VALUE);
+		int r;
 
 		if (source_split_entry(line, &key, &value, &words) < 0) {
 			table_warn("%s, line %d: %s", lines->name, lines->line, buf_text(&words));
@@ -18,7 +19,12 @@ static int texthash_read(struct table *t, struct source *lines, void **ret_conte
 		}
 		if (key.at[key.len - 1] == ':')
 			table_warn("%s, line %d: record is in \"key: value\" format; is this an alias file?", lines->name, lines->line);
-		if (!memory_put(m, key, value, t->flags & TABLE_FOLD_KEY, false))
+		r = table_source_value(t, value, &room, &value, why);
+		if (r < 0) {
+			memory_free(m);
+			return r;
+		}
+		if (r > 0 && !memory_put(m, key, value, t->flags & TABLE_FOLD_KEY, false))
 			table_warn("%s, line %d: duplicate entry: \"%.*s\"", lines->name, lines->line, PSTR(str_head(key, 100)));
 	}
 	*ret_content = m;

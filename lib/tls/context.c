@@ -204,6 +204,8 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 	if (SSL_CTX_set_cipher_list(ssl, conf->ciphers) != 1)
 		return failed(why, "cipher list", conf->ciphers);
 	use_groups(ssl, conf->groups);
+	if (conf->chains_for != NULL)
+		tls_names_listen(ssl);
 	return set_authorities(c, ssl, why);
 }
 

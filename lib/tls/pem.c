@@ -89,14 +89,20 @@ static void chain_clear(struct chain *c)
 	*c = (struct chain){ 0 };
 }
 
-static int chain_use(struct chain *c, SSL_CTX *ssl, const char *path, struct buf *why)
+/* For all connections, or for one. */
+struct user { SSL_CTX *all; SSL *one; };
+
+static int chain_use(struct chain *c, struct user u, const char *path, struct buf *why)
 {
+	int ok;
+
 	if (c->key == NULL || c->leaf == NULL) {
 		buf_addf(why, "%s: a private key and its certificate are needed, and there is no %s", path, c->key == NULL ? "key" : "certificate");
 		return -EINVAL;
 	}
 	ERR_clear_error();
-	if (SSL_CTX_use_cert_and_key(ssl, c->leaf, c->key, c->issuers, 1) == 1)
+	ok = u.all != NULL ? SSL_CTX_use_cert_and_key(u.all, c->leaf, c->key, c->issuers, 1) : SSL_use_cert_and_key(u.one, c->leaf, c->key, c->issuers, 1);
+	if (ok == 1)
 		return 1;
 	buf_addf(why, "%s: the private key and the certificate cannot be used: ", path);
 	tls_library_words(why);
@@ -165,35 +171,46 @@ static int bad_object(const char *path, const char *what, struct buf *why)
 	return -EINVAL;
 }
 
-int tls_use_chains(SSL_CTX *ssl, const struct tls_file *f, struct buf *why)
+static int use_chains(struct user u, struct str text, const char *path, struct buf *why)
 {
-	BIO *from = BIO_new_mem_buf(f->text.at, (int) f->text.len);
+	BIO *from = BIO_new_mem_buf(text.at, (int) text.len);
 	struct chain c = { 0 };
 	struct object o;
 	int r, used = 0, count = 0;
 
 	while ((r = object_next(from, &o)) > 0 && used >= 0) {
 		if (is_key(&o) && c.key != NULL) {
-			used = chain_use(&c, ssl, f->watch->path, why);
+			used = chain_use(&c, u, path, why);
 			chain_clear(&c);
 			count++;
 		}
 		if (used >= 0 && is_key(&o) && add_key(&c, o.label, o.header, o.data, o.len) < 0)
-			used = bad_object(f->watch->path, "a private key", why);
+			used = bad_object(path, "a private key", why);
 		else if (used >= 0 && is_certificate(&o) && add_certificate(&c, o.data, o.len) < 0)
-			used = bad_object(f->watch->path, "a certificate", why);
+			used = bad_object(path, "a certificate", why);
 		object_free(&o);
 	}
 	if (r < 0 && used >= 0)
-		used = bad_object(f->watch->path, "it", why);
+		used = bad_object(path, "it", why);
 	object_free(&o);
 	if (used >= 0) {
-		used = chain_use(&c, ssl, f->watch->path, why);
+		used = chain_use(&c, u, path, why);
 		count++;
 	}
 	chain_clear(&c);
 	BIO_free(from);
 	return used < 0 ? used : count;
+}
+
+int tls_use_chains(SSL_CTX *ssl, const struct tls_file *f, struct buf *why)
+{
+	return use_chains((struct user){ .all = ssl }, f->text, f->watch->path, why);
+}
+
+int tls_use_text(SSL *ssl, struct str text, const char *what, struct buf *why)
+{
+	SSL_certs_clear(ssl);
+	return use_chains((struct user){ .one = ssl }, text, what, why);
 }
 
 /* Of one file what is wanted: certificates, or the first key. */
@@ -225,7 +242,7 @@ int tls_use_pair(SSL_CTX *ssl, const struct tls_file *cert, const struct tls_fil
 	if (r >= 0)
 		r = gather(&c, key, true, why);
 	if (r >= 0)
-		r = chain_use(&c, ssl, cert->watch->path, why);
+		r = chain_use(&c, (struct user){ .all = ssl }, cert->watch->path, why);
 	chain_clear(&c);
 	return r;
 }

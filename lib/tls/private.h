@@ -22,6 +22,12 @@ struct tls_context {
 	size_t ticket_key_count;
 };
 
+struct tls_name {
+	enum { NAME_NOT_LOOKED_AT, NAME_WAITS, NAME_IS_OURS, NAME_IS_NOT, NAME_FAILED } state;
+	unsigned char len;
+	char at[255];
+};
+
 struct tls {
 	SSL *ssl;
 	const struct tls_context *context;	/* may be gone after the handshake */
@@ -31,6 +37,7 @@ struct tls {
 	bool ended;			/* the socket has nothing more to say */
 	bool broken;			/* the library gave up: no close_notify */
 	struct buf ahead;		/* read before TLS began */
+	struct tls_name asked;		/* server: by the client */
 	char *resume_as;		/* NULL: not to be kept */
 	int64_t session_s;
 };
@@ -45,6 +52,8 @@ int tls_file_read(struct tls_file *f, struct buf *why);
 void tls_file_forget(struct tls_file *f);
 /* All of key, certificate, issuers in a text, as often as they come. How many, or -errno with words. */
 int tls_use_chains(SSL_CTX *ssl, const struct tls_file *f, struct buf *why);
+/* The same for one connection, from text that nobody needs afterwards. `what`: for words. */
+int tls_use_text(SSL *ssl, struct str text, const char *what, struct buf *why);
 int tls_use_pair(SSL_CTX *ssl, const struct tls_file *cert, const struct tls_file *key, struct buf *why);
 
 /* The library's words for what went wrong just now; empties its queue. */
@@ -61,6 +70,12 @@ void tls_tickets_scope(const struct tls_config *conf, unsigned char *ret_scope);
 int tls_tickets_choose_cipher(struct tls_context *c, struct buf *why);
 void tls_tickets_offer(const struct tls_context *c, SSL_CTX *ssl);
 void tls_tickets_withhold(SSL *ssl);	/* from one connection */
+
+/* ---- sni.c ---- */
+
+void tls_names_listen(SSL_CTX *ssl);	/* handshakes stop at the client's name */
+/* After it has stopped there: asks whose it is. -errno with words: the handshake is over. */
+int tls_name_answer(struct tls *t, const struct tls_wish *w, struct buf *why) MAY_YIELD;
 
 int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx);	/* to one of them */
 

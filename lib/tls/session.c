@@ -97,6 +97,8 @@ static int judge(struct tls *t, int n, short *ret_wait, struct buf *why)
 	case SSL_ERROR_WANT_WRITE:
 		*ret_wait = POLLOUT;
 		return -EAGAIN;
+	case SSL_ERROR_WANT_CLIENT_HELLO_CB:
+		return -EAGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
 	case SSL_ERROR_SSL:
@@ -224,7 +226,7 @@ static struct tls *tls_new(struct tls_context *c, int fd)
 	return t;
 }
 
-static int shake_hands(struct tls *t, when_t until, struct buf *why)
+static int shake_hands(struct tls *t, const struct tls_wish *w, when_t until, struct buf *why)
 {
 	for (;;) {
 		short events = 0;
@@ -237,7 +239,7 @@ static int shake_hands(struct tls *t, when_t until, struct buf *why)
 		r = judge(t, n, &events, why);
 		if (r != -EAGAIN)
 			return r == 0 ? -EPIPE : r;
-		r = co_wait_fd(t->fd, events, until);
+		r = t->asked.state == NAME_WAITS ? tls_name_answer(t, w, why) : co_wait_fd(t->fd, events, until);
 		if (r < 0)
 			return r;
 	}
@@ -267,7 +269,7 @@ int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w,
 	if (r < 0)
 		tls_library_words(why);
 	else
-		r = shake_hands(t, until, why);
+		r = shake_hands(t, w, until, why);
 	if (r < 0) {
 		stream_fail(s, r);
 		tls_free(t);

@@ -47,6 +47,11 @@ struct tls_config {			/* texts live as long as the context */
 	const char *groups;		/* curves and groups in order; unknown ones are left out; "": the library's */
 	const char *digest;		/* of fingerprints */
 	int64_t session_s;		/* how long sessions may be resumed; 0: never */
+	/*
+	 * Server: what to present to a client that asks for this name (the client's bytes, up to 255). 1: key, certificate and issuers as PEM text, as often as they
+	 * come; the text is wiped afterwards. 0: the context's own. -errno with words: the handshake fails. NULL: the context's own for everybody.
+	 */
+	int (*chains_for)(void *arg, struct str name, struct buf *ret_pem, struct buf *why) MAY_YIELD;
 	const char *ticket_cipher;	/* server: what tickets are sealed with; NULL: aes-256-cbc; "": there are none */
 };
 
@@ -75,6 +80,7 @@ struct tls_wish {			/* of one handshake; zeros: as the context says */
 	const char *ciphers;
 	bool opportunistic;
 	const char *sni;		/* client: the name to ask for; NULL: none */
+	void *chains_arg;		/* server: for tls_config's chains_for */
 	struct str resume_as;		/* client: sessions are kept under this name; empty: not kept. Holds host, port and policy */
 };
 

@@ -294,6 +294,52 @@ def test_without_tickets_there_are_full_handshakes(instance, ca, without):
     assert bool(mail.log_lines("no new keys for TLS session tickets: service tlsmgr: No such file")) == ("tlsmgr_service_name" in without)
 
 
+def presented_for(mail, name):
+    """The certificate that a client sees which asks for this name."""
+    with Closing(mail) as raw:
+        context = ssl._create_unverified_context()
+        with context.wrap_socket(raw.sock, server_hostname=name) as safe:
+            return ssl.DER_cert_to_PEM_cert(safe.getpeercert(True))
+
+
+def test_certificates_by_the_name_that_is_asked_for(instance, ca):
+    directory = ca.directory / "sni"
+    directory.mkdir(mode=0o700)
+    chains = {kind: ca.chain_file(f"sni-{kind}", name=f"{kind}.example") for kind in ("texthash", "hash", "lmdb", "pcre", "inline")}
+    rsa = ca.chain_file("sni-rsa", name="hash.example", kind="rsa")
+    expected = {f"{kind}.example": (ca.directory / f"sni-{kind}.pem").read_text() for kind in chains}
+    (directory / "texthash").write_text(f"texthash.example {chains['texthash']}\n.below.example {chains['texthash']}\n"
+                                        f"broken.example {ca.certificate}\n")
+    (directory / "hash").write_text(f"hash.example {chains['hash']}, {rsa}\n")
+    (directory / "lmdb").write_text(f"lmdb.example {chains['lmdb']}\n")
+    (directory / "pcre").write_text(f"/^pcre\\.example$/ {chains['pcre']}\n")
+    maps = ", ".join(f"{kind}:{directory / kind}" for kind in ("texthash", "hash", "lmdb", "pcre"))
+    mail = instance(main=secure(ca, tls_server_sni_maps=f"{maps}, inline:{{ inline.example={chains['inline']} }}"), start=False)
+    mail.write()
+    for kind in ("hash", "lmdb"):
+        mail.command("postmap", "-F", f"{kind}:{directory / kind}")
+        chains[kind].unlink()           # the table has what was in it
+    mail.start()
+    for name, certificate in expected.items():
+        assert presented_for(mail, name) == certificate, name
+    assert presented_for(mail, "TextHash.Example") == expected["texthash.example"]
+    assert presented_for(mail, "a.b.below.example") == expected["texthash.example"]
+    own = presented_for(mail, None)
+    assert own == mail.main["smtpd_tls_cert_file"].read_text()
+    assert presented_for(mail, "below.example") == own
+    assert presented_for(mail, "other.example") == own
+    assert presented_for(mail, "not_a-.name.example") == own
+    for algorithms, words in (("ECDSA+SHA256", "ECDSA"), ("RSA-PSS+SHA256", "RSA-PSS")):
+        shown = greet_over_tls(mail.smtp_port, "-servername", "hash.example", "-sigalgs", algorithms, "-tlsextdebug")
+        assert 'server extension "server name"' in shown
+        mail.wait_for_log(r"Anonymous TLS connection established from \S+\[127\.0\.0\.1\] to hash\.example: TLSv1\.3 .* server-signature " + words)
+    with pytest.raises((ssl.SSLError, OSError)):
+        presented_for(mail, "broken.example")
+    mail.wait_for_log(r"warning: TLS library problem: the certificates for that name: a private key and its certificate are needed, and there is no key")
+    mail.wait_for_log(r"TLS SNI other\.example from \S+\[127\.0\.0\.1\] not matched, using default chain")
+    mail.wait_for_log(r"warning: TLS SNI not_a-\.name\.example from \S+\[127\.0\.0\.1\] is invalid")
+
+
 def peer_name(mail):
     with Closing(mail) as raw:
         with ssl._create_unverified_context().wrap_socket(raw.sock) as safe:

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* postmap -F: the contents of files as a value, in base64 (RFC 4648), so that any bytes can stand in any table. */
+#include "lib/table/files_value.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "commands/postmap/postmap.h"
 #include "lib/base/base64.h"
 #include "lib/base/die.h"
 #include "lib/table/source.h"
