@@ -119,18 +119,23 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
-/* From here on the starter is not told any more: it has its answer, and nobody reads our standard error. */
-static void let_starter_go(const struct options *o)
+/* What takes the place of standard error, whose end somebody may wait for. */
+static int open_null(void)
 {
-	int null;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	if (fd < 0)
+		die(EX_OSERR, "/dev/null: %s", error_text(errno));
+	return fd;
+}
+
+/* From here on the starter is not told any more: it has its answer, and nobody reads our standard error. null -1: somebody does. */
+static void let_starter_go(const struct options *o, int null)
+{
 	if (o->ready_fd >= 0) {
 		(void) !write(o->ready_fd, "+", 1);
 		close(o->ready_fd);
 	}
-	if (o->foreground)
-		return;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
 		dup2(null, i);
 	if (null > STDERR_FILENO)
@@ -149,7 +154,7 @@ static void clean_world(void)
 int main(int argc, char **argv)
 {
 	struct options o;
-	int status;
+	int status, null;
 
 	stand_on_three_descriptors();
 	log_open("postroad/master", LOG_TO_STDERR, NULL);
@@ -169,9 +174,10 @@ int main(int argc, char **argv)
 	/* Only now the socket is there that postlogd reads. */
 	open_log(&settings->common, "master", LOG_TO_SYSLOG);
 	log_verbose(verbose);
+	null = o.foreground ? -1 : open_null();
 	log_also_stderr(false);
 	log_info("daemon started -- version %s, configuration %s", settings->common.mail_version, settings->config_dir);
-	let_starter_go(&o);
+	let_starter_go(&o, null);
 	notify_ready();
 	status = supervise();
 	log_flush();
