@@ -145,6 +145,8 @@ static void end_attempt(struct message *m)
 		move_away(m, QUEUE_HOLD);
 		return;
 	case REQUEUED:
+		if (!is_unfinished(m))
+			break;		/* likewise */
 		start_handing_in(m);
 		return;
 	case STAYS:
@@ -281,7 +283,7 @@ void conclude(struct message *m)
 
 	if (m->fate == STAYS && m->deferrals.count > 0 && message_is_old(m, wall_us()))
 		expire(m);
-	if (m->fate != STAYS || (m->failures.count == 0 && m->successes.count == 0 && !is_warning_due(m))) {
+	if (m->fate == GONE || m->fate == HELD || (m->failures.count == 0 && m->successes.count == 0 && !is_warning_due(m))) {
 		end_attempt(m);
 		return;
 	}

@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/queue/format.h"
+#include "lib/queue/requeue.h"
 #include "lib/queue/scratch_for_test.h"
 
 struct fixture {
@@ -286,6 +287,40 @@ static void the_journal_keeps_its_records_in_order(void **state)
 	assert_int_equal(seen.last_kind, JOURNAL_ADD_RECIPIENT);
 	assert_int_equal(recipient_unpack(str_of(seen.text), &added), 0);
 	assert_str(added.address, "x@y");
+}
+
+/* The message with these records is handed in again; how many recipients it has then. 0: nobody, and there is no copy. */
+static size_t requeued_for(struct fixture *f, const struct journal_record *records, size_t n, struct envelope *ret)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+	struct queue_parts parts;
+
+	queue_id_new(f->id);
+	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
+	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), true, false, &file), 0);
+	assert_int_equal(journal_append(&file, records, n), 0);
+	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), 0);
+	queue_file_auto(&file);
+	if (queue_file_open(f->q, QUEUE_MAILDROP, str_of(f->id), false, false, &file) < 0)
+		return 0;
+	assert_int_equal(queue_file_envelope(&file, f->s.a, ret), 0);
+	return ret->recipient_count;
+}
+
+static void a_requeued_message_keeps_whom_its_sender_has_not_heard_of(void **state)
+{
+	struct journal_record records[] = { outcome_of(0, "no"), outcome_of(1, "no"), { .kind = JOURNAL_TOLD, .outcome = { .index = 0 } },
+					    { .kind = JOURNAL_TOLD, .outcome = { .index = 1 } } };
+	struct envelope e;
+
+	records[0].outcome.status = records[1].outcome.status = OUTCOME_BOUNCED;
+	assert_int_equal(requeued_for(*state, records, 2, &e), 2);
+	assert_int_equal(requeued_for(*state, records, 3, &e), 1);
+	assert_str(e.recipients[0].address, "carol@example.net");
+	assert_int_equal(requeued_for(*state, records, 4, &e), 0);
+	records[1].outcome.status = OUTCOME_DELIVERED;
+	assert_int_equal(requeued_for(*state, records, 2, &e), 1);
+	assert_str(e.recipients[0].address, "bob@example.net");
 }
 
 static void many_records_are_read_across_piece_borders(void **state)
@@ -752,6 +787,7 @@ int main(void)
 		QUEUE_TEST(no_room_is_an_error_and_leaves_no_file),
 		QUEUE_TEST(a_journal_record_that_finds_no_room_is_not_half_there),
 		QUEUE_TEST(the_journal_keeps_its_records_in_order),
+		QUEUE_TEST(a_requeued_message_keeps_whom_its_sender_has_not_heard_of),
 		QUEUE_TEST(many_records_are_read_across_piece_borders),
 		QUEUE_TEST(a_torn_record_costs_only_itself),
 		QUEUE_TEST(ten_thousand_damaged_files_never_pass_for_good_ones),

@@ -15,6 +15,16 @@ struct replay {
 	VEC(struct recipient) to;
 };
 
+static void leave_out(struct replay *p, uint32_t index)
+{
+	for (size_t i = 0; i < p->to.len; i++)
+		if (p->to.at[i].index == index) {
+			p->to.at[i] = p->to.at[--p->to.len];
+			return;
+		}
+}
+
+/* Who could not get it is left out only when the sender knows. */
 static void replay_record(void *arg, const struct journal_record *r)
 {
 	struct replay *p = arg;
@@ -22,14 +32,11 @@ static void replay_record(void *arg, const struct journal_record *r)
 
 	if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0)
 		*vec_add(p->a, &p->to) = more;
-	if (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED
-	    || r->outcome.status == OUTCOME_PENDING)
-		return;
-	for (size_t i = 0; i < p->to.len; i++)
-		if (p->to.at[i].index == r->outcome.index) {
-			p->to.at[i] = p->to.at[--p->to.len];
-			return;
-		}
+	else if (r->kind == JOURNAL_TOLD)
+		leave_out(p, r->outcome.index);
+	else if (r->kind == JOURNAL_OUTCOME && r->outcome.status != OUTCOME_DEFERRED && r->outcome.status != OUTCOME_PENDING
+		 && r->outcome.status != OUTCOME_BOUNCED)
+		leave_out(p, r->outcome.index);
 }
 
 static int copy_body(struct queue_file *f, struct queue_writer *w)
