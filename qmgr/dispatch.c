@@ -85,9 +85,12 @@ void end_of_work(struct qmgr *q)
 
 /* ---- the request ---- */
 
-static unsigned flags_of(const struct message *m)
+static unsigned flags_of(const struct entry *e)
 {
-	return (message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0u) | (is_only_verified(m) ? DELIVER_PROBE : 0u);
+	const struct message *m = e->job->owner;
+
+	return (message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0u) | (is_only_verified(m) ? DELIVER_PROBE : 0u)
+	       | (e->in_a_hurry ? DELIVER_HURRY : 0u);
 }
 
 int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call)
@@ -122,7 +125,7 @@ int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32
 		.body_len = m->parts.body_len,
 		.active_us = m->active_us,
 		.dispatch_us = wall_us(),
-		.flags = flags_of(m),
+		.flags = flags_of(e),
 		.content = m->content.len > 0 ? m->content : fd < 0 ? buf_str(&content) : STR_NONE,
 		.message = fd < 0 ? -1 : fd_take(&fd),
 	};

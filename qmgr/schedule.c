@@ -274,12 +274,17 @@ static bool retries_have_room(const struct transport *t)
 	return t->busy_retries < limit - limit / 5;
 }
 
+static int strangers_share(const struct transport *t)
+{
+	return limit_of(t) - limit_of(t) / 5;
+}
+
 /* What is known to work finds a fifth of them free of strangers, and a twentieth free of both. */
 static bool strangers_have_room(const struct transport *t)
 {
 	int limit = limit_of(t);
 
-	return t->busy_strangers < limit - limit / 5 && t->busy_strangers + t->busy_retries < limit - limit / 20;
+	return t->busy_strangers < strangers_share(t) && t->busy_strangers + t->busy_retries < limit - limit / 20;
 }
 
 static struct heap_node *earlier(struct heap_node *a, struct heap_node *b)
@@ -325,6 +330,7 @@ struct entry *schedule_take(struct transport *t, int64_t now_ms)
 	e->by_stranger = e->job->urgency == NEW_MAIL && !d->is_known;
 	t->busy_strangers += e->by_stranger;
 	update_destination(d);
+	e->in_a_hurry = e->by_stranger && t->busy_strangers > strangers_share(t) / 2;
 	if (t->rules.transport_rate_delay_ms > 0)
 		transport_pause(t, now_ms);
 	return e;

@@ -12,7 +12,8 @@
  * - Retries stand RETRY_STEPS_BACK behind new mail, and leave a fifth of the transport to it. So a heap of
  *   mail for hosts that do not answer does not hold back what can be delivered.
  * - New mail for strangers, destinations that no delivery has reached within the last hour, leaves a fifth to the known ones, and with retries
- *   together a twentieth. So a heap of new mail for hosts that do not answer does not either.
+ *   together a twentieth. So a heap of new mail for hosts that do not answer does not either. When they have taken half of what they
+ *   may, the next ones have seconds to answer and not half a minute (entry.in_a_hurry): the first mail for a host that lives comes up soon.
  * - A long job lets short ones pass: for every delivery_slot_cost of its own deliveries it earns a slot, and
  *   a job that needs no more slots than were (nearly) earned goes before it. postconf(5):
  *   delivery_slot_cost, _loan, _discount, minimum_delivery_slots.
@@ -105,6 +106,7 @@ struct entry {
 	struct destination *destination;
 	struct list in_lane, in_job;
 	bool taken, by_stranger;	/* by_stranger: while taken, it counts among busy_strangers */
+	bool in_a_hurry;		/* ... and it was taken when strangers had more than half of their share */
 	uint32_t count, cap;
 	uint32_t *recipients;		/* the owner's numbers */
 };

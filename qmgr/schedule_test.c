@@ -426,6 +426,30 @@ static void strangers_leave_a_fifth_of_the_agents_to_known_destinations(void **s
 	end(w);
 }
 
+static void strangers_are_in_a_hurry_when_they_are_many(void **state)
+{
+	struct world *w = start(&plain);
+	struct entry *busy[101], *e;
+	int n;
+
+	(void) state;
+	message(w, "many", NEW_MAIL, "dead", 200, 200);
+	n = take_all(w, busy, 0);
+	for (int i = 0; i < n; i++)
+		assert_int_equal(busy[i]->in_a_hurry, i >= 40);
+	entry_succeeded(busy[0], w->now);
+	message(w, "again", NEW_MAIL, "dead", 1, 1);
+	e = take(w);			/* short, so it passes the long one */
+	assert_string_equal(owner(e), "again");
+	assert_false(e->in_a_hurry);
+	entry_forget(e);
+	busy[0] = take(w);
+	assert_true(busy[0]->in_a_hurry);
+	for (int i = 0; i < n; i++)
+		entry_forget(busy[i]);
+	end(w);
+}
+
 static void known_destinations_find_an_agent_between_retries_and_strangers(void **state)
 {
 	struct world *w = start(&plain);
@@ -612,6 +636,7 @@ int main(void)
 		cmocka_unit_test(short_messages_do_not_starve_a_mailing_list),
 		cmocka_unit_test(retries_leave_a_fifth_of_the_agents_to_new_mail),
 		cmocka_unit_test(strangers_leave_a_fifth_of_the_agents_to_known_destinations),
+		cmocka_unit_test(strangers_are_in_a_hurry_when_they_are_many),
 		cmocka_unit_test(known_destinations_find_an_agent_between_retries_and_strangers),
 		cmocka_unit_test(acquaintance_ends_after_an_hour_without_success),
 		cmocka_unit_test(new_mail_goes_before_retries_until_they_have_waited_long),

@@ -6,7 +6,7 @@
 #include "lib/base/die.h"
 #include "smtp/smtp.h"
 
-enum { SESSION_ARENA = 1 << 20 };
+enum { SESSION_ARENA = 1 << 20, HURRIED_CONNECT_MS = 5000 };
 
 int session_reply(struct session *s, int64_t timeout_ms)
 {
@@ -38,19 +38,24 @@ static const struct address_ip *from_address(const struct candidate *at)
 	return from->family == 0 ? NULL : from;
 }
 
-static when_t connect_deadline(void)
+/* In a hurry: long enough for a third SYN packet. */
+static when_t connect_deadline(const struct job *job)
 {
-	return the_client.conf.smtp_connect_timeout == 0 ? NEVER : in(the_client.conf.smtp_connect_timeout);
+	const int64_t configured = the_client.conf.smtp_connect_timeout, most = configured == 0 ? INT64_MAX : configured;
+
+	if ((job->d->flags & DELIVER_HURRY) != 0)
+		return in(MIN(most, (int64_t) HURRIED_CONNECT_MS));
+	return configured == 0 ? NEVER : in(configured);
 }
 
-static int connect_candidate(const struct candidate *at)
+static int connect_candidate(const struct job *job, const struct candidate *at)
 {
 	const struct address_ip *from = from_address(at);
-	int fd = connect_tcp(&at->ip, from, connect_deadline());
+	int fd = connect_tcp(&at->ip, from, connect_deadline(job));
 
 	if (from != NULL && (fd == -EADDRNOTAVAIL || fd == -EACCES) && !the_client.conf.smtp_bind_address_enforce) {
 		log_warning_rarely(60, "smtp_bind_address cannot be used: %s", error_text(fd));
-		fd = connect_tcp(&at->ip, NULL, connect_deadline());
+		fd = connect_tcp(&at->ip, NULL, connect_deadline(job));
 	}
 	return fd;
 }
@@ -100,7 +105,7 @@ void session_free(struct session *s)
 
 static struct session *session_connect(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
 {
-	int fd = at == NULL ? connect_unix(str_c(job->arena, to->path), connect_deadline()) : connect_candidate(at);
+	int fd = at == NULL ? connect_unix(str_c(job->arena, to->path), connect_deadline(job)) : connect_candidate(job, at);
 	char address[64];
 
 	if (fd >= 0)

@@ -17,6 +17,7 @@ enum deliver_flags {
 	DELIVER_EXPIRING = 1,		/* the last attempt: qmgr will bounce what is deferred */
 	DELIVER_PROBE = 2,		/* address verification: do not deliver, only find out */
 	DELIVER_TRACE = 4,		/* sendmail -bv/-v: report everything to the sender */
+	DELIVER_HURRY = 8,		/* nobody knows whether that host lives, and many are tried: it may take its time at the next attempt */
 };
 
 struct delivery {
