@@ -9,11 +9,15 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -34,9 +38,6 @@ struct record {
 static struct record *records;
 static size_t count;
 static int no_sync;
-
-/* The library must not allocate before the C library can. */
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 
 __attribute__((constructor)) static void map_records(void)
 {
@@ -90,19 +91,37 @@ WRAP(int, -1, linkat, (int a, const char *b, int c, const char *d, int e), (a, b
 WRAP(int, -1, unlinkat, (int a, const char *b, int c), (a, b, c))
 WRAP(int, -1, utimensat, (int a, const char *b, const struct timespec c[2], int d), (a, b, c, d))
 WRAP(int, -1, mkdirat, (int a, const char *b, mode_t c), (a, b, c))
+WRAP(int, -1, unlink, (const char *a), (a))
+WRAP(int, -1, flock, (int fd, int how), (fd, how))
+WRAP(int, -1, fchmod, (int fd, mode_t mode), (fd, mode))
+WRAP(int, -1, dup3, (int a, int b, int flags), (a, b, flags))
+WRAP(int, -1, pipe2, (int fds[2], int flags), (fds, flags))
+WRAP(int, -1, socketpair, (int domain, int type, int protocol, int fds[2]), (domain, type, protocol, fds))
+WRAP(int, -1, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
+WRAP(int, -1, listen, (int fd, int n), (fd, n))
+WRAP(ssize_t, -1, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags))
+WRAP(ssize_t, -1, recv, (int fd, void *at, size_t n, int flags), (fd, at, n, flags))
+WRAP(int, -1, epoll_ctl, (int a, int b, int c, struct epoll_event *d), (a, b, c, d))
+WRAP(int, -1, eventfd, (unsigned a, int b), (a, b))
+WRAP(int, -1, setresuid, (uid_t a, uid_t b, uid_t c), (a, b, c))
 WRAP(pid_t, -1, fork, (void), ())
 
-/* The two names of one call, with 64-bit offsets and without, are one. */
-#define OFFSETS(result, name, words, values) \
-	result name words { return fails(#name) ? -1 : FIND(name) values; } \
-	result name##64 words { return fails(#name) ? -1 : FIND(name) values; }
+/* These say what is wrong in their result. */
+WRAP(int, errno, posix_spawn, (pid_t *a, const char *b, const posix_spawn_file_actions_t *c, const posix_spawnattr_t *d, char *const e[],
+	char *const f[]), (a, b, c, d, e, f))
+WRAP(int, errno, pthread_create, (pthread_t *a, const pthread_attr_t *b, void *(*c)(void *), void *d), (a, b, c, d))
 
-OFFSETS(ssize_t, pwrite, (int fd, const void *at, size_t n, off_t o), (fd, at, n, o))
-OFFSETS(ssize_t, pread, (int fd, void *at, size_t n, off_t o), (fd, at, n, o))
-OFFSETS(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t o), (fd, v, n, o))
-OFFSETS(int, ftruncate, (int fd, off_t n), (fd, n))
-OFFSETS(int, posix_fallocate, (int fd, off_t at, off_t n), (fd, at, n))
-OFFSETS(int, fallocate, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n))
+/* The two names of one call, with 64-bit offsets and without, are one. */
+#define OFFSETS(result, bad, name, words, values) \
+	result name words { return fails(#name) ? bad : FIND(name) values; } \
+	result name##64 words { return fails(#name) ? bad : FIND(name) values; }
+
+OFFSETS(ssize_t, -1, pwrite, (int fd, const void *at, size_t n, off_t o), (fd, at, n, o))
+OFFSETS(ssize_t, -1, pread, (int fd, void *at, size_t n, off_t o), (fd, at, n, o))
+OFFSETS(ssize_t, -1, pwritev, (int fd, const struct iovec *v, int n, off_t o), (fd, v, n, o))
+OFFSETS(int, -1, ftruncate, (int fd, off_t n), (fd, n))
+OFFSETS(int, errno, posix_fallocate, (int fd, off_t at, off_t n), (fd, at, n))
+OFFSETS(int, -1, fallocate, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n))
 
 #define SYNC(name) \
 	int name(int fd) { if (fails(#name)) return -1; return no_sync ? 0 : FIND(name)(fd); }
@@ -124,6 +143,11 @@ SYNC(syncfs)
 OPENAT(openat)
 OPENAT(openat64)
 
+int __openat_2(int dir, const char *path, int flags)
+{
+	return fails("openat") ? -1 : FIND(openat)(dir, path, flags);
+}
+
 #define OPEN(name) \
 	int name(const char *path, int flags, ...) \
 	{ \
@@ -137,20 +161,14 @@ OPENAT(openat64)
 OPEN(open)
 OPEN(open64)
 
-void *malloc(size_t n)
-{
-	return fails("malloc") ? NULL : __libc_malloc(n);
-}
+/* The next one is the sanitizer's where there is one. Finding it allocates nothing. */
+#define ALLOCATES(name, words, values) \
+	void *name words { static void *(*next) words; if (next == NULL) next = (__typeof__(next)) dlsym(RTLD_NEXT, #name); \
+		return fails("malloc") ? NULL : next values; }
 
-void *calloc(size_t n, size_t size)
-{
-	return fails("malloc") ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *at, size_t n)
-{
-	return fails("malloc") ? NULL : __libc_realloc(at, n);
-}
+ALLOCATES(malloc, (size_t n), (n))
+ALLOCATES(calloc, (size_t n, size_t size), (n, size))
+ALLOCATES(realloc, (void *at, size_t n), (at, n))
 
 static int64_t offset_s(void)
 {

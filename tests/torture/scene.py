@@ -20,7 +20,8 @@ from sink import Sink
 
 RELAY, BOX, FILE, NOBODY, LATER = "r@relay.example", "box@box.example", "file@box.example", "nobody@bad.example", "later@later.example"
 LIST, USER = "list@local.example", f"{pwd.getpwuid(os.getuid() or 1).pw_name}@local.example"
-ALIASES = {LIST: ["l1@relay.example", "l2@relay.example"]}
+DISCARDED = "away@discard.example"
+ALIASES = {LIST: ["l1@relay.example", "l2@relay.example"], DISCARDED: []}       # who gets what is sent there
 ROUTES = [[RELAY]] * 6 + [[BOX]] * 3 + [[FILE], [RELAY, BOX], [RELAY, BOX, FILE], [NOBODY], [RELAY, NOBODY], [LATER], [LATER, BOX], [LIST], [USER]]
 
 
@@ -146,7 +147,7 @@ class Scene:
         relay, later = f"smtp:[{self.sink.address}]:{self.sink.port}", f"smtp:[127.0.0.6]:{self.closed_port}"
         uid, gid = os.getuid() or 1, os.getgid() or 1
         self.mail.main.update({
-            "transport_maps": f"inline:{{ relay.example={relay}, back.example={relay}, later.example={later}, {{bad.example = error:5.1.1 nobody}} }}",
+            "transport_maps": f"inline:{{ relay.example={relay}, back.example={relay}, later.example={later}, {{bad.example = error:5.1.1 nobody}}, discard.example=discard: }}",
             "minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s", "transport_retry_time": "1s",
             "service_throttle_time": "1s", "mydestination": "local.example", "virtual_mailbox_domains": "box.example", "virtual_minimum_uid": "1",
             "virtual_mailbox_maps": "inline:{ box@box.example=box/, file@box.example=file }", "virtual_mailbox_base": self.boxes,
