@@ -50,7 +50,8 @@ static void add_addresses(struct job *job, struct candidates *list, struct str h
 			  const struct dns_answer *answer)
 {
 	for (size_t i = 0; i < answer->count; i++) {
-		struct candidate c = { .host = host, .ip = answer->records[i].ip, .preference = preference };
+		struct candidate c = { .host = host, .ip = answer->records[i].ip, .preference = preference,
+				       .is_signed = answer->security == DNS_VALIDATED, .canonical = answer->canonical };
 
 		c.ip.port = port;
 		*vec_add(job->arena, list) = c;
@@ -136,6 +137,11 @@ static bool find_exchangers(struct job *job, const struct destination *to, const
 	for (size_t i = 0; i < used; i++)
 		if (lookups[i].answer.status == DNS_OK)
 			add_addresses(job, list, lookups[i].host, lookups[i].preference, to->port, &lookups[i].answer);
+	for (size_t i = 0; i < list->len; i++) {
+		list->at[i].by_mx = true;
+		list->at[i].mx_is_signed = mx->security == DNS_VALIDATED;
+		list->at[i].mx_canonical = mx->canonical;
+	}
 	if (list->len > 0)
 		return true;
 	*ret_why = no_address(job, to, lookups, used);

@@ -93,7 +93,7 @@ static const struct jail_path *more_paths(void)
 	static struct jail_path paths[COUNT_OF(tables) + 2];
 	size_t n = 0;
 
-	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || the_client.conf.smtp_tls_policy_maps[0] != 0); i++)
+	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables()); i++)
 		paths[n++] = tables[i];
 	if (policy_may_use_tls() && the_client.conf.smtp_tls_CApath[0] != 0)
 		paths[n++] = (struct jail_path){ the_client.conf.smtp_tls_CApath, 'r' };	/* read when a certificate is looked at */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "smtp/policy_sources.h"
 #include "smtp/policy_table.h"
 #include "smtp/smtp.h"
 
@@ -12,14 +13,15 @@ enum strength { OPPORTUNISTIC, MANDATORY, PROVING, STRENGTHS };
 
 static struct {
 	enum tls_level level;
-	bool has_table;
+	bool has_table, has_per_site;
+	enum tls_level insecure_mx;
 	struct tls_protocols may, mandatory;
 	const char *ciphers[STRENGTHS];
 	struct arena *texts;
 } settings;
 
 static const char *const level_names[] = {
-	[TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_FINGERPRINT] = "fingerprint", [TLS_HALF_DANE] = "half-dane",
+	[TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_FINGERPRINT] = "fingerprint", [TLS_HALF_DANE] = "halfdane",
 	[TLS_DANE] = "dane", [TLS_DANE_ONLY] = "dane-only", [TLS_VERIFY] = "verify", [TLS_SECURE] = "secure",
 };
 
@@ -28,7 +30,7 @@ const char *policy_level_name(enum tls_level level)
 	return level_names[level];
 }
 
-/* half-dane is what dane comes to, never asked for. */
+/* halfdane is what dane comes to, never asked for. */
 int policy_level_of(struct str name)
 {
 	for (size_t i = 0; i < COUNT_OF(level_names); i++)
@@ -49,7 +51,12 @@ bool policy_proves_host(const struct tls_policy *p)
 
 bool policy_may_use_tls(void)
 {
-	return settings.level != TLS_NONE || settings.has_table || sts_may_ask();
+	return settings.level != TLS_NONE || settings.has_table || settings.has_per_site || sts_may_ask();
+}
+
+bool policy_has_tables(void)
+{
+	return settings.has_table || settings.has_per_site;
 }
 
 /* ---- ciphers ---- */
@@ -91,16 +98,56 @@ static void open_ciphers(enum strength strength)
 
 /* ---- start ---- */
 
+/* The older switches count when no level is given. */
 static enum tls_level level_of_main_cf(void)
 {
-	struct str name = str_trim(str_of(the_client.conf.smtp_tls_security_level));
-	int level = name.len == 0 ? TLS_NONE : policy_level_of(name);
+	const struct smtp_conf *c = &the_client.conf;
+	struct str name = str_trim(str_of(c->smtp_tls_security_level));
+	int level = policy_level_of(name);
 
+	if (name.len == 0 && c->smtp_enforce_tls)
+		return c->smtp_tls_enforce_peername ? TLS_VERIFY : TLS_ENCRYPT;
+	if (name.len == 0)
+		return c->smtp_use_tls ? TLS_MAY : TLS_NONE;
 	if (level < 0)
-		die(EX_CONFIG, "smtp_tls_security_level: \"%.*s\" is none of none, may, encrypt, fingerprint, verify, secure", PSTR(name));
-	if (level == TLS_DANE || level == TLS_DANE_ONLY)
-		die(EX_CONFIG, "smtp_tls_security_level: %.*s is not available yet", PSTR(name));
+		die(EX_CONFIG, "smtp_tls_security_level: \"%.*s\" is none of none, may, encrypt, dane, dane-only, fingerprint, verify, secure", PSTR(name));
 	return (enum tls_level) level;
+}
+
+enum tls_level policy_insecure_mx(void)
+{
+	return settings.insecure_mx;
+}
+
+static void parse_insecure_mx(void)
+{
+	const char *name = the_client.conf.smtp_tls_dane_insecure_mx_policy;
+	int level = policy_level_of(str_of(name));
+
+	if (level != TLS_MAY && level != TLS_ENCRYPT && level != TLS_DANE)
+		die(EX_CONFIG, "smtp_tls_dane_insecure_mx_policy: \"%s\" is none of may, encrypt, dane", name);
+	settings.insecure_mx = (enum tls_level) level;
+}
+
+/* Who asks for DANE and has nobody who validates would have may instead, and never know. */
+static void warn_without_validation(void)
+{
+	struct arena *a = settings.texts;
+	struct str file = STR_NONE;
+
+	if ((settings.level == TLS_DANE || settings.level == TLS_DANE_ONLY)
+	    && (!conf_get(the_world->conf, a, STR("dns_resolver_trust_anchor_file"), &file) || file.len == 0))
+		log_warning("smtp_tls_security_level = %s: without dns_resolver_trust_anchor_file no DNS answer is validated, and there is no DANE",
+			    level_names[settings.level]);
+}
+
+static void check_anchors(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct tls_anchors anchors = { 0 };
+
+	if (anchors_of_files(settings.texts, str_of(the_client.conf.smtp_tls_trust_anchor_file), &anchors, &why) < 0)
+		die(EX_CONFIG, "smtp_tls_trust_anchor_file: %s", buf_text(&why));
 }
 
 static void parse_protocols(const char *name, const char *text, struct tls_protocols *ret)
@@ -118,11 +165,15 @@ void policy_open(void)
 	settings.level = level_of_main_cf();
 	settings.has_table = policy_table_open();
 	sts_open();
-	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table)
+	settings.has_per_site = per_site_open() && !settings.has_table;
+	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table && !settings.has_per_site)
 		die(EX_CONFIG, "smtp_tls_wrappermode needs smtp_tls_security_level = encrypt, or more");
 	if (!policy_may_use_tls())
 		return;
-	settings.texts = arena_new("smtp policy", NULL, 256 << 10);
+	settings.texts = arena_new("smtp policy", NULL, 8 << 20);
+	parse_insecure_mx();
+	check_anchors();
+	warn_without_validation();
 	parse_protocols("smtp_tls_protocols", c->smtp_tls_protocols, &settings.may);
 	parse_protocols("smtp_tls_mandatory_protocols", c->smtp_tls_mandatory_protocols, &settings.mandatory);
 	for (enum strength s = 0; s < STRENGTHS; s++)
@@ -188,14 +239,42 @@ static struct str sts_id(struct arena *a, const struct sts_policy *sts)
 	return sts == NULL ? STR_NONE : arena_fmt(a, "%d/%.*s/%016llx", sts->mode, PSTR(sts->id), (unsigned long long) str_hash(sts->mx));
 }
 
+/* In place of the CAs. */
+static void use_anchors(struct arena *a, struct tls_policy *p)
+{
+	struct str files = p->entry != NULL && p->entry->anchor_files.at != NULL ? p->entry->anchor_files : str_of(the_client.conf.smtp_tls_trust_anchor_file);
+	struct tls_anchors anchors = { 0 };
+	AUTO(buf) why = BUF_WORDS;
+
+	if (p->level != TLS_VERIFY && p->level != TLS_SECURE)
+		return;
+	if (anchors_of_files(a, files, &anchors, &why) < 0)
+		refuse_configuration(p, "", buf_text(&why));
+	p->anchors = anchors.at;
+	p->anchor_count = anchors.len;
+}
+
+static uint64_t hash_of_anchors(const struct tls_policy *p)
+{
+	uint64_t hash = 0;
+
+	for (size_t i = 0; i < p->anchor_count; i++) {
+		const struct tls_tlsa *t = &p->anchors[i];
+
+		hash = hash * 31 + str_hash(t->data) + (t->usage << 16 | t->selector << 8 | t->matching);
+	}
+	return hash;
+}
+
 /* The names of the destination and of the host are part of it where they decide who is the right server. */
 static void name_it(struct arena *a, struct str host, struct tls_policy *p)
 {
 	bool named = policy_proves_host(p) || p->servername.len > 0;
 
-	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d sts=%.*s", level_names[p->level], p->protocols.min,
+	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d anchors=%llx sts=%.*s", level_names[p->level], p->protocols.min,
 			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers, PSTR(p->match), PSTR(p->servername),
-			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, PSTR(sts_id(a, p->sts)));
+			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, (unsigned long long) hash_of_anchors(p),
+			  PSTR(sts_id(a, p->sts)));
 }
 
 static void complete(struct arena *a, struct tls_policy *p)
@@ -204,6 +283,7 @@ static void complete(struct arena *a, struct tls_policy *p)
 
 	p->match = STR_NONE;
 	p->ciphers = NULL;
+	p->anchor_count = 0;
 	if (p->level == TLS_NONE || p->refused.len > 0)
 		return;
 	p->servername = e != NULL && e->servername.at != NULL ? e->servername : str_of(the_client.conf.smtp_tls_servername);
@@ -211,8 +291,7 @@ static void complete(struct arena *a, struct tls_policy *p)
 	use_protocols(p);
 	use_ciphers(a, p);
 	use_match(p);
-	if (p->level == TLS_DANE || p->level == TLS_DANE_ONLY || (e != NULL && e->anchor_files.at != NULL))
-		refuse_configuration(p, "", "DANE and tafile= are not available yet");
+	use_anchors(a, p);
 	if (the_client.conf.smtp_tls_wrappermode && p->level < TLS_ENCRYPT)
 		refuse_configuration(p, "smtp_tls_wrappermode", "needs the level encrypt, or more");
 }
@@ -246,13 +325,28 @@ static void ask_sts(struct job *job, const struct destination *to, struct tls_po
 		p->sts = sts;
 }
 
+/* Said about the next hop, or about one of its hosts. A main.cf that asks for more than may is not undone by a may. */
+static void ask_per_site(struct job *job, struct str name, struct tls_policy *p)
+{
+	int r = per_site_get(job->arena, name, &p->site_level), level = p->site_level;
+
+	if (r < 0)
+		refuse(p, r == -EINVAL ? "4.7.5" : "4.3.0", r == -EINVAL ? STR("client TLS configuration problem") : STR("Temporary lookup error"));
+	if (level < 0 || (level == TLS_MAY && settings.level > TLS_MAY))
+		return;
+	p->level = p->asked = (enum tls_level) level;
+	p->from = FROM_POLICY_TABLE;
+}
+
 void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret)
 {
-	struct tls_policy p = { .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .domain = to->host, .reuse = true };
+	struct tls_policy p = { .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .domain = to->host, .site_level = -1, .reuse = true };
 
 	if (settings.has_table)
 		ask_table(job, to, &p);
-	if (sts_may_ask() && p.entry == NULL && p.refused.len == 0)
+	else if (settings.has_per_site)
+		ask_per_site(job, to->text, &p);
+	if (sts_may_ask() && p.from == FROM_MAIN_CF && p.refused.len == 0)
 		ask_sts(job, to, &p);
 	complete(job->arena, &p);
 	name_it(job->arena, STR_NONE, &p);
@@ -260,6 +354,15 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 }
 
 /* ---- per host ---- */
+
+static void apply_dane(struct job *job, const struct candidate *at, struct tls_policy *p)
+{
+	enum tls_level before = p->level;
+
+	dane_apply(job, at, p);
+	if (p->level < before && p->anchor_count == 0)
+		complete(job->arena, p);	/* as that level has it */
+}
 
 /* A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). */
 static void apply_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
@@ -285,13 +388,28 @@ static void apply_sts(struct job *job, const struct candidate *at, struct tls_po
 		p->protocols.min = 0x0303;
 }
 
+/* Encryption without proof to a program on this machine protects nothing, and there is nothing in DNS about it. */
+static void apply_socket(struct tls_policy *p)
+{
+	if (p->level == TLS_MAY)
+		p->level = TLS_NONE;
+	if (p->level == TLS_DANE || p->level == TLS_DANE_ONLY)
+		refuse_configuration(p, "", "the level dane is not for Unix-domain sockets");
+}
+
 void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret)
 {
-	(void) to;
-	*ret = *of;
-	/* Encryption without proof to a program on this machine protects nothing. */
-	if (at == NULL && (ret->level == TLS_MAY))
-		ret->level = TLS_NONE;
-	apply_sts(job, at, ret);
-	name_it(job->arena, at == NULL ? STR_NONE : at->host, ret);
+	struct tls_policy p = *of;
+
+	if (settings.has_per_site && at != NULL && !str_is_nocase(at->host, to->text)) {
+		ask_per_site(job, at->host, &p);
+		complete(job->arena, &p);
+	}
+	if (at == NULL)
+		apply_socket(&p);
+	else if (p.refused.len == 0 && (p.level == TLS_DANE || p.level == TLS_DANE_ONLY))
+		apply_dane(job, at, &p);
+	apply_sts(job, at, &p);
+	name_it(job->arena, at == NULL ? STR_NONE : at->host, &p);
+	*ret = p;
 }

@@ -34,6 +34,7 @@ struct tls_policy {
 	size_t anchor_count;
 	bool reuse;			/* the connection may serve another message */
 	const struct sts_policy *sts;	/* of mode testing or enforce. NULL: none, or not looked for */
+	int site_level;			/* what smtp_tls_per_site has said so far, for policy.c; -1: nothing */
 	const struct policy_entry *entry;	/* of the policy table, NULL: none (for policy.c: it holds at whatever level DANE finds) */
 	struct str id;			/* all of the above: connections and sessions made under the same id are as good as each other */
 };
@@ -44,6 +45,7 @@ struct candidate;
 
 void policy_open(void);			/* at start; dies of what cannot work */
 bool policy_may_use_tls(void);		/* false: nothing in the configuration could ever ask for it */
+bool policy_has_tables(void);		/* they may be behind proxymap */
 const char *policy_level_name(enum tls_level level);
 int policy_level_of(struct str name);	/* -EINVAL: there is no such level */
 

@@ -50,7 +50,7 @@ static void test_what_makes_no_sense_in_an_entry_is_said(void **unused)
 	static const char *const rows[][2] = {
 		{ " , ", "invalid empty policy" },
 		{ "sure", "invalid security level \"sure\"" },
-		{ "half-dane", "invalid security level \"half-dane\"" },
+		{ "halfdane", "invalid security level \"halfdane\"" },
 		{ "may match=x", "attribute \"match\" invalid at security level \"may\"" },
 		{ "encrypt tafile=/x", "attribute \"tafile\" invalid at security level \"encrypt\"" },
 		{ "encrypt protocols=TLSv1.2 protocols=TLSv1.3", "attribute \"protocols\" is specified multiple times" },
@@ -140,7 +140,8 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 	static const struct { enum tls_level level; const char *host; bool refused; enum tls_level becomes; } rows[] = {
 		{ TLS_MAY, "MX.example", false, TLS_SECURE }, { TLS_NONE, "a.mail.example", false, TLS_SECURE }, { TLS_MAY, "mail.example", true, TLS_MAY },
 		{ TLS_MAY, "a.b.mail.example", true, TLS_MAY }, { TLS_ENCRYPT, "other.example", true, TLS_ENCRYPT },
-		{ TLS_DANE, "other.example", false, TLS_DANE }, { TLS_VERIFY, "mx.example", false, TLS_VERIFY },
+		{ TLS_DANE, "mx.example", false, TLS_SECURE },		/* there are no records */
+		{ TLS_HALF_DANE, "other.example", false, TLS_HALF_DANE }, { TLS_VERIFY, "mx.example", false, TLS_VERIFY },
 	};
 	struct tls_policy of, p;
 

@@ -211,17 +211,35 @@ static bool greet_and_hello(struct job *job, struct session *s, const struct des
 	return hello(job, s, extended, ret_why) && !detect_self(job, s, to, ret_why);
 }
 
+static bool note_offer(const struct session *s)
+{
+	if (the_client.conf.smtp_tls_note_starttls_offer && (s->offers.features & EHLO_STARTTLS) != 0)
+		log_info("Host offered STARTTLS: [%.*s]", PSTR(s->host));
+	return true;
+}
+
+/* A reply to what we have not said yet is one to commands that somebody put in front of ours (CVE-2009-3555). */
+static bool is_quiet(struct job *job, struct session *s, struct trouble *ret_why)
+{
+	if (!the_client.conf.smtp_tls_block_early_mail_reply || !stream_more(s->stream))
+		return true;
+	log_warning("server %.*s violates smtp_tls_block_early_mail_reply policy", PSTR(s->name));
+	s->is_dead = true;
+	*ret_why = trouble_make(job, SOFT, true, "4.7.0", s, "unexpected server message");
+	return false;
+}
+
 /* TLS when it is wanted; what the server said in the clear about itself does not count (RFC 3207 4.2). */
 static bool begin(struct job *job, struct session *s, const struct destination *to, bool *ret_retry, struct trouble *ret_why)
 {
 	s->tls = "none";
 	if (job->policy.level == TLS_NONE)
-		return greet_and_hello(job, s, to, ret_why);
+		return greet_and_hello(job, s, to, ret_why) && note_offer(s);
 	if (the_client.conf.smtp_tls_wrappermode)
 		return tls_start(job, s, true, ret_retry, ret_why) && greet_and_hello(job, s, to, ret_why);
 	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, false, ret_retry, ret_why))
 		return false;
-	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why));
+	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why) && is_quiet(job, s, ret_why));
 }
 
 struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)

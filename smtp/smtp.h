@@ -105,6 +105,11 @@ struct candidate {
 	struct address_ip ip;		/* with port */
 	unsigned preference;
 	bool is_best;			/* of the best preference: its session may be kept for the destination */
+	/* For DANE: where it comes from, and whether DNSSEC vouches for that. */
+	bool is_signed;			/* the address, with all aliases on the way to it */
+	struct str canonical;		/* the host's name at the end of its aliases */
+	bool by_mx, mx_is_signed;
+	struct str mx_canonical;	/* the domain's name at the end of its aliases */
 };
 struct candidates { struct candidate *at; size_t len, cap; };
 
@@ -146,6 +151,8 @@ void session_free(struct session *s);		/* just closes */
 
 /* tls.c */
 void tls_open(void);			/* at start */
+/* Moves the records that can be used to the front. How many. */
+size_t tls_usable(struct tls_tlsa *records, size_t n);
 /* After the hello, or (wrapped) before the greeting: TLS as the job's policy wants it. False: *ret_why; *ret_retry: once more, in the clear. */
 bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry, struct trouble *ret_why) MAY_YIELD;
 

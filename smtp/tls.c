@@ -56,7 +56,7 @@ void tls_open(void)
 		.eccert_file = c->smtp_tls_eccert_file, .eckey_file = c->smtp_tls_eckey_file, .ca_file = c->smtp_tls_CAfile, .ca_path = c->smtp_tls_CApath,
 		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
 		.groups = str_c(a, arena_fmt(a, "%s %s", the_client.tls.tls_eecdh_auto_curves, the_client.tls.tls_ffdhe_auto_groups)),
-		.digest = c->smtp_tls_fingerprint_digest, .session_s = c->smtp_tls_session_cache_timeout / 1000,
+		.digest = c->smtp_tls_fingerprint_digest, .dane_digests = the_client.tls.tls_dane_digests, .session_s = c->smtp_tls_session_cache_timeout / 1000,
 	};
 	if (tls_context_open(&conf, &tls.context, &why) != 0)
 		log_warning("TLS is not available: %s", buf_text(&why));
@@ -86,6 +86,11 @@ static bool is_named(const struct tls *t, const struct tls_peer *p, const struct
 		if (by_fingerprint ? tls_fingerprint_is(p, word) : has_name(t, job, word, host))
 			return true;
 	return false;
+}
+
+size_t tls_usable(struct tls_tlsa *records, size_t n)
+{
+	return tls_tlsa_usable(tls.context, records, n);
 }
 
 static void tell(struct job *job, const struct session *s, enum tls_outcome what, struct str words)
@@ -166,10 +171,16 @@ static bool handshake_failed(struct job *job, struct session *s, int error, cons
 	return false;
 }
 
+static bool is_dane(const struct tls_policy *p)
+{
+	return p->level >= TLS_HALF_DANE && p->level <= TLS_DANE_ONLY;
+}
+
 static bool shake_hands(struct job *job, struct session *s, bool *ret_retry, struct trouble *ret_why)
 {
 	const struct tls_policy *p = &job->policy;
 	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .opportunistic = p->level == TLS_MAY, .sni = server_name(job, s->host),
+				 .anchors = p->anchors, .anchor_count = p->anchor_count,
 				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay), PSTR(p->id)) };
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer peer;
@@ -183,7 +194,7 @@ static bool shake_hands(struct job *job, struct session *s, bool *ret_retry, str
 	s->is_for_once = s->is_for_once || !p->reuse;
 	s->tls = for_log(s, p, NULL);
 	tls_peer(t, job->arena, &peer);
-	named = policy_proves_host(p) && is_named(t, &peer, job, s->host);
+	named = policy_proves_host(p) && (is_named(t, &peer, job, s->host) || (is_dane(p) && peer.needs_no_name));
 	log_established(s, &peer, named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED));
 	return is_right(job, s, t, &peer, named, ret_why);
 }

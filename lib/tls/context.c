@@ -203,6 +203,8 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 		return failed(why, "TLS protocol versions", "");
 	if (SSL_CTX_set_cipher_list(ssl, conf->ciphers) != 1)
 		return failed(why, "cipher list", conf->ciphers);
+	if (conf->dane_digests != NULL && tls_dane_enable(ssl, conf->dane_digests, why) < 0)
+		return -EINVAL;
 	use_groups(ssl, conf->groups);
 	if (conf->chains_for != NULL)
 		tls_names_listen(ssl);

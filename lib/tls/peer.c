@@ -129,13 +129,19 @@ static void judge_certificate(const struct tls *t, struct arena *a, struct tls_p
 {
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
 	long result = SSL_get_verify_result(t->ssl);
+	bool by_issuer = true;
 
 	if (x == NULL)
 		return;
 	p->trust = result == X509_V_OK ? TLS_TRUSTED : TLS_UNTRUSTED;
-	if (result != X509_V_OK)
+	if (result != X509_V_OK) {
 		p->why = str_of(X509_verify_cert_error_string(result));
-	p->has_expired = result == X509_V_ERR_CERT_HAS_EXPIRED;
+		p->has_expired = result == X509_V_ERR_CERT_HAS_EXPIRED;
+	} else if (t->has_anchors) {
+		p->trust = tls_dane_fits(t->ssl, &by_issuer) ? TLS_TRUSTED : TLS_UNTRUSTED;
+		p->why = p->trust == TLS_TRUSTED ? STR_NONE : STR("no record fits");
+		p->needs_no_name = p->trust == TLS_TRUSTED && !by_issuer;
+	}
 	p->subject = common_name(X509_get_subject_name(x), a);
 	p->issuer = common_name(X509_get_issuer_name(x), a);
 	p->fingerprint = fingerprint_of(t, x, false, a);

@@ -36,6 +36,7 @@ struct tls {
 	int error;			/* 0 or the -errno of a call on the socket */
 	bool ended;			/* the socket has nothing more to say */
 	bool broken;			/* the library gave up: no close_notify */
+	bool has_anchors;		/* only what fits them is trusted */
 	struct buf ahead;		/* read before TLS began */
 	struct tls_name asked;		/* server: by the client */
 	char *resume_as;		/* NULL: not to be kept */
@@ -76,6 +77,12 @@ void tls_tickets_withhold(SSL *ssl);	/* from one connection */
 void tls_names_listen(SSL_CTX *ssl);	/* handshakes stop at the client's name */
 /* After it has stopped there: asks whose it is. -errno with words: the handshake is over. */
 int tls_name_answer(struct tls *t, const struct tls_wish *w, struct buf *why) MAY_YIELD;
+
+/* ---- dane.c ---- */
+
+int tls_dane_enable(SSL_CTX *ssl, const char *digests, struct buf *why);
+int tls_dane_demand(SSL *ssl, const struct tls_tlsa *records, size_t n);	/* -EINVAL: none can be used */
+bool tls_dane_fits(SSL *ssl, bool *ret_by_issuer);	/* after the handshake */
 
 int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx);	/* to one of them */
 

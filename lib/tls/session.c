@@ -190,6 +190,10 @@ static int apply(struct tls *t, const struct tls_wish *w)
 		r = -EINVAL;
 	if (r >= 0)
 		r = set_name(t, w->sni);
+	if (r >= 0 && w->anchor_count > 0) {
+		t->has_anchors = true;
+		return tls_dane_demand(t->ssl, w->anchors, w->anchor_count);
+	}
 	if (r < 0 || w->resume_as.len == 0 || t->session_s <= 0)
 		return r;
 	t->resume_as = get_memory(w->resume_as.len + 1);

@@ -28,6 +28,7 @@ int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str ex
 
 /* One TLSA record (RFC 6698). */
 struct tls_tlsa { uint8_t usage, selector, matching; struct str data; };
+struct tls_anchors { struct tls_tlsa *at; size_t len, cap; };
 
 /* ---- contexts (context.c) ---- */
 
@@ -46,6 +47,7 @@ struct tls_config {			/* texts live as long as the context */
 	const char *ciphers;		/* complete list, TLS 1.2 and older */
 	const char *groups;		/* curves and groups in order; unknown ones are left out; "": the library's */
 	const char *digest;		/* of fingerprints */
+	const char *dane_digests;	/* client: those that TLSA records may use, the strongest first; NULL: there will be no records */
 	int64_t session_s;		/* how long sessions may be resumed; 0: never */
 	/*
 	 * Server: what to present to a client that asks for this name (the client's bytes, up to 255). 1: key, certificate and issuers as PEM text, as often as they
@@ -81,13 +83,15 @@ struct tls_wish {			/* of one handshake; zeros: as the context says */
 	bool opportunistic;
 	const char *sni;		/* client: the name to ask for; NULL: none */
 	void *chains_arg;		/* server: for tls_config's chains_for */
+	const struct tls_tlsa *anchors;	/* client: the certificate has to fit one of these; CAs do not count then. Such sessions are not resumed */
+	size_t anchor_count;
 	struct str resume_as;		/* client: sessions are kept under this name; empty: not kept. Holds host, port and policy */
 };
 
 enum tls_trust {
 	TLS_ANONYMOUS,			/* no certificate */
 	TLS_UNTRUSTED,			/* it does not lead to somebody we trust */
-	TLS_TRUSTED,			/* it does */
+	TLS_TRUSTED,			/* it does; or it fits one of the anchors that were asked for */
 };
 /*
  * The connection as it is now, in the arena. `summary`: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 ...".
@@ -99,6 +103,7 @@ struct tls_peer {
 	struct str received;		/* for a Received header, three parts: connection;key exchange (may be empty);client certificate */
 	enum tls_trust trust;
 	struct str why;			/* TLS_UNTRUSTED: "certificate has expired" */
+	bool needs_no_name;		/* it was an anchor itself: what names it has does not matter (RFC 7672 3.1.1) */
 	bool has_expired;		/* TLS_UNTRUSTED: for that reason */
 	struct str subject, issuer;	/* common names, printable */
 	struct str fingerprint, key_fingerprint;	/* "AB:CD:..."; empty: no certificate */
@@ -121,6 +126,13 @@ void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret);
 bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels);
 /* The context's digest of the certificate, or of its key, written as in `fingerprint`; letters' case does not matter. */
 bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint);
+
+/* ---- DANE (dane.c) ---- */
+
+/* Moves those that the library can use to the front: usage 2 and 3, known digests, certificates and keys that are some. How many. */
+size_t tls_tlsa_usable(struct tls_context *c, struct tls_tlsa *records, size_t n);
+/* Certificates and public keys of a PEM text, as anchors. -EINVAL with words: something else is in it, or nothing. */
+int tls_anchors_parse(struct arena *a, struct str pem, struct tls_anchors *ret, struct buf *why);
 
 /* ---- resumption (resume.c) ---- */
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: ISC
 """TLS in the SMTP client: levels, names and fingerprints, what is deferred and why, and when mail goes in the clear."""
 
+import contextlib
 import ssl
 
 import pytest
 
-from certificates import Authority, fingerprint
+from certificates import Authority, fingerprint, key_fingerprint, openssl
 from instance import wait_until
 from sink import Sink
 
@@ -15,7 +16,7 @@ class TlsSink(Sink):
 
     def __init__(self, chain=None, wrapped=False, reply="220 2.0.0 go", **more):
         self.chain, self.wrapped, self.reply = chain, wrapped, reply
-        self.tls = []
+        self.tls, self.names = [], []
         super().__init__(**more)
 
     def secure(self, handler):
@@ -24,6 +25,7 @@ class TlsSink(Sink):
             raise OSError("nonsense")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, self.chain))
+        context.sni_callback = lambda _socket, name, _context: self.names.append(name)
         handler.request = handler.connection = context.wrap_socket(handler.request, server_side=True)
         handler.rfile, handler.wfile = handler.request.makefile("rb"), handler.request.makefile("wb")
         with self.lock:
@@ -43,11 +45,15 @@ class TlsSink(Sink):
                     self.secure(handler)
                     handler.wfile = Behind(handler.wfile)
                 return super()._session(handler if self.reply.startswith("2") else Pending(handler))
+            if not line.startswith(b"EHLO"):
+                return super()._session(Pending(handler, line))
             handler.wfile.write(b"250-sink.example\r\n250 STARTTLS\r\n")
 
 
 class Behind:
     """Swallows the greeting of a session that goes on after STARTTLS."""
+
+    closed = False
 
     def __init__(self, to):
         self.to, self.greeted = to, False
@@ -60,10 +66,23 @@ class Behind:
     def flush(self):
         self.to.flush()
 
+    def close(self):
+        with contextlib.suppress(OSError):      # the client left in the middle of something
+            self.to.close()
+
 
 class Pending:
-    def __init__(self, handler):
-        self.rfile, self.wfile = handler.rfile, Behind(handler.wfile)
+    """A session that goes on in the clear, with a line that was read already."""
+
+    def __init__(self, handler, line=b""):
+        self.line, self.rest, self.rfile, self.wfile = line, handler.rfile, self, Behind(handler.wfile)
+
+    def readline(self, *limit):
+        line, self.line = self.line, b""
+        return line or self.rest.readline(*limit)
+
+    def __getattr__(self, name):
+        return getattr(self.rest, name)
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +175,90 @@ def test_may_goes_in_the_clear_when_tls_fails_for_mail_that_has_waited(instance)
         wait_until(is_tried, 30, mail.log_tail, pause=0.5)
 
 
-@pytest.mark.parametrize("level,words", [("dane", "dane is not available yet"), ("mya", '"mya" is none of')])
-def test_levels_that_are_not_there_are_refused(instance, level, words):
-    mail = instance(main={"smtp_tls_security_level": level, "relayhost": "[127.0.0.1]:1"})
-    mail.send("Subject: x\r\n\r\nx\r\n", recipients=["someone@example.com"])
-    mail.wait_for_log(f"fatal: smtp_tls_security_level: {words}")
+def routed(instance, sink, directory, domains, **main):
+    """Each domain is a host of its own, all of them the sink. Files in the directory of the policy table are within reach."""
+    routes = ", ".join(f"{{ {name} = smtp:[{name}]:{sink.port} }}" for name in domains)
+    (directory / "hosts").write_text("".join(f"127.0.0.1 {name}\n" for name in domains))
+    return instance(main={"transport_maps": f"inline:{{ {routes} }}", "smtp_tls_loglevel": "1", "inet_protocols": "ipv4", "dns_hosts_file": str(directory / "hosts"),
+                          "smtp_connection_cache_on_demand": "no", **main})
+
+
+def outcomes(mail, expected):
+    """Of one message to all of them: "tls=..." is sent, other words are the reason of a deferral."""
+    queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=[f"a@{name}" for name in expected])
+    for name, words in expected.items():
+        (line,) = mail.wait_for_log(rf"{queue_id}: to=<a@{name}>.* status=")
+        assert (f", {words}, dsn=2.0.0, status=sent" if words.startswith("tls=") else f"dsn=4.7.5, status=deferred ({words}") in line, line
+
+
+def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
+    chain, foreign = ca.issue("table", names=["good.test", "below.dot.test"]), Authority(ca.directory / "foreign2")
+    chain[0].write_text(chain[0].read_text() + ca.certificate.read_text())
+    trusted, named, nonsense = "Server certificate not trusted", "Server certificate not verified", "client TLS configuration problem"
+    names = ("none encrypt unlisted good other match dot host fingerprint key wrong nothing anchor anchor-key anchor-wrong anchor-name anchor-none old named bad "
+             "level version").split()
+    with TlsSink(chain) as sink:
+        mail = routed(instance, sink, tmp_path, [f"{name}.test" for name in names], smtp_tls_CAfile=ca.certificate, smtp_tls_note_starttls_offer="yes")
+        etc = mail.etc
+        mail.file("ca.pem", ca.certificate.read_text())
+        mail.file("foreign.pem", foreign.certificate.read_text())
+        mail.file("key.pem", openssl("x509", "-in", ca.certificate, "-noout", "-pubkey"))
+        rows = {
+            "none.test": ("none", "tls=none"), "encrypt.test": ("encrypt", "tls=encrypt"), "unlisted.test": (None, "tls=may"),
+            "good.test": ("secure", "tls=secure"), "other.test": ("verify", named), "match.test": ("secure match=x.test:good.test", "tls=secure"),
+            "dot.test": ("secure match=dot-nexthop", "tls=secure"), "host.test": ("secure match=hostname", named),
+            "fingerprint.test": (f"fingerprint match={fingerprint(chain[0])}", "tls=fingerprint"),
+            "key.test": (f"fingerprint match=00:11|{key_fingerprint(chain[0])}", "tls=fingerprint"), "wrong.test": ("fingerprint match=00:11", named),
+            "nothing.test": ("fingerprint", nonsense),
+            "anchor.test": (f"verify match=good.test tafile={etc}/ca.pem", "tls=verify"), "anchor-key.test": (f"secure match=good.test tafile={etc}/key.pem", "tls=secure"),
+            "anchor-wrong.test": (f"verify match=good.test tafile={etc}/foreign.pem", trusted), "anchor-name.test": (f"verify tafile={etc}/ca.pem", named),
+            "anchor-none.test": (f"verify tafile={etc}/missing.pem", nonsense),
+            "old.test": ("encrypt protocols=!TLSv1.3 ciphers=high exclude=AESGCM:CHACHA20 servername=hostname", "tls=encrypt"),
+            "named.test": ("encrypt servername=some.name.test", "tls=encrypt"),
+            "bad.test": ("encrypt nonsense", nonsense), "level.test": ("strong", nonsense), "version.test": ("encrypt protocols=TLSv9", nonsense),
+        }
+        assert [f"{name}.test" for name in names] == list(rows)
+        mail.file("policy", "".join(f"[{name}]:{sink.port} {row[0]}\n" for name, row in rows.items() if row[0] is not None))
+        mail.set(smtp_tls_policy_maps=f"texthash:{etc}/policy")
+        mail.command("postroad", "reload")
+        outcomes(mail, {name: row[1] for name, row in rows.items()})
+        mail.wait_for_log(r"TLS connection established to old.test\[127.0.0.1\]:\d+: TLSv1.2 with cipher ECDHE-ECDSA-AES256-")
+        mail.wait_for_log(r"Verified TLS connection established to anchor-key.test")
+        mail.wait_for_log(r"smtp_tls_policy_maps, next-hop destination \"\[level.test\]:\d+\": invalid security level \"strong\"")
+        mail.wait_for_log(r"Host offered STARTTLS: \[none.test\]")
+        assert {"old.test", "some.name.test"} <= {name for name in sink.names if name}
+        # What the table says now is what counts: the file is read again, and kept sessions of another policy are not used.
+        mail.file("policy", f"[encrypt.test]:{sink.port} secure\n[good.test]:{sink.port} {rows['good.test'][0]}\n")
+        wait_until(lambda: "tls=" in deliver_to(mail, "good.test") and named in deliver_to(mail, "encrypt.test"), 30, mail.log_tail, pause=0.3)
+
+
+def test_a_kept_connection_serves_only_under_its_own_policy(instance, ca, tmp_path):
+    rows = {"one.test": "encrypt", "two.test": "encrypt", "high.test": "encrypt ciphers=high", "alone.test": "encrypt connection_reuse=no"}
+    with TlsSink(ca.issue("kept")) as sink:
+        table = ", ".join(f"{{ [{name}]:{sink.port} = {policy} }}" for name, policy in rows.items())
+        mail = routed(instance, sink, tmp_path, rows, smtp_tls_policy_maps=f"inline:{{ {table} }}", smtp_connection_cache_on_demand="yes",
+                      smtp_connection_cache_time_limit="60s", worker_processes="1")
+        for name, connections, reused in (("one", 1, False), ("one", 1, True), ("two", 1, True), ("high", 2, False), ("high", 2, True), ("one", 2, True),
+                                          ("alone", 3, False), ("alone", 4, False)):
+            line = deliver_to(mail, f"{name}.test")
+            assert "status=sent" in line and ("conn_use=" in line) == reused and len(sink.tls) == connections, (name, line, len(sink.tls))
+
+
+def test_the_older_parameters_say_it_where_no_level_is_given(instance, ca, tmp_path):
+    rows = {"may.test": "tls=may", "no.test": "tls=none", "must.test": "Server certificate not trusted", "nopeer.test": "tls=encrypt"}
+    with TlsSink(ca.issue("site")) as sink:
+        table = "inline:{ { no.test = NONE }, { must.test = MUST }, { nopeer.test = MUST_NOPEERMATCH }, { may.test = MAY } }"
+        mail = routed(instance, sink, tmp_path, rows, smtp_tls_security_level="", smtp_tls_per_site=table)
+        outcomes(mail, rows)
+        mail.set(smtp_tls_per_site="", smtp_enforce_tls="yes", smtp_tls_enforce_peername="no")
+        mail.command("postroad", "reload")
+        wait_until(lambda: "tls=encrypt" in deliver_to(mail, "no.test"), 30, mail.log_tail, pause=0.3)
+        mail.set(smtp_tls_security_level="mya")
+        refused = mail.command("postroad", "reload", check=False)
+        assert refused.returncode != 0 and 'smtp_tls_security_level: "mya" is none of' in refused.stdout + refused.stderr + mail.log()
+
+
+def deliver_to(mail, name):
+    queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=[f"a@{name}"])
+    (line,) = mail.wait_for_log(rf"{queue_id}: to=<a@{name}>.* status=")
+    return line

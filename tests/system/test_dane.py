@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: ISC
+"""The level dane: signed zones of nsd, seen through the resolver service, against one server whose certificate fits or does not."""
+
+import re
+
+import pytest
+
+from certificates import Authority
+from instance import wait_until
+from signed_zones import Nsd, tlsa
+from test_tls_client import TlsSink
+
+NOT_TRUSTED, NOT_VERIFIED = "Server certificate not trusted", "Server certificate not verified"
+
+
+class World:
+    """dane.test is signed, plain.test is not, bogus.test has a forged record; every host is 127.0.0.1."""
+
+    def __init__(self, directory):
+        ca = Authority(directory)
+        self.ca = ca
+        chain = ca.issue("good", names=["mx-ta.dane.test", "ta-domain.dane.test"])
+        chain[0].write_text(chain[0].read_text() + ca.certificate.read_text())
+        self.sink = TlsSink(chain)
+        self.expired = TlsSink(ca.issue("expired", name="else.example", valid=(-20, -1)))
+        self.other = ca.issue("other")[0]
+        right, wrong = tlsa(chain[0], 3, 1, 1), tlsa(self.other, 3, 1, 1)
+        hosts = {
+            "ok": [right], "full": [tlsa(chain[0], 3, 0, 0)], "sha512": [tlsa(chain[0], 3, 0, 2)], "two": [wrong, right], "wrong": [wrong], "none": [],
+            "unusable": [tlsa(chain[0], 1, 1, 1), "3 1 1 abcd", "3 1 9 abcd"],
+            "agile": [tlsa(self.other, 3, 1, 2), right], "ta": [tlsa(ca.certificate, 2, 0, 1)], "ta-domain": [tlsa(ca.certificate, 2, 1, 1)],
+            "ta-name": [tlsa(ca.certificate, 2, 0, 1)], "ta-wrong": [tlsa(self.other, 2, 0, 1)], "only": [right], "only-none": [],
+        }
+        lines, self.domains = [], {}
+        for name, records in hosts.items():
+            lines += [f"{name} MX 10 mx-{name}", f"mx-{name} A 127.0.0.1"] + [f"_{self.sink.port}._tcp.mx-{name} TLSA {one}" for one in records]
+        lines += [f"expired MX 10 mx-expired", "mx-expired A 127.0.0.1", f"_{self.expired.port}._tcp.mx-expired TLSA {tlsa(self.expired.chain[0], 3, 1, 1)}",
+                  "alias MX 10 mx-alias", "mx-alias CNAME mx-ok",
+                  "records-alias MX 10 mx-records-alias", "mx-records-alias A 127.0.0.1", f"_{self.sink.port}._tcp.mx-records-alias CNAME _{self.sink.port}._tcp.mx-ok",
+                  "leads-out MX 10 mx-leads-out", "mx-leads-out CNAME mx.plain.test.", f"_{self.sink.port}._tcp.mx-leads-out TLSA {wrong}"]
+        plain = ["@ MX 10 mx", "mx A 127.0.0.1", f"_{self.sink.port}._tcp.mx TLSA {wrong}", "half MX 10 mx-ok.dane.test.", "half-wrong MX 10 mx-wrong.dane.test.",
+                 "only-half MX 10 mx-ok.dane.test."]
+        bogus = ["@ MX 10 mx", "mx A 127.0.0.1", f"_{self.sink.port}._tcp.mx TLSA {right}", "mxless MX 10 mx-that-was", "mx-that-was A 127.0.0.1"]
+        self.dns = Nsd({"dane.test": lines, "plain.test": plain, "bogus.test": bogus}, ["dane.test", "bogus.test"],
+                       {"bogus.test": (f"TLSA\t{right}", f"TLSA\t{wrong}")})
+        self.dns.start()
+
+    def close(self):
+        self.dns.close()
+        for sink in (self.sink, self.expired):
+            sink.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("ca"))
+    yield made
+    made.close()
+
+
+def start(instance, world, domains, **main):
+    routes = ", ".join(f"{{ {name} = smtp:{name}:{world.expired.port if name.startswith('expired') else world.sink.port} }}" for name in domains)
+    only = ", ".join(f"{{ {name}:{world.sink.port} = dane-only }}" for name in domains if name.startswith("only"))
+    return instance(main={"transport_maps": f"inline:{{ {routes} }}", "smtp_tls_policy_maps": f"inline:{{ {only} }}" if only else "",
+                          "dns_resolver_addresses": world.dns.at, "dns_hosts_file": "", "inet_protocols": "ipv4",
+                          "dns_resolver_trust_anchor_file": str(world.dns.anchor), "smtp_tls_security_level": "dane", "smtp_tls_loglevel": "1",
+                          "smtp_connection_cache_on_demand": "no", **main})
+
+
+def outcomes(mail, domains):
+    queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=[f"a@{name}" for name in domains])
+    return {name: mail.wait_for_log(rf"{queue_id}: to=<a@{re.escape(name)}>.* status=")[0] for name in domains}
+
+
+def test_what_dns_vouches_for_decides(instance, world):
+    expected = {
+        "ok.dane.test": "tls=dane", "full.dane.test": "tls=dane", "sha512.dane.test": "tls=dane", "two.dane.test": "tls=dane",
+        "expired.dane.test": "tls=dane", "alias.dane.test": "tls=dane", "records-alias.dane.test": "tls=dane", "ta.dane.test": "tls=dane",
+        "ta-domain.dane.test": "tls=dane", "only.dane.test": "tls=dane-only",
+        "none.dane.test": "tls=dane:may", "plain.test": "tls=dane:may", "unusable.dane.test": "tls=dane:encrypt", "half.plain.test": "tls=dane:halfdane",
+        "wrong.dane.test": NOT_TRUSTED, "agile.dane.test": NOT_TRUSTED, "ta-wrong.dane.test": NOT_TRUSTED, "half-wrong.plain.test": NOT_TRUSTED,
+        "leads-out.dane.test": NOT_TRUSTED, "ta-name.dane.test": NOT_VERIFIED,
+        "bogus.test": f"TLSA lookup error for mx.bogus.test:{world.sink.port}",
+        "only-none.dane.test": "DANE is required, but there are no signed TLSA records for host mx-only-none.dane.test",
+        "only-half.plain.test": "DANE is required, but the MX records are not signed for host mx-ok.dane.test",
+    }
+    mail = start(instance, world, expected)
+    for name, line in outcomes(mail, expected).items():
+        words = expected[name]
+        if words.startswith("tls="):
+            assert f", {words}, dsn=2.0.0, status=sent" in line, line
+        else:
+            assert "dsn=4.7.5, status=deferred" in line and words in line, line
+    assert len(world.sink.messages) + len(world.expired.messages) == sum(words.startswith("tls=") for words in expected.values())
+    verified = mail.wait_for_log(r"Verified TLS connection established to mx-ok.dane.test\[127.0.0.1\]:\d+: TLSv1.3")
+    assert verified
+
+
+def test_unsigned_mx_records_count_as_one_wants(instance, world):
+    domains = ["half.plain.test", "half-wrong.plain.test"]
+    for policy, words in (("may", "tls=dane:may, dsn=2.0.0, status=sent"), ("encrypt", "tls=dane:encrypt, dsn=2.0.0, status=sent")):
+        mail = start(instance, world, domains, smtp_tls_dane_insecure_mx_policy=policy)
+        assert all(f", {words}" in line for line in outcomes(mail, domains).values())
+        mail.stop()
+
+
+def test_without_validation_there_is_no_dane_and_that_is_said(instance, world):
+    mail = start(instance, world, ["wrong.dane.test"], dns_resolver_trust_anchor_file="")
+    assert ", tls=dane:may, dsn=2.0.0, status=sent" in outcomes(mail, ["wrong.dane.test"])["wrong.dane.test"]
+    wait_until(lambda: "without dns_resolver_trust_anchor_file no DNS answer is validated" in mail.log(), 20, mail.log_tail)
