@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: ISC
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from instance import IS_ROOT, Instance
@@ -23,6 +26,16 @@ def instance():
             first_error = first_error or error
     if first_error:
         raise first_error
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """Daemons that have given up root look into it too."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory == Path(tempfile.gettempdir()):
+            break
+        directory.chmod(0o755)
+    return tmp_path
 
 
 def pytest_collection_modifyitems(items):

@@ -307,8 +307,6 @@ def test_a_full_disk_is_a_452_and_recovers_by_itself(cleanup):
 def test_tables_outside_the_configuration_are_followed_inside_the_jail(cleanup, tmp_path):
     table = tmp_path / "virtual"
     table.write_text("list@example.org one@example.net\n")
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
     service = cleanup(virtual_alias_maps=f"texthash:{table}", virtual_alias_domains="")
 
     def member():

@@ -129,4 +129,4 @@ def test_a_held_message_has_a_file_wherever_it_was_when_it_was_held(slow):
     assert [path.parent.name for path in mail.queue_files()] == ["hold"]
     slow.let_go()
     mail.command("postsuper", "-H", queue_id)
-    mail.wait_empty()
+    mail.wait_empty(120)                        # a daemon that was killed at once rests for a minute

@@ -712,12 +712,12 @@ def test_a_singleton_of_a_killed_master_and_its_successor_do_not_run_together(ec
 
 def test_reload_under_mail_load_costs_nobody_an_error(instance):
     one = instance(main={"mydestination": "", "relayhost": "", "default_transport": "discard:", "relay_domains": "example.org"})
-    stop = time.monotonic() + 4
+    stop = threading.Event()
     failures = []
     sent = []
 
     def send_mail(number):
-        while time.monotonic() < stop:
+        while not stop.is_set():
             try:
                 with one.client() as client:
                     for _ in range(5):
@@ -730,14 +730,13 @@ def test_reload_under_mail_load_costs_nobody_an_error(instance):
     threads = [threading.Thread(target=send_mail, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    reloads = 0
-    while time.monotonic() < stop:
+    for _ in range(20):
         one.reload()
-        reloads += 1
-        time.sleep(0.1)
+        time.sleep(0.1)                         # mail goes on between them
+    stop.set()
     for thread in threads:
         thread.join(60 * PATIENCE)
-    assert failures == [] and len(sent) > 20 and reloads > 5, (failures, len(sent), reloads, one.log_lines("(error|warning|fatal):"))
+    assert failures == [] and len(sent) > 20, (failures, len(sent), one.log_lines("(error|warning|fatal):"))
     one.wait_empty()
     ids = [re.search(r": (\w+): to=", line).group(1) for line in one.log_lines(r"status=sent")]
     twice = {identity for identity in ids if ids.count(identity) > 1}

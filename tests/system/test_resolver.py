@@ -169,7 +169,6 @@ def test_a_name_server_that_was_down_is_found_again_soon(resolver):
 
 def test_the_hosts_file_comes_first_and_is_followed(dns, resolver, tmp_path):
     hosts = tmp_path / "hosts"
-    tmp_path.chmod(0o755)
     hosts.write_text("# comment\n127.0.0.5 Filed.example.org filed # more\n2001:db8::5\tsix.example.org\nbad line\n")
     dns.add("filed.example.org", "MX", "10 mx.example.org")
     dns.add("filed.example.org", "A", "127.0.0.99")
@@ -189,7 +188,6 @@ def test_the_hosts_file_comes_first_and_is_followed(dns, resolver, tmp_path):
 
 
 def test_resolv_conf_is_followed(dns, resolver, tmp_path):
-    tmp_path.chmod(0o755)
     resolv = tmp_path / "resolv.conf"
     resolv.write_text("search example.org\nnameserver 127.0.0.41\n")
     service = resolver(dns_resolver_addresses="", dns_resolver_configuration_file=resolv, dns_resolver_time_limit="2s")
@@ -243,7 +241,6 @@ def test_who_goes_away_while_waiting_harms_nobody(dns, resolver):
 
 
 def test_validated_unsigned_and_bogus_are_told_apart(dns, resolver, tmp_path):
-    tmp_path.chmod(0o755)
     signer = Signer(dns, "signed.example", tmp_path)
     anchors = tmp_path / "anchors"
     anchors.write_text(signer.anchor)

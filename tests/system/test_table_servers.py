@@ -284,9 +284,6 @@ def test_expansions_where_no_value_can_stand_are_refused(mail, text, words):
 
 
 def test_redis_with_tls_and_password(mail, tmp_path):
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
     tls = Certificates(tmp_path)
     with Redis("--requirepass", "geheim", tls=tls) as server:
         server.start()
