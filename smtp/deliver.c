@@ -7,6 +7,14 @@
 
 struct client the_client;
 
+const char *own_name(const char *smtp_parameter)
+{
+	static char name[100];
+
+	snprintf(name, sizeof(name), "%s%s", the_client.lmtp ? "lmtp" : "smtp", smtp_parameter + 4);
+	return name;
+}
+
 /* Delivers what is pending over a session. True: the session was dead already, and nothing has been learnt. */
 static bool converse(struct job *job, struct session *s)
 {
@@ -37,6 +45,34 @@ static bool is_refused(struct job *job, const struct tls_policy *p)
 	return true;
 }
 
+/* Without TLS as a last resort; never where somebody would have to log in. */
+static bool may_go_in_the_clear(struct job *job, const struct destination *to, const struct candidate *at)
+{
+	return job->tls_broke && !is_over(job) && tls_may_give_up(job) && at != NULL && auth_takes_strangers(job, to, at);
+}
+
+/* NULL: there was none, and why. Not to be looked into otherwise. */
+static struct session *use_new_session(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
+{
+	struct session *s;
+
+	job->tls_broke = false;
+	s = session_open(job, to, at, ret_why);
+	if (s != NULL)
+		converse(job, s);
+	if (!may_go_in_the_clear(job, to, at))
+		return s;
+	if (s == NULL)
+		trouble_all(job, ret_why);
+	trouble_log(job);
+	job->in_the_clear = true;
+	s = session_open(job, to, at, ret_why);
+	if (s != NULL)
+		converse(job, s);
+	job->in_the_clear = false;
+	return s;
+}
+
 /* A kept session to this address, or a new one. *ret_session: there was one, so it counts. */
 static void try_candidate(struct job *job, const struct destination *to, const struct candidate *at, bool *ret_session)
 {
@@ -52,11 +88,8 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 	*ret_session = true;
 	if (s != NULL && !converse(job, s))
 		return;
-	s = session_open(job, to, at, &why);
-	if (s != NULL) {
-		converse(job, s);
+	if (use_new_session(job, to, at, &why) != NULL)
 		return;
-	}
 	if (co_is_cancelled())
 		return;
 	*ret_session = why.relay.len > 0;	/* it did connect */

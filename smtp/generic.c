@@ -20,11 +20,6 @@ static struct route *route;
 static struct tables *tables;
 static bool propagate;
 
-static const char *parameter(void)
-{
-	return the_client.lmtp ? "lmtp_generic_maps" : "smtp_generic_maps";
-}
-
 int generic_open(struct conf *c, const struct common_conf *common, struct buf *why)
 {
 	struct str specs = str_of(the_client.conf.smtp_generic_maps);
@@ -56,7 +51,7 @@ static int exchange(struct arena *a, struct str *address)
 {
 	if (address->len == 0)
 		return 0;
-	return route_map_one(route, a, tables, parameter(), propagate, *address, address);
+	return route_map_one(route, a, tables, own_name("smtp_generic_maps"), propagate, *address, address);
 }
 
 /* ---- headers ---- */
@@ -145,8 +140,8 @@ bool generic_apply(struct job *job)
 	r = prepare(job, job->outside);
 	if (r >= 0)
 		return true;
-	log_mail(ROAD_WARNING, job->d->queue_id, "%s: %s", parameter(), r == -EIO || *route_why(route) == 0 ? error_text(r) : route_why(route));
-	trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem", parameter());
+	log_mail(ROAD_WARNING, job->d->queue_id, "%s: %s", own_name("smtp_generic_maps"), r == -EIO || *route_why(route) == 0 ? error_text(r) : route_why(route));
+	trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem", own_name("smtp_generic_maps"));
 	trouble_all(job, &trouble);
 	return false;
 }

@@ -115,8 +115,7 @@ static void start(void)
 	bind_to_interface(AF_INET6, &the_client.bind6);
 	open_generic();
 	open_auth();
-	if (!the_client.lmtp)
-		tls_open();
+	tls_open();
 	atexit(cache_end_all);
 }
 

@@ -9,11 +9,6 @@
 
 static struct tables *tables;
 
-static const char *parameter(void)
-{
-	return the_client.lmtp ? "lmtp_tls_per_site" : "smtp_tls_per_site";
-}
-
 bool per_site_open(void)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -23,7 +18,7 @@ bool per_site_open(void)
 	if (str_trim(str_of(the_client.conf.smtp_tls_per_site)).len == 0)
 		return false;
 	if (tables_open(str_of(the_client.conf.smtp_tls_per_site), TABLE_FOLD_KEY, &tables, &why) < 0)
-		die(EX_CONFIG, "%s: %s", parameter(), buf_text(&why));
+		die(EX_CONFIG, "%s: %s", own_name("smtp_tls_per_site"), buf_text(&why));
 	return true;
 }
 
@@ -51,14 +46,14 @@ int per_site_get(struct arena *a, struct str name, int *level)
 	int r = tables_get(tables, a, arena_lower(a, name), &word), said;
 
 	if (r < 0) {
-		log_warning("%s: lookup error for \"%.*s\": %s", parameter(), PSTR(name), tables_why(tables));
+		log_warning("%s: lookup error for \"%.*s\": %s", own_name("smtp_tls_per_site"), PSTR(name), tables_why(tables));
 		return -EIO;
 	}
 	if (r == 0)
 		return 0;
 	said = level_of(str_trim(word));
 	if (said < 0) {
-		log_warning("%s: unknown TLS policy '%.*s' for \"%.*s\"", parameter(), PSTR(word), PSTR(name));
+		log_warning("%s: unknown TLS policy '%.*s' for \"%.*s\"", own_name("smtp_tls_per_site"), PSTR(word), PSTR(name));
 		return -EINVAL;
 	}
 	if (rank(said) > rank(*level))

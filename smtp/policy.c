@@ -92,7 +92,7 @@ static void open_ciphers(enum strength strength)
 	AUTO(buf) list = BUF(8192);
 
 	if (make_ciphers(strength, str_of(grade_of(strength)), excluded(settings.texts, strength), &list, &why) < 0)
-		die(EX_CONFIG, "%s: %s", strength == OPPORTUNISTIC ? "smtp_tls_ciphers" : "smtp_tls_mandatory_ciphers", buf_text(&why));
+		die(EX_CONFIG, "%s: %s", own_name(strength == OPPORTUNISTIC ? "smtp_tls_ciphers" : "smtp_tls_mandatory_ciphers"), buf_text(&why));
 	settings.ciphers[strength] = str_c(settings.texts, buf_str(&list));
 }
 
@@ -110,7 +110,7 @@ static enum tls_level level_of_main_cf(void)
 	if (name.len == 0)
 		return c->smtp_use_tls ? TLS_MAY : TLS_NONE;
 	if (level < 0)
-		die(EX_CONFIG, "smtp_tls_security_level: \"%.*s\" is none of none, may, encrypt, dane, dane-only, fingerprint, verify, secure", PSTR(name));
+		die(EX_CONFIG, "%s: \"%.*s\" is none of none, may, encrypt, dane, dane-only, fingerprint, verify, secure", own_name("smtp_tls_security_level"), PSTR(name));
 	return (enum tls_level) level;
 }
 
@@ -137,8 +137,8 @@ static void warn_without_validation(void)
 
 	if ((settings.level == TLS_DANE || settings.level == TLS_DANE_ONLY)
 	    && (!conf_get(the_world->conf, a, STR("dns_resolver_trust_anchor_file"), &file) || file.len == 0))
-		log_warning("smtp_tls_security_level = %s: without dns_resolver_trust_anchor_file no DNS answer is validated, and there is no DANE",
-			    level_names[settings.level]);
+		log_warning("%s = %s: without dns_resolver_trust_anchor_file no DNS answer is validated, and there is no DANE",
+			    own_name("smtp_tls_security_level"), level_names[settings.level]);
 }
 
 static void check_anchors(void)
@@ -147,7 +147,7 @@ static void check_anchors(void)
 	struct tls_anchors anchors = { 0 };
 
 	if (anchors_of_files(settings.texts, str_of(the_client.conf.smtp_tls_trust_anchor_file), &anchors, &why) < 0)
-		die(EX_CONFIG, "smtp_tls_trust_anchor_file: %s", buf_text(&why));
+		die(EX_CONFIG, "%s: %s", own_name("smtp_tls_trust_anchor_file"), buf_text(&why));
 }
 
 static void parse_protocols(const char *name, const char *text, struct tls_protocols *ret)
@@ -155,7 +155,7 @@ static void parse_protocols(const char *name, const char *text, struct tls_proto
 	AUTO(buf) why = BUF_WORDS;
 
 	if (tls_protocols_parse(str_of(text), ret, &why) < 0)
-		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+		die(EX_CONFIG, "%s: %s", own_name(name), buf_text(&why));
 }
 
 void policy_open(void)
@@ -167,7 +167,7 @@ void policy_open(void)
 	sts_open();
 	settings.has_per_site = per_site_open() && !settings.has_table;
 	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table && !settings.has_per_site)
-		die(EX_CONFIG, "smtp_tls_wrappermode needs smtp_tls_security_level = encrypt, or more");
+		die(EX_CONFIG, "%s needs the security level encrypt, or more", own_name("smtp_tls_wrappermode"));
 	if (!policy_may_use_tls())
 		return;
 	settings.texts = arena_new("smtp policy", NULL, 8 << 20);
@@ -293,7 +293,7 @@ static void complete(struct arena *a, struct tls_policy *p)
 	use_match(p);
 	use_anchors(a, p);
 	if (the_client.conf.smtp_tls_wrappermode && p->level < TLS_ENCRYPT)
-		refuse_configuration(p, "smtp_tls_wrappermode", "needs the level encrypt, or more");
+		refuse_configuration(p, own_name("smtp_tls_wrappermode"), "needs the level encrypt, or more");
 }
 
 /* ---- per destination ---- */

@@ -128,11 +128,6 @@ int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *re
 
 static struct tables *tables;
 
-static const char *parameter(void)
-{
-	return the_client.lmtp ? "lmtp_tls_policy_maps" : "smtp_tls_policy_maps";
-}
-
 bool policy_table_open(void)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -141,7 +136,7 @@ bool policy_table_open(void)
 	if (str_trim(str_of(the_client.conf.smtp_tls_policy_maps)).len == 0)
 		return false;
 	if (tables_open(str_of(the_client.conf.smtp_tls_policy_maps), TABLE_FOLD_KEY, &tables, &why) < 0)
-		die(EX_CONFIG, "%s: %s", parameter(), buf_text(&why));
+		die(EX_CONFIG, "%s: %s", own_name("smtp_tls_policy_maps"), buf_text(&why));
 	return true;
 }
 
@@ -159,17 +154,17 @@ static int get_one(struct arena *a, struct str key, struct policy_entry *ret)
 	int r = tables_get(tables, a, key, &text);
 
 	if (r < 0) {
-		log_warning("%s: lookup error for next-hop destination \"%.*s\": %s", parameter(), PSTR(key), tables_why(tables));
+		log_warning("%s: lookup error for next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), tables_why(tables));
 		return r == -EINVAL ? -EIO : r;
 	}
 	if (r == 0)
 		return 0;
 	if (policy_entry_parse(a, text, ret, &warn, &why) < 0) {
-		log_warning("%s, next-hop destination \"%.*s\": %s", parameter(), PSTR(key), buf_text(&why));
+		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), buf_text(&why));
 		return -EINVAL;
 	}
 	if (warn.len > 0)
-		log_warning("%s, next-hop destination \"%.*s\": %s", parameter(), PSTR(key), buf_text(&warn));
+		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), buf_text(&warn));
 	return 1;
 }
 

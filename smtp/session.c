@@ -223,28 +223,27 @@ static bool is_quiet(struct job *job, struct session *s, struct trouble *ret_why
 {
 	if (!the_client.conf.smtp_tls_block_early_mail_reply || !stream_more(s->stream))
 		return true;
-	log_warning("server %.*s violates smtp_tls_block_early_mail_reply policy", PSTR(s->name));
+	log_warning("server %.*s violates %s policy", PSTR(s->name), own_name("smtp_tls_block_early_mail_reply"));
 	s->is_dead = true;
 	*ret_why = trouble_make(job, SOFT, true, "4.7.0", s, "unexpected server message");
 	return false;
 }
 
 /* TLS when it is wanted; what the server said in the clear about itself does not count (RFC 3207 4.2). */
-static bool begin(struct job *job, struct session *s, const struct destination *to, bool *ret_retry, struct trouble *ret_why)
+static bool begin(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why)
 {
 	s->tls = "none";
 	if (job->policy.level == TLS_NONE)
 		return greet_and_hello(job, s, to, ret_why) && note_offer(s);
 	if (the_client.conf.smtp_tls_wrappermode)
-		return tls_start(job, s, true, ret_retry, ret_why) && greet_and_hello(job, s, to, ret_why);
-	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, false, ret_retry, ret_why))
+		return tls_start(job, s, true, ret_why) && greet_and_hello(job, s, to, ret_why);
+	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, false, ret_why))
 		return false;
 	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why) && is_quiet(job, s, ret_why));
 }
 
 struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
 {
-	bool retry = false;
 	struct session *s;
 
 	job->d->conn_use = 0;			/* whatever goes wrong now, no earlier session is to blame */
@@ -253,15 +252,10 @@ struct session *session_open(struct job *job, const struct destination *to, cons
 	if (s == NULL)
 		return NULL;
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
-	if (begin(job, s, to, &retry, ret_why) && auth_start(job, s, to, ret_why))
+	if (begin(job, s, to, ret_why) && auth_start(job, s, to, ret_why))
 		return s;
 	session_end(s);
-	if (!retry)
-		return NULL;
-	job->in_the_clear = true;
-	s = session_open(job, to, at, ret_why);		/* once: in the clear nothing of TLS is tried */
-	job->in_the_clear = false;
-	return s;
+	return NULL;
 }
 
 /* ---- the end ---- */

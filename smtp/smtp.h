@@ -29,6 +29,8 @@ struct client {
 	const struct own_addresses *own, *proxied;
 };
 extern struct client the_client;
+/* "smtp_x", or "lmtp_x" when that is what we are called: for words about a parameter. Holds until the next call. */
+const char *own_name(const char *smtp_parameter);
 
 /* ---- troubles (trouble.c) ---- */
 
@@ -47,6 +49,7 @@ struct job {
 	struct tls_policy site_policy;	/* of the destination that is tried */
 	struct tls_policy policy;	/* and of its host */
 	bool in_the_clear;		/* TLS failed, and this attempt goes without (level may) */
+	bool tls_broke;			/* the handshake failed, or the connection was lost or made no sense after it */
 	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
 	struct login *login;		/* the sender's own; NULL: by server and destination, if any */
 };
@@ -151,10 +154,12 @@ void session_free(struct session *s);		/* just closes */
 
 /* tls.c */
 void tls_open(void);			/* at start */
+/* TLS at the level may has failed in any way: may this mail, which has waited for it long enough, go in the clear? */
+bool tls_may_give_up(const struct job *job);
 /* Moves the records that can be used to the front. How many. */
 size_t tls_usable(struct tls_tlsa *records, size_t n);
-/* After the hello, or (wrapped) before the greeting: TLS as the job's policy wants it. False: *ret_why; *ret_retry: once more, in the clear. */
-bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry, struct trouble *ret_why) MAY_YIELD;
+/* After the hello, or (wrapped) before the greeting: TLS as the job's policy wants it. False: *ret_why. */
+bool tls_start(struct job *job, struct session *s, bool wrapped, struct trouble *ret_why) MAY_YIELD;
 
 /* A kept session for this destination, or for this very address, made under the same policy (an id); NULL: none. */
 struct session *cache_take(struct str key, struct str policy);

@@ -3,9 +3,10 @@
  * TLS towards the next hop: the level that is configured, STARTTLS or TLS from the start, and whether the server's certificate is what the level
  * asks for. Whatever goes wrong is temporary: the mail waits, and the log says why.
  *
- *   may           TLS when offered. The server refuses STARTTLS: goes on in the clear. The handshake fails: the mail waits at first; once it is
- *                 older than minimal_backoff_time it goes in the clear, on a new connection.
+ *   may           TLS when offered. The server refuses STARTTLS: goes on in the clear. The handshake fails, or the connection is lost after it: the mail
+ *                 waits at first; once it is older than minimal_backoff_time it goes in the clear, on a new connection.
  *   encrypt       TLS or nothing, with whoever answers.
+ *   dane          and the certificate fits one of the TLSA records that policy_of_host has found.
  *   fingerprint   and the certificate or its key is one of those that are named, whoever signed it.
  *   verify        and the certificate is trusted and has one of the names of smtp_tls_verify_cert_match; secure: of smtp_tls_secure_cert_match.
  */
@@ -31,10 +32,10 @@ static void parse_settings(void)
 	int64_t level;
 
 	if (str_to_int(str_of(c->smtp_tls_loglevel), 0, 4, &level) < 0)
-		die(EX_CONFIG, "smtp_tls_loglevel: \"%s\": a number from 0 to 4", c->smtp_tls_loglevel);
+		die(EX_CONFIG, "%s: \"%s\": a number from 0 to 4", own_name("smtp_tls_loglevel"), c->smtp_tls_loglevel);
 	tls.loglevel = (int) level;
 	if (!tls_digest_exists(c->smtp_tls_fingerprint_digest))
-		die(EX_CONFIG, "smtp_tls_fingerprint_digest: there is no digest \"%s\"", c->smtp_tls_fingerprint_digest);
+		die(EX_CONFIG, "%s: there is no digest \"%s\"", own_name("smtp_tls_fingerprint_digest"), c->smtp_tls_fingerprint_digest);
 	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"), &tls.backoff_ms, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
@@ -52,7 +53,7 @@ void tls_open(void)
 	a = the_client.tls_texts = arena_new("smtp tls", NULL, 256 << 10);
 	parse_settings();
 	conf = (struct tls_config){
-		.name = "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
+		.name = the_client.lmtp ? "lmtp" : "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
 		.eccert_file = c->smtp_tls_eccert_file, .eckey_file = c->smtp_tls_eckey_file, .ca_file = c->smtp_tls_CAfile, .ca_path = c->smtp_tls_CApath,
 		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
 		.groups = str_c(a, arena_fmt(a, "%s %s", the_client.tls.tls_eecdh_auto_curves, the_client.tls.tls_ffdhe_auto_groups)),
@@ -157,7 +158,12 @@ static const char *for_log(struct session *s, const struct tls_policy *p, const 
 	return str_c(s->arena, arena_fmt(s->arena, "%s:%s", policy_level_name(p->asked), instead != NULL ? instead : policy_level_name(p->level)));
 }
 
-static bool handshake_failed(struct job *job, struct session *s, int error, const struct buf *words, bool *ret_retry, struct trouble *ret_why)
+bool tls_may_give_up(const struct job *job)
+{
+	return job->policy.level == TLS_MAY && (job->d->active_us - job->d->env.arrival_us) / 1000 >= tls.backoff_ms;
+}
+
+static bool handshake_failed(struct job *job, struct session *s, int error, const struct buf *words, struct trouble *ret_why)
 {
 	s->is_dead = true;
 	log_mail(ROAD_INFO, job->d->queue_id, "SSL_connect error to %.*s: %s", PSTR(s->relay),
@@ -166,7 +172,7 @@ static bool handshake_failed(struct job *job, struct session *s, int error, cons
 		log_mail(ROAD_WARNING, job->d->queue_id, "TLS library problem: %s", buf_text(words));
 	if (error != -ECANCELED)
 		tell(job, s, TLS_FAILED, buf_str(words));
-	*ret_retry = job->policy.level == TLS_MAY && error != -ECANCELED && (job->d->active_us - job->d->env.arrival_us) / 1000 >= tls.backoff_ms;
+	job->tls_broke = error != -ECANCELED;
 	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "Cannot start TLS: handshake failure");
 	return false;
 }
@@ -176,7 +182,7 @@ static bool is_dane(const struct tls_policy *p)
 	return p->level >= TLS_HALF_DANE && p->level <= TLS_DANE_ONLY;
 }
 
-static bool shake_hands(struct job *job, struct session *s, bool *ret_retry, struct trouble *ret_why)
+static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_why)
 {
 	const struct tls_policy *p = &job->policy;
 	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .opportunistic = p->level == TLS_MAY, .sni = server_name(job, s->host),
@@ -189,7 +195,7 @@ static bool shake_hands(struct job *job, struct session *s, bool *ret_retry, str
 	int r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
 
 	if (r < 0)
-		return handshake_failed(job, s, r, &words, ret_retry, ret_why);
+		return handshake_failed(job, s, r, &words, ret_why);
 	s->is_encrypted = true;
 	s->is_for_once = s->is_for_once || !p->reuse;
 	s->tls = for_log(s, p, NULL);
@@ -221,7 +227,7 @@ static bool do_without(struct job *job, struct session *s, const char *dsn, cons
 	return false;
 }
 
-bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry, struct trouble *ret_why)
+bool tls_start(struct job *job, struct session *s, bool wrapped, struct trouble *ret_why)
 {
 	struct str said;
 	int r;
@@ -236,7 +242,7 @@ bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry
 	if (!tls_context_is_usable(tls.context))
 		return do_without(job, s, "4.7.5", "our TLS engine is unavailable for host", STR_NONE, ret_why);
 	if (wrapped)
-		return shake_hands(job, s, ret_retry, ret_why);
+		return shake_hands(job, s, ret_why);
 	write_str(s->stream, STR("STARTTLS\r\n"));
 	r = session_reply(s, the_client.conf.smtp_starttls_timeout);
 	if (r < 0) {
@@ -244,7 +250,7 @@ bool tls_start(struct job *job, struct session *s, bool wrapped, bool *ret_retry
 		return false;
 	}
 	if (reply_class(&s->reply) == 2)
-		return shake_hands(job, s, ret_retry, ret_why);
+		return shake_hands(job, s, ret_why);
 	said = arena_fmt(job->arena, " refused to start TLS: %.*s", PSTR(reply_text(&s->reply, job->arena)));
 	return do_without(job, s, "4.7.4", "host", said, ret_why);
 }

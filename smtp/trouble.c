@@ -29,6 +29,7 @@ struct trouble trouble_make(struct job *job, int kind, bool site, const char *ds
 
 struct trouble trouble_of_io(struct job *job, const struct session *at, int error, const char *doing)
 {
+	job->tls_broke = job->tls_broke || at->is_encrypted;
 	if (error == -EBADMSG)
 		return trouble_make(job, SOFT, false, "4.5.0", at, "Protocol error: host %.*s said: %.*s (while %s)",
 				    PSTR(at->name), PSTR(reply_text(&at->reply, job->arena)), doing);

@@ -27,6 +27,7 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "smtpd_per_request_deadline", "the older name smtpd_per_record_deadline is not kept" },
 	{ "smtpd_client_event_limit_exceptions", "the older name smtpd_client_connection_limit_exceptions is not kept" },
 	{ "smtpd_relay_restrictions", "closed by default at every compatibility level" },
+	{ "lmtp_tls_connection_reuse", "no tlsproxy is needed to keep a connection with TLS" },
 	{ "smtp_tls_connection_reuse", "no tlsproxy is needed to keep a connection with TLS" },
 	{ "smtputf8_enable", "always there; Postfix's default is that of a build without ICU" },
 };

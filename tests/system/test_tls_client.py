@@ -45,7 +45,7 @@ class TlsSink(Sink):
                     self.secure(handler)
                     handler.wfile = Behind(handler.wfile)
                 return super()._session(handler if self.reply.startswith("2") else Pending(handler))
-            if not line.startswith(b"EHLO"):
+            if not line.startswith((b"EHLO", b"LHLO")):
                 return super()._session(Pending(handler, line))
             handler.wfile.write(b"250-sink.example\r\n250 STARTTLS\r\n")
 
@@ -173,6 +173,31 @@ def test_may_goes_in_the_clear_when_tls_fails_for_mail_that_has_waited(instance)
             mail.command("postqueue", "-f")
             return any(command.startswith("MAIL") for command in sink.commands)
         wait_until(is_tried, 30, mail.log_tail, pause=0.5)
+
+
+def test_may_goes_in_the_clear_when_a_connection_with_tls_is_lost_for_mail_that_has_waited(instance, ca):
+    broken = [0]
+
+    def lose_tls(_argument):
+        known, broken[0] = broken[0], len(sink.tls)
+        return "250 2.1.0 Ok" if len(sink.tls) == known else None
+    with TlsSink(ca.issue("lost"), answers={"MAIL": lose_tls}) as sink:
+        mail = relaying(instance, sink, minimal_backoff_time="1s")
+        assert "status=deferred (lost connection with localhost[127.0.0.1] while sending MAIL FROM)" in deliver(mail)
+
+        def is_sent():
+            mail.command("postqueue", "-f")
+            return mail.log_lines(", tls=may:none, dsn=2.0.0, status=sent")
+        wait_until(is_sent, 30, mail.log_tail, pause=0.5)
+        assert len(sink.tls) >= 2
+
+
+def test_lmtp_has_its_own_levels(instance, ca):
+    with TlsSink(ca.issue("lmtp"), lmtp=True) as sink:
+        mail = instance(main={"transport_maps": f"inline:{{ {{ example.com = lmtp:inet:[localhost]:{sink.port} }} }}", "inet_protocols": "ipv4", "lmtp_tls_CAfile": ca.certificate,
+                              "lmtp_tls_security_level": "secure", "lmtp_tls_secure_cert_match": "nexthop", "smtp_tls_security_level": "none"})
+        assert ", tls=secure, dsn=2.0.0, status=sent" in deliver(mail)
+        assert sink.commands.count("LHLO mail.example.org") == 2
 
 
 def routed(instance, sink, directory, domains, **main):
