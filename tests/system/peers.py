@@ -15,9 +15,9 @@ from instance import BUILD, IS_ROOT, free_port, wait_until
 
 
 class Dovecot:
-    """IMAP over a Maildir, and LMTP into it, for the user "jane" with password "secret"."""
+    """IMAP over a Maildir, LMTP into it, and the authentication service, for the user "jane" with password "secret". more: configuration."""
 
-    def __init__(self, maildir=None):
+    def __init__(self, maildir=None, mechanisms="plain login cram-md5 scram-sha-256", more=""):
         self.root = Path(tempfile.mkdtemp(prefix="postroad-dovecot-"))
         self.root.chmod(0o755)
         self.user = pwd.getpwnam("daemon" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name)
@@ -26,7 +26,7 @@ class Dovecot:
         if IS_ROOT:
             os.chown(self.home, self.user.pw_uid, self.user.pw_gid)
         self.maildir = maildir or self.home / "Maildir"
-        self.imap_port, self.lmtp_port = free_port(), free_port()
+        self.imap_port, self.lmtp_port, self.auth_port = free_port(), free_port(), free_port()
         (self.root / "users").write_text(f"jane:{{PLAIN}}secret:{self.user.pw_uid}:{self.user.pw_gid}::{self.home}\n")
         me = self.user.pw_name if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name
         group = "daemon" if IS_ROOT else me
@@ -44,6 +44,8 @@ default_internal_group = {group}
 first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:{self.maildir}
+auth_mechanisms = {mechanisms}
+auth_failure_delay = 0
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%n {self.root}/users
@@ -63,6 +65,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service lmtp {{
   inet_listener lmtp {{
@@ -76,6 +81,16 @@ service lmtp {{
 service stats {{
   chroot =
 }}
+service auth {{
+  inet_listener {{
+    address = 127.0.0.1
+    port = {self.auth_port}
+  }}
+  unix_listener smtp-auth {{
+    mode = 0666
+  }}
+}}
+{more}
 """)
         subprocess.run(["dovecot", "-c", self.root / "dovecot.conf"], check=True, timeout=30)
         wait_until(self._answers, 20, lambda: (self.root / "log").read_text())
@@ -89,6 +104,10 @@ service stats {{
     @property
     def lmtp_socket(self):
         return self.root / "run/lmtp"
+
+    @property
+    def auth_socket(self):
+        return self.root / "run/smtp-auth"
 
     def imap(self):
         client = imaplib.IMAP4("127.0.0.1", self.imap_port)

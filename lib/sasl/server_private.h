@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/* Between server.c, which keeps the connection, and exchange.c, which uses it. */
+#ifndef ROAD_SASL_SERVER_PRIVATE_H
+#define ROAD_SASL_SERVER_PRIVATE_H
+
+#include "lib/sasl/server.h"
+
+/*
+ *   state        connection                          who leaves it
+ *   AT_REST      none; not before rest_until again   server_ready() starts a coroutine
+ *   CONNECTING   under way, or in the handshake      the coroutine, to READY or AT_REST
+ *   READY        requests may be sent                the coroutine when it ends: all that wait for answers are told
+ */
+enum server_state { SERVER_AT_REST, SERVER_CONNECTING, SERVER_READY };
+
+struct sasl_server {
+	struct sasl_settings settings;
+	char *path, *host;		/* one of them */
+	uint16_t port;
+	enum server_state state;
+	struct bell changed;
+	struct scope *scope;		/* the connection's coroutine; NULL: never started */
+	when_t rest_until;
+	int fd;				/* READY: for the writer; -1 otherwise */
+	unsigned connection;		/* counts them */
+	when_t heard;			/* when the last line came */
+	struct buf unsent;
+	struct bell to_send;
+	struct list waiting;		/* of struct sasl_exchange */
+	uint32_t last_id;
+	int offer_count;
+	struct sasl_offer offers[SASL_MOST_OFFERS];	/* of the last handshake that ended well */
+	struct buf why;
+};
+
+/* Connected and greeted, in time: 0, or -errno; sasl_server_why() has words. */
+int server_ready(struct sasl_server *s) MAY_YIELD;
+/* What is in s->unsent goes out soon. */
+void server_send(struct sasl_server *s);
+/* Nothing came for too long: the connection ends, and with it whatever waits. */
+void server_give_up(struct sasl_server *s);
+struct sasl_server *server_like(const struct sasl_server *s);
+
+/* exchange.c: a line about an exchange; nobody may be waiting for it any more. */
+void exchange_answered(struct sasl_server *s, const struct auth_line *l);
+/* The connection is gone. */
+void exchanges_lost(struct sasl_server *s);
+
+#endif
