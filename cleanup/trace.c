@@ -42,7 +42,7 @@ static void add_from_clause(struct message *m, struct buf *b)
 
 	buf_addf(b, "from %.*s (%.*s [%.*s])\n\t", PSTR(helo), PSTR(name), PSTR(address_literal(m)));
 	add_tls_clause(m, b);
-	if (m->e.sasl_username.len > 0 && the_cleanup.conf.smtpd_sasl_authenticated_header)
+	if (m->e.sasl_username.len > 0 && (m->flags & CLEANUP_SHOW_LOGIN) != 0)
 		buf_addf(b, "(Authenticated sender: %.*s)\n\t", PSTR(m->e.sasl_username));
 }
 

@@ -44,6 +44,8 @@ void content_begin(struct session *s, bool dots)
 	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local ? 0 : CLEANUP_EXTERNAL);
 
 	apply_effects(tx);
+	if (the_smtpd->conf.smtpd_sasl_authenticated_header)
+		flags |= CLEANUP_SHOW_LOGIN;
 	if (tx->effects.prepend.len > 0)
 		flags |= CLEANUP_PREPENDED;
 	tx->content = CONTENT_COMING;

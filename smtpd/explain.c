@@ -155,6 +155,7 @@ static struct session *begin_session(const struct request *r)
 	s->peer.name = s->peer.reverse_name = BUF(256);
 	s->peer.shown = BUF(512);
 	s->helo = BUF(4096);
+	s->sasl_method = s->sasl_username = BUF(4096);
 	s->where = "CONNECT";
 	s->esmtp = true;
 	if (ip_parse(r->client, &s->peer.ip) < 0)
@@ -176,6 +177,8 @@ static void end_session(struct session *s)
 {
 	transaction_end(s);
 	buf_free(&s->helo);
+	buf_free(&s->sasl_method);
+	buf_free(&s->sasl_username);
 	peer_free(&s->peer);
 }
 

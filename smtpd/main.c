@@ -8,6 +8,7 @@
 #include "lib/peers/cleanup.h"
 #include "smtpd/explain.h"
 #include "smtpd/policy.h"
+#include "smtpd/sasl.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
@@ -112,6 +113,7 @@ static void start(void)
 	smtpd.defer_unknown_helo = is_yes_no_value(conf->unknown_helo_hostname_tempfail_action, "defer", "defer_if_permit",
 						   "unknown_helo_hostname_tempfail_action");
 	open_tls(&smtpd);
+	open_sasl(&smtpd);
 	compile_restrictions();
 	mail_out_use("public/cleanup");
 }
@@ -123,7 +125,19 @@ static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.tls, &smtpd.t
 
 static unsigned more_syscalls(void)
 {
-	return policy_services_need_inet() ? SYS_CONNECT_INET : 0;
+	return policy_services_need_inet() || sasl_needs_inet() ? SYS_CONNECT_INET : 0;
+}
+
+static const struct jail_path *more_paths(void)
+{
+	static struct jail_path paths[3];
+	const char *const sockets[] = { tls_socket(), sasl_socket() };
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT_OF(sockets); i++)
+		if (sockets[i] != NULL)
+			paths[n++] = (struct jail_path){ sockets[i], 'c' };
+	return paths;
 }
 
 static const struct daemon smtpd_daemon = {
@@ -140,7 +154,7 @@ static const struct daemon smtpd_daemon = {
 			{ "public/postlog", 'c' },
 		},
 	},
-	.more_paths = tls_paths,
+	.more_paths = more_paths,
 	.more_syscalls = more_syscalls,
 	.start = start,
 	.serve = serve_client,

@@ -25,7 +25,8 @@ const struct restriction restrictions[] = {
 
 	{ "permit_inet_interfaces", KNOWS_CLIENT, NO_ARG, ask_inet_interfaces, false },
 	{ "permit_mynetworks", KNOWS_CLIENT, NO_ARG, ask_mynetworks, false },
-	{ "permit_sasl_authenticated", KNOWS_CLIENT, NO_ARG, ask_never, false },	/* nobody is, before SASL */
+	{ "permit_sasl_authenticated", KNOWS_CLIENT, NO_ARG, ask_authenticated, false },
+	{ "check_sasl_access", KNOWS_CLIENT, ARG_TABLE, ask_login_access, false },
 	{ "permit_tls_clientcerts", KNOWS_CLIENT, NO_ARG, ask_client_certificate, false },
 	{ "permit_tls_all_clientcerts", KNOWS_CLIENT, NO_ARG, ask_trusted_certificate, false },
 	{ "check_ccert_access", KNOWS_CLIENT, ARG_TABLE, ask_certificate_access, false },
@@ -69,6 +70,10 @@ const struct restriction restrictions[] = {
 	{ "reject_unknown_sender_domain", KNOWS_SENDER, NO_ARG, ask_unknown_sender_domain, false },
 	{ "reject_unlisted_sender", KNOWS_SENDER, NO_ARG, ask_unlisted_sender, false },
 	{ "reject_rhsbl_sender", KNOWS_SENDER, ARG_DOMAIN, ask_rhsbl_sender, false },
+	{ "reject_sender_login_mismatch", KNOWS_SENDER, NO_ARG, ask_senders_login, false },
+	{ "reject_authenticated_sender_login_mismatch", KNOWS_SENDER, NO_ARG, ask_users_sender, false },
+	{ "reject_unauthenticated_sender_login_mismatch", KNOWS_SENDER, NO_ARG, ask_strangers_sender, false },
+	{ "reject_known_sender_login_mismatch", KNOWS_SENDER, NO_ARG, ask_known_senders_login, false },
 
 	{ "check_recipient_access", KNOWS_RECIPIENT, ARG_TABLE, ask_recipient_access, false },
 	{ "check_recipient_a_access", KNOWS_RECIPIENT, ARG_TABLE, ask_recipient_servers, false },
@@ -100,6 +105,8 @@ void log_check(const struct question *q, const char *what, struct str text)
 	buf_addf(&more, " proto=%.*s", PSTR(session_protocol(s)));
 	if (s->helo.len > 0)
 		buf_addf(&more, " helo=<%s>", buf_text(&s->helo));
+	if (s->sasl_username.len > 0)
+		buf_addf(&more, " sasl_username=<%s>", buf_text(&s->sasl_username));
 	log_mail(ROAD_INFO, session_queue_id(s), "%s: %s from %s: %.*s;%s", what, s->where, buf_text(&s->peer.shown), PSTR(text),
 		 buf_text(&more));
 }

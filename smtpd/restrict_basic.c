@@ -14,13 +14,6 @@ struct verdict ask_permit(struct question *q, const struct rule *r)
 	return permit();
 }
 
-struct verdict ask_never(struct question *q, const struct rule *r)
-{
-	(void) q;
-	(void) r;
-	return dunno();
-}
-
 struct verdict ask_reject(struct question *q, const struct rule *r)
 {
 	(void) r;

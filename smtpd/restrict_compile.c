@@ -20,9 +20,7 @@ static const struct restriction broken_row = { .name = "broken class", .ask = as
 
 /* What Postfix knows and we do not yet: the message should not call it a typing error. */
 static const char *const not_yet[] = {
-	"check_sasl_access", "reject_unverified_sender",
-	"reject_unverified_recipient", "permit_mx_backup", "reject_sender_login_mismatch",
-	"reject_authenticated_sender_login_mismatch", "reject_known_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch",
+	"reject_unverified_sender", "reject_unverified_recipient", "permit_mx_backup",
 };
 
 /* One list under way. conf NULL: the result of a table, where no new tables are opened. */

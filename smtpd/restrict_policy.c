@@ -87,8 +87,8 @@ static void put_transaction(struct buf *b, const struct question *q)
 	put_number(b, "size", size_of(q));
 	put(b, "etrn_domain", q->etrn);
 	put(b, "stress", str_of(the_smtpd->conf.stress));
-	put(b, "sasl_method", tx == NULL ? STR_NONE : tx->envelope.sasl_method);
-	put(b, "sasl_username", tx == NULL ? STR_NONE : tx->envelope.sasl_username);
+	put(b, "sasl_method", buf_str(&q->s->sasl_method));
+	put(b, "sasl_username", buf_str(&q->s->sasl_username));
 	put(b, "sasl_sender", tx == NULL ? STR_NONE : tx->envelope.sasl_sender);
 }
 

@@ -9,11 +9,13 @@
 
 /* restrict_basic.c */
 ROW(ask_permit); ROW(ask_reject); ROW(ask_defer); ROW(ask_defer_if_permit); ROW(ask_defer_if_reject); ROW(ask_sleep);
-ROW(ask_unauth_pipelining); ROW(ask_multi_recipient_bounce); ROW(ask_never); ROW(ask_class); ROW(ask_broken);
+ROW(ask_unauth_pipelining); ROW(ask_multi_recipient_bounce); ROW(ask_class); ROW(ask_broken);
 /* restrict_client.c */
 ROW(ask_inet_interfaces); ROW(ask_mynetworks); ROW(ask_unknown_client); ROW(ask_unknown_reverse_name); ROW(ask_address_map);
 /* restrict_tls.c */
 ROW(ask_client_certificate); ROW(ask_trusted_certificate); ROW(ask_certificate_access); ROW(ask_plaintext);
+/* restrict_sasl.c */
+ROW(ask_authenticated); ROW(ask_login_access); ROW(ask_senders_login); ROW(ask_users_sender); ROW(ask_strangers_sender); ROW(ask_known_senders_login);
 /* restrict_helo.c */
 ROW(ask_invalid_helo); ROW(ask_non_fqdn_helo); ROW(ask_unknown_helo);
 /* restrict_domain.c */

@@ -9,6 +9,7 @@
 #include "lib/log/log.h"
 #include "lib/mail/header.h"
 #include "smtpd/client_count.h"
+#include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 
@@ -44,6 +45,7 @@ static struct session *session_new(struct session_socket *socket)
 	s->peer.name = s->peer.reverse_name = BUF(256);
 	s->peer.shown = BUF(512);
 	s->helo = BUF(4096);
+	s->sasl_method = s->sasl_username = BUF(4096);
 	s->where = "CONNECT";
 	list_append(&all_sessions, &s->link);
 	return s;
@@ -56,6 +58,8 @@ static void session_free(struct session *s)
 	stream_free(s->stream);
 	peer_free(&s->peer);
 	buf_free(&s->helo);
+	buf_free(&s->sasl_method);
+	buf_free(&s->sasl_username);
 	arena_free(s->arena);
 }
 
@@ -167,7 +171,7 @@ static bool understand(struct session *s, struct str line, struct command *ret)
 {
 	int r;
 
-	log_debug("< %s: %.*s", buf_text(&s->peer.shown), PSTR(line));
+	log_debug("< %s: %.*s", buf_text(&s->peer.shown), PSTR(str_starts_nocase(line, STR("AUTH ")) ? STR("AUTH ...") : line));
 	r = command_parse(arena_copy(s->step, line), conf()->smtputf8_enable, ret);
 
 	if (r < 0) {
@@ -175,6 +179,25 @@ static bool understand(struct session *s, struct str line, struct command *ret)
 		reply(s, 500, "5.5.2", r == -EILSEQ ? "Error: bad UTF-8 syntax" : "Error: bad syntax");
 	}
 	return r >= 0;
+}
+
+/* AUTH may bring a whole answer with it (RFC 4954 4); no other command is longer than line_length_limit. */
+static size_t longest_line(const struct session *s)
+{
+	int64_t plain = the_smtpd->common->line_length_limit;
+
+	return (size_t) (sasl_is_active(s) && !is_authenticated(s) ? MAX(plain, conf()->smtpd_sasl_response_limit) : plain);
+}
+
+static bool is_too_long(struct str line)
+{
+	return line.len > (size_t) the_smtpd->common->line_length_limit && !str_starts_nocase(line, STR("AUTH "));
+}
+
+static enum next refuse_length(struct session *s)
+{
+	s->errors++;
+	return reply(s, 500, "5.5.2", "Error: line too long");
 }
 
 static bool read_command(struct session *s, struct command *ret)
@@ -192,15 +215,16 @@ static bool read_command(struct session *s, struct command *ret)
 			return false;
 		}
 		stream_deadline(s->stream, in(conf()->smtpd_timeout));
-		if (read_line(s->stream, (size_t) the_smtpd->common->line_length_limit, &line, &bare_lf)) {
+		if (read_line(s->stream, longest_line(s), &line, &bare_lf)) {
 			if (bare_lf && !bare_newline_is_fine(s))
 				return false;
-			if (understand(s, line, ret))
+			if (is_too_long(line))
+				refuse_length(s);
+			else if (understand(s, line, ret))
 				return true;
 		} else if (stream_error(s->stream) == -EMSGSIZE) {
 			stream_clear_error(s->stream);		/* the next read_line skips what is left of it */
-			s->errors++;
-			reply(s, 500, "5.5.2", "Error: line too long");
+			refuse_length(s);
 		} else {
 			return false;
 		}

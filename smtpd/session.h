@@ -67,6 +67,8 @@ struct session {
 	struct peer peer;
 	struct address_ip local;	/* our end of the connection */
 	struct buf helo;		/* what HELO or EHLO said, made harmless; empty: not yet */
+	struct buf sasl_method, sasl_username;	/* printable; empty: not authenticated */
+	bool sasl_is_down;		/* at EHLO or AUTH there was no authentication server */
 	bool esmtp;			/* EHLO was said: proto=ESMTP */
 	bool is_local;			/* a local_header_rewrite_clients client */
 	bool may_xclient, may_verp;
@@ -120,10 +122,12 @@ bool tls_permits_auth(const struct session *s);	/* may AUTH be offered and used 
 bool tls_before_greeting(struct session *s) MAY_YIELD;	/* wrapper mode: the handshake. False: the session ends */
 /* Is the command to be refused because of what TLS is, or is not? Then the reply is out. */
 bool refused_without_tls(struct session *s, enum verb_id id) MAY_YIELD;
+bool tls_allows_auth(const struct session *s);	/* smtpd_tls_auth_only */
 
 /* verb_hello.c */
 enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,
-		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_STARTTLS = 1024, EHLO_SILENT = 1 << 30 };
+		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_STARTTLS = 1024, EHLO_AUTH = 2048,
+		    EHLO_SILENT = 1 << 30 };
 /* "silent-discard, chunking": bits of enum ehlo_keyword; words that nobody knows are said through why, -EINVAL. */
 int ehlo_keywords_parse(struct str text, unsigned *ret, struct buf *why);
 /* What this client is not told of: smtpd_discard_ehlo_keywords, or what the address maps say. */

@@ -10,6 +10,7 @@
 #include "lib/conf/params/tlsmgr.h"
 #include "lib/jail/jail.h"
 #include "lib/route/route.h"
+#include "lib/sasl/server.h"
 #include "lib/table/match.h"
 #include "lib/table/table.h"
 #include "smtpd/restrict.h"
@@ -29,6 +30,10 @@ struct smtpd {
 	int tls_loglevel;
 	const char *tlsmgr;		/* its socket */
 	struct arena *tls_texts;	/* what the context refers to */
+	struct sasl_server *sasl;		/* NULL: smtpd_sasl_auth_enable = no */
+	unsigned sasl_options, sasl_tls_options;	/* enum sasl_option: what mechanisms must be good for, in the clear and over TLS */
+	struct match_list *sasl_filter, *sasl_exceptions;	/* NULL without sasl */
+	struct tables *sender_logins;
 	bool soft_bounce;
 	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
 	const struct common_conf *common;
@@ -46,6 +51,6 @@ extern const struct smtpd *const the_smtpd;
 
 /* tls.c */
 void open_tls(struct smtpd *to);		/* at start */
-const struct jail_path *tls_paths(void);	/* that the jail leaves open */
+const char *tls_socket(void);			/* what it connects to; NULL: nothing */
 
 #endif

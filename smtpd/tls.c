@@ -13,6 +13,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
 #include "lib/peers/tlsmgr.h"
+#include "smtpd/sasl.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
@@ -129,14 +130,9 @@ void open_tls(struct smtpd *to)
 		log_warning("TLS is not available: %s", buf_text(&why));
 }
 
-const struct jail_path *tls_paths(void)
+const char *tls_socket(void)
 {
-	static struct jail_path paths[2];
-
-	if (the_smtpd->tls_context == NULL)
-		return NULL;
-	paths[0] = (struct jail_path){ the_smtpd->tlsmgr, 'c' };
-	return paths;
+	return the_smtpd->tls_context == NULL ? NULL : the_smtpd->tlsmgr;
 }
 
 /* ---- the handshake ---- */
@@ -193,6 +189,7 @@ static void forget_clear_text(struct session *s)
 {
 	transaction_end(s);
 	set_helo(s, STR_NONE);
+	sasl_set_user(s, STR_NONE, STR_NONE);
 	s->esmtp = false;
 }
 
@@ -268,6 +265,11 @@ enum next verb_starttls(struct session *s, const struct command *c)
 static bool is_allowed_before(enum verb_id id)
 {
 	return id == VERB_HELO || id == VERB_EHLO || id == VERB_STARTTLS || id == VERB_NOOP || id == VERB_QUIT || id == VERB_XCLIENT;
+}
+
+bool tls_allows_auth(const struct session *s)
+{
+	return s->tls != NULL || !conf()->smtpd_tls_auth_only;
 }
 
 bool refused_without_tls(struct session *s, enum verb_id id)

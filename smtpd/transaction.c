@@ -8,6 +8,7 @@
 #include "lib/queue/queue.h"
 #include "lib/tls/tls.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/sasl.h"
 #include "smtpd/session.h"
 
 enum {
@@ -28,6 +29,16 @@ static void copy_early_effects(struct transaction *tx, const struct effects *ear
 		*vec_add(tx->arena, &tx->effects.prepend) = early->prepend.at[i];
 	for (size_t i = 0; i < early->bcc.len; i++)
 		*vec_add(tx->arena, &tx->effects.bcc) = early->bcc.at[i];
+}
+
+/* "with" in Received (RFC 3848). */
+static struct str protocol_of(const struct session *s)
+{
+	if (!s->esmtp)
+		return STR("SMTP");
+	if (s->tls != NULL)
+		return is_authenticated(s) ? STR("ESMTPSA") : STR("ESMTPS");
+	return is_authenticated(s) ? STR("ESMTPA") : STR("ESMTP");
 }
 
 struct transaction *transaction_begin(struct session *s, struct str sender, const struct mail_args *m)
@@ -52,9 +63,11 @@ struct transaction *transaction_begin(struct session *s, struct str sender, cons
 	e->client_address = str_of(s->peer.address);
 	e->client_port = str_of(s->peer.port);
 	e->client_helo = buf_str(&s->helo);
-	e->client_protocol = s->tls != NULL && s->esmtp ? STR("ESMTPS") : session_protocol(s);
+	e->client_protocol = protocol_of(s);
 	e->client_tls = s->tls != NULL && the_smtpd->conf.smtpd_tls_received_header ? s->tls->received : STR_NONE;
-	e->sasl_method = e->sasl_username = e->sasl_sender = STR_NONE;
+	e->sasl_method = buf_str(&s->sasl_method);
+	e->sasl_username = buf_str(&s->sasl_username);
+	e->sasl_sender = is_authenticated(s) ? arena_copy(a, m->auth) : STR_NONE;	/* a stranger's word counts for nothing (RFC 4954 5) */
 	e->message_id = e->filter_transport = STR_NONE;
 	return tx;
 }
@@ -69,6 +82,24 @@ void transaction_end(struct session *s)
 	mail_out_abort(tx->out);
 	buf_free(&tx->piece);
 	arena_free(tx->arena);
+}
+
+static void add_attribute(struct buf *b, const char *name, struct str value)
+{
+	if (value.len > 0)
+		buf_addf(b, ", %s=%.*s", name, PSTR(value));
+}
+
+static void log_client(const struct session *s)
+{
+	const struct envelope *e = &s->tx->envelope;
+	AUTO(buf) line = BUF(16 << 10);
+
+	buf_addf(&line, "client=%s", buf_text(&s->peer.shown));
+	add_attribute(&line, "sasl_method", e->sasl_method);
+	add_attribute(&line, "sasl_username", e->sasl_username);
+	add_attribute(&line, "sasl_sender", e->sasl_sender);
+	log_mail_text(ROAD_INFO, str_of(s->tx->queue_id), buf_str(&line));
 }
 
 int transaction_add_recipient(struct session *s, struct str address, const struct rcpt_args *r)
@@ -87,7 +118,7 @@ int transaction_add_recipient(struct session *s, struct str address, const struc
 	if (tx->queue_id[0] == 0) {
 		queue_id_new(tx->queue_id);
 		co_describe("%s %s", buf_text(&s->peer.shown), tx->queue_id);
-		log_mail(ROAD_INFO, str_of(tx->queue_id), "client=%s", buf_text(&s->peer.shown));
+		log_client(s);
 	}
 	return 0;
 }

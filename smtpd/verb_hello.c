@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "lib/log/log.h"
+#include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
@@ -12,8 +13,9 @@ static const struct { struct str name; unsigned bit; } keywords[] = {
 	{ STR_INIT("ETRN"), EHLO_ETRN }, { STR_INIT("XCLIENT"), EHLO_XCLIENT }, { STR_INIT("8BITMIME"), EHLO_8BITMIME },
 	{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCEDSTATUSCODES }, { STR_INIT("DSN"), EHLO_DSN },
 	{ STR_INIT("STARTTLS"), EHLO_STARTTLS }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 }, { STR_INIT("CHUNKING"), EHLO_CHUNKING },
+	{ STR_INIT("AUTH"), EHLO_AUTH },
 	/* not announced anyhow */
-	{ STR_INIT("AUTH"), 0 }, { STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
+	{ STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
 	{ STR_INIT("REQUIRETLS"), 0 }, { STR_INIT("silent-discard"), EHLO_SILENT },
 };
 
@@ -131,6 +133,7 @@ static void add_line(struct lines *l, bool wanted, struct str line)
 /* The order is the one that analysers and people know. */
 static void list_extensions(struct session *s, struct lines *l)
 {
+	const struct str auth = sasl_offered(s);
 	long long limit = (long long) the_smtpd->common->message_size_limit;
 
 	add_line(l, true, str_of(the_smtpd->common->myhostname));
@@ -139,8 +142,10 @@ static void list_extensions(struct session *s, struct lines *l)
 	add_line(l, offers(s, EHLO_VRFY) && !the_smtpd->conf.disable_vrfy_command, STR("VRFY"));
 	add_line(l, offers(s, EHLO_ETRN), STR("ETRN"));
 	add_line(l, offers(s, EHLO_STARTTLS) && offers_tls(s), STR("STARTTLS"));
+	add_line(l, auth.len > 0, arena_fmt(s->step, "AUTH %.*s", PSTR(auth)));
+	add_line(l, auth.len > 0 && the_smtpd->conf.broken_sasl_auth_clients, arena_fmt(s->step, "AUTH=%.*s", PSTR(auth)));
 	add_line(l, offers(s, EHLO_XCLIENT) && s->may_xclient,
-		 STR("XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT DESTADDR DESTPORT"));
+		 arena_fmt(s->step, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT%s DESTADDR DESTPORT", the_smtpd->sasl != NULL ? " LOGIN" : ""));
 	add_line(l, s->may_verp, STR("XVERP"));
 	add_line(l, offers(s, EHLO_ENHANCEDSTATUSCODES), STR("ENHANCEDSTATUSCODES"));
 	add_line(l, offers(s, EHLO_8BITMIME), STR("8BITMIME"));

@@ -6,10 +6,14 @@
 #include "lib/disk/disk.h"
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
+#include "lib/mail/dsn.h"
 #include "lib/mail/mail_address.h"
+#include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
+
+enum { LONGEST_AUTH = 500 };		/* RFC 4954 3: what it adds to MAIL */
 
 static enum next refuse_args(struct session *s, enum esmtp_error error, struct str bad)
 {
@@ -27,8 +31,25 @@ static enum next refuse_args(struct session *s, enum esmtp_error error, struct s
 	}
 }
 
+/* Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing, and is always fine. */
+static enum next check_auth(struct session *s, struct mail_args *m)
+{
+	struct str sender = STR_NONE;
+
+	if (!m->has_auth)
+		return DONE;
+	if (!str_is(m->auth, STR("<>"))) {
+		if (!sasl_is_active(s))
+			return reply(s, 503, "5.5.4", "Error: authentication disabled");
+		if (m->auth.len > LONGEST_AUTH || xtext_decode(m->auth, s->step, &sender) < 0)
+			return reply(s, 501, "5.5.4", "Bad AUTH parameter syntax");
+	}
+	m->auth = sender;
+	return DONE;
+}
+
 /* Parameters that are not announced to this client are not accepted from it. */
-static enum next check_args(struct session *s, const struct mail_args *m)
+static enum next check_args(struct session *s, struct mail_args *m)
 {
 	if (m->uses_dsn && (s->discard_ehlo & EHLO_DSN) != 0)
 		return reply(s, 501, "5.7.1", "DSN support is disabled");
@@ -36,9 +57,7 @@ static enum next check_args(struct session *s, const struct mail_args *m)
 		return reply(s, 555, "5.5.4", "Unsupported option: SMTPUTF8");
 	if (m->has_verp && !s->may_verp)
 		return reply(s, 555, "5.5.4", "Unsupported option: XVERP");
-	if (m->has_auth)
-		return reply(s, 503, "5.5.1", "Error: authentication not enabled");
-	return DONE;
+	return check_auth(s, m);
 }
 
 /* Free space in the queue, as of the last second; < 0: cannot tell. */

@@ -61,9 +61,3 @@ enum next verb_quit(struct session *s, const struct command *c)
 	reply(s, 221, "2.0.0", "Bye");
 	return LEAVE;
 }
-
-enum next verb_auth(struct session *s, const struct command *c)
-{
-	(void) c;
-	return reply(s, 503, "5.5.1", "Error: authentication not enabled");
-}

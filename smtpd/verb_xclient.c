@@ -7,6 +7,7 @@
 
 #include "lib/mail/dsn.h"
 #include "lib/mail/mail_address.h"
+#include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
@@ -98,6 +99,14 @@ static bool set_hello(struct session *s, struct str value)
 	return true;
 }
 
+static bool set_login(struct session *s, struct str value)
+{
+	if (the_smtpd->sasl == NULL)
+		return false;
+	sasl_set_user(s, STR("XCLIENT"), is_unavailable(value) ? STR_NONE : value);
+	return true;
+}
+
 static bool set_protocol(struct session *s, struct str value)
 {
 	s->esmtp = str_is_nocase(value, STR("ESMTP"));
@@ -120,7 +129,7 @@ static const struct attribute {
 } attributes[] = {
 	{ STR_INIT("NAME"), set_client_name }, { STR_INIT("REVERSE_NAME"), set_reverse_name }, { STR_INIT("ADDR"), set_address },
 	{ STR_INIT("PORT"), set_port }, { STR_INIT("HELO"), set_hello }, { STR_INIT("PROTO"), set_protocol },
-	{ STR_INIT("DESTADDR"), set_server_address }, { STR_INIT("DESTPORT"), set_server_port },
+	{ STR_INIT("LOGIN"), set_login }, { STR_INIT("DESTADDR"), set_server_address }, { STR_INIT("DESTPORT"), set_server_port },
 };
 
 static const struct attribute *find_attribute(struct str name)

@@ -18,6 +18,7 @@ enum cleanup_flags {
 	CLEANUP_ADD_RECEIVED = 8,	/* prepend a Received header (smtpd and pickup) */
 	CLEANUP_NO_BCC = 16,		/* notices: no always_bcc and the like */
 	CLEANUP_EXTERNAL = 32,		/* remote client: no missing headers, unless always_add_missing_headers */
+	CLEANUP_SHOW_LOGIN = 128,	/* Received tells the login name */
 	CLEANUP_PREPENDED = 64,		/* the content begins with headers of the server's own, up to an empty line: they go above Received */
 };
 

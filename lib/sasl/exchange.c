@@ -140,7 +140,7 @@ static int add_request(struct sasl_exchange *e, const struct sasl_request *q)
 		buf_add_text(&line, "\tvalid-client-cert");
 	add_option(&line, "realm", q->realm);
 	if (q->has_response)
-		buf_addf(&line, "\tresp=%.*s", PSTR(q->response));
+		buf_addf(&line, "\tresp=%.*s", PSTR(q->response.len > 0 ? q->response : STR("=")));	/* as in SMTP: nothing would be none */
 	buf_add_byte(&line, '\n');
 	return add_line(e->server, &line);
 }

@@ -51,7 +51,7 @@ struct sasl_request {
 	bool is_secured;		/* nobody listens in: TLS */
 	bool has_trusted_certificate;	/* the client has proved whose it is (EXTERNAL) */
 	bool has_response;		/* an initial response came with the command */
-	struct str response;		/* base64 */
+	struct str response;		/* base64; empty is a response too */
 };
 
 enum sasl_outcome {
