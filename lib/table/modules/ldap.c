@@ -5,6 +5,7 @@
  */
 #include <lber.h>
 #include <ldap.h>
+#include <sasl/sasl.h>
 #include <strings.h>
 #include <sys/time.h>
 #include <time.h>
@@ -239,15 +240,42 @@ static int set_options(LDAP *ld, const struct connection *c, const struct driver
 	return r == LDAP_SUCCESS ? set_tls(ld, s) : r;
 }
 
-static int answer_sasl(LDAP *ld, unsigned flags, void *defaults, void *questions)
+/* What a mechanism wants to know: who, with what password, where, and as whom. */
+static int answer_sasl(LDAP *ld, unsigned flags, void *settings, void *questions)
 {
-	const struct driver_settings *s = defaults;
+	static const struct { unsigned long id; const char *parameter; } answers[] = {
+		{ SASL_CB_AUTHNAME, "bind_dn" }, { SASL_CB_PASS, "bind_pw" }, { SASL_CB_GETREALM, "sasl_realm" }, { SASL_CB_USER, "sasl_authz_id" },
+	};
+	const struct driver_settings *s = settings;
 
 	(void) ld;
 	(void) flags;
-	(void) s;
-	(void) questions;
-	return LDAP_SUCCESS;		/* EXTERNAL and GSSAPI ask nothing that has no answer of its own */
+	for (sasl_interact_t *q = questions; q->id != SASL_CB_LIST_END; q++) {
+		const char *value = NULL;
+
+		for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++)
+			if (answers[i].id == q->id)
+				value = s->get(s, answers[i].parameter);
+		if (value == NULL)
+			value = q->defresult == NULL ? "" : q->defresult;
+		q->result = value;
+		q->len = (unsigned) strlen(value);
+	}
+	return LDAP_SUCCESS;
+}
+
+static int authenticate_by_sasl(LDAP *ld, const struct driver_settings *s)
+{
+	const char *least = s->get(s, "sasl_minssf");
+	char properties[40];
+	int r = LDAP_SUCCESS;
+
+	if (least != NULL) {
+		snprintf(properties, sizeof(properties), "minssf=%ld", number(least, 0));
+		r = ldap_set_option(ld, LDAP_OPT_X_SASL_SECPROPS, properties);
+	}
+	return r != LDAP_SUCCESS ? r :
+		ldap_sasl_interactive_bind_s(ld, NULL, s->get(s, "sasl_mechs"), NULL, NULL, LDAP_SASL_QUIET, answer_sasl, (void *) s);
 }
 
 static int authenticate(LDAP *ld, const struct driver_settings *s)
@@ -256,12 +284,24 @@ static int authenticate(LDAP *ld, const struct driver_settings *s)
 	struct berval secret = { 0 };
 
 	if (how != NULL && strcasecmp(how, "sasl") == 0)
-		return ldap_sasl_interactive_bind_s(ld, NULL, s->get(s, "sasl_mechs"), NULL, NULL, LDAP_SASL_QUIET, answer_sasl, (void *) s);
+		return authenticate_by_sasl(ld, s);
 	if (!is_yes(how, true) && (how == NULL || strcasecmp(how, "simple") != 0))
 		dn = password = NULL;			/* anonymous; this also makes the connection */
 	secret.bv_val = (char *) (password == NULL ? "" : password);
 	secret.bv_len = strlen(secret.bv_val);
 	return ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
+}
+
+/* With what the server or the TLS library says about it. */
+static void say_failure(const struct connection *c, int r, const char *step, const char *hosts, struct driver_words why)
+{
+	char *more = NULL;
+
+	if (c != NULL && c->ld != NULL)
+		ldap_get_option(c->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
+	snprintf(why.at, why.size, "%s %s: %s%s%s%s", step, hosts == NULL ? "localhost" : hosts, ldap_err2string(r),
+		 more == NULL || *more == 0 ? "" : " (", more == NULL ? "" : more, more == NULL || *more == 0 ? "" : ")");
+	ldap_memfree(more);
 }
 
 static void *ldap_connect_to(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
@@ -286,7 +326,7 @@ static void *ldap_connect_to(const struct driver_settings *s, const char *host, 
 	}
 	if (r == LDAP_SUCCESS)
 		return c;
-	snprintf(why.at, why.size, "%s %s: %s", step, s->get(s, "server_host") == NULL ? "localhost" : s->get(s, "server_host"), ldap_err2string(r));
+	say_failure(c, r, step, s->get(s, "server_host"), why);
 	if (c != NULL)
 		ldap_close(c);
 	return NULL;

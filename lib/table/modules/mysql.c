@@ -40,11 +40,13 @@ static int mysql_check(const struct driver_settings *s, struct driver_words why)
 
 /* ---- connecting ---- */
 
-static void set_options(MYSQL *db, const struct driver_settings *s, int timeout_ms)
+/* True: TLS is wanted. */
+static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_ms)
 {
 	const unsigned seconds = (unsigned) (timeout_ms + 999) / 1000;
 	const char *key = s->get(s, "tls_key_file"), *cert = s->get(s, "tls_cert_file"), *ca = s->get(s, "tls_CAfile");
 	const char *ca_path = s->get(s, "tls_CApath"), *ciphers = s->get(s, "tls_ciphers"), *verify = s->get(s, "tls_verify_cert");
+	const bool wants_tls = key != NULL || cert != NULL || ca != NULL || ca_path != NULL || ciphers != NULL;
 	const char *file = s->get(s, "option_file"), *group = s->get(s, "option_group"), *charset = s->get(s, "charset");
 
 	mysql_options(db, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
@@ -55,13 +57,14 @@ static void set_options(MYSQL *db, const struct driver_settings *s, int timeout_
 	if (file != NULL || group != NULL)
 		mysql_options(db, MYSQL_READ_DEFAULT_GROUP, group == NULL ? "client" : group);
 	mysql_options(db, MYSQL_SET_CHARSET_NAME, charset == NULL ? "utf8mb4" : charset);
-	if (key != NULL || cert != NULL || ca != NULL || ca_path != NULL || ciphers != NULL)
+	if (wants_tls)
 		mysql_ssl_set(db, key, cert, ca, ca_path, ciphers);
 	if (verify != NULL) {
 		my_bool yes = !is_no(verify);
 
 		mysql_options(db, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
 	}
+	return wants_tls;
 }
 
 /* unix:/path, inet:host:port, host:port, host. The name is cut out of `room`. */
@@ -107,6 +110,7 @@ static void *mysql_connect_to(const struct driver_settings *s, const char *host,
 	const char *name, *socket;
 	char room[300];
 	unsigned port;
+	bool wants_tls;
 
 	if (c != NULL)
 		c->db = mysql_init(NULL);
@@ -115,12 +119,15 @@ static void *mysql_connect_to(const struct driver_settings *s, const char *host,
 		free(c);
 		return NULL;
 	}
-	set_options(c->db, s, timeout_ms);
+	wants_tls = set_options(c->db, s, timeout_ms);
 	split_host(host, room, sizeof(room), &name, &port, &socket);
 	c->wants_result_set = !is_no(s->get(s, "require_result_set"));
-	if (mysql_real_connect(c->db, name, s->get(s, "user"), s->get(s, "password"), s->get(s, "dbname"), port, socket, CLIENT_MULTI_RESULTS) != NULL)
+	if (mysql_real_connect(c->db, name, s->get(s, "user"), s->get(s, "password"), s->get(s, "dbname"), port, socket, CLIENT_MULTI_RESULTS) == NULL)
+		snprintf(why.at, why.size, "connect to %s: %s", host, mysql_error(c->db));
+	else if (wants_tls && name != NULL && mysql_get_ssl_cipher(c->db) == NULL)	/* the library goes on without */
+		snprintf(why.at, why.size, "connect to %s: the server does not offer TLS", host);
+	else
 		return c;
-	snprintf(why.at, why.size, "connect to %s: %s", host, mysql_error(c->db));
 	mysql_close_connection(c);
 	return NULL;
 }
