@@ -134,6 +134,22 @@ class Postgres(Server):
     def sql(self, text):
         return self.run(self.psql, "-h", self.root, "-p", self.port, "-U", "test", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-Atqc", text)
 
+    @contextlib.contextmanager
+    def _locked(self, number):
+        words = [self.psql, "-h", self.root, "-p", str(self.port), "-U", "test", "-d", "postgres", "-Atq"]
+        with subprocess.Popen(words, cwd=self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **self.as_somebody) as session:
+            session.stdin.write(f"SELECT pg_advisory_lock({number}); SELECT 'held';\n")
+            session.stdin.flush()
+            while session.stdout.readline() != "held\n":
+                assert session.poll() is None
+            yield
+
+    def hold_lock(self, number):
+        """Takes an advisory lock until close() of what is returned: what queries can be made to wait for."""
+        held = contextlib.ExitStack()
+        held.enter_context(self._locked(number))
+        return held
+
     def answers(self):
         return subprocess.run([self.psql, "-h", "127.0.0.1", "-p", str(self.port), "-U", "test", "-d", "postgres", "-Atc", "SELECT 1"], cwd=self.root,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False).stdout == b"1\n"

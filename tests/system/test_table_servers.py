@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import threading
 import time
+from concurrent import futures
 
 import pytest
 
@@ -84,14 +85,18 @@ def slapd():
         yield server
 
 
+def fill_redis(server):
+    for address, goto in ROWS:
+        if goto:
+            server.cli("SET", address, goto)
+    server.cli("HSET", "example.com", "joe", "in a hash", "admin", "other")
+
+
 @pytest.fixture(scope="module")
 def redis():
     with Redis() as server:
         server.start()
-        for address, goto in ROWS:
-            if goto:
-                server.cli("SET", address, goto)
-        server.cli("HSET", "example.com", "joe", "in a hash", "admin", "other")
+        fill_redis(server)
         yield server
 
 
@@ -475,12 +480,7 @@ class Service:
         self.service.close()
 
 
-@every_type
-def test_a_server_goes_away_in_mid_query_and_comes_back(mail, table, kind):
-    server = table.server
-    if kind == "sqlite":
-        pytest.skip("no server")
-    spec = table("timeout = 1\n")
+def goes_away_and_comes_back(kind, server, spec, refill=lambda: None):
     key, value = "it's@example.com", "quote"
     with Service(spec) as peer:
         assert look_up(peer, spec, key.upper())[:2] == (FOUND, value)
@@ -506,14 +506,27 @@ def test_a_server_goes_away_in_mid_query_and_comes_back(mail, table, kind):
             assert int(reply["status"]) == CANNOT_TELL and reply["why"], reply
         assert look_up(peer, spec, "nobody")[0] == CANNOT_TELL
         server.start()
-        if kind == "redis":
-            server.cli("SET", key, value)
+        refill()
         wait_until(lambda: look_up(peer, spec, key)[:2] == (FOUND, value), 20)
         assert look_up(peer, spec, "nobody")[:2] == (NOT_THERE, "")
-    if kind == "redis":
-        for address, goto in ROWS:
-            if goto:
-                server.cli("SET", address, goto)
+
+
+def test_servers_go_away_in_mid_query_and_come_back(mail, postgres, mariadb, slapd, redis):
+    """Every kind of server at once: most of it is waiting."""
+    with Memcached() as memcached, futures.ThreadPoolExecutor() as pool:
+        memcached.start()
+
+        def fill_memcached():
+            memcached.set("it's@example.com", "quote")
+
+        fill_memcached()
+        started = [pool.submit(goes_away_and_comes_back, "memcache", memcached, f"memcache:{mail.file('away.cf', f'memcache = inet:127.0.0.1:{memcached.port}{chr(10)}timeout = 1{chr(10)}max_try = 1{chr(10)}')}",
+                               fill_memcached)]
+        for kind, server, refill in (("pgsql", postgres, lambda: None), ("mysql", mariadb, lambda: None), ("ldap", slapd, lambda: None), ("redis", redis, lambda: fill_redis(redis))):
+            path = mail.file(f"away-{kind}.cf", settings(kind, server) + "timeout = 1\n")
+            started.append(pool.submit(goes_away_and_comes_back, kind, server, f"{kind}:{path}", refill))
+        for one in started:
+            one.result()
 
 
 def test_connections_are_kept_and_bounded(mail, postgres):
@@ -546,13 +559,14 @@ def test_a_table_file_that_was_changed_is_read_again(mail, postgres):
 
 
 def test_one_slow_table_does_not_hold_up_another(mail, postgres, redis):
-    slow = f"pgsql:{mail.file('slow.cf', settings('pgsql', postgres).replace('SELECT goto', 'SELECT pg_sleep(3), goto') + 'connections = 3' + chr(10))}"
+    slow = f"pgsql:{mail.file('slow.cf', settings('pgsql', postgres).replace('SELECT goto', 'SELECT pg_advisory_xact_lock_shared(1), goto') + 'timeout = 60' + chr(10) + 'connections = 3' + chr(10))}"
     quick = f"redis:{mail.file('quick.cf', settings('redis', redis))}"
-    with Service(slow, quick) as peer:
+    with Service(slow, quick) as peer, contextlib.closing(postgres.hold_lock(1)) as held:
         waiting = {peer.send("table_request", spec=slow, flags=1, key="it's@example.com") for _ in range(3)}
         for _ in range(200):
             calls = peer.send("table_request", spec=quick, flags=1, key="plain")
             call, _, reply = peer.receive()
             assert call == calls and int(reply["status"]) == FOUND        # none of the slow ones before it
+        held.close()
         while waiting:
             waiting.remove(peer.receive()[0])

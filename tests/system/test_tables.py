@@ -2,6 +2,7 @@
 """Tables beside those of Postfix: what one makes the other reads, and the same questions get the same answers."""
 
 import random
+from concurrent import futures
 
 import pytest
 
@@ -95,15 +96,32 @@ COMPOSED = [
 ]
 
 
+COMPOSED_KEYS = ("a", "A", "b", "c", "f", "q", "", "HOME")
+
+
+@pytest.fixture(scope="module")
+def composed_answers(postfix):
+    """What Postfix says, asked at once: it takes a second for each table that it cannot open."""
+    def ask_all(spec):
+        answers = []
+        for key in COMPOSED_KEYS:
+            answers.append(postfix.command("postmap", "-q", key, spec))
+            if "fatal:" in answers[-1].stderr:
+                break
+        return answers
+
+    with futures.ThreadPoolExecutor(len(COMPOSED)) as pool:
+        return dict(zip(COMPOSED, pool.map(ask_all, COMPOSED)))
+
+
 @pytest.mark.parametrize("spec", COMPOSED)
-def test_tables_made_of_others_answer_the_same(mail, postfix, spec):
-    for key in ("a", "A", "b", "c", "f", "q", "", "HOME"):
-        theirs = postfix.command("postmap", "-q", key, spec)
+def test_tables_made_of_others_answer_the_same(mail, composed_answers, spec):
+    for key, theirs in zip(COMPOSED_KEYS, composed_answers[spec]):
         ours = mail.command("postmap", "-q", key, spec, check=False)
         if "fatal:" in theirs.stderr:
             assert ours.returncode not in (0, 1), (key, theirs.stderr, ours.stderr)
-            break                       # it takes Postfix a second each
-        assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout), (key, theirs.stderr, ours.stderr)
+        else:
+            assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout), (key, theirs.stderr, ours.stderr)
 
 
 PATTERNS = {
