@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "commands/postdrop/authorized.h"
+#include "commands/postdrop/allowed.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
@@ -47,22 +47,48 @@ static int status_of(int error)
 	}
 }
 
-static void insist_on_authorized(struct drop *d)
+/* Empty: an account without a name. */
+static struct str login_name(struct drop *d)
 {
-	struct str list = str_of(d->conf.authorized_submit_users);
-	struct account account = { 0 };
-	AUTO(buf) why = BUF_WORDS;
-	int r;
+	struct account account = { .name = STR_NONE };
 
-	if (getuid() == 0 || str_is(list, STR("static:anyone")))
-		return;
 	if (account_by_uid(d->arena, getuid(), &account) < 0)
 		refuse(EX_TEMPFAIL, "the account database cannot be read");
-	r = is_authorized(d->arena, list, account.name, &why);
-	if (r < 0)
-		die(EX_CONFIG, "%s", buf_text(&why));
-	if (r == 0)
-		refuse(EX_NOPERM, "this account is not allowed to submit mail");
+	return account.name;
+}
+
+static void insist_on(int answer, const struct buf *why, const char *refusal)
+{
+	if (answer < 0)
+		die(EX_CONFIG, "%s", buf_text(why));
+	if (answer == 0)
+		refuse(EX_NOPERM, refusal);
+}
+
+static void insist_on_authorized(struct drop *d)
+{
+	const char *list = d->conf.authorized_submit_users;
+	AUTO(buf) why = BUF_WORDS;
+
+	if (getuid() != 0 && strcmp(list, "static:anyone") != 0)
+		insist_on(may_submit(d->arena, list, login_name(d), &why), &why, "this account is not allowed to submit mail");
+}
+
+static void insist_on_sender(struct drop *d, struct str sender)
+{
+	const struct sender_rules rules = { .maps = d->conf.local_login_sender_maps,
+					    .null_pattern = d->conf.empty_address_local_login_sender_maps_lookup_key,
+					    .delimiter = str_of(d->world.common.recipient_delimiter) };
+	AUTO(buf) why = BUF_WORDS;
+	struct str login;
+
+	if (strcmp(rules.maps, "static:*") == 0)
+		return;
+	login = login_name(d);
+	if (login.len == 0)
+		login = arena_fmt(d->arena, "uid:%ld", (long) getuid());
+	insist_on(may_send_as(d->arena, &rules, login, sender, &why), &why,
+		  arena_fmt(d->arena, "this account may not send mail as <%.*s>", PSTR(sender)).at);
 }
 
 static void open_queue(struct drop *d)
@@ -110,6 +136,7 @@ static void read_envelope(struct drop *d, struct input *in, struct envelope *ret
 		refuse(EX_DATAERR, buf_text(&why));
 	if (envelope_unpack(packed, d->arena, &theirs) < 0)
 		refuse(EX_DATAERR, "the envelope is malformed");
+	insist_on_sender(d, theirs.sender);
 	rebuild_envelope(d, &theirs, ret);
 }
 

@@ -318,9 +318,28 @@ def test_who_may_submit(still, installed):
     still.set(authorized_submit_users="/no/such/file")
     assert installed("a@example.com").returncode == 78
     assert maildrop(still) == []
-    still.set(authorized_submit_users="daemon, nobody")
+    still.set(authorized_submit_users="daemon, regexp:{ {/^nob/ x} }")
     done = installed("a@example.com")
     assert done.returncode == 0, done.stderr
+    still.set(authorized_submit_users="hash:/etc/x")
+    assert installed("a@example.com").returncode == 78
+
+
+def test_who_may_send_as_whom(still, installed):
+    still.set(local_login_sender_maps="inline:{ {root = *} }, regexp:{ {/^(nob.*)/ $$1 $$1@example.com, @example.net} }", recipient_delimiter="+")
+    for sender in ("nobody", "nobody@example.com", "Nobody+list@example.com", "any@example.net"):
+        done = installed("-f", sender, "a@example.com")
+        assert done.returncode == 0, done.stderr
+    for sender in ("nobody@example.org", "joe", "<>", "*", "any@sub.example.net"):
+        done = installed("-f", sender, "a@example.com")
+        assert done.returncode == 77 and "may not send mail as <" in done.stderr, sender
+    still.set(local_login_sender_maps="inline:{ {nobody = <>} }")
+    assert installed("-f", "", "a@example.com").returncode == 0
+    still.set(local_login_sender_maps="fail:oops")
+    assert installed("-f", "nobody", "a@example.com").returncode in (75, 78)
+    still.set(local_login_sender_maps="")
+    assert installed("-f", "nobody", "a@example.com").returncode == 77
+    assert len(maildrop(still)) == 5
 
 
 def test_the_setgid_program_links_no_database():
