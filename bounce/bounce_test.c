@@ -142,7 +142,8 @@ static int setup(void **state)
 	tzset();
 	conf = (struct bounce_conf){ .bounce_size_limit = 50000, .notify_classes = "resource, software",
 				     .bounce_notice_recipient = "postmaster", .two_bounce_notice_recipient = "postmaster2",
-				     .delay_notice_recipient = "postmaster3", .double_bounce_sender = "double-bounce" };
+				     .delay_notice_recipient = "postmaster3", .double_bounce_sender = "double-bounce",
+				     .internal_mail_filter_classes = "" };
 	arena = arena_new("test", NULL, 64 << 20);
 	bounce_templates_load(arena, "", templates.built_in, NULL, NULL, NULL);
 	memcpy(templates.of, templates.built_in, sizeof(templates.of));
@@ -173,7 +174,7 @@ static void a_failure_is_a_multipart_report_with_the_message(void **state)
 	assert_string_equal(sent[0].to, "alice@example.com");
 	assert_string_equal(sent[0].id, notice_id);
 	assert_int_equal(sent[0].envelope_flags, ENVELOPE_NOTICE | ENVELOPE_LOCAL);
-	assert_int_equal(sent[0].flags, CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC);
+	assert_int_equal(sent[0].flags, CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC | CLEANUP_NO_CHECKS);
 	assert_true(str_starts(content(0), STR("From: Mail Delivery System <MAILER-DAEMON>\nSubject: Undelivered Mail Returned to Sender\n"
 					      "To: alice@example.com\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\n"
 					      "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"")));

@@ -103,9 +103,9 @@ int notice_decode(struct arena *a, struct bounce_request *request, struct notice
 
 /* ---- deciding ---- */
 
-static bool class_is_on(const struct notice *n, const char *class)
+static bool lists(const char *list, const char *class)
 {
-	struct str rest = str_of(n->conf->notify_classes), word;
+	struct str rest = str_of(list), word;
 
 	while (str_token(&rest, ", \t\r\n", &word))
 		if (str_is_nocase(word, str_of(class)))
@@ -280,7 +280,7 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	compose(n, who, to, boundary, whole, &text);
 	log_mail(ROAD_INFO, n->e.queue_id, "%s %s: %s", who == TO_SENDER ? "sender" : "postmaster", kinds[n->kind].logged, ret_id);
 
-	m = mail_out_begin(n->arena, "bounce", CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC, &e);
+	m = mail_out_begin(n->arena, "bounce", CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC | (lists(n->conf->internal_mail_filter_classes, "bounce") ? 0 : CLEANUP_NO_CHECKS), &e);
 	mail_out_write(m, buf_str(&text), until);
 	error = n->is_damaged ? 0 : write_original(n, whole, m, until);
 	if (error < 0) {
@@ -302,7 +302,7 @@ static int send_double_bounce(const struct notice *n, char ret_id[32])
 		log_mail(ROAD_WARNING, n->e.queue_id, "undeliverable postmaster notification discarded");
 		return 0;
 	}
-	if (n->kind != BOUNCE_FAILURE || !class_is_on(n, "2bounce"))
+	if (n->kind != BOUNCE_FAILURE || !lists(n->conf->notify_classes, "2bounce"))
 		return 0;
 	return send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
 }
@@ -312,7 +312,7 @@ static void send_copy(const struct notice *n)
 	const char *class = n->kind == BOUNCE_FAILURE ? "bounce" : n->kind == BOUNCE_DELAY ? "delay" : NULL;
 	char id[32];
 
-	if (class == NULL || !class_is_on(n, class))
+	if (class == NULL || !lists(n->conf->notify_classes, class))
 		return;
 	/* The sender knows: failing now would tell him twice. */
 	send_one(n, TO_POSTMASTER, str_of(n->kind == BOUNCE_DELAY ? n->conf->delay_notice_recipient : n->conf->bounce_notice_recipient), id);

@@ -28,6 +28,8 @@ struct str envelope_address(struct message *m, unsigned use, struct str address)
 	if (address.len == 0)
 		return address;
 	address = rewrite_address(the_cleanup.route, m->arena, address, true);
+	if ((m->flags & CLEANUP_NO_MAPPINGS) != 0)
+		return address;
 	r = route_canonical(the_cleanup.route, m->arena, use, address, &address);
 	if (r < 0)
 		refuse_mapping(m, r);
@@ -46,12 +48,13 @@ static int rewrite_one(void *arg, const struct header_mailbox *box, struct str *
 {
 	struct header_step *step = arg;
 	struct message *m = step->m;
-	int r;
+	int r = 0;
 
 	if (!has_memory(m, 0))
 		return -ENOMEM;
 	*ret = rewrite_address(the_cleanup.route, m->arena, box->address, step->is_local);
-	r = route_canonical(the_cleanup.route, m->arena, step->use, *ret, ret);
+	if ((m->flags & CLEANUP_NO_MAPPINGS) == 0)
+		r = route_canonical(the_cleanup.route, m->arena, step->use, *ret, ret);
 	if (r < 0) {
 		refuse_mapping(m, r);
 		return r;

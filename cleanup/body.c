@@ -64,7 +64,7 @@ static bool judge(struct message *m, struct check_line *c, struct str line, stru
 	enum check_class class = class_of_line(m, line, c);
 
 	*ret = line;
-	if (checks_for(class) == NULL || line.len == 0)
+	if (checks_for(m, class) == NULL || line.len == 0)
 		return true;
 	c->looked_at += line.len + 1;
 	if (class == CHECK_BODY && c->looked_at > (uint64_t) the_cleanup.conf.body_checks_size_limit)
@@ -146,7 +146,7 @@ void end_body(struct message *m)
 
 void begin_body(struct message *m)
 {
-	if (the_cleanup.body_checks == NULL && the_cleanup.mime_checks == NULL && the_cleanup.nested_checks == NULL)
+	if (checks_for(m, CHECK_BODY) == NULL && checks_for(m, CHECK_MIME_HEADER) == NULL && checks_for(m, CHECK_NESTED_HEADER) == NULL)
 		return;
 	m->check_line = ARENA_NEW(m->arena, struct check_line);
 	m->check_line->text = BUF(MOST_LINE);

@@ -10,8 +10,10 @@
 
 enum { MOST_LOOKED_AT = 1 << 20 };
 
-struct tables *checks_for(enum check_class c)
+struct tables *checks_for(const struct message *m, enum check_class c)
 {
+	if ((m->flags & CLEANUP_NO_CHECKS) != 0)
+		return NULL;
 	switch (c) {
 	case CHECK_HEADER:
 		return the_cleanup.header_checks;
@@ -215,7 +217,7 @@ static int look_up(struct message *m, struct tables *tables, struct str text, st
 
 bool check_text(struct message *m, enum check_class class, struct str text, struct str *ret)
 {
-	struct tables *tables = checks_for(class);
+	struct tables *tables = checks_for(m, class);
 	struct check c = { .m = m, .class = class, .text = text, .ret = ret };
 	struct str value, name;
 	int found;

@@ -189,7 +189,7 @@ static void take_header(struct message *m, const struct header *h)
 
 	if (row != NULL)
 		note_header(m, h, row);
-	if (checks_for(class) != NULL && !check_text(m, class, whole, &whole))
+	if (checks_for(m, class) != NULL && !check_text(m, class, whole, &whole))
 		return;
 	if (is_dropped(h->name))
 		return;

@@ -131,7 +131,7 @@ static void begin_mime(struct message *m)
 {
 	struct str rest = buf_str(&m->headers), line;
 
-	if (the_cleanup.mime_checks == NULL && the_cleanup.nested_checks == NULL)
+	if (checks_for(m, CHECK_MIME_HEADER) == NULL && checks_for(m, CHECK_NESTED_HEADER) == NULL)
 		return;
 	m->mime = mime_walker_new(m->arena, (int) the_cleanup.conf.mime_nesting_limit);
 	while (rest.len > 0) {

@@ -152,7 +152,7 @@ void end_body(struct message *m) MAY_YIELD;
 
 /* checks.c. False: the header or line is left out. *ret may be replaced text. */
 enum check_class { CHECK_HEADER, CHECK_MIME_HEADER, CHECK_NESTED_HEADER, CHECK_BODY };
-struct tables *checks_for(enum check_class c);
+struct tables *checks_for(const struct message *m, enum check_class c);
 bool check_text(struct message *m, enum check_class c, struct str text, struct str *ret) MAY_YIELD;
 
 #endif

@@ -105,6 +105,10 @@ static void expand_recipient(struct message *m, const struct recipient *named)
 		r.original = r.address;		/* nobody named who gets a copy */
 	if (the_cleanup.recipient_bcc != NULL && !m->adds_copies && HAS_ROOM(m, &m->unexpanded))
 		*vec_add(m->arena, &m->unexpanded) = r.address;
+	if ((m->flags & CLEANUP_NO_MAPPINGS) != 0) {
+		add_recipient(m, r);
+		return;
+	}
 	error = expand_virtual_alias(the_cleanup.route, m->arena, r.address, &members);
 	if (error < 0) {
 		refuse_expansion(m, error, r.address);
@@ -155,7 +159,7 @@ static void add_copies(struct message *m)
 	const struct str always = str_of(the_cleanup.conf.always_bcc);
 
 	m->adds_copies = true;
-	if (m->flags & CLEANUP_NO_BCC)
+	if (m->flags & (CLEANUP_NO_BCC | CLEANUP_NO_MAPPINGS))
 		return;
 	if (always.len > 0)
 		expand_address(m, always, NOTIFY_NEVER);

@@ -128,9 +128,9 @@ static int copy_content(struct queue_file *f, struct mail_out *out)
 	return r;
 }
 
-static int give_to_cleanup(struct queue_file *f, struct arena *a, struct envelope *e, struct mail_verdict *ret)
+static int give_to_cleanup(const struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e, struct mail_verdict *ret)
 {
-	unsigned flags = CLEANUP_ADD_RECEIVED;
+	unsigned flags = CLEANUP_ADD_RECEIVED | p->receive.cleanup_flags;
 	struct mail_out *out;
 	int r;
 
@@ -139,6 +139,8 @@ static int give_to_cleanup(struct queue_file *f, struct arena *a, struct envelop
 	e->flags &= ~(unsigned) ENVELOPE_EXTRACT;
 	if (e->flags & ENVELOPE_VERIFY)
 		flags |= CLEANUP_NO_BCC;
+	if (e->filter_transport.len == 0)
+		e->filter_transport = p->receive.filter;
 	out = mail_out_begin(a, "pickup", flags, e);
 	r = copy_content(f, out);
 	if (r < 0) {
@@ -261,7 +263,7 @@ static enum fate carry_file(struct pickup *p, struct queue_file *f, struct str i
 		return not_a_message(p, id, r == -EMSGSIZE ? -EBADMSG : r);
 	log_mail(ROAD_INFO, e.queue_id, "uid=%llu from=<%.*s>%s%.*s", (unsigned long long) e.uid, PSTR(e.sender),
 		 is_requeued ? " orig_id=" : "", PSTR(is_requeued ? id : STR_NONE));
-	r = give_to_cleanup(f, a, &e, &verdict);
+	r = give_to_cleanup(p, f, a, &e, &verdict);
 	if (r < 0) {
 		log_mail(ROAD_WARNING, id, "reading maildrop file: %s", error_text(r));
 		return PICKUP_LATER;

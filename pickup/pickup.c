@@ -30,6 +30,7 @@ struct entry {
 };
 
 static struct pickup the_pickup;
+static struct receive_conf receive_conf;
 static struct map *known, *warned;
 static struct list waiting = LIST_INIT(waiting);
 static struct bell bell;
@@ -201,6 +202,8 @@ static void start(void)
 
 	if (queue_open(the_world->queue_dir, 1, 1u << QUEUE_MAILDROP, &the_pickup.queue, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
+	if (receive_parse(&receive_conf, &the_pickup.receive, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 	queue_set_say(the_pickup.queue, warn_once);
 	mail_out_use("public/cleanup");
 	the_pickup.bounce = client_new("private/bounce");
@@ -211,10 +214,14 @@ static void start(void)
 
 int main(int argc, char **argv)
 {
+	static const struct param_group *const groups[] = { &receive_group, NULL };
+	static void *const structs[] = { &receive_conf };
 	static const struct daemon pickup_daemon = {
 		.name = "pickup",
 		.shape = DAEMON_SESSIONS,
 		.singleton = true,
+		.groups = groups,
+		.structs = structs,
 		.jail = {
 			.user = AS_MAIL_OWNER,
 			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,

@@ -4,11 +4,13 @@
 #define ROAD_PICKUP_H
 
 #include "lib/ipc/channel.h"
+#include "lib/peers/receive.h"
 #include "lib/queue/queue.h"
 
 struct pickup {
 	struct queue *queue;
 	struct client *bounce;
+	struct receive receive;
 };
 
 enum fate {

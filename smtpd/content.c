@@ -32,7 +32,7 @@ static void apply_effects(struct transaction *tx)
 		*vec_add(tx->arena, &tx->recipients) = (struct recipient){
 			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[fx->applied_bcc], .original = STR_NONE,
 			.notify = NOTIFY_NEVER, .orcpt = STR_NONE };
-	tx->envelope.filter_transport = fx->filter;
+	tx->envelope.filter_transport = fx->filter.len > 0 ? fx->filter : the_smtpd->receive.filter;
 	tx->envelope.queue_id = str_of(tx->queue_id);
 	tx->envelope.recipients = tx->recipients.at;
 	tx->envelope.recipient_count = tx->recipients.len;
@@ -41,7 +41,7 @@ static void apply_effects(struct transaction *tx)
 void content_begin(struct session *s, bool dots)
 {
 	struct transaction *tx = s->tx;
-	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local ? 0 : CLEANUP_EXTERNAL);
+	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local ? 0 : CLEANUP_EXTERNAL) | the_smtpd->receive.cleanup_flags;
 
 	apply_effects(tx);
 	if (the_smtpd->conf.smtpd_sasl_authenticated_header)

@@ -240,6 +240,8 @@ static void tell_effects(const struct session *s)
 		printf("access: DISCARD: the message is thrown away\n");
 	if (fx->filter.len > 0)
 		printf("access: FILTER %.*s\n", PSTR(fx->filter));
+	else if (the_smtpd->receive.filter.len > 0)
+		printf("content_filter: %.*s\n", PSTR(the_smtpd->receive.filter));
 	if (fx->redirect.len > 0)
 		printf("access: REDIRECT %.*s\n", PSTR(fx->redirect));
 	for (size_t i = 0; i < fx->prepend.len; i++)

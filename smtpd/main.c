@@ -89,6 +89,8 @@ static void start(void)
 	smtpd.common = the_world->common;
 	if (conf_get_bool(the_world->conf, STR("soft_bounce"), false, &smtpd.soft_bounce, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
+	if (receive_parse(&smtpd.receive_conf, &smtpd.receive, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 	if (route_open(the_world->conf, smtpd.common, &smtpd.route, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	smtpd.mynetworks = open_list("mynetworks", smtpd.common->mynetworks);
@@ -120,8 +122,8 @@ static void start(void)
 
 /* ---- powers ---- */
 
-static const struct param_group *const groups[] = { &smtpd_group, &queue_group, &tls_group, &tlsmgr_group, NULL };
-static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.tls, &smtpd.tickets };
+static const struct param_group *const groups[] = { &smtpd_group, &queue_group, &receive_group, &tls_group, &tlsmgr_group, NULL };
+static void *const structs[] = { &smtpd.conf, &smtpd.queue, &smtpd.receive_conf, &smtpd.tls, &smtpd.tickets };
 
 static unsigned more_syscalls(void)
 {

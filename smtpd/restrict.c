@@ -284,7 +284,7 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 		return v;
 	if (the_smtpd->conf.smtpd_reject_unlisted_sender && (q.knows & KNOWS_SENDER) != 0)
 		v = observed(&q, "smtpd_reject_unlisted_sender", check_sender_exists(&q));
-	if (v.act != REJECT && the_smtpd->conf.smtpd_reject_unlisted_recipient)
+	if (v.act != REJECT && the_smtpd->conf.smtpd_reject_unlisted_recipient && !the_smtpd->receive.takes_unknown_recipients)
 		v = observed(&q, "smtpd_reject_unlisted_recipient", check_recipient_exists(&q));
 	if (v.act == REJECT)
 		log_verdict(&q, "reject", &v);

@@ -9,6 +9,7 @@
 #include "lib/conf/params/tls.h"
 #include "lib/conf/params/tlsmgr.h"
 #include "lib/jail/jail.h"
+#include "lib/peers/receive.h"
 #include "lib/route/route.h"
 #include "lib/sasl/server.h"
 #include "lib/table/match.h"
@@ -21,6 +22,8 @@ enum bare_newline { BARE_NEWLINE_OK, BARE_NEWLINE_NOTE, BARE_NEWLINE_REJECT };
 struct smtpd {
 	struct smtpd_conf conf;
 	struct queue_conf queue;
+	struct receive_conf receive_conf;
+	struct receive receive;
 	struct tls_conf tls;
 	struct tlsmgr_conf tickets;
 	enum tls_level tls_level;

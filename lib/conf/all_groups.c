@@ -13,6 +13,7 @@
 #include "lib/conf/params/https.h"
 #include "lib/conf/params/mtasts.h"
 #include "lib/conf/params/queue.h"
+#include "lib/conf/params/receive.h"
 #include "lib/conf/params/master.h"
 #include "lib/conf/params/postlogd.h"
 #include "lib/conf/params/local.h"
@@ -37,6 +38,7 @@ const struct param_group *const all_groups[] = {
 	&https_group,
 	&mtasts_group,
 	&queue_group,
+	&receive_group,
 	&master_group,
 	&postlogd_group,
 	&lmtp_group,

@@ -178,7 +178,7 @@ def test_the_message_waits_until_its_notification_is_queued(instance, sink):
     one = instance(start=False, main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s",
                                       "queue_run_delay": "1s"})
     checks = one.file("checks", "/^Subject: Undelivered/ REJECT 4.7.0 not now\n")
-    one.set(header_checks=f"regexp:{checks}")
+    one.set(header_checks=f"regexp:{checks}", internal_mail_filter_classes="bounce")
     one.start()
     queue_id = hand_in(one, {"gone@example.org": 0})
     one.wait_for_log(rf"warning: {queue_id}: notification to <alice@example.com> was not queued: 450 4.7.0 not now", count=2)
