@@ -20,7 +20,7 @@ enum {
 };
 
 static struct {
-	unsigned plain, encrypted, verified;	/* enum sasl_option */
+	struct demand { unsigned options; const char *words; } plain, encrypted, verified;	/* enum sasl_option */
 	struct match_list *filter;	/* NULL: all mechanisms are fine */
 } settings;
 
@@ -37,11 +37,12 @@ struct dialogue {
 
 /* ---- start ---- */
 
-static int parse_options(const char *name, const char *text, unsigned *ret, struct buf *why)
+static int parse_options(const char *name, const char *text, struct demand *ret, struct buf *why)
 {
 	AUTO(buf) words = BUF_WORDS;
-	int r = sasl_options_parse(str_of(text), ret, &words);
+	int r = sasl_options_parse(str_of(text), &ret->options, &words);
 
+	ret->words = text;
 	if (r < 0)
 		buf_addf(why, "%s_%s: %s", the_client.lmtp ? "lmtp" : "smtp", name, buf_text(&words));
 	return r;
@@ -109,9 +110,9 @@ void auth_note_offers(struct session *s)
 	if (usable.len > 0)
 		s->mechanisms = arena_copy(s->arena, str_head(buf_str(&usable), 4096));
 	else if (offered.len > 0)
-		log_warning("%.*s offered no supported AUTH mechanisms: '%.*s'", PSTR(s->name), (int) MIN(offered.len, (size_t) 200), offered.at);
+		log_warning("%.*s offered no supported AUTH mechanisms: '%.*s'", PSTR(s->relay), (int) MIN(offered.len, (size_t) 200), offered.at);
 	else
-		log_warning("%.*s offered null AUTH mechanism list", PSTR(s->name));
+		log_warning("%.*s offered null AUTH mechanism list", PSTR(s->relay));
 }
 
 /* ---- what goes wrong ---- */
@@ -163,6 +164,7 @@ static bool take_verdict(struct dialogue *d, struct trouble *ret_why)
 	r.dsn = str_c(d->job->arena, reply_dsn(&s->reply, r.code / 100 == 5 ? STR("5.0.0") : STR("4.0.0"), d->job->arena));
 	if (r.code == 535)
 		refusal_keep(s->host, d->login, &r);
+	login_refused(d->login);
 	return refused(d, &r, "", ret_why);
 }
 
@@ -278,17 +280,18 @@ static bool converse(struct dialogue *d, struct trouble *ret_why)
 
 /* ---- all of it ---- */
 
-static unsigned options_for(const struct job *job, const struct session *s)
+static const struct demand *demand_for(const struct job *job, const struct session *s)
 {
 	if (!s->is_encrypted)
-		return settings.plain;
-	return policy_proves_host(&job->policy) ? settings.verified : settings.encrypted;
+		return &settings.plain;
+	return policy_proves_host(&job->policy) ? &settings.verified : &settings.encrypted;
 }
 
 static bool log_in(struct dialogue *d, struct trouble *ret_why)
 {
 	struct session *s = d->s;
 	const struct refusal *before = refusal_find(s->host, d->login);
+	const struct demand *demand = demand_for(d->job, s);
 	const struct sasl_credentials who = {
 		.user = d->login->user, .password = d->login->password, .authorize = the_client.conf.send_cyrus_sasl_authzid ? d->login->user : NULL,
 		.service = the_client.lmtp ? "lmtp" : "smtp", .host = str_c(d->job->arena, s->host), .port = s->ip.port,
@@ -302,9 +305,12 @@ static bool log_in(struct dialogue *d, struct trouble *ret_why)
 	}
 	if (before != NULL)
 		return refused(d, before, "[CACHED] ", ret_why);
-	d->mechanism = sasl_mechanism_choose(s->mechanisms, options_for(d->job, s), false);
-	if (d->mechanism == NULL)
+	d->mechanism = sasl_mechanism_choose(s->mechanisms, demand->options, d->login->is_token);
+	if (d->mechanism == NULL) {
+		log_mail(ROAD_WARNING, d->job->d->queue_id, "SASL authentication failure: No worthy mechs found: %.*s offers %.*s, and what we ask for %s TLS is: %s%s",
+			 PSTR(s->relay), PSTR(s->mechanisms), s->is_encrypted ? "with" : "without", demand->words, d->login->is_token ? ", a token" : "");
 		return fail(d, ret_why, "no mechanism available");
+	}
 	if (sasl_login_begin(d->mechanism, &who, &d->sasl, &d->why) < 0)
 		return fail(d, ret_why, buf_text(&d->why));
 	ok = converse(d, ret_why);
@@ -315,16 +321,18 @@ static bool log_in(struct dialogue *d, struct trouble *ret_why)
 bool auth_start(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why)
 {
 	struct dialogue d = { .job = job, .s = s, .answer = BUF(MOST_ANSWER), .line = BUF(MOST_LINE), .why = BUF_WORDS };
-	struct login *login;
+	struct login *login = NULL;
 	bool ok;
 	int r;
 
 	if (!auth_is_on() || !(s->offers.features & EHLO_AUTH))
 		return true;
 	r = login_find(job, s->host, to, &login);
+	if (r > 0 && (r = login_complete(job, login)) < 0 && login != job->login)
+		login_free(login);
 	if (r < 0)
 		*ret_why = trouble_make(job, SOFT, false, "4.3.0", s, "local data error while talking to %.*s", PSTR(s->name));
-	if (r <= 0)
+	if (r < 0 || login == NULL)
 		return r == 0;
 	d.login = login;
 	buf_room(&d.answer, d.answer.limit);

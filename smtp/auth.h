@@ -22,12 +22,14 @@ struct trouble;
 struct login {
 	struct arena *arena;		/* holds the login itself */
 	const char *user, *password;
+	bool is_token;			/* the password is to be a token, which login_complete() asks for */
 };
 
 /* 1: it is switched on; 0: not; -errno with words. */
 int auth_open(const struct common_conf *common, struct buf *why);
 void auth_close(void);
 bool auth_is_on(void);
+const char *auth_token_socket(void);	/* of smtp_sasl_token_service; NULL: none */
 /*
  * Before anything is tried: the sender's own login, if there is such a thing, and keys of destinations that sessions of somebody else do not have. False: it cannot
  * be told now, and all pending recipients have their trouble.
@@ -37,6 +39,9 @@ bool auth_prepare(struct job *job, struct destinations *to) MAY_YIELD;
 bool auth_takes_strangers(struct job *job, const struct destination *to, const struct candidate *at) MAY_YIELD;
 /* 1: *ret, which the caller frees unless it is the job's; 0: there is none for this server; -errno, and the log says why. */
 int login_find(struct job *job, struct str host, const struct destination *to, struct login **ret) MAY_YIELD;
+/* The token, if it takes one. -errno, and the log says why. */
+int login_complete(struct job *job, struct login *l) MAY_YIELD;
+void login_refused(const struct login *l) MAY_YIELD;
 void login_free(struct login *l);	/* NULL is fine */
 
 /* ---- the dialogue (auth.c) ---- */

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/peers/tokens.h"
 #include "lib/table/table.h"
 #include "smtp/smtp.h"
 
@@ -17,6 +18,16 @@ static const char *recipient_delimiter;
 static const char *parameter(void)
 {
 	return the_client.lmtp ? "lmtp_sasl_password_maps" : "smtp_sasl_password_maps";
+}
+
+const char *auth_token_socket(void)
+{
+	static char path[200];
+
+	if (!the_client.conf.smtp_sasl_auth_enable || *the_client.conf.smtp_sasl_token_service == 0)
+		return NULL;
+	snprintf(path, sizeof(path), "private/%s", the_client.conf.smtp_sasl_token_service);
+	return path;
 }
 
 int auth_open(const struct common_conf *common, struct buf *why)
@@ -33,6 +44,8 @@ int auth_open(const struct common_conf *common, struct buf *why)
 	}
 	recipient_delimiter = common->recipient_delimiter;
 	r = tables_open(str_of(conf->smtp_sasl_password_maps), TABLE_FOLD_KEY, &passwords, why);
+	if (*conf->smtp_sasl_token_service != 0)
+		tokens_use(auth_token_socket());
 	if (r >= 0)
 		r = auth_open_dialogue(common->shlib_directory, why);
 	if (r < 0)
@@ -77,6 +90,7 @@ static void split(struct login *l, struct str value)
 
 	l->user = str_c(l->arena, at < 0 ? value : str_head(value, (size_t) at));
 	l->password = str_c(l->arena, at < 0 ? STR_NONE : str_skip(value, (size_t) at + delimiter.len));
+	l->is_token = *l->password == 0 && auth_token_socket() != NULL;
 }
 
 /* r of a lookup: makes it the result. No words about the table: "static:user:password" is one. */
@@ -122,6 +136,27 @@ int login_find(struct job *job, struct str host, const struct destination *to, s
 	if (r == 0)
 		r = tables_get(passwords, l->arena, to->text, &value);
 	return conclude(job, r, value, l, ret);
+}
+
+/* ---- tokens ---- */
+
+int login_complete(struct job *job, struct login *l)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str token;
+	int r = l->is_token ? token_ask(l->arena, str_of(l->user), &token, &why) : 0;
+
+	if (r < 0)
+		log_mail(ROAD_WARNING, job->d->queue_id, "no token for %s from service %s: %s", l->user, the_client.conf.smtp_sasl_token_service, buf_text(&why));
+	else if (l->is_token)
+		l->password = str_c(l->arena, token);
+	return r;
+}
+
+void login_refused(const struct login *l)
+{
+	if (l->is_token)
+		token_refuse(str_of(l->user), str_of(l->password));
 }
 
 /* ---- which sessions may be used ---- */

@@ -19,8 +19,7 @@ enum { SLACK_MS = 60000 };
 
 static struct {
 	struct attributes at;
-	uid_t uid;
-	gid_t gid;
+	struct identity as;
 	int64_t time_limit_ms;
 } the_pipe;
 
@@ -100,7 +99,7 @@ static void report(struct delivery *d, const struct mailbox_result *m)
 static void ask_hand(struct delivery *d, struct mailbox_result *ret)
 {
 	struct hand_order order = {
-		.as = { .uid = the_pipe.uid, .gid = the_pipe.gid, .spool_gid = (gid_t) NO_GROUP }, .d = d, .alone = true,
+		.as = the_pipe.as, .d = d, .alone = true,
 		.time_limit_ms = the_pipe.time_limit_ms + SLACK_MS,
 	};
 	int r;
@@ -110,7 +109,7 @@ static void ask_hand(struct delivery *d, struct mailbox_result *ret)
 	if (r >= 0)
 		r = mailbox_result_unpack(order.reply, ret);
 	if (r == -EPERM)
-		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) the_pipe.uid);
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) the_pipe.as.uid);
 	else if (r < 0)
 		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s", r == -ECHILD ? "it died" : error_text(r));
 }
@@ -139,29 +138,6 @@ static void deliver(struct delivery *d)
 static __attribute__((noreturn)) void refuse(const char *words, struct str what)
 {
 	die(EX_CONFIG, "master.cf: service %s: %s: \"%.*s\"", the_world->service, words, PSTR(what));
-}
-
-static void find_ids(struct arena *a)
-{
-	const struct attributes *at = &the_pipe.at;
-	struct account user = { 0 }, owner = { 0 };
-	int r = account_by_name(a, at->user, &user);
-
-	if (r <= 0)
-		refuse(r == 0 ? "no such user" : "the account database cannot be read", at->user);
-	the_pipe.uid = user.uid;
-	the_pipe.gid = user.gid;
-	if (at->group.len > 0 && (r = group_by_name(at->group, &the_pipe.gid)) <= 0)
-		refuse(r == 0 ? "no such group" : "the group database cannot be read", at->group);
-	if (geteuid() != 0) {
-		if (the_pipe.uid != geteuid())
-			refuse("this system runs without privileges and cannot run commands as", at->user);
-		return;
-	}
-	if (the_pipe.uid == 0 || the_pipe.gid == 0)
-		refuse("commands are not run with root's rights", at->user);
-	if (account_by_name(a, str_of(the_world->common->mail_owner), &owner) <= 0 || owner.uid == the_pipe.uid || owner.gid == the_pipe.gid)
-		refuse("commands are not run with the mail system's own rights", at->user);
 }
 
 /* A header that names the recipient is only true when there is one. */
@@ -197,7 +173,8 @@ static void start(void)
 
 	if (attributes_parse(the_world->arguments, the_world->argument_count, a, &the_pipe.at, &why) < 0)
 		die(EX_CONFIG, "master.cf: service %s: %s", the_world->service, buf_text(&why));
-	find_ids(a);
+	if (command_identity(a, the_pipe.at.user, the_pipe.at.group, &the_pipe.as, &why) < 0)
+		die(EX_CONFIG, "master.cf: service %s: %s", the_world->service, buf_text(&why));
 	check_recipient_limit();
 	read_time_limit();
 	trade.chroot = the_pipe.at.chroot;

@@ -20,6 +20,33 @@
 
 enum { MOST_OUTPUT = 4096 };
 
+/* ---- whose it is ---- */
+
+static int refuse(struct buf *why, const char *words, struct str what)
+{
+	buf_addf(why, "%s: \"%.*s\"", words, PSTR(what));
+	return -EINVAL;
+}
+
+int command_identity(struct arena *a, struct str user, struct str group, struct identity *ret, struct buf *why)
+{
+	struct account account = { 0 }, owner = { 0 };
+	int r = account_by_name(a, user, &account);
+
+	if (r <= 0)
+		return refuse(why, r == 0 ? "no such user" : "the account database cannot be read", user);
+	*ret = (struct identity){ .uid = account.uid, .gid = account.gid, .spool_gid = (gid_t) NO_GROUP };
+	if (group.len > 0 && (r = group_by_name(group, &ret->gid)) <= 0)
+		return refuse(why, r == 0 ? "no such group" : "the group database cannot be read", group);
+	if (geteuid() != 0)
+		return ret->uid == geteuid() ? 0 : refuse(why, "this system runs without privileges and cannot run commands as", user);
+	if (ret->uid == 0 || ret->gid == 0)
+		return refuse(why, "commands are not run with root's rights", user);
+	if (account_by_name(a, str_of(the_world->common->mail_owner), &owner) <= 0 || owner.uid == ret->uid || owner.gid == ret->gid)
+		return refuse(why, "commands are not run with the mail system's own rights", user);
+	return 0;
+}
+
 /* ---- its environment ---- */
 
 void command_add_variable(struct command *c, struct arena *a, const char *name, struct str value, const char *filter)

@@ -3,7 +3,7 @@
 #ifndef ROAD_AGENT_COMMAND_H
 #define ROAD_AGENT_COMMAND_H
 
-#include "lib/base/arena.h"
+#include "lib/agent/hands.h"
 #include "lib/mailbox/mailbox.h"
 
 enum { MOST_ARGUMENTS = 256, MOST_ENVIRONMENT = 64 };
@@ -18,6 +18,12 @@ struct command {
 	bool directory_must_be;		/* else "/" will do */
 	int64_t time_limit_ms;
 };
+/*
+ * Whose rights commands get that master.cf names, user= and group= (empty: the user's own): in start(). Neither root nor the mail system itself; without privileges only
+ * oneself. -EINVAL with words.
+ */
+int command_identity(struct arena *a, struct str user, struct str group, struct identity *ret, struct buf *why);
+
 #define COMMAND_PATH "/usr/local/bin:/usr/bin:/bin"
 /* Octets outside of filter (NULL: all are fine) become '_': what comes with the mail must not mean anything to a shell. Empty: not added. */
 void command_add_variable(struct command *c, struct arena *a, const char *name, struct str value, const char *filter);

@@ -25,6 +25,7 @@
 #include "lib/conf/params/submit.h"
 #include "lib/conf/params/tls.h"
 #include "lib/conf/params/tlsmgr.h"
+#include "lib/conf/params/tokens.h"
 #include "lib/conf/params/virtual.h"
 
 const struct param_group *const all_groups[] = {
@@ -51,6 +52,7 @@ const struct param_group *const all_groups[] = {
 	&submit_group,
 	&tls_group,
 	&tlsmgr_group,
+	&tokens_group,
 	&virtual_group,
 	NULL,
 };

@@ -25,6 +25,7 @@ static const struct program PROGRAMS[] = {
 	{ "pickup", .shape = SINGLETON, .always = true },
 	{ "resolver", .shape = SINGLETON },
 	{ "tlsmgr", .shape = SINGLETON },
+	{ "tokens", .shape = SINGLETON },
 #ifdef HAVE_CURL
 	{ "mtasts", .shape = SINGLETON },
 #else

@@ -43,7 +43,7 @@ DOOR = {
     "showq": "public/showq", "error": "private/error", "discard": "private/discard", "proxymap": "private/proxymap",
     "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "mtasts": "private/mtasts",
     "local": "private/local", "virtual": "private/virtual",
-    "pipe": "private/through",
+    "pipe": "private/through", "tokens": "private/tokens",
 }
 REFUSED = (-errno.EPERM, -errno.EACCES)
 
@@ -158,10 +158,11 @@ def check_files(inside, one, outside, may):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("program", ["local", "virtual", "pipe"])
+@pytest.mark.parametrize("program", ["local", "virtual", "pipe", "tokens"])
 def test_who_starts_processes_for_users_has_few_capabilities_and_knows_nobody(instance, program):
     """setuid, setgid, and kill for commands that take too long; one socket to the agent, and none to anybody else."""
-    one = instance(main={"virtual_mailbox_base": "/nowhere"}, master="through unix - n n - - pipe user=games argv=/bin/true\n")
+    one = instance(main={"virtual_mailbox_base": "/nowhere"}, master="through unix - n n - - pipe user=games argv=/bin/true\n"
+                   "tokens unix - n n - 1 tokens user=games argv=/bin/true\n")
     pid, client = start_daemon(one, program)
     (spawner,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     wait_until(lambda: int(status_of(spawner)["CapEff"], 16) == 0xe0, 10,

@@ -5,7 +5,9 @@ import base64
 import hashlib
 import hmac
 import os
+import pwd
 import re
+import shutil
 import ssl
 
 import pytest
@@ -324,6 +326,72 @@ def test_a_refused_login_is_remembered(world):
     assert "SASL authentication failed; server" in world.deliver("cached")
     assert "SASL [CACHED] authentication failed; server localhost[127.0.0.1] said: 535 5.7.8 who?" in world.deliver("cached")
     assert len(world.sinks["cached"].logins) == 1
+
+
+HELPER = """#!/bin/sh
+echo "$1 $(id -un) $HOME" >>{directory}/runs
+case $1 in
+fine@example.org) echo "token-$(wc -l <{directory}/runs | tr -d ' ')"; echo 3600;;
+json@example.org) echo '{{"token_type":"Bearer","expires_in":3599,"access_token":"from.json"}}';;
+fails@example.org) echo "the refresh token has been revoked" >&2; exit 3;;
+slow@example.org) exec sleep 600;;
+*) echo no token at all;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("helper")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(0o755)
+    helper = directory / "get-token"
+    helper.write_text(HELPER.format(directory=directory))
+    helper.chmod(0o755)
+    runs = directory / "runs"
+    runs.touch()
+    user = "nobody" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name
+    if IS_ROOT:
+        shutil.chown(runs, user)
+    sinks = {name: AuthSink("PLAIN XOAUTH2", user=f"{name}@example.org", password=password) for name, password in
+             (("fine", "token-1"), ("json", "from.json"), ("fails", "x"), ("slow", "x"), ("odd", "x"))}
+    with Instance(main={"smtp_sasl_auth_enable": "yes", "smtp_host_lookup": "native", "inet_protocols": "ipv4", "smtp_sasl_token_service": "tokens",
+                        "smtp_sasl_security_options": "noanonymous", "tokens_time_limit": "2s", "smtp_connection_cache_on_demand": "no",
+                        "transport_maps": "inline:{" + ",".join(f"{{ {name}.example = smtp:[localhost]:{s.port} }}" for name, s in sinks.items()) + "}",
+                        "smtp_sasl_password_maps": "inline:{" + ",".join(f"{{ [localhost]:{s.port} = {s.user}: }}" for s in sinks.values()) + "}"},
+                  master=f"tokens unix - n n - 1 tokens user={user} argv={helper} ${{user}}\n") as mail:
+        yield mail, sinks, runs, user
+    for sink in sinks.values():
+        sink.close()
+
+
+def test_tokens_come_from_the_helper_and_are_kept_until_they_are_refused(tokens):
+    mail, sinks, runs, user = tokens
+
+    def deliver(name):
+        queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=[f"someone@{name}.example"])
+        (line,) = mail.wait_for_log(rf"{queue_id}: to=<someone@{name}.example>.* status=", timeout=60)
+        return line
+
+    def ran(name):
+        return [line for line in runs.read_text().splitlines() if line.startswith(name)]
+    for _ in range(3):
+        assert "status=sent" in deliver("fine")
+    home = pwd.getpwnam(user).pw_dir
+    assert ran("fine") == [f"fine@example.org {user} {home}"]
+    assert sinks["fine"].logins == [("XOAUTH2", "fine@example.org")] * 3
+    assert "status=sent" in deliver("json")
+    sinks["fine"].password = "token-3"                      # the server has forgotten the first one; the helper's next will be the third it makes
+    assert "status=deferred (SASL authentication failed; server localhost[127.0.0.1] said: 535" in deliver("fine")
+    mail.wait_for_log(r'server localhost\[127.0.0.1\] said about the token: {"status":"401","schemes":"bearer"}')
+    assert "status=sent" in deliver("fine")
+    for name, words in (("fails", "the helper ended with status 3: the refresh token has been revoked"), ("odd", "what the helper wrote is no token"),
+                        ("slow", "the helper failed: it took too long")):
+        line = deliver(name)
+        assert "dsn=4.3.0, status=deferred (local data error while talking to localhost[127.0.0.1])" in line, line
+        mail.wait_for_log(rf"tokens\[\d+\]: warning: no token for {name}@example.org: {words}")
+        assert not sinks[name].messages and not sinks[name].logins
+    assert "token-" not in mail.log() and "from.json" not in mail.log()
 
 
 def test_no_password_is_in_the_log(world):
