@@ -26,12 +26,16 @@ static struct str address_literal(struct message *m)
 static void add_tls_clause(struct message *m, struct buf *b)
 {
 	struct str rest = m->e.client_tls, connection, exchange;
+	ssize_t client;
 
 	if (rest.len == 0 || !str_cut(&rest, ';', &connection) || !str_cut(&rest, ';', &exchange))
 		return;
 	buf_addf(b, "(%.*s", PSTR(connection));
+	client = str_find_str(exchange, STR(" client-signature "));
 	if (exchange.len > 0)
-		buf_addf(b, "\n\t %.*s", PSTR(exchange));
+		buf_addf(b, "\n\t %.*s", PSTR(client < 0 ? exchange : str_head(exchange, (size_t) client)));
+	if (client >= 0)
+		buf_addf(b, "\n\t%.*s", PSTR(str_skip(exchange, (size_t) client)));
 	buf_addf(b, ")\n\t(%.*s)\n\t", PSTR(rest));
 }
 

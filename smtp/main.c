@@ -90,15 +90,13 @@ static void open_auth(void)
 static const struct jail_path *more_paths(void)
 {
 	static const struct jail_path tables[] = { { "private/proxymap", 'c' }, { "$config", 'r' } };
-	static struct jail_path paths[COUNT_OF(tables) + 3];
+	static struct jail_path paths[COUNT_OF(tables) + 2];
 	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables()); i++)
 		paths[n++] = tables[i];
 	if (auth_token_socket() != NULL)
 		paths[n++] = (struct jail_path){ auth_token_socket(), 'c' };
-	if (policy_may_use_tls() && the_client.conf.smtp_tls_CApath[0] != 0)
-		paths[n++] = (struct jail_path){ the_client.conf.smtp_tls_CApath, 'r' };	/* read when a certificate is looked at */
 	return n > 0 ? paths : NULL;
 }
 

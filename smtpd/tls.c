@@ -38,20 +38,6 @@ static enum tls_level parse_level(const struct smtpd_conf *c)
 	return c->smtpd_enforce_tls ? TLS_LEVEL_ENCRYPT : c->smtpd_use_tls ? TLS_LEVEL_MAY : TLS_LEVEL_NONE;
 }
 
-/* "1", or several that all count. */
-static int parse_loglevel(const char *text)
-{
-	struct str rest = str_of(text), word;
-	int64_t n, most = 0;
-
-	while (str_token(&rest, ", \t\r\n", &word)) {
-		if (str_to_int(word, 0, 4, &n) < 0)
-			die(EX_CONFIG, "smtpd_tls_loglevel: \"%s\": numbers from 0 to 4", text);
-		most = MAX(most, n);
-	}
-	return (int) most;
-}
-
 static struct str groups_of_grade(struct arena *a, const struct smtpd *s)
 {
 	struct str grade = str_trim(str_of(s->conf.smtpd_tls_eecdh_grade));
@@ -87,6 +73,8 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 	struct tls_config t = {
 		.server = true, .name = the_world->service, .chain_files = c->smtpd_tls_chain_files, .cert_file = c->smtpd_tls_cert_file,
 		.key_file = c->smtpd_tls_key_file, .eccert_file = c->smtpd_tls_eccert_file, .eckey_file = c->smtpd_tls_eckey_file,
+		.dcert_file = c->smtpd_tls_dcert_file, .dkey_file = c->smtpd_tls_dkey_file, .dh_file = c->smtpd_tls_dh1024_param_file,
+		.session_ids = c->smtpd_tls_always_issue_session_ids, .trust_server_certs = s->tls.tls_trust_server_ccerts,
 		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
 		.opportunistic = !mandatory, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
 		.need_cert = c->smtpd_tls_req_ccert, .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
@@ -95,6 +83,8 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 	const char *protocols = mandatory ? c->smtpd_tls_mandatory_protocols : c->smtpd_tls_protocols;
 	AUTO(buf) why = BUF_WORDS;
 
+	if (tls_options_parse(str_of(s->tls.tls_ssl_options), str_of(s->tls.tls_disable_workarounds), &t.options, &why) < 0)
+		die(EX_CONFIG, "tls_ssl_options or tls_disable_workarounds: %s", buf_text(&why));
 	if (tls_protocols_parse(str_of(protocols), &t.protocols, &why) < 0)
 		die(EX_CONFIG, "%s: %s", mandatory ? "smtpd_tls_mandatory_protocols" : "smtpd_tls_protocols", buf_text(&why));
 	if (!tls_digest_exists(t.digest))
@@ -113,7 +103,8 @@ void open_tls(struct smtpd *to)
 	int r;
 
 	to->tls_level = parse_level(&to->conf);
-	to->tls_loglevel = parse_loglevel(to->conf.smtpd_tls_loglevel);
+	if (tls_loglevel_parse(str_of(to->conf.smtpd_tls_loglevel), &to->tls_loglevel, &why) < 0)
+		die(EX_CONFIG, "smtpd_tls_loglevel: %s", buf_text(&why));
 	if (tables_open(str_of(to->conf.relay_clientcerts), TABLE_FOLD_KEY, &to->client_certificates, &why) < 0)
 		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
 	if (to->tls_level == TLS_LEVEL_NONE)
@@ -122,6 +113,8 @@ void open_tls(struct smtpd *to)
 		die(EX_CONFIG, "tls_server_sni_maps: %s", buf_text(&why));
 	to->tls_texts = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
 	to->tlsmgr = arena_fmt(to->tls_texts, "private/%s", to->tls.tlsmgr_service_name).at;
+	if (tls_library_open(to->tls.tls_config_file, to->tls.tls_config_name, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 	t = describe(to->tls_texts, to);
 	r = tls_context_open(&t, &to->tls_context, &why);
 	if (r == -EINVAL)
@@ -175,13 +168,25 @@ static void log_established(const struct session *s)
 
 	if (the_smtpd->tls_loglevel < 1)
 		return;
-	if (p->trust != TLS_ANONYMOUS)
+	if (the_smtpd->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
 		log_info("%s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", buf_text(&s->peer.shown), PSTR(p->subject),
 			 PSTR(p->issuer), PSTR(p->fingerprint), PSTR(p->key_fingerprint));
-	if (p->trust == TLS_UNTRUSTED)
+	if (the_smtpd->tls_loglevel >= 2 && p->trust == TLS_UNTRUSTED)
 		log_info("certificate verification failed for %s: %.*s", buf_text(&s->peer.shown), PSTR(p->why));
 	log_info("%s TLS connection established from %s%s%.*s: %.*s", words[p->trust], buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "",
 		 PSTR(s->sni), PSTR(p->summary));
+}
+
+static enum tls_traced traced_at_level(int level)
+{
+	return level < 2 ? TLS_TRACE_NOTHING : level == 2 ? TLS_TRACE_STATES : level == 3 ? TLS_TRACE_HANDSHAKE_BYTES : TLS_TRACE_BYTES;
+}
+
+static void log_trace(void *arg, const char *line)
+{
+	const struct session *s = arg;
+
+	log_info("%s: %s", buf_text(&s->peer.shown), line);
 }
 
 /* What was said before is forgotten (RFC 3207 4.2). */
@@ -196,7 +201,7 @@ static void forget_clear_text(struct session *s)
 /* False: the session ends, and its end is explained. `wrapped`: what came behind a proxy's header belongs to the handshake. */
 static bool shake_hands(struct session *s, bool wrapped)
 {
-	const struct tls_wish wish = { .chains_arg = s };
+	const struct tls_wish wish = { .chains_arg = s, .traced = traced_at_level(the_smtpd->tls_loglevel), .trace = log_trace, .trace_arg = s };
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer *peer;
 	struct tls *t;

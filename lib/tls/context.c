@@ -4,6 +4,7 @@
  * all of it could be made; connections under way keep the one that they began with. What is trusted (CA files) stays as it was at start.
  */
 #include <errno.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "lib/base/clock.h"
@@ -13,14 +14,14 @@
 
 enum { QUIET_MS = 2000, MOST_FILES = 64 };
 
-static int failed(struct buf *why, const char *what, const char *which)
+int tls_failed(struct buf *why, const char *what, const char *which)
 {
 	buf_addf(why, "%s%s%s: ", what, which[0] == 0 ? "" : " ", which);
 	tls_library_words(why);
 	return -EINVAL;
 }
 
-static bool is_given(const char *file)
+bool tls_is_given(const char *file)
 {
 	return file != NULL && file[0] != 0 && strcmp(file, "none") != 0;
 }
@@ -44,10 +45,10 @@ static int add_pair(struct tls_context *c, const char *cert, const char *key, st
 {
 	int r;
 
-	if (!is_given(cert))
+	if (!tls_is_given(cert))
 		return 0;
 	r = add_file(c, str_of(cert), why);
-	return r < 0 ? r : add_file(c, str_of(is_given(key) ? key : cert), why);
+	return r < 0 ? r : add_file(c, str_of(tls_is_given(key) ? key : cert), why);
 }
 
 static int name_files(struct tls_context *c, struct buf *why)
@@ -57,7 +58,9 @@ static int name_files(struct tls_context *c, struct buf *why)
 
 	if (str_trim(rest).len == 0) {
 		r = add_pair(c, c->conf.cert_file, c->conf.key_file, why);
-		return r < 0 ? r : add_pair(c, c->conf.eccert_file, c->conf.eckey_file, why);
+		if (r >= 0)
+			r = add_pair(c, c->conf.eccert_file, c->conf.eckey_file, why);
+		return r < 0 ? r : add_pair(c, c->conf.dcert_file, c->conf.dkey_file, why);
 	}
 	while (r >= 0 && str_token(&rest, ", \t\r\n", &word))
 		r = add_file(c, word, why);
@@ -95,28 +98,13 @@ static int use_files(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 
 /* ---- trust ---- */
 
-static int use_authorities(const struct tls_config *conf, SSL_CTX *ssl, struct buf *why)
-{
-	bool file = is_given(conf->ca_file), path = is_given(conf->ca_path);
-
-	if (file && SSL_CTX_load_verify_file(ssl, conf->ca_file) != 1)
-		return failed(why, "CA file", conf->ca_file);
-	if (path && SSL_CTX_load_verify_dir(ssl, conf->ca_path) != 1)
-		return failed(why, "CA directory", conf->ca_path);
-	if (conf->default_ca && SSL_CTX_set_default_verify_paths(ssl) != 1)
-		return failed(why, "the system's CAs", "");
-	if (conf->server && conf->ask_cert && file)
-		SSL_CTX_set_client_CA_list(ssl, SSL_load_client_CA_file(conf->ca_file));
-	return 0;
-}
-
 /* Read once: those files may be out of reach later. */
 static int set_authorities(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 {
 	int r;
 
 	if (c->trusted == NULL) {
-		r = use_authorities(&c->conf, ssl, why);
+		r = tls_use_authorities(&c->conf, ssl, why);
 		if (r < 0)
 			return r;
 		c->trusted = SSL_CTX_get_cert_store(ssl);
@@ -132,8 +120,7 @@ static int set_authorities(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 /* Whatever is wrong with a certificate, the handshake goes on; SSL_get_verify_result() remembers. */
 static int go_on(int ok, X509_STORE_CTX *x)
 {
-	(void) ok;
-	(void) x;
+	tls_trace_certificate(x, ok);
 	return 1;
 }
 
@@ -157,12 +144,31 @@ static void use_groups(SSL_CTX *ssl, const char *groups)
 	ERR_clear_error();
 }
 
+/* smtpd_tls_dh1024_param_file: primes of the administrator's own. Otherwise the library has them, as long as the key is strong. */
+static int use_dh(const char *file, SSL_CTX *ssl, struct buf *why)
+{
+	EVP_PKEY *parameters = NULL;
+	BIO *from;
+
+	if (!tls_is_given(file) || strcmp(file, "auto") == 0)
+		return SSL_CTX_set_dh_auto(ssl, 1) == 1 ? 0 : tls_failed(why, "DH parameters", "");
+	from = BIO_new_file(file, "r");
+	if (from != NULL)
+		parameters = PEM_read_bio_Parameters(from, NULL);
+	BIO_free(from);
+	if (parameters != NULL && SSL_CTX_set0_tmp_dh_pkey(ssl, parameters) == 1)
+		return 0;
+	EVP_PKEY_free(parameters);
+	return tls_failed(why, "DH parameters", file);
+}
+
 /* A server keeps nothing of a session: the client has it, in its ticket. */
 static void use_resumption(const struct tls_context *c, SSL_CTX *ssl)
 {
 	const struct tls_config *conf = &c->conf;
 
-	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(ssl, conf->session_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_id_context(ssl, c->scope, sizeof(c->scope));
 	if (conf->session_s <= 0 || (conf->server && c->ticket_cipher == NULL)) {
 		SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(ssl, 0);
@@ -170,7 +176,7 @@ static void use_resumption(const struct tls_context *c, SSL_CTX *ssl)
 	}
 	SSL_CTX_set_timeout(ssl, (long) conf->session_s);
 	if (conf->server)
-		tls_tickets_offer(c, ssl);
+		tls_tickets_offer(ssl);
 	else
 		tls_sessions_keep(ssl);
 }
@@ -179,11 +185,12 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 {
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	/* SMTP has its own ends: a connection that breaks off can make nothing seem complete. */
-	SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(ssl, SSL_OP_ALL | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(ssl, conf->options.on);
+	SSL_CTX_clear_options(ssl, conf->options.off);
 	if (conf->preempt)
 		SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_read_ahead(ssl, 1);
-	SSL_CTX_set_dh_auto(ssl, 1);
 	if (conf->opportunistic)
 		SSL_CTX_set_security_level(ssl, 0);
 	SSL_CTX_set_verify_depth(ssl, conf->depth);
@@ -191,6 +198,8 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, go_on);
 	else if (conf->ask_cert || conf->need_cert)
 		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, go_on);
+	if (conf->server && conf->trust_server_certs)
+		SSL_CTX_set_purpose(ssl, X509_PURPOSE_ANY);	/* peer.c looks whether it is one of the two */
 }
 
 static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
@@ -199,10 +208,12 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 
 	use_modes(conf, ssl);
 	use_resumption(c, ssl);
+	if (conf->server && use_dh(conf->dh_file, ssl, why) < 0)
+		return -EINVAL;
 	if (tls_protocols_apply(&conf->protocols, NULL, ssl) < 0)
-		return failed(why, "TLS protocol versions", "");
+		return tls_failed(why, "TLS protocol versions", "");
 	if (SSL_CTX_set_cipher_list(ssl, conf->ciphers) != 1)
-		return failed(why, "cipher list", conf->ciphers);
+		return tls_failed(why, "cipher list", conf->ciphers);
 	if (conf->dane_digests != NULL && tls_dane_enable(ssl, conf->dane_digests, why) < 0)
 		return -EINVAL;
 	use_groups(ssl, conf->groups);
@@ -221,7 +232,7 @@ static int make(struct tls_context *c, bool *ret_only_files, struct buf *why)
 	ERR_clear_error();
 	ssl = SSL_CTX_new(c->conf.server ? TLS_server_method() : TLS_client_method());
 	if (ssl == NULL)
-		return failed(why, "TLS library", "");
+		return tls_failed(why, "TLS library", "");
 	r = configure(c, ssl, why);
 	*ret_only_files = r >= 0;
 	if (r >= 0)

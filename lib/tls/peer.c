@@ -94,7 +94,13 @@ static const char *signature_name(int nid)
 
 static void add_signature(struct buf *b, const char *who, EVP_PKEY *key, int signature, int digest)
 {
-	buf_addf(b, " %s-signature %s (%d bits)", who, signature_name(signature), EVP_PKEY_get_bits(key));
+	char curve[64] = "";
+	size_t len = 0;
+
+	if (signature == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) == 1 && curve[0] != 0)
+		buf_addf(b, " %s-signature %s (%s)", who, signature_name(signature), curve);
+	else
+		buf_addf(b, " %s-signature %s (%d bits)", who, signature_name(signature), EVP_PKEY_get_bits(key));
 	if (digest != NID_undef)
 		buf_addf(b, " %s-digest %s", who, OBJ_nid2sn(digest));
 }
@@ -125,6 +131,12 @@ static void add_key_exchange(struct buf *b, const struct tls *t)
 
 /* ---- all of it ---- */
 
+/* tls_trust_server_ccerts: the context let any purpose pass. */
+static bool is_for_clients_or_servers(X509 *x)
+{
+	return X509_check_purpose(x, X509_PURPOSE_SSL_CLIENT, 0) == 1 || X509_check_purpose(x, X509_PURPOSE_SSL_SERVER, 0) == 1;
+}
+
 static void judge_certificate(const struct tls *t, struct arena *a, struct tls_peer *p)
 {
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
@@ -141,6 +153,9 @@ static void judge_certificate(const struct tls *t, struct arena *a, struct tls_p
 		p->trust = tls_dane_fits(t->ssl, &by_issuer) ? TLS_TRUSTED : TLS_UNTRUSTED;
 		p->why = p->trust == TLS_TRUSTED ? STR_NONE : STR("no record fits");
 		p->needs_no_name = p->trust == TLS_TRUSTED && !by_issuer;
+	} else if (t->trusts_server_certs && !is_for_clients_or_servers(x)) {
+		p->trust = TLS_UNTRUSTED;
+		p->why = str_of(X509_verify_cert_error_string(X509_V_ERR_INVALID_PURPOSE));
 	}
 	p->subject = common_name(X509_get_subject_name(x), a);
 	p->issuer = common_name(X509_get_issuer_name(x), a);

@@ -39,8 +39,12 @@ struct tls {
 	bool has_anchors;		/* only what fits them is trusted */
 	struct buf ahead;		/* read before TLS began */
 	struct tls_name asked;		/* server: by the client */
+	enum tls_traced traced;
+	void (*trace)(void *arg, const char *line);
+	void *trace_arg;
 	char *resume_as;		/* NULL: not to be kept */
 	int64_t session_s;
+	bool trusts_server_certs;
 };
 
 /* ---- pem.c ---- */
@@ -69,7 +73,7 @@ SSL_SESSION *tls_session_take(struct str name);	/* the caller's; NULL: none */
 
 void tls_tickets_scope(const struct tls_config *conf, unsigned char *ret_scope);
 int tls_tickets_choose_cipher(struct tls_context *c, struct buf *why);
-void tls_tickets_offer(const struct tls_context *c, SSL_CTX *ssl);
+void tls_tickets_offer(SSL_CTX *ssl);
 void tls_tickets_withhold(SSL *ssl);	/* from one connection */
 
 /* ---- sni.c ---- */
@@ -83,6 +87,19 @@ int tls_name_answer(struct tls *t, const struct tls_wish *w, struct buf *why) MA
 int tls_dane_enable(SSL_CTX *ssl, const char *digests, struct buf *why);
 int tls_dane_demand(SSL *ssl, const struct tls_tlsa *records, size_t n);	/* -EINVAL: none can be used */
 bool tls_dane_fits(SSL *ssl, bool *ret_by_issuer);	/* after the handshake */
+/* ---- trace.c ---- */
+
+void tls_trace_begin(struct tls *t, const struct tls_wish *w);
+void tls_trace_handshake_done(struct tls *t);
+void tls_trace_certificate(X509_STORE_CTX *x, int ok);
+void tls_trace_bytes(const struct tls *t, bool received, const void *bytes, size_t asked, ssize_t n);
+
+/* ---- authorities.c ---- */
+
+int tls_use_authorities(const struct tls_config *conf, SSL_CTX *ssl, struct buf *why);
+
+bool tls_is_given(const char *file);	/* "none" is not */
+int tls_failed(struct buf *why, const char *what, const char *which);	/* -EINVAL, with the library's words behind these */
 
 int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx);	/* to one of them */
 

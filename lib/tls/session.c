@@ -41,6 +41,7 @@ static int socket_read(BIO *b, char *at, int size)
 	else if (n < 0)
 		t->error = -errno;
 	t->ended = n == 0;
+	tls_trace_bytes(t, true, at, (size_t) size, n);
 	return (int) n;
 }
 
@@ -57,6 +58,7 @@ static int socket_write(BIO *b, const char *at, int size)
 		BIO_set_retry_write(b);
 	else if (n < 0)
 		t->error = -errno;
+	tls_trace_bytes(t, false, at, (size_t) size, n);
 	return (int) n;
 }
 
@@ -182,6 +184,7 @@ static int apply(struct tls *t, const struct tls_wish *w)
 	SSL_SESSION *session;
 	int r = 0;
 
+	tls_trace_begin(t, w);
 	if (w->opportunistic)
 		SSL_set_security_level(t->ssl, 0);
 	if (w->protocols != NULL)
@@ -216,6 +219,7 @@ static struct tls *tls_new(struct tls_context *c, int fd)
 	t->context = c;
 	t->ahead = BUF(MOST_AHEAD);
 	t->session_s = c->conf.session_s;
+	t->trusts_server_certs = c->conf.server && c->conf.trust_server_certs;
 	t->digest = EVP_get_digestbyname(c->conf.digest);
 	BIO_set_data(socket, t);
 	BIO_set_init(socket, 1);
@@ -279,6 +283,7 @@ int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w,
 		tls_free(t);
 		return r;
 	}
+	tls_trace_handshake_done(t);
 	co_pass();				/* that was a millisecond of work: now the others */
 	stream_set_transport(s, &transport, t);
 	*ret = t;

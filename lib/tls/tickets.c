@@ -125,7 +125,7 @@ int tls_tickets_choose_cipher(struct tls_context *c, struct buf *why)
 	const char *name = c->conf.ticket_cipher;
 	const EVP_CIPHER *cipher = name == NULL ? EVP_aes_256_cbc() : name[0] == 0 ? NULL : EVP_get_cipherbyname(name);
 
-	if (cipher == NULL && name[0] == 0)
+	if ((cipher == NULL && name[0] == 0) || (c->conf.options.on & SSL_OP_NO_TICKET))
 		return 0;
 	if (cipher == NULL || EVP_CIPHER_get_mode(cipher) != EVP_CIPH_CBC_MODE || EVP_CIPHER_get_key_length(cipher) > CIPHER_KEY_SIZE) {
 		buf_addf(why, "session ticket cipher \"%s\": it has to be a CBC cipher with keys of at most 256 bits", name);
@@ -135,10 +135,9 @@ int tls_tickets_choose_cipher(struct tls_context *c, struct buf *why)
 	return 0;
 }
 
-void tls_tickets_offer(const struct tls_context *c, SSL_CTX *ssl)
+void tls_tickets_offer(SSL_CTX *ssl)
 {
 	SSL_CTX_set_num_tickets(ssl, 1);
-	SSL_CTX_set_session_id_context(ssl, c->scope, sizeof(c->scope));
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, choose_key);
 }
 

@@ -22,6 +22,9 @@ struct tls_protocols {
 /* ">=TLSv1.2", "!SSLv3, !TLSv1", "TLSv1.2 TLSv1.3", ">=0303". -EINVAL with words. */
 int tls_protocols_parse(struct str text, struct tls_protocols *ret, struct buf *why);
 
+/* What smtpd_tls_loglevel and its kin say: 0 to 4, Postfix's names for these ("routine", "ssl-expert"), or several, of which the greatest counts. -EINVAL with words. */
+int tls_loglevel_parse(struct str text, int *ret, struct buf *why);
+
 struct tls_grades { const char *high, *medium, *null; };	/* tls_high_cipherlist and so on */
 /* The list for a grade ("medium"), without what is excluded ("aNULL, DES+MD5"). -EINVAL with words: no such grade. */
 int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str exclude, struct buf *ret, struct buf *why);
@@ -30,18 +33,30 @@ int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str ex
 struct tls_tlsa { uint8_t usage, selector, matching; struct str data; };
 struct tls_anchors { struct tls_tlsa *at; size_t len, cap; };
 
+/* ---- the library (library.c) ---- */
+
+/* Before anything else of TLS: tls_config_file ("default", "none", a path) and tls_config_name. -EINVAL with words. */
+int tls_library_open(const char *file, const char *name, struct buf *why);
+struct tls_options { uint64_t on, off; };	/* OpenSSL's bits */
+/* tls_ssl_options and tls_disable_workarounds: names, or hexadecimal numbers. -EINVAL with words. */
+int tls_options_parse(struct str ssl_options, struct str disabled_workarounds, struct tls_options *ret, struct buf *why);
+
 /* ---- contexts (context.c) ---- */
 
 struct tls_config {			/* texts live as long as the context */
 	bool server;
 	const char *name;		/* server: of the service */
 	const char *chain_files;	/* each: key, certificate, issuers, as often as wanted; not empty: the others do not count */
-	const char *cert_file, *key_file, *eccert_file, *eckey_file;	/* "" or "none": none */
-	const char *ca_file, *ca_path;
+	const char *cert_file, *key_file, *eccert_file, *eckey_file, *dcert_file, *dkey_file;	/* NULL, "" or "none": none */
+	const char *ca_file, *ca_path;	/* both are read at the beginning */
+	const char *dh_file;		/* server: parameters for DHE; NULL, "" or "auto": made to fit the key */
 	bool default_ca;		/* and those that the system trusts */
 	bool opportunistic;		/* weak keys and signatures are better than none */
 	bool preempt;			/* the server's order of ciphers counts */
 	bool ask_cert, need_cert;	/* server: of the client */
+	bool trust_server_certs;	/* server: a client's certificate may be one for servers */
+	bool session_ids;		/* server: give a session id (TLS 1.2) although nothing is kept under it */
+	struct tls_options options;
 	int depth;			/* of certificate chains */
 	struct tls_protocols protocols;
 	const char *ciphers;		/* complete list, TLS 1.2 and older */
@@ -77,6 +92,13 @@ bool tls_digest_exists(const char *name);
 
 /* ---- sessions (session.c) ---- */
 
+enum tls_traced {
+	TLS_TRACE_NOTHING,
+	TLS_TRACE_STATES,		/* of the handshake, and the certificates that it looks at */
+	TLS_TRACE_HANDSHAKE_BYTES,	/* and its bytes on the wire */
+	TLS_TRACE_BYTES,		/* and all others */
+};
+
 struct tls_wish {			/* of one handshake; zeros: as the context says */
 	const struct tls_protocols *protocols;
 	const char *ciphers;
@@ -85,6 +107,9 @@ struct tls_wish {			/* of one handshake; zeros: as the context says */
 	void *chains_arg;		/* server: for tls_config's chains_for */
 	const struct tls_tlsa *anchors;	/* client: the certificate has to fit one of these; CAs do not count then. Such sessions are not resumed */
 	size_t anchor_count;
+	enum tls_traced traced;
+	void (*trace)(void *arg, const char *line);	/* must not wait; the argument lives as long as the stream */
+	void *trace_arg;
 	struct str resume_as;		/* client: sessions are kept under this name; empty: not kept. Holds host, port and policy */
 };
 

@@ -236,7 +236,7 @@ static void test_two_ends_talk_and_know_each_other(void **state)
 	assert_int_equal(server.peer.fingerprint.len, 95);
 	assert_true(tls_fingerprint_is(&server.peer, server.peer.key_fingerprint));
 	assert_false(tls_fingerprint_is(&server.peer, client.peer.fingerprint));
-	assert_true(str_find_str(client.peer.summary, STR("key-exchange X25519 server-signature ECDSA (256 bits) server-digest SHA256")) > 0);
+	assert_true(str_find_str(client.peer.summary, STR("key-exchange X25519 server-signature ECDSA (prime256v1) server-digest SHA256")) > 0);
 	end_both(&server, &client);
 	tls_context_free(sc);
 	tls_context_free(cc);

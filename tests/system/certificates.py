@@ -23,13 +23,13 @@ class Authority:
         new_key(self.key, "ec")
         openssl("req", "-x509", "-new", "-key", self.key, "-out", self.certificate, "-days", "30", "-subj", f"/CN={name}")
 
-    def issue(self, label, name="localhost", names=None, kind="ec", valid=(-1, 30)):
+    def issue(self, label, name="localhost", names=None, kind="ec", valid=(-1, 30), more=""):
         """(certificate file, key file); names: alternative DNS names (default: name); valid: days from now."""
         key, request, certificate = (self.directory / f"{label}.{end}" for end in ("key", "req", "pem"))
         extensions = self.directory / f"{label}.ext"
         new_key(key, kind)
         openssl("req", "-new", "-key", key, "-out", request, "-subj", f"/CN={name}")
-        extensions.write_text("subjectAltName=" + ",".join(f"DNS:{one}" for one in names or [name]) + "\n")
+        extensions.write_text("subjectAltName=" + ",".join(f"DNS:{one}" for one in names or [name]) + "\n" + more)
         begin, end = (datetime.now(timezone.utc) + timedelta(days=days) for days in valid)
         index = self.directory / "index.txt"
         index.write_text("")

@@ -106,7 +106,7 @@ def test_tls_is_used_when_it_is_offered(instance, ca):
         mail = relaying(instance, sink)
         assert ", tls=may, dsn=2.0.0, status=sent" in deliver(mail)
         mail.wait_for_log(r"smtp\[\d+\]: Untrusted TLS connection established to localhost\[127.0.0.1\]:\d+: TLSv1.3 with cipher "
-                          r"TLS_AES_256_GCM_SHA384 \(256/256 bits\) key-exchange X25519 server-signature ECDSA \(256 bits\) server-digest SHA256")
+                          r"TLS_AES_256_GCM_SHA384 \(256/256 bits\) key-exchange X25519 server-signature ECDSA \(prime256v1\) server-digest SHA256")
         assert sink.commands.count("EHLO mail.example.org") == 2
     with Sink() as sink:
         assert ", tls=may:none, dsn=2.0.0, status=sent" in deliver(relaying(instance, sink))

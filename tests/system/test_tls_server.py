@@ -77,10 +77,10 @@ def test_a_message_comes_in_over_starttls(instance, ca):
         message = sink.messages[0].content.decode()
     assert message.count("hello") == 20000
     assert re.search(r"\n\t\(using TLSv1\.3 with cipher TLS_AES_256_GCM_SHA384 \(256/256 bits\)\r?\n\t key-exchange X25519 "
-                     r"server-signature ECDSA \(256 bits\) server-digest SHA256\)\r?\n\t\(No client certificate requested\)\r?\n\t"
+                     r"server-signature ECDSA \(prime256v1\) server-digest SHA256\)\r?\n\t\(No client certificate requested\)\r?\n\t"
                      r"by mail\.example\.org \(\S+\) with ESMTPS id ", message), message[:2000]
     mail.wait_for_log(r"Anonymous TLS connection established from \S+\[127\.0\.0\.1\]: TLSv1\.3 with cipher TLS_AES_256_GCM_SHA384 "
-                      r"\(256/256 bits\) key-exchange X25519 server-signature ECDSA \(256 bits\) server-digest SHA256$")
+                      r"\(256/256 bits\) key-exchange X25519 server-signature ECDSA \(prime256v1\) server-digest SHA256$")
     mail.wait_for_log(r"disconnect from \S+\[127.0.0.1\] ehlo=2 starttls=1/2 mail=1 rcpt=1 data=1 quit=1 commands=7/8")
 
 
@@ -186,8 +186,14 @@ class Closing:
 def test_several_kinds_of_keys_in_chain_files(instance, ca):
     both = ca.directory / "both.chain"
     both.write_text(ca.chain_file("multi-ec").read_text() + ca.chain_file("multi-rsa", kind="rsa").read_text())
-    mail = instance(main=secure(ca, smtpd_tls_chain_files=f"{both}, {ca.chain_file('multi-ed', kind='ED25519')}"))
-    for algorithms, words in (("ECDSA+SHA256", "ECDSA (256 bits)"), ("RSA-PSS+SHA256", "RSA-PSS (2048 bits)"), ("ed25519", "ED25519 (256 bits)")):
+    primes = ca.directory / "dh"
+    openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe3072", "-out", primes)
+    mail = instance(main=secure(ca, smtpd_tls_chain_files=f"{both}, {ca.chain_file('multi-ed', kind='ED25519')}", smtpd_tls_dh1024_param_file=primes))
+    shown = openssl("s_client", "-connect", f"127.0.0.1:{mail.smtp_port}", "-starttls", "smtp", "-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384", "-ign_eof",
+                    input=b"QUIT\r\n")
+    assert "Server Temp Key: DH, 3072 bits" in shown
+    assert re.search(r"Session-ID: [0-9A-F]{64}", shown)        # smtpd_tls_always_issue_session_ids
+    for algorithms, words in (("ECDSA+SHA256", "ECDSA (prime256v1)"), ("RSA-PSS+SHA256", "RSA-PSS (2048 bits)"), ("ed25519", "ED25519 (256 bits)")):
         openssl("s_client", "-connect", f"127.0.0.1:{mail.smtp_port}", "-starttls", "smtp", "-sigalgs", algorithms, "-CAfile", ca.certificate,
                 "-verify_return_error", "-verify_hostname", "localhost", input=b"QUIT\r\n")
         mail.wait_for_log(r"TLS connection established from .* server-signature " + re.escape(words))
@@ -199,7 +205,7 @@ def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
     access.write_text(f"{key_fingerprint(foreign[0])} REJECT we know this one\n")
     relay = ca.directory / "relay"
     relay.write_text(f"{fingerprint(known[0])} known\n")
-    mail = instance(main=secure(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=ca.certificate, mynetworks="192.0.2.1", smtpd_tls_received_header="yes",
+    mail = instance(main=secure(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_loglevel="2", smtpd_tls_CAfile=ca.certificate, mynetworks="192.0.2.1", smtpd_tls_received_header="yes",
                                 relay_clientcerts=f"texthash:{relay}",
                                 smtpd_client_restrictions=f"check_ccert_access texthash:{access}",
                                 smtpd_relay_restrictions="permit_tls_clientcerts, reject_unauth_destination"))
@@ -225,13 +231,32 @@ def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
 
 def test_a_trusted_certificate_can_be_demanded(instance, ca):
     good, foreign = ca.issue("good"), Authority(ca.directory / "others").issue("bad")
-    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CAfile=ca.certificate))
+    hashed = ca.directory / "hashed"            # links to what the jail does not let smtpd open
+    hashed.mkdir()
+    (hashed / (openssl("x509", "-in", ca.certificate, "-noout", "-hash").strip() + ".0")).symlink_to(ca.certificate)
+    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=hashed,
+                                smtpd_tls_loglevel="ssl-developer"))
     for certificate, expected in ((good, 250), (foreign, 554), (None, 554)):
         with mail.client() as client:
             client._host = "localhost"
             client.starttls(context=trusting(ca, certificate))
             client.ehlo()
             assert client.mail("a@example.net")[0] == expected
+    # what was asked for to be seen: steps, certificates, bytes
+    mail.wait_for_log(r"\[127\.0\.0\.1\]: SSL_accept:SSLv3/TLS read client hello$", 3)
+    mail.wait_for_log(r"\[127\.0\.0\.1\]: depth=1 verify=1 subject=/CN=Test CA$")
+    mail.wait_for_log(r"\[127\.0\.0\.1\]: 0000 16 03 01 ", 3)
+
+
+@pytest.mark.parametrize("trusted", ("no", "yes"))
+def test_a_certificate_for_servers_may_count_as_a_clients(instance, ca, trusted):
+    certificate, key = ca.issue("for-servers", more="extendedKeyUsage=serverAuth\n")
+    mail = instance(main=secure(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=ca.certificate, tls_trust_server_ccerts=trusted))
+    with mail.client() as client:
+        client._host = "localhost"
+        client.starttls(context=trusting(ca, (certificate, key)))
+        client.ehlo()
+    mail.wait_for_log(("Trusted" if trusted == "yes" else "Untrusted") + r" TLS connection established from")
 
 
 def greet_over_tls(port, *options):
@@ -398,6 +423,12 @@ REFUSED = {
     "ciphers": ({"tls_medium_cipherlist": "nonsense"}, "TLS: cipher list nonsense"),
     "digest": ({"smtpd_tls_fingerprint_digest": "sha257"}, 'there is no digest "sha257"'),
     "curve": ({"smtpd_tls_eecdh_grade": "wild"}, 'smtpd_tls_eecdh_grade: "wild" is none of'),
+    "log level": ({"smtpd_tls_loglevel": "loud"}, 'smtpd_tls_loglevel: "loud" is no log level'),
+    "library": ({"tls_config_file": "/nonexistent/openssl.cnf"}, "tls_config_file /nonexistent/openssl.cnf: "),
+    "options": ({"tls_ssl_options": "NO_SUCH"}, 'tls_ssl_options or tls_disable_workarounds: "NO_SUCH" is no name'),
+    "DH": ({"smtpd_tls_dh1024_param_file": "/nonexistent/dh"}, "TLS: DH parameters /nonexistent/dh: "),
+    "tickets": ({"tls_session_ticket_cipher": "aes-256-gcm"}, 'session ticket cipher "aes-256-gcm": it has to be a CBC cipher'),
+    "CA directory": ({"smtpd_tls_CApath": "/nonexistent/ca"}, "TLS: CA directory /nonexistent/ca: No such file"),
     "CA file": ({"smtpd_tls_CAfile": "/nonexistent/ca"}, "TLS: CA file /nonexistent/ca"),
 }
 
