@@ -155,9 +155,13 @@ def postfix_tree():
 
 
 class Exim:
-    """A host that accepts mail for example.com into one mbox file; needs root (Exim does)."""
+    """A host that accepts mail for example.com into one mbox file; needs root (Exim does).
 
-    def __init__(self, address="127.0.0.3", port=None):
+    chain: certificate and key; then it has TLS. login: (user, password), without which it takes nothing: PLAIN and LOGIN behind TLS, CRAM-MD5 always.
+    smarthost: (address, port, user, password, mechanism), where all other mail goes, by TLS only.
+    """
+
+    def __init__(self, address="127.0.0.3", port=None, chain=None, login=None, smarthost=None):
         self.address, self.port = address, port or free_port(address)
         self.tree = _unpacked("exim4-daemon-light", "usr/sbin/exim4")
         with contextlib.suppress(subprocess.CalledProcessError):    # the account that the package was built for; there already: fine
@@ -169,6 +173,10 @@ class Exim:
         for name in ("spool", "log", "mail"):
             (self.root / name).mkdir()
             shutil.chown(self.root / name, "mail", "mail")
+        for name, file in zip(("certificate", "key"), chain or ()):      # it reads them as its user
+            shutil.copy(file, self.root / name)
+            shutil.chown(self.root / name, "mail", "mail")
+        tls = f"tls_advertise_hosts = *\ntls_certificate = {self.root}/certificate\ntls_privatekey = {self.root}/key" if chain else "tls_advertise_hosts ="
         (self.root / "conf").write_text(f"""
 exim_path = {self.tree}/usr/sbin/exim4
 keep_environment =
@@ -181,13 +189,14 @@ log_file_path = {self.root}/log/%slog
 pid_file_path = {self.root}/spool/exim.pid
 local_interfaces = {self.address}
 daemon_smtp_ports = {self.port}
-tls_advertise_hosts =
+{tls}
 host_lookup =
 rfc1413_query_timeout = 0s
 acl_smtp_rcpt = accept_ours
 acl_smtp_data = accept_data
 begin acl
 accept_ours:
+{"  deny message = log in first" + chr(10) + "    !authenticated = *" if login else ""}
   accept domains = example.com
   deny message = relay not permitted
 accept_data:
@@ -197,12 +206,20 @@ inbox:
   driver = accept
   domains = example.com
   transport = inbox
+{self._smarthost_router(smarthost)}
 begin transports
 inbox:
   driver = appendfile
   file = {self.mbox}
   user = mail
   group = mail
+smarthost:
+  driver = smtp
+  allow_localhost
+  hosts_require_tls = *
+  hosts_require_auth = *
+begin authenticators
+{self._authenticators(login, smarthost)}
 """)
         (self.root / "conf").chmod(0o644)
         self.process = subprocess.Popen([self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-bdf"])
@@ -211,6 +228,38 @@ inbox:
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def _smarthost_router(smarthost):
+        if smarthost is None:
+            return ""
+        return f"smarthost:\n  driver = manualroute\n  route_list = * {smarthost[0]}::{smarthost[1]} byname\n  self = send\n  transport = smarthost"
+
+    @staticmethod
+    def _authenticators(login, smarthost):
+        rows = []
+        if login:
+            user, password = login
+            right = "${if and {{eq{$auth%d}{" + user + "}}{eq{$auth%d}{" + password + "}}}}"
+            rows += ["plain:", "driver = plaintext", "public_name = PLAIN", "server_prompts = :", "server_advertise_condition = ${if def:tls_in_cipher}",
+                     "server_condition = " + right % (2, 3), "server_set_id = $auth2",
+                     "login:", "driver = plaintext", "public_name = LOGIN", "server_prompts = Username:: : Password::",
+                     "server_advertise_condition = ${if def:tls_in_cipher}", "server_condition = " + right % (1, 2), "server_set_id = $auth1",
+                     "cram:", "driver = cram_md5", "public_name = CRAM-MD5", "server_secret = ${if eq{$auth1}{" + user + "}{" + password + "}fail}",
+                     "server_set_id = $auth1"]
+        elif smarthost:
+            _, _, user, password, mechanism = smarthost
+            rows += ["out:", f"public_name = {mechanism}", *(["driver = cram_md5", f"client_name = {user}", f"client_secret = {password}"]
+                     if mechanism == "CRAM-MD5" else ["driver = plaintext", f"client_send = ^{user}^{password}"])]
+        return "\n".join(rows)
+
+    def send(self, message, sender, recipient):
+        """Takes a message from the command line and delivers it at once."""
+        words = [self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-odf", "-oi", "-f", sender, recipient]
+        subprocess.run(words, input=message, text=True, check=True, timeout=60)
+
+    def log(self):
+        return "".join(path.read_text() for path in (self.root / "log").iterdir())
 
     def _answers(self):
         import socket
