@@ -14,7 +14,7 @@
 enum {
 	REST_MS = 1000,			/* between attempts to connect that failed */
 	MOST_UNSENT = 4 << 20,		/* a server that takes nothing in is not there */
-	NEWS_MS = 1000,
+	OFFERS_MS = 5000, NEWS_MS = 1000,	/* how long who wants to know what there is waits: for the first time, and for what is new */
 	OFFERS_GOOD_MS = 60000,
 };
 
@@ -187,20 +187,21 @@ static int next_line(struct sasl_server *s, struct stream *stream, struct arena 
 static int handshake(struct sasl_server *s, struct stream *stream, struct arena *a)
 {
 	struct sasl_offer found[SASL_MOST_OFFERS];
-	int r, count = 0, greetings = 0;
+	int r, count = 0;
 	struct auth_line l;
 
 	writef(stream, "VERSION\t1\t1\nCPID\t%d\n", (int) getpid());
-	while ((r = next_line(s, stream, a, &l)) > 0 && l.word != AUTH_DONE) {
-		if (l.word == AUTH_VERSION && l.version != 1)
-			return -EPROTONOSUPPORT;
+	r = next_line(s, stream, a, &l);
+	if (r > 0 && l.word != AUTH_VERSION)
+		return -EBADMSG;
+	if (r > 0 && l.version != 1)
+		return -EPROTONOSUPPORT;
+	while (r > 0 && (r = next_line(s, stream, a, &l)) > 0 && l.word != AUTH_DONE) {
 		if (l.word == AUTH_VERSION)
-			greetings++;
-		else if (l.word == AUTH_MECH)
+			return -EBADMSG;
+		if (l.word == AUTH_MECH)
 			count = add_offer(found, count, &l);
 	}
-	if (r > 0 && greetings != 1)
-		return -EBADMSG;
 	if (r > 0) {
 		memcpy(s->offers, found, sizeof(found[0]) * (size_t) count);
 		s->offer_count = count;
@@ -328,10 +329,10 @@ static int ask_offers(struct sasl_server *s, when_t until)
 	return r;
 }
 
-/* Where something is known already, nobody waits long for news. */
+/* A server that is stuck does not keep clients waiting that may have nothing to do with it. */
 int sasl_server_offers(struct sasl_server *s, const struct sasl_offer **ret)
 {
-	when_t until = in(s->offer_count > 0 ? MIN(s->settings.connect_ms, (int64_t) NEWS_MS) : s->settings.connect_ms);
+	when_t until = in(s->offer_count > 0 ? NEWS_MS : OFFERS_MS);
 	int r = s->settings.one_exchange ? ask_offers(s, until) : ready_by(s, until);
 
 	if (r < 0 && s->offer_count == 0)
