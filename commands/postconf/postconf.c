@@ -165,12 +165,14 @@ static bool answer_fixed(struct postconf *p, const struct request *q)
 	switch (q->mode) {
 	case LOCK_TYPES:
 	case SASL_CLIENT_TYPES:
-	case SASL_SERVER_TYPES:			/* of these none are built in yet */
+	case SASL_SERVER_TYPES:
 		answer_begin(p, '[');
 		if (q->mode == LOCK_TYPES)
 			print_lock_types(p);
 		else if (q->mode == SASL_CLIENT_TYPES)
 			print_sasl_client_types(p);
+		else
+			print_item(p, STR("dovecot"));
 		answer_end(p, ']');
 		return true;
 	case TLS_FEATURE:

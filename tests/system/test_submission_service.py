@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: ISC
+"""The rows submission and submissions of the stock master.cf: users send mail with real clients over TLS; Dovecot checks their passwords and gets the mail."""
+
+import os
+import re
+import smtplib
+import ssl
+import subprocess
+from email import message_from_bytes
+
+import pytest
+
+from certificates import Authority
+from instance import TOP, Instance, free_port, wait_until
+from peers import Dovecot
+
+PASSWORD = "secret"
+
+
+def stock_rows(**ports):
+    """The rows of conf/master.cf that are commented out, without their #, on other ports."""
+    rows = ""
+    for name, port in ports.items():
+        block = re.search(rf"^#{name} +inet .*\n(?:#  -o .*\n)+", (TOP / "conf/master.cf").read_text(), re.M).group()
+        rows += re.sub("^#", "", block, flags=re.M).replace(f"{name} ", f"127.0.0.1:{port} ", 1)
+    return rows
+
+
+class Service:
+    def __init__(self, directory):
+        self.ca = Authority(directory / "ca")
+        self.dovecot = Dovecot()
+        self.starttls, self.wrapped, self.clear = free_port(), free_port(), free_port()
+        self.mail = Instance(hostname="localhost", main={
+            "smtpd_tls_chain_files": self.ca.chain_file("server"), "smtpd_tls_security_level": "may", "smtpd_sasl_type": "dovecot",
+            "smtpd_sasl_path": self.dovecot.auth_socket, "myhostname": "mail.example.org", "mydomain": "example.org", "mynetworks": "192.0.2.1",
+            "myorigin": "example.org", "append_dot_mydomain": "yes", "smtpd_soft_error_limit": "100",
+            "mydestination": "", "virtual_mailbox_domains": "example.org", "virtual_mailbox_maps": "static:x",
+            "virtual_transport": f"lmtp:unix:{self.dovecot.lmtp_socket}", "smtpd_client_restrictions": "reject_unknown_reverse_client_hostname, reject",
+            "smtpd_sasl_authenticated_header": "yes"}, master=stock_rows(submission=self.starttls, submissions=self.wrapped) +
+            f"127.0.0.1:{self.clear} inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes -o smtpd_client_restrictions=\n"
+            "  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n")
+        self.mail.start()
+
+    def close(self):
+        self.mail.close()
+        self.dovecot.close()
+
+    def received(self, subject):
+        def look():
+            return [message for message in map(message_from_bytes, self.dovecot.messages()) if message["Subject"] == subject]
+        (message,) = wait_until(look, 60, self.mail.log_tail, pause=0.1)
+        return message
+
+    def session(self, wrapped=False):
+        trust = ssl.create_default_context(cafile=str(self.ca.certificate))
+        if wrapped:
+            return smtplib.SMTP_SSL("localhost", self.wrapped, local_hostname="client.example", context=trust, timeout=60)
+        client = smtplib.SMTP("localhost", self.starttls, local_hostname="client.example", timeout=60)
+        client.starttls(context=trust)
+        return client
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    one = Service(tmp_path_factory.mktemp("submission"))
+    yield one
+    one.close()
+
+
+# ---- clients ----
+
+def swaks(mechanism):
+    def submit(service, subject, scratch):
+        subprocess.run(["swaks", "--server", "127.0.0.1", "--port", str(service.starttls), "--tls", "--auth", mechanism, "--auth-user", "jane",
+                        "--auth-password", PASSWORD, "--from", "jane@example.org", "--to", "jane@example.org", "--h-Subject", subject],
+                       check=True, stdout=subprocess.PIPE, timeout=120)
+    return submit
+
+
+def msmtp(*options):
+    def submit(service, subject, scratch):
+        port = service.wrapped if "--tls-starttls=off" in options else service.starttls
+        subprocess.run(["msmtp", "--host=localhost", f"--port={port}", "--tls=on", f"--tls-trust-file={service.ca.certificate}", "--user=jane",
+                        f"--passwordeval=echo {PASSWORD}", "--from=jane@example.org", *options, "jane@example.org"],
+                       input=f"Subject: {subject}\nFrom: jane@example.org\n\nbody\n".encode(), check=True, timeout=120)
+    return submit
+
+
+def curl(scheme):
+    def submit(service, subject, scratch):
+        (scratch / "message").write_text(f"Subject: {subject}\r\nFrom: jane@example.org\r\n\r\nbody\r\n")
+        port = service.wrapped if scheme == "smtps" else service.starttls
+        subprocess.run(["curl", "-sS", "--ssl-reqd", "--cacert", service.ca.certificate, "--user", f"jane:{PASSWORD}", "--mail-from", "jane@example.org",
+                        "--mail-rcpt", "jane@example.org", "--upload-file", scratch / "message", f"{scheme}://localhost:{port}/client.example"],
+                       check=True, timeout=120)
+    return submit
+
+
+def s_nail(service, subject, scratch):
+    (scratch / "mailrc").write_text("")
+    settings = ["v15-compat", f"mta=smtps://jane:{PASSWORD}@localhost:{service.wrapped}", "smtp-config=-all,plain", "tls-verify=strict",
+                f"tls-ca-file={service.ca.certificate}", "tls-ca-no-defaults", "from=jane@example.org", "hostname=client.example", "sendwait"]
+    subprocess.run(["s-nail", "-:/", *[word for setting in settings for word in ("-S", setting)], "-s", subject, "jane@example.org"],
+                   input=b"body\n", check=True, timeout=120, env=dict(os.environ, MAILRC=str(scratch / "mailrc")))
+
+
+def python(wrapped):
+    def submit(service, subject, scratch):
+        with service.session(wrapped) as client:
+            client.login("jane", PASSWORD)
+            client.sendmail("jane@example.org", ["jane@example.org"], f"Subject: {subject}\r\n\r\nbody\r\n".encode())
+    return submit
+
+
+CLIENTS = {
+    "swaks-plain": swaks("PLAIN"), "swaks-login": swaks("LOGIN"), "swaks-cram-md5": swaks("CRAM-MD5"), "msmtp-starttls": msmtp("--auth=plain"),
+    "msmtp-scram": msmtp("--auth=scram-sha-256", "--tls-starttls=off"), "curl-starttls": curl("smtp"), "curl-wrapped": curl("smtps"), "s-nail": s_nail,
+    "python-starttls": python(False), "python-wrapped": python(True),
+}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_user_sends_mail_with(service, tmp_path, name):
+    CLIENTS[name](service, f"by {name}", tmp_path)
+    message = service.received(f"by {name}")
+    received = message.get_all("Received")[-1]
+    assert re.search(r"by mail.example.org \(\S+\) with (UTF8S|ES)MTPSA id", received) and "(Authenticated sender: jane)" in received
+    # RFC 6409 8: what a client left out is there
+    assert len(message.get_all("Date")) == len(message.get_all("Message-Id")) == len(message.get_all("From")) == 1
+    assert "jane@example.org" in message["From"]
+
+
+def test_the_log_says_who_and_by_which_service(service, tmp_path):
+    python(True)(service, "for the log", tmp_path)
+    service.received("for the log")
+    assert service.mail.log_lines(r"postfix/submissions/smtpd\[\d+\]: \w+: client=\S+\[127.0.0.1\], sasl_method=\S+, sasl_username=jane$")
+
+
+def test_nothing_goes_without_tls_and_a_password(service):
+    with smtplib.SMTP("127.0.0.1", service.starttls, local_hostname="client.example", timeout=60) as client:
+        client.ehlo()
+        assert not client.has_extn("auth")
+        assert client.docmd("AUTH PLAIN AGphbmUAc2VjcmV0")[0] == 530
+        assert client.docmd("MAIL FROM:<jane@example.org>")[0] == 530
+    for wrapped in (False, True):
+        with service.session(wrapped) as client:
+            client.ehlo()
+            assert client.mail("jane@example.org")[0] == 250
+            assert client.rcpt("jane@example.org") == (554, b"5.7.1 <jane@example.org>: Recipient address rejected: Access denied")
+            assert client.rset()[0] == 250
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                client.login("jane", "wrong")
+    service.mail.wait_for_log(r"submission/smtpd\[\d+\]: warning: \S+\[127.0.0.1\]: SASL \S+ authentication failed: "
+                              r"\(reason unavailable\), sasl_username=jane$")
+
+
+def test_who_was_known_before_starttls_is_not_known_behind_it(service):
+    with smtplib.SMTP("localhost", service.clear, local_hostname="client.example", timeout=60) as client:
+        client.login("jane", PASSWORD)
+        client.starttls(context=ssl.create_default_context(cafile=str(service.ca.certificate)))
+        client.ehlo()
+        assert client.mail("jane@example.org")[0] == 250
+        assert client.rcpt("jane@example.org")[0] == 554
+        assert client.rset()[0] == 250
+        client.login("jane", PASSWORD)
+        assert client.mail("jane@example.org")[0] == 250
+        assert client.rcpt("jane@example.org")[0] == 250
+
+
+def test_extensions_and_headers_of_a_submission(service):
+    with service.session() as client:
+        client.ehlo()
+        for word in ("8bitmime", "smtputf8", "dsn", "chunking", "pipelining", "size", "enhancedstatuscodes"):
+            assert client.has_extn(word), word
+        client.login("jane", PASSWORD)
+        assert client.docmd("MAIL FROM:<jane@example.org> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=abc AUTH=jane@example.org")[0] == 250
+        assert client.docmd("RCPT TO:<jane@example.org> NOTIFY=FAILURE")[0] == 250
+        content = "Subject: grüße\r\nTo: j, someone@sub\r\n\r\nä\r\n".encode()
+        client.sock.sendall(f"BDAT {len(content)} LAST\r\n".encode() + content)
+        code, text = client.getreply()
+        assert code == 250, text
+    message = wait_until(lambda: [one for one in service.dovecot.messages() if "grüße".encode() in one], 60, service.mail.log_tail, pause=0.1)[0].decode()
+    assert "with UTF8SMTPSA id" in message
+    # incomplete addresses are completed, and missing headers made
+    assert "To: j@example.org, someone@sub.example.org\r\n" in message
+    assert "From: jane@example.org\r\n" in message
+    assert re.search(r"Message-Id: <\S+@mail.example.org>\r\n", message) and "\r\nDate: " in message
+    assert service.mail.log_lines("sasl_username=jane, sasl_sender=jane@example.org")
