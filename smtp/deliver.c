@@ -6,6 +6,7 @@
 #include "smtp/smtp.h"
 
 struct client the_client;
+const struct onlooker *the_onlooker;
 
 const char *own_name(const char *smtp_parameter)
 {

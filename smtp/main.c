@@ -5,6 +5,7 @@
  */
 #include "lib/base/die.h"
 #include "lib/conf/own_addresses.h"
+#include "smtp/finger.h"
 #include "smtp/smtp.h"
 
 static void parse_preference(const char *text)
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
 			},
 			.more_paths = more_paths,
 			.start = start,
+			.explain = finger,
 		},
 		.deliver = smtp_deliver,
 		.probes = true,

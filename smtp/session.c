@@ -175,6 +175,8 @@ static bool hello(struct job *job, struct session *s, bool extended, struct trou
 		if (extended) {
 			ehlo_parse(&s->reply, str_of(the_client.conf.smtp_discard_ehlo_keywords), &s->offers);
 			auth_note_offers(s);
+			if (the_onlooker != NULL)
+				the_onlooker->greeted(s);
 		}
 		return true;
 	}
@@ -252,6 +254,8 @@ struct session *session_open(struct job *job, const struct destination *to, cons
 	if (s == NULL)
 		return NULL;
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
+	if (the_onlooker != NULL)
+		the_onlooker->connected(s);
 	if (begin(job, s, to, ret_why) && auth_start(job, s, to, ret_why))
 		return s;
 	session_end(s);

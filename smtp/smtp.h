@@ -181,4 +181,12 @@ bool content_needs_utf8(const struct job *job);
 
 void smtp_deliver(struct delivery *d) MAY_YIELD;
 
+/* Who looks on while sessions begin (finger.c); NULL in deliveries. */
+struct onlooker {
+	void (*connected)(struct session *s);
+	void (*greeted)(const struct session *s);	/* an answer to EHLO is in s->reply and s->offers */
+	void (*shaken)(const struct session *s, const struct tls *t, const struct tls_peer *p, bool verified);
+};
+extern const struct onlooker *the_onlooker;
+
 #endif

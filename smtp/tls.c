@@ -125,7 +125,7 @@ static bool is_right(struct job *job, struct session *s, const struct tls *t, co
 		return true;
 	}
 	tell(job, s, outcome_for(p, false), p->why);
-	if (p->trust == TLS_UNTRUSTED)
+	if (p->trust == TLS_UNTRUSTED && the_onlooker == NULL)
 		log_mail(ROAD_INFO, job->d->queue_id, "certificate verification failed for %.*s: %.*s", PSTR(s->relay), PSTR(p->why));
 	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "%s", words);
 	return false;
@@ -191,7 +191,7 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer peer;
 	struct tls *t;
-	bool named;
+	bool named, verified;
 	int r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
 
 	if (r < 0)
@@ -201,7 +201,10 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 	s->tls = for_log(s, p, NULL);
 	tls_peer(t, job->arena, &peer);
 	named = policy_proves_host(p) && (is_named(t, &peer, job, s->host) || (is_dane(p) && peer.needs_no_name));
-	log_established(s, &peer, named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED));
+	verified = named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED);
+	log_established(s, &peer, verified);
+	if (the_onlooker != NULL)
+		the_onlooker->shaken(s, t, &peer, verified);
 	return is_right(job, s, t, &peer, named, ret_why);
 }
 

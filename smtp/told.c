@@ -16,6 +16,8 @@ void tls_told(struct job *job, const struct tls_policy *p, struct str host, cons
 {
 	char address[64] = "";
 
+	if (the_onlooker != NULL)
+		return;				/* that is no delivery */
 	if (ip != NULL && ip->family != 0)
 		ip_print(ip, address);
 	log_debug("%.*s: TLS with %.*s[%s] at level %s: %s %.*s", PSTR(job->d->queue_id), PSTR(host), address, policy_level_name(p->level),

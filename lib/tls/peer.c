@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Who is at the other end, and how we talk: trust, names, fingerprints, and the words for them. */
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "lib/tls/private.h"
@@ -64,6 +65,36 @@ static struct str fingerprint_of(const struct tls *t, X509 *x, bool key, struct 
 bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint)
 {
 	return fingerprint.len > 0 && (str_is_nocase(fingerprint, p->fingerprint) || str_is_nocase(fingerprint, p->key_fingerprint));
+}
+
+/* ---- the chain ---- */
+
+static void add_pem(const struct tls *t, X509 *x, size_t n, struct buf *ret)
+{
+	struct arena *a = arena_new("certificate", NULL, 64 << 10);
+	BIO *pem = BIO_new(BIO_s_mem());
+	char *text = NULL;
+	long len;
+
+	buf_addf(ret, "--- certificate %zu: CN %.*s, ", n, PSTR(common_name(X509_get_subject_name(x), a)));
+	buf_addf(ret, "issued by CN %.*s\n", PSTR(common_name(X509_get_issuer_name(x), a)));
+	buf_addf(ret, "fingerprint %.*s\n", PSTR(fingerprint_of(t, x, false, a)));
+	buf_addf(ret, "key fingerprint %.*s\n", PSTR(fingerprint_of(t, x, true, a)));
+	if (pem != NULL && PEM_write_bio_X509(pem, x) == 1) {
+		len = BIO_get_mem_data(pem, &text);
+		buf_add(ret, str_make(text, (size_t) MAX(len, 0)));
+	}
+	BIO_free(pem);
+	arena_free(a);
+}
+
+void tls_chain(const struct tls *t, struct buf *ret)
+{
+	const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(t->ssl);
+
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		add_pem(t, sk_X509_value(chain, i), (size_t) i, ret);
+	ERR_clear_error();
 }
 
 /* ---- words ---- */

@@ -145,6 +145,9 @@ struct tls;
 int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w, bool keep, when_t until, struct tls **ret, struct buf *why) MAY_YIELD;
 void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret);
 
+/* For people: each certificate that the server has sent, with its names and fingerprints, as PEM. */
+void tls_chain(const struct tls *t, struct buf *ret);
+
 /* ---- whose certificate (peer.c) ---- */
 
 /* Is it for this host? ".example.com": for any host below. wild_labels: "*" may stand for several labels. Trust is another question. */

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: ISC
 """The level dane: signed zones of nsd, seen through the resolver service, against one server whose certificate fits or does not."""
 
+import contextlib
+import json
 import re
 
 import pytest
 
-from certificates import Authority
-from instance import wait_until
+from certificates import Authority, fingerprint
+from instance import IS_ROOT, Instance, free_port, wait_until
 from signed_zones import Nsd, tlsa
 from test_tls_client import TlsSink
 
@@ -108,3 +110,59 @@ def test_without_validation_there_is_no_dane_and_that_is_said(instance, world):
     mail = start(instance, world, ["wrong.dane.test"], dns_resolver_trust_anchor_file="")
     assert ", tls=dane:may, dsn=2.0.0, status=sent" in outcomes(mail, ["wrong.dane.test"])["wrong.dane.test"]
     wait_until(lambda: "without dns_resolver_trust_anchor_file no DNS answer is validated" in mail.log(), 20, mail.log_tail)
+
+
+# ---- posttls-finger ----
+
+@pytest.fixture(scope="module")
+def finger(world):
+    """finger(options..., domain): exit status and output of posttls-finger, run by somebody without rights while no mail system runs."""
+    with contextlib.closing(Instance(main={"dns_resolver_addresses": world.dns.at, "dns_hosts_file": "", "dns_resolver_trust_anchor_file": str(world.dns.anchor)})) as mail:
+        mail.write()
+        mail.root.chmod(0o755)
+        (mail.root / "tmp").mkdir()
+        (mail.root / "tmp").chmod(0o1777)
+        mail.file("ca.pem", world.ca.certificate.read_text())
+        mail.environment["TMPDIR"] = str(mail.root / "tmp")
+
+        def run(*words, port=None):
+            *options, name = words
+            matches = options[options.index("--") + 1:] if "--" in options else []
+            options = options[:options.index("--")] if "--" in options else options
+            somebody = {"user": "nobody", "group": "nogroup", "extra_groups": []} if IS_ROOT else {}
+            done = mail.command("posttls-finger", *options, f"{name}:{port or world.sink.port}", *matches, check=False, timeout=120, **somebody)
+            return done.returncode, done.stdout + done.stderr
+        run.ca = mail.etc / "ca.pem"
+        yield run
+        assert not list((mail.root / "tmp").iterdir())
+
+
+def test_posttls_finger_says_whether_dane_holds(finger, world):
+    status, said = finger("ok.dane.test")
+    assert status == 0, said
+    for words in (f"using DANE RR: _{world.sink.port}._tcp.mx-ok.dane.test IN TLSA 3 1 1 ", f"Connected to mx-ok.dane.test[127.0.0.1]:{world.sink.port}", "> EHLO ", "< 250 STARTTLS",
+                  f"mx-ok.dane.test[127.0.0.1]:{world.sink.port}: subject_CN=localhost, issuer_CN=Test CA, fingerprint=", "Verified TLS connection established to mx-ok.dane.test[127.0.0.1]", "policy: dane (DANE): holds"):
+        assert f"posttls-finger: {words}" in said, said
+    for name, words in (("wrong.dane.test", "does not hold: Server certificate not trusted"), ("bogus.test", "does not hold: TLSA lookup error for mx.bogus.test")):
+        status, said = finger("-c", name)
+        assert status == 1 and words in said and "EHLO" not in said, said
+    status, said = finger("-c", "-l", "secure", "-F", finger.ca, "--", "mx-ta.dane.test", "ok.dane.test")
+    assert status == 0 and "Verified TLS connection established" in said, said
+    status, said = finger("-c", "-l", "secure", "-F", finger.ca, "ok.dane.test")
+    assert status == 1 and "does not hold: Server certificate not verified" in said, said
+    status, said = finger("-cC", "-l", "may", "[mx-ok.dane.test]")
+    assert status == 0 and said.count("-----BEGIN CERTIFICATE-----") == 2, said
+    status, said = finger("-c", "-l", "encrypt", "-t", "5", "ok.dane.test", port=free_port())
+    assert status == 1 and "Connection refused" in said, said
+
+
+def test_posttls_finger_speaks_json(finger, world):
+    status, said = finger("-j", "unusable.dane.test")
+    found = json.loads(said)
+    assert status == 0 and found["host"] == "mx-unusable.dane.test" and found["starttls"] and found["mx_signed"] and "PIPELINING" in found["ehlo"]
+    assert found["policy"] == {"asked": "dane", "level": "encrypt", "source": "main.cf", "holds": True, "tlsa": []}
+    assert found["tls"]["protocol"] == "TLSv1.3" and found["tls"]["status"] == "Untrusted" and found["tls"]["fingerprint"] == fingerprint(world.sink.chain[0])
+    status, said = finger("-j", "wrong.dane.test")
+    found = json.loads(said)
+    assert status == 1 and not found["policy"]["holds"] and found["policy"]["reason"] == NOT_TRUSTED and found["policy"]["source"] == "DANE"
+    assert found["policy"]["tlsa"] == [tlsa(world.other, 3, 1, 1)]
