@@ -114,6 +114,7 @@ int main(int argc, char **argv)
 				  .paths = { { "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' },
 					     { "/var/lib/sss/pipes", 'c' }, { "private", 'c' } } },
 			.start = start,
+			.explain = explain,
 		},
 		.deliver = deliver,
 		.probes = true,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * postroad explain: what would become of a mail. smtpd itself says what its restrictions would answer (started with -R and the options of its row in
- * master.cf); then the rewriting and the way of each address are worked out by the code that cleanup and qmgr use. Nothing is sent.
+ * master.cf); then the rewriting and the way of each address are worked out by the code that cleanup and qmgr use; and local says what becomes of a name of
+ * this machine. Nothing is sent.
  */
 #include "commands/postroad/postroad.h"
 
@@ -24,7 +25,6 @@ struct explanation {
 	struct arena *arena;
 	struct master_cf table;
 	struct route *route;
-	struct tables *aliases;
 	const char *from, *client, *name, *helo, *service;
 	char **recipients;
 	int count;
@@ -97,20 +97,14 @@ static const char *const *questions(struct explanation *e)
 	return more.at;
 }
 
-/* What smtpd logs comes first, on standard error; what it answers is ours. */
-static int ask_smtpd(struct explanation *e)
+/* Its exit status, 0 or 1. What the daemon logs goes to standard error, what it answers is ours. */
+static int ask_daemon(struct explanation *e, const struct service_entry *s, const char *const *more)
 {
-	const struct service_entry *s = find_smtpd(e);
 	const char *path;
-	char **argv;
+	char **argv = rehearsal_command(e->arena, &e->work->world.common, conf_dir(e->work->world.conf), s, more, &path);
 	int status, r;
 	pid_t pid;
 
-	if (s == NULL) {
-		puts("no service in master.cf runs smtpd: mail comes only from this machine's own programs");
-		return 0;
-	}
-	argv = rehearsal_command(e->arena, &e->work->world.common, conf_dir(e->work->world.conf), s, questions(e), &path);
 	fflush(stdout);
 	r = posix_spawn(&pid, path, NULL, NULL, argv, environ);
 	if (r != 0)
@@ -120,6 +114,17 @@ static int ask_smtpd(struct explanation *e)
 	if (r < 0 || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
 		die(EX_CONFIG, "%s could not be asked: see above", path);
 	return WEXITSTATUS(status);
+}
+
+static int ask_smtpd(struct explanation *e)
+{
+	const struct service_entry *s = find_smtpd(e);
+
+	if (s == NULL) {
+		puts("no service in master.cf runs smtpd: mail comes only from this machine's own programs");
+		return 0;
+	}
+	return ask_daemon(e, s, questions(e));
 }
 
 /* ---- rewriting and the way ---- */
@@ -156,30 +161,29 @@ static const char *class_name(enum address_class class)
 	}
 }
 
-static void tell_service(struct explanation *e, struct str transport)
+static const struct service_entry *find_transport(const struct explanation *e, struct str transport)
 {
-	for (size_t i = 0; i < e->table.count; i++) {
-		const struct service_entry *s = &e->table.services[i];
-
-		if (s->type == SERVICE_UNIX && str_is(s->name, transport)) {
-			printf("    service    %.*s (master.cf, line %d) runs %.*s\n", PSTR(transport), s->line, PSTR(s->command));
-			return;
-		}
-	}
-	printf("    service    %.*s: there is no such service in master.cf: mail would be deferred\n", PSTR(transport));
+	for (size_t i = 0; i < e->table.count; i++)
+		if (e->table.services[i].type == SERVICE_UNIX && str_is(e->table.services[i].name, transport))
+			return &e->table.services[i];
+	return NULL;
 }
 
-static void tell_alias(struct explanation *e, struct str recipient)
+/* The service that delivers; local says itself what becomes of one of its names. */
+static void tell_service(struct explanation *e, const struct resolution *to)
 {
-	struct str local = recipient, domain, value;
-	int r;
+	const struct service_entry *s = find_transport(e, to->transport);
+	struct str local = to->recipient, domain;
 
-	address_split(recipient, &local, &domain);
-	r = tables_get(e->aliases, e->arena, arena_lower(e->arena, local), &value);
-	if (r > 0)
-		printf("    alias      %.*s: %.*s\n", PSTR(local), PSTR(value));
-	else if (r < 0)
-		printf("    alias      cannot tell: %s\n", tables_why(e->aliases));
+	if (s == NULL) {
+		printf("    service    %.*s: there is no such service in master.cf: mail would be deferred\n", PSTR(to->transport));
+		return;
+	}
+	printf("    service    %.*s (master.cf, line %d) runs %.*s\n", PSTR(s->name), s->line, PSTR(s->command));
+	if (!str_is(s->command, STR("local")))
+		return;
+	address_split(to->recipient, &local, &domain);
+	ask_daemon(e, s, (const char *const[]){ str_c(e->arena, local), NULL });
 }
 
 static void tell_way(struct explanation *e, struct str sender, struct str recipient)
@@ -199,9 +203,7 @@ static void tell_way(struct explanation *e, struct str sender, struct str recipi
 	if (recipient_exists(e->route, e->arena, to.recipient, &to, &text) == 0)
 		printf("    unknown    %.*s\n", PSTR(text));
 	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to.transport), PSTR(to.nexthop), PSTR(to.recipient));
-	tell_service(e, to.transport);
-	if (to.class == CLASS_LOCAL && str_is(to.transport, STR("local")))
-		tell_alias(e, to.recipient);
+	tell_service(e, &to);
 }
 
 static void tell_recipient(struct explanation *e, struct str sender, struct str recipient)
@@ -224,8 +226,7 @@ static void tell_recipient(struct explanation *e, struct str sender, struct str 
 
 static void tell_copies(struct explanation *e)
 {
-	static const char *const names[] = { "always_bcc", "sender_bcc_maps", "recipient_bcc_maps", "content_filter", "header_checks",
-					     "body_checks" };
+	static const char *const names[] = { "always_bcc", "sender_bcc_maps", "recipient_bcc_maps", "header_checks", "body_checks" };
 	struct str value;
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -237,7 +238,7 @@ int do_explain(struct work *w, int argc, char **argv)
 {
 	struct explanation e = { .work = w, .arena = arena_new("explanation", NULL, 256 << 20) };
 	AUTO(buf) why = BUF_WORDS;
-	struct str sender, aliases = STR_NONE;
+	struct str sender;
 	int status;
 
 	take_words(&e, argc, argv);
@@ -245,16 +246,12 @@ int do_explain(struct work *w, int argc, char **argv)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (route_open(w->world.conf, &w->world.common, &e.route, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	conf_get(w->world.conf, e.arena, STR("alias_maps"), &aliases);
-	if (tables_open(aliases, TABLE_FOLD_KEY, &e.aliases, &why) < 0)
-		die(EX_CONFIG, "alias_maps: %s", buf_text(&why));
 	status = ask_smtpd(&e);
 	printf("\nsender <%s>\n", e.from);
 	sender = e.from[0] == 0 ? STR_NONE : rewritten(&e, str_of(e.from), USE_ENVELOPE_SENDER);
 	for (int i = 0; i < e.count; i++)
 		tell_recipient(&e, sender, str_of(e.recipients[i]));
 	tell_copies(&e);
-	tables_free(e.aliases);
 	route_free(e.route);
 	arena_free(e.arena);
 	return status;

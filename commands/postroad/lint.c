@@ -3,7 +3,7 @@
  * postroad lint: reads the whole configuration as the daemons do, and says what is wrong with it or will be: what `check` says, what each
  * daemon says when it rehearses, tables, relaying, routing, aliases, ports. Nothing is changed.
  */
-#include "commands/postroad/postroad.h"
+#include "commands/postroad/lint.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -11,29 +11,17 @@
 
 #include "lib/base/die.h"
 #include "lib/base/map.h"
-#include "lib/conf/master_cf.h"
 #include "lib/conf/own_addresses.h"
 #include "lib/daemon/rehearsal.h"
 #include "lib/io/net.h"
 #include "lib/mail/mail_address.h"
-#include "lib/route/route.h"
 #include "lib/table/type.h"
 
 enum { REHEARSAL_MS = 120000 };
 
-struct lint {
-	struct work *work;
-	struct conf *conf;
-	struct arena *arena;
-	struct master_cf table;
-	struct map *seen;		/* specs of tables, words that were said */
-	struct route *route;
-	int wrong;
-};
-
 /* ---- how it is said: each thing once ---- */
 
-__attribute__((format(printf, 3, 4))) static void say(struct lint *l, bool fatal, const char *format, ...)
+void lint_say(struct lint *l, bool fatal, const char *format, ...)
 {
 	AUTO(buf) text = BUF(8192);
 	va_list arguments;
@@ -52,15 +40,15 @@ __attribute__((format(printf, 3, 4))) static void say(struct lint *l, bool fatal
 
 static void say_wrong(void *arg, const char *text)
 {
-	say(arg, true, "%s", text);
+	lint_say(arg, true, "%s", text);
 }
 
 static void say_odd(void *arg, const char *text)
 {
-	say(arg, false, "%s", text);
+	lint_say(arg, false, "%s", text);
 }
 
-static const char *place_of(struct lint *l, struct str name)
+const char *lint_place(struct lint *l, struct str name)
 {
 	const char *file;
 	int line;
@@ -80,9 +68,9 @@ static void heard(void *arg, const struct service_entry *s, bool fatal, struct s
 	if (is_error || str_starts(line, STR("warning: ")))
 		line = str_skip(line, is_error ? 7 : 9);
 	if (s->line > 0)
-		say(l, fatal || is_error, "%s/master.cf, line %d: service %.*s: %.*s", conf_dir(l->conf), s->line, PSTR(s->name), PSTR(line));
+		lint_say(l, fatal || is_error, "%s/master.cf, line %d: service %.*s: %.*s", conf_dir(l->conf), s->line, PSTR(s->name), PSTR(line));
 	else
-		say(l, fatal || is_error, "service %.*s: %.*s", PSTR(s->name), PSTR(line));
+		lint_say(l, fatal || is_error, "service %.*s: %.*s", PSTR(s->name), PSTR(line));
 }
 
 /* smtpd also looks at its restrictions, and whether a stranger could relay through it. */
@@ -98,10 +86,19 @@ static void lint_daemons(struct lint *l)
 	AUTO(buf) why = BUF_WORDS;
 
 	if (rehearse_services(&l->work->world.common, conf_dir(l->conf), &l->table, REHEARSAL_MS, more_for, heard, l, &why) < 0)
-		say(l, true, "%s", buf_text(&why));
+		lint_say(l, true, "%s", buf_text(&why));
 }
 
 /* ---- tables ---- */
+
+/* Tables decide about commands, rights and routes. */
+static void lint_writers(struct lint *l, const char *place, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH) != 0)
+		lint_say(l, false, "%s: %s: everybody may write to it (mend: chmod o-w %s)", place, path, path);
+}
 
 static void lint_age(struct lint *l, const char *place, struct str type, struct str name)
 {
@@ -112,7 +109,7 @@ static void lint_age(struct lint *l, const char *place, struct str type, struct 
 	    stat(arena_fmt(l->arena, "%.*s%s", PSTR(name), kind->suffix).at, &indexed) < 0)
 		return;
 	if (indexed.st_mtim.tv_sec < source.st_mtim.tv_sec)
-		say(l, false, "%s: %.*s:%.*s is older than its source: run postmap (for aliases, newaliases)", place, PSTR(type), PSTR(name));
+		lint_say(l, false, "%s: %.*s:%.*s is older than its source: run postmap (for aliases, newaliases)", place, PSTR(type), PSTR(name));
 }
 
 static void lint_specs(struct lint *l, const char *place, struct str text, int depth);
@@ -132,10 +129,12 @@ static void lint_table(struct lint *l, const char *place, struct str spec, int d
 	if (!str_cut(&name, ':', &type) || map_put(l->seen, arena_fmt(l->arena, "table %.*s", PSTR(spec)), l) != NULL)
 		return;
 	if (table_open(spec, TABLE_MUST_EXIST | TABLE_NO_PROXY, &t, &why) < 0)
-		say(l, true, "%s: %s", place, buf_text(&why));
+		lint_say(l, true, "%s: %s", place, buf_text(&why));
 	else
 		table_free(t);
 	lint_age(l, place, type, name);
+	if (name.len > 0 && name.at[0] == '/')
+		lint_writers(l, place, str_c(l->arena, name));
 }
 
 /* Every type:name among the words of a value, whatever it is about. */
@@ -161,12 +160,31 @@ static void lint_tables(struct lint *l)
 
 	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw);)
 		if (conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
-			lint_specs(l, place_of(l, name), value, 0);
+			lint_specs(l, lint_place(l, name), value, 0);
 	for (size_t i = 0; i < l->table.count; i++)
 		for (size_t at = 0; service_override(&l->table.services[i], &at, &assignment);)
 			if (conf_split_assignment(assignment, &name, &raw, &why) == 0 && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
 				lint_specs(l, arena_fmt(l->arena, "%s/master.cf, line %d: -o %.*s", conf_dir(l->conf), l->table.services[i].line,
 							PSTR(name)).at, value, 0);
+}
+
+/* ---- keys ---- */
+
+static void lint_secrets(struct lint *l)
+{
+	static const char *const files[] = { "smtpd_tls_key_file", "smtpd_tls_eckey_file", "smtpd_tls_chain_files", "smtp_tls_key_file",
+					     "smtp_tls_eckey_file", "smtp_tls_chain_files" };
+	struct str value, path;
+	struct stat st;
+
+	for (size_t i = 0; i < COUNT_OF(files); i++) {
+		if (!conf_get(l->conf, l->arena, str_of(files[i]), &value))
+			continue;
+		while (str_token(&value, ", \t\r\n", &path))
+			if (path.at[0] == '/' && stat(str_c(l->arena, path), &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0)
+				lint_say(l, false, "%s: %.*s: everybody may read the key (mend: chmod o-rwx %.*s)", lint_place(l, str_of(files[i])),
+					 PSTR(path), PSTR(path));
+	}
 }
 
 /* ---- routing ---- */
@@ -188,7 +206,7 @@ static void lint_classes(struct lint *l)
 				continue;
 			other = map_put(first, arena_lower(l->arena, word), (void *) (uintptr_t) lists[i]);
 			if (other != NULL && other != lists[i] && i < 3)
-				say(l, false, "%s: domain %.*s is in %s too", place_of(l, str_of(lists[i])), PSTR(word), other);
+				lint_say(l, false, "%s: domain %.*s is in %s too", lint_place(l, str_of(lists[i])), PSTR(word), other);
 		}
 	}
 	map_free(first, NULL);
@@ -217,13 +235,13 @@ static bool is_ourselves(struct lint *l, struct str host)
 }
 
 /* Mail that leaves for this very machine comes back, and goes round until it has too many hops. Another port may be another server. */
-static void lint_way(struct lint *l, const char *place, struct str address)
+void lint_way(struct lint *l, const char *place, struct str address)
 {
 	struct resolution to;
 	struct str port;
 
 	if (resolve_address(l->route, l->arena, STR("postmaster"), address, &to) < 0) {
-		say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address), route_why(l->route));
+		lint_say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address), route_why(l->route));
 		return;
 	}
 	if (to.is_error || to.class == CLASS_LOCAL || str_find(to.nexthop, '/') >= 0)
@@ -232,7 +250,7 @@ static void lint_way(struct lint *l, const char *place, struct str address)
 		return;
 	port = str_skip(to.nexthop, (size_t) (str_find_last(to.nexthop, ':') + 1));
 	if (is_ourselves(l, host_of(to.nexthop)) && (port.len == to.nexthop.len || str_ends(to.nexthop, STR("]")) || str_is(port, STR("25"))))
-		say(l, true, "%s: mail for %.*s goes to %.*s, which is this machine: it would come back for ever", place, PSTR(address),
+		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is this machine: it would come back for ever", place, PSTR(address),
 		    PSTR(to.nexthop));
 }
 
@@ -240,12 +258,12 @@ static void lint_ways(struct lint *l)
 {
 	struct str value, word;
 
-	lint_way(l, place_of(l, STR("relayhost")), STR("someone@not-here.invalid"));
+	lint_way(l, lint_place(l, STR("relayhost")), STR("someone@not-here.invalid"));
 	if (!conf_get(l->conf, l->arena, STR("relay_domains"), &value))
 		return;
 	while (str_token(&value, ", \t\r\n", &word))
 		if (str_find_any(word, ":/!$") < 0)
-			lint_way(l, place_of(l, STR("relay_domains")), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
+			lint_way(l, lint_place(l, STR("relay_domains")), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
 }
 
 /* ---- aliases: RFC 5321 4.5.1, and root's mail, which is never delivered with root's rights ---- */
@@ -262,7 +280,7 @@ static void lint_aliases(struct lint *l)
 		return;		/* no local delivery, or said already */
 	for (size_t i = 0; i < COUNT_OF(needed); i++)
 		if (tables_get(ts, l->arena, str_of(needed[i]), &value) == 0)
-			say(l, false, "%s: there is no alias for %s", place_of(l, STR("alias_maps")), needed[i]);
+			lint_say(l, false, "%s: there is no alias for %s", lint_place(l, STR("alias_maps")), needed[i]);
 	tables_free(ts);
 }
 
@@ -275,7 +293,7 @@ static void try_port(struct lint *l, const struct service_entry *s, const struct
 	if (fd >= 0)
 		close(fd);
 	else
-		say(l, true, "%s/master.cf, line %d: service %.*s: %s", conf_dir(l->conf), s->line, PSTR(s->name), error_text(fd));
+		lint_say(l, true, "%s/master.cf, line %d: service %.*s: %s", conf_dir(l->conf), s->line, PSTR(s->name), error_text(fd));
 }
 
 /* As inet_interfaces says: each address that one of them could be taken at. */
@@ -285,7 +303,7 @@ static void try_interfaces(struct lint *l, const struct service_entry *s, uint16
 	struct own_addresses own;
 
 	if (conf_own_addresses(l->conf, l->arena, &own, &why) < 0)
-		say(l, true, "%s: %s", place_of(l, STR("inet_interfaces")), buf_text(&why));
+		lint_say(l, true, "%s: %s", lint_place(l, STR("inet_interfaces")), buf_text(&why));
 	else
 		for (size_t i = 0; i < own.len; i++) {
 			own.at[i].ip.port = port;
@@ -306,7 +324,7 @@ static void lint_port(struct lint *l, const struct service_entry *s)
 		host = STR_NONE;
 	}
 	if (!good || port_parse(port_text, &port) < 0) {
-		say(l, true, "%s/master.cf, line %d: service %.*s: neither a port number nor a service name", conf_dir(l->conf), s->line,
+		lint_say(l, true, "%s/master.cf, line %d: service %.*s: neither a port number nor a service name", conf_dir(l->conf), s->line,
 		    PSTR(s->name));
 		return;
 	}
@@ -343,12 +361,14 @@ int do_lint(struct work *w)
 	l.wrong += !is_fit(w, true);
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);
+		lint_secrets(&l);
 		lint_daemons(&l);
 		lint_ports(&l);
 	}
 	if (route_open(l.conf, &w->world.common, &l.route, &why) >= 0) {
 		lint_classes(&l);
 		lint_ways(&l);
+		lint_keys(&l);
 		route_free(l.route);
 	}
 	lint_aliases(&l);

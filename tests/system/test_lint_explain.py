@@ -46,10 +46,16 @@ def test_a_good_configuration_has_no_faults(instance):
     ({"virtual_mailbox_domains": "example.org"}, ["virtual_mailbox_domains: domain example.org is in mydestination too"]),
     ({"alias_maps": "inline:{root=joe}"}, ["alias_maps: there is no alias for postmaster"]),
     ({"virtual_alias_maps": "nosuch:/x"}, ["nosuch"]),
+    ({"virtual_alias_maps": "inline:{ {a@example.org=b@example.org} {b@example.org=a@example.org} {c@example.org=d@example.com} }"},
+     ["virtual_alias_maps: <a@example.org>: unreasonable virtual_alias_maps map nesting"]),
+    ({"canonical_maps": "texthash:$config_directory/circle"}, ["canonical_maps: <x@example.org>: unreasonable canonical_maps map nesting"]),
+    ({"transport_maps": "inline:{ {example.com=smtp:[127.0.0.1]} {example.net=smtp:[192.0.2.1]} }"},
+     ["transport_maps: mail for postmaster@example.com goes to [127.0.0.1], which is this machine"]),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
 def test_faults_are_found(instance, change, words):
     one = instance(main=dict(GOOD, **change), start=False)
     one.write()
+    one.file("circle", "x@example.org y@example.org\ny@example.org x@example.org\n")
     status, said = lint(one)
     assert status == 1
     for word in words:
@@ -76,6 +82,8 @@ def test_a_table_that_is_older_than_its_source(instance):
     one.set(transport_maps=f"hash:{source}")
     one.command("postmap", "-c", one.etc, f"hash:{source}")
     assert lint(one)[0] == 0
+    source.chmod(0o666)
+    assert f"transport_maps: {source}: everybody may write to it" in lint(one)[1]
     os.utime(source, (2e9, 2e9))
     status, said = lint(one)
     assert status == 1 and f"transport_maps: hash:{source} is older than its source" in said
@@ -114,9 +122,27 @@ def test_explaining_shows_each_answer_rewriting_and_way(instance):
     assert "permit_mynetworks: PERMIT" in text
     assert "sender <me>\n  rewritten to <me@mail.example.org>" in text
     assert "recipient <old@example.org>\n  canonical_maps, masquerade_domains: <joe@example.org>" in text
-    assert "postmaster: joe" in explain(one, "postmaster@example.org")[1]
+    said = explain(one, "postmaster@example.org")[1]
+    assert f"    alias      postmaster ({GOOD['alias_maps']})\n      user       joe: there is none\n" in said
     assert list((one.queue / "incoming").iterdir()) == []
     assert not one.log_lines(r"4[0-9A-Za-z]+: client=")
+
+
+def test_aliases_and_forward_files_are_followed(instance):
+    one = instance(main={"mydestination": "$myhostname, example.org", "home_mailbox": "Maildir/", "recipient_delimiter": "+",
+                         "mail_spool_directory": "/nowhere"}, start=False)
+    aliases = one.file("aliases", f"crowd: daemon, \\nobody, \"|/bin/cmd arg\", /var/spool/file, :include:{one.etc}/inc, away@example.com, loop, nosuchuser\nloop: crowd\n")
+    one.file("inc", "# those\nfirst@example.net\n:include:/nonexistent/file\n")
+    one.file("forward.daemon", "daemon@elsewhere.example, \\daemon\n")
+    one.set(alias_maps=f"hash:{aliases}", forward_path=f"{one.etc}/forward.${{user}}")
+    one.command("postalias", "-c", one.etc, f"hash:{aliases}")
+    one.write()
+    text = explain(one, "--client", "127.0.0.1", "crowd@example.org")[1].replace(str(one.etc), "ETC")
+    for line in ("alias      crowd (hash:ETC/aliases)", "  user       daemon", "    ETC/forward.daemon says", "      forwarded to <daemon@elsewhere.example>",
+                 "  user       nobody", "  command    |/bin/cmd arg", "  file       /var/spool/file", "  ETC/inc says", "    forwarded to <first@example.net>",
+                 "    include    /nonexistent/file: there is no such file", "  forwarded to <away@example.com>", "  user       nosuchuser: there is none", "    alias      crowd: see above"):
+        assert f"    {line}" in text, (line, text)
+    assert text.count("alias      crowd") == 2 and "Maildir" in text
 
 
 def test_what_is_explained_is_what_happens(instance):
@@ -135,6 +161,10 @@ def test_a_certificate_and_a_key_that_do_not_match(instance):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=a", "-days", "3",
                         "-keyout", one.etc / f"{name}.key", "-out", one.etc / f"{name}.crt"], check=True, capture_output=True, timeout=60)
     one.set(smtpd_tls_security_level="may", smtpd_tls_cert_file=one.etc / "one.crt", smtpd_tls_key_file=one.etc / "one.key")
+    (one.etc / "one.key").chmod(0o604)
+    status, said = lint(one)
+    assert status == 1 and "smtpd_tls_key_file: " in said and "everybody may read the key" in said
+    (one.etc / "one.key").chmod(0o600)
     assert lint(one)[0] == 0
     one.set(smtpd_tls_key_file=one.etc / "other.key")
     status, said = lint(one)

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of postroad lint share. */
+#ifndef ROAD_POSTROAD_LINT_H
+#define ROAD_POSTROAD_LINT_H
+
+#include "commands/postroad/postroad.h"
+#include "lib/conf/master_cf.h"
+#include "lib/route/route.h"
+
+struct lint {
+	struct work *work;
+	struct conf *conf;
+	struct arena *arena;
+	struct master_cf table;
+	struct map *seen;		/* specs of tables, words that were said */
+	struct route *route;
+	int wrong;
+};
+
+/* An error or a warning; each thing is said once. */
+__attribute__((format(printf, 3, 4))) void lint_say(struct lint *l, bool fatal, const char *format, ...);
+const char *lint_place(struct lint *l, struct str name);	/* "FILE, line N: name", or the name */
+
+/* lint_keys.c: mappings of addresses and transports, tried with every key of the tables whose keys can be listed. */
+void lint_keys(struct lint *l);
+/* lint.c: mail for this address that leaves for this very machine would come back. */
+void lint_way(struct lint *l, const char *place, struct str address);
+
+#endif
