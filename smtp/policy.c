@@ -170,6 +170,7 @@ void policy_open(void)
 		die(EX_CONFIG, "%s needs the security level encrypt, or more", own_name("smtp_tls_wrappermode"));
 	if (!policy_may_use_tls())
 		return;
+	arena_free(settings.texts);	/* of the configuration before: in tests */
 	settings.texts = arena_new("smtp policy", NULL, 8 << 20);
 	parse_insecure_mx();
 	check_anchors();

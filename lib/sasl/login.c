@@ -207,6 +207,7 @@ int sasl_login_answer(struct sasl_login *l, const struct str *challenge, struct 
 		return -EPROTO;
 	}
 	ret->len += step.answer.len;
+	ret->at[ret->len] = 0;
 	l->is_through = r == DRIVER_DONE;
 	return 0;
 }
