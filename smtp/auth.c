@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * AUTH (RFC 4954): which mechanism, challenges and answers, and what a refusal means. The server is not believed: what does not follow the mechanism ends
+ * AUTH (RFC 4954): challenges and answers, and what a refusal means. The server is not believed: what does not follow the mechanism ends
  * the attempt, and a consent counts only when the mechanism has come to its end. Troubles are the next hop's, in Postfix's words.
  */
 #include <errno.h>
@@ -9,8 +9,6 @@
 #include "lib/base/base64.h"
 #include "lib/base/die.h"
 #include "lib/sasl/login.h"
-#include "lib/sasl/options.h"
-#include "lib/table/match.h"
 #include "smtp/smtp.h"
 
 enum {
@@ -18,11 +16,6 @@ enum {
 	MOST_ANSWER = 16 << 10,
 	MOST_LINE = MOST_ANSWER / 3 * 4 + 100,
 };
-
-static struct {
-	struct demand { unsigned options; const char *words; } plain, encrypted, verified;	/* enum sasl_option */
-	struct match_list *filter;	/* NULL: all mechanisms are fine */
-} settings;
 
 struct dialogue {
 	struct job *job;
@@ -34,86 +27,6 @@ struct dialogue {
 	struct buf why;
 	bool is_held_back;		/* the first word is still to be said */
 };
-
-/* ---- start ---- */
-
-static int parse_options(const char *name, const char *text, struct demand *ret, struct buf *why)
-{
-	AUTO(buf) words = BUF_WORDS;
-	int r = sasl_options_parse(str_of(text), &ret->options, &words);
-
-	ret->words = text;
-	if (r < 0)
-		buf_addf(why, "%s_%s: %s", the_client.lmtp ? "lmtp" : "smtp", name, buf_text(&words));
-	return r;
-}
-
-static int check_type(struct buf *why)
-{
-	struct str type = str_of(the_client.conf.smtp_sasl_type);
-
-	if (str_is_nocase(type, STR("cyrus")) || str_is_nocase(type, STR("gsasl")))
-		return 0;
-	buf_addf(why, "%s_sasl_type: there is no \"%.*s\"; gsasl, or cyrus for the same", the_client.lmtp ? "lmtp" : "smtp", PSTR(type));
-	return -EINVAL;
-}
-
-int auth_open_dialogue(const char *module_directory, struct buf *why)
-{
-	const struct smtp_conf *conf = &the_client.conf;
-	struct str filter = str_trim(str_of(conf->smtp_sasl_mechanism_filter));
-	AUTO(buf) words = BUF_WORDS;
-	int r = check_type(why);
-
-	if (r == 0)
-		r = parse_options("sasl_security_options", conf->smtp_sasl_security_options, &settings.plain, why);
-	if (r == 0)
-		r = parse_options("sasl_tls_security_options", conf->smtp_sasl_tls_security_options, &settings.encrypted, why);
-	if (r == 0)
-		r = parse_options("sasl_tls_verified_security_options", conf->smtp_sasl_tls_verified_security_options, &settings.verified, why);
-	if (r == 0 && filter.len > 0)
-		r = match_list_open("smtp_sasl_mechanism_filter", filter, 0, &settings.filter, why);
-	if (r < 0)
-		return r;
-	r = sasl_login_open(*conf->smtp_sasl_path != 0 ? conf->smtp_sasl_path : module_directory, &words);
-	if (r < 0)
-		buf_addf(why, "%s_sasl_auth_enable: no mechanisms to log in with: %s", the_client.lmtp ? "lmtp" : "smtp", buf_text(&words));
-	return r;
-}
-
-void auth_close_dialogue(void)
-{
-	match_list_free(settings.filter);
-	settings.filter = NULL;
-}
-
-/* ---- what is offered ---- */
-
-void auth_note_offers(struct session *s)
-{
-	AUTO(buf) offered = BUF(REPLY_MAX), usable = BUF(REPLY_MAX);
-	struct str rest, one;
-
-	s->mechanisms = STR_NONE;
-	if (!auth_is_on() || !(s->offers.features & EHLO_AUTH))
-		return;
-	ehlo_mechanisms(&s->reply, &offered);
-	rest = buf_str(&offered);
-	while (str_token(&rest, " ", &one)) {
-		int r = settings.filter == NULL ? 1 : match_text(settings.filter, s->arena, one);
-
-		if (r < 0)
-			log_warning("smtp_sasl_mechanism_filter: %s", match_why(settings.filter));
-		if (r > 0)
-			buf_addf(&usable, "%s%.*s", usable.len > 0 ? " " : "", PSTR(one));
-	}
-	if (usable.len > 0)
-		s->mechanisms = arena_copy(s->arena, str_head(buf_str(&usable), 4096));
-	else if (offered.len > 0)
-		log_warning("%.*s offered no supported AUTH mechanisms: '%.*s'", PSTR(s->relay), (int) MIN(offered.len, (size_t) 200), offered.at);
-	else
-		log_warning("%.*s offered null AUTH mechanism list", PSTR(s->relay));
-}
 
 /* ---- what goes wrong ---- */
 
@@ -280,18 +193,10 @@ static bool converse(struct dialogue *d, struct trouble *ret_why)
 
 /* ---- all of it ---- */
 
-static const struct demand *demand_for(const struct job *job, const struct session *s)
-{
-	if (!s->is_encrypted)
-		return &settings.plain;
-	return policy_proves_host(&job->policy) ? &settings.verified : &settings.encrypted;
-}
-
 static bool log_in(struct dialogue *d, struct trouble *ret_why)
 {
 	struct session *s = d->s;
 	const struct refusal *before = refusal_find(s->host, d->login);
-	const struct demand *demand = demand_for(d->job, s);
 	const struct sasl_credentials who = {
 		.user = d->login->user, .password = d->login->password, .authorize = the_client.conf.send_cyrus_sasl_authzid ? d->login->user : NULL,
 		.service = the_client.lmtp ? "lmtp" : "smtp", .host = str_c(d->job->arena, s->host), .port = s->ip.port,
@@ -305,12 +210,9 @@ static bool log_in(struct dialogue *d, struct trouble *ret_why)
 	}
 	if (before != NULL)
 		return refused(d, before, "[CACHED] ", ret_why);
-	d->mechanism = sasl_mechanism_choose(s->mechanisms, demand->options, d->login->is_token);
-	if (d->mechanism == NULL) {
-		log_mail(ROAD_WARNING, d->job->d->queue_id, "SASL authentication failure: No worthy mechs found: %.*s offers %.*s, and what we ask for %s TLS is: %s%s",
-			 PSTR(s->relay), PSTR(s->mechanisms), s->is_encrypted ? "with" : "without", demand->words, d->login->is_token ? ", a token" : "");
+	d->mechanism = auth_choose(d->job, s, d->login);
+	if (d->mechanism == NULL)
 		return fail(d, ret_why, "no mechanism available");
-	}
 	if (sasl_login_begin(d->mechanism, &who, &d->sasl, &d->why) < 0)
 		return fail(d, ret_why, buf_text(&d->why));
 	ok = converse(d, ret_why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Logging in to the next hop (RFC 4954), when smtp_sasl_auth_enable says so and there is a password for it: whose it is (login.c), the dialogue (auth.c), and
- * what was refused before (refusals.c). Passwords are in memory of their own, which is overwritten, and in no log line.
+ * Logging in to the next hop (RFC 4954), when smtp_sasl_auth_enable says so and there is a password for it: whose it is (login.c), with which mechanism
+ * (mechanisms.c), the dialogue (auth.c), and what was refused before (refusals.c). Passwords are in memory of their own, which is overwritten, and in no log line.
  */
 #ifndef ROAD_SMTP_AUTH_H
 #define ROAD_SMTP_AUTH_H
@@ -44,12 +44,18 @@ int login_complete(struct job *job, struct login *l) MAY_YIELD;
 void login_refused(const struct login *l) MAY_YIELD;
 void login_free(struct login *l);	/* NULL is fine */
 
-/* ---- the dialogue (auth.c) ---- */
+/* ---- with which mechanism (mechanisms.c) ---- */
 
-int auth_open_dialogue(const char *module_directory, struct buf *why);
-void auth_close_dialogue(void);
+int mechanisms_open(const char *module_directory, struct buf *why);
+void mechanisms_close(void);
 /* After each EHLO: the mechanisms that it names and that we may use. */
 void auth_note_offers(struct session *s) MAY_YIELD;
+/* NULL: none is good enough, and the log says for what. */
+struct sasl_mechanism;
+const struct sasl_mechanism *auth_choose(const struct job *job, const struct session *s, const struct login *l);
+
+/* ---- the dialogue (auth.c) ---- */
+
 /* After the last EHLO. True: logged in, or there was no need to. */
 bool auth_start(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why) MAY_YIELD;
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/base/map.h"
 #include "smtp/smtp.h"
 
 struct client the_client;
@@ -10,9 +11,21 @@ const struct onlooker *the_onlooker;
 
 const char *own_name(const char *smtp_parameter)
 {
-	static char name[100];
+	static struct map *names;		/* of LMTP: some dozen that the code names, and whoever was told one may keep it */
+	char *name;
 
-	snprintf(name, sizeof(name), "%s%s", the_client.lmtp ? "lmtp" : "smtp", smtp_parameter + 4);
+	if (!the_client.lmtp)
+		return smtp_parameter;
+	if (names == NULL)
+		names = map_new();
+	name = map_get(names, str_of(smtp_parameter));
+	if (name == NULL) {
+		size_t size = strlen(smtp_parameter) + 1;
+
+		name = get_memory(size);
+		snprintf(name, size, "lmtp%s", smtp_parameter + 4);
+		map_put(names, str_of(smtp_parameter), name);
+	}
 	return name;
 }
 

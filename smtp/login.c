@@ -15,11 +15,6 @@ enum { LOGIN_MEMORY = 128 << 10 };
 static struct tables *passwords;	/* NULL: switched off */
 static const char *recipient_delimiter;
 
-static const char *parameter(void)
-{
-	return the_client.lmtp ? "lmtp_sasl_password_maps" : "smtp_sasl_password_maps";
-}
-
 const char *auth_token_socket(void)
 {
 	static char path[200];
@@ -39,7 +34,7 @@ int auth_open(const struct common_conf *common, struct buf *why)
 	if (!conf->smtp_sasl_auth_enable)
 		return 0;
 	if (str_trim(str_of(conf->smtp_sasl_password_maps)).len == 0) {
-		buf_addf(why, "specify a password table with the parameter %s", parameter());
+		buf_addf(why, "specify a password table with the parameter %s", own_name("smtp_sasl_password_maps"));
 		return -EINVAL;
 	}
 	recipient_delimiter = common->recipient_delimiter;
@@ -47,7 +42,7 @@ int auth_open(const struct common_conf *common, struct buf *why)
 	if (*conf->smtp_sasl_token_service != 0)
 		tokens_use(auth_token_socket());
 	if (r >= 0)
-		r = auth_open_dialogue(common->shlib_directory, why);
+		r = mechanisms_open(common->shlib_directory, why);
 	if (r < 0)
 		auth_close();
 	return r < 0 ? r : 1;
@@ -55,7 +50,7 @@ int auth_open(const struct common_conf *common, struct buf *why)
 
 void auth_close(void)
 {
-	auth_close_dialogue();
+	mechanisms_close();
 	tables_free(passwords);
 	passwords = NULL;
 }
@@ -102,10 +97,10 @@ static int conclude(struct job *job, int r, struct str value, struct login *l, s
 		return 1;
 	}
 	if (r > 0) {
-		log_mail(ROAD_WARNING, job->d->queue_id, "%s: a result is no user and password", parameter());
+		log_mail(ROAD_WARNING, job->d->queue_id, "%s: a result is no user and password", own_name("smtp_sasl_password_maps"));
 		r = -EINVAL;
 	} else if (r < 0) {
-		log_mail(ROAD_WARNING, job->d->queue_id, "%s lookup error: %s", parameter(), tables_why(passwords));
+		log_mail(ROAD_WARNING, job->d->queue_id, "%s lookup error: %s", own_name("smtp_sasl_password_maps"), tables_why(passwords));
 	}
 	login_free(l);
 	return r;
@@ -184,7 +179,7 @@ bool auth_prepare(struct job *job, struct destinations *to)
 		return true;
 	if (the_client.conf.smtp_sender_dependent_authentication && job->d->env.sender.len > 0
 	    && find_sender(job, &job->login) < 0) {
-		trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem", parameter());
+		trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem", own_name("smtp_sasl_password_maps"));
 		trouble_all(job, &trouble);
 		return false;
 	}

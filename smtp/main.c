@@ -69,21 +69,13 @@ static void bind_to_interface(int family, struct address_ip *ret)
 
 static bool has_generic;
 
-static void open_generic(void)
+static void open_tables(void)
 {
 	AUTO(buf) why = BUF_WORDS;
 	int r = generic_open(the_world->conf, the_world->common, &why);
 
-	if (r < 0)
-		die(EX_CONFIG, "%s", buf_text(&why));
 	has_generic = r > 0;
-}
-
-static void open_auth(void)
-{
-	AUTO(buf) why = BUF_WORDS;
-
-	if (auth_open(the_world->common, &why) < 0)
+	if (r < 0 || auth_open(the_world->common, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
 
@@ -114,8 +106,7 @@ static void start(void)
 	find_own_addresses();
 	bind_to_interface(AF_INET, &the_client.bind4);
 	bind_to_interface(AF_INET6, &the_client.bind6);
-	open_generic();
-	open_auth();
+	open_tables();
 	tls_open();
 	atexit(cache_end_all);
 }

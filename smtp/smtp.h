@@ -29,7 +29,7 @@ struct client {
 	const struct own_addresses *own, *proxied;
 };
 extern struct client the_client;
-/* "smtp_x", or "lmtp_x" when that is what we are called: for words about a parameter. Holds until the next call. */
+/* "smtp_x", or "lmtp_x" when that is what we are called: for words about a parameter. May be kept. */
 const char *own_name(const char *smtp_parameter);
 
 /* ---- troubles (trouble.c) ---- */
