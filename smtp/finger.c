@@ -33,11 +33,10 @@ static void print_chat(void *arg, char direction, struct str bytes)
 static void connected(struct session *s)
 {
 	look.now.relay = arena_copy(look.arena, s->relay);
-	if (look.json)
+	if (look.json || !look.chat)
 		return;
 	printf("posttls-finger: Connected to %.*s\n", PSTR(s->relay));
-	if (look.chat)
-		stream_transcript(s->stream, print_chat, NULL);
+	stream_transcript(s->stream, print_chat, NULL);
 }
 
 static void greeted(const struct session *s)
@@ -61,6 +60,8 @@ static void shaken(const struct session *s, const struct tls *t, const struct tl
 	look.now.has_tls = true;
 	look.now.is_verified = verified;
 	look.now.peer = *p;
+	if (!look.json)
+		finding_print_tls(&look.now);
 	if (!look.chain)
 		return;
 	tls_chain(t, &chain);

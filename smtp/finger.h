@@ -25,7 +25,8 @@ struct finding {
 	bool has_tls, is_verified;
 	struct tls_peer peer;
 };
-void finding_print(const struct finding *f);		/* lines for people */
+void finding_print_tls(const struct finding *f);	/* after the handshake: lines for people */
+void finding_print(const struct finding *f);		/* in the end: does it hold? */
 void finding_print_json(const struct finding *f);	/* one line */
 
 #endif

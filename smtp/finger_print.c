@@ -16,18 +16,20 @@ static const char *trust_word(const struct finding *f)
 	return f->peer.trust == TLS_ANONYMOUS ? "Anonymous" : f->is_verified ? "Verified" : f->peer.trust == TLS_TRUSTED ? "Trusted" : "Untrusted";
 }
 
+void finding_print_tls(const struct finding *f)
+{
+	printf("posttls-finger: %.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s\n", PSTR(f->relay), PSTR(f->peer.subject),
+	       PSTR(f->peer.issuer), PSTR(f->peer.fingerprint), PSTR(f->peer.key_fingerprint));
+	if (f->peer.trust == TLS_UNTRUSTED)
+		printf("posttls-finger: %.*s: certificate verification failed: %.*s\n", PSTR(f->relay), PSTR(f->peer.why));
+	printf("posttls-finger: %s TLS connection %s to %.*s: %.*s\n", trust_word(f), f->peer.resumed ? "reused" : "established", PSTR(f->relay),
+	       PSTR(f->peer.summary));
+}
+
 void finding_print(const struct finding *f)
 {
 	const struct tls_policy *p = f->policy;
 
-	if (f->has_tls) {
-		printf("posttls-finger: %.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s\n", PSTR(f->relay), PSTR(f->peer.subject),
-		       PSTR(f->peer.issuer), PSTR(f->peer.fingerprint), PSTR(f->peer.key_fingerprint));
-		if (f->peer.trust == TLS_UNTRUSTED)
-			printf("posttls-finger: %.*s: certificate verification failed: %.*s\n", PSTR(f->relay), PSTR(f->peer.why));
-		printf("posttls-finger: %s TLS connection %s to %.*s: %.*s\n", trust_word(f), f->peer.resumed ? "reused" : "established", PSTR(f->relay),
-		       PSTR(f->peer.summary));
-	}
 	if (p->sts != NULL)
 		printf("posttls-finger: MTA-STS policy of %.*s: %s\n", PSTR(p->sts->domain), p->sts->mode == STS_ENFORCE ? "enforce" : "testing");
 	printf("posttls-finger: policy: %s", policy_level_name(p->asked));

@@ -480,7 +480,7 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 	s->uses++;
 	job->d->connected_us = wall_us();
 	job->d->conn_use = s->uses;
-	job->d->tls = reused ? NULL : s->tls;
+	job->d->tls = reused || !the_client.conf.smtp_log_tls_feature_status ? NULL : s->tls;
 	*ret_stale = false;
 	do {
 		begin(&t);

@@ -300,9 +300,13 @@ class PostfixCommands:
         (self.root / "dynamicmaps.cf").write_text("\n".join(rows) + "\n")
 
     def command(self, name, *arguments, **options):
+        return self.bare(name, "-c", self.root, *arguments, **options)
+
+    def bare(self, name, *arguments, **options):
+        """Without -c, which means something else to some."""
         libraries = [self.tree / "usr/lib/postfix", *(self.tree / "usr/lib").glob("*-linux-gnu")]
-        environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": ":".join(map(str, libraries))}
-        words = [self.tree / "usr/sbin" / name, "-c", self.root, *map(str, arguments)]
+        environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "MAIL_CONFIG": str(self.root)}
+        words = [self.tree / "usr/sbin" / name, *map(str, arguments)]
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False, **options)
 
     def close(self):

@@ -9,6 +9,7 @@ import pytest
 
 from certificates import Authority, fingerprint
 from instance import IS_ROOT, Instance, free_port, wait_until
+from peers import PostfixCommands
 from signed_zones import Nsd, tlsa
 from test_tls_client import TlsSink
 
@@ -166,3 +167,17 @@ def test_posttls_finger_speaks_json(finger, world):
     found = json.loads(said)
     assert status == 1 and not found["policy"]["holds"] and found["policy"]["reason"] == NOT_TRUSTED and found["policy"]["source"] == "DANE"
     assert found["policy"]["tlsa"] == [tlsa(world.other, 3, 1, 1)]
+
+
+def test_posttls_finger_beside_that_of_postfix(finger, world):
+    """The same dialogue, certificate and connection in the same lines."""
+    def lines(text, host):
+        kept = [line for line in text.replace("mail.example.org", host).splitlines() if re.search(r"(: [<>] |Connected to| TLS connection |subject_CN=)", line)]
+        return [line for line in kept if "injected" not in line and "221 " not in line]
+    with PostfixCommands() as postfix:
+        destination = f"[127.0.0.1]:{world.sink.port}"
+        for options, matches in ((["-l", "may"], []), (["-c", "-l", "encrypt", "-F", finger.ca], []), (["-c", "-l", "secure", "-F", finger.ca], ["mx-ta.dane.test"])):
+            status, ours = finger(*options, "--", *matches, "[127.0.0.1]")
+            theirs = postfix.bare("posttls-finger", *options, destination, *matches)
+            assert status == theirs.returncode == 0, ours + theirs.stderr
+            assert lines(ours, "a.example") == lines(theirs.stdout + theirs.stderr, "a.example")
