@@ -8,6 +8,7 @@
  *   cut short      SIGTERM, or a singleton whose successor waits: stop_ms later the remaining sessions are cancelled
  */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -129,10 +130,26 @@ static void end_input(const struct session *s)
 		shutdown(s->socket.fd, SHUT_RD);
 }
 
+/* What a crowd took stays in the C library's hands, small pieces between others: 50 of 60 MiB after 1,000 broken handshakes. When most have gone, it goes back. */
+static void give_back_after_crowd(void)
+{
+	enum { CROWD = 200 };
+	static int most;
+
+	most = MAX(most, session_count);
+	if (most < CROWD || session_count > most / 8)
+		return;
+	most = session_count;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 static void session_over(struct session *s)
 {
 	list_remove(&s->link);
 	free(s);
+	give_back_after_crowd();
 	session_count--;
 	say_refusals();
 	report_shrinking();

@@ -615,6 +615,7 @@ static void test_a_file_that_may_not_be_opened_again_leaves_the_old_content(void
 
 	(void) state;
 	table_set_outgrown(keep_spec);
+	chmod(directory, 0711);
 	for (int i = 0; i < 2; i++) {
 		struct table *t;
 
@@ -640,6 +641,31 @@ static void test_a_file_that_may_not_be_opened_again_leaves_the_old_content(void
 		expect(t, "a", "2");
 		table_free(t);
 	}
+	table_set_outgrown(NULL);
+	chmod(directory, 0700);
+}
+
+static void test_in_a_directory_that_may_not_be_searched_nothing_has_changed_for_an_hour(void **state)
+{
+	struct table *t;
+
+	(void) state;
+	if (getuid() != 0)
+		skip();
+	table_set_outgrown(keep_spec);
+	write_file("x", "a 1\n");
+	t = open_file_table("texthash", "x");
+	outgrown = NULL;
+	replace_file("x", "a 2\n");
+	assert_int_equal(seteuid(65534), 0);
+	seconds_pass(3000);
+	expect(t, "a", "1");
+	assert_null(outgrown);
+	seconds_pass(700);
+	expect(t, "a", "1");
+	assert_string_equal(outgrown, table_spec(t));
+	assert_int_equal(seteuid(0), 0);
+	table_free(t);
 	table_set_outgrown(NULL);
 }
 
@@ -815,6 +841,7 @@ int main(void)
 		TEST(test_a_lock_that_a_stranger_holds_does_not_stop_readers_for_long),
 		TEST(test_lookups_while_a_database_is_replaced_always_find),
 		TEST(test_a_file_that_may_not_be_opened_again_leaves_the_old_content),
+		TEST(test_in_a_directory_that_may_not_be_searched_nothing_has_changed_for_an_hour),
 		TEST(test_a_missing_directory_is_a_failure_too),
 		TEST(test_directories_of_open_tables_are_listed_for_the_jail),
 		TEST(test_a_table_is_reopened_although_its_path_is_out_of_reach),

@@ -9,6 +9,8 @@
 #include "lib/base/die.h"
 #include "lib/table/table.h"
 
+enum { HIDDEN_MS = 3600 * 1000 };
+
 static struct list all = LIST_INIT(all);
 
 /* The directory part of path as text of its own; *ret_name is where the last component begins. */
@@ -88,6 +90,7 @@ void watch_saw(struct watch *w, const struct stat *st)
 	w->seen = true;
 	w->as_seen = *st;
 	w->next_look_ms = mono_ms() + 1000;
+	w->seen_ms = mono_ms();
 }
 
 bool stat_is_same(const struct stat *a, const struct stat *b)
@@ -104,8 +107,10 @@ bool watch_changed(struct watch *w, bool settle)
 	if (now < w->next_look_ms)
 		return false;
 	w->next_look_ms = now + 1000;
-	if (!w->seen || fstatat(w->dir, w->name, &st, 0) < 0)
+	if (!w->seen)
 		return true;
+	if (fstatat(w->dir, w->name, &st, 0) < 0)
+		return errno != EACCES || now >= w->seen_ms + HIDDEN_MS;
 	if (stat_is_same(&st, &w->as_seen))
 		return false;
 	if (!settle || st.st_ino != w->as_seen.st_ino || st.st_dev != w->as_seen.st_dev)

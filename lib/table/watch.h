@@ -18,6 +18,7 @@ struct watch {
 	bool seen;			/* the three below hold what was opened last */
 	struct stat as_seen;
 	int64_t next_look_ms;
+	int64_t seen_ms;		/* when that was */
 	struct list link;		/* all of the process, for table_each_directory */
 };
 
@@ -30,7 +31,8 @@ int watch_open(const struct watch *w, struct stat *ret_st, struct buf *why);
 void watch_saw(struct watch *w, const struct stat *st);
 /*
  * Is it time to look (at most once a second), and is the file another one than was seen, or other content? True when in doubt: gone,
- * unreadable. A file that is being rewritten in place counts as changed only when it has not been written for a second
+ * unreadable. But in a directory that this process may not search nothing can be noticed (/etc/letsencrypt/live is root's alone): there it counts as
+ * changed an hour after it was seen, and whoever opened it as root has a fresh process look. A file that is being rewritten in place counts as changed only when it has not been written for a second
  * (settle true: for content that is kept in memory meanwhile).
  */
 bool watch_changed(struct watch *w, bool settle);

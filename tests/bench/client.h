@@ -6,6 +6,7 @@
 #include "lib/io/stream.h"
 
 bool expect(struct stream *s, char digit);		/* reads a reply of any number of lines: does its code begin so? */
+bool say_hello(struct stream *s);			/* EHLO, answered */
 struct stream *open_session(uint16_t port);		/* connected and greeted, EHLO said and answered; NULL: failed */
 void ask_for_descriptors(void);				/* as many as the system lets this process have */
 int64_t number_option(int option, const char *text);	/* from 1; dies when it is none */

@@ -2,10 +2,11 @@
 /*
  * Load source: some sessions at once, each sending messages one after the other, on new connections or on one.
  *
- *   source -p PORT [-s SESSIONS] [-n MESSAGES] [-b BYTES] [-r] [-l] [-R RECIPIENTS] [-t TO,...] [-a NETWORK] [-i INTERVAL]
+ *   source -p PORT [-s SESSIONS] [-n MESSAGES] [-b BYTES] [-r] [-l] [-R RECIPIENTS] [-t TO,...] [-a NETWORK] [-i INTERVAL] [-T] [-S] [-H]
  *
  * -r reuses connections. -l waits for each reply, for servers that know no pipelining. -R gives each message that many recipients, r0.TO and so on. Several
  * TO take turns. -a sends message n to user@ the n-th address of 127.NETWORK, as the sink counts them. -i starts a message every INTERVAL microseconds, whatever became of those before.
+ * -T speaks TLS, by STARTTLS; -S resumes its sessions, one for each of SESSIONS. -H is content with the handshake: connections without messages.
  * Each message carries the time when its end was sent, for the sink to tell how long it took. Prints one line of JSON.
  */
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/tls/tls.h"
 #include "tests/bench/client.h"
 
 #define AT_ONCE 100			/* commands in one write */
@@ -20,12 +22,13 @@
 static struct {
 	uint16_t port;
 	int sessions, messages, bytes, recipients, network, interval;
-	bool reuse, lockstep;
+	bool reuse, lockstep, tls, resume, hands_only;
 	struct str to[100];
 	int to_count;
 } opt = { .sessions = 20, .messages = 1000, .bytes = 4096, .recipients = 1, .to = { STR_INIT("user@example.com") }, .to_count = 1 };
 
-static int taken, acknowledged, failed;
+static struct tls_context *tls;
+static int taken, acknowledged, failed, resumed;
 static int64_t last_recipient;		/* mono_us() when the last RCPT was answered */
 static struct samples replies;		/* end of data to 250 */
 static struct str content;
@@ -101,17 +104,46 @@ static void end_session(struct stream *s)
 	stream_free(s);
 }
 
+/* The server's certificate is not looked at: that would be our work, not the server's. */
+static bool start_tls(struct stream *s, int number)
+{
+	struct arena *a = arena_new("tls", NULL, 64 << 10);
+	AUTO(buf) why = BUF_WORDS;
+	struct tls_wish wish = { .resume_as = opt.resume ? arena_fmt(a, "session %d", number) : STR_NONE };
+	struct tls_peer peer;
+	struct tls *t;
+	bool good;
+
+	write_str(s, STR("STARTTLS\r\n"));
+	good = expect(s, '2') && tls_begin(tls, s, &wish, false, in(60000), &t, &why) == 0;
+	if (good) {
+		tls_peer(t, a, &peer);
+		resumed += peer.resumed;
+	}
+	arena_free(a);
+	return good && say_hello(s);
+}
+
+static struct stream *open_one(int number)
+{
+	struct stream *s = open_session(opt.port);
+
+	if (s == NULL || !opt.tls || start_tls(s, number))
+		return s;
+	stream_free(s);
+	return NULL;
+}
+
 static void run_session(void *arg)
 {
 	struct stream *s = NULL;
 
-	(void) arg;
 	while (taken < opt.messages) {
 		int number = taken++;
 
 		if (s == NULL)
-			s = open_session(opt.port);
-		if (s == NULL || !send_message(s, number)) {
+			s = open_one((int) (intptr_t) arg);
+		if (s == NULL || (!opt.hands_only && !send_message(s, number))) {
 			failed++;
 			stream_free(s);
 			s = NULL;
@@ -129,7 +161,7 @@ static void run_session(void *arg)
 
 static void send_one(void *arg)
 {
-	struct stream *s = open_session(opt.port);
+	struct stream *s = open_one(0);
 
 	if (s != NULL && send_message(s, (int) (intptr_t) arg)) {
 		acknowledged++;
@@ -162,12 +194,21 @@ static void run_all(void *arg)
 	if (opt.interval > 0)
 		run_at_rate(sessions);
 	else
-		for (int i = 0; i < opt.sessions; i++)
-			if (scope_start(sessions, "session", run_session, NULL) < 0)
-				die(EX_OSERR, "cannot start session %d", i);
+		for (intptr_t i = 0; i < opt.sessions; i++)
+			if (scope_start(sessions, "session", run_session, (void *) i) < 0)
+				die(EX_OSERR, "cannot start session %d", (int) i);
 	scope_wait(sessions, NEVER);
 	scope_close(sessions);
 	loop_stop();
+}
+
+static void open_tls(void)
+{
+	static const struct tls_config conf = { .name = "source", .ciphers = "HIGH", .digest = "sha256", .session_s = 3600, .depth = 9 };
+	AUTO(buf) why = BUF_WORDS;
+
+	if (tls_context_open(&conf, &tls, &why) != 0)
+		die(EX_UNAVAILABLE, "TLS: %s", buf_text(&why));
 }
 
 static struct str make_content(void)
@@ -193,7 +234,7 @@ static void read_options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "p:s:n:b:rlR:t:a:i:")) != -1) {
+	while ((c = getopt(argc, argv, "p:s:n:b:rlR:t:a:i:TSH")) != -1) {
 		int64_t n = strchr("psnbRai", c) != NULL ? number_option(c, optarg) : 0;
 
 		switch (c) {
@@ -206,6 +247,9 @@ static void read_options(int argc, char **argv)
 		case 'i': opt.interval = (int) n; break;
 		case 'r': opt.reuse = true; break;
 		case 'l': opt.lockstep = true; break;
+		case 'T': opt.tls = true; break;
+		case 'S': opt.tls = opt.resume = true; break;
+		case 'H': opt.hands_only = true; break;
 		case 't': read_recipients(str_of(optarg)); break;
 		default: exit(EX_USAGE);
 		}
@@ -219,10 +263,12 @@ int main(int argc, char **argv)
 	read_options(argc, argv);
 	ask_for_descriptors();
 	content = make_content();
+	if (opt.tls)
+		open_tls();
 	start = mono_us();
 	loop_run(run_all, NULL);
-	printf("{\"acknowledged\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld, \"last_recipient_us\": %lld, ",
-	       acknowledged, failed, (double) (mono_us() - start) / 1e6, (long long) start, (long long) last_recipient);
+	printf("{\"acknowledged\": %d, \"resumed\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld, \"last_recipient_us\": %lld, ",
+	       acknowledged, resumed, failed, (double) (mono_us() - start) / 1e6, (long long) start, (long long) last_recipient);
 	samples_print("reply", &replies);
 	printf("}\n");
 	return failed > 0;

@@ -295,7 +295,7 @@ class Postfix(LikePostfix):
         rows = MASTER.format(smtp=f"127.0.0.1:{self.port}", smtpd_limit=self.work.session_limit(self)).splitlines()
         rows = [row for row in rows if "resolver" not in row]
         rows += ["rewrite unix - - n - - trivial-rewrite", "anvil unix - - n - 1 anvil", "scache unix - - n - 1 scache",
-                 "tlsmgr unix - - n 1000? 1 tlsmgr", "verify unix - - n - 1 verify", "flush unix n - n 1000? 0 flush"]
+                 "verify unix - - n - 1 verify", "flush unix n - n 1000? 0 flush"]
         return "\n".join(rows) + "\n"
 
     @classmethod

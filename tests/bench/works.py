@@ -113,6 +113,7 @@ class Stream(Work):
     """Messages as fast as some sessions can send them; arrived() says how many came."""
 
     to = "user@example.com"
+    options = ()
 
     def __init__(self, what, sessions=20, size=4096, reuse=False, rate=None, cpu=None, peers=None):
         super().__init__(what)
@@ -132,7 +133,7 @@ class Stream(Work):
     def round(self, system, size):
         before = self.arrived(system)
         with Costs(system) as costs:
-            sent = system.source("-s", self.sessions, "-n", size, "-b", self.bytes, "-t", self.to, *(["-r"] if self.reuse else []))
+            sent = system.source("-s", self.sessions, "-n", size, "-b", self.bytes, "-t", self.to, *self.options, *(["-r"] if self.reuse else []))
             wait_for(lambda: self.arrived(system) - before, sent["acknowledged"], system)
             last = system.sink.read()[3] if system.sink.messages() else 0
             if last < sent["start_us"]:     # not through the sink
@@ -140,6 +141,42 @@ class Stream(Work):
         n = max(sent["acknowledged"], 1)
         return {"rate": n * 1e6 / (last - sent["start_us"]), "accepted": n / sent["seconds"], "failed": sent["failed"],
                 "p50_ms": sent["reply"]["p50_us"] / 1000, "p99_ms": sent["reply"]["p99_us"] / 1000, **costs.each(n)}
+
+
+class Encrypted(Stream):
+    """The same over STARTTLS, with an ECDSA certificate. resume: a client that comes again, as mail servers do."""
+
+    def __init__(self, what, sessions=20, resume=False, **more):
+        super().__init__(what, sessions, **more)
+        self.options = ["-T", *(["-S"] if resume else [])]
+
+    def prepare(self, system):
+        make_certificate(system.root / "tls.pem")
+
+    def settings(self, system):
+        return {"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": system.root / "tls.pem"}
+
+
+class Handshakes(Encrypted):
+    """Connections that come, agree on keys, and go."""
+
+    def __init__(self, what, sessions=20, **more):
+        super().__init__(what, sessions, **more)
+        self.figures = (Figure("rate", "handshakes a second", True, factor=more.get("rate")), Figure("cpu_ms", "CPU ms each", factor=more.get("cpu")),
+                        Figure("resumed", "of these resumed, %", True), Figure("calls", "system calls each"))
+
+    def round(self, system, size):
+        with Costs(system) as costs:
+            sent = system.source("-s", self.sessions, "-n", size, "-H", *self.options)
+        n = max(sent["acknowledged"], 1)
+        return {"rate": n / sent["seconds"], "failed": sent["failed"], "resumed": 100 * sent["resumed"] / n, **costs.each(n)}
+
+
+def make_certificate(path):
+    """Key and certificate in one file."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path, "-out", f"{path}.crt",
+                    "-days", "30", "-subj", "/CN=bench.example.org"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
 
 
 class Accept(Stream):
@@ -501,6 +538,10 @@ WORKS = {
     "relay100-reuse": Stream("relayed, 4 KiB, 100 sessions, reused connections", 100, reuse=True, rate=10, cpu=10),
     "relay20-64k": Stream("relayed, 64 KiB, 20 sessions, a connection per message", 20, 65536, rate=3, peers=WITH_EXIM),
     "relay20-1m": Stream("relayed, 1 MiB, 20 sessions, a connection per message", 20, 1 << 20, rate=1.8, peers=WITH_EXIM),
+    "tls20": Encrypted("relayed, 4 KiB, 20 sessions, a TLS connection per message", 20),
+    "tls20-resumed": Encrypted("relayed, 4 KiB, 20 sessions, a resumed TLS connection per message", 20, resume=True),
+    "handshakes": Handshakes("TLS handshakes, 20 at once"),
+    "handshakes-resumed": Handshakes("TLS handshakes, 20 at once, of sessions that are resumed", resume=True),
     "accept20": Accept("accepted into a queue that does not move, 20 sessions", 20),
     "recipients10k": Recipients("one message, 10,000 recipients", 10_000),
     "recipients100k": Recipients("one message, 100,000 recipients", 100_000),

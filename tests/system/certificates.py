@@ -70,3 +70,43 @@ def key_fingerprint(certificate):
     der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=public.encode(), stdout=subprocess.PIPE, check=True).stdout
     digest = subprocess.run(["openssl", "dgst", "-sha256", "-r"], input=der, stdout=subprocess.PIPE, check=True).stdout.decode()
     return ":".join(re.findall("..", digest.split()[0].upper()))
+
+
+def certificate_with_nul(ca, label, before, behind):
+    """(certificate file, key file): its CN is `before`, a NUL, `behind`. openssl makes no such name: one of the same length is replaced, and signed anew."""
+    certificate, key = ca.issue(label, name=f"{before}~{behind}", names=["other.example"])
+    der = subprocess.run(["openssl", "x509", "-in", certificate, "-outform", "DER"], stdout=subprocess.PIPE, check=True).stdout
+    body, algorithm, _ = _elements(_content(der))
+    body = body.replace(f"{before}~{behind}".encode(), f"{before}\0{behind}".encode())
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", ca.key], input=body, stdout=subprocess.PIPE, check=True).stdout
+    changed = _element(0x30, body + algorithm + _element(0x03, b"\0" + signature))
+    subprocess.run(["openssl", "x509", "-inform", "DER", "-out", certificate], input=changed, check=True)
+    return certificate, key
+
+
+def _header(der):
+    """(length of tag and length, length of the content)"""
+    if der[1] < 0x80:
+        return 2, der[1]
+    count = der[1] & 0x7f
+    return 2 + count, int.from_bytes(der[2:2 + count], "big")
+
+
+def _content(der):
+    begin, size = _header(der)
+    return der[begin:begin + size]
+
+
+def _elements(content):
+    found = []
+    while content:
+        end = sum(_header(content))
+        found.append(content[:end])
+        content = content[end:]
+    return found
+
+
+def _element(tag, content):
+    size = len(content)
+    length = bytes([size]) if size < 0x80 else bytes([0x80 | (size.bit_length() + 7) // 8]) + size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + length + content

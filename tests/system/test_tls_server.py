@@ -376,10 +376,7 @@ def test_new_certificates_are_taken_up_and_wrong_ones_are_not(instance, ca):
     certificate, key = main["smtpd_tls_cert_file"], main["smtpd_tls_key_file"]
     if IS_ROOT:                 # so that the daemon may read it again
         key.chmod(0o644)
-        ca.directory.chmod(0o755)
-        for parent in ca.directory.parents:
-            if parent != parent.parent and parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+        let_others_search(ca.directory)
     mail = instance(main=main)
     first = peer_name(mail)
     pids = mail.pids("smtpd")
@@ -393,9 +390,32 @@ def test_new_certificates_are_taken_up_and_wrong_ones_are_not(instance, ca):
     assert mail.pids("smtpd") == pids
 
 
+def let_others_search(directory):
+    """So that a daemon can see that a file in it has changed."""
+    directory.chmod(0o755)
+    for parent in directory.parents:
+        if parent != parent.parent and parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root has directories that daemons cannot search")
+def test_a_directory_that_only_root_may_search_is_no_reason_to_leave(instance, ca, tmp_path):
+    private = Authority(tmp_path / "private")
+    private.directory.chmod(0o700)
+    mail = instance(main=secure(private, worker_processes="1"))
+    peer_name(mail)
+    pids = mail.pids("smtpd")
+    until = time.monotonic() + 5        # files are looked at each second, and taken up when they have been quiet for two
+    while time.monotonic() < until:
+        peer_name(mail)
+        assert mail.pids("smtpd") == pids
+        time.sleep(0.3)
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="only root has keys that daemons cannot read")
 def test_keys_that_only_root_can_read_are_taken_up_by_new_processes(instance, ca):
     main = secure(ca, "private")
+    let_others_search(ca.directory)
     mail = instance(main=main)
     first = peer_name(mail)
     certificate, key = ca.issue("private-new")
