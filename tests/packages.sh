@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 # The Debian packages that building and testing need; sourced by ./try and ./check.
-BUILD_PACKAGES="gcc make autoconf automake pkg-config libssl-dev libdb5.3-dev libpcre2-dev libevent-dev libidn2-dev libunbound-dev libcurl4-openssl-dev liblmdb-dev libpq-dev libmariadb-dev libsqlite3-dev libldap-dev libsasl2-dev libhiredis-dev libgsasl-dev"
+BUILD_PACKAGES="gcc make autoconf automake pkg-config libssl-dev libdb5.3-dev libpcre2-dev libevent-dev libidn2-dev libunbound-dev libcurl4-openssl-dev zlib1g-dev liblmdb-dev libpq-dev libmariadb-dev libsqlite3-dev libldap-dev libsasl2-dev libhiredis-dev libgsasl-dev"
 TRY_PACKAGES="python3 swaks"
 # exim is unpacked, not installed: its libraries are, since it starts itself anew and a setuid program has no LD_LIBRARY_PATH
 EXIM_LIBRARIES="libgnutls-dane0 libidn12 libnsl2 libspf2-2"

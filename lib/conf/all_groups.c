@@ -24,6 +24,7 @@
 #include "lib/conf/params/smtpd.h"
 #include "lib/conf/params/submit.h"
 #include "lib/conf/params/tls.h"
+#include "lib/conf/params/tlsrpt.h"
 #include "lib/conf/params/tlsmgr.h"
 #include "lib/conf/params/tokens.h"
 #include "lib/conf/params/virtual.h"
@@ -51,6 +52,7 @@ const struct param_group *const all_groups[] = {
 	&smtpd_group,
 	&submit_group,
 	&tls_group,
+	&tlsrpt_group,
 	&tlsmgr_group,
 	&tokens_group,
 	&virtual_group,

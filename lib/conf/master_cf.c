@@ -29,6 +29,10 @@ static const struct service_entry implicit_entries[] = {
 	  .command = STR_INIT("mtasts"),
 	  .column = { STR_INIT("mtasts"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("mtasts") } },
+	{ .name = STR_INIT("tlsrpt"), .type = SERVICE_UNIX, .is_private = true, .unprivileged = true, .maxproc = 1,
+	  .command = STR_INIT("tlsrpt"),
+	  .column = { STR_INIT("tlsrpt"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+		      STR_INIT("1"), STR_INIT("tlsrpt") } },
 #endif
 	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1, .command = STR_INIT("postlogd"),
 	  .column = { STR_INIT("postlog"), STR_INIT("unix-dgram"), STR_INIT("n"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),

@@ -37,7 +37,7 @@ bool service_override(const struct service_entry *s, size_t *at, struct str *ret
 
 /*
  * Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. Of two rows with the same name and
- * type the later one counts. Services that Postroad needs and a master.cf made for Postfix lacks (resolver, mtasts, postlog) are added at the
+ * type the later one counts. Services that Postroad needs and a master.cf made for Postfix lacks (resolver, mtasts, tlsrpt, postlog) are added at the
  * end, with line 0.
  */
 int master_cf_load(struct conf *c, struct arena *a, struct master_cf *ret, struct buf *why);

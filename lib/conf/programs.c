@@ -28,8 +28,10 @@ static const struct program PROGRAMS[] = {
 	{ "tokens", .shape = SINGLETON },
 #ifdef HAVE_CURL
 	{ "mtasts", .shape = SINGLETON },
+	{ "tlsrpt", .shape = SINGLETON },
 #else
 	{ "mtasts", .shape = NOT_HERE_YET },		/* built without libcurl */
+	{ "tlsrpt", .shape = NOT_HERE_YET },
 #endif
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },
 

@@ -24,6 +24,8 @@ enum envelope_flags {
 	ENVELOPE_NOTICE = 8,		/* a notification made by bounce: never causes another for the sender */
 	ENVELOPE_EXTRACT = 16,		/* in maildrop/ only: more recipients are in the headers (sendmail -t) */
 	ENVELOPE_VERIFY = 32,		/* sendmail -bv: nothing is delivered, the sender hears what would happen */
+	ENVELOPE_REQUIRETLS = 64,	/* REQUIRETLS was asked for (RFC 8689 2) */
+	ENVELOPE_TLS_OPTIONAL = 128,	/* "TLS-Required: No" is in the headers (RFC 8689 3), and REQUIRETLS was not asked for */
 };
 
 struct recipient {

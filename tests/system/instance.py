@@ -69,6 +69,7 @@ proxymap  unix  -       -       n       -       -       proxymap
 resolver  unix  -       -       n       -       1       resolver
 tlsmgr    unix  -       -       n       1000?   1       tlsmgr
 mtasts    unix  -       -       n       -       1       mtasts
+tlsrpt    unix  -       -       n       -       1       tlsrpt
 smtp      unix  -       -       n       -       -       smtp
 relay     unix  -       -       n       -       -       smtp
 lmtp      unix  -       -       n       -       -       lmtp

@@ -34,6 +34,7 @@ MAY = {
     "proxymap": ("read",),                  # and the directories of the tables, which this instance has none of
     "resolver": ("inet", "datagrams", "read"),
     "mtasts": ("inet", "read"),
+    "tlsrpt": ("inet", "read"),
     "postlogd": (),
     "tlsmgr": (),
 }
@@ -41,7 +42,7 @@ MAY = {
 DOOR = {
     "cleanup": "public/cleanup", "qmgr": "public/qmgr", "pickup": "public/pickup", "bounce": "private/bounce", "smtp": "private/smtp",
     "showq": "public/showq", "error": "private/error", "discard": "private/discard", "proxymap": "private/proxymap",
-    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "mtasts": "private/mtasts",
+    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "mtasts": "private/mtasts", "tlsrpt": "private/tlsrpt",
     "local": "private/local", "virtual": "private/virtual",
     "pipe": "private/through", "tokens": "private/tokens",
 }
