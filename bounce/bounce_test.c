@@ -245,6 +245,26 @@ static void utf8_addresses_make_a_global_notification(void **state)
 	assert_true((sent[0].envelope_flags & ENVELOPE_SMTPUTF8) != 0);
 }
 
+static void what_was_said_about_tls_holds_for_the_notification(void **state)
+{
+	(void) state;
+	conf.requiretls_redact_dsn = true;
+	common.tls_required_enable = true;
+	ask_about("failure", "sender\talice@example.com\nflags\t64\n" BOB, REFUSED, 0);
+	assert_int_equal(sent[0].envelope_flags, ENVELOPE_NOTICE | ENVELOPE_LOCAL | ENVELOPE_REQUIRETLS);
+	has_not(0, "original body");
+	has_not(0, "TLS-Required");
+	ask_about("failure", "sender\talice@example.com\nflags\t128\n" BOB, REFUSED, 0);
+	has(1, "\nTLS-Required: No\n");
+	has(1, "original body");
+	conf.requiretls_redact_dsn = false;
+	common.tls_required_enable = false;
+	ask_about("failure", "sender\talice@example.com\nflags\t64\n" BOB, REFUSED, 0);
+	has(2, "original body");
+	ask_about("failure", "sender\talice@example.com\nflags\t128\n" BOB, REFUSED, 0);
+	has_not(3, "TLS-Required");
+}
+
 static void a_template_gives_headers_charset_and_words(void **state)
 {
 	(void) state;
@@ -441,6 +461,7 @@ int main(void)
 		BOUNCE_TEST(only_headers_are_returned_of_large_messages_and_on_request),
 		BOUNCE_TEST(the_original_recipient_is_named),
 		BOUNCE_TEST(utf8_addresses_make_a_global_notification),
+		BOUNCE_TEST(what_was_said_about_tls_holds_for_the_notification),
 		BOUNCE_TEST(a_template_gives_headers_charset_and_words),
 		BOUNCE_TEST(hostile_texts_stay_in_their_field),
 		BOUNCE_TEST(long_diagnostics_are_folded),

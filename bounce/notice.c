@@ -199,6 +199,8 @@ static void add_headers(const struct notice *n, enum notice_audience who, struct
 	add_address_header(b, "To", to);
 	if (n->conf->enable_threaded_bounces && n->e.message_id.len > 0)
 		buf_addf(b, "In-Reply-To: %.*s\nReferences: %.*s\n", PSTR(n->e.message_id), PSTR(n->e.message_id));
+	if ((n->e.flags & ENVELOPE_TLS_OPTIONAL) != 0 && n->common->tls_required_enable)
+		buf_add_text(b, "TLS-Required: No\n");
 	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
 		 n->is_utf8 ? "global-" : "", boundary);
@@ -249,6 +251,7 @@ static void fill_envelope(const struct notice *n, enum notice_audience who, stru
 				  .recipient_count = 1, .recipients = to };
 	if (n->is_utf8)
 		ret->flags |= ENVELOPE_SMTPUTF8;
+	ret->flags |= n->e.flags & ENVELOPE_REQUIRETLS;
 }
 
 static int verdict_to_error(const struct notice *n, const struct mail_verdict *v, struct str to)

@@ -256,6 +256,31 @@ static void a_remote_message_keeps_lacking_it(void **state)
 	drop(&s);
 }
 
+static void a_header_may_say_that_tls_is_not_required(void **state)
+{
+	static const struct { const char *text; unsigned flags, expected; } cases[] = {
+		{ "TLS-Required: No\n\n", 0, ENVELOPE_TLS_OPTIONAL }, { "tls-required:\tNO \n\n", 0, ENVELOPE_TLS_OPTIONAL },
+		{ "TLS-Required: Yes\n\n", 0, 0 }, { "TLS-Required:\n\n", 0, 0 }, { "X-TLS-Required: No\n\n", 0, 0 }, { "Subject: x\n\nTLS-Required: No\n", 0, 0 },
+		{ "TLS-Required: No\n\n", ENVELOPE_REQUIRETLS, ENVELOPE_REQUIRETLS },
+	};
+	const bool before = the_cleanup.common->tls_required_enable;
+
+	(void) state;
+	for (int on = 1; on >= 0; on--)
+		for (size_t i = 0; i < COUNT_OF(cases); i++) {
+			struct recipient to = { .address = STR("bob@example.com") };
+			struct envelope e = from_client(&to, 1);
+			struct stored s;
+
+			((struct common_conf *) (uintptr_t) the_cleanup.common)->tls_required_enable = on;
+			e.flags |= cases[i].flags;
+			s = pass("smtpd", REMOTE, &e, str_of(cases[i].text), 0);
+			assert_int_equal(s.e.flags & (ENVELOPE_REQUIRETLS | ENVELOPE_TLS_OPTIONAL), on ? cases[i].expected : cases[i].flags);
+			drop(&s);
+		}
+	((struct common_conf *) (uintptr_t) the_cleanup.common)->tls_required_enable = before;
+}
+
 static void a_resent_message_gets_resent_headers(void **state)
 {
 	struct stored s = pass_text(CLEANUP_ADD_RECEIVED, "From: a@b\nDate: x\nMessage-ID: <1@2>\nResent-From: c@d\n\n");
@@ -770,6 +795,7 @@ int main(void)
 		cmocka_unit_test(internationalized_mail_and_ipv6_show_in_received),
 		cmocka_unit_test(a_local_message_gets_what_it_lacks),
 		cmocka_unit_test(a_remote_message_keeps_lacking_it),
+		cmocka_unit_test(a_header_may_say_that_tls_is_not_required),
 		cmocka_unit_test(a_resent_message_gets_resent_headers),
 		cmocka_unit_test(bcc_and_return_path_are_removed),
 		cmocka_unit_test(content_is_kept_byte_for_byte),

@@ -39,6 +39,7 @@ static const struct header_row {
 	{ STR_INIT("resent-bcc"), HEADER_RESENT_BCC, RESENT | RECIPIENTS },
 	{ STR_INIT("return-path"), HEADER_RETURN_PATH, 0 },
 	{ STR_INIT("errors-to"), HEADER_ERRORS_TO, 0 },
+	{ STR_INIT("tls-required"), HEADER_TLS_REQUIRED, 0 },
 };
 
 static const struct header_row *find_row(struct str name)
@@ -150,6 +151,13 @@ static void count_hop(struct message *m)
 		refuse(m, 554, "5.4.0", "Error: too many hops");
 }
 
+/* REQUIRETLS weighs more (RFC 8689 4.1). */
+static void note_tls_required(struct message *m, struct str value)
+{
+	if (the_cleanup.common->tls_required_enable && str_is_nocase(str_trim(value), STR("no")) && (m->e.flags & ENVELOPE_REQUIRETLS) == 0)
+		m->e.flags |= ENVELOPE_TLS_OPTIONAL;
+}
+
 static void note_header(struct message *m, const struct header *h, const struct header_row *row)
 {
 	m->seen |= 1u << row->kind;
@@ -159,6 +167,8 @@ static void note_header(struct message *m, const struct header *h, const struct 
 		count_hop(m);
 	if (row->kind == HEADER_MESSAGE_ID || row->kind == HEADER_RESENT_MESSAGE_ID)
 		note_message_id(m, h);
+	if (row->kind == HEADER_TLS_REQUIRED)
+		note_tls_required(m, h->value);
 	if ((row->use & RECIPIENTS) != 0 && (m->flags & CLEANUP_EXTRACT) != 0)
 		extract_recipients(m, h->value, (row->use & RESENT) != 0);
 }

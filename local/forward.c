@@ -32,7 +32,7 @@ static void make_envelope(struct task *t, struct envelope *e)
 	*e = (struct envelope) {
 		.sender = t->sender,
 		.arrival_us = wall_us(),
-		.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_NOTICE),
+		.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_NOTICE | ENVELOPE_REQUIRETLS),
 		.recipient_count = t->forward.len,
 		.recipients = arena_get(t->arena, t->forward.len * sizeof(struct recipient)),
 	};

@@ -232,6 +232,7 @@ int try_to_configure(const char *main_cf, struct buf *why)
 		r = conf_fill(the_conf, &lmtp_group, &the_client.conf, why);
 	if (r >= 0)
 		r = conf_fill(the_conf, &common_group, &the_common, why);
+	the_client.common = &the_common;
 	if (r >= 0)
 		r = conf_fill(the_conf, &tls_group, &the_client.tls, why);
 	if (r >= 0)

@@ -34,6 +34,13 @@ static bool converse(struct job *job, struct session *s)
 {
 	bool stale;
 
+	if (!requiretls_is_met(&job->site_policy, s)) {
+		struct trouble why = trouble_make(job, HARD, false, "5.7.30", s, "REQUIRETLS is required, but was not offered by host %.*s", PSTR(s->name));
+
+		trouble_keep(job, &why);
+		cache_keep_or_end(s);
+		return false;
+	}
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
 	transact(job, s, &stale);
 	if (co_is_cancelled())
@@ -54,8 +61,13 @@ static bool is_refused(struct job *job, const struct tls_policy *p)
 
 	if (p->refused.len == 0)
 		return false;
-	why = trouble_make(job, SOFT, true, p->refused_dsn, NULL, "%.*s", PSTR(p->refused));
-	trouble_all(job, &why);
+	if (p->refused_dsn[0] == '5') {
+		why = trouble_make(job, HARD, false, p->refused_dsn, NULL, "%.*s", PSTR(p->refused));
+		trouble_keep(job, &why);
+	} else {
+		why = trouble_make(job, SOFT, true, p->refused_dsn, NULL, "%.*s", PSTR(p->refused));
+		trouble_all(job, &why);
+	}
 	return true;
 }
 
@@ -111,7 +123,10 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 		log_info("%.*s", PSTR(why.text));	/* of the host, not of the message: log analysers know it without an id */
 		why.logged = true;
 	}
-	trouble_all(job, &why);
+	if (why.kind == HARD && job->policy.wish == TLS_DEMANDED)
+		trouble_keep(job, &why);
+	else
+		trouble_all(job, &why);
 }
 
 static bool is_same_place(const struct address_ip *a, const struct address_ip *b)

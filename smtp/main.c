@@ -97,6 +97,7 @@ static void start(void)
 {
 	const struct smtp_conf *conf = &the_client.conf;
 
+	the_client.common = the_world->common;
 	the_client.hostname = str_of(the_world->common->myhostname);
 	if (port_parse(str_of(conf->smtp_tcp_port), &the_client.default_port) < 0)
 		die(EX_CONFIG, "smtp_tcp_port: no such port: \"%s\"", conf->smtp_tcp_port);
@@ -131,7 +132,7 @@ int main(int argc, char **argv)
 				.user = AS_MAIL_OWNER,
 				.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX | SYS_FILES_READ,
 				.capabilities = "",
-				.paths = { { "private/resolver", 'c' }, { "private/mtasts", 'c' } },
+				.paths = { { "private/resolver", 'c' }, { "private/mtasts", 'c' }, { "private/tlsrpt", 'c' } },
 			},
 			.more_paths = more_paths,
 			.start = start,

@@ -165,6 +165,7 @@ void policy_open(void)
 	settings.level = level_of_main_cf();
 	settings.has_table = policy_table_open();
 	sts_open();
+	told_open();
 	settings.has_per_site = per_site_open() && !settings.has_table;
 	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table && !settings.has_per_site)
 		die(EX_CONFIG, "%s needs the security level encrypt, or more", own_name("smtp_tls_wrappermode"));
@@ -272,10 +273,10 @@ static void name_it(struct arena *a, struct str host, struct tls_policy *p)
 {
 	bool named = policy_proves_host(p) || p->servername.len > 0;
 
-	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d anchors=%llx sts=%.*s", level_names[p->level], p->protocols.min,
+	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d anchors=%llx sts=%.*s wish=%d", level_names[p->level], p->protocols.min,
 			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers, PSTR(p->match), PSTR(p->servername),
 			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, (unsigned long long) hash_of_anchors(p),
-			  PSTR(sts_id(a, p->sts)));
+			  PSTR(sts_id(a, p->sts)), p->wish);
 }
 
 static void complete(struct arena *a, struct tls_policy *p)
@@ -339,6 +340,17 @@ static void ask_per_site(struct job *job, struct str name, struct tls_policy *p)
 	p->from = FROM_POLICY_TABLE;
 }
 
+/* To whoever sends "TLS-Required: No", arrival matters more. */
+static void ask_for_less(struct tls_policy *p)
+{
+	const enum tls_level least = the_client.conf.smtp_tls_wrappermode ? TLS_ENCRYPT : TLS_MAY;
+
+	if (p->level <= least)
+		return;
+	p->level = least;
+	p->entry = NULL;
+}
+
 void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret)
 {
 	struct tls_policy p = { .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .domain = to->host, .site_level = -1, .reuse = true };
@@ -347,7 +359,10 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 		ask_table(job, to, &p);
 	else if (settings.has_per_site)
 		ask_per_site(job, to->text, &p);
-	if (sts_may_ask() && p.from == FROM_MAIN_CF && p.refused.len == 0)
+	p.wish = sender_wish(job, to);
+	if (p.wish == TLS_OPTIONAL)
+		ask_for_less(&p);
+	else if (sts_may_ask() && p.from == FROM_MAIN_CF && p.refused.len == 0)
 		ask_sts(job, to, &p);
 	complete(job->arena, &p);
 	name_it(job->arena, STR_NONE, &p);
@@ -398,11 +413,26 @@ static void apply_socket(struct tls_policy *p)
 		refuse_configuration(p, "", "the level dane is not for Unix-domain sockets");
 }
 
+/* REQUIRETLS: where nothing else does, the host's own certificate has to prove that it is the host (RFC 8689 4.2.1). */
+static void demand_proof(struct job *job, const struct candidate *at, struct tls_policy *p)
+{
+	if (p->refused.len > 0 || policy_proves_host(p))
+		return;
+	if (!policy_may_use_tls() || !name_is_certain(at)) {
+		refuse(p, "5.7.30", arena_fmt(job->arena, "REQUIRETLS is required, but %s host %.*s as a server for %.*s",
+					      policy_may_use_tls() ? "nothing authenticates" : "without TLS here nothing can authenticate", PSTR(at->host), PSTR(p->domain)));
+		return;
+	}
+	p->level = TLS_SECURE;
+	complete(job->arena, p);
+	p->match = p->servername = STR("hostname");
+}
+
 void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret)
 {
 	struct tls_policy p = *of;
 
-	if (settings.has_per_site && at != NULL && !str_is_nocase(at->host, to->text)) {
+	if (settings.has_per_site && p.wish != TLS_OPTIONAL && at != NULL && !str_is_nocase(at->host, to->text)) {
 		ask_per_site(job, at->host, &p);
 		complete(job->arena, &p);
 	}
@@ -411,6 +441,8 @@ void policy_of_host(struct job *job, const struct tls_policy *of, const struct d
 	else if (p.refused.len == 0 && (p.level == TLS_DANE || p.level == TLS_DANE_ONLY))
 		apply_dane(job, at, &p);
 	apply_sts(job, at, &p);
+	if (p.wish == TLS_DEMANDED && at != NULL)
+		demand_proof(job, at, &p);
 	name_it(job->arena, at == NULL ? STR_NONE : at->host, &p);
 	*ret = p;
 }

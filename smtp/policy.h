@@ -5,7 +5,7 @@
  * goes by the final one, and whatever becomes of it is told to tls_told().
  *
  * Sources only ever strengthen: DANE authenticates a host whatever MTA-STS thinks of it (RFC 8461 2), and MTA-STS asks for a proof where nothing
- * else does. No source takes back what another one asks for. An entry of the policy table is the administrator's word: MTA-STS is not asked then.
+ * else does. No source takes back what another one asks for, but the sender may, for his message (requiretls.c). An entry of the policy table is the administrator's word: MTA-STS is not asked then.
  */
 #ifndef ROAD_SMTP_POLICY_H
 #define ROAD_SMTP_POLICY_H
@@ -17,6 +17,7 @@
 enum tls_level {			/* as Postfix names and orders them */
 	TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_HALF_DANE, TLS_DANE, TLS_DANE_ONLY, TLS_VERIFY, TLS_SECURE,
 };
+enum sender_wish { AS_CONFIGURED, TLS_OPTIONAL, TLS_DEMANDED };	/* RFC 8689: the header TLS-Required: No; REQUIRETLS */
 enum policy_source { FROM_MAIN_CF, FROM_POLICY_TABLE, FROM_DANE, FROM_MTA_STS };
 
 struct tls_policy {
@@ -36,6 +37,7 @@ struct tls_policy {
 	const struct sts_policy *sts;	/* of mode testing or enforce. NULL: none, or not looked for */
 	int site_level;			/* what smtp_tls_per_site has said so far, for policy.c; -1: nothing */
 	const struct policy_entry *entry;	/* of the policy table, NULL: none (for policy.c: it holds at whatever level DANE finds) */
+	enum sender_wish wish;
 	struct str id;			/* all of the above: connections and sessions made under the same id are as good as each other */
 };
 
@@ -64,6 +66,15 @@ int sts_find(struct job *job, const struct destination *to, const struct tls_pol
 bool sts_may_ask(void);			/* smtp_mtasts_enable */
 void sts_open(void);			/* at start */
 
+/* ---- what the sender says about it (requiretls.c) ---- */
+
+enum sender_wish sender_wish(const struct job *job, const struct destination *to);
+/* May the server get the message? Under a policy with TLS_DEMANDED only one that will demand the same. */
+struct session;
+bool requiretls_is_met(const struct tls_policy *p, const struct session *s);
+/* Nothing proved the host so far. False: and its own name proves nothing, since who says that it is the right one? */
+bool name_is_certain(const struct candidate *at);
+
 /* ---- what came of it (told.c) ---- */
 
 enum tls_outcome {			/* RFC 8460 4.3 */
@@ -74,6 +85,7 @@ enum tls_outcome {			/* RFC 8460 4.3 */
  * The one place that learns of each attempt at TLS with a server, or of why there was none: the session is new, reused connections are not told again.
  * host and ip: of the server, empty and NULL where no server is meant. words: the library's or ours, may be empty.
  */
-void tls_told(struct job *job, const struct tls_policy *p, struct str host, const struct address_ip *ip, enum tls_outcome what, struct str words);
+void tls_told(struct job *job, const struct tls_policy *p, struct str host, const struct address_ip *ip, enum tls_outcome what, struct str words) MAY_YIELD;
+void told_open(void);			/* at start */
 
 #endif

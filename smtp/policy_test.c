@@ -100,6 +100,7 @@ static void test_an_entry_is_found_by_next_hop_and_by_the_domains_above(void **u
 
 /* ---- policies ---- */
 
+static struct delivery delivery;
 static struct job job;
 static struct destination to;
 
@@ -108,7 +109,7 @@ static void make(const char *next_hop, const char *host, struct tls_policy *ret)
 	struct candidate at = { .host = str_of(host) };
 	struct tls_policy of;
 
-	job = (struct job){ .arena = arena };
+	job = (struct job){ .arena = arena, .d = &delivery };
 	to = (struct destination){ .text = str_of(next_hop), .host = str_of(next_hop) };
 	policy_of_destination(&job, &to, &of);
 	policy_of_host(&job, &of, &to, &at, ret);
@@ -165,6 +166,52 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 	}
 }
 
+static void test_the_sender_s_wish_raises_or_lowers_what_is_asked(void **unused)
+{
+	static const struct { unsigned flags; const char *next_hop; bool by_mx, is_signed; const char *refused; enum tls_level becomes; enum sender_wish wish; } rows[] = {
+		{ ENVELOPE_REQUIRETLS, "m.example", true, false, "5.7.30", TLS_MAY, TLS_DEMANDED },
+		{ ENVELOPE_REQUIRETLS, "m.example", true, true, NULL, TLS_SECURE, TLS_DEMANDED },
+		{ ENVELOPE_REQUIRETLS, "h.example", false, false, NULL, TLS_SECURE, TLS_DEMANDED },
+		{ ENVELOPE_REQUIRETLS, "v.example", true, false, NULL, TLS_VERIFY, TLS_DEMANDED },
+		{ ENVELOPE_REQUIRETLS, "127.0.0.1", false, false, NULL, TLS_MAY, AS_CONFIGURED },
+		{ ENVELOPE_REQUIRETLS, "IPv6:::1", false, false, NULL, TLS_MAY, AS_CONFIGURED },
+		{ ENVELOPE_REQUIRETLS, "localhost", false, false, NULL, TLS_MAY, AS_CONFIGURED },
+		{ ENVELOPE_REQUIRETLS, "relay.our.example", false, false, NULL, TLS_MAY, AS_CONFIGURED },
+		{ ENVELOPE_REQUIRETLS, "our.example", false, false, NULL, TLS_MAY, AS_CONFIGURED },
+		{ ENVELOPE_REQUIRETLS, "your.example", false, false, NULL, TLS_SECURE, TLS_DEMANDED },
+		{ ENVELOPE_TLS_OPTIONAL, "v.example", true, false, NULL, TLS_MAY, TLS_OPTIONAL },
+		{ ENVELOPE_TLS_OPTIONAL, "n.example", true, false, NULL, TLS_NONE, TLS_OPTIONAL },
+		{ 0, "v.example", true, false, NULL, TLS_VERIFY, AS_CONFIGURED },
+	};
+	struct tls_policy of, p;
+
+	(void) unused;
+	for (int on = 1; on >= 0; on--) {
+		configure(on ? "mydomain = our.example\nsmtp_tls_security_level = may\nsmtp_tls_policy_maps = inline:{ { v.example = verify }, { n.example = none } }"
+			  : "requiretls_enable = no\ntls_required_enable = no\nsmtp_tls_policy_maps = inline:{ { v.example = verify }, { n.example = none } }\nsmtp_tls_security_level = may");
+		policy_open();
+		for (size_t i = 0; i < COUNT_OF(rows); i++) {
+			struct candidate at = { .host = STR("mx.example"), .by_mx = rows[i].by_mx, .mx_is_signed = rows[i].is_signed };
+
+			delivery.env.flags = rows[i].flags;
+			make(rows[i].next_hop, "x", &of);
+			policy_of_destination(&job, &to, &of);
+			policy_of_host(&job, &of, &to, &at, &p);
+			if (on) {
+				assert_int_equal(p.level, rows[i].becomes);
+				assert_int_equal(p.wish, rows[i].wish);
+				assert_int_equal(p.refused.len > 0, rows[i].refused != NULL);
+				if (rows[i].refused != NULL)
+					assert_string_equal(p.refused_dsn, rows[i].refused);
+			} else {
+				assert_int_equal(p.wish, AS_CONFIGURED);
+				assert_int_equal(p.refused.len, 0);
+			}
+		}
+	}
+	delivery.env.flags = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_an_entry_is_found_by_next_hop_and_by_the_domains_above),
 		cmocka_unit_test(test_what_a_policy_asks_for_is_in_its_id),
 		cmocka_unit_test(test_mta_sts_strengthens_and_never_weakens),
+		cmocka_unit_test(test_the_sender_s_wish_raises_or_lowers_what_is_asked),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

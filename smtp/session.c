@@ -244,6 +244,15 @@ static bool begin(struct job *job, struct session *s, const struct destination *
 	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why) && is_quiet(job, s, ret_why));
 }
 
+static void note_local(struct job *job, const struct session *s)
+{
+	struct sockaddr_storage at = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(at);
+
+	if (getsockname(stream_fd(s->stream), (struct sockaddr *) &at, &len) == 0)
+		ip_from_sockaddr((struct sockaddr *) &at, &job->local);
+}
+
 struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
 {
 	struct session *s;
@@ -253,6 +262,8 @@ struct session *session_open(struct job *job, const struct destination *to, cons
 	s = session_connect(job, to, at, ret_why);
 	if (s == NULL)
 		return NULL;
+	if (the_client.conf.smtp_tlsrpt_enable)
+		note_local(job, s);
 	co_describe("%.*s %.*s", PSTR(job->d->queue_id), PSTR(s->relay));
 	if (the_onlooker != NULL)
 		the_onlooker->connected(s);

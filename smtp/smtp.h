@@ -21,6 +21,7 @@ struct client {
 	struct smtp_conf conf;
 	struct tls_conf tls;
 	struct arena *tls_texts;	/* what the TLS context refers to; as long as the process */
+	const struct common_conf *common;
 	bool lmtp;
 	uint16_t default_port;
 	struct str hostname;		/* myhostname: to notice that we talk to ourselves */
@@ -48,6 +49,7 @@ struct job {
 	struct trouble *of;		/* per recipient: the last soft one; or a hard one of finding the way */
 	struct tls_policy site_policy;	/* of the destination that is tried */
 	struct tls_policy policy;	/* and of its host */
+	struct address_ip local;	/* our end of the last connection, for reports; family 0: not known */
 	bool in_the_clear;		/* TLS failed, and this attempt goes without (level may) */
 	bool tls_broke;			/* the handshake failed, or the connection was lost or made no sense after it */
 	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
@@ -67,6 +69,8 @@ struct trouble trouble_of_refusal(struct job *job, const struct session *at);
 
 bool job_is_done(const struct job *job);	/* every recipient has its outcome */
 void trouble_one(struct job *job, struct recipient *r, const struct trouble *t);
+/* Hard, but of this host only: it counts in the end, if no other host did better and none had a soft one. */
+void trouble_keep(struct job *job, const struct trouble *t);
 void trouble_all(struct job *job, const struct trouble *t);	/* every pending one */
 void trouble_log(struct job *job);		/* what did not work out so far, before the next thing is tried */
 void job_finish(struct job *job);		/* nothing is left to try */

@@ -96,7 +96,17 @@ size_t tls_usable(struct tls_tlsa *records, size_t n)
 
 static void tell(struct job *job, const struct session *s, enum tls_outcome what, struct str words)
 {
-	tls_told(job, &job->policy, s->host, &s->ip, what, words);
+	const struct tls_policy *p = &job->policy;
+
+	if (p->sts != NULL && !policy_proves_host(p) && !sts_names(p->sts, s->host))
+		return;			/* that the domain does not name this host was told when its policy was made */
+	tls_told(job, p, s->host, &s->ip, what, words);
+}
+
+static void tell_of_peer(struct job *job, const struct session *s, const struct tls_peer *p, enum tls_outcome what, struct str words)
+{
+	if (!p->resumed || !the_client.conf.smtp_tlsrpt_skip_reused_handshakes)
+		tell(job, s, what, words);
 }
 
 static enum tls_outcome outcome_for(const struct tls_peer *p, bool named)
@@ -121,10 +131,10 @@ static bool is_right(struct job *job, struct session *s, const struct tls *t, co
 	else if (policy_proves_host(&job->policy) && !named)
 		words = "Server certificate not verified";
 	if (words == NULL) {
-		tell(job, s, is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host)) : TLS_WORKED, STR_NONE);
+		tell_of_peer(job, s, p, is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host)) : TLS_WORKED, STR_NONE);
 		return true;
 	}
-	tell(job, s, outcome_for(p, false), p->why);
+	tell_of_peer(job, s, p, outcome_for(p, false), p->why);
 	if (p->trust == TLS_UNTRUSTED && the_onlooker == NULL)
 		log_mail(ROAD_INFO, job->d->queue_id, "certificate verification failed for %.*s: %.*s", PSTR(s->relay), PSTR(p->why));
 	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "%s", words);
@@ -226,6 +236,10 @@ static bool do_without(struct job *job, struct session *s, const char *dsn, cons
 	tell(job, s, dsn[4] == '4' ? TLS_NOT_OFFERED : TLS_FAILED, said);
 	if (job->policy.level == TLS_MAY)
 		return true;
+	if (job->policy.wish == TLS_DEMANDED && dsn[4] == '4') {
+		*ret_why = trouble_make(job, HARD, false, "5.7.30", s, "REQUIRETLS is required, but TLS %s %.*s%.*s", words, PSTR(s->name), PSTR(said));
+		return false;
+	}
 	*ret_why = trouble_make(job, SOFT, true, dsn, s, "TLS is required, but %s %.*s%.*s", words, PSTR(s->name), PSTR(said));
 	return false;
 }

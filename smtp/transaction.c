@@ -113,6 +113,8 @@ static void send_mail(struct transaction *t)
 		buf_add_text(&line, " SMTPUTF8");
 	if (t->s->is_authenticated && the_client.conf.smtp_send_dummy_mail_auth)
 		buf_add_text(&line, " AUTH=<>");
+	if ((offers & EHLO_REQUIRETLS) && t->s->is_encrypted && (env->flags & ENVELOPE_REQUIRETLS) && the_client.common->requiretls_enable)
+		buf_add_text(&line, " REQUIRETLS");
 	if (offers & EHLO_DSN) {
 		if (env->envid.len > 0) {
 			buf_add_text(&line, " ENVID=");

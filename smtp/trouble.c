@@ -100,6 +100,13 @@ void trouble_one(struct job *job, struct recipient *r, const struct trouble *t)
 		*kept(job, r) = *t;
 }
 
+void trouble_keep(struct job *job, const struct trouble *t)
+{
+	EACH_RECIPIENT(r, job->d)
+		if (is_pending(job->d, r) && kept(job, r)->kind != SOFT)
+			*kept(job, r) = *t;
+}
+
 void trouble_all(struct job *job, const struct trouble *t)
 {
 	EACH_RECIPIENT(r, job->d)

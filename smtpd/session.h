@@ -127,11 +127,13 @@ bool tls_allows_auth(const struct session *s);	/* smtpd_tls_auth_only */
 /* verb_hello.c */
 enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,
 		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_STARTTLS = 1024, EHLO_AUTH = 2048,
-		    EHLO_SILENT = 1 << 30 };
+		    EHLO_REQUIRETLS = 4096, EHLO_SILENT = 1 << 30 };
 /* "silent-discard, chunking": bits of enum ehlo_keyword; words that nobody knows are said through why, -EINVAL. */
 int ehlo_keywords_parse(struct str text, unsigned *ret, struct buf *why);
 /* What this client is not told of: smtpd_discard_ehlo_keywords, or what the address maps say. */
 void ehlo_choose_discards(struct session *s) MAY_YIELD;
+/* REQUIRETLS is for encrypted sessions only (RFC 8689 2). */
+bool offers_requiretls(const struct session *s);
 void set_helo(struct session *s, struct str name);
 
 #endif

@@ -13,10 +13,10 @@ static const struct { struct str name; unsigned bit; } keywords[] = {
 	{ STR_INIT("ETRN"), EHLO_ETRN }, { STR_INIT("XCLIENT"), EHLO_XCLIENT }, { STR_INIT("8BITMIME"), EHLO_8BITMIME },
 	{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCEDSTATUSCODES }, { STR_INIT("DSN"), EHLO_DSN },
 	{ STR_INIT("STARTTLS"), EHLO_STARTTLS }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 }, { STR_INIT("CHUNKING"), EHLO_CHUNKING },
-	{ STR_INIT("AUTH"), EHLO_AUTH },
+	{ STR_INIT("AUTH"), EHLO_AUTH }, { STR_INIT("REQUIRETLS"), EHLO_REQUIRETLS },
 	/* not announced anyhow */
 	{ STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
-	{ STR_INIT("REQUIRETLS"), 0 }, { STR_INIT("silent-discard"), EHLO_SILENT },
+	{ STR_INIT("silent-discard"), EHLO_SILENT },
 };
 
 static int keyword_bit(struct str word)
@@ -122,7 +122,12 @@ static void log_discarded(const struct session *s)
 	log_info("discarding EHLO keywords:%s", buf_text(&names));
 }
 
-struct lines { size_t count; struct str at[16]; };
+bool offers_requiretls(const struct session *s)
+{
+	return s->tls != NULL && the_smtpd->common->requiretls_enable && offers(s, EHLO_REQUIRETLS);
+}
+
+struct lines { size_t count; struct str at[20]; };
 
 static void add_line(struct lines *l, bool wanted, struct str line)
 {
@@ -152,6 +157,7 @@ static void list_extensions(struct session *s, struct lines *l)
 	add_line(l, offers(s, EHLO_DSN), STR("DSN"));
 	add_line(l, offers(s, EHLO_SMTPUTF8) && the_smtpd->conf.smtputf8_enable, STR("SMTPUTF8"));
 	add_line(l, offers(s, EHLO_CHUNKING), STR("CHUNKING"));
+	add_line(l, offers_requiretls(s), STR("REQUIRETLS"));
 }
 
 enum next verb_ehlo(struct session *s, const struct command *c)

@@ -55,6 +55,8 @@ static enum next check_args(struct session *s, struct mail_args *m)
 		return reply(s, 501, "5.7.1", "DSN support is disabled");
 	if (m->smtputf8 && (!the_smtpd->conf.smtputf8_enable || (s->discard_ehlo & EHLO_SMTPUTF8) != 0))
 		return reply(s, 555, "5.5.4", "Unsupported option: SMTPUTF8");
+	if (m->requiretls && !offers_requiretls(s))
+		return reply(s, 555, "5.5.4", "Unsupported option: REQUIRETLS");
 	if (m->has_verp && !s->may_verp)
 		return reply(s, 555, "5.5.4", "Unsupported option: XVERP");
 	return check_auth(s, m);

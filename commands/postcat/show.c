@@ -148,6 +148,8 @@ static void show_attributes(const struct envelope *e)
 	};
 	static const struct { unsigned bit; const char *text; } flags[] = {
 		{ ENVELOPE_8BITMIME, "named_attribute: encoding=8bit" }, { ENVELOPE_SMTPUTF8, "named_attribute: smtputf8=yes" },
+		{ ENVELOPE_REQUIRETLS, "named_attribute: requiretls=yes" },
+		{ ENVELOPE_TLS_OPTIONAL, "named_attribute: tls_required=no" },
 		{ ENVELOPE_LOCAL, "named_attribute: rewrite_context=local" }, { ENVELOPE_NOTICE, "named_attribute: notification=yes" } };
 
 	for (size_t i = 0; i < COUNT_OF(flags); i++)

@@ -123,7 +123,7 @@ static void take_long_option(struct request *q, const char *text)
 	if (str_is_nocase(name, STR("smtputf8")) && str_is_nocase(value, STR("yes")))
 		q->flags |= ENVELOPE_SMTPUTF8;
 	else if (str_is_nocase(name, STR("requiretls")) && str_is_nocase(value, STR("yes")))
-		die(EX_UNAVAILABLE, "-O requiretls=yes is not supported");
+		q->flags |= ENVELOPE_REQUIRETLS;
 }
 
 static void take_option(struct request *q, int option)

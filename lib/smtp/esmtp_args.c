@@ -108,6 +108,10 @@ static enum esmtp_error mail_arg(const struct esmtp_arg *arg, struct arena *a, s
 		m->smtputf8 = true;
 		return ESMTP_OK;
 	}
+	if (!arg->has_value && str_is_nocase(arg->name, STR("REQUIRETLS"))) {
+		m->requiretls = true;
+		return ESMTP_OK;
+	}
 	return ESMTP_UNSUPPORTED;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The parameters behind the path of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), RET, ENVID, NOTIFY, ORCPT
+ * The parameters behind the path of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), REQUIRETLS (RFC 8689), RET, ENVID, NOTIFY, ORCPT
  * (RFC 3461). Which of them the server wants at this moment is its own affair: it is told what was said.
  */
 #ifndef ROAD_SMTP_ESMTP_ARGS_H
@@ -35,6 +35,7 @@ struct mail_args {
 	uint64_t size;			/* 0: not said */
 	enum esmtp_body body;
 	bool smtputf8;
+	bool requiretls;		/* RFC 8689 */
 	bool uses_dsn;			/* RET or ENVID was there */
 	enum dsn_return ret;
 	struct str envid;		/* decoded */

@@ -17,7 +17,7 @@ static void mail_parameters_are_understood_in_any_case_and_order(void **state)
 	struct str bad;
 
 	(void) state;
-	assert_int_equal(mail(STR("size=1000 Body=8BitMime SMTPUTF8 RET=hdrs ENVID=a+2Bb AUTH=<>"), &m, &bad), ESMTP_OK);
+	assert_int_equal(mail(STR("size=1000 Body=8BitMime SMTPUTF8 RequireTLS RET=hdrs ENVID=a+2Bb AUTH=<>"), &m, &bad), ESMTP_OK);
 	assert_int_equal(m.size, 1000);
 	assert_int_equal(m.body, BODY_8BITMIME);
 	assert_true(m.smtputf8);
@@ -36,7 +36,7 @@ static void each_bad_mail_parameter_has_its_own_error(void **state)
 		{ STR_INIT("SIZE=x"), ESMTP_BAD_SIZE }, { STR_INIT("SIZE=-1"), ESMTP_BAD_SIZE },
 		{ STR_INIT("SIZE=9223372036854775808"), ESMTP_SIZE_OVERFLOW },
 		{ STR_INIT("SIZE"), ESMTP_UNSUPPORTED }, { STR_INIT("SIZE="), ESMTP_UNSUPPORTED },
-		{ STR_INIT("BODY=BINARYMIME"), ESMTP_UNSUPPORTED }, { STR_INIT("SMTPUTF8=1"), ESMTP_UNSUPPORTED },
+		{ STR_INIT("BODY=BINARYMIME"), ESMTP_UNSUPPORTED }, { STR_INIT("SMTPUTF8=1"), ESMTP_UNSUPPORTED }, { STR_INIT("REQUIRETLS=YES"), ESMTP_UNSUPPORTED },
 		{ STR_INIT("RET=SOME"), ESMTP_BAD_RET }, { STR_INIT("RET=FULL RET=FULL"), ESMTP_BAD_RET },
 		{ STR_INIT("ENVID=+0A"), ESMTP_BAD_ENVID }, { STR_INIT("ENVID=+00"), ESMTP_BAD_ENVID },
 		{ STR_INIT("ENVID=+2"), ESMTP_BAD_ENVID }, { STR_INIT("ENVID=a ENVID=b"), ESMTP_BAD_ENVID },

@@ -103,6 +103,7 @@ void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret)
 		{ STR_INIT("DSN"), EHLO_DSN }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 },
 		{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCED }, { STR_INIT("STARTTLS"), EHLO_STARTTLS },
 		{ STR_INIT("CHUNKING"), EHLO_CHUNKING }, { STR_INIT("AUTH"), EHLO_AUTH },
+		{ STR_INIT("REQUIRETLS"), EHLO_REQUIRETLS },
 	};
 	struct str rest = buf_str(&r->lines), line, word;
 

@@ -44,6 +44,7 @@ enum ehlo_feature {
 	EHLO_STARTTLS = 64,		/* RFC 3207 */
 	EHLO_CHUNKING = 128,		/* RFC 3030 */
 	EHLO_AUTH = 256,		/* RFC 4954 */
+	EHLO_REQUIRETLS = 512,		/* RFC 8689 */
 };
 struct ehlo {
 	unsigned features;		/* enum ehlo_feature */

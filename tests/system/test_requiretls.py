@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: ISC
+"""REQUIRETLS and TLS-Required (RFC 8689), from the client's MAIL command to the next hop's, or back to the sender."""
+
+import contextlib
+import ssl
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from certificates import Authority
+from dns_server import DnsServer
+from instance import Instance, free_port, wait_until
+from sink import Sink
+from test_tls_client import TlsSink
+
+KNOWS = ("PIPELINING", "8BITMIME", "SIZE 100000000", "DSN", "REQUIRETLS")
+
+
+class World:
+    def __init__(self, root):
+        self.authority, self.dns, self.port, self.all = Authority(root / "ca"), DnsServer(), free_port("127.0.4.1"), []
+        self.chain = self.authority.chain_file("server", name="mail.example.org")
+
+    def host(self, domain, certificate_for=None, extensions=KNOWS):
+        address = f"127.0.4.{len(self.all) + 1}"
+        chain = certificate_for and self.authority.issue(f"host{len(self.all)}", name=certificate_for)
+        more = {"address": address, "port": self.port, "extensions": extensions}
+        sink = TlsSink(chain, **more) if chain else Sink(**more)
+        self.all.append(sink)
+        self.dns.add(f"mx.{domain}", "A", address)
+        self.dns.add(domain, "MX", f"0 mx.{domain}")
+        return sink
+
+    def close(self):
+        for sink in self.all:
+            sink.close()
+        self.dns.close()
+
+
+@pytest.fixture(scope="module")
+def world():
+    with tempfile.TemporaryDirectory(prefix="postroad-test-") as directory:
+        Path(directory).chmod(0o755)
+        with contextlib.closing(World(Path(directory))) as one:
+            yield one
+
+
+@pytest.fixture(scope="module")
+def mail(world):
+    main = {"dns_resolver_addresses": world.dns.at, "dns_hosts_file": "", "smtp_tls_security_level": "may", "smtp_tls_CAfile": world.authority.certificate,
+            "smtp_tcp_port": world.port, "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": world.chain,
+            "smtp_tls_policy_maps": "inline:{{proved.mail=secure match=hostname}, {named.mail=secure match=hostname}, {lacking.mail=secure match=hostname},"
+                                    "{strict.mail=secure match=hostname}, {sender.mail=secure match=hostname}}"}
+    with Instance(main=main) as one:
+        yield one
+
+
+def send(mail, domain, options=("REQUIRETLS",), text="Subject: x\r\n\r\nsecret body\r\n", sender="sender@sender.mail"):
+    with mail.client() as client:
+        client.starttls(context=ssl._create_unverified_context())
+        client.ehlo()
+        client.mail(sender, list(options))
+        assert client.rcpt(f"user@{domain}")[0] == 250
+        code, reply = client.data(text)
+        assert code == 250, reply
+        return reply.decode().rpartition(" ")[2]
+
+
+def outcome(mail, domain, *arguments, **more):
+    queue_id = send(mail, domain, *arguments, **more)
+    (line,) = mail.wait_for_log(f"{queue_id}: to=<user@{domain}>.* status=", timeout=60)
+    return line
+
+
+def mail_commands(sink):
+    with sink.lock:
+        return [line for line in sink.commands if line.upper().startswith("MAIL")]
+
+
+def test_the_server_offers_it_over_tls_only(mail):
+    with mail.client() as client:
+        client.ehlo()
+        assert not client.has_extn("requiretls")
+        assert client.docmd("MAIL FROM:<a@b.example> REQUIRETLS") == (555, b"5.5.4 Unsupported option: REQUIRETLS")
+        client.starttls(context=ssl._create_unverified_context())
+        client.ehlo()
+        assert client.has_extn("requiretls")
+        assert client.docmd("MAIL FROM:<a@b.example> REQUIRETLS=1")[0] == 555
+        assert client.docmd("MAIL FROM:<a@b.example> REQUIRETLS")[0] == 250
+
+
+def test_it_is_passed_on_to_a_server_that_is_proved_and_knows_it(world, mail):
+    sink = world.host("proved.mail", "mx.proved.mail")
+    assert "status=sent" in outcome(mail, "proved.mail")
+    assert mail_commands(sink)[-1].endswith(" REQUIRETLS")
+    assert "status=sent" in outcome(mail, "proved.mail", options=())         # over the same connection or not
+    assert not mail_commands(sink)[-1].endswith("REQUIRETLS")
+
+
+def test_what_no_server_takes_on_these_terms_goes_back_without_its_body_and_on_the_same_terms(world, mail):
+    sender = world.host("sender.mail", "mx.sender.mail")
+    for domain, certificate, extensions, words in (
+            ("lacking.mail", "mx.lacking.mail", ("PIPELINING",), "REQUIRETLS is required, but was not offered by host mx.lacking.mail"),
+            ("unproved.mail", "mx.unproved.mail", KNOWS, "REQUIRETLS is required, but nothing authenticates host mx.unproved.mail"),
+            ("strict.mail", None, KNOWS, "REQUIRETLS is required, but TLS was not offered by host mx.strict.mail")):
+        sink = world.host(domain, certificate, extensions)
+        before = len(sender.messages)
+        line = outcome(mail, domain)
+        assert "dsn=5.7.30, status=bounced" in line and words in line, line
+        assert sink.messages == []
+        wait_until(lambda: len(sender.messages) > before, 60, "the notification")
+        notice = sender.messages[-1].content
+        assert b"Status: 5.7.30" in notice and b"Subject: x" in notice and b"secret body" not in notice
+        assert mail_commands(sender)[-1].endswith(" REQUIRETLS")
+
+
+def test_a_wrong_certificate_is_a_reason_to_wait(world, mail):
+    world.host("named.mail", "elsewhere.mail")
+    assert "Server certificate not verified" in outcome(mail, "named.mail")
+    assert "dsn=4.7.5, status=deferred" in mail.log_lines("to=<user@named.mail>")[-1]
+
+
+def test_a_second_server_may_do_what_the_first_does_not(world, mail):
+    first, second = world.host("two.proved.mail", "mx.two.proved.mail", ("PIPELINING",)), world.host("three.proved.mail", "mx.three.proved.mail")
+    world.dns.remove("two.proved.mail")
+    world.dns.add("two.proved.mail", "MX", "0 mx.two.proved.mail", "10 mx.three.proved.mail")
+    mail.set(smtp_tls_policy_maps=mail.main["smtp_tls_policy_maps"].replace("inline:{{", "inline:{{.proved.mail=secure match=hostname}, {"))
+    mail.reload()
+    assert "status=sent" in outcome(mail, "two.proved.mail")
+    assert (first.messages, len(second.messages)) == ([], 1)
+
+
+def test_tls_required_no_lowers_what_main_cf_and_tables_ask_for(world, mail):
+    sink = world.host("bare.mail")
+    mail.set(smtp_tls_policy_maps=mail.main["smtp_tls_policy_maps"].replace("inline:{{", "inline:{{bare.mail=secure}, {"))
+    mail.reload()
+    assert "tls=secure:none" in outcome(mail, "bare.mail", options=(), text="TLS-Required: No\r\nSubject: x\r\n\r\nx\r\n")
+    assert len(sink.messages) == 1 and b"TLS-Required: No" in sink.messages[0].content
+    assert "dsn=5.7.30" in outcome(mail, "bare.mail", text="TLS-Required: No\r\n\r\nx\r\n")
+    assert "status=deferred" in outcome(mail, "bare.mail", options=())
+
+
+def is_offered(mail):
+    with mail.client() as client:
+        client.starttls(context=ssl._create_unverified_context())
+        client.ehlo()
+        return client.has_extn("requiretls")
+
+
+def test_both_can_be_switched_off(world, mail):
+    sink = world.host("plain.mail")
+    mail.set(requiretls_enable="no", tls_required_enable="no", smtp_tls_policy_maps="inline:{off.mail=encrypt}")
+    mail.reload()
+    wait_until(lambda: not is_offered(mail), 30, "no longer offered")
+    assert mail.command("sendmail", "-O", "requiretls=yes", "-f", "a@sender.mail", "user@plain.mail", input="Subject: x\n\nx\n").returncode == 0
+    wait_until(lambda: sink.messages, 60, "sent as any other mail")
