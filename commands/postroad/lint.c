@@ -362,6 +362,7 @@ int do_lint(struct work *w)
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);
 		lint_secrets(&l);
+		lint_passwords(&l);
 		lint_daemons(&l);
 		lint_ports(&l);
 	}

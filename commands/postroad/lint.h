@@ -23,6 +23,8 @@ const char *lint_place(struct lint *l, struct str name);	/* "FILE, line N: name"
 
 /* lint_keys.c: mappings of addresses and transports, tried with every key of the tables whose keys can be listed. */
 void lint_keys(struct lint *l);
+/* lint_passwords.c: for servers that are logged in to. */
+void lint_passwords(struct lint *l);
 /* lint.c: mail for this address that leaves for this very machine would come back. */
 void lint_way(struct lint *l, const char *place, struct str address);
 

@@ -51,6 +51,12 @@ def test_a_good_configuration_has_no_faults(instance):
     ({"canonical_maps": "texthash:$config_directory/circle"}, ["canonical_maps: <x@example.org>: unreasonable canonical_maps map nesting"]),
     ({"transport_maps": "inline:{ {example.com=smtp:[127.0.0.1]} {example.net=smtp:[192.0.2.1]} }"},
      ["transport_maps: mail for postmaster@example.com goes to [127.0.0.1], which is this machine"]),
+    ({"smtp_sasl_auth_enable": "yes", "relayhost": "[mail.example.com]:587", "smtp_sasl_security_options": "noanonymous",
+      "smtp_sasl_password_maps": "texthash:$config_directory/circle, static:", "smtp_tls_security_level": "may"},
+     ["smtp_sasl_security_options: passwords may be said in the clear", "/circle: everybody may read the passwords (mend: chmod o-rwx "]),
+    ({"smtp_sasl_auth_enable": "yes", "relayhost": "[mail.example.com]:587", "smtp_sasl_password_maps": "inline:{ {mail.example.com:587=x:y} }"},
+     ["smtp_sasl_password_maps: passwords stand in a file that everybody may read",
+      'no user and password for relayhost, neither for "[mail.example.com]:587" nor for "mail.example.com"']),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
 def test_faults_are_found(instance, change, words):
     one = instance(main=dict(GOOD, **change), start=False)
