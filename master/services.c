@@ -92,7 +92,8 @@ static void set_limits(struct service *s)
 
 	s->session_limit = 0;
 	s->most_workers = clients;
-	if (s->program->shape == SINGLETON) {
+	/* Who changes tables is one process, for all clients. */
+	if (s->program->shape == SINGLETON || strcmp(s->name, "proxywrite") == 0) {
 		s->most_workers = 1;
 	} else if (s->program->shape == MULTIPLEXES && isolation > 0) {
 		s->session_limit = isolation;

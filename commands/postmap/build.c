@@ -10,6 +10,7 @@
 #include "lib/base/die.h"
 #include "lib/table/database.h"
 #include "lib/table/source.h"
+#include "lib/table/table.h"
 
 enum { SOURCE_LIMIT = 1 << 30 };
 
@@ -18,6 +19,7 @@ struct making {
 	const struct job *job;
 	const struct target *target;
 	struct edit *edit;
+	struct table *proxied;		/* instead of edit: proxywrite makes the changes */
 	struct source lines;
 	struct arena *arena;
 };
@@ -52,6 +54,11 @@ static void put(struct making *m, struct str key, struct str value)
 			die(EX_NOINPUT, "%s, line %d: %s", m->lines.name, m->lines.line, buf_text(&why));
 		}
 		value = buf_str(&encoded);
+	}
+	if (m->proxied != NULL) {
+		if (table_put(m->proxied, key, value) < 0)
+			die(EX_IOERR, "%s", table_why(m->proxied));
+		return;
 	}
 	r = edit_put(m->edit, fold_key(m->job, m->arena, key), value, m->job->replace, &why);
 	if (r < 0) {
@@ -102,6 +109,11 @@ static void open_edit(struct making *m, unsigned flags)
 {
 	AUTO(buf) why = BUF_WORDS;
 
+	if (strcmp(m->target->type, "proxy") == 0) {
+		if (table_open(str_of(m->target->spec), TABLE_CHANGES | (m->job->fold ? TABLE_FOLD_KEY : 0), &m->proxied, &why) < 0)
+			die(EX_CONFIG, "%s", buf_text(&why));
+		return;
+	}
 	if (m->job->with_nul)
 		flags |= EDIT_KEEP_NUL;
 	if (edit_open(driver_of(m->target), m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
@@ -112,10 +124,12 @@ static void open_edit(struct making *m, unsigned flags)
 static void commit(struct making *m, mode_t source_mode)
 {
 	AUTO(buf) why = BUF_WORDS;
-	const struct stat *existing = edit_existing(m->edit);
+	const struct stat *existing = m->edit == NULL ? NULL : edit_existing(m->edit);
 	mode_t mode = m->job->default_mode ? 0644 : source_mode & 0644;
 	gid_t gid = (gid_t) -1;
 
+	if (m->edit == NULL)
+		return;
 	if (existing != NULL) {
 		mode = existing->st_mode & 0777;
 		gid = existing->st_gid;
@@ -161,6 +175,8 @@ void build_table(const struct job *job, const struct target *target)
 	struct str line;
 	int fd;
 
+	if (!job->incremental && strcmp(target->type, "proxy") == 0)
+		die(EX_USAGE, "%s: a table is changed (-i, -d) through proxywrite, not made", target->spec);
 	become_owner_of(job, target->path, target->database);
 	fd = open_source(&m, &st);
 	read_source(fd, &text);
@@ -176,6 +192,7 @@ void build_table(const struct job *job, const struct target *target)
 	commit(&m, job->incremental ? 0644 : st.st_mode);
 	if (fd != STDIN_FILENO)
 		close(fd);
+	table_free(m.proxied);
 	arena_free(m.arena);
 }
 
@@ -193,10 +210,10 @@ bool remove_keys(const struct job *job, const struct target *target)
 	become_owner_of(job, target->path, target->database);
 	open_edit(&m, EDIT_FROM_EXISTING);
 	while (!from_input || next_key(m.arena, &key)) {
-		r = edit_delete(m.edit, fold_key(job, m.arena, key), &why);
+		r = m.proxied != NULL ? table_delete(m.proxied, key) : edit_delete(m.edit, fold_key(job, m.arena, key), &why);
 		if (r < 0) {
 			edit_abandon(m.edit);
-			die(EX_IOERR, "%s", buf_text(&why));
+			die(EX_IOERR, "%s", m.proxied != NULL ? table_why(m.proxied) : buf_text(&why));
 		}
 		found = found || r > 0;
 		if (!from_input)
@@ -207,6 +224,7 @@ bool remove_keys(const struct job *job, const struct target *target)
 		commit(&m, 0644);
 	else
 		edit_abandon(m.edit);
+	table_free(m.proxied);
 	arena_free(m.arena);
 	return found;
 }

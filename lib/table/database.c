@@ -11,7 +11,6 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
-#include "lib/table/module.h"
 #include "lib/table/type.h"
 
 enum { MOST_TRIES = 3, WRITING_SECONDS = 60 };

@@ -4,12 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
-#include "lib/co/co.h"
 #include "lib/table/database.h"
 
 enum { LOCK_PATIENCE_MS = 20000 };
@@ -45,7 +45,7 @@ static int explain(const struct edit *e, int r, struct buf *why)
  * Marks a file that is being made as in use. Not with flock(): it is still held for a moment when the file has taken the table's place, and there
  * flock() says to readers that somebody writes in place.
  */
-static bool lock_beside(int fd)
+static bool lock_for_writing(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
@@ -70,7 +70,7 @@ static void sweep(const char *path)
 			continue;
 		AUTO_FD fd = openat(dirfd(d), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-		if (fd >= 0 && lock_beside(fd))
+		if (fd >= 0 && lock_for_writing(fd))
 			unlinkat(dirfd(d), entry->d_name, 0);
 	}
 	if (d != NULL)
@@ -93,7 +93,7 @@ static int make_beside(struct edit *e, struct buf *why)
 		if (e->fd < 0)
 			break;
 		/* Another writer's sweep may have been quicker than the lock. */
-		if (lock_beside(e->fd) && fstat(e->fd, &st) == 0 && st.st_nlink == 1)
+		if (lock_for_writing(e->fd) && fstat(e->fd, &st) == 0 && st.st_nlink == 1)
 			return 0;
 		close(e->fd);
 		e->fd = -1;
@@ -109,7 +109,7 @@ static int make_beside(struct edit *e, struct buf *why)
 /* Opens the table there is and locks it against other writers; one that was replaced while we waited does not count. */
 static int lock_existing(struct edit *e, struct buf *why)
 {
-	when_t until = in(LOCK_PATIENCE_MS);
+	const int64_t until = mono_ms() + LOCK_PATIENCE_MS;
 	struct stat there;
 
 	for (;;) {
@@ -123,7 +123,8 @@ static int lock_existing(struct edit *e, struct buf *why)
 			buf_addf(why, "open %s: %s", e->path, error_text(error));
 			return error;
 		}
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		/* Against our own kind, and against those who write in place. Readers, who ask for the latter, only see the second one. */
+		if (lock_for_writing(fd) && flock(fd, LOCK_SH | LOCK_NB) == 0) {
 			if (stat(e->path, &there) == 0 && there.st_ino == e->old_stat.st_ino && there.st_dev == e->old_stat.st_dev) {
 				e->old = fd_take(&fd);
 				e->has_old = true;
@@ -133,7 +134,7 @@ static int lock_existing(struct edit *e, struct buf *why)
 			buf_addf(why, "%s is locked by another process", e->path);
 			return -EBUSY;
 		} else {
-			co_sleep(in(50));
+			poll(NULL, 0, 50);		/* this may be a pool thread */
 		}
 	}
 }

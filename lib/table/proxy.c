@@ -9,7 +9,21 @@
 
 enum { PROXY_PATIENCE_MS = 100 * 1000 };
 
-static struct client *proxymap;		/* of this process, shared by all its proxied tables; never freed */
+/* Of this process, shared by all its proxied tables; never freed. */
+static struct client *proxymap, *proxywrite;
+
+static struct client *service_of(const struct table *t)
+{
+	const bool writes = t->flags & TABLE_CHANGES;
+	struct client **service = writes ? &proxywrite : &proxymap;
+	AUTO(buf) path = BUF(4096);
+
+	if (*service == NULL) {
+		buf_addf(&path, "%s/%s", table_service_directory(), writes ? "proxywrite" : "proxymap");
+		*service = client_new(buf_text(&path));
+	}
+	return *service;
+}
 
 static int proxy_open(struct table *t, struct str name, void **ret_content, struct buf *why)
 {
@@ -19,53 +33,73 @@ static int proxy_open(struct table *t, struct str name, void **ret_content, stru
 		buf_addf(why, "expecting \"type:name\" behind proxy: instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
-	if (proxymap == NULL) {
-		AUTO(buf) path = BUF(4096);
-
-		buf_addf(&path, "%s/proxymap", table_service_directory());
-		proxymap = client_new(buf_text(&path));
-	}
 	*ret_content = t;
 	return 0;
 }
 
-/* The service may just have ended for want of work, or been restarted: a lookup can be asked once more. */
-static int ask_twice(const struct table_request *request, struct arena *a, struct table_reply *ret_reply)
-{
-	when_t until = in(PROXY_PATIENCE_MS);
-	int r = CALL(proxymap, table_request, request, a, table_reply, ret_reply, until);
+/* The service may just have ended for want of work, or been restarted: a question, and a change too, can be asked once more. */
+#define ASK_TWICE(t, message, request, a, ret_reply) ({ \
+	struct client *service_ = service_of(t); \
+	when_t until_ = in(PROXY_PATIENCE_MS); \
+	int r_ = CALL(service_, message, request, a, table_reply, ret_reply, until_); \
+	if (r_ == -EPIPE || r_ == -ECONNRESET) \
+		r_ = CALL(service_, message, request, a, table_reply, ret_reply, until_); \
+	r_; \
+})
 
-	if (r == -EPIPE || r == -ECONNRESET)
-		r = CALL(proxymap, table_request, request, a, table_reply, ret_reply, until);
-	return r;
+static int understand(const struct table *t, int r, const struct table_reply *reply, struct buf *why)
+{
+	if (r < 0) {
+		buf_addf(why, "%s service: %s", t->flags & TABLE_CHANGES ? "proxywrite" : "proxymap", error_text(r));
+		return r;
+	}
+	if (reply->status <= 1)
+		return (int) reply->status;
+	buf_add(why, reply->why);
+	return -EIO;
+}
+
+static int check_key(struct str key, struct buf *why)
+{
+	if (key.len <= 4096)
+		return 0;
+	buf_add_text(why, "the key is too long to be asked of proxymap");
+	return -EMSGSIZE;
 }
 
 static int proxy_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
 {
 	struct table_request request = { .spec = t->name, .flags = t->flags, .key = key };
-	struct arena *own;
 	struct table_reply reply;
-	int r;
+	struct arena *own;
+	int r = check_key(key, why);
 
 	(void) content;
-	if (key.len > 4096) {
-		buf_add_text(why, "the key is too long to be asked of proxymap");
-		return -EMSGSIZE;
-	}
+	if (r < 0)
+		return r;
 	own = arena_new("proxy", NULL, 4 << 20);
-	r = ask_twice(&request, own, &reply);
-	if (r < 0) {
-		buf_addf(why, "proxymap service: %s", error_text(r));
-	} else if (reply.status > 1) {
-		buf_add(why, reply.why);
-		r = -EIO;
-	} else {
-		r = reply.status == 0 ? 0 : table_value(a, reply.value, ret_value, why);
-	}
+	r = understand(t, ASK_TWICE(t, table_request, &request, own, &reply), &reply, why);
+	if (r > 0)
+		r = table_value(a, reply.value, ret_value, why);
+	arena_free(own);
+	return r;
+}
+
+static int proxy_change(struct table *t, struct str key, const struct str *value, struct buf *why)
+{
+	struct table_change request = { .spec = t->name, .flags = t->flags, .key = key, .value = value == NULL ? STR_NONE : *value, .removal = value == NULL };
+	struct table_reply reply;
+	struct arena *own;
+	int r = check_key(key, why);
+
+	if (r < 0)
+		return r;
+	own = arena_new("proxy", NULL, 4 << 20);
+	r = understand(t, ASK_TWICE(t, table_change, &request, own, &reply), &reply, why);
 	arena_free(own);
 	return r;
 }
 
 const struct table_type proxy_type = {
-	.name = "proxy", .traits = 0, .open = proxy_open, .get = proxy_get,
+	.name = "proxy", .traits = 0, .open = proxy_open, .get = proxy_get, .change = proxy_change,
 };

@@ -279,6 +279,7 @@ void table_free(struct table *t)
 	if (t->content != NULL && t->type->close != NULL)
 		t->type->close(t->content);
 	watch_free(t->file);
+	free(t->changes);		/* nobody waits */
 	buf_free(&t->why);
 	free(t->spec);
 	free(t);
@@ -362,4 +363,34 @@ int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_
 		key.at = folded;
 	}
 	return get_with_words(t, a, key, ret_value);
+}
+
+static int change(struct table *t, struct str key, const struct str *value)
+{
+	AUTO(buf) folded = BUF(2 * key.len + 1), why = BUF_WORDS;
+	int r = -EOPNOTSUPP;
+
+	if ((t->flags & TABLE_FOLD_KEY) && (t->type->traits & TYPE_FIXED_KEYS)) {
+		key_fold(&folded, key);
+		key = buf_str(&folded);
+	}
+	if (t->type->change != NULL && (t->flags & TABLE_CHANGES))
+		r = t->type->change(t, key, value, &why);
+	if (r < 0) {
+		buf_clear(&t->why);
+		buf_addf(&t->why, "table %s: %s", t->spec, why.len > 0 ? buf_text(&why) : r == -EOPNOTSUPP ? "cannot be changed" : error_text(r));
+	}
+	return r;
+}
+
+int table_put(struct table *t, struct str key, struct str value)
+{
+	int r = change(t, key, &value);
+
+	return r < 0 ? r : 0;
+}
+
+int table_delete(struct table *t, struct str key)
+{
+	return change(t, key, NULL);
 }

@@ -19,6 +19,7 @@ enum table_flags {
 	TABLE_NO_PROXY = 2,		/* proxymap itself: open in process what others proxy */
 	TABLE_NO_REGEXP_SUBSTITUTION = 4,	/* $1 in results refused: for tables whose results are trusted with privileges */
 	TABLE_FILE_VALUES = 16,		/* values are the contents of files, as base64: put there by postmap -F; tables of text name files, read with them */
+	TABLE_CHANGES = 32,		/* to be changed too: proxied tables are asked of proxywrite, which alone does that */
 	TABLE_MUST_EXIST = 8,		/* a file that cannot be opened now fails table_open() (commands); see there */
 };
 
@@ -36,6 +37,11 @@ const char *table_spec(const struct table *t);
  * (ret_value may be NULL too).
  */
 int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
+/*
+ * Changes a proxied table that was opened with TABLE_CHANGES. 0; or 1 deleted, 0 was not there; what is reported done is on stable storage. -errno with table_why().
+ */
+int table_put(struct table *t, struct str key, struct str value) MAY_YIELD;
+int table_delete(struct table *t, struct str key) MAY_YIELD;
 const char *table_why(const struct table *t);	/* words for the last < 0; read them before the next lookup of anybody */
 /* Would table_open() send this spec to proxymap? *ret_spec is then what proxymap opens ("proxy:" taken away). */
 bool table_is_proxied(struct str spec, struct str *ret_spec);

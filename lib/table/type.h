@@ -32,6 +32,8 @@ struct table_type {
 	int (*open_file)(struct table *t, const struct watch *file, void **ret_content, struct buf *why);	/* from a database file */
 	/* 1 found, 0 not there, -errno with words. a NULL: only whether it is there, *ret_value is not set. */
 	int (*get)(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why) MAY_YIELD;
+	/* Stores the value; NULL: deletes the key. 1, 0 it was not there, -errno with words. May be NULL: such tables are not changed one by one. */
+	int (*change)(struct table *t, struct str key, const struct str *value, struct buf *why) MAY_YIELD;
 	void (*close)(void *content);	/* NULL: nothing to free */
 	/* Is the content good although its file may not be opened again? NULL: yes, it is in memory. */
 	bool (*is_intact)(const void *content);
@@ -47,6 +49,7 @@ struct table {
 	struct watch *file;		/* NULL: not from a file */
 	void *content;			/* NULL: could not be opened, error says why */
 	int error;			/* of the last attempt to open the file; -EAGAIN also: open again before the next lookup */
+	struct changes *changes;	/* of change.c; NULL: none yet */
 	bool outgrown;			/* the file changed and this process may not open it: said once */
 	struct buf why;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The proxymap service: looks keys up in tables on behalf of the other daemons: those that they must not open themselves, and those that may block. It
- * opens only what proxy_read_maps names, for whoever can connect to its socket.
+ * opens only what proxy_read_maps names, for whoever can connect to its socket. As the service proxywrite it changes tables too, and opens only
+ * what proxy_write_maps names.
  */
 #include <errno.h>
 
@@ -11,6 +12,7 @@
 #include "lib/conf/params/table.h"
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
+#include "lib/table/change.h"
 #include "lib/table/fold.h"
 #include "lib/table/table.h"
 
@@ -21,6 +23,16 @@ enum { CLIENT_FLAGS = TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION };
 static struct table_conf conf;
 static struct map *approved;		/* spec -> itself */
 static struct map *tables;		/* "flags spec" -> struct table */
+
+static bool writes(void)
+{
+	return strcmp(the_world->service, "proxywrite") == 0;
+}
+
+static const char *list_name(void)
+{
+	return writes() ? "proxy_write_maps" : "proxy_read_maps";
+}
 
 /* ---- what may be asked ---- */
 
@@ -42,7 +54,7 @@ static void approve(struct str list)
 	}
 }
 
-/* Such a table has connections, and perhaps a file that only root may read: it is opened once, and keys are folded here. */
+/* Such a table has connections, and perhaps a file that only root may read. */
 static bool asks_server(struct str spec)
 {
 	struct str same;
@@ -50,8 +62,15 @@ static bool asks_server(struct str spec)
 	return table_is_proxied(spec, &same);
 }
 
-static struct table *find_table(struct str spec, unsigned flags, struct buf *why)
+/* It is opened once, and keys are folded here. */
+static bool is_opened_once(struct str spec)
 {
+	return writes() || asks_server(spec);
+}
+
+static struct table *find_table(struct str spec, unsigned client_flags, struct buf *why)
+{
+	const unsigned flags = is_opened_once(spec) ? 0 : client_flags & CLIENT_FLAGS;
 	AUTO(buf) key = BUF(8192);
 	struct table *t;
 
@@ -62,7 +81,7 @@ static struct table *find_table(struct str spec, unsigned flags, struct buf *why
 		return t;
 	if (map_count(tables) >= MOST_TABLES)
 		buf_add_text(why, "too many tables");
-	else if (table_open(spec, flags | TABLE_NO_PROXY, &t, why) == 0)
+	else if (table_open(spec, flags | TABLE_NO_PROXY | (writes() ? TABLE_CHANGES : 0), &t, why) == 0)
 		map_put(tables, buf_str(&key), t);
 	return t;
 }
@@ -72,12 +91,12 @@ static void start(void)
 {
 	approved = map_new();
 	tables = map_new();
-	approve(str_of(conf.proxy_read_maps));
+	approve(str_of(writes() ? conf.proxy_write_maps : conf.proxy_read_maps));
 	accounts_for_tables();
 	for (struct map_at i = { 0 }; map_next(approved, &i);) {
 		AUTO(buf) why = BUF_WORDS;
 
-		if (find_table(i.key, asks_server(i.key) ? 0 : TABLE_FOLD_KEY, &why) == NULL)
+		if (find_table(i.key, TABLE_FOLD_KEY, &why) == NULL)
 			log_warning("table %.*s: %s", PSTR(i.key), buf_text(&why));
 	}
 	accounts_prepare();
@@ -86,6 +105,8 @@ static void start(void)
 /* Only a configuration with tables of that kind needs the way out. Their modules find addresses by themselves. */
 static unsigned more_syscalls(void)
 {
+	if (writes())
+		return SYS_FILES_WRITE;
 	for (struct map_at i = { 0 }; map_next(approved, &i);) {
 		struct str inner;
 
@@ -95,35 +116,79 @@ static unsigned more_syscalls(void)
 	return 0;
 }
 
+struct path_list {
+	struct jail_path paths[MOST_TABLES + 1];
+	size_t count;
+};
+
+static void add_directory(void *arg, const char *directory)
+{
+	struct path_list *list = arg;
+	const size_t len = strlen(directory) + 1;
+
+	if (list->count < MOST_TABLES)
+		list->paths[list->count++] = (struct jail_path){ memcpy(get_memory(len), directory, len), 'w' };
+}
+
+/* A changed table is a new file in its directory. */
+static const struct jail_path *more_paths(void)
+{
+	static struct path_list list;		/* for the life of the process */
+
+	if (!writes())
+		return NULL;
+	table_each_directory(add_directory, &list);
+	return list.paths;
+}
+
 /* ---- requests ---- */
+
+/* The table, if it may be asked; the key is folded if that is to be done here. NULL: neither, with words. */
+static struct table *admit(struct str spec, uint64_t flags, struct str *key, struct buf *folded, struct buf *why)
+{
+	struct table *t;
+
+	if (map_get(approved, spec) == NULL) {
+		buf_addf(why, "table %.*s is not approved: %s does not name proxy:%.*s", PSTR(spec), list_name(), PSTR(spec));
+		log_warning_rarely(60, "request for %s", buf_text(why));
+		return NULL;
+	}
+	t = find_table(spec, (unsigned) flags, why);
+	if (t != NULL && is_opened_once(spec) && (flags & TABLE_FOLD_KEY) && table_has_fixed_keys(t)) {
+		key_fold(folded, *key);
+		*key = buf_str(folded);
+	}
+	return t;
+}
 
 static void look_up(struct arena *a, const struct table_request *request, struct table_reply *ret, struct buf *why)
 {
-	const bool at_server = asks_server(request->spec);
 	AUTO(buf) folded = BUF(2 * request->key.len + 1);
 	struct str key = request->key;
-	struct table *t;
-	int r;
+	struct table *t = admit(request->spec, request->flags, &key, &folded, why);
+	int r = t == NULL ? 0 : table_get(t, a, key, &ret->value);
 
-	if (map_get(approved, request->spec) == NULL) {
-		buf_addf(why, "table %.*s is not approved: proxy_read_maps does not name proxy:%.*s", PSTR(request->spec), PSTR(request->spec));
-		log_warning_rarely(60, "request for %s", buf_text(why));
-		return;
-	}
-	t = find_table(request->spec, at_server ? 0 : (unsigned) request->flags & CLIENT_FLAGS, why);
-	if (t == NULL)
-		return;
-	if (at_server && (request->flags & TABLE_FOLD_KEY) && table_has_fixed_keys(t)) {
-		key_fold(&folded, key);
-		key = buf_str(&folded);
-	}
-	r = table_get(t, a, key, &ret->value);
-	if (r >= 0) {
+	if (r == -ENOENT && writes())
+		r = 0;			/* nobody has stored anything yet */
+	if (r < 0) {
+		buf_add_text(why, table_why(t));
+		log_warning_rarely(60, "%s", buf_text(why));
+	} else if (t != NULL) {
 		ret->status = (uint64_t) r;
-		return;
 	}
-	buf_add_text(why, table_why(t));
-	log_warning_rarely(60, "%s", buf_text(why));
+}
+
+static void change(const struct table_change *request, struct table_reply *ret, struct buf *why)
+{
+	AUTO(buf) folded = BUF(2 * request->key.len + 1);
+	struct str key = request->key;
+	struct table *t = admit(request->spec, request->flags, &key, &folded, why);
+	int r = t == NULL ? 0 : database_change(t, key, request->removal ? NULL : &request->value, why);
+
+	if (r < 0)
+		log_warning_rarely(60, "%s", buf_text(why));
+	else if (t != NULL)
+		ret->status = (uint64_t) (request->removal ? r : 0);
 }
 
 static void serve_request(struct server_call *call)
@@ -143,8 +208,26 @@ static void serve_request(struct server_call *call)
 	REPLY(call, table_reply, &reply);
 }
 
+static void serve_change(struct server_call *call)
+{
+	AUTO(buf) why = BUF(1000);
+	struct table_change request;
+	struct table_reply reply = { .status = CANNOT_TELL };
+
+	if (get_table_change(call->frame, &request, &why) < 0) {
+		log_warning("malformed request: %s", buf_text(&why));
+		return;
+	}
+	FAILPOINT("proxymap.change");
+	change(&request, &reply, &why);
+	reply.why = buf_str(&why);
+	log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);
+	REPLY(call, table_reply, &reply);
+}
+
 static const struct server_row rows[] = {
 	{ "table_request", true, serve_request },
+	{ "table_change", true, serve_change },
 	{ NULL, false, NULL },
 };
 
@@ -174,6 +257,7 @@ static const struct daemon proxymap = {
 			{ "/usr/share/ca-certificates", 'r' }, { "/usr/local/share/ca-certificates", 'r' }, { "/usr/lib/ssl", 'r' }, { NULL, 0 },
 		},
 	},
+	.more_paths = more_paths,
 	.more_syscalls = more_syscalls,
 	.start = start,
 	.serve = serve,

@@ -163,3 +163,103 @@ def test_a_table_that_only_root_may_read_is_followed_by_a_fresh_process(instance
                 return value == "two"
 
         wait_until(fresh, 10, mail.log_tail)
+
+
+# ---- proxywrite ----
+
+class Writing:
+    """The service proxywrite, with one table of each kind that it can change."""
+
+    def __init__(self):
+        self.service = Foreground("proxymap", {}, options=("-n", "proxywrite"))
+        self.data = self.service.instance.data
+        self.specs = {kind: f"{kind}:{self.data}/{kind}" for kind in ("hash", "btree", "lmdb")}
+        self.service.instance.file("t", "a 1\n")
+        self.more = [f"cdb:{self.data}/cdb", f"texthash:{self.service.instance.etc}/t"]
+        self.service.instance.set(proxy_write_maps=" ".join(f"proxy:{spec}" for spec in [*self.specs.values(), *self.more]), proxy_read_maps="")
+
+    def __enter__(self):
+        self.service.start()
+        return self
+
+    def __exit__(self, *error):
+        self.service.close()
+
+    def change(self, peer, spec, key, value=None, flags=1):
+        call = peer.send("table_change", spec=spec, flags=flags, key=key, removal=int(value is None), value=value or "")
+        answered, _, reply = peer.receive()
+        assert answered == call
+        return int(reply["status"]), reply["why"].decode()
+
+
+def test_proxywrite_changes_tables_and_only_those_that_are_approved():
+    with Writing() as writing, Peer(writing.service.path) as peer:
+        for spec in writing.specs.values():
+            assert look_up(peer, spec, "key")[0] == NOT_THERE                # there is no file yet
+            assert writing.change(peer, spec, "key") == (0, "")              # and nothing to delete
+            for value in ("one", "two", ""):
+                assert writing.change(peer, spec, "KEY", value) == (0, "")
+                assert look_up(peer, spec, "Key")[:2] == (FOUND, value)
+            assert writing.change(peer, spec, "kEy") == (1, "")
+            assert look_up(peer, spec, "key")[0] == NOT_THERE
+            assert writing.change(peer, spec, "long", "x" * 100000) == (0, "")
+            assert look_up(peer, spec, "long")[1] == "x" * 100000
+        for spec in writing.more:
+            status, why = writing.change(peer, spec, "key", "value")
+            assert status == CANNOT_TELL and "cannot be changed" in why
+        assert look_up(peer, writing.more[1], "a")[:2] == (FOUND, "1")
+        status, why = writing.change(peer, f"hash:{writing.data}/another", "key", "value")
+        assert status == CANNOT_TELL and "proxy_write_maps does not name" in why
+        assert sorted(path.name for path in writing.data.iterdir()) == ["btree.db", "hash.db", "lmdb.lmdb"]
+    # a service that only reads changes nothing
+    service = Foreground("proxymap", {"proxy_read_maps": "proxy:hash:/tmp/x"})
+    service.start()
+    with Peer(service.path) as peer:
+        call = peer.send("table_change", spec="hash:/tmp/x", flags=1, key="a", removal=0, value="b")
+        assert peer.receive()[0] == call and not os.path.exists("/tmp/x.db")
+    service.close()
+
+
+def test_what_proxywrite_says_is_done_is_there_after_it_is_killed():
+    """Many change three tables at once, in few steps; the process is killed in the middle."""
+    writing = Writing()
+    try:
+        for round_ in range(3):
+            writing.service.start()
+            promised = []
+            with Peer(writing.service.path) as peer:
+                sent = {peer.send("table_change", spec=spec, flags=0, key=f"{round_}-{number}", removal=0, value=str(number)): (spec, f"{round_}-{number}", str(number))
+                        for number in range(100) for spec in writing.specs.values()}
+                for _ in range(len(sent) // 2):
+                    call, _, reply = peer.receive()
+                    assert int(reply["status"]) == 0, reply
+                    promised.append(sent[call])
+                writing.service.kill()
+            for spec in writing.specs.values():
+                there = dict(line.split("\t") for line in writing.service.instance.command("postmap", "-s", spec).stdout.splitlines())
+                for one, key, value in promised:
+                    assert one != spec or there.get(key) == value, (spec, key)
+        writing.service.start()
+        with Peer(writing.service.path) as peer:
+            for spec in writing.specs.values():
+                assert writing.change(peer, spec, "last", "one") == (0, "")
+        assert sorted(path.name for path in writing.data.iterdir()) == ["btree.db", "hash.db", "lmdb.lmdb"]          # debris is swept
+    finally:
+        writing.service.close()
+
+
+def test_postmap_changes_a_table_through_proxywrite(instance):
+    mail = instance(start=False, master="proxywrite unix - - n - 1 proxymap\n")
+    spec = f"proxy:hash:{mail.data}/cache"
+    mail.set(proxy_write_maps=spec, proxy_read_maps=spec)
+    mail.start()
+    for number in range(3):                         # each another client of the one process
+        mail.command("postmap", "-i", spec, input=f"Key{number} value{number}\n")
+    assert mail.command("postmap", "-q", "key2", f"hash:{mail.data}/cache").stdout == "value2\n"
+    assert mail.command("postmap", "-q", "KEY1", spec).stdout == "value1\n"
+    mail.command("postmap", "-d", "key1", spec)
+    assert mail.command("postmap", "-d", "key1", spec, check=False).returncode == 1
+    done = mail.command("postmap", spec, check=False)
+    assert done.returncode not in (0, 1) and "not made" in done.stderr
+    done = mail.command("postmap", "-i", f"proxy:hash:{mail.data}/other", input="a b\n", check=False)
+    assert done.returncode not in (0, 1) and "not approved" in done.stderr
