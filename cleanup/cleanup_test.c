@@ -263,7 +263,7 @@ static void a_header_may_say_that_tls_is_not_required(void **state)
 		{ "TLS-Required: Yes\n\n", 0, 0 }, { "TLS-Required:\n\n", 0, 0 }, { "X-TLS-Required: No\n\n", 0, 0 }, { "Subject: x\n\nTLS-Required: No\n", 0, 0 },
 		{ "TLS-Required: No\n\n", ENVELOPE_REQUIRETLS, ENVELOPE_REQUIRETLS },
 	};
-	const bool before = the_cleanup.common->tls_required_enable;
+	const bool before = common.tls_required_enable;
 
 	(void) state;
 	for (int on = 1; on >= 0; on--)
@@ -272,13 +272,44 @@ static void a_header_may_say_that_tls_is_not_required(void **state)
 			struct envelope e = from_client(&to, 1);
 			struct stored s;
 
-			((struct common_conf *) (uintptr_t) the_cleanup.common)->tls_required_enable = on;
+			common.tls_required_enable = on;
 			e.flags |= cases[i].flags;
 			s = pass("smtpd", REMOTE, &e, str_of(cases[i].text), 0);
 			assert_int_equal(s.e.flags & (ENVELOPE_REQUIRETLS | ENVELOPE_TLS_OPTIONAL), on ? cases[i].expected : cases[i].flags);
 			drop(&s);
 		}
-	((struct common_conf *) (uintptr_t) the_cleanup.common)->tls_required_enable = before;
+	common.tls_required_enable = before;
+}
+
+static void requiretls_is_not_forgotten_on_the_way_through_a_filter(void **state)
+{
+	const struct common_conf before = common;
+	struct recipient to = { .address = STR("bob@example.com") };
+	struct envelope e = from_client(&to, 1);
+	struct stored s;
+
+	(void) state;
+	common.requiretls_enable = the_cleanup.conf.requiretls_esmtp_header = true;
+	e.flags |= ENVELOPE_REQUIRETLS;
+	s = pass("smtpd", REMOTE, &e, STR("Subject: x\nRequire-TLS-ESMTP: yes\n\n"), 0);
+	assert_has(s.headers, "\nRequire-TLS-ESMTP: yes\nSubject: x\n");
+	assert_has_not(s.headers, "Subject: x\nRequire-TLS-ESMTP");
+	drop(&s);
+	s = pass_text(REMOTE, "Subject: x\nRequire-TLS-ESMTP: yes\n\n");
+	assert_true((s.e.flags & ENVELOPE_REQUIRETLS) != 0);
+	assert_has(s.headers, "Subject: x\nRequire-TLS-ESMTP: yes\n");
+	drop(&s);
+	s = pass_text(REMOTE, "Require-TLS-ESMTP: no\n\nRequire-TLS-ESMTP: yes\n");
+	assert_int_equal(s.e.flags & ENVELOPE_REQUIRETLS, 0);
+	drop(&s);
+	the_cleanup.conf.requiretls_esmtp_header = false;
+	s = pass("smtpd", REMOTE, &e, STR("Subject: x\n\n"), 0);
+	assert_has_not(s.headers, "Require-TLS-ESMTP");
+	drop(&s);
+	s = pass_text(REMOTE, "Require-TLS-ESMTP: yes\n\n");
+	assert_int_equal(s.e.flags & ENVELOPE_REQUIRETLS, 0);
+	drop(&s);
+	common = before;
 }
 
 static void a_resent_message_gets_resent_headers(void **state)
@@ -796,6 +827,7 @@ int main(void)
 		cmocka_unit_test(a_local_message_gets_what_it_lacks),
 		cmocka_unit_test(a_remote_message_keeps_lacking_it),
 		cmocka_unit_test(a_header_may_say_that_tls_is_not_required),
+		cmocka_unit_test(requiretls_is_not_forgotten_on_the_way_through_a_filter),
 		cmocka_unit_test(a_resent_message_gets_resent_headers),
 		cmocka_unit_test(bcc_and_return_path_are_removed),
 		cmocka_unit_test(content_is_kept_byte_for_byte),

@@ -40,6 +40,7 @@ static const struct header_row {
 	{ STR_INIT("return-path"), HEADER_RETURN_PATH, 0 },
 	{ STR_INIT("errors-to"), HEADER_ERRORS_TO, 0 },
 	{ STR_INIT("tls-required"), HEADER_TLS_REQUIRED, 0 },
+	{ STR_INIT("require-tls-esmtp"), HEADER_REQUIRE_TLS_ESMTP, 0 },
 };
 
 static const struct header_row *find_row(struct str name)
@@ -158,6 +159,22 @@ static void note_tls_required(struct message *m, struct str value)
 		m->e.flags |= ENVELOPE_TLS_OPTIONAL;
 }
 
+static bool records_requiretls(void)
+{
+	return the_cleanup.common->requiretls_enable && the_cleanup.conf.requiretls_esmtp_header;
+}
+
+/* REQUIRETLS has come through something that does not know it. True: the header need not be kept, since ours says the same. */
+static bool is_known_requiretls(struct message *m, struct str value)
+{
+	bool known = (m->e.flags & ENVELOPE_REQUIRETLS) != 0;
+
+	if (!records_requiretls() || !str_is_nocase(str_trim(value), STR("yes")))
+		return false;
+	m->e.flags |= ENVELOPE_REQUIRETLS;
+	return known;
+}
+
 static void note_header(struct message *m, const struct header *h, const struct header_row *row)
 {
 	m->seen |= 1u << row->kind;
@@ -201,7 +218,7 @@ static void take_header(struct message *m, const struct header *h)
 		note_header(m, h, row);
 	if (checks_for(m, class) != NULL && !check_text(m, class, whole, &whole))
 		return;
-	if (is_dropped(h->name))
+	if (is_dropped(h->name) || (row != NULL && row->kind == HEADER_REQUIRE_TLS_ESMTP && is_known_requiretls(m, h->value)))
 		return;
 	add_header(m, with_our_addresses(m, whole));
 }
@@ -225,6 +242,8 @@ void take_headers(struct message *m, struct str block)
 	m->e.sender = envelope_address(m, USE_ENVELOPE_SENDER, m->e.sender);
 	if (m->flags & CLEANUP_ADD_RECEIVED)
 		add_received(m);
+	if ((m->e.flags & ENVELOPE_REQUIRETLS) != 0 && records_requiretls())
+		add_header(m, STR("Require-TLS-ESMTP: yes"));
 	take_mbox_line(m, &block);
 	while (m->refused.code == 0 && block.len > 0 && has_memory(m, 0) && header_next(&block, &h) > 0) {
 		take_header(m, &h);

@@ -93,9 +93,11 @@ def test_the_server_offers_it_over_tls_only(mail):
 def test_it_is_passed_on_to_a_server_that_is_proved_and_knows_it(world, mail):
     sink = world.host("proved.mail", "mx.proved.mail")
     assert "status=sent" in outcome(mail, "proved.mail")
-    assert mail_commands(sink)[-1].endswith(" REQUIRETLS")
+    assert mail_commands(sink)[-1].endswith(" REQUIRETLS") and b"\nRequire-TLS-ESMTP: yes" in sink.messages[-1].content
     assert "status=sent" in outcome(mail, "proved.mail", options=())         # over the same connection or not
-    assert not mail_commands(sink)[-1].endswith("REQUIRETLS")
+    assert not mail_commands(sink)[-1].endswith("REQUIRETLS") and b"Require-TLS" not in sink.messages[-1].content
+    assert "status=sent" in outcome(mail, "proved.mail", options=(), text="Require-TLS-ESMTP: yes\r\n\r\nback from a filter\r\n")
+    assert mail_commands(sink)[-1].endswith(" REQUIRETLS")
 
 
 def test_what_no_server_takes_on_these_terms_goes_back_without_its_body_and_on_the_same_terms(world, mail):
