@@ -92,13 +92,15 @@ static void send_line(struct dialogue *d)
 	write_pieces(d->s->stream, &piece, 1);
 }
 
-/* -EPROTO with words in d->why. */
+/* -errno with words in d->why. */
 static int answer(struct dialogue *d, const struct str *challenge)
 {
 	int r;
 
 	buf_clear(&d->answer);
 	r = sasl_login_answer(d->sasl, challenge, &d->answer, &d->why);
+	if (r < 0 && d->why.len == 0)
+		buf_add_text(&d->why, error_text(r));
 	buf_clear(&d->line);
 	return r;
 }

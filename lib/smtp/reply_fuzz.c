@@ -5,6 +5,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_mechanisms(const struct reply *r, const struct ehlo *e)
+{
+	AUTO(buf) names = BUF(REPLY_MAX);
+	struct str rest, name;
+
+	ehlo_mechanisms(r, &names);
+	BUG_UNLESS(names.len == 0 || (e->features & EHLO_AUTH) != 0);
+	for (rest = buf_str(&names); str_token(&rest, " ", &name);)
+		BUG_UNLESS(name.len <= 20 && str_plain_len(name) == name.len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str rest = str_make((const char *) data, size), line;
@@ -28,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			BUG_UNLESS(dsn.len >= 5);
 			ehlo_parse(&r, STR("dsn"), &e);
 			BUG_UNLESS((e.features & ~511U) == 0 && (e.features & EHLO_DSN) == 0);
+			check_mechanisms(&r, &e);
 		}
 		arena_reset(a);
 	}

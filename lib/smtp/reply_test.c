@@ -128,6 +128,33 @@ static void test_ehlo_tells_features(void **unused)
 	assert_str(e.host, "");
 }
 
+static void test_mechanisms_of_all_auth_lines_each_once(void **unused)
+{
+	__attribute__((cleanup(reply_auto))) struct reply r = REPLY;
+	AUTO(buf) names = BUF(1000);
+	struct ehlo e;
+
+	(void) unused;
+	reply_feed(&r, STR("250-mx.example AUTH GREETING"));
+	reply_feed(&r, STR("250-auth PLAIN  Login"));
+	reply_feed(&r, STR("250-AUTH=LOGIN SCRAM-SHA-256"));
+	reply_feed(&r, STR("250-AUTHENTICATE X"));
+	reply_feed(&r, STR("250 AUTH no.name way-too-long-for-a-name OK_1 \001 plain"));
+	ehlo_mechanisms(&r, &names);
+	assert_str(buf_str(&names), "PLAIN Login SCRAM-SHA-256 OK_1");
+	ehlo_parse(&r, STR_NONE, &e);
+	assert_int_equal(e.features, EHLO_AUTH);
+	ehlo_parse(&r, STR("auth"), &e);
+	assert_int_equal(e.features, 0);
+	buf_clear(&names);
+	reply_feed(&r, STR("250-mx.example"));
+	reply_feed(&r, STR("250 AUTH=LOGIN"));
+	ehlo_parse(&r, STR_NONE, &e);
+	assert_int_equal(e.features, EHLO_AUTH);
+	ehlo_parse(&r, STR("auth"), &e);
+	assert_int_equal(e.features, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_control_characters_do_not_get_through),
 		cmocka_unit_test(test_a_reply_without_end_is_cut),
 		cmocka_unit_test(test_ehlo_tells_features),
+		cmocka_unit_test(test_mechanisms_of_all_auth_lines_each_once),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
