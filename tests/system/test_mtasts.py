@@ -3,6 +3,7 @@
 
 import contextlib
 import http.server
+import json
 import ssl
 import tempfile
 import threading
@@ -347,6 +348,9 @@ def test_enforce_means_the_named_hosts_with_their_certificates_or_not_at_all(wor
     assert ", tls=may:secure, dsn=2.0.0, " in deliver(one, "d10.mail", "sent")
     assert len(good.messages) == 1 and good.tls
     one.wait_for_log("Verified TLS connection established to mx.d10.mail")
+    found = json.loads(one.command("posttls-finger", "-j", "-l", "configured", "d10.mail").stdout)["policy"]
+    assert (found["asked"], found["level"], found["source"], found["holds"]) == ("may", "secure", "MTA-STS", True), found
+    assert found["mta_sts"]["mode"] == "enforce" and found["mta_sts"]["domain"] == "d10.mail"
 
     unnamed = hosts.add("other.d11.mail", "other.d11.mail")
     publish_mail(world, "d11.mail", policy("enforce"), "other.d11.mail")
