@@ -33,8 +33,6 @@ static void check_options(const struct job *job)
 
 	if ((job->query != NULL) + (job->remove != NULL) + job->list > 1)
 		die(EX_USAGE, "specify only one of -s or -q or -d");
-	if (job->remove != NULL && job->incremental)
-		die(EX_USAGE, "specify only one of -d or -i");
 	if (of_message && (job->query == NULL || strcmp(job->query, "-") != 0))
 		die(EX_USAGE, "specify -b and -h only with \"-q -\"");
 	if (job->mime && !of_message)
