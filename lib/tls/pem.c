@@ -16,14 +16,19 @@ enum { LARGEST_FILE = 1 << 20 };
 
 void tls_library_words(struct buf *why)
 {
-	unsigned long code, first = ERR_peek_error();
+	enum { MOST = 3 };			/* what comes behind them is how the library looked for another way */
+	unsigned long code, last = 0;
 	char text[256];
+	int count = 0;
 
-	if (first == 0)
+	if (ERR_peek_error() == 0)
 		buf_add_text(why, "no reason was given");
 	while ((code = ERR_get_error()) != 0) {
+		if (code == last || count == MOST)
+			continue;
 		ERR_error_string_n(code, text, sizeof(text));
-		buf_addf(why, "%s%s", code == first ? "" : "; ", text);
+		buf_addf(why, "%s%s", count++ == 0 ? "" : "; ", text);
+		last = code;
 	}
 }
 
