@@ -173,6 +173,23 @@ def over_quota(seed, rounds):
     return summary(scene, extra)
 
 
+@experiment("over-quota-btrfs", rounds=3)
+def over_quota_btrfs(seed, rounds):
+    """the queue's subvolume is over quota: EDQUOT from a kernel that has no quotas but those of btrfs"""
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene:
+        with small_file_system("btrfs", work, scene.mail.queue, 320 * MEGABYTE):
+            for words in (["quota", "enable"], ["qgroup", "limit", "24M"]):
+                done = run("btrfs", *words, scene.mail.queue, check=False)
+                if done.returncode != 0:
+                    raise Skip(f"no quotas on btrfs here: {done.stdout}")
+            run_short_of_room(scene, rounds)
+            assert scene.mail.log_lines("Disk quota exceeded"), f"nobody met the quota\n{scene.mail.log_tail()}"
+            run("btrfs", "qgroup", "limit", "none", scene.mail.queue)
+            extra = scene.settle(duplicates=may_come_again(scene))
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
 def failing_device(seed, rounds, kind):
     """Each round the device begins to fail in the middle of the load; then the machine is rescued: all is killed, the disk repaired.
 
