@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -28,7 +29,7 @@
 
 struct record {
 	char program[16], call[16];
-	int32_t error;
+	int32_t error;			/* 0: who makes the call dies there */
 	_Atomic int32_t wait;		/* 0: no order. The call that brings it to 0 fails */
 	_Atomic uint32_t failed;
 	uint32_t unused;
@@ -67,6 +68,10 @@ static int fails(const char *call)
 		if (atomic_fetch_sub(&r->wait, 1) != 1)
 			continue;
 		atomic_fetch_add(&r->failed, 1);
+		if (r->error == 0) {
+			raise(SIGKILL);
+			_exit(128 + SIGKILL);
+		}
 		errno = r->error;
 		return 1;
 	}
@@ -105,6 +110,14 @@ WRAP(int, -1, epoll_ctl, (int a, int b, int c, struct epoll_event *d), (a, b, c,
 WRAP(int, -1, eventfd, (unsigned a, int b), (a, b))
 WRAP(int, -1, setresuid, (uid_t a, uid_t b, uid_t c), (a, b, c))
 WRAP(pid_t, -1, fork, (void), ())
+
+/* The descriptor is closed, and yet it is said that something was wrong: a network file system that could not write. */
+int close(int fd)
+{
+	int r = FIND(close)(fd);
+
+	return fails("close") ? -1 : r;
+}
 
 /* These say what is wrong in their result. */
 WRAP(int, errno, posix_spawn, (pid_t *a, const char *b, const posix_spawn_file_actions_t *c, const posix_spawnattr_t *d, char *const e[],

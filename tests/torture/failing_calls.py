@@ -20,7 +20,7 @@ DISK = [errno.EIO, errno.ENOSPC, errno.EDQUOT]
 ERRORS = {"write": DISK, "writev": DISK, "pwrite": DISK, "pwritev": DISK, "fsync": [errno.EIO], "fdatasync": [errno.EIO], "ftruncate": [errno.EIO],
           "openat": [errno.EMFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENFILE], "renameat": [errno.EIO, errno.ENOSPC], "renameat2": [errno.EIO, errno.ENOSPC],
           "linkat": [errno.EIO, errno.EMLINK], "unlinkat": [errno.EIO, errno.ENOSPC], "unlink": [errno.EIO], "utimensat": [errno.EIO],
-          "mkdirat": [errno.ENOSPC, errno.EDQUOT], "read": [errno.EIO], "pread": [errno.EIO], "flock": [errno.ENOLCK], "fchmod": [errno.EIO, errno.EPERM],
+          "mkdirat": [errno.ENOSPC, errno.EDQUOT], "read": [errno.EIO], "pread": [errno.EIO], "flock": [errno.ENOLCK], "close": [errno.EIO, errno.EDQUOT], "fchmod": [errno.EIO, errno.EPERM],
           "sendmsg": [errno.ENOBUFS, errno.ENOMEM], "recvmsg": [errno.ECONNRESET, errno.ENOMEM], "recv": [errno.ECONNRESET],
           "socket": [errno.EMFILE, errno.ENOBUFS], "socketpair": [errno.EMFILE], "pipe2": [errno.EMFILE], "dup3": [errno.EMFILE], "bind": [errno.EADDRINUSE],
           "listen": [errno.EADDRINUSE], "connect": [errno.EAGAIN, errno.ECONNREFUSED], "accept4": [errno.EMFILE, errno.ECONNABORTED],
@@ -71,9 +71,9 @@ def wait_for_failure(scene, calls, program, call):
     return calls.has_failed(program, call)
 
 
-def one_failure(scene, calls, program, call, number, dice):
+def one_failure(scene, calls, program, call, number, dice, errors=None):
     """Whether the call failed before some more mail went through. Whatever it broke, mail must flow again."""
-    calls.fail(program, call, dice.choice(ERRORS[call]), number)
+    calls.fail(program, call, dice.choice(errors or ERRORS[call]), number)
     fresh(scene, program)
     failed = wait_for_failure(scene, calls, program, call)
     calls.withdraw(program, call)
@@ -149,6 +149,21 @@ def numbers(rounds):
         number += max(1, (number - rounds) // 2 + 1)
 
 
+DEATH = 0       # instead of an error
+
+
+@experiment("killed-at-call", rounds=200)
+def killed_at_call(seed, rounds):
+    """a random program dies at a random call of its own"""
+    def plan(scene, calls, dice):
+        kills = 0
+        for _ in range(rounds):
+            kills += one_failure(scene, calls, dice.choice(PROGRAMS), dice.choice(list(ERRORS)), int(dice.expovariate(0.1)) + 1, dice, [DEATH])
+        assert kills > rounds // 12, f"only {kills} of {rounds} orders met a call"
+        return kills
+    return in_scene(seed, plan)
+
+
 def every_call_of(what, seed, rounds, one):
     """For each kind of call the first, the second, ... until the N-th does not come any more. one(scene, calls, call, number, dice)."""
     def plan(scene, calls, dice):
@@ -176,6 +191,21 @@ def enter(program):
 
 for name in PROGRAMS:
     enter(name)
+
+
+@experiment("killed-at-nth-call", rounds=6)
+def killed_at_nth_call(seed, rounds):
+    """who takes in mail dies at its first, second, ... call of each kind"""
+    def plan(scene, calls, dice):
+        kills = 0
+        for program in ("sendmail", "postdrop", "pickup", "smtpd", "cleanup", "bounce"):
+            for call in ERRORS:
+                for number in range(1, rounds + 1):
+                    if not one_failure(scene, calls, program, call, number, dice, [DEATH]):
+                        break
+                    kills += 1
+        return kills
+    return in_scene(seed, plan)
 
 
 @experiment("nth-call-start", rounds=20)

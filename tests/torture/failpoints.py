@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: ISC
 """The named places of a build with --enable-failpoints: a process dies at each of them while the others go on."""
 
+import contextlib
 import mmap
+import os
 import re
+import signal
 import struct
+import threading
 import time
+from pathlib import Path
 
 from experiment import Skip, experiment
 from kills import IN_FLIGHT, summary
@@ -108,3 +113,39 @@ def failpoints(seed, rounds):
         extra = scene.settle(duplicates=deaths * IN_FLIGHT, torn=deaths)
         assert not missed, f"seed {seed}: nobody came by {missed}\n{scene.mail.log_tail()}"
         return f"{deaths} deaths at {len(names)} places, {summary(scene, extra)}"
+
+
+def set_going(scene, stop):
+    """Whoever a place has stopped goes on a moment later."""
+    while not stop.wait(0.05):
+        for pid in scene.processes():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                    stop.wait(scene.dice.uniform(0, 1))
+                    os.kill(pid, signal.SIGCONT)
+
+
+@experiment("failpoints-stopped", rounds=3)
+def failpoints_stopped(seed, rounds):
+    """a process stands still for a moment at every named place: nobody gets anything twice (--enable-failpoints)"""
+    names = places()
+    scene, orders = scene_with_orders(seed, names)
+    stop = threading.Event()
+    with scene:
+        scene.mail.start()
+        thread = threading.Thread(target=set_going, args=(scene, stop), daemon=True)
+        thread.start()
+        scene.load(smtp=2, sendmail=1, pause=0.005)
+        scene.wait_for_promises(5)
+        missed = []
+        for name in scene.dice.sample(names, len(names)) * rounds:
+            orders.give(name, "S", wait=scene.dice.randrange(1, 4) if rounds > 1 else 1)
+            if not provoke(scene, orders, name):
+                missed.append(name)
+            scene.wait_for_promises(1)
+        scene.end_load()
+        extra = scene.settle()
+        stop.set()
+        thread.join(30)
+        assert not missed, f"seed {seed}: nobody came by {missed}\n{scene.mail.log_tail()}"
+        return f"{rounds * len(names)} halts at {len(names)} places, {summary(scene, extra)}"

@@ -184,8 +184,8 @@ def stopped_peers(seed, rounds):
         scene.load(smtp=2, pause=0.02)
         scene.wait_for_promises(20)
         for number in range(rounds):
-            program = scene.dice.choice(KILLABLE + ["postlogd", "showq"])
-            with stopped(scene.mail.pids(program)):
+            program = scene.dice.choice(KILLABLE + ["postlogd", "showq", "master"])
+            with stopped([scene.mail.master_pid()] if program == "master" else scene.mail.pids(program)):
                 if program != "smtpd":
                     with scene.mail.client() as client:
                         assert client.ehlo()[0] == 250, f"no answer while {program} stands still"

@@ -190,6 +190,24 @@ def over_quota_btrfs(seed, rounds):
     return summary(scene, extra)
 
 
+@experiment("log-full", rounds=200)
+def log_full(seed, rounds):
+    """the log's file system is full: mail flows"""
+    with work_directory() as work, Scene(seed) as scene:
+        place = scene.mail.root / "log"
+        place.mkdir()
+        scene.mail.maillog = scene.mail.main["maillog_file"] = place / "maillog"
+        with small_file_system("tmpfs", work, place, 64 * 1024):
+            scene.mail.start()
+            scene.load()
+            wait_until(lambda: os.statvfs(place).f_bavail == 0, 120, "a full log")
+            scene.wait_for_promises(5 * rounds, 60 + rounds)
+            scene.end_load()
+            extra = scene.settle()
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
 def failing_device(seed, rounds, kind):
     """Each round the device begins to fail in the middle of the load; then the machine is rescued: all is killed, the disk repaired.
 
