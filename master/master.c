@@ -119,6 +119,12 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
+#ifdef WITH_SANITIZERS
+enum { LAST_TO_NULL = STDOUT_FILENO };		/* what a sanitizer has to say goes where the starter wants it */
+#else
+enum { LAST_TO_NULL = STDERR_FILENO };
+#endif
+
 /* What takes the place of standard error, whose end somebody may wait for. */
 static int open_null(void)
 {
@@ -136,7 +142,7 @@ static void let_starter_go(const struct options *o, int null)
 		(void) !write(o->ready_fd, "+", 1);
 		close(o->ready_fd);
 	}
-	for (int i = 0; null >= 0 && i <= STDERR_FILENO; i++)
+	for (int i = 0; null >= 0 && i <= LAST_TO_NULL; i++)
 		dup2(null, i);
 	if (null > STDERR_FILENO)
 		close(null);

@@ -25,7 +25,7 @@ BUILD = Path(os.environ.get("POSTROAD_BUILD", TOP / "build")).resolve()
 COMMANDS = BUILD / "sbin"
 DAEMONS = BUILD / "daemons"
 IS_ROOT = os.geteuid() == 0
-SANITIZED = os.environ.get("POSTROAD_SANITIZED") == "1"
+SANITIZED = "WITH_SANITIZERS 1" in (BUILD / "config.h").read_text()
 PATIENCE = 4 if SANITIZED else 1        # how much slower things may be
 
 # Below the range that the kernel gives to outgoing connections, so that a port stays free between two binds.
@@ -96,6 +96,7 @@ class Instance:
         self.queue = self.root / "queue"
         self.data = self.root / "data"
         self.maillog = self.root / "maillog"
+        self.reports = self.root / "reports"
         self.running = False
         self.master_extra = master
         self.smtpd_limit = smtpd_limit
@@ -155,8 +156,13 @@ class Instance:
         environment = dict(os.environ, MAIL_CONFIG=str(self.etc), **self.environment)
         words = [str(COMMANDS / name), *map(str, arguments)]
         kind = {} if isinstance(input, bytes) else {"text": True}
-        done = subprocess.run(words, env=environment, input=input, timeout=timeout * PATIENCE, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, **kind, **more)
+        with contextlib.ExitStack() as stack:
+            said = subprocess.PIPE
+            if SANITIZED and name == "postroad" and "start" in arguments:    # its daemons keep it, for what the sanitizers say
+                said = stack.enter_context(open(self.reports, "ab"))
+            done = subprocess.run(words, env=environment, input=input, timeout=timeout * PATIENCE, stdout=subprocess.PIPE, stderr=said, **kind, **more)
+            if said != subprocess.PIPE:
+                done.stderr = self.reports.read_text(errors="replace")[-2000:]
         if check and done.returncode != 0:
             raise AssertionError(f"{name} {arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log_tail()}")
         return done
@@ -213,9 +219,11 @@ class Instance:
             self.stop()
             left = processes_below(self.root)
             log = self.log()
+            reports = self.reports.read_text(errors="replace") if self.reports.exists() else ""
             assert not left, f"left running: {left}\n{self.log_tail()}"
             for trouble in ("panic:", "ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer"):
                 assert trouble not in log, f"{trouble} in the log\n{log[-6000:]}"
+                assert trouble not in reports, f"{trouble} on standard error\n{reports[:6000]}"
         finally:
             for pid in processes_below(self.root):
                 with contextlib.suppress(ProcessLookupError):

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from instance import COMMANDS, DAEMONS, wait_until
+from instance import COMMANDS, DAEMONS, SANITIZED, wait_until
 from toll import LONG
 
 DOMAIN = "mail.example.org"
@@ -131,7 +131,7 @@ def test_mutated_files_in_maildrop_stop_nobody(still):
 PLAIN = {"linux-vdso.so.1", "libc.so.6", "libevent_core-2.1.so.7", "libresolv.so.2", "libm.so.6", "libpthread.so.0"}
 
 
-@pytest.mark.skipif(os.environ.get("POSTROAD_SANITIZED") == "1", reason="sanitizers bring libraries along")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers bring libraries along")
 @pytest.mark.parametrize("program", [DAEMONS / "master", COMMANDS / "postdrop", COMMANDS / "postqueue", COMMANDS / "sendmail"])
 def test_programs_with_privileges_link_the_plainest_libraries(program):
     done = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True, timeout=30)
