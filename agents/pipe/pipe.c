@@ -18,6 +18,7 @@
 enum { SLACK_MS = 60000 };
 
 static struct {
+	struct arena *arena;		/* holds what is here, as long as the process lives */
 	struct attributes at;
 	struct identity as;
 	int64_t time_limit_ms;
@@ -168,7 +169,7 @@ static void read_time_limit(void)
 
 static void start(void)
 {
-	struct arena *a = arena_new("attributes", NULL, 1 << 20);	/* lives as long as the process */
+	struct arena *a = the_pipe.arena = arena_new("attributes", NULL, 1 << 20);
 	AUTO(buf) why = BUF_WORDS;
 
 	if (attributes_parse(the_world->arguments, the_world->argument_count, a, &the_pipe.at, &why) < 0)
