@@ -14,7 +14,6 @@ enum { CALLS_AT_ONCE = 50 };
 
 static struct bounce_conf conf;
 static struct templates templates;
-static struct arena *template_texts;
 
 static void serve_request(struct server_call *call)
 {
@@ -67,7 +66,7 @@ static void say_warning(void *arg, const char *text)
 /* Mail that cannot be delivered is returned whatever is wrong with the templates. */
 static void load_templates(void)
 {
-	struct arena *a = template_texts = arena_new("bounce templates", NULL, 256 << 20);
+	struct arena *a = templates.arena = arena_new("bounce templates", NULL, 256 << 20);
 	AUTO(buf) why = BUF_WORDS;
 
 	bounce_templates_load(a, "", templates.built_in, say_warning, NULL, &why);

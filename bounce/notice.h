@@ -15,6 +15,7 @@
 
 /* With their $names replaced. What is built in is for notices in UTF-8 where the administrator's template is in another charset. */
 struct templates {
+	struct arena *arena;		/* holds them, as long as the process lives */
 	struct bounce_template of[BOUNCE_KINDS], built_in[BOUNCE_KINDS];
 };
 
