@@ -78,7 +78,7 @@ static void load_templates(void)
 
 static void start(void)
 {
-	mail_out_use("public/cleanup");
+	mail_out_use(the_world->common->cleanup_service_name);
 	load_templates();
 }
 

@@ -23,9 +23,9 @@ static struct sent {
 } sent[4];
 static int sent_count, verdict_code = 250;
 
-void mail_out_use(const char *path)
+void mail_out_use(const char *name)
 {
-	(void) path;
+	(void) name;
 }
 
 static void keep(char to[200], struct str s)

@@ -86,7 +86,7 @@ static void start(void)
 	read_limit();
 	read_locks();
 	accounts_prepare();
-	mail_out_use("public/cleanup");
+	mail_out_use(the_world->common->cleanup_service_name);
 	hands_begin(&local_trade);
 }
 

@@ -205,7 +205,7 @@ static void start(void)
 	if (receive_parse(&receive_conf, &the_pickup.receive, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	queue_set_say(the_pickup.queue, warn_once);
-	mail_out_use("public/cleanup");
+	mail_out_use(the_world->common->cleanup_service_name);
 	the_pickup.bounce = client_new("private/bounce");
 	known = map_new();
 	warned = map_new();

@@ -117,7 +117,7 @@ static void start(void)
 	open_tls(&smtpd);
 	open_sasl(&smtpd);
 	compile_restrictions();
-	mail_out_use("public/cleanup");
+	mail_out_use(the_world->common->cleanup_service_name);
 }
 
 /* ---- powers ---- */

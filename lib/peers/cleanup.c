@@ -25,10 +25,15 @@ struct mail_out {
 
 static struct client *service;
 
-void mail_out_use(const char *path)
+void mail_out_use(const char *name)
 {
+	AUTO(buf) path = BUF(4096);
+
+	if (strchr(name, '/') == NULL)
+		buf_add_text(&path, "public/");
+	buf_add_text(&path, name);
 	client_free(service);
-	service = client_new(path);
+	service = client_new(buf_text(&path));
 }
 
 struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned flags, const struct envelope *e)

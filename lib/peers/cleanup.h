@@ -26,8 +26,8 @@ enum cleanup_flags {
 
 struct mail_out;			/* one message on its way to cleanup */
 
-/* The service; once per process (daemon start). path: "public/cleanup". */
-void mail_out_use(const char *path);
+/* The service of master.cf (cleanup_service_name); once per process (daemon start). A name with a slash is the path of its socket. */
+void mail_out_use(const char *name);
 /*
  * e is packed when the first bytes are sent, that is in mail_out_write() or mail_out_end(): it must be complete before the content, and live until the
  * end. e->queue_id empty: cleanup makes one. origin is not copied.

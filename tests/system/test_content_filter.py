@@ -41,6 +41,21 @@ def test_mail_through_a_filter_and_back(instance):
         assert f"content_filter: scan:[127.0.0.1]:{filter_.port}" in one.command("postroad", "-c", one.etc, "explain", "joe@example.org").stdout
 
 
+def test_a_service_with_a_cleanup_of_its_own(instance):
+    """As submission services have it, for header_checks of their own."""
+    port = free_port()
+    with Sink(answers={}) as sink:
+        one = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"},
+                       master="subcleanup unix n - - - 0 cleanup -o {header_checks=regexp:{{/^X-Mailer:/ IGNORE}}}\n"
+                              f"127.0.0.1:{port} inet n - n - - smtpd -o cleanup_service_name=subcleanup\n")
+        one.send("Subject: a\nX-Mailer: x\n\nx\n", recipients=["a@example.com"])
+        one.smtp_port = port
+        one.send("Subject: b\nX-Mailer: x\n\nx\n", recipients=["a@example.com"])
+        wait_until(lambda: len(sink.messages) == 2, 30, lambda: one.log_tail())
+        assert {(b"Subject: a" in m.content, b"X-Mailer" in m.content) for m in sink.messages} == {(True, True), (False, False)}
+        one.wait_empty()
+
+
 def test_notifications_are_not_checked_unless_asked_for(instance):
     with Sink(answers={"RCPT": lambda line: "550 5.1.1 no" if "gone" in line else "250 2.1.5 Ok"}) as sink:
         one = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "header_checks": "regexp:{ {/^Subject: Undelivered/ REJECT no} }"})
