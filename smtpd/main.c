@@ -103,6 +103,8 @@ static void start(void)
 	smtpd.limit_exceptions = open_list("smtpd_client_event_limit_exceptions", conf->smtpd_client_event_limit_exceptions);
 	if (tables_open(str_of(conf->smtpd_discard_ehlo_keyword_address_maps), 0, &smtpd.discard_ehlo_maps, &why) < 0)
 		die(EX_CONFIG, "smtpd_discard_ehlo_keyword_address_maps: %s", buf_text(&why));
+	if (tables_open(str_of(conf->rbl_reply_maps), TABLE_FOLD_KEY, &smtpd.rbl_replies, &why) < 0)
+		die(EX_CONFIG, "rbl_reply_maps: %s", buf_text(&why));
 	if (ehlo_keywords_parse(str_of(conf->smtpd_discard_ehlo_keywords), &smtpd.discard_ehlo, &why) < 0)
 		die(EX_CONFIG, "smtpd_discard_ehlo_keywords: %s", buf_text(&why));
 	if (conf->smtpd_upstream_proxy_protocol[0] != 0 && strcmp(conf->smtpd_upstream_proxy_protocol, "haproxy") != 0)

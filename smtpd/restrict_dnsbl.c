@@ -7,6 +7,7 @@
 
 #include "lib/dns/dns.h"
 #include "lib/mail/mail_address.h"
+#include "smtpd/rbl_reply.h"
 #include "smtpd/restrict_rows.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
@@ -124,14 +125,13 @@ static bool is_listed(struct question *q, const struct dns_list *l, struct str n
 
 static struct verdict refuse_listed(struct question *q, const struct dns_list *l, struct str name, struct str what, const char *class)
 {
+	struct rbl_hit hit = { .domain = l->domain, .reason = STR_NONE, .what = what, .class = class };
 	struct dns_answer reason;
-	bool told;
 
 	dns_query(q->arena, name, DNS_TXT, &reason);
-	told = reason.status == DNS_OK && reason.count > 0;
-	return reject(q->arena, (int) the_smtpd->conf.maps_rbl_reject_code, STR("5.7.1"),
-		      "Service unavailable; %s [%.*s] blocked using %.*s%s%.*s", class, PSTR(what), PSTR(l->domain), told ? "; " : "",
-		      PSTR(told ? str_head(reason.records[0].text, 200) : STR_NONE));
+	if (reason.status == DNS_OK && reason.count > 0)
+		hit.reason = str_head(reason.records[0].text, 200);
+	return rbl_reply(q, &hit);
 }
 
 /* "192.0.2.1" is looked up as 1.2.0.192.LIST, IPv6 nibble by nibble. */

@@ -42,7 +42,7 @@ struct smtpd {
 	const struct common_conf *common;
 	struct route *route;
 	struct match_list *mynetworks, *xclient_hosts, *verp_clients, *noop_commands, *forbidden_commands, *bare_newline_exclusions, *limit_exceptions, *etrn_domains;
-	struct tables *discard_ehlo_maps;
+	struct tables *discard_ehlo_maps, *rbl_replies;
 	unsigned discard_ehlo;			/* enum ehlo_keyword */
 	enum bare_newline bare_newline;
 	bool access_parents;			/* smtpd_access_maps is in parent_domain_matches_subdomains */

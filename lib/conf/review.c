@@ -33,8 +33,19 @@ const char *conf_absence(struct str name)
 #undef NEVER
 	};
 
-	if (param_default_by_name(name) != NULL)
+	/* What Postfix has once for each service has a default by this name. */
+	static const struct { struct str suffix; struct str in_place_of; } families[] = {
+		{ STR_INIT("_extra_recipient_limit"), STR_INIT("default_extra_recipient_limit") },
+		{ STR_INIT("_recipient_refill_delay"), STR_INIT("default_recipient_refill_delay") },
+		{ STR_INIT("_recipient_refill_limit"), STR_INIT("default_recipient_refill_limit") },
+		{ STR_INIT("_recipient_limit"), STR_INIT("default_recipient_limit") },
+	};
+
+	if (param_default_by_name(name) != NULL || param_family_of(name, NULL) != NULL)
 		return NULL;
+	for (size_t i = 0; i < COUNT_OF(families); i++)
+		if (str_ends(name, families[i].suffix))
+			name = families[i].in_place_of;
 	for (size_t i = 0; i < COUNT_OF(absent); i++)
 		if (str_is(name, absent[i].name))
 			return absent[i].text;

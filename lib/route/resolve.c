@@ -211,7 +211,7 @@ static int check_relocated(struct walk *w, struct resolution *res)
 	if (found < 0)
 		return cannot_tell(w->r, found, "relocated_maps: %s", tables_why(w->r->relocated));
 	if (found > 0)
-		set_error(res, arena_fmt(w->arena, "5.1.6 User has moved to %.*s", PSTR(value)));
+		set_error(res, w->r->conf.relocated_prefix_enable ? arena_fmt(w->arena, "5.1.6 User has moved to %.*s", PSTR(value)) : value);
 	return 0;
 }
 

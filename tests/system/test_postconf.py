@@ -108,9 +108,9 @@ def test_unknown_unused_undefined_and_planned_are_told(postconf):
     assert "postconf: warning: nonsense: unknown parameter\n" in postconf.errors
     assert f"postconf: warning: {postconf.main}: unused parameter: unknown=$undef\n" in postconf.errors
     assert f"postconf: warning: {postconf.main}: undefined parameter: undef\n" in postconf.errors
-    postconf("-e", "fork_delay=2s")
-    assert postconf("-n", "fork_delay") == "fork_delay = 2s\n"
-    assert "fork_delay is a Postfix parameter that is not supported yet" in postconf.errors
+    postconf("-e", "qmgr_clog_warn_time=2s")
+    assert postconf("-n", "qmgr_clog_warn_time") == "qmgr_clog_warn_time = 2s\n"
+    assert "qmgr_clog_warn_time is a Postfix parameter that is not supported yet" in postconf.errors
     postconf("-e", "html_directory=/x")
     postconf("-n")
     assert "html_directory is a Postfix parameter that has no effect here: documents are" in postconf.errors
@@ -270,7 +270,7 @@ def test_explain(postconf):
     assert "value      $helper\n" in text and "which is   x\n" in text and "type       text" in text
     assert "smtp/inet has hello world" in postconf("--explain", "smtpd_banner")
     assert "yes or no" in postconf("--explain", "soft_bounce")
-    assert "not supported yet" in postconf("--explain", "fork_delay")
+    assert "not supported yet" in postconf("--explain", "qmgr_clog_warn_time")
     facts = json.loads(postconf("-j", "--explain", "smtpd_timeout"))["smtpd_timeout"]
     assert facts["type"].startswith("time, from 1s") and facts["default"] == "${stress?{10}:{300}}s" and facts["read by"] == "smtpd"
     assert postconf("--explain", "relayhsot") == "" and "did you mean relayhost" in postconf.errors
