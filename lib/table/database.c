@@ -163,7 +163,7 @@ static int database_get(struct table *t, void *content, struct arena *a, struct 
 
 #define DATABASE_TYPE(name_, suffix_, ...) \
 	const struct table_type name_##_type = { \
-		.name = #name_, .traits = TYPE_FIXED_KEYS, .suffix = suffix_, .open_file = database_open, .get = database_get, \
+		.name = #name_, .traits = TYPE_FIXED_KEYS, .suffix = suffix_, .find_drivers = drivers_find, .open_file = database_open, .get = database_get, \
 		.close = database_close, .is_intact = is_unchanged, __VA_ARGS__ \
 	}
 

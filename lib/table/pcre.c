@@ -52,5 +52,5 @@ static int pcre_get(struct table *t, void *content, struct arena *a, struct str 
 }
 
 const struct table_type pcre_type = {
-	.name = "pcre", .module = "pcre", .read = pcre_read, .get = pcre_get, .close = rules_free,
+	.name = "pcre", .module = "pcre", .find_drivers = drivers_find, .read = pcre_read, .get = pcre_get, .close = rules_free,
 };

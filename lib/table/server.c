@@ -192,7 +192,7 @@ static int server_get(struct table *t, void *content, struct arena *a, struct st
 		return server_read(&type_##_kind, t, lines, ret_content, why); \
 	} \
 	const struct table_type type_##_type = { \
-		.name = #type_, .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .module = #type_, .read = type_##_read, .get = server_get, .close = server_close, \
+		.name = #type_, .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .module = #type_, .find_drivers = drivers_find, .read = type_##_read, .get = server_get, .close = server_close, \
 	}
 
 SERVER_TYPE(pgsql);

@@ -153,7 +153,7 @@ static int open_content(struct table *t, struct buf *why)
 	AUTO(buf) path = BUF(4096);
 
 	/* A module is loaded now or never: in the jail there is no more new code. */
-	t->error = drivers_find(t->type, &t->drivers, why);
+	t->error = t->type->find_drivers == NULL ? 0 : t->type->find_drivers(t->type, &t->drivers, why);
 	if (t->error < 0)
 		return is_unavailable(t, why);
 	if (t->type->open != NULL)

@@ -26,6 +26,8 @@ struct table_type {
 	const char *suffix;		/* of a database file: ".db"; NULL: none */
 	const char *module;		/* that has its driver: "bdb"; NULL: no module */
 	const struct database_driver *database;	/* the driver that is built in; NULL: none */
+	/* drivers_find(), for types that have drivers; else NULL, so that a program without such types cannot load a module. */
+	int (*find_drivers)(const struct table_type *type, struct drivers *ret_drivers, struct buf *why);
 	/* Exactly one of these three makes the content; on error -errno and words. */
 	int (*open)(struct table *t, struct str name, void **ret_content, struct buf *why);		/* from the name alone */
 	int (*read)(struct table *t, struct source *lines, void **ret_content, struct buf *why);	/* from text: a file, or { { line }, ... } */
