@@ -195,6 +195,10 @@ int sasl_login_answer(struct sasl_login *l, const struct str *challenge, struct 
 	}
 	if (l->mechanism->bearer != NULL)
 		return answer_bearer(l, challenge != NULL, ret);
+	if (step.challenge.len > 0 && memchr(step.challenge.at, 0, step.challenge.len) != NULL) {
+		buf_add_text(why, "the server's challenge has a NUL byte in it");
+		return -EPROTO;
+	}
 	if (l->mechanism->is_scram && check_rounds(step.challenge, why) < 0)
 		return -EPROTO;
 	step.answer = (struct driver_answer){ .at = buf_room(ret, ret->limit - ret->len), .size = ret->limit - ret->len };

@@ -3,6 +3,7 @@
 #include <gsasl.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/sasl/modules/driver.h"
@@ -62,11 +63,18 @@ static void *driver_begin(const char *mechanism, const struct sasl_login_data *w
 
 static enum driver_step driver_step(void *attempt, const char *challenge, size_t len, struct driver_answer *answer, struct driver_words why)
 {
-	char *output = NULL;
+	char *output = NULL, *input = malloc(len + 1);
 	size_t output_len = 0;
-	int r = gsasl_step(attempt, challenge, len, &output, &output_len);
-	bool fits = output_len <= answer->size;
+	bool fits;
+	int r = GSASL_MALLOC_ERROR;
 
+	if (input != NULL) {		/* some mechanisms of the library look for a NUL behind the bytes that they were given */
+		memcpy(input, challenge, len);
+		input[len] = 0;
+		r = gsasl_step(attempt, input, len, &output, &output_len);
+	}
+	free(input);
+	fits = output_len <= answer->size;
 	answer->len = 0;
 	if (r != GSASL_OK && r != GSASL_NEEDS_MORE) {
 		say(why, gsasl_mechanism_name(attempt), r);
