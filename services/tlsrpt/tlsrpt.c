@@ -233,7 +233,7 @@ static void start(void)
 
 	snprintf(store_path, sizeof(store_path), "%s/tlsrpt_counts", the_world->common->data_directory);
 	bell_init(&leaving);
-	mail_out_use("public/cleanup");
+	mail_out_use(the_world->common->cleanup_service_name);
 	tally_open((size_t) conf.tlsrpt_store_size);
 	load();
 	if (https_open(&trust, &why) < 0)
