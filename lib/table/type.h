@@ -62,8 +62,8 @@ bool table_type_is_installed(const struct table_type *type);	/* it needs no modu
 /* A found value as a result in the arena: 1, or -EMSGSIZE when it does not fit. a NULL: 1. */
 int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why);
 /*
- * A value as it stands in the source, as it is stored: itself, or with TABLE_FILE_VALUES what is in the files that it names (in *room). -EACCES and -EPERM, with words: this process may
- * not read them; other trouble with them is warned about, and 0: the entry has to be left out. Else 1.
+ * A value as it stands in the source, as it is stored: itself, or with TABLE_FILE_VALUES what is in the files that it names (in *room). -EACCES and
+ * -EPERM, with words: this process may not read them; other trouble with them is warned about, and 0: the entry has to be left out. Else 1.
  */
 int table_source_value(const struct table *t, struct str value, struct buf *room, struct str *ret_value, struct buf *why);
 /*

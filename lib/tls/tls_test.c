@@ -335,7 +335,6 @@ static void test_files_that_do_not_fit_are_not_used(void **state)
 	const struct { const char *chain, *words; } cases[] = {
 		{ "/nonexistent-directory/x", "No such file or directory" }, { both, "there is no certificate" }, { "/dev/null", "not a regular file" },
 	};
-	AUTO(buf) text = BUF(10000);
 	FILE *f;
 
 	(void) state;
