@@ -20,6 +20,9 @@ static void put_text(const char *text)
 		case '\\': fputs("\\e", stdout); break;
 		case '-': fputs("\\-", stdout); break;
 		case '\n': fputs("\n\\&", stdout); break;
+		case ':':		/* a line may end behind it, for long lists without blanks */
+			fputs(text[1] != ' ' && text[1] != '\0' ? ":\\:" : ":", stdout);
+			break;
 		default: putchar(*text);
 		}
 }
