@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "smtpd/client_count.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/base/map.h"
+#include "lib/co/co.h"
 #include "smtpd/smtpd.h"
 
 static struct map *counters;		/* network -> int *, only those above 0 */
@@ -24,20 +26,24 @@ static struct str network(const struct address_ip *ip, char key[17])
 	return str_make(key, 1 + len);
 }
 
-int client_enters(const struct address_ip *ip)
+static int count_up(struct map *m, const struct address_ip *ip)
 {
 	char bytes[17];
 	struct str key = network(ip, bytes);
-	int *count;
+	int *count = map_get(m, key);
 
-	if (counters == NULL)
-		counters = map_new();
-	count = map_get(counters, key);
 	if (count == NULL) {
 		count = get_memory(sizeof(*count));
-		map_put(counters, key, count);
+		map_put(m, key, count);
 	}
 	return ++*count;
+}
+
+int client_enters(const struct address_ip *ip)
+{
+	if (counters == NULL)
+		counters = map_new();
+	return count_up(counters, ip);
 }
 
 void client_leaves(const struct address_ip *ip)
@@ -49,4 +55,17 @@ void client_leaves(const struct address_ip *ip)
 	BUG_UNLESS(count != NULL);
 	if (--*count == 0)
 		free(map_remove(counters, key));
+}
+
+int client_authenticates(const struct address_ip *ip)
+{
+	static struct map *lately;		/* network -> int *, since the time unit began */
+	static when_t until;
+
+	if (lately == NULL || mono_ms() >= until) {
+		map_free(lately, free);
+		lately = map_new();
+		until = in(the_smtpd->conf.anvil_rate_time_unit);
+	}
+	return count_up(lately, ip);
 }

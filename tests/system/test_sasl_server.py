@@ -161,6 +161,7 @@ def test_what_is_offered_depends_on_the_settings(instance, dovecot):
         "discard": {"smtpd_discard_ehlo_keywords": "auth"}, "tlsonly": {"smtpd_tls_auth_only": "yes"}, "broken": {"broken_sasl_auth_clients": "yes"},
         "inet": {"smtpd_sasl_path": f"inet:127.0.0.1:{dovecot.auth_port}"}, "off": {"smtpd_sasl_auth_enable": "no"},
         "nothing": {"smtpd_sasl_security_options": "forward_secrecy"},
+        "rate": {"smtpd_client_auth_rate_limit": "2", "smtpd_client_event_limit_exceptions": ""},
     }
     ports = {}
     master = ""
@@ -185,6 +186,10 @@ def test_what_is_offered_depends_on_the_settings(instance, dovecot):
     assert offered("off") == ([], 503)
     assert offered("nothing") == ([], 535)
     one.wait_for_log("warning: the authentication server has no mechanism that")
+    with Raw(one, ports["rate"]) as client:
+        assert [client.say(line)[0] for line in (f"AUTH PLAIN {BAD}", "AUTH PLAIN", "*")] == [535, 334, 501]
+        assert client.login() == (450, ["4.7.1 Error: too many AUTH commands from 127.0.0.1"])
+    one.wait_for_log(rf"warning: AUTH command rate limit exceeded: 3 from \S+\[127.0.0.1\] for service 127.0.0.1:{ports['rate']}$")
 
 
 # ---- servers that do what they should not ----
