@@ -33,15 +33,19 @@ static struct match_list *open_list(const char *name, const char *patterns)
 	return list;
 }
 
-static struct sasl_server *open_server(const struct smtpd_conf *c)
+static struct auth_server *open_server(const struct smtpd_conf *c)
 {
 	struct sasl_settings settings = { .where = str_of(c->smtpd_sasl_path), .connect_ms = CONNECT_MS, .answer_ms = ANSWER_MS };
 	AUTO(buf) why = BUF_WORDS;
-	struct sasl_server *server;
+	struct auth_server *server;
 
-	if (!str_is_nocase(str_of(c->smtpd_sasl_type), STR("dovecot")))
-		die(EX_CONFIG, "smtpd_sasl_type: \"%s\" is not dovecot", c->smtpd_sasl_type);
-	if (sasl_server_new(&settings, &server, &why) < 0)
+	if (str_is_nocase(str_of(c->smtpd_sasl_type), STR("cyrus"))) {
+		settings.where = STR("private/cyrus-sasl");	/* which reads smtpd_sasl_path */
+		settings.one_exchange = true;
+	} else if (!str_is_nocase(str_of(c->smtpd_sasl_type), STR("dovecot"))) {
+		die(EX_CONFIG, "smtpd_sasl_type: \"%s\" is neither dovecot nor cyrus", c->smtpd_sasl_type);
+	}
+	if (auth_server_new(&settings, &server, &why) < 0)
 		die(EX_CONFIG, "smtpd_sasl_path: %s", buf_text(&why));
 	return server;
 }
@@ -64,12 +68,12 @@ void open_sasl(struct smtpd *to)
 
 const char *sasl_socket(void)
 {
-	return the_smtpd->sasl == NULL ? NULL : sasl_server_path(the_smtpd->sasl);
+	return the_smtpd->sasl == NULL ? NULL : auth_server_path(the_smtpd->sasl);
 }
 
 bool sasl_needs_inet(void)
 {
-	return the_smtpd->sasl != NULL && sasl_server_is_inet(the_smtpd->sasl);
+	return the_smtpd->sasl != NULL && auth_server_is_inet(the_smtpd->sasl);
 }
 
 /* ---- mechanisms ---- */
@@ -96,11 +100,11 @@ static bool fits(struct session *s, const struct sasl_offer *o)
 static int list_offers(struct session *s, struct sasl_offer **ret)
 {
 	const struct sasl_offer *offers;
-	int n = sasl_server_offers(the_smtpd->sasl, &offers);
+	int n = auth_server_offers(the_smtpd->sasl, &offers);
 
 	s->sasl_is_down = n < 0;
 	if (n < 0) {
-		log_warning_rarely(1, "SASL: %s", sasl_server_why(the_smtpd->sasl));
+		log_warning_rarely(1, "SASL: %s", auth_server_why(the_smtpd->sasl));
 		return 0;
 	}
 	*ret = arena_get(s->step, ((size_t) n + 1) * sizeof(**ret));

@@ -33,7 +33,7 @@ struct smtpd {
 	int tls_loglevel;
 	const char *tlsmgr;		/* its socket */
 	struct arena *tls_texts;	/* what the context refers to */
-	struct sasl_server *sasl;		/* NULL: smtpd_sasl_auth_enable = no */
+	struct auth_server *sasl;		/* NULL: smtpd_sasl_auth_enable = no */
 	unsigned sasl_options, sasl_tls_options;	/* enum sasl_option: what mechanisms must be good for, in the clear and over TLS */
 	struct match_list *sasl_filter, *sasl_exceptions;	/* NULL without sasl */
 	struct tables *sender_logins;

@@ -42,8 +42,8 @@ static enum next refuse(struct session *s, enum sasl_outcome outcome, struct str
 	struct str reason = e->reason.len > 0 ? buf_str(&e->reason) : STR("(reason unavailable)");
 	struct str user = e->user.len > 0 ? str_head(buf_str(&e->user), 100) : STR("(unavailable)");
 
-	if (outcome == SASL_UNAVAILABLE && sasl_server_why(the_smtpd->sasl)[0] != 0)
-		log_warning_rarely(1, "SASL: %s", sasl_server_why(the_smtpd->sasl));
+	if (outcome == SASL_UNAVAILABLE && auth_server_why(the_smtpd->sasl)[0] != 0)
+		log_warning_rarely(1, "SASL: %s", auth_server_why(the_smtpd->sasl));
 	log_warning("%s: SASL %.*s authentication failed: %.*s, sasl_username=%.*s", buf_text(&s->peer.shown), PSTR(str_head(mechanism, 100)),
 		    PSTR(reason), PSTR(user));
 	if (outcome == SASL_UNAVAILABLE)

@@ -133,6 +133,14 @@ static void print_lock_types(struct postconf *p)
 }
 
 /* What smtp_sasl_type may be. */
+static void print_sasl_server_types(struct postconf *p)
+{
+#ifdef HAVE_CYRUS_SASL
+	print_item(p, STR("cyrus"));
+#endif
+	print_item(p, STR("dovecot"));
+}
+
 static void print_sasl_client_types(struct postconf *p)
 {
 #ifdef HAVE_GSASL
@@ -172,7 +180,7 @@ static bool answer_fixed(struct postconf *p, const struct request *q)
 		else if (q->mode == SASL_CLIENT_TYPES)
 			print_sasl_client_types(p);
 		else
-			print_item(p, STR("dovecot"));
+			print_sasl_server_types(p);
 		answer_end(p, ']');
 		return true;
 	case TLS_FEATURE:

@@ -19,6 +19,12 @@ static const struct program PROGRAMS[] = {
 	{ "showq", .shape = MULTIPLEXES },
 	{ "proxymap", .shape = MULTIPLEXES },
 
+#ifdef HAVE_CYRUS_SASL
+	{ "cyrus-sasl", .shape = ONE_AT_A_TIME },
+#else
+	{ "cyrus-sasl", .shape = NOT_HERE_YET },	/* built without libsasl2 */
+#endif
+
 	{ "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
 	{ "oqmgr", .file = "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
 	{ "nqmgr", .file = "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },

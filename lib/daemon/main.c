@@ -96,6 +96,7 @@ static void find_mail_owner(struct jail_world *w)
 
 	if (result <= 0)
 		die(EX_CONFIG, "mail_owner = %s: %s", common.mail_owner, result == 0 ? "there is no such account" : error_text(result));
+	w->owner = common.mail_owner;
 	w->uid = account.uid;
 	w->gid = account.gid;
 	arena_free(a);

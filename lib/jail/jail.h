@@ -28,6 +28,7 @@ struct jail_path { const char *path; char rights; };	/* 'r' read, 'w' read and w
 
 struct jail {
 	enum jail_user user;
+	bool keeps_groups;		/* AS_MAIL_OWNER: with the groups that the account database gives it, for sockets and files of others */
 	unsigned syscalls;
 	const char *capabilities;	/* those that stay, "setuid setgid chown dac_override kill net_bind_service"; "" none */
 	/*
@@ -40,7 +41,8 @@ struct jail {
 
 struct jail_world {			/* what main.cf says, and what the daemon adds at start */
 	const char *queue_directory, *config_directory, *data_directory, *daemon_directory;
-	uid_t uid; gid_t gid;		/* of mail_owner */
+	const char *owner;		/* mail_owner */
+	uid_t uid; gid_t gid;		/* its own */
 	bool chroot;			/* master.cf's column */
 	bool privileged;		/* started as root */
 	const struct jail_path *extra;	/* ends with path NULL; may be NULL */

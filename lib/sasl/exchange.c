@@ -16,7 +16,7 @@ static void set(struct buf *b, struct str text)
 
 /* ---- answers ---- */
 
-void exchange_answered(struct sasl_server *s, const struct auth_line *l)
+void exchange_answered(struct auth_server *s, const struct auth_line *l)
 {
 	LIST_EACH(e, &s->waiting, struct sasl_exchange, link) {
 		if (e->id != l->id)
@@ -32,7 +32,7 @@ void exchange_answered(struct sasl_server *s, const struct auth_line *l)
 	}
 }
 
-void exchanges_lost(struct sasl_server *s)
+void exchanges_lost(struct auth_server *s)
 {
 	LIST_EACH(e, &s->waiting, struct sasl_exchange, link) {
 		e->is_answered = e->is_lost = true;
@@ -55,7 +55,7 @@ static enum sasl_outcome lost(struct sasl_exchange *e)
 }
 
 /* Lines are made whole before they are added: a full buffer takes nothing of one. */
-static int add_line(struct sasl_server *s, const struct buf *line)
+static int add_line(struct auth_server *s, const struct buf *line)
 {
 	return line->len > AUTH_LONGEST_LINE ? -EMSGSIZE : buf_add(&s->unsent, buf_str(line));
 }
@@ -79,7 +79,7 @@ static void cancel(struct sasl_exchange *e)
 /* Sends the line in `unsent` and waits for what the server says to it. */
 static enum sasl_outcome await(struct sasl_exchange *e)
 {
-	struct sasl_server *s = e->server;
+	struct auth_server *s = e->server;
 	const when_t asked = mono_ms(), until = in(s->settings.answer_ms);
 	int r = 0;
 
@@ -146,7 +146,7 @@ static int add_request(struct sasl_exchange *e, const struct sasl_request *q)
 }
 
 /* Nothing was said yet but the request: when the server was restarted since the last one, it may be said again. */
-enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct sasl_server *s, const struct sasl_request *q)
+enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct auth_server *s, const struct sasl_request *q)
 {
 	enum sasl_outcome outcome = SASL_UNAVAILABLE;
 
@@ -197,7 +197,7 @@ void sasl_end(struct sasl_exchange *e)
 	if (e->challenge.limit == 0)
 		return;			/* not begun */
 	if (e->own_server != NULL)
-		sasl_server_free(e->own_server);
+		auth_server_free(e->own_server);
 	else
 		cancel(e);
 	e->own_server = e->server = NULL;

@@ -26,11 +26,11 @@ static char *copy(struct str s)
 	return c;
 }
 
-int sasl_server_new(const struct sasl_settings *settings, struct sasl_server **ret, struct buf *why)
+int auth_server_new(const struct sasl_settings *settings, struct auth_server **ret, struct buf *why)
 {
 	struct str where = settings->where, host = STR_NONE, port;
 	const bool is_inet = str_starts(where, STR("inet:"));
-	struct sasl_server *s;
+	struct auth_server *s;
 	uint16_t number = 0;
 
 	if (is_inet || str_starts(where, STR("unix:")))
@@ -55,11 +55,11 @@ int sasl_server_new(const struct sasl_settings *settings, struct sasl_server **r
 	return 0;
 }
 
-struct sasl_server *server_like(const struct sasl_server *s)
+struct auth_server *server_like(const struct auth_server *s)
 {
-	struct sasl_server *twin = get_memory(sizeof(*twin));
+	struct auth_server *twin = get_memory(sizeof(*twin));
 
-	*twin = (struct sasl_server){ .settings = s->settings, .path = s->path == NULL ? NULL : copy(str_of(s->path)), .fd = -1,
+	*twin = (struct auth_server){ .settings = s->settings, .path = s->path == NULL ? NULL : copy(str_of(s->path)), .fd = -1,
 				      .host = s->host == NULL ? NULL : copy(str_of(s->host)), .port = s->port, .unsent = BUF(MOST_UNSENT),
 				      .why = BUF(1000) };
 	bell_init(&twin->changed);
@@ -68,7 +68,7 @@ struct sasl_server *server_like(const struct sasl_server *s)
 	return twin;
 }
 
-void sasl_server_free(struct sasl_server *s)
+void auth_server_free(struct auth_server *s)
 {
 	if (s == NULL)
 		return;
@@ -82,22 +82,22 @@ void sasl_server_free(struct sasl_server *s)
 	free(s);
 }
 
-bool sasl_server_is_inet(const struct sasl_server *s)
+bool auth_server_is_inet(const struct auth_server *s)
 {
 	return s->host != NULL;
 }
 
-const char *sasl_server_path(const struct sasl_server *s)
+const char *auth_server_path(const struct auth_server *s)
 {
 	return s->path;
 }
 
-const char *sasl_server_why(const struct sasl_server *s)
+const char *auth_server_why(const struct auth_server *s)
 {
 	return buf_text(&s->why);
 }
 
-static void say_why(struct sasl_server *s, const char *what, const char *words)
+static void say_why(struct auth_server *s, const char *what, const char *words)
 {
 	buf_clear(&s->why);
 	if (s->path != NULL)
@@ -108,13 +108,13 @@ static void say_why(struct sasl_server *s, const char *what, const char *words)
 
 /* ---- writing ---- */
 
-void server_send(struct sasl_server *s)
+void server_send(struct auth_server *s)
 {
 	bell_ring(&s->to_send);
 }
 
 /* The reader notices the end. */
-void server_give_up(struct sasl_server *s)
+void server_give_up(struct auth_server *s)
 {
 	if (s->fd >= 0)
 		shutdown(s->fd, SHUT_RDWR);
@@ -122,7 +122,7 @@ void server_give_up(struct sasl_server *s)
 
 static void run_writer(void *arg)
 {
-	struct sasl_server *s = arg;
+	struct auth_server *s = arg;
 
 	for (;;) {
 		ssize_t n;
@@ -147,7 +147,7 @@ static void run_writer(void *arg)
 
 /* ---- connecting ---- */
 
-static int connect_host(const struct sasl_server *s, when_t until)
+static int connect_host(const struct auth_server *s, when_t until)
 {
 	struct arena *a = arena_new("sasl host", NULL, 1 << 20);
 	struct dns_answer answer;
@@ -172,7 +172,7 @@ static int add_offer(struct sasl_offer *list, int count, const struct auth_line 
 }
 
 /* One line of the server. 1, 0 at the end, -errno. */
-static int next_line(struct sasl_server *s, struct stream *stream, struct arena *a, struct auth_line *ret)
+static int next_line(struct auth_server *s, struct stream *stream, struct arena *a, struct auth_line *ret)
 {
 	struct str line;
 
@@ -184,7 +184,7 @@ static int next_line(struct sasl_server *s, struct stream *stream, struct arena 
 }
 
 /* Up to DONE; what it said counts only then. */
-static int handshake(struct sasl_server *s, struct stream *stream, struct arena *a)
+static int handshake(struct auth_server *s, struct stream *stream, struct arena *a)
 {
 	struct sasl_offer found[SASL_MOST_OFFERS];
 	int r, count = 0;
@@ -210,7 +210,7 @@ static int handshake(struct sasl_server *s, struct stream *stream, struct arena 
 }
 
 /* Until the end of the connection: 0 or -errno. */
-static int read_answers(struct sasl_server *s, struct stream *stream, struct arena *a)
+static int read_answers(struct auth_server *s, struct stream *stream, struct arena *a)
 {
 	struct auth_line l;
 	int r;
@@ -221,7 +221,7 @@ static int read_answers(struct sasl_server *s, struct stream *stream, struct are
 	return r;
 }
 
-static int be_ready(struct sasl_server *s, struct stream *stream, struct arena *a)
+static int be_ready(struct auth_server *s, struct stream *stream, struct arena *a)
 {
 	struct scope *writer = scope_open("auth writer");
 	int r = -EAGAIN;
@@ -247,7 +247,7 @@ static const char *words_for(int error)
 
 static void run_connection(void *arg)
 {
-	struct sasl_server *s = arg;
+	struct auth_server *s = arg;
 	when_t until = in(s->settings.connect_ms);
 	int fd = s->path != NULL ? connect_unix(s->path, until) : connect_host(s, until), r = fd;
 
@@ -279,7 +279,7 @@ static void run_connection(void *arg)
 	bell_ring(&s->changed);
 }
 
-static int ready_by(struct sasl_server *s, when_t until)
+static int ready_by(struct auth_server *s, when_t until)
 {
 	while (s->state != SERVER_READY) {
 		int r;
@@ -295,13 +295,15 @@ static int ready_by(struct sasl_server *s, when_t until)
 			s->state = SERVER_CONNECTING;
 		}
 		r = bell_wait(&s->changed, until);
+		if (r < 0 && s->why.len == 0)
+			say_why(s, "authentication server", error_text(r));
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-int server_ready(struct sasl_server *s)
+int server_ready(struct auth_server *s)
 {
 	return ready_by(s, in(s->settings.connect_ms));
 }
@@ -309,9 +311,9 @@ int server_ready(struct sasl_server *s)
 /* ---- mechanisms ---- */
 
 /* With a connection that ends again. Cached for a while, since each costs the server a process. */
-static int ask_offers(struct sasl_server *s, when_t until)
+static int ask_offers(struct auth_server *s, when_t until)
 {
-	struct sasl_server *twin;
+	struct auth_server *twin;
 	int r;
 
 	if (s->offer_count > 0 && mono_ms() - s->heard < OFFERS_GOOD_MS)
@@ -325,12 +327,12 @@ static int ask_offers(struct sasl_server *s, when_t until)
 	}
 	buf_clear(&s->why);
 	buf_add(&s->why, buf_str(&twin->why));
-	sasl_server_free(twin);
+	auth_server_free(twin);
 	return r;
 }
 
 /* A server that is stuck does not keep clients waiting that may have nothing to do with it. */
-int sasl_server_offers(struct sasl_server *s, const struct sasl_offer **ret)
+int auth_server_offers(struct auth_server *s, const struct sasl_offer **ret)
 {
 	when_t until = in(s->offer_count > 0 ? NEWS_MS : OFFERS_MS);
 	int r = s->settings.one_exchange ? ask_offers(s, until) : ready_by(s, until);

@@ -13,7 +13,7 @@
 #include "lib/io/net.h"
 #include "lib/sasl/auth_line.h"
 
-struct sasl_server;
+struct auth_server;
 
 enum { SASL_MOST_OFFERS = 40 };
 
@@ -31,15 +31,15 @@ struct sasl_settings {
 };
 
 /* -EINVAL with words: `where` makes no sense. Does not connect. */
-int sasl_server_new(const struct sasl_settings *settings, struct sasl_server **ret, struct buf *why);
-void sasl_server_free(struct sasl_server *s) MAY_YIELD;	/* no exchange is under way; NULL is fine */
-bool sasl_server_is_inet(const struct sasl_server *s);
-const char *sasl_server_path(const struct sasl_server *s);	/* of its Unix socket, or NULL */
+int auth_server_new(const struct sasl_settings *settings, struct auth_server **ret, struct buf *why);
+void auth_server_free(struct auth_server *s) MAY_YIELD;	/* no exchange is under way; NULL is fine */
+bool auth_server_is_inet(const struct auth_server *s);
+const char *auth_server_path(const struct auth_server *s);	/* of its Unix socket, or NULL */
 /*
  * What the server can do, in its order; connects if need be. When it cannot be reached: what it could when it was, or < 0 if it never was.
  * *ret lives until the next call of anybody.
  */
-int sasl_server_offers(struct sasl_server *s, const struct sasl_offer **ret) MAY_YIELD;
+int auth_server_offers(struct auth_server *s, const struct sasl_offer **ret) MAY_YIELD;
 
 /* ---- one attempt ---- */
 
@@ -58,14 +58,14 @@ enum sasl_outcome {
 	SASL_MORE,			/* challenge is for the client */
 	SASL_DONE,			/* the client is `user` */
 	SASL_REFUSED,			/* it is not; `reason`, `user` if known */
-	SASL_UNAVAILABLE,		/* nobody can tell now; `reason` for the client; sasl_server_why() for the administrator */
+	SASL_UNAVAILABLE,		/* nobody can tell now; `reason` for the client; auth_server_why() for the administrator */
 };
 
 /* Zero-initialise. Nothing of an attempt goes into the next one. */
 struct sasl_exchange {
 	struct buf challenge, user, reason;
 	/* private to lib/sasl */
-	struct sasl_server *server, *own_server;
+	struct auth_server *server, *own_server;
 	struct list link;		/* in the server's list, while an answer is awaited */
 	uint32_t id;			/* 0: not begun */
 	unsigned connection;		/* that it began on */
@@ -74,12 +74,12 @@ struct sasl_exchange {
 	struct bell answered;
 };
 
-enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct sasl_server *s, const struct sasl_request *q) MAY_YIELD;
+enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct auth_server *s, const struct sasl_request *q) MAY_YIELD;
 /* The client's answer to the last challenge, base64. */
 enum sasl_outcome sasl_continue(struct sasl_exchange *e, struct str response) MAY_YIELD;
 /* Tells the server that nothing more comes, if something was to come. Always; then `e` may be used again. */
 void sasl_end(struct sasl_exchange *e) MAY_YIELD;
 /* Words about the last trouble with the server, for the log; "" if there was none. */
-const char *sasl_server_why(const struct sasl_server *s);
+const char *auth_server_why(const struct auth_server *s);
 
 #endif

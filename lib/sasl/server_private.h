@@ -13,7 +13,7 @@
  */
 enum server_state { SERVER_AT_REST, SERVER_CONNECTING, SERVER_READY };
 
-struct sasl_server {
+struct auth_server {
 	struct sasl_settings settings;
 	char *path, *host;		/* one of them */
 	uint16_t port;
@@ -33,17 +33,17 @@ struct sasl_server {
 	struct buf why;
 };
 
-/* Connected and greeted, in time: 0, or -errno; sasl_server_why() has words. */
-int server_ready(struct sasl_server *s) MAY_YIELD;
+/* Connected and greeted, in time: 0, or -errno; auth_server_why() has words. */
+int server_ready(struct auth_server *s) MAY_YIELD;
 /* What is in s->unsent goes out soon. */
-void server_send(struct sasl_server *s);
+void server_send(struct auth_server *s);
 /* Nothing came for too long: the connection ends, and with it whatever waits. */
-void server_give_up(struct sasl_server *s);
-struct sasl_server *server_like(const struct sasl_server *s);
+void server_give_up(struct auth_server *s);
+struct auth_server *server_like(const struct auth_server *s);
 
 /* exchange.c: a line about an exchange; nobody may be waiting for it any more. */
-void exchange_answered(struct sasl_server *s, const struct auth_line *l);
+void exchange_answered(struct auth_server *s, const struct auth_line *l);
 /* The connection is gone. */
-void exchanges_lost(struct sasl_server *s);
+void exchanges_lost(struct auth_server *s);
 
 #endif

@@ -192,7 +192,7 @@ static void serve_all(void *arg)
 	}
 }
 
-static struct sasl_server *server;
+static struct auth_server *server;
 
 static void begin(const char *greeting, const struct sasl_settings *more)
 {
@@ -209,12 +209,12 @@ static void begin(const char *greeting, const struct sasl_settings *more)
 	assert_true(fake.listener >= 0);
 	fake.scope = scope_open("server");
 	scope_start(fake.scope, "accept", serve_all, NULL);
-	assert_int_equal(sasl_server_new(&settings, &server, &why), 0);
+	assert_int_equal(auth_server_new(&settings, &server, &why), 0);
 }
 
 static void end(void)
 {
-	sasl_server_free(server);
+	auth_server_free(server);
 	scope_close(fake.scope);
 	co_forget_fd(fake.listener);
 	close(fake.listener);
@@ -240,7 +240,7 @@ static void test_a_password_in_one_go(void **state)
 	(void) state;
 	begin(GREETING, NULL);
 	fake.answers[0] = "OK\t%u\tuser=jane\n";
-	assert_int_equal(sasl_server_offers(server, &m), 2);
+	assert_int_equal(auth_server_offers(server, &m), 2);
 	assert_string_equal(m[1].name, "LOGIN");
 	q.is_secured = true;
 	assert_int_equal(sasl_begin(&e, server, &q), SASL_DONE);
@@ -459,8 +459,8 @@ static void test_who_is_no_such_server_is_not_believed(void **state)
 		struct sasl_exchange e = { .id = 0 };
 
 		begin(greetings[i], NULL);
-		assert_true(sasl_server_offers(server, &m) < 0);
-		assert_true(strlen(sasl_server_why(server)) > 0);
+		assert_true(auth_server_offers(server, &m) < 0);
+		assert_true(strlen(auth_server_why(server)) > 0);
 		assert_int_equal(sasl_begin(&e, server, &q), SASL_UNAVAILABLE);
 		sasl_end(&e);
 		assert_int_equal(fake.connections, 1);		/* it rests before the next attempt */
@@ -481,7 +481,7 @@ static void test_nonsense_among_the_answers_ends_the_connection(void **state)
 		fake.repeat = true;
 		fake.answers[0] = answers[i];
 		assert_int_equal(sasl_begin(&e, server, &q), SASL_UNAVAILABLE);
-		assert_non_null(strstr(sasl_server_why(server), "does not speak Dovecot's protocol"));
+		assert_non_null(strstr(auth_server_why(server), "does not speak Dovecot's protocol"));
 		sasl_end(&e);
 		end();
 	}
@@ -514,12 +514,12 @@ static void test_a_server_that_is_not_there(void **state)
 	AUTO(buf) why = BUF_WORDS;
 
 	(void) state;
-	assert_int_equal(sasl_server_new(&settings, &server, &why), 0);
-	assert_true(sasl_server_offers(server, &m) < 0);
-	assert_string_equal(sasl_server_why(server), "connect to /nonexistent/auth: No such file or directory");
+	assert_int_equal(auth_server_new(&settings, &server, &why), 0);
+	assert_true(auth_server_offers(server, &m) < 0);
+	assert_string_equal(auth_server_why(server), "connect to /nonexistent/auth: No such file or directory");
 	assert_int_equal(sasl_begin(&e, server, &q), SASL_UNAVAILABLE);
 	sasl_end(&e);
-	sasl_server_free(server);
+	auth_server_free(server);
 }
 
 static void test_what_it_could_do_is_remembered_when_it_is_gone(void **state)
@@ -530,12 +530,12 @@ static void test_what_it_could_do_is_remembered_when_it_is_gone(void **state)
 
 	(void) state;
 	begin(GREETING, NULL);
-	assert_int_equal(sasl_server_offers(server, &m), 2);
+	assert_int_equal(auth_server_offers(server, &m), 2);
 	fake.greeting = "nonsense\n";
 	fake.answers[0] = "";
 	assert_int_equal(sasl_begin(&e, server, &q), SASL_UNAVAILABLE);
 	sasl_end(&e);
-	assert_int_equal(sasl_server_offers(server, &m), 2);
+	assert_int_equal(auth_server_offers(server, &m), 2);
 	end();
 }
 
@@ -550,8 +550,8 @@ static void test_one_exchange_for_each_connection(void **state)
 	begin(GREETING, &settings);
 	fake.repeat = true;
 	fake.answers[0] = "CONT\t%u\t\n";
-	assert_int_equal(sasl_server_offers(server, &m), 2);
-	assert_int_equal(sasl_server_offers(server, &m), 2);
+	assert_int_equal(auth_server_offers(server, &m), 2);
+	assert_int_equal(auth_server_offers(server, &m), 2);
 	assert_int_equal(fake.connections, 1);
 	assert_int_equal(sasl_begin(&e, server, &q), SASL_MORE);
 	assert_int_equal(sasl_begin(&other, server, &q), SASL_MORE);
@@ -572,14 +572,14 @@ static void test_where_a_server_may_be(void **state)
 	for (size_t i = 0; i < COUNT_OF(good); i++) {
 		const struct sasl_settings settings = { .where = str_of(good[i]) };
 
-		assert_int_equal(sasl_server_new(&settings, &server, &why), 0);
-		assert_int_equal(sasl_server_is_inet(server), str_starts(str_of(good[i]), STR("inet:")));
-		sasl_server_free(server);
+		assert_int_equal(auth_server_new(&settings, &server, &why), 0);
+		assert_int_equal(auth_server_is_inet(server), str_starts(str_of(good[i]), STR("inet:")));
+		auth_server_free(server);
 	}
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
 		const struct sasl_settings settings = { .where = str_of(bad[i]) };
 
-		assert_int_equal(sasl_server_new(&settings, &server, &why), -EINVAL);
+		assert_int_equal(auth_server_new(&settings, &server, &why), -EINVAL);
 	}
 }
 
