@@ -18,6 +18,8 @@ static struct {
 	struct tls_protocols may, mandatory;
 	const char *ciphers[STRENGTHS];
 	struct arena *texts;
+	bool has_usual;
+	struct tls_policy usual;	/* what main.cf says, complete: where nothing else has a say and no name matters */
 } settings;
 
 static const char *const level_names[] = {
@@ -158,10 +160,13 @@ static void parse_protocols(const char *name, const char *text, struct tls_proto
 		die(EX_CONFIG, "%s: %s", own_name(name), buf_text(&why));
 }
 
+static void make_usual(void);
+
 void policy_open(void)
 {
 	const struct smtp_conf *c = &the_client.conf;
 
+	settings.has_usual = false;
 	settings.level = level_of_main_cf();
 	settings.has_table = policy_table_open();
 	sts_open();
@@ -180,6 +185,7 @@ void policy_open(void)
 	parse_protocols("smtp_tls_mandatory_protocols", c->smtp_tls_mandatory_protocols, &settings.mandatory);
 	for (enum strength s = 0; s < STRENGTHS; s++)
 		open_ciphers(s);
+	make_usual();
 }
 
 /* ---- a policy made complete for its level ---- */
@@ -351,9 +357,34 @@ static void ask_for_less(struct tls_policy *p)
 	p->entry = NULL;
 }
 
+static struct tls_policy of_main_cf(void)
+{
+	return (struct tls_policy){ .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .site_level = -1, .reuse = true };
+}
+
+/* Made once instead of for each message. */
+static void make_usual(void)
+{
+	struct tls_policy p = of_main_cf();
+
+	if (policy_proves_host(&p) || the_client.conf.smtp_tls_servername[0] != 0 || the_client.conf.smtp_tls_wrappermode)
+		return;
+	complete(settings.texts, &p);
+	name_it(settings.texts, STR_NONE, &p);
+	settings.usual = p;
+	settings.has_usual = p.refused.len == 0;
+}
+
+static bool is_usual(const struct tls_policy *p)
+{
+	return settings.has_usual && p->from == FROM_MAIN_CF && p->wish == AS_CONFIGURED && p->sts == NULL && p->refused.len == 0;
+}
+
 void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret)
 {
-	struct tls_policy p = { .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .domain = to->host, .site_level = -1, .reuse = true };
+	struct tls_policy p = of_main_cf();
+
+	p.domain = to->host;
 
 	if (settings.has_table)
 		ask_table(job, to, &p);
@@ -364,6 +395,11 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 		ask_for_less(&p);
 	else if (sts_may_ask() && p.from == FROM_MAIN_CF && p.refused.len == 0)
 		ask_sts(job, to, &p);
+	if (is_usual(&p)) {
+		*ret = settings.usual;
+		ret->domain = to->host;
+		return;
+	}
 	complete(job->arena, &p);
 	name_it(job->arena, STR_NONE, &p);
 	*ret = p;
