@@ -20,6 +20,7 @@ RECORD = struct.Struct("48siiiI")                       # struct order of lib/ba
 PLACE = re.compile(r'\b(?:FAILPOINT|FAILS_AT)\("([^"]+)"\)')
 # What must happen besides load for a place to be reached.
 RELOAD, REQUEUE = re.compile(r"^(qmgr\.handover|master\.reload)\."), re.compile(r"^queue\.requeue\.")
+CHANGE = re.compile(r"^proxymap\.change$")
 
 
 def places():
@@ -59,12 +60,17 @@ class Orders:
 def scene_with_orders(seed, names):
     if "WITH_FAILPOINTS 1" not in (BUILD / "config.h").read_text():
         raise Skip("the build has no failpoints: ../configure --enable-failpoints")
-    scene = Scene(seed, environment={"POSTROAD_FAILPOINTS": ""})
+    scene = Scene(seed, environment={"POSTROAD_FAILPOINTS": ""}, master="proxywrite unix - - n - 1 proxymap\n")
     path = scene.mail.root / "failpoints"
     scene.mail.environment["POSTROAD_FAILPOINTS"] = str(path)
     scene.mail.file("canonical", "unused@relay.example used@relay.example\n")
     scene.mail.main["recipient_canonical_maps"] = f"proxy:texthash:{scene.mail.etc}/canonical"
+    scene.mail.main["proxy_write_maps"] = written_table(scene)
     return scene, Orders(path, names)
+
+
+def written_table(scene):
+    return f"proxy:hash:{scene.mail.data}/written"
 
 
 def revive(scene):
@@ -82,6 +88,8 @@ def provoke(scene, orders, name):
             scene.mail.command("postroad", "-c", scene.mail.etc, "reload", check=False)
         if REQUEUE.match(name):
             scene.mail.command("postsuper", "-r", "ALL", check=False)
+        if CHANGE.match(name):
+            scene.mail.command("postmap", "-i", written_table(scene), input="key value\n", check=False)
         end = time.monotonic() + 1
         while orders.is_pending(name) and time.monotonic() < end:
             time.sleep(0.01)
