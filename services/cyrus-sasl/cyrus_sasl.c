@@ -34,16 +34,8 @@ static int library_log(void *context, int level, const char *message)
 	return SASL_OK;
 }
 
-static int library_config(void *context, char **ret_path)
-{
-	(void) context;
-	*ret_path = memcpy(get_memory(strlen(config_path) + 1), config_path, strlen(config_path));	/* the library frees it */
-	return SASL_OK;
-}
-
 static sasl_callback_t callbacks[] = {
 	{ SASL_CB_LOG, (int (*)(void)) (void *) library_log, NULL },
-	{ SASL_CB_LIST_END, NULL, NULL },		/* or SASL_CB_GETCONFPATH */
 	{ SASL_CB_LIST_END, NULL, NULL },
 };
 
@@ -83,8 +75,8 @@ static void start(void)
 	forever = arena_new("cyrus-sasl", NULL, 1 << 20);
 	config_path = conf_get(the_world->conf, forever, STR("cyrus_sasl_config_path"), &text) ? str_c(forever, text) : "";
 	program_name = conf_get(the_world->conf, forever, STR("smtpd_sasl_path"), &text) && text.len > 0 ? str_c(forever, text) : "smtpd";
-	if (config_path[0] != 0)
-		callbacks[1] = (sasl_callback_t){ SASL_CB_GETCONFPATH, (int (*)(void)) (void *) library_config, NULL };
+	if (config_path[0] != 0 && sasl_set_path(SASL_PATH_TYPE_CONFIG, (char *) (uintptr_t) config_path) != SASL_OK)
+		die(EX_CONFIG, "SASL: cyrus_sasl_config_path = %s", config_path);
 	r = sasl_server_init(callbacks, program_name);
 	if (r != SASL_OK)
 		die(EX_CONFIG, "SASL: cannot start the library for \"%s\": %s", program_name, sasl_errstring(r, NULL, NULL));
