@@ -115,13 +115,13 @@ def master_lives(scene):
         return False
 
 
-def in_scene(seed, plan):
-    """plan(scene, calls, dice) makes failures and returns how many there were."""
+def in_scene(seed, plan, pause=0.01):
+    """plan(scene, calls, dice) makes failures and returns how many there were. pause: between two messages of a client."""
     with WideScene(seed, environment={"LD_PRELOAD": "", "TORTURE_CALLS": "", "ASAN_OPTIONS": ""}) as scene:
         calls = Calls(scene.mail.root / "calls")
         scene.mail.environment.update(calls.environment())
         scene.mail.start()
-        scene.load(smtp=2, sendmail=1, pause=0.01)
+        scene.load(smtp=2, sendmail=1, pause=pause)
         scene.wait_for_promises(10)
         failures = plan(scene, calls, random.Random(f"{seed} failures"))
         scene.end_load()
@@ -164,7 +164,7 @@ def killed_at_call(seed, rounds):
     return in_scene(seed, plan)
 
 
-def every_call_of(what, seed, rounds, one):
+def every_call_of(what, seed, rounds, one, pause=0.01):
     """For each kind of call the first, the second, ... until the N-th does not come any more. one(scene, calls, call, number, dice)."""
     def plan(scene, calls, dice):
         failed = {}
@@ -177,7 +177,7 @@ def every_call_of(what, seed, rounds, one):
         assert "malloc" in failed, f"{what} was not met: {failed}"
         print(f"      {what}: {' '.join(f'{call} {count}' for call, count in failed.items())}", flush=True)
         return sum(failed.values())
-    return in_scene(seed, plan)
+    return in_scene(seed, plan, pause)
 
 
 def enter(program):
@@ -211,4 +211,4 @@ def killed_at_nth_call(seed, rounds):
 @experiment("nth-call-start", rounds=20)
 def nth_call_start(seed, rounds):
     """each call of a master that starts fails, the first, the second, ... of each kind"""
-    return every_call_of("master at its start", seed, rounds, failing_start)
+    return every_call_of("master at its start", seed, rounds, failing_start, pause=0.3)
