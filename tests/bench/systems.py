@@ -123,9 +123,9 @@ class Sink:
 
     RING = 65536
 
-    def __init__(self, port, file, addresses=0):
+    def __init__(self, port, file, addresses=0, certificate=None):
         self.file = file
-        words = [PROGRAMS / "sink", port, file] + ([addresses] if addresses else [])
+        words = [PROGRAMS / "sink", *(["-T", certificate] if certificate else []), port, file] + ([addresses] if addresses else [])
         self.process = subprocess.Popen(list(map(str, words)))
         deadline = time.monotonic() + 10
         while not (file.exists() and file.stat().st_size):
@@ -165,8 +165,8 @@ class System:
         self.sink = None
 
     def start(self):
-        self.sink = Sink(self.sink_port, self.root / "sink", self.work.sink_addresses)
         self.work.prepare(self)
+        self.sink = Sink(self.sink_port, self.root / "sink", self.work.sink_addresses, self.work.sink_certificate(self))
         self.up()
         self.wait_for_greeting()
 
