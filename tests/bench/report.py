@@ -19,8 +19,9 @@ class Row:
         self.ratios = {}
         if base:
             for label, values in self.values.items():
-                if label != work.base:
-                    self.ratios[label] = statistics.median(figure.ratio(value, other) for value, other in zip(values, base))
+                ratios = [figure.ratio(value, other) for value, other in zip(values, base) if value or other]
+                if label != work.base and ratios:
+                    self.ratios[label] = statistics.median(ratios)
         self.ratio = self.ratios.get(self.ours)
 
     def median(self, label):
