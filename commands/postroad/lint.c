@@ -374,7 +374,7 @@ int do_lint(struct work *w)
 	}
 	lint_aliases(&l);
 	if (l.wrong == 0)
-		log_info("nothing to find fault with");
+		log_info("no errors found");
 	status = l.wrong > 0;
 	map_free(l.seen, NULL);
 	arena_free(l.arena);

@@ -25,7 +25,7 @@ def explain(one, *words):
 def test_a_good_configuration_has_no_faults(instance):
     one = instance(main=GOOD)
     status, said = lint(one)
-    assert status == 0 and said.endswith("postroad: nothing to find fault with\n"), said
+    assert status == 0 and said.endswith("postroad: no errors found\n"), said
     assert "error:" not in said
 
 
