@@ -12,6 +12,7 @@ struct helper {
 	size_t argc;
 	struct str user, group;		/* who runs it; group may be empty */
 	struct str home;
+	struct arena *arena;		/* holds what is known of the user, as long as the process lives */
 };
 /* "user=name[:group] argv=command arguments", of master.cf. -EINVAL with words. Views into the words. */
 int helper_parse(struct str *words, size_t n, struct helper *ret, struct buf *why);

@@ -185,12 +185,13 @@ static int run_errand(struct hand_job *j)
 static void start(void)
 {
 	static const struct trade trade = { .run = run_errand };
-	struct arena *a = arena_new("helper's user", NULL, 1 << 20);	/* as long as the process */
+	struct arena *a = arena_new("helper's user", NULL, 1 << 20);
 	struct account user;
 	AUTO(buf) why = BUF_WORDS;
 
 	if (helper_parse(the_world->arguments, the_world->argument_count, &helper, &why) < 0)
 		die(EX_CONFIG, "master.cf: service %s: %s", the_world->service, buf_text(&why));
+	helper.arena = a;
 	if (command_identity(a, helper.user, helper.group, &identity, &why) < 0)
 		die(EX_CONFIG, "master.cf: service %s: %s", the_world->service, buf_text(&why));
 	if (account_by_name(a, helper.user, &user) > 0)
