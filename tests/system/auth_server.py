@@ -63,10 +63,10 @@ class AuthServer:
 
     def hang_up(self):
         """Ends every connection, as a restart does."""
-        for connection in self.connections:
+        ended, self.connections = self.connections, []      # whoever comes back meanwhile is not one of them
+        for connection in ended:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self.connections.clear()
 
     def go_away(self):
         self.listener.shutdown(socket.SHUT_RDWR)
