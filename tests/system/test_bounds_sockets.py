@@ -114,7 +114,7 @@ def test_who_asks_and_never_listens_is_not_read_on(mail, door):
         with Peer(mail.queue / door) as other:      # meanwhile another one is served
             other.socket.sendall(request)
             assert other.receive()
-    toll.check(most_mib=96)                         # as many calls as one connection may have under way, 5,000, each with a stack
+    toll.check(most_mib=96, left_mib=32)            # one connection may have 5,000 calls under way, each with a stack; malloc keeps some of it
 
 
 @pytest.mark.parametrize("door", SERVICES)
