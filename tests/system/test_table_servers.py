@@ -217,7 +217,7 @@ def test_what_makes_no_sense_is_said_at_once(mail, table, kind):
 
 @every_type
 def test_a_server_that_is_not_there_cannot_tell(mail, table, kind):
-    where = {"sqlite": "dbpath = /nonexistent.db\n", "ldap": "server_host = 127.0.0.1:1\n"}.get(kind, "hosts = 127.0.0.1:1 unix:/nonexistent/socket\n")
+    where = {"sqlite": f"dbpath = {mail.etc}/nothere.db\n", "ldap": "server_host = 127.0.0.1:1\n"}.get(kind, "hosts = 127.0.0.1:1 unix:/nonexistent/socket\n")
     with pytest.raises(RuntimeError, match="(?i)refused|No such file|contact|connect"):
         ask(mail, table(where, without=[where.split()[0]]), "joe@example.com")
     if kind in ("pgsql", "mysql", "redis"):        # the next host has it
