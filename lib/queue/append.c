@@ -2,7 +2,7 @@
 /*
  * The writer's side of the intake log. While one batch is written and synced on a pool thread, whatever becomes ready gathers for the next:
  * one write, one sync, many messages. There is no thread or coroutine of its own: one of those who wait leads, and when it is through, the next who
- * still waits does. Who is alone waits for nobody.
+ * still waits does. Who is alone waits for nobody, and needs no thread.
  *
  * What must stay true: a batch is written only when the one before it is durable; after a failure nothing more is written to that segment.
  */
@@ -196,7 +196,7 @@ static int make_room(struct appender *a, uint64_t len)
 	return 0;
 }
 
-/* ---- on the pool thread: the write and the sync ---- */
+/* ---- on the pool thread, or on the loop's for who is alone: the write and the sync ---- */
 
 static int gather(struct batch *b, struct iovec *v, char (*heads)[QUEUE_HEAD_SIZE])
 {
@@ -292,7 +292,7 @@ static void pass_lead(struct appender *a)
 }
 
 /* 0 done; -ECANCELED: nothing of mine was or will be written, and the others are not drawn into it. */
-static int lead(struct appender *a, struct append *me)
+static int lead(struct appender *a, struct append *me, bool alone)
 {
 	struct batch b;
 	int r;
@@ -300,7 +300,7 @@ static int lead(struct appender *a, struct append *me)
 	co_pass();		/* who becomes ready in the same turn comes along */
 	while (!me->done && !co_is_cancelled()) {
 		take_waiting(a, &b);
-		r = co_offload(write_batch, &b);
+		r = alone ? write_batch(&b) : co_offload(write_batch, &b);
 		if (r == -EXFULL)
 			a->full_until = in(LOOK_AGAIN_MS);
 		end_batch(&b, r);
@@ -327,7 +327,7 @@ static int wait_for_turn(struct appender *a, struct append *me)
 	return 0;
 }
 
-int appender_commit(struct appender *a, struct queue_head *head, const struct iovec *pieces, int count)
+int appender_commit(struct appender *a, struct queue_head *head, const struct iovec *pieces, int count, bool alone)
 {
 	struct append me = { .head = head, .pieces = pieces, .count = count, .len = segment_record_len(head) };
 
@@ -338,7 +338,7 @@ int appender_commit(struct appender *a, struct queue_head *head, const struct io
 	list_append(&a->waiting, &me.link);
 	if (a->leader == NULL)
 		a->leader = &me;
-	if (wait_for_turn(a, &me) < 0 || (!me.done && lead(a, &me) < 0))
+	if (wait_for_turn(a, &me) < 0 || (!me.done && lead(a, &me, alone) < 0))
 		return -ECANCELED;
 	return me.result;
 }

@@ -50,6 +50,7 @@ int queue_create(struct queue *q, enum queue_name where, struct str id, struct q
 	*w = (struct queue_writer){ .q = q, .where = where, .dir = dir, .fd = -1, .pending = BUF(2 * QUEUE_SMALL) };
 	memcpy(w->id, id.at, id.len);
 	queue_path(q, where, id, w->path);
+	q->writers++;
 	*ret = w;
 	return 0;
 }
@@ -252,7 +253,7 @@ static int append_to_log(struct queue_writer *w, struct queue_head *h, struct st
 
 	lay_out_small(h);
 	h->journal_at = h->envelope.at + h->envelope.len;
-	r = appender_commit(w->q->appender, h, pieces, COUNT_OF(pieces));
+	r = appender_commit(w->q->appender, h, pieces, COUNT_OF(pieces), w->q->writers == 1);
 	if (r < 0)
 		return r;
 	*place = (struct queue_place){ .at = h->segment_at, .len = segment_record_len(h) };
@@ -320,6 +321,7 @@ void queue_writer_free(struct queue_writer *w)
 {
 	if (w == NULL)
 		return;
+	w->q->writers--;
 	remove_file(w);
 	buf_free(&w->pending);
 	free(w);

@@ -14,6 +14,7 @@ struct queue {
 	int intake_dir;				/* -1: there is none, or it is not looked at */
 	void (*say)(const char *words);
 	struct appender *appender;		/* NULL: every message gets a file of its own */
+	int writers;				/* messages being written */
 	struct residents *residents;		/* with intake_dir only */
 };
 
