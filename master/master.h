@@ -88,6 +88,7 @@ struct service {
 	int listener_count;
 	int most_workers;		/* 0: no limit */
 	int session_limit;		/* of each; 0: none */
+	int keepsake;			/* what a worker leaves to the next one, in memory; -1: nothing */
 	struct list workers;
 	int64_t throttled_until;	/* mono_ms(); 0: not */
 	int64_t wakeup_at;		/* 0: none */

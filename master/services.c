@@ -3,6 +3,8 @@
 #include "master/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -30,10 +32,32 @@ static struct service *find(const struct service_entry *e)
 	return NULL;
 }
 
+/* ---- keepsakes ---- */
+
+static void drop_keepsake(struct service *s)
+{
+	if (s->keepsake >= 0)
+		close(s->keepsake);
+	s->keepsake = -1;
+}
+
+/* Of fixed size: it is no place to hoard memory. */
+static void make_keepsake(struct service *s)
+{
+	s->keepsake = memfd_create("keepsake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (s->keepsake >= 0 && ftruncate(s->keepsake, KEEPSAKE_SIZE) == 0 && fcntl(s->keepsake, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+		return;
+	log_warning("service %s: its processes can leave nothing to each other: %s", service_label(s), error_text(errno));
+	drop_keepsake(s);
+}
+
+/* ---- life ---- */
+
 void service_free(struct service *s)
 {
 	for (int i = 0; i < s->listener_count; i++)
 		listener_close(&s->listeners[i], true);
+	drop_keepsake(s);
 	list_remove(&s->link);
 	free(s);
 }
@@ -120,6 +144,10 @@ static void take_row(struct service *s, struct service_entry *e)
 	s->failures_in_row = 0;
 	s->said_absent_at = 0;
 	find_file(s);
+	if (!s->program->has_keepsake)
+		drop_keepsake(s);
+	else if (s->keepsake < 0)
+		make_keepsake(s);
 	set_limits(s);
 	set_wakeup(s);
 }
@@ -130,6 +158,7 @@ static struct service *service_new(const struct service_entry *e)
 
 	snprintf(s->name, sizeof(s->name), "%.*s", PSTR(e->name));
 	s->type = e->type;
+	s->keepsake = -1;
 	list_init(&s->workers);
 	list_append(&services, &s->link);
 	return s;

@@ -8,7 +8,7 @@
 #include "lib/base/die.h"
 #include "master/master.h"
 
-enum { ABOVE_ALL = FIRST_LISTENER_FD + MOST_LISTENERS + 1 };
+enum { ABOVE_ALL = FIRST_LISTENER_FD + MOST_LISTENERS + 2 };
 
 static void place(int from, int to)
 {
@@ -19,7 +19,7 @@ static void place(int from, int to)
 /* Sources may lie where targets shall be: they move out of the way first. */
 static void place_descriptors(const struct service *s, int line)
 {
-	int moved[MOST_LISTENERS + 2], n = 0, null;
+	int moved[MOST_LISTENERS + 3], n = 0, null;
 
 	moved[n++] = fcntl(line, F_DUPFD_CLOEXEC, ABOVE_ALL);
 	for (int i = 0; i < s->listener_count; i++)
@@ -27,6 +27,8 @@ static void place_descriptors(const struct service *s, int line)
 			moved[n++] = fcntl(s->listeners[i].fd, F_DUPFD_CLOEXEC, ABOVE_ALL);
 	if (program_is_ours(s->program))
 		moved[n++] = fcntl(settings->main_cf, F_DUPFD_CLOEXEC, ABOVE_ALL);
+	if (s->keepsake >= 0)
+		moved[n++] = fcntl(s->keepsake, F_DUPFD_CLOEXEC, ABOVE_ALL);
 	for (int i = 0; i < n; i++)
 		place(moved[i], LIFELINE_FD + i);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -62,6 +64,8 @@ static char **command_line(struct arena *a, const struct service *s)
 	*vec_add(a, &argv) = arena_fmt(a, "-s%d", open_listeners(s)).at;
 	if (program_is_ours(s->program))
 		*vec_add(a, &argv) = arena_fmt(a, "-i%d", FIRST_LISTENER_FD + open_listeners(s)).at;
+	if (s->keepsake >= 0)
+		*vec_add(a, &argv) = arena_fmt(a, "-k%d", FIRST_LISTENER_FD + open_listeners(s) + 1).at;
 	if (s->session_limit > 0)
 		*vec_add(a, &argv) = arena_fmt(a, "-m%d", s->session_limit).at;
 	if (e->unprivileged)

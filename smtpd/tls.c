@@ -209,6 +209,7 @@ static bool shake_hands(struct session *s, bool wrapped)
 
 	if (the_smtpd->tls_loglevel >= 2)
 		log_info("setting up TLS connection from %s", buf_text(&s->peer.shown));
+	ticket_keys_await();
 	r = tls_begin(the_smtpd->tls_context, s->stream, &wish, wrapped, in(conf()->smtpd_starttls_timeout), &t, &words);
 	if (r < 0) {
 		log_trouble(s, r, buf_str(&words));

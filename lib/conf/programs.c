@@ -30,7 +30,7 @@ static const struct program PROGRAMS[] = {
 	{ "nqmgr", .file = "qmgr", .shape = SINGLETON, .hands_over = true, .always = true },
 	{ "pickup", .shape = SINGLETON, .always = true },
 	{ "resolver", .shape = SINGLETON },
-	{ "tlsmgr", .shape = SINGLETON },
+	{ "tlsmgr", .shape = SINGLETON, .has_keepsake = true },
 	{ "tokens", .shape = SINGLETON },
 #ifdef HAVE_CURL
 	{ "mtasts", .shape = SINGLETON },

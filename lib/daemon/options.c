@@ -34,17 +34,18 @@ __attribute__((noreturn)) static void usage(const char *program)
 
 void options_parse(int argc, char **argv, struct daemon_options *ret)
 {
-	struct daemon_options o = { .kind = LISTEN_UNIX, .main_cf = -1 };
+	struct daemon_options o = { .kind = LISTEN_UNIX, .main_cf = -1, .keepsake = -1 };
 	const char **overrides = get_memory((size_t) argc * sizeof(*overrides));
 	int c;
 
 	opterr = 0;
 	optind = 1;
-	while ((c = getopt(argc, argv, "+c:di:m:n:o:rRs:t:uv")) != -1) {
+	while ((c = getopt(argc, argv, "+c:di:k:m:n:o:rRs:t:uv")) != -1) {
 		switch (c) {
 		case 'c': o.config_dir = optarg; break;
 		case 'd': o.foreground = true; break;
 		case 'i': o.main_cf = parse_count('i', optarg, 1000000); break;
+		case 'k': o.keepsake = parse_count('k', optarg, 1000000); break;
 		case 'm': o.session_limit = parse_count('m', optarg, 1000000); break;
 		case 'n': o.service = optarg; break;
 		case 'o': overrides[o.override_count++] = optarg; break;

@@ -17,6 +17,7 @@ struct daemon_options {
 	const char *config_dir;		/* NULL: MAIL_CONFIG */
 	int listeners;			/* inherited from FIRST_LISTENER_FD on */
 	int main_cf;			/* -i: main.cf, open; -1: to be read from config_dir */
+	int keepsake;			/* -k; -1: none */
 	int session_limit;
 	int verbose;
 	bool foreground, unprivileged, chroot;

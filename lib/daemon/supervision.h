@@ -7,14 +7,15 @@
  * take on. Nothing else crosses it, so nothing that a remote party sent can reach master. The service's listeners follow from
  * FIRST_LISTENER_FD on; they belong to master, which keeps them open over reloads and crashes.
  *
- * Options: -n service -t type -s listeners [-i descriptor] [-m sessions] [-u] [-r] [-v] and those of master.cf; MAIL_CONFIG names the
- * configuration. At the descriptor of -i is main.cf as master read it: all processes of a generation have the same, whenever they
- * start, and whatever becomes of the file meanwhile.
+ * Options: -n service -t type -s listeners [-i descriptor] [-k descriptor] [-m sessions] [-u] [-r] [-v] and those of master.cf; MAIL_CONFIG
+ * names the configuration. At the descriptor of -i is main.cf as master read it: all processes of a generation have the same, whenever they
+ * start, and whatever becomes of the file meanwhile. At that of -k is the keepsake: KEEPSAKE_SIZE bytes of memory, zeros at first, in which a
+ * singleton leaves to the process after it what must not be on any disk. Master holds it and never looks into it.
  */
 #ifndef ROAD_DAEMON_SUPERVISION_H
 #define ROAD_DAEMON_SUPERVISION_H
 
-enum { LIFELINE_FD = 3, FIRST_LISTENER_FD = 4, MOST_LISTENERS = 64 };
+enum { LIFELINE_FD = 3, FIRST_LISTENER_FD = 4, MOST_LISTENERS = 64, KEEPSAKE_SIZE = 4096 };
 
 enum worker_report {
 	WORKER_READY = 'R',		/* started, jailed, accepting */

@@ -7,9 +7,12 @@
 #include "lib/ipc/channel.h"
 #include "lib/log/log.h"
 
-enum { FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 60000, WARN_EACH_S = 3600 };
+enum { FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 60000, WARN_EACH_S = 3600, PATIENCE_MS = 1000 };
 
 static struct client *manager;
+static bool is_answered = true;		/* the first question: with keys, or with trouble */
+static struct bell answered;
+static when_t give_up_at;
 
 /* 1: new keys; 0: the ones that we have; -errno. tlsmgr answers when they change. */
 static int ask(struct tls_context *c, uint64_t *version)
@@ -38,6 +41,8 @@ static void follow(void *context)
 
 		if (r == -ECANCELED)
 			return;
+		is_answered = true;
+		bell_ring(&answered);
 		if (r < 0) {
 			version = 0;
 			log_warning_rarely(WARN_EACH_S, "no new keys for TLS session tickets: service tlsmgr: %s", error_text(r));
@@ -55,7 +60,16 @@ void ticket_keys_follow(struct tls_context *c, const char *path)
 	if (scope != NULL || !tls_context_gives_tickets(c))
 		return;
 	scope = scope_open("ticket keys");
+	bell_init(&answered);
+	give_up_at = in(PATIENCE_MS);
+	is_answered = false;
 	manager = client_new(path);
 	if (scope_start(scope, "ticket keys", follow, c) < 0)
-		log_warning("no keys for TLS session tickets: no room for a coroutine");
+		log_warning("no keys for TLS session tickets: no room for a coroutine");		/* and nobody waits for long */
+}
+
+void ticket_keys_await(void)
+{
+	while (!is_answered && bell_wait(&answered, give_up_at) == 0)
+		;
 }

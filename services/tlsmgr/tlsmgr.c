@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The tlsmgr service: makes the keys that servers seal TLS session tickets with. It keeps two secrets in memory, which nothing else ever has, the
- * present one and the one before; what a service gets is derived from them and from its scope. So it need not remember who asked.
+ * The tlsmgr service: makes the keys that servers seal TLS session tickets with. It keeps two secrets, which nothing else ever has, the
+ * present one and the one before; what a service gets is derived from them and from its scope. So it need not remember who asked. They are in memory
+ * only, and in the keepsake, which is memory too: the process after this one goes on with them, and sessions outlast a reload and a crash, though not master.
  *
  * A question is answered when there is something new: at once to who has nothing or something old, else after the next rotation. Nobody waits for it
  * but a coroutine of its own (lib/peers/tlsmgr.c).
  */
 #include <errno.h>
 #include <sys/random.h>
+#include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/conf/params/tlsmgr.h"
 #include "lib/daemon/daemon.h"
@@ -17,34 +20,79 @@
 
 enum { MOST_QUESTIONS = 100, SECRETS = 2 };
 
+/* All that there is to know; the keepsake begins with it. Its form is that of one build: what another one left is not used. */
+struct secrets {
+	char form[16];
+	unsigned char at[SECRETS][TLS_TICKET_SECRET];	/* the present one first */
+	int64_t made_ms;		/* when the present one was, on the clock of this boot */
+	uint64_t version;		/* another for other secrets, whoever made them */
+	uint64_t count;
+};
+static const char FORM[16] = "ticket secrets1";
+
 static struct tlsmgr_conf conf;
-static unsigned char secrets[SECRETS][TLS_TICKET_SECRET];	/* the present one first */
-static int secret_count;
-static uint64_t version;		/* of the secrets; another after each start, too */
+static struct secrets secrets;
 static struct bell changed;
+
+static int64_t lifetime_ms(void)
+{
+	return MAX(conf.smtpd_tls_session_cache_timeout, 1000);
+}
+
+/* ---- over the life of processes ---- */
+
+static void leave(void)
+{
+	if (the_world->keepsake >= 0 && pwrite(the_world->keepsake, &secrets, sizeof(secrets), 0) != (ssize_t) sizeof(secrets))
+		log_warning("the keys of TLS session tickets will not outlast this process: %s", error_text(errno));
+}
+
+/* What opens no ticket any more is of no use. */
+static bool inherit(void)
+{
+	struct secrets s;
+
+	if (the_world->keepsake < 0 || pread(the_world->keepsake, &s, sizeof(s), 0) != (ssize_t) sizeof(s) || memcmp(s.form, FORM, sizeof(FORM)) != 0)
+		return false;
+	if (s.count < 1 || s.count > SECRETS || s.made_ms > mono_ms() || mono_ms() >= s.made_ms + 2 * lifetime_ms())
+		return false;
+	secrets = s;
+	return true;
+}
+
+/* ---- the secrets ---- */
 
 static void rotate(void)
 {
-	memmove(secrets[1], secrets[0], sizeof(secrets[0]));
-	if (tls_ticket_secret_make(secrets[0]) < 0)
+	memmove(secrets.at[1], secrets.at[0], sizeof(secrets.at[0]));
+	if (tls_ticket_secret_make(secrets.at[0]) < 0)
 		die(EX_OSERR, "no randomness for the keys of TLS session tickets");
-	secret_count = MIN(secret_count + 1, SECRETS);
-	version++;
+	secrets.count = MIN(secrets.count + 1, (uint64_t) SECRETS);
+	secrets.made_ms = mono_ms();
+	secrets.version++;
+	leave();
 	bell_ring(&changed);
+}
+
+static void begin(void)
+{
+	memcpy(secrets.form, FORM, sizeof(FORM));
+	if (getrandom(&secrets.version, sizeof(secrets.version), 0) != (ssize_t) sizeof(secrets.version))
+		die(EX_OSERR, "no randomness: %s", error_text(errno));
+	rotate();
 }
 
 static void start(void)
 {
 	bell_init(&changed);
-	if (getrandom(&version, sizeof(version), 0) != (ssize_t) sizeof(version))
-		die(EX_OSERR, "no randomness: %s", error_text(errno));
-	rotate();
+	if (!inherit())
+		begin();
 }
 
 static void run(void)
 {
 	while (!daemon_is_winding_down()) {
-		int r = bell_wait(&changed, in(MAX(conf.smtpd_tls_session_cache_timeout, 1000)));
+		int r = bell_wait(&changed, secrets.made_ms + lifetime_ms());
 
 		if (r == -ECANCELED)
 			return;
@@ -54,6 +102,8 @@ static void run(void)
 		}
 	}
 }
+
+/* ---- questions ---- */
 
 /* Whoever waits has to ask our successor. */
 static void wind_down(void)
@@ -72,14 +122,14 @@ static void answer(struct server_call *call)
 		log_warning("malformed question: %s", buf_text(&why));
 		return;
 	}
-	while (request.version == version && !daemon_is_winding_down())
+	while (request.version == secrets.version && !daemon_is_winding_down())
 		if (bell_wait(&changed, NEVER) == -ECANCELED)
 			return;
-	for (int i = 0; i < secret_count; i++)
-		if (tls_ticket_key_derive(secrets[i], request.scope, keys + i * TLS_TICKET_KEY) < 0)
+	for (size_t i = 0; i < secrets.count; i++)
+		if (tls_ticket_key_derive(secrets.at[i], request.scope, keys + i * TLS_TICKET_KEY) < 0)
 			return;
-	reply.version = version;
-	reply.keys = str_make((const char *) keys, (size_t) secret_count * TLS_TICKET_KEY);
+	reply.version = secrets.version;
+	reply.keys = str_make((const char *) keys, secrets.count * TLS_TICKET_KEY);
 	REPLY(call, ticket_keys_reply, &reply);
 }
 
