@@ -41,7 +41,7 @@ static bool fail(struct dialogue *d, struct trouble *ret_why, const char *words)
 static bool refused(struct dialogue *d, const struct refusal *r, const char *cached, struct trouble *ret_why)
 {
 	bool hard = r->code / 100 == 5 && !the_client.conf.smtp_sasl_auth_soft_bounce;
-	const char *dsn = hard || r->dsn[0] != '5' ? r->dsn : str_c(d->job->arena, arena_fmt(d->job->arena, "4%s", r->dsn + 1));
+	const char *dsn = str_c(d->job->arena, arena_fmt(d->job->arena, "%c%s", hard || r->dsn[0] != '5' ? r->dsn[0] : '4', r->dsn + 1));
 
 	*ret_why = trouble_make(d->job, hard ? HARD : SOFT, true, dsn, d->s, "SASL %sauthentication failed; server %.*s said: %.*s", cached, PSTR(d->s->name),
 				PSTR(r->text));
@@ -74,9 +74,9 @@ static bool take_verdict(struct dialogue *d, struct trouble *ret_why)
 	base64_encode(buf_str(&d->answer), &d->line);
 	hide(&s->reply.lines, buf_str(&d->line));
 	r.text = reply_text(&s->reply, d->job->arena);
-	r.dsn = str_c(d->job->arena, reply_dsn(&s->reply, r.code / 100 == 5 ? STR("5.0.0") : STR("4.0.0"), d->job->arena));
+	snprintf(r.dsn, sizeof(r.dsn), "%.*s", PSTR(reply_dsn(&s->reply, r.code / 100 == 5 ? STR("5.0.0") : STR("4.0.0"), d->job->arena)));
 	if (r.code == 535)
-		refusal_keep(s->host, d->login, &r);
+		refusal_keep(d->job, s->host, d->login, &r);
 	login_refused(d->login);
 	return refused(d, &r, "", ret_why);
 }
@@ -198,7 +198,7 @@ static bool converse(struct dialogue *d, struct trouble *ret_why)
 static bool log_in(struct dialogue *d, struct trouble *ret_why)
 {
 	struct session *s = d->s;
-	const struct refusal *before = refusal_find(s->host, d->login);
+	struct refusal before;
 	const struct sasl_credentials who = {
 		.user = d->login->user, .password = d->login->password, .authorize = the_client.conf.send_cyrus_sasl_authzid ? d->login->user : NULL,
 		.service = the_client.lmtp ? "lmtp" : "smtp", .host = str_c(d->job->arena, s->host), .port = s->ip.port,
@@ -210,8 +210,8 @@ static bool log_in(struct dialogue *d, struct trouble *ret_why)
 					"mechanisms for this type of connection security", PSTR(s->name));
 		return false;
 	}
-	if (before != NULL)
-		return refused(d, before, "[CACHED] ", ret_why);
+	if (refusal_find(d->job, s->host, d->login, &before))
+		return refused(d, &before, "[CACHED] ", ret_why);
 	d->mechanism = auth_choose(d->job, s, d->login);
 	if (d->mechanism == NULL)
 		return fail(d, ret_why, "no mechanism available");

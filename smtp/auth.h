@@ -63,11 +63,15 @@ bool auth_start(struct job *job, struct session *s, const struct destination *to
 
 struct refusal {
 	int code;
-	const char *dsn;
+	char dsn[12];
 	struct str text;		/* the whole reply */
 };
-void refusal_keep(struct str host, const struct login *l, const struct refusal *r);
-/* NULL: nothing is known. Valid until the next of these calls. */
-const struct refusal *refusal_find(struct str host, const struct login *l);
+
+int refusals_open(struct buf *why);
+void refusals_close(void);
+bool refusals_are_kept(void);
+/* False: nothing is known. */
+bool refusal_find(struct job *job, struct str host, const struct login *l, struct refusal *ret) MAY_YIELD;
+void refusal_keep(struct job *job, struct str host, const struct login *l, const struct refusal *what) MAY_YIELD;
 
 #endif

@@ -43,6 +43,8 @@ int auth_open(const struct common_conf *common, struct buf *why)
 		tokens_use(auth_token_socket());
 	if (r >= 0)
 		r = mechanisms_open(common->shlib_directory, why);
+	if (r >= 0)
+		r = refusals_open(why);
 	if (r < 0)
 		auth_close();
 	return r < 0 ? r : 1;
@@ -51,6 +53,7 @@ int auth_open(const struct common_conf *common, struct buf *why)
 void auth_close(void)
 {
 	mechanisms_close();
+	refusals_close();
 	tables_free(passwords);
 	passwords = NULL;
 }

@@ -83,11 +83,13 @@ static void open_tables(void)
 static const struct jail_path *more_paths(void)
 {
 	static const struct jail_path tables[] = { { "private/proxymap", 'c' }, { "$config", 'r' } };
-	static struct jail_path paths[COUNT_OF(tables) + 2];
+	static struct jail_path paths[COUNT_OF(tables) + 3];
 	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables()); i++)
 		paths[n++] = tables[i];
+	if (refusals_are_kept())
+		paths[n++] = (struct jail_path){ "private/proxywrite", 'c' };
 	if (auth_token_socket() != NULL)
 		paths[n++] = (struct jail_path){ auth_token_socket(), 'c' };
 	return n > 0 ? paths : NULL;

@@ -5,10 +5,9 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
-#include "lib/base/module.h"
-#include "lib/sasl/modules/driver.h"
-#include "lib/sasl/options.h"
 #include "lib/sasl/bearer.h"
+#include "lib/sasl/module.h"
+#include "lib/sasl/options.h"
 
 /*
  * SCRAM lets the server say how often the password is hashed. Fewer than the least of RFC 5802 and 7677 would make guessing easier for a server that is not the
@@ -41,34 +40,6 @@ struct sasl_login {
 	unsigned challenges;
 	bool is_through;
 };
-
-static const struct sasl_driver *driver;
-
-int sasl_login_open(const char *directory, struct buf *why)
-{
-	AUTO(buf) path = BUF(4096);
-	char words[500] = "";
-	const void *object;
-	int r;
-
-	if (driver != NULL)
-		return 0;
-	buf_addf(&path, "%s/gsasl.so", directory);
-	r = module_load(buf_text(&path), "sasl_driver", &object, why);
-	if (r < 0)
-		return r;
-	driver = object;
-	if (driver->version != SASL_DRIVER_VERSION) {
-		buf_addf(why, "%s: made for another version", buf_text(&path));
-		r = -ENOEXEC;
-	} else if (driver->start((struct driver_words){ words, sizeof(words) }) < 0) {
-		buf_add_text(why, words);
-		r = -ENOEXEC;
-	}
-	if (r < 0)
-		driver = NULL;
-	return r;
-}
 
 /* ---- which one ---- */
 
@@ -104,7 +75,7 @@ const struct sasl_mechanism *sasl_mechanism_choose(struct str offered, unsigned 
 
 		if ((sasl_options_of(str_of(m->name)) & options) != options || (is_token && m->bearer == NULL) || !is_offered(offered, m->name))
 			continue;
-		if (m->bearer != NULL || (driver != NULL && driver->knows(m->name)))
+		if (m->bearer != NULL || (sasl_module() != NULL && sasl_module()->knows(m->name)))
 			return m;
 	}
 	return NULL;
@@ -120,7 +91,7 @@ int sasl_login_begin(const struct sasl_mechanism *m, const struct sasl_credentia
 
 	*l = (struct sasl_login){ .mechanism = m, .who = who };
 	if (m->bearer == NULL) {
-		l->attempt = driver->begin(m->name, &data, (struct driver_words){ words, sizeof(words) });
+		l->attempt = sasl_module()->begin(m->name, &data, (struct driver_words){ words, sizeof(words) });
 		if (l->attempt == NULL) {
 			buf_add_text(why, words);
 			free(l);
@@ -134,7 +105,7 @@ int sasl_login_begin(const struct sasl_mechanism *m, const struct sasl_credentia
 void sasl_login_end(struct sasl_login *l)
 {
 	if (l != NULL && l->attempt != NULL)
-		driver->end(l->attempt);
+		sasl_module()->end(l->attempt);
 	free(l);
 }
 
@@ -180,7 +151,7 @@ static int run_step(void *arg)
 {
 	struct step *s = arg;
 
-	return driver->step(s->login->attempt, s->challenge.at, s->challenge.len, &s->answer, (struct driver_words){ s->words, sizeof(s->words) });
+	return sasl_module()->step(s->login->attempt, s->challenge.at, s->challenge.len, &s->answer, (struct driver_words){ s->words, sizeof(s->words) });
 }
 
 int sasl_login_answer(struct sasl_login *l, const struct str *challenge, struct buf *ret, struct buf *why)

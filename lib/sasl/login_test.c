@@ -6,6 +6,7 @@
 
 #include "lib/sasl/login.h"
 #include "lib/sasl/options.h"
+#include "lib/sasl/password_hash.h"
 
 static bool have_module;
 
@@ -207,6 +208,31 @@ static void test_options_are_read_and_unknown_ones_named(void **unused)
 	assert_non_null(strstr(buf_text(&why), "nocleartext"));
 }
 
+static void test_the_hash_of_a_password_fits_that_password_only(void **unused)
+{
+	static const char *const not_hashes[] = {
+		"", "tanstaaftanstaaf", "pbkdf2-sha256$20000$", "pbkdf2-sha256$20000$AAAAAAAAAAAAAAAAAAAAAA==", "pbkdf2-sha256$20000$AAAA$AAAA",
+		"pbkdf2-sha256$20000$*$AAAA", "pbkdf2-sha256$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAA",
+		"pbkdf2-sha256$20000$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	};
+	AUTO(buf) one = BUF(200), other = BUF(200), latin = BUF(200);
+
+	(void) unused;
+	need_module();
+	assert_int_equal(password_hash("tanstaaftanstaaf", &one), 0);
+	assert_int_equal(password_hash("tanstaaftanstaaf", &other), 0);
+	assert_string_not_equal(buf_text(&one), buf_text(&other));		/* salted */
+	assert_int_equal(password_fits("tanstaaftanstaaf", buf_str(&one)), 1);
+	assert_int_equal(password_fits("tanstaaftanstaaf", buf_str(&other)), 1);
+	assert_int_equal(password_fits("tanstaaftanstaag", buf_str(&one)), 0);
+	assert_int_equal(password_fits("", buf_str(&one)), 0);
+	assert_int_equal(password_fits("tanstaaftanstaaf", str_head(buf_str(&one), one.len - 1)), 0);
+	assert_int_equal(password_hash("na\xefve\xff", &latin), 0);		/* not UTF-8 */
+	assert_int_equal(password_fits("na\xefve\xff", buf_str(&latin)), 1);
+	for (size_t i = 0; i < COUNT_OF(not_hashes); i++)
+		assert_int_equal(password_fits("tanstaaftanstaaf", str_of(not_hashes[i])), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_a_server_that_has_to_prove_itself_cannot_agree_before),
 		cmocka_unit_test(test_nonsense_is_refused_and_empty_challenges_come_to_an_end),
 		cmocka_unit_test(test_options_are_read_and_unknown_ones_named),
+		cmocka_unit_test(test_the_hash_of_a_password_fits_that_password_only),
 	};
 
 	return cmocka_run_group_tests(tests, load, NULL);

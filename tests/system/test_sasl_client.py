@@ -13,7 +13,7 @@ import ssl
 import pytest
 
 from certificates import Authority
-from instance import IS_ROOT, Instance
+from instance import IS_ROOT, Instance, wait_until
 from sink import Sink
 
 USER, PASSWORD = "relay@example.org", "pass, word=\u00fc"
@@ -190,6 +190,7 @@ WRONG = "relay@example.org:wrong"
 RIGHT = f"{USER}:{PASSWORD}"
 CLEAR = {"smtp_sasl_security_options": "noanonymous"}
 TLS = {"smtp_tls_security_level": "encrypt", "smtp_sasl_tls_security_options": "noanonymous"}
+CACHE = "proxy:btree:$data_directory/smtp_auth_cache"
 SERVICES = {
     "strict": {},
     "clear": CLEAR,
@@ -199,7 +200,9 @@ SERVICES = {
     "encrypt": {"smtp_tls_security_level": "encrypt", "smtp_sasl_tls_verified_security_options": "noanonymous"},
     "secure": {"smtp_tls_security_level": "secure", "smtp_sasl_tls_verified_security_options": "noanonymous"},
     "sender": {**CLEAR, "smtp_sender_dependent_authentication": "yes"},
-    "cached": {**CLEAR, "smtp_sasl_auth_cache_name": "proxy:btree:cache", "worker_processes": "1"},
+    "cached": {**CLEAR, "smtp_sasl_auth_cache_name": CACHE},
+    "hard-cached": {**CLEAR, "smtp_sasl_auth_cache_name": CACHE, "smtp_sasl_auth_soft_bounce": "no"},
+    "briefly": {**CLEAR, "smtp_connection_cache_on_demand": "no", "smtp_sasl_auth_cache_name": CACHE, "smtp_sasl_auth_cache_time": "1s"},
     "local": {**CLEAR, "lmtp_sasl_auth_enable": "yes", "lmtp_sasl_security_options": "noanonymous", "lmtp_sasl_password_maps": "$smtp_sasl_password_maps"},
 }
 ALL = "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256"
@@ -258,16 +261,16 @@ class World:
             kind, nexthop = ("lmtp:inet:", "localhost") if service == "local" else (service + ":", "[localhost]")
             transport.append(f"{name}.example {kind}{nexthop}:{sink.port}")
             (proxied if name == "proxied" else passwords).append(f"{nexthop}:{sink.port} {credentials}")
-        for name, service in (("sender", "sender"), ("cached", "cached")):
-            self.sinks[name] = sink = AuthSink("PLAIN")
-            transport.append(f"{name}.example {service}:[localhost]:{sink.port}")
-            if name == "cached":
-                passwords.append(f"[localhost]:{sink.port} {WRONG}")
+        self.sinks["sender"], self.sinks["cached"] = AuthSink("PLAIN"), AuthSink("PLAIN")
+        transport.append(f"sender.example sender:[localhost]:{self.sinks['sender'].port}")
+        transport += [f"{name}.example {name}:[localhost]:{self.sinks['cached'].port}" for name in ("cached", "hard-cached", "briefly")]
+        proxied.append(f"[localhost]:{self.sinks['cached'].port} {WRONG}")
         passwords += [f"ours@example.net {RIGHT}", "@theirs.example ann:else"]
         rows = "".join(f"{name} unix - - n - - smtp\n" + "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items())
                        for name, options in SERVICES.items() if name != "local")
         self.mail = Instance(main={"smtp_sasl_auth_enable": "yes", "smtp_host_lookup": "native", "inet_protocols": "ipv4",
-                                   "smtp_tls_CAfile": ca.certificate, **{k: v for k, v in SERVICES["local"].items() if k.startswith("lmtp")}}, master=rows)
+                                   "smtp_tls_CAfile": ca.certificate, "proxy_write_maps": CACHE, **{k: v for k, v in SERVICES["local"].items() if k.startswith("lmtp")}},
+                             master=rows + "proxywrite unix - - n - 1 proxymap\n")
         etc = self.mail.etc
         self.mail.main.update(transport_maps=f"texthash:{etc}/transport", smtp_sasl_password_maps=f"texthash:{etc}/passwords, proxy:texthash:{etc}/proxied")
         for name, lines in (("transport", transport), ("passwords", passwords), ("proxied", proxied)):
@@ -322,10 +325,37 @@ def test_senders_have_logins_of_their_own_and_sessions_too(world):
     assert [message.sender.split()[0] for message in sink.messages] == ["<ours@example.net>"] * 2 + ["<nobody@elsewhere.example>"]
 
 
-def test_a_refused_login_is_remembered(world):
+REMEMBERED = "SASL [CACHED] authentication failed; server localhost[127.0.0.1] said: 535 5.7.8 who?"
+
+
+def test_a_refused_login_is_remembered_by_all_processes_until_the_password_changes(world):
+    sink, mail, proxied = world.sinks["cached"], world.mail, world.mail.etc / "proxied"
     assert "SASL authentication failed; server" in world.deliver("cached")
-    assert "SASL [CACHED] authentication failed; server localhost[127.0.0.1] said: 535 5.7.8 who?" in world.deliver("cached")
-    assert len(world.sinks["cached"].logins) == 1
+    mail.stop()
+    mail.start()                                            # nothing that only a process knew is left
+    line = world.deliver("cached")
+    assert REMEMBERED in line and "dsn=4.7.8, status=deferred" in line
+    line = world.deliver("hard-cached")
+    assert REMEMBERED in line and "dsn=5.7.8, status=bounced" in line
+    assert len(sink.logins) == 1
+    kept = (mail.data / "smtp_auth_cache.db").read_bytes()
+    assert b"localhost;relay@example.org" in kept and b"pbkdf2-sha256$" in kept and b"535 5.7.8 who?" in kept
+    assert b"wrong" not in kept and b64("wrong").encode() not in kept
+
+    text = proxied.read_text()
+    proxied.write_text(text.replace(f":{sink.port} {WRONG}", f":{sink.port} {USER}:wrongly"))
+    wait_until(lambda: "said: 535" in world.deliver("cached") and len(sink.logins) == 2, 30, "the new password, tried")     # refused as well
+    proxied.write_text(text.replace(f":{sink.port} {WRONG}", f":{sink.port} {RIGHT}"))
+    wait_until(lambda: "status=sent" in world.deliver("cached"), 30, "the right password, tried")
+    assert sink.logins[2:] == [("PLAIN", USER)]
+    proxied.write_text(text)
+
+
+def test_a_refused_login_is_tried_again_after_a_while(world):
+    sink = world.sinks["cached"]
+    wait_until(lambda: "said: 535" in world.deliver("briefly"), 30, "the wrong password again")
+    before = len(sink.logins)
+    wait_until(lambda: "SASL authentication failed; server" in world.deliver("briefly") and len(sink.logins) > before, 30, "another try")
 
 
 HELPER = """#!/bin/sh

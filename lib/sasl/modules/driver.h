@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { SASL_DRIVER_VERSION = 1 };
+enum { SASL_DRIVER_VERSION = 2 };
 
 enum driver_step {
 	DRIVER_MORE = 0,		/* an answer, and the server has to say more */
@@ -32,6 +32,8 @@ struct sasl_driver {
 	/* May be called in any thread, one at a time. */
 	enum driver_step (*step)(void *attempt, const char *challenge, size_t len, struct driver_answer *answer, struct driver_words why);
 	void (*end)(void *attempt);		/* overwrites the password */
+	/* PBKDF2 with HMAC-SHA-256, of a password that is ASCII. In any thread. 0 or -1. */
+	int (*derive)(const char *password, const char *salt, size_t salt_len, unsigned rounds, char ret[32]);
 };
 
 extern const struct sasl_driver sasl_driver;
