@@ -88,10 +88,9 @@ static struct queue *open_queue(const struct common_conf *common)
 	return q;
 }
 
-static int usage(void)
+__attribute__((noreturn)) static void usage(void)
 {
-	fputs("usage: postcat [-bdefhoqrv] [-c config_dir] [-s offset] [file ...]\n", stderr);
-	return EX_USAGE;
+	die(EX_USAGE, "usage: postcat [-bdefhoqrv] [-c config_dir] [-s offset] [file ...]");
 }
 
 int main(int argc, char **argv)
@@ -102,6 +101,7 @@ int main(int argc, char **argv)
 	bool by_id = false;
 	int c, failures = 0;
 
+	die_always_with(1);
 	while ((c = getopt(argc, argv, "bc:defhoqrs:v")) != -1) {
 		switch (c) {
 		case 'b': what |= SHOW_BODY; break;
@@ -111,13 +111,13 @@ int main(int argc, char **argv)
 		case 'q': by_id = true; break;
 		case 'v': log_verbose(1); break;
 		case 'd': case 'f': case 'o': case 'r': case 's': break;	/* about a record format that is not ours */
-		default: return usage();
+		default: usage();
 		}
 	}
 	if (what == 0)
 		what = SHOW_ENVELOPE | SHOW_HEADERS | SHOW_BODY;
 	if (by_id && optind == argc)
-		return usage();
+		usage();
 	command_start("postcat", config_dir, NULL, NULL, &world);
 	if (by_id) {
 		struct queue *q = open_queue(&world.common);

@@ -70,6 +70,7 @@ int main(int argc, char **argv)
 	const char *config_dir = NULL, *tag = NULL;
 	int c;
 
+	die_always_with(1);
 	opterr = 0;
 	while ((c = getopt(argc, argv, "+c:ip:t:v")) != -1) {
 		switch (c) {

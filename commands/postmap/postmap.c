@@ -143,6 +143,8 @@ static bool change(const struct job *job, const struct target *target)
 	return true;
 }
 
+enum { KEY_NOT_THERE = 2 };		/* exit status of a child, between processes of ours */
+
 /* The tables may have different owners, and who has become one cannot become the next: a process for each. */
 static bool change_in_child(const struct job *job, const struct target *target)
 {
@@ -152,13 +154,13 @@ static bool change_in_child(const struct job *job, const struct target *target)
 	if (child < 0)
 		die(EX_OSERR, "fork: %s", error_text(errno));
 	if (child == 0) {
-		status = !change(job, target);
+		status = change(job, target) ? 0 : KEY_NOT_THERE;
 		log_flush();
 		_exit(status);
 	}
 	if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
 		die(EX_SOFTWARE, "%s: the process for it was killed", target->spec);
-	if (WEXITSTATUS(status) > 1)
+	if (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != KEY_NOT_THERE)
 		exit(WEXITSTATUS(status));	/* it has said why */
 	return WEXITSTATUS(status) == 0;
 }
@@ -193,6 +195,7 @@ int main(int argc, char **argv)
 	size_t count;
 	bool found;
 
+	die_always_with(1);
 	parse_options(argc, argv, &job);
 	command_start(program, config_dir, groups, structs, &world);
 	log_verbose(verbose);

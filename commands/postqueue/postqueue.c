@@ -195,12 +195,12 @@ int main(int argc, char **argv)
 		break;
 	case 'i':
 		if (!queue_id_is_valid(str_of(r.argument)))
-			die(EX_USAGE, "\"%s\" is no queue id", r.argument);
+			die(EX_UNAVAILABLE, "Cannot flush queue ID - invalid name: \"%s\"", r.argument);
 		command("flush_id", r.argument);
 		break;
 	case 's':
 		if (str_has_control(str_of(r.argument)))
-			die(EX_USAGE, "bad site name");
+			die(EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%.100s\"", r.argument);
 		command("flush_site", r.argument);
 		break;
 	default:

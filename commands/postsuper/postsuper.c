@@ -220,6 +220,7 @@ int main(int argc, char **argv)
 	AUTO(buf) path = BUF(300);
 	struct super s = { 0 };
 
+	die_always_with(1);
 	parse_options(argc, argv, &o);
 	command_start("postsuper", o.config_dir, groups, structs, &world);
 	if (chdir(world.common.queue_directory) < 0)
@@ -243,5 +244,5 @@ int main(int argc, char **argv)
 	report_totals();
 	client_free(s.qmgr);
 	queue_close(s.queue);
-	return s.failed ? EX_TEMPFAIL : 0;
+	return s.failed;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "lib/base/die.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -8,7 +9,7 @@
 
 static void to_stderr(const char *line)
 {
-	dprintf(STDERR_FILENO, "%s\n", line);
+	dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, line);
 }
 
 static void (*the_sink)(const char *line) = to_stderr;
@@ -16,6 +17,13 @@ static void (*the_sink)(const char *line) = to_stderr;
 void die_set_sink(void (*sink)(const char *line))
 {
 	the_sink = sink == NULL ? to_stderr : sink;
+}
+
+static int the_only_status;
+
+void die_always_with(int status)
+{
+	the_only_status = status;
 }
 
 void die(int status, const char *format, ...)
@@ -28,7 +36,7 @@ void die(int status, const char *format, ...)
 	vsnprintf(line + n, sizeof(line) - (size_t) n, format, arguments);
 	va_end(arguments);
 	the_sink(line);
-	exit(status);
+	exit(the_only_status != 0 ? the_only_status : status);
 }
 
 void bug(const char *file, int line_number, const char *format, ...)

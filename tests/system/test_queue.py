@@ -190,7 +190,7 @@ def test_a_flush_delivers_at_once(instance, how):
 
 def test_a_queue_id_that_is_none_is_refused(instance):
     mail = instance()
-    assert mail.command("postqueue", "-i", "../../etc/passwd", check=False).returncode == 64
+    assert mail.command("postqueue", "-i", "../../etc/passwd", check=False).returncode == 69
     done = mail.command("postsuper", "-d", "../../etc/passwd")
     assert done.stderr == "postsuper: warning: invalid mail queue id: ../../etc/passwd\npostsuper: Deleted: 0 messages\n"
 

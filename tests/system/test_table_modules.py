@@ -41,11 +41,11 @@ def test_a_type_is_there_when_its_module_is(mail):
     assert not set(MODULES) & set(left) and {"cdb", "texthash", "regexp", "tcp"} <= set(left)
     for kind, module in MODULES.items():
         done = ask(mail, f"{kind}:{mail.etc}/h", "a")
-        assert done.returncode not in (0, 1)
+        assert done.returncode == 1
         assert f"no module for tables of type {kind}: {mail.modules}/{module}.so: No such file or directory (is its package installed?)" in done.stderr
     for arguments in ((f"hash:{mail.etc}/h",), ("-s", f"btree:{mail.etc}/h"), ("-i", f"lmdb:{mail.etc}/l"), ("-d", "a", f"hash:{mail.etc}/h")):
         done = mail.command("postmap", *arguments, check=False, input="")
-        assert done.returncode not in (0, 1) and "is its package installed?" in done.stderr, arguments
+        assert done.returncode == 1 and "is its package installed?" in done.stderr, arguments
     assert ask(mail, f"cdb:{mail.etc}/c", "a").stdout == "1\n"
 
 
@@ -93,7 +93,7 @@ def test_what_is_no_module_for_the_type_is_not_used(mail):
     assert "text.so: " in ask(mail, spec, "a").stderr
     mail.file("dynamicmaps.cf", "hash libc.so x\n")
     shutil.copy("/lib/x86_64-linux-gnu/libz.so.1" if Path("/lib/x86_64-linux-gnu/libz.so.1").exists() else BUILD / "smtpd/smtpd", mail.modules / "libc.so")
-    assert ask(mail, spec, "a").returncode not in (0, 1)
+    assert "fatal:" in ask(mail, spec, "a").stderr
     (mail.etc / "dynamicmaps.cf").unlink()
     (mail.modules / "bdb.so").unlink()
     shutil.copy(BUILD / "modules" / "bdb.so", mail.modules)

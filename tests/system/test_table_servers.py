@@ -146,8 +146,8 @@ def ask(mail, spec, key):
     done = mail.command("postmap", "-q", key, spec, check=False)
     if done.returncode == 0:
         return done.stdout.removesuffix("\n")
-    if done.returncode == 1:
-        assert done.stderr == ""
+    assert done.returncode == 1
+    if done.stderr == "":
         return None
     raise RuntimeError(done.stderr)
 
