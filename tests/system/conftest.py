@@ -28,14 +28,28 @@ def instance():
         raise first_error
 
 
-@pytest.fixture
-def tmp_path(tmp_path):
-    """Daemons that have given up root look into it too."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory == Path(tempfile.gettempdir()):
-            break
+class OpenDirectories:
+    """pytest's own are closed to daemons that have given up root, and each run that starts closes those of the others."""
+
+    def __init__(self, top):
+        self.top = Path(top)
+        self.top.chmod(0o755)
+
+    def mktemp(self, name):
+        directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.top))
         directory.chmod(0o755)
-    return tmp_path
+        return directory
+
+
+@pytest.fixture(scope="session")
+def tmp_path_factory():
+    with tempfile.TemporaryDirectory(prefix="postroad-pytest-", ignore_cleanup_errors=True) as top:
+        yield OpenDirectories(top)
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory):
+    return tmp_path_factory.mktemp("case")
 
 
 def pytest_collection_modifyitems(items):

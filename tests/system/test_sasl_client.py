@@ -373,8 +373,6 @@ esac
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
     directory = tmp_path_factory.mktemp("helper")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)
     helper = directory / "get-token"
     helper.write_text(HELPER.format(directory=directory))
     helper.chmod(0o755)

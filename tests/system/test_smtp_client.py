@@ -171,8 +171,6 @@ def test_stacks_are_far_from_full(instance, tmp_path, monkeypatch):
     table = tmp_path / "census"
     table.touch()
     table.chmod(0o666)
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(directory.stat().st_mode | 0o011)
     monkeypatch.setenv("POSTROAD_STACK_CENSUS", str(table))
     with Sink() as sink:
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "mydestination": "example.org"})

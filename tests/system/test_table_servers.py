@@ -54,8 +54,6 @@ def mariadb():
 @pytest.fixture(scope="module")
 def sqlite(tmp_path_factory):
     path = tmp_path_factory.mktemp("sqlite") / "alias.db"
-    for parent in path.parents[:3]:
-        parent.chmod(0o755)
     with sqlite3.connect(path) as db:
         db.executescript(rows_sql(lambda text: text.replace("'", "''")))
     path.chmod(0o644)
