@@ -33,35 +33,30 @@ def sanitizer_options():
 
 
 class Calls:
-    """The file of orders: orders.fail("cleanup", "fsync", errno.EIO, 3) makes the third fsync of cleanup from now on fail."""
+    """The order that stands: calls.fail("cleanup", "fsync", errno.EIO, 3) makes the third fsync of cleanup from now on fail."""
 
-    ROOM = 64
+    AT = RECORD.size                                    # the first record is the clock's
 
     def __init__(self, path):
-        path.write_bytes(b"\0" * RECORD.size * self.ROOM)
+        path.write_bytes(b"\0" * RECORD.size * 2)
         path.chmod(0o666)
         self.file = open(path, "r+b")
         self.map = mmap.mmap(self.file.fileno(), 0)
-        self.used = 1                                   # the first is the clock's
-        self.at = {}
         self.path = path
 
     def environment(self):
         return {"LD_PRELOAD": str(library()), "TORTURE_CALLS": str(self.path), **sanitizer_options()}
 
     def fail(self, program, call, error=errno.EIO, number=1):
-        at = self.at.get((program, call))
-        if at is None:
-            at = self.at[program, call] = RECORD.size * self.used
-            self.used += 1
-        RECORD.pack_into(self.map, at, program.encode(), call.encode(), error, 0, 0, 0, 0)
-        struct.pack_into("=i", self.map, at + 36, number)
+        self.withdraw()
+        RECORD.pack_into(self.map, self.AT, program.encode(), call.encode(), error, 0, 0, 0, 0)
+        struct.pack_into("=i", self.map, self.AT + 36, number)
 
-    def has_failed(self, program, call):
-        return struct.unpack_from("=I", self.map, self.at[program, call] + 40)[0] > 0
+    def has_failed(self):
+        return struct.unpack_from("=I", self.map, self.AT + 40)[0] > 0
 
-    def withdraw(self, program, call):
-        struct.pack_into("=i", self.map, self.at[program, call] + 36, 0)
+    def withdraw(self):
+        struct.pack_into("=i", self.map, self.AT + 36, 0)
 
     def step_clock(self, seconds):
         """The wall clock of all programs goes wrong by so much from now on."""

@@ -12,10 +12,10 @@ from calls import Calls
 from experiment import experiment
 from kills import IN_FLIGHT, summary
 from scene import wait_until
-from wide import WideScene
+from wide import SERVICES, WideScene
 
 PROGRAMS = ["smtpd", "cleanup", "qmgr", "smtp", "lmtp", "bounce", "virtual", "local", "pipe", "pickup", "proxymap", "resolver", "error", "discard",
-            "showq", "postlogd", "postdrop", "sendmail", "postqueue", "postsuper", "master"]
+            "showq", "postlogd", "postdrop", "sendmail", "postqueue", "postsuper", "master", *SERVICES]
 DISK = [errno.EIO, errno.ENOSPC, errno.EDQUOT]
 ERRORS = {"write": DISK, "writev": DISK, "pwrite": DISK, "pwritev": DISK, "fsync": [errno.EIO], "fdatasync": [errno.EIO], "ftruncate": [errno.EIO],
           "openat": [errno.EMFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENFILE], "renameat": [errno.EIO, errno.ENOSPC], "renameat2": [errno.EIO, errno.ENOSPC],
@@ -43,6 +43,8 @@ def occupy(scene, program):
     """What the load alone does not let the program do."""
     if COMMANDS.get(program):
         scene.mail.command(program, *COMMANDS[program], check=False)
+    elif program == "proxywrite":
+        scene.write_down()
     elif program == "showq":
         scene.mail.command("postqueue", "-p", check=False)
     elif program == "master":
@@ -55,10 +57,10 @@ def is_there(scene, program):
     return program in COMMANDS or (master_lives(scene) and (program == "master" or bool(scene.mail.pids(program))))
 
 
-def wait_for_failure(scene, calls, program, call):
+def wait_for_failure(scene, calls, program):
     """Until the call has failed, or the program has worked for a while without coming to it. One that died at its start rests before the next."""
     end, since, goal = time.monotonic() + 8, None, 0
-    while not calls.has_failed(program, call) and time.monotonic() < end:
+    while not calls.has_failed() and time.monotonic() < end:
         if not is_there(scene, program):
             since = None
         elif since is None:
@@ -68,15 +70,15 @@ def wait_for_failure(scene, calls, program, call):
         if master_lives(scene):
             occupy(scene, program)
         time.sleep(0.01)
-    return calls.has_failed(program, call)
+    return calls.has_failed()
 
 
 def one_failure(scene, calls, program, call, number, dice, errors=None):
     """Whether the call failed before some more mail went through. Whatever it broke, mail must flow again."""
     calls.fail(program, call, dice.choice(errors or ERRORS[call]), number)
     fresh(scene, program)
-    failed = wait_for_failure(scene, calls, program, call)
-    calls.withdraw(program, call)
+    failed = wait_for_failure(scene, calls, program)
+    calls.withdraw()
     if program == "master":
         scene.mail.command("postroad", "-c", scene.mail.etc, "reload", check=False)     # it answers, or it is dead
         if not master_lives(scene):
@@ -91,8 +93,8 @@ def failing_start(scene, calls, call, number, dice):
     calls.fail("master", call, dice.choice(ERRORS[call]), number)
     with contextlib.suppress(AssertionError):
         scene.mail.start()
-    failed = calls.has_failed("master", call)
-    calls.withdraw("master", call)
+    failed = calls.has_failed()
+    calls.withdraw()
     if not scene.mail.running or not master_lives(scene):
         start_again(scene)
     scene.wait_for_promises(1, 90)
@@ -169,13 +171,15 @@ def every_call_of(what, seed, rounds, one, pause=0.01):
     def plan(scene, calls, dice):
         failed = {}
         for call in ERRORS:
+            scene.let_through()
             for number in numbers(rounds):
                 # twice: the load is random, and may have had nothing for the program just then
                 if not one(scene, calls, call, number, dice) and not one(scene, calls, call, number, dice):
                     break
                 failed[call] = failed.get(call, 0) + 1
+            if call in failed:
+                print(f"      {what}: {call} {failed[call]}", flush=True)
         assert "malloc" in failed, f"{what} was not met: {failed}"
-        print(f"      {what}: {' '.join(f'{call} {count}' for call, count in failed.items())}", flush=True)
         return sum(failed.values())
     return in_scene(seed, plan, pause)
 

@@ -5,9 +5,10 @@ import os
 import signal
 
 from experiment import experiment
-from scene import PATIENCE, Scene
+from scene import Scene
+from wide import SERVICES, WideScene
 
-KILLABLE = ["smtpd", "cleanup", "qmgr", "smtp", "bounce", "virtual", "local", "pickup", "error", "resolver", "proxymap"]
+KILLABLE = ["smtpd", "cleanup", "qmgr", "smtp", "lmtp", "bounce", "virtual", "local", "pipe", "pickup", "error", "discard", "resolver", "proxymap", *SERVICES]
 # What an agent had delivered, and qmgr had not yet recorded, when one of them died is delivered again: at most what one destination
 # has under way, to the next hop and to each mailbox.
 IN_FLIGHT = 60
@@ -20,7 +21,7 @@ def summary(scene, extra):
 @experiment("kill-daemons", rounds=300, short=15)
 def kill_daemons(seed, rounds):
     """a daemon at random is killed, again and again"""
-    with Scene(seed) as scene:
+    with WideScene(seed) as scene:
         scene.mail.start()
         scene.load()
         scene.wait_for_promises(20)

@@ -11,7 +11,8 @@ import time
 from calls import Calls
 from experiment import experiment
 from kills import IN_FLIGHT, KILLABLE, summary
-from scene import BOX, LATER, RELAY, Scene, wait_until
+from scene import BOX, LATER, RELAY, Scene
+from wide import WideScene
 
 LONG_AGO = 1_500_000_000
 
@@ -179,7 +180,7 @@ def stopped(pids):
 @experiment("stopped-peers", rounds=60, short=3)
 def stopped_peers(seed, rounds):
     """a daemon stands still for a while, often longer than the others wait"""
-    with Scene(seed, main={"ipc_timeout": "2s"}) as scene:
+    with WideScene(seed, main={"ipc_timeout": "2s"}) as scene:
         scene.mail.start()
         scene.load(smtp=2, pause=0.02)
         scene.wait_for_promises(20)
@@ -211,7 +212,7 @@ def nonsense(dice):
 @experiment("garbage", rounds=20, short=1)
 def garbage(seed, rounds):
     """every socket in public/ and private/ is fed with nonsense, or connected to and left alone"""
-    with Scene(seed) as scene:
+    with WideScene(seed) as scene:
         scene.mail.start()
         scene.load()
         scene.wait_for_promises(20)
@@ -239,8 +240,8 @@ def garbage(seed, rounds):
 
 @experiment("reload-storm", rounds=300, short=6)
 def reload_storm(seed, rounds):
-    """reload after reload under load: nothing lost, nothing twice"""
-    with Scene(seed) as scene:
+    """reload after reload under load and with TLS sessions open: nothing lost, nothing twice"""
+    with WideScene(seed) as scene:
         scene.mail.start()
         scene.load()
         for _ in range(rounds):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A server under load: a private instance, a next hop and mailboxes that keep what they get, and clients that write down promises."""
 
+import base64
 import contextlib
 import os
 import pwd
@@ -37,14 +38,26 @@ class Client:
         try:
             self.file = self.socket.makefile("rb")
             self._expect("220")
-            self.socket.sendall(b"EHLO client.example.net\r\n")
-            self._expect("250")
+            self._command("EHLO client.example.net", "250")
         except BaseException:
             self.close()
             raise
 
     def close(self):
         self.socket.close()
+
+    def _command(self, words, code):
+        self.socket.sendall(words.encode() + b"\r\n")
+        return self._expect(code)
+
+    def start_tls(self, context, session=None):
+        self._command("STARTTLS", "220")
+        self.socket = context.wrap_socket(self.socket, session=session)
+        self.file = self.socket.makefile("rb")
+        self._command("EHLO client.example.net", "250")
+
+    def login(self, user, password):
+        self._command("AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode(), "235")
 
     def _expect(self, code):
         """The last line of one reply, read to its end."""
@@ -85,7 +98,7 @@ class Load(threading.Thread):
 
     def _smtp(self, letter):
         if self.client is None:
-            self.client = Client(self.scene.mail.address, self.scene.mail.smtp_port, 30 * PATIENCE)
+            self.client = self.scene.client(self.dice)
         queue_id = self.client.send(letter, "torture@back.example")
         self.scene.ledger.promise(letter, queue_id)
         if self.dice.random() < 0.5:
@@ -161,6 +174,7 @@ class Scene:
         self.ledger = Ledger(seed, ALIASES, self.mail.root / "ledger")
         self.loads = []
         self.opened = False
+        self.late = []              # what the next hop that is away got while it was there
         self.torn_maildir, self.keep = torn_maildir, keep
         self.heard = lambda: list(self.sink.messages)       # what the next hop counts as received
 
@@ -181,6 +195,10 @@ class Scene:
                 raise
 
     # ---- load ----
+
+    def client(self, dice):
+        """A connection for one of the loads."""
+        return Client(self.mail.address, self.mail.smtp_port, 30 * PATIENCE)
 
     def load(self, smtp=3, sendmail=1, pause=0.0):
         """Clients begin to hand in mail."""
@@ -210,7 +228,7 @@ class Scene:
     def arrivals(self):
         """Everything that the next hop and the mailboxes hold now."""
         found = Arrivals(self.ledger)
-        for message in self.heard():
+        for message in self.heard() + self.late:
             for to in message.recipients:
                 address = to.split(">")[0].lstrip("<")
                 if address == "torture@back.example":
@@ -236,6 +254,13 @@ class Scene:
                 keys |= {(int(number.group(1)), one) for recipient in entry["recipients"]
                          for one in ALIASES.get(recipient["address"], [recipient["address"]])}
         return keys
+
+    def let_through(self):
+        """The next hop that is away is there for a moment: else what waits for it, and is tried again every second, becomes more and more."""
+        deferred = self.mail.queue / "deferred"
+        with Sink(address="127.0.0.6", port=self.closed_port) as sink:
+            wait_until(lambda: sum(path.is_file() for path in deferred.rglob("*")) < 30, 90, lambda: f"an empty queue\n{self.mail.log_tail()}", pause=0.1)
+        self.late += sink.messages
 
     def release(self):
         """The next hop that was away is there from now on."""
