@@ -15,7 +15,7 @@ from pathlib import Path
 from disks import MEGABYTE, SIZES, Disks, mount, need_root, run, small_file_system, unmount
 from experiment import Skip, experiment
 from kills import IN_FLIGHT, summary
-from scene import BOX, FILE, LATER, RELAY, Scene, wait_until
+from scene import BOX, FILE, LATER, RELAY, Refused, Scene, wait_until
 
 ROUTES = [[RELAY], [LATER], [LATER, BOX], [BOX], [FILE], [RELAY, BOX]]
 
@@ -300,6 +300,50 @@ def read_only(seed, rounds):
         finally:
             if scene.mail.running:
                 scene.kill_everything()
+    return summary(scene, extra)
+
+
+def remount(place, how):
+    """Read-only only at a moment when nobody has a file open for writing."""
+    wait_until(lambda: run("mount", "-o", f"remount,{how}", place, check=False).returncode == 0, 60, f"a moment to remount {how}", pause=0)
+
+
+def refusal(scene):
+    """What is said to who hands in a message now."""
+    client = scene.client(scene.dice)
+    try:
+        client.send(scene.ledger.new(scene.dice, [[RELAY]]), "torture@back.example")
+    except Refused as words:
+        return str(words)
+    finally:
+        client.close()
+    raise AssertionError(f"a promise, and nothing can be written\n{scene.mail.log_tail()}")
+
+
+@experiment("remounted", rounds=10, short=1)
+def remounted(seed, rounds):
+    """the queue's file system is read-only for a while under load, and writable again: 4xx meanwhile, and nobody has to start anything anew"""
+    with work_directory() as work, Scene(seed, routes=ROUTES, main={"intake_segment_size": "0"}) as scene:
+        with small_file_system("ext4", work, scene.mail.queue, 128 * MEGABYTE), contextlib.ExitStack() as stack:
+            locks = scene.mail.queue / "pid"            # of those who run: always open for writing
+            locks.mkdir()
+            stack.enter_context(small_file_system("tmpfs", work, locks, MEGABYTE))
+            scene.mail.start()
+            stack.callback(scene.kill_everything)
+            scene.load(pause=0.005)
+            for _ in range(rounds):
+                scene.wait_for_promises(scene.dice.randrange(5, 60))
+                remount(scene.mail.queue, "ro")
+                refused, pids = scene.ledger.refused, {name: scene.mail.pids(name) for name in ("qmgr", "cleanup", "smtpd")}
+                wait_until(lambda: scene.ledger.refused >= refused + 20, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
+                words = refusal(scene)
+                assert words.startswith("4"), words
+                assert pids == {name: scene.mail.pids(name) for name in pids}, f"somebody died\n{scene.mail.log_tail()}"
+                remount(scene.mail.queue, "rw")
+                scene.wait_for_promises(5, 90)
+            scene.end_load()
+            extra = scene.settle(duplicates=may_come_again(scene))
+            scene.mail.stop()
     return summary(scene, extra)
 
 
