@@ -21,7 +21,7 @@ void finding_print_tls(const struct finding *f)
 	printf("posttls-finger: %.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s\n", PSTR(f->relay), PSTR(f->peer.subject),
 	       PSTR(f->peer.issuer), PSTR(f->peer.fingerprint), PSTR(f->peer.key_fingerprint));
 	if (f->peer.trust == TLS_UNTRUSTED)
-		printf("posttls-finger: %.*s: certificate verification failed: %.*s\n", PSTR(f->relay), PSTR(f->peer.why));
+		printf("posttls-finger: %scertificate verification failed for %.*s: %.*s\n", f->peer.whose, PSTR(f->relay), PSTR(f->peer.why));
 	printf("posttls-finger: %s TLS connection %s to %.*s: %.*s\n", trust_word(f), f->peer.resumed ? "reused" : "established", PSTR(f->relay),
 	       PSTR(f->peer.summary));
 }

@@ -29,20 +29,30 @@ static void parse_settings(void)
 {
 	const struct smtp_conf *c = &the_client.conf;
 	AUTO(buf) why = BUF_WORDS;
-	int64_t level;
 
-	if (str_to_int(str_of(c->smtp_tls_loglevel), 0, 4, &level) < 0)
-		die(EX_CONFIG, "%s: \"%s\": a number from 0 to 4", own_name("smtp_tls_loglevel"), c->smtp_tls_loglevel);
-	tls.loglevel = (int) level;
+	if (tls_loglevel_parse(str_of(c->smtp_tls_loglevel), &tls.loglevel, &why) < 0)
+		die(EX_CONFIG, "%s: %s", own_name("smtp_tls_loglevel"), buf_text(&why));
 	if (!tls_digest_exists(c->smtp_tls_fingerprint_digest))
 		die(EX_CONFIG, "%s: there is no digest \"%s\"", own_name("smtp_tls_fingerprint_digest"), c->smtp_tls_fingerprint_digest);
 	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"), &tls.backoff_ms, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
 
+static void open_library(struct tls_options *ret_options)
+{
+	const struct tls_conf *c = &the_client.tls;
+	AUTO(buf) why = BUF_WORDS;
+
+	if (tls_library_open(c->tls_config_file, c->tls_config_name, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	if (tls_options_parse(str_of(c->tls_ssl_options), str_of(c->tls_disable_workarounds), ret_options, &why) < 0)
+		die(EX_CONFIG, "tls_ssl_options or tls_disable_workarounds: %s", buf_text(&why));
+}
+
 void tls_open(void)
 {
 	const struct smtp_conf *c = &the_client.conf;
+	struct tls_options options;
 	struct arena *a;
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_config conf;
@@ -51,6 +61,7 @@ void tls_open(void)
 	if (!policy_may_use_tls())
 		return;
 	a = the_client.tls_texts = arena_new("smtp tls", NULL, 256 << 10);
+	open_library(&options);
 	parse_settings();
 	conf = (struct tls_config){
 		.name = the_client.lmtp ? "lmtp" : "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
@@ -58,6 +69,7 @@ void tls_open(void)
 		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
 		.groups = str_c(a, arena_fmt(a, "%s %s", the_client.tls.tls_eecdh_auto_curves, the_client.tls.tls_ffdhe_auto_groups)),
 		.digest = c->smtp_tls_fingerprint_digest, .dane_digests = the_client.tls.tls_dane_digests, .session_s = c->smtp_tls_session_cache_timeout / 1000,
+		.options = options,
 	};
 	if (tls_context_open(&conf, &tls.context, &why) != 0)
 		log_warning("TLS is not available: %s", buf_text(&why));
@@ -65,7 +77,7 @@ void tls_open(void)
 
 /* ---- is it the right server? ---- */
 
-static bool has_name(const struct tls *t, const struct job *job, struct str word, struct str host)
+static bool has_name(const struct tls *t, const struct job *job, struct str word, struct str host, struct buf *ret_as)
 {
 	struct str name = word;
 
@@ -75,16 +87,28 @@ static bool has_name(const struct tls *t, const struct job *job, struct str word
 		name = job->policy.domain;
 	else if (str_is_nocase(word, STR("dot-nexthop")))
 		name = arena_fmt(job->arena, ".%.*s", PSTR(job->policy.domain));
-	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name), the_client.tls.tls_wildcard_matches_multiple_labels);
+	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name), the_client.tls.tls_wildcard_matches_multiple_labels, ret_as);
 }
 
-static bool is_named(const struct tls *t, const struct tls_peer *p, const struct job *job, struct str host)
+static bool has_fingerprint(const struct tls_peer *p, struct str word, struct buf *ret_as)
+{
+	struct str part;
+
+	if (!tls_fingerprint_is(p, word))
+		return false;
+	while (str_token(&word, ":", &part))
+		buf_add(ret_as, part);
+	return true;
+}
+
+/* To ret_as: what of the certificate shows it. */
+static bool is_named(const struct tls *t, const struct tls_peer *p, const struct job *job, struct str host, struct buf *ret_as)
 {
 	bool by_fingerprint = job->policy.level == TLS_FINGERPRINT;
 	struct str rest = job->policy.match, word;
 
 	while (str_token(&rest, by_fingerprint ? ", \t\r\n|" : ":, \t\r\n", &word))
-		if (by_fingerprint ? tls_fingerprint_is(p, word) : has_name(t, job, word, host))
+		if (by_fingerprint ? has_fingerprint(p, word, ret_as) : has_name(t, job, word, host, ret_as))
 			return true;
 	return false;
 }
@@ -122,23 +146,23 @@ static bool is_tested_only(const struct job *job)
 	return job->policy.sts != NULL && job->policy.sts->mode == STS_TESTING && !policy_proves_host(&job->policy);
 }
 
-static bool is_right(struct job *job, struct session *s, const struct tls *t, const struct tls_peer *p, bool named, struct trouble *ret_why)
+/* What the domain would have wanted, where it is only tested. */
+static enum tls_outcome outcome_of_test(const struct job *job, const struct session *s, const struct tls *t, const struct tls_peer *p)
 {
-	const char *words = NULL;
+	AUTO(buf) as = BUF_WORDS;
 
-	if (job->policy.level > TLS_FINGERPRINT && p->trust != TLS_TRUSTED)
-		words = "Server certificate not trusted";
-	else if (policy_proves_host(&job->policy) && !named)
-		words = "Server certificate not verified";
-	if (words == NULL) {
-		tell_of_peer(job, s, p, is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host)) : TLS_WORKED, STR_NONE);
-		return true;
-	}
-	tell_of_peer(job, s, p, outcome_for(p, false), p->why);
-	if (p->trust == TLS_UNTRUSTED && the_onlooker == NULL)
-		log_mail(ROAD_INFO, job->d->queue_id, "certificate verification failed for %.*s: %.*s", PSTR(s->relay), PSTR(p->why));
-	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "%s", words);
-	return false;
+	return is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host, &as)) : TLS_WORKED;
+}
+
+/* Whatever the log level: mail will wait for this reason. */
+static void log_wrong(const struct job *job, const struct session *s, const struct tls_peer *p)
+{
+	if (the_onlooker != NULL || p->trust == TLS_ANONYMOUS)
+		return;
+	if (p->trust == TLS_UNTRUSTED && job->policy.level != TLS_FINGERPRINT)
+		log_info("%scertificate verification failed for %.*s: %.*s", p->whose, PSTR(s->relay), PSTR(p->why));
+	else
+		log_info("server certificate verification failed for %.*s: %s", PSTR(s->relay), job->policy.level == TLS_FINGERPRINT ? "no fingerprint matches" : "hostname mismatch");
 }
 
 /* ---- the handshake ---- */
@@ -152,10 +176,35 @@ static const char *server_name(struct job *job, struct str host)
 	return str_c(job->arena, str_is_nocase(name, STR("hostname")) ? host : str_is_nocase(name, STR("nexthop")) ? job->policy.domain : name);
 }
 
-static void log_established(const struct session *s, const struct tls_peer *p, bool verified)
+static void log_trace(void *arg, const char *line)
 {
-	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified ? "Verified" : p->trust == TLS_TRUSTED ? "Trusted" : "Untrusted";
+	const struct session *s = arg;
 
+	log_info("%.*s: %s", PSTR(s->relay), line);
+}
+
+static void log_beginning(const struct session *s, const struct tls_policy *p)
+{
+	if (tls.loglevel < 2)
+		return;
+	log_info("setting up TLS connection to %.*s", PSTR(s->relay));
+	log_info("%.*s: TLS cipher list \"%s\"", PSTR(s->relay), p->ciphers);
+}
+
+static void log_matched(const struct session *s, const struct tls_policy *p, const struct buf *as)
+{
+	if (tls.loglevel >= 2 && as->len > 0)
+		log_info("%.*s: %s: %s", PSTR(s->relay), p->level == TLS_FINGERPRINT ? "Matched fingerprint" : "matched peername", buf_text(as));
+}
+
+/* A certificate that does not prove what it has to is not called trusted, whoever signed it. */
+static void log_established(const struct session *s, const struct tls_peer *p, bool verified, bool must)
+{
+	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified ? "Verified" : p->trust == TLS_TRUSTED && !must ? "Trusted" : "Untrusted";
+
+	if (tls.loglevel >= 2 && p->trust != TLS_ANONYMOUS)
+		log_info("%.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", PSTR(s->relay), PSTR(p->subject), PSTR(p->issuer),
+			 PSTR(p->fingerprint), PSTR(p->key_fingerprint));
 	if (tls.loglevel >= 1)
 		log_info("%s TLS connection %s to %.*s: %.*s", word, p->resumed ? "reused" : "established", PSTR(s->relay), PSTR(p->summary));
 }
@@ -176,10 +225,9 @@ bool tls_may_give_up(const struct job *job)
 static bool handshake_failed(struct job *job, struct session *s, int error, const struct buf *words, struct trouble *ret_why)
 {
 	s->is_dead = true;
-	log_mail(ROAD_INFO, job->d->queue_id, "SSL_connect error to %.*s: %s", PSTR(s->relay),
-		 error == -EPROTO ? "-1" : error == -ETIMEDOUT ? "timeout" : "lost connection");
+	log_info("SSL_connect error to %.*s: %s", PSTR(s->relay), error == -EPROTO ? "-1" : error == -ETIMEDOUT ? "timeout" : "lost connection");
 	if (words->len > 0)
-		log_mail(ROAD_WARNING, job->d->queue_id, "TLS library problem: %s", buf_text(words));
+		log_warning("TLS library problem: %s", buf_text(words));
 	if (error != -ECANCELED)
 		tell(job, s, TLS_FAILED, buf_str(words));
 	job->tls_broke = error != -ECANCELED;
@@ -197,25 +245,39 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 	const struct tls_policy *p = &job->policy;
 	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .opportunistic = p->level == TLS_MAY, .sni = server_name(job, s->host),
 				 .anchors = p->anchors, .anchor_count = p->anchor_count,
+				 .traced = tls_traced_at(tls.loglevel), .trace = log_trace, .trace_arg = s,
 				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay), PSTR(p->id)) };
 	AUTO(buf) words = BUF_WORDS;
+	AUTO(buf) as = BUF_WORDS;
 	struct tls_peer peer;
 	struct tls *t;
 	bool named, verified;
-	int r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
+	int r;
 
+	log_beginning(s, p);
+	r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
 	if (r < 0)
 		return handshake_failed(job, s, r, &words, ret_why);
 	s->is_encrypted = true;
 	s->is_for_once = s->is_for_once || !p->reuse;
 	s->tls = for_log(s, p, NULL);
 	tls_peer(t, job->arena, &peer);
-	named = policy_proves_host(p) && (is_named(t, &peer, job, s->host) || (is_dane(p) && peer.needs_no_name));
+	named = policy_proves_host(p) && (is_named(t, &peer, job, s->host, &as) || (is_dane(p) && peer.needs_no_name));
 	verified = named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED);
-	log_established(s, &peer, verified);
+	if (verified)
+		log_matched(s, p, &as);
+	else if (policy_proves_host(p))
+		log_wrong(job, s, &peer);
+	log_established(s, &peer, verified, policy_proves_host(p));
 	if (the_onlooker != NULL)
 		the_onlooker->shaken(s, t, &peer, verified);
-	return is_right(job, s, t, &peer, named, ret_why);
+	if (verified || !policy_proves_host(p)) {
+		tell_of_peer(job, s, &peer, outcome_of_test(job, s, t, &peer), STR_NONE);
+		return true;
+	}
+	tell_of_peer(job, s, &peer, outcome_for(&peer, false), peer.why);
+	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "Server certificate not verified");
+	return false;
 }
 
 static void refresh(void)

@@ -172,14 +172,9 @@ static void log_established(const struct session *s)
 		log_info("%s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", buf_text(&s->peer.shown), PSTR(p->subject),
 			 PSTR(p->issuer), PSTR(p->fingerprint), PSTR(p->key_fingerprint));
 	if (the_smtpd->tls_loglevel >= 2 && p->trust == TLS_UNTRUSTED)
-		log_info("certificate verification failed for %s: %.*s", buf_text(&s->peer.shown), PSTR(p->why));
+		log_info("%scertificate verification failed for %s: %.*s", p->whose, buf_text(&s->peer.shown), PSTR(p->why));
 	log_info("%s TLS connection established from %s%s%.*s: %.*s", words[p->trust], buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "",
 		 PSTR(s->sni), PSTR(p->summary));
-}
-
-static enum tls_traced traced_at_level(int level)
-{
-	return level < 2 ? TLS_TRACE_NOTHING : level == 2 ? TLS_TRACE_STATES : level == 3 ? TLS_TRACE_HANDSHAKE_BYTES : TLS_TRACE_BYTES;
 }
 
 static void log_trace(void *arg, const char *line)
@@ -201,7 +196,7 @@ static void forget_clear_text(struct session *s)
 /* False: the session ends, and its end is explained. `wrapped`: what came behind a proxy's header belongs to the handshake. */
 static bool shake_hands(struct session *s, bool wrapped)
 {
-	const struct tls_wish wish = { .chains_arg = s, .traced = traced_at_level(the_smtpd->tls_loglevel), .trace = log_trace, .trace_arg = s };
+	const struct tls_wish wish = { .chains_arg = s, .traced = tls_traced_at(the_smtpd->tls_loglevel), .trace = log_trace, .trace_arg = s };
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer *peer;
 	struct tls *t;

@@ -26,12 +26,17 @@ static struct str common_name(X509_NAME *name, struct arena *a)
 	return arena_copy(a, buf_str(&printable));
 }
 
-bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels)
+bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels, struct buf *ret_as)
 {
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
 	unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (wild_labels ? X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS : 0);
+	char *as = NULL;
+	bool is = x != NULL && name[0] != 0 && X509_check_host(x, name, strlen(name), flags, &as) == 1;
 
-	return x != NULL && name[0] != 0 && X509_check_host(x, name, strlen(name), flags, NULL) == 1;
+	if (is && as != NULL)
+		buf_add_printable(ret_as, str_of(as));
+	OPENSSL_free(as);
+	return is;
 }
 
 /* ---- fingerprints ---- */
@@ -160,6 +165,46 @@ static void add_key_exchange(struct buf *b, const struct tls *t)
 	}
 }
 
+/* ---- why not? ---- */
+
+/* Of the last certificate that somebody was looked for to have signed. */
+static struct str missing_issuer(const struct tls *t, struct arena *a)
+{
+	const STACK_OF(X509) *chain = SSL_get0_verified_chain(t->ssl);
+	X509 *last = sk_X509_num(chain) > 0 ? sk_X509_value(chain, sk_X509_num(chain) - 1) : SSL_get0_peer_certificate(t->ssl);
+	AUTO(buf) printable = BUF(1024);
+	char name[512] = "";
+
+	X509_NAME_oneline(X509_get_issuer_name(last), name, sizeof(name));
+	buf_add_printable(&printable, str_of(name));
+	return arena_fmt(a, "untrusted issuer %s", buf_text(&printable));
+}
+
+/* As Postfix says it: where the words are the library's they say whose certificate it is. */
+static void explain(const struct tls *t, struct arena *a, long result, struct tls_peer *p)
+{
+	p->whose = "";
+	switch (result) {
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		p->why = STR("self-signed certificate");
+		return;
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT: case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		p->why = missing_issuer(t, a);
+		return;
+	case X509_V_ERR_INVALID_PURPOSE:
+		p->why = arena_fmt(a, "not designated for use as a %s certificate", SSL_is_server(t->ssl) == 1 ? "client" : "server");
+		return;
+	}
+	p->whose = SSL_is_server(t->ssl) == 1 ? "client " : "server ";
+	p->has_expired = result == X509_V_ERR_CERT_HAS_EXPIRED;
+	if (p->has_expired)
+		p->why = STR("certificate has expired");
+	else if (result == X509_V_ERR_CERT_NOT_YET_VALID)
+		p->why = STR("certificate not yet valid");
+	else
+		p->why = arena_fmt(a, "num=%ld:%s", result, X509_verify_cert_error_string(result));
+}
+
 /* ---- all of it ---- */
 
 /* tls_trust_server_ccerts: the context let any purpose pass. */
@@ -178,15 +223,15 @@ static void judge_certificate(const struct tls *t, struct arena *a, struct tls_p
 		return;
 	p->trust = result == X509_V_OK ? TLS_TRUSTED : TLS_UNTRUSTED;
 	if (result != X509_V_OK) {
-		p->why = str_of(X509_verify_cert_error_string(result));
-		p->has_expired = result == X509_V_ERR_CERT_HAS_EXPIRED;
+		explain(t, a, result, p);
 	} else if (t->has_anchors) {
 		p->trust = tls_dane_fits(t->ssl, &by_issuer) ? TLS_TRUSTED : TLS_UNTRUSTED;
-		p->why = p->trust == TLS_TRUSTED ? STR_NONE : STR("no record fits");
+		if (p->trust == TLS_UNTRUSTED)
+			explain(t, a, X509_V_ERR_DANE_NO_MATCH, p);
 		p->needs_no_name = p->trust == TLS_TRUSTED && !by_issuer;
 	} else if (t->trusts_server_certs && !is_for_clients_or_servers(x)) {
 		p->trust = TLS_UNTRUSTED;
-		p->why = str_of(X509_verify_cert_error_string(X509_V_ERR_INVALID_PURPOSE));
+		explain(t, a, X509_V_ERR_INVALID_PURPOSE, p);
 	}
 	p->subject = common_name(X509_get_subject_name(x), a);
 	p->issuer = common_name(X509_get_issuer_name(x), a);
@@ -213,7 +258,7 @@ void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret)
 	AUTO(buf) exchange = BUF(2048);
 
 	*ret = (struct tls_peer){
-		.protocol = SSL_get_version(t->ssl), .cipher = SSL_CIPHER_get_name(cipher), .why = STR_NONE, .subject = STR_NONE,
+		.protocol = SSL_get_version(t->ssl), .cipher = SSL_CIPHER_get_name(cipher), .why = STR_NONE, .whose = "", .subject = STR_NONE,
 		.issuer = STR_NONE, .fingerprint = STR_NONE, .key_fingerprint = STR_NONE,
 		.resumed = SSL_session_reused(t->ssl) == 1, .uses_1_3 = SSL_version(t->ssl) >= TLS1_3_VERSION,
 	};

@@ -125,6 +125,11 @@ int tls_loglevel_parse(struct str text, int *ret, struct buf *why)
 	return 0;
 }
 
+enum tls_traced tls_traced_at(int loglevel)
+{
+	return loglevel < 2 ? TLS_TRACE_NOTHING : loglevel == 2 ? TLS_TRACE_STATES : loglevel == 3 ? TLS_TRACE_HANDSHAKE_BYTES : TLS_TRACE_BYTES;
+}
+
 /* ---- ciphers ---- */
 
 /* Export and low ciphers left the library long ago: medium is the least there is. */

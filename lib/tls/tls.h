@@ -98,6 +98,7 @@ enum tls_traced {
 	TLS_TRACE_HANDSHAKE_BYTES,	/* and its bytes on the wire */
 	TLS_TRACE_BYTES,		/* and all others */
 };
+enum tls_traced tls_traced_at(int loglevel);
 
 struct tls_wish {			/* of one handshake; zeros: as the context says */
 	const struct tls_protocols *protocols;
@@ -128,6 +129,7 @@ struct tls_peer {
 	struct str received;		/* for a Received header, three parts: connection;key exchange (may be empty);client certificate */
 	enum tls_trust trust;
 	struct str why;			/* TLS_UNTRUSTED: "certificate has expired" */
+	const char *whose;		/* for "server certificate verification failed for NAME: WHY", what stands before that: "server ", "client ", or nothing */
 	bool needs_no_name;		/* it was an anchor itself: what names it has does not matter (RFC 7672 3.1.1) */
 	bool has_expired;		/* TLS_UNTRUSTED: for that reason */
 	struct str subject, issuer;	/* common names, printable */
@@ -150,8 +152,11 @@ void tls_chain(const struct tls *t, struct buf *ret);
 
 /* ---- whose certificate (peer.c) ---- */
 
-/* Is it for this host? ".example.com": for any host below. wild_labels: "*" may stand for several labels. Trust is another question. */
-bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels);
+/*
+ * Is it for this host? ".example.com": for any host below. wild_labels: "*" may stand for several labels. Trust is another question. To ret_as: the
+ * name in the certificate that says so.
+ */
+bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels, struct buf *ret_as);
 /* The context's digest of the certificate, or of its key, written as in `fingerprint`; letters' case does not matter. */
 bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint);
 

@@ -172,7 +172,7 @@ static void run_end(void *arg)
 	e->result = tls_begin(e->context, e->s, &e->wish, false, in(e->patience), &t, &e->why);
 	if (e->result == 0) {
 		tls_peer(t, e->a, &e->peer);
-		e->named = tls_peer_is(t, "server.example", true);
+		e->named = tls_peer_is(t, "server.example", true, &e->why);
 		speak(e, 500);
 	}
 	stream_free(e->s);

@@ -13,7 +13,7 @@ from peers import PostfixCommands
 from signed_zones import Nsd, tlsa
 from test_tls_client import TlsSink
 
-NOT_TRUSTED, NOT_VERIFIED = "Server certificate not trusted", "Server certificate not verified"
+NOT_VERIFIED = "Server certificate not verified"
 
 
 class World:
@@ -81,8 +81,8 @@ def test_what_dns_vouches_for_decides(instance, world):
         "expired.dane.test": "tls=dane", "alias.dane.test": "tls=dane", "records-alias.dane.test": "tls=dane", "ta.dane.test": "tls=dane",
         "ta-domain.dane.test": "tls=dane", "only.dane.test": "tls=dane-only",
         "none.dane.test": "tls=dane:may", "plain.test": "tls=dane:may", "unusable.dane.test": "tls=dane:encrypt", "half.plain.test": "tls=dane:halfdane",
-        "wrong.dane.test": NOT_TRUSTED, "agile.dane.test": NOT_TRUSTED, "ta-wrong.dane.test": NOT_TRUSTED, "half-wrong.plain.test": NOT_TRUSTED,
-        "leads-out.dane.test": NOT_TRUSTED, "ta-name.dane.test": NOT_VERIFIED,
+        "wrong.dane.test": NOT_VERIFIED, "agile.dane.test": NOT_VERIFIED, "ta-wrong.dane.test": NOT_VERIFIED, "half-wrong.plain.test": NOT_VERIFIED,
+        "leads-out.dane.test": NOT_VERIFIED, "ta-name.dane.test": NOT_VERIFIED,
         "bogus.test": f"TLSA lookup error for mx.bogus.test:{world.sink.port}",
         "only-none.dane.test": "DANE is required, but there are no signed TLSA records for host mx-only-none.dane.test",
         "only-half.plain.test": "DANE is required, but the MX records are not signed for host mx-ok.dane.test",
@@ -144,7 +144,7 @@ def test_posttls_finger_says_whether_dane_holds(finger, world):
     for words in (f"using DANE RR: _{world.sink.port}._tcp.mx-ok.dane.test IN TLSA 3 1 1 ", f"Connected to mx-ok.dane.test[127.0.0.1]:{world.sink.port}", "> EHLO ", "< 250 STARTTLS",
                   f"mx-ok.dane.test[127.0.0.1]:{world.sink.port}: subject_CN=localhost, issuer_CN=Test CA, fingerprint=", "Verified TLS connection established to mx-ok.dane.test[127.0.0.1]", "policy: dane (DANE): holds"):
         assert f"posttls-finger: {words}" in said, said
-    for name, words in (("wrong.dane.test", "does not hold: Server certificate not trusted"), ("bogus.test", "does not hold: TLSA lookup error for mx.bogus.test")):
+    for name, words in (("wrong.dane.test", "does not hold: Server certificate not verified"), ("bogus.test", "does not hold: TLSA lookup error for mx.bogus.test")):
         status, said = finger("-c", name)
         assert status == 1 and words in said and "EHLO" not in said, said
     status, said = finger("-c", "-l", "secure", "-F", finger.ca, "--", "mx-ta.dane.test", "ok.dane.test")
@@ -165,7 +165,7 @@ def test_posttls_finger_speaks_json(finger, world):
     assert found["tls"]["protocol"] == "TLSv1.3" and found["tls"]["status"] == "Untrusted" and found["tls"]["fingerprint"] == fingerprint(world.sink.chain[0])
     status, said = finger("-j", "wrong.dane.test")
     found = json.loads(said)
-    assert status == 1 and not found["policy"]["holds"] and found["policy"]["reason"] == NOT_TRUSTED and found["policy"]["source"] == "DANE"
+    assert status == 1 and not found["policy"]["holds"] and found["policy"]["reason"] == NOT_VERIFIED and found["policy"]["source"] == "DANE"
     assert found["policy"]["tlsa"] == [tlsa(world.other, 3, 1, 1)]
 
 

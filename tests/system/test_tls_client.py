@@ -2,6 +2,7 @@
 """TLS in the SMTP client: levels, names and fingerprints, what is deferred and why, and when mail goes in the clear."""
 
 import contextlib
+import socket
 import ssl
 
 import pytest
@@ -16,13 +17,15 @@ class TlsSink(Sink):
 
     def __init__(self, chain=None, wrapped=False, reply="220 2.0.0 go", **more):
         self.chain, self.wrapped, self.reply = chain, wrapped, reply
-        self.tls, self.names = [], []
+        self.tls, self.names, self.hellos = [], [], []
         super().__init__(**more)
 
     def secure(self, handler):
         if self.chain is None:
             handler.wfile.write(b"this is no TLS, is it?\r\n" * 10)
             raise OSError("nonsense")
+        with self.lock:
+            self.hellos.append(handler.request.recv(16384, socket.MSG_PEEK))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, self.chain))
         context.sni_callback = lambda _socket, name, _context: self.names.append(name)
@@ -123,13 +126,13 @@ def test_wrapped_and_resumed(instance, ca):
 def test_levels_that_prove_the_server(instance, ca):
     good, expired = ca.issue("good", name="localhost"), ca.issue("expired", name="localhost", valid=(-20, -1))
     other, foreign = ca.issue("other", name="other.example"), Authority(ca.directory / "foreign").issue("foreign", name="localhost")
-    trusted, named = "Server certificate not trusted", "Server certificate not verified"
+    wrong = "Server certificate not verified"
     for chain, level, more, words in (
-            (good, "verify", {}, None), (good, "secure", {}, None), (other, "secure", {}, named), (other, "verify", {}, named),
+            (good, "verify", {}, None), (good, "secure", {}, None), (other, "secure", {}, wrong), (other, "verify", {}, wrong),
             (other, "verify", {"smtp_tls_verify_cert_match": "hostname, .example"}, None),
-            (expired, "verify", {}, trusted), (foreign, "secure", {}, trusted),
+            (expired, "verify", {}, wrong), (foreign, "secure", {}, wrong),
             (foreign, "fingerprint", {"smtp_tls_fingerprint_cert_match": fingerprint(foreign[0]).lower()}, None),
-            (good, "fingerprint", {"smtp_tls_fingerprint_cert_match": fingerprint(foreign[0])}, named)):
+            (good, "fingerprint", {"smtp_tls_fingerprint_cert_match": fingerprint(foreign[0])}, wrong)):
         with TlsSink(chain) as sink:
             mail = relaying(instance, sink, smtp_tls_security_level=level, smtp_tls_CAfile=ca.certificate, **more)
             line = deliver(mail)
@@ -219,7 +222,7 @@ def outcomes(mail, expected):
 def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
     chain, foreign = ca.issue("table", names=["good.test", "below.dot.test"]), Authority(ca.directory / "foreign2")
     chain[0].write_text(chain[0].read_text() + ca.certificate.read_text())
-    trusted, named, nonsense = "Server certificate not trusted", "Server certificate not verified", "client TLS configuration problem"
+    wrong, nonsense = "Server certificate not verified", "client TLS configuration problem"
     names = ("none encrypt unlisted good other match dot host fingerprint key wrong nothing anchor anchor-key anchor-wrong anchor-name anchor-none old named bad "
              "level version").split()
     with TlsSink(chain) as sink:
@@ -230,13 +233,13 @@ def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
         mail.file("key.pem", openssl("x509", "-in", ca.certificate, "-noout", "-pubkey"))
         rows = {
             "none.test": ("none", "tls=none"), "encrypt.test": ("encrypt", "tls=encrypt"), "unlisted.test": (None, "tls=may"),
-            "good.test": ("secure", "tls=secure"), "other.test": ("verify", named), "match.test": ("secure match=x.test:good.test", "tls=secure"),
-            "dot.test": ("secure match=dot-nexthop", "tls=secure"), "host.test": ("secure match=hostname", named),
+            "good.test": ("secure", "tls=secure"), "other.test": ("verify", wrong), "match.test": ("secure match=x.test:good.test", "tls=secure"),
+            "dot.test": ("secure match=dot-nexthop", "tls=secure"), "host.test": ("secure match=hostname", wrong),
             "fingerprint.test": (f"fingerprint match={fingerprint(chain[0])}", "tls=fingerprint"),
-            "key.test": (f"fingerprint match=00:11|{key_fingerprint(chain[0])}", "tls=fingerprint"), "wrong.test": ("fingerprint match=00:11", named),
+            "key.test": (f"fingerprint match=00:11|{key_fingerprint(chain[0])}", "tls=fingerprint"), "wrong.test": ("fingerprint match=00:11", wrong),
             "nothing.test": ("fingerprint", nonsense),
             "anchor.test": (f"verify match=good.test tafile={etc}/ca.pem", "tls=verify"), "anchor-key.test": (f"secure match=good.test tafile={etc}/key.pem", "tls=secure"),
-            "anchor-wrong.test": (f"verify match=good.test tafile={etc}/foreign.pem", trusted), "anchor-name.test": (f"verify tafile={etc}/ca.pem", named),
+            "anchor-wrong.test": (f"verify match=good.test tafile={etc}/foreign.pem", wrong), "anchor-name.test": (f"verify tafile={etc}/ca.pem", wrong),
             "anchor-none.test": (f"verify tafile={etc}/missing.pem", nonsense),
             "old.test": ("encrypt protocols=!TLSv1.3 ciphers=high exclude=AESGCM:CHACHA20 servername=hostname", "tls=encrypt"),
             "named.test": ("encrypt servername=some.name.test", "tls=encrypt"),
@@ -254,7 +257,7 @@ def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
         assert {"old.test", "some.name.test"} <= {name for name in sink.names if name}
         # What the table says now is what counts: the file is read again, and kept sessions of another policy are not used.
         mail.file("policy", f"[encrypt.test]:{sink.port} secure\n[good.test]:{sink.port} {rows['good.test'][0]}\n")
-        wait_until(lambda: "tls=" in deliver_to(mail, "good.test") and named in deliver_to(mail, "encrypt.test"), 30, mail.log_tail, pause=0.3)
+        wait_until(lambda: "tls=" in deliver_to(mail, "good.test") and wrong in deliver_to(mail, "encrypt.test"), 30, mail.log_tail, pause=0.3)
 
 
 def test_a_kept_connection_serves_only_under_its_own_policy(instance, ca, tmp_path):
@@ -270,7 +273,7 @@ def test_a_kept_connection_serves_only_under_its_own_policy(instance, ca, tmp_pa
 
 
 def test_the_older_parameters_say_it_where_no_level_is_given(instance, ca, tmp_path):
-    rows = {"may.test": "tls=may", "no.test": "tls=none", "must.test": "Server certificate not trusted", "nopeer.test": "tls=encrypt"}
+    rows = {"may.test": "tls=may", "no.test": "tls=none", "must.test": "Server certificate not verified", "nopeer.test": "tls=encrypt"}
     with TlsSink(ca.issue("site")) as sink:
         table = "inline:{ { no.test = NONE }, { must.test = MUST }, { nopeer.test = MUST_NOPEERMATCH }, { may.test = MAY } }"
         mail = routed(instance, sink, tmp_path, rows, smtp_tls_security_level="", smtp_tls_per_site=table)
@@ -287,3 +290,17 @@ def deliver_to(mail, name):
     queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=[f"a@{name}"])
     (line,) = mail.wait_for_log(rf"{queue_id}: to=<a@{name}>.* status=")
     return line
+
+
+def test_the_librarys_own_settings_count_for_the_client_too(instance, ca):
+    session_ticket = b"\0\x23\0\0"          # an extension that says: I have none yet
+    for settings, offers in (({}, True), ({"tls_ssl_options": "NO_TICKET"}, False)):
+        with TlsSink(ca.issue("any")) as sink:
+            assert "status=sent" in deliver(relaying(instance, sink, **settings))
+            assert (session_ticket in sink.hellos[0]) == offers
+    for settings, words in (({"tls_ssl_options": "NO_WORRIES"}, 'tls_ssl_options or tls_disable_workarounds: "NO_WORRIES"'),
+                            ({"tls_config_file": "/no/such/file"}, "tls_config_file /no/such/file")):
+        mail = instance(main={"smtp_tls_security_level": "may", **settings}, start=False)
+        mail.write()
+        done = mail.command("posttls-finger", "localhost", check=False)
+        assert done.returncode != 0 and words in done.stderr
