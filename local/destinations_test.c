@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
 #include "lib/base/buf.h"
 #include "local/destinations.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 64 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 /* Each destination as its kind's letter and its text, joined by " ; ". */
 static void check(const char *text, const char *expected)

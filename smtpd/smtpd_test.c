@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The parts of smtpd that stand by themselves; the whole of it is tested by dialogues (tests/system). */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
@@ -11,8 +12,6 @@
 
 static struct smtpd smtpd;
 const struct smtpd *const the_smtpd = &smtpd;
-static struct arena *arena;
-
 static void a_refusal_fits_its_enhanced_code_to_its_reply_code(void **state)
 {
 	struct verdict v = reject(arena, 450, STR("5.7.25"), "cannot find %s", "you");
@@ -150,20 +149,6 @@ static void sessions_are_counted_by_network(void **state)
 	client_leaves(&six);
 	client_leaves(&near);
 	client_leaves(&far);
-}
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 1 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
 }
 
 int main(void)

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
 #include "lib/mail/mail_address.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 64 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 struct path_case {
 	const char *in, *out, *rest;

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
 #include "lib/mail/dsn.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 1 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 static void test_status_codes_are_split_off_and_nothing_is_read_behind_the_end(void **state)
 {

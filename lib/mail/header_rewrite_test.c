@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Exchanging addresses in headers: by example, and what must hold for any header, on random ones. */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,22 +9,6 @@
 
 #include "lib/mail/header.h"
 #include "lib/mail/mail_address.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 256 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 static struct str rewritten(struct str whole, header_rewriter *f, void *arg)
 {

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
 #include "lib/mail/header.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 1 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 static void test_a_line_is_known_as_the_start_of_a_header(void **state)
 {

@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include "lib/base/buf.h"
 #include "lib/mail/mime.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 64 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 /* One letter for each line: P R N headers, _ blank, . body of a leaf, o other body, - boundary. */
 static void check_walk(int limit, const char *text, const char *expected)

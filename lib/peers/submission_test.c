@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What sendmail says to postdrop, and what postdrop makes of it. */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,22 +10,6 @@
 #include <unistd.h>
 
 #include "lib/peers/submission.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 64 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 /* The bytes as postdrop would read them: from a file. */
 static void feed(struct input *in, struct str bytes)

@@ -3,72 +3,10 @@
 #include "tests/unit.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lib/mail/mail_address.h"
-#include "lib/route/route.h"
-
-static struct arena *arena;
-static struct conf *conf;
-static struct common_conf common;
-static struct route *route;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 64 << 20);
-	return 0;
-}
-
-static void close_route(void)
-{
-	route_free(route);
-	conf_free(conf);
-	route = NULL;
-	conf = NULL;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	close_route();
-	arena_free(arena);
-	return 0;
-}
-
-static int open_with(const char *configuration, struct buf *why)
-{
-	char dir[] = "/tmp/canonical_test.XXXXXX", path[64];
-	FILE *file;
-	int r;
-
-	close_route();
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/main.cf", dir);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fprintf(file, "myhostname = mail.example.com\nmydomain = example.com\ninet_interfaces = 127.0.0.1\nalias_maps =\n"
-		      "local_recipient_maps =\nrecipient_delimiter = +\n%s\n", configuration);
-	fclose(file);
-	r = conf_load(dir, &conf, why);
-	if (r >= 0)
-		r = conf_fill(conf, &common_group, &common, why);
-	if (r >= 0)
-		r = route_open(conf, &common, &route, why);
-	unlink(path);
-	rmdir(dir);
-	return r;
-}
-
-static void use(const char *configuration)
-{
-	AUTO(buf) why = BUF_WORDS;
-
-	if (open_with(configuration, &why) < 0)
-		fail_msg("%s: %s", configuration, buf_text(&why));
-}
+#include "lib/route/route_for_test.h"
 
 static void expect(unsigned use_, const char *address, const char *expected)
 {
@@ -93,7 +31,7 @@ static void expect_error(const char *address, int error, const char *words)
 }
 
 #define MAPS \
-	"canonical_maps = inline:{ {a@x.example = b@y.example} {b@y.example = c} {c@mail.example.com = d@y.example}" \
+	"recipient_delimiter = +\n" "canonical_maps = inline:{ {a@x.example = b@y.example} {b@y.example = c} {c@mail.example.com = d@y.example}" \
 	" {@whole.example = @other.example} {@all.example = one@y.example} {self@x.example = Self@x.example} {two@x.example = 1@y.example, 2@y.example}" \
 	" {joe = Joe.User@y.example} {\"q r\"@x.example = \"s t\"@y.example} }\n" \
 	"sender_canonical_maps = inline:{ {s@x.example = a@x.example} }\n" \
@@ -209,7 +147,7 @@ static void expect_standard_form(struct str address, bool local)
 static void test_standard_form_stays_as_it_is(void **state)
 {
 	static const char *const configurations[] = {
-		"", "append_dot_mydomain = yes\nmyorigin = origin.example\nremote_header_rewrite_domain = domain.invalid\n",
+		"recipient_delimiter = +\n", "append_dot_mydomain = yes\nmyorigin = origin.example\nremote_header_rewrite_domain = domain.invalid\n",
 		"swap_bangpath = no\nallow_percent_hack = no\n",
 		"masquerade_domains = example.com\ncanonical_maps = inline:{ {@b.example = @c.example} {user@host = x@y} {@y = user@mail.example.com} }\n",
 	};

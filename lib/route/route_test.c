@@ -2,63 +2,10 @@
 #include "tests/unit.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "lib/mail/mail_address.h"
-#include "lib/route/route.h"
+#include "lib/route/route_for_test.h"
 #include "lib/route/route_cases.h"
-
-static const char base[] =
-	"myhostname = mail.example.com\n" "mydomain = example.com\n" "inet_interfaces = 127.0.0.1\n" "mynetworks = 127.0.0.0/8\n"
-	"alias_maps =\n" "local_recipient_maps =\n";
-
-static struct arena *arena;
-static struct conf *conf;
-static struct common_conf common;
-static struct route *route;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 64 << 20);
-	return 0;
-}
-
-static void close_route(void)
-{
-	route_free(route);
-	conf_free(conf);
-	route = NULL;
-	conf = NULL;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	close_route();
-	arena_free(arena);
-	return 0;
-}
-
-static void use(const char *configuration)
-{
-	char dir[] = "/tmp/route_test.XXXXXX", path[64];
-	AUTO(buf) why = BUF_WORDS;
-	FILE *file;
-
-	close_route();
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/main.cf", dir);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fprintf(file, "%s%s\n", base, configuration);
-	fclose(file);
-	if (conf_load(dir, &conf, &why) < 0 || conf_fill(conf, &common_group, &common, &why) < 0
-	    || route_open(conf, &common, &route, &why) < 0)
-		fail_msg("%s: %s", configuration, buf_text(&why));
-	unlink(path);
-	rmdir(dir);
-}
 
 /* ---- against the answers of another mail system ---- */
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include "lib/smtp/esmtp_args.h"
-
-static struct arena *arena;
 
 static enum esmtp_error mail(struct str text, struct mail_args *ret, struct str *ret_bad)
 {
@@ -100,20 +99,6 @@ static void bad_recipient_parameters_are_refused(void **state)
 	(void) state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		assert_int_equal(esmtp_rcpt_args(rows[i].text, arena, &r, &bad), rows[i].error);
-}
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 1 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
 }
 
 int main(void)

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
 #include "lib/smtp/reply.h"
-
-static struct arena *arena;
-
-static int set_up(void **unused)
-{
-	(void) unused;
-	arena = arena_new("test", NULL, 1 << 20);
-	return 0;
-}
-
-static int tear_down(void **unused)
-{
-	(void) unused;
-	arena_free(arena);
-	return 0;
-}
 
 static void test_one_line_is_a_reply(void **unused)
 {

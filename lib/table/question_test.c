@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* What keys become in questions, and values in results. */
 #include "tests/unit.h"
+#include "tests/arena.h"
 
 #include <errno.h>
 
 #include "lib/table/sql.h"
-
-static struct arena *arena;
-
-static int set_up(void **state)
-{
-	(void) state;
-	arena = arena_new("test", NULL, 16 << 20);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void) state;
-	arena_free(arena);
-	return 0;
-}
 
 /* The template's text for a key (and a value, or NULL); NULL: suppressed. */
 static const char *expanded(const char *text, const char *key, const char *value, quote_value *quote)
