@@ -86,6 +86,8 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 class Instance:
     """main: parameters that differ from the private defaults below. master: extra lines for master.cf."""
 
+    CONTROL = "postroad"
+
     def __init__(self, main=None, master="", address="127.0.0.1", hostname="mail.example.org", smtpd_limit="2500"):
         self.root = Path(tempfile.mkdtemp(prefix="postroad-test-"))
         self.root.chmod(0o755)
@@ -175,17 +177,17 @@ class Instance:
 
     def start(self):
         self.write()
-        self.command("postroad", "-c", self.etc, "start")
+        self.command(self.CONTROL, "-c", self.etc, "start")
         self.running = True
         return self
 
     def stop(self):
         if self.running:
             self.running = False
-            self.command("postroad", "-c", self.etc, "stop")
+            self.command(self.CONTROL, "-c", self.etc, "stop")
 
     def reload(self):
-        self.command("postroad", "-c", self.etc, "reload")
+        self.command(self.CONTROL, "-c", self.etc, "reload")
 
     def master_pid(self):
         return int((self.queue / "pid" / "master.pid").read_text().split()[0])

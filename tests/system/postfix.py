@@ -56,6 +56,8 @@ def unpacked():
 
 
 class Postfix(Instance):
+    CONTROL = "postfix"
+
     def __init__(self, **options):
         super().__init__(**options)
         self.tree = unpacked()
@@ -81,17 +83,6 @@ class Postfix(Instance):
         if check and done.returncode != 0:
             raise AssertionError(f"postfix's {name} {arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log_tail()}")
         return done
-
-    def start(self):
-        self.write()
-        self.command("postfix", "-c", self.etc, "start")
-        self.running = True
-        return self
-
-    def stop(self):
-        if self.running:
-            self.running = False
-            self.command("postfix", "-c", self.etc, "stop")
 
     def close(self):
         try:
