@@ -227,12 +227,29 @@ static void end_reload(void)
 
 /* ---- stop ---- */
 
+/*
+ * Who waits to be accepted by a process that will not come any more hears so when the listeners close, but not before those who ask know
+ * that they have to end too: or they would call it a failure.
+ */
+static void stop_listening(void)
+{
+	LIST_EACH(s, &services, struct service, link)
+		if (!s->program->ends_last)
+			service_stop_listening(s);
+}
+
 static void wait_for_end(int64_t most_ms, bool also_last)
 {
 	int64_t until = mono_ms() + most_ms;
+	bool listening = !also_last;
 
-	while (workers_left(also_last) > 0 && mono_ms() < until)
+	while (workers_left(also_last) > 0 && mono_ms() < until) {
+		if (listening && workers_unaware() == 0) {
+			stop_listening();
+			listening = false;
+		}
 		turn((int) MIN(until - mono_ms(), (int64_t) 1000));
+	}
 }
 
 /* SIGQUIT (postroad abort) gives nobody time. */

@@ -99,6 +99,7 @@ extern struct list services;
 
 /* Makes the services what settings->table says; keeps the listeners that stay. first: any listener that fails is fatal, with words. */
 int services_apply(bool first, struct buf *why);
+void service_stop_listening(struct service *s);
 void service_free(struct service *s);
 const char *service_label(const struct service *s);	/* "smtp/inet"; static memory */
 
@@ -119,6 +120,7 @@ void service_retire_workers(struct service *s);		/* a new generation: those of n
 void worker_report(struct worker *w);			/* something can be read from its line */
 void workers_reap(void);
 int workers_left(bool also_last);
+int workers_unaware(void);			/* that do not know yet that they have to end, or take one client at a time and have none */
 void workers_signal(int signal_number, bool also_last);
 int64_t service_next_event(const struct service *s);	/* mono_ms() when something is due; INT64_MAX */
 void service_timers(struct service *s);

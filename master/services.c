@@ -53,10 +53,16 @@ static void make_keepsake(struct service *s)
 
 /* ---- life ---- */
 
-void service_free(struct service *s)
+/* Who waits to be accepted hears at once that nobody will, unless a worker still does. */
+void service_stop_listening(struct service *s)
 {
 	for (int i = 0; i < s->listener_count; i++)
 		listener_close(&s->listeners[i], true);
+}
+
+void service_free(struct service *s)
+{
+	service_stop_listening(s);
 	drop_keepsake(s);
 	list_remove(&s->link);
 	free(s);
@@ -267,8 +273,7 @@ static void remove_services(void)
 			continue;
 		s->removed = true;
 		s->entry = NULL;
-		for (int i = 0; i < s->listener_count; i++)
-			listener_close(&s->listeners[i], true);
+		service_stop_listening(s);
 		s->listener_count = 0;
 		if (list_is_empty(&s->workers))
 			service_free(s);

@@ -266,6 +266,16 @@ int workers_left(bool also_last)
 	return n;
 }
 
+int workers_unaware(void)
+{
+	int n = 0;
+
+	LIST_EACH(s, &services, struct service, link)
+		LIST_EACH(w, &s->workers, struct worker, link)
+			n += !s->program->ends_last && w->state != LEAVING && w->state != FULL;
+	return n;
+}
+
 void workers_signal(int signal_number, bool also_last)
 {
 	LIST_EACH(s, &services, struct service, link)

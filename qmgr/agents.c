@@ -265,10 +265,10 @@ static void run_connection(void *arg)
 		transmit(c, call);
 	r = receive_replies(c);
 	c->leaving = true;
-	if (r == -ECANCELED)
-		give_back_calls(c, ABANDONED, NULL);
-	else if (c->goodbye)
+	if (c->goodbye)
 		give_back_calls(c, UNTOUCHED, NULL);
+	else if (r == -ECANCELED || c->of->q->leaving)	/* the agent has to end too, or never heard of us */
+		give_back_calls(c, ABANDONED, NULL);
 	else if (c->call_count > 0)
 		bury(c, r);
 	close_connection(c);
