@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -664,12 +665,15 @@ def test_what_a_killed_agent_was_doing_ends_with_it_and_is_done_again_once(local
     one.send(MESSAGE, recipients=[f"slow@{DOMAIN}"])
 
     def busy():
-        below = [pid for agent in one.pids("local") for pid in with_children(agent)[1:]]
-        return below if any(_program_of(pid) == "sleep" for pid in below) else None
+        for agent in one.pids("local"):
+            _, *below = with_children(agent)
+            if any(_program_of(pid) == "sleep" for pid in below):
+                return agent, below
+        return None
 
-    below = wait_until(busy, 15, "the first attempt")
+    agent, below = wait_until(busy, 15, "the first attempt")
     (out / "second").touch()
-    one.kill("local")
+    os.kill(agent, signal.SIGKILL)          # not also the one that starts for the next message: who dies before it is ready is given a rest
     wait_until(lambda: all(not is_alive(pid) for pid in below), 15, "spawner, hand and command have ended")
 
     def arrived():
