@@ -50,8 +50,9 @@ static void put(struct making *m, struct str key, struct str value)
 
 	if (m->job->files) {
 		if (files_value(value, &encoded, &why) < 0) {
-			edit_abandon(m->edit);
-			die(EX_NOINPUT, "%s, line %d: %s", m->lines.name, m->lines.line, buf_text(&why));
+			buf_add_text(&why, ": skipping this entry");
+			warn_of_line(m, buf_text(&why));
+			return;
 		}
 		value = buf_str(&encoded);
 	}

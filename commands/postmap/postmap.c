@@ -9,6 +9,7 @@
 #include "commands/postmap/postmap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,10 +34,8 @@ static void check_options(const struct job *job)
 
 	if ((job->query != NULL) + (job->remove != NULL) + job->list > 1)
 		die(EX_USAGE, "specify only one of -s or -q or -d");
-	if (of_message && (job->query == NULL || strcmp(job->query, "-") != 0))
-		die(EX_USAGE, "specify -b and -h only with \"-q -\"");
-	if (job->mime && !of_message)
-		die(EX_USAGE, "specify -m only with -b or -h");
+	if ((of_message || job->mime) && (job->query == NULL || strcmp(job->query, "-") != 0))
+		die(EX_USAGE, "specify -b -h or -m only with \"-q -\"");
 }
 
 static void parse_options(int argc, char **argv, struct job *job)
@@ -129,6 +128,17 @@ struct str fold_key(const struct job *job, struct arena *a, struct str key)
 	return arena_copy(a, buf_str(&folded));
 }
 
+/* Berkeley DB would read a DB_CONFIG of the working directory. What the values of -F name still starts there. */
+static void leave_directory(void)
+{
+	int directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (directory >= 0)
+		files_value_start_in(directory);
+	if (chdir("/") < 0)
+		die(EX_OSERR, "chdir /: %s", error_text(errno));
+}
+
 static void warn(const char *text)
 {
 	log_warning("%s", text);
@@ -199,6 +209,8 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &job);
 	command_start(program, config_dir, groups, structs, &world);
 	log_verbose(verbose);
+	if (job.mime && !job.headers && !job.body)
+		log_warning("ignoring -m option without -b or -h");
 	table_set_warning(warn);
 	accounts_for_tables();
 	job.cache_bytes = (size_t) table_settings.berkeley_db_create_buffer_size;
@@ -206,8 +218,7 @@ int main(int argc, char **argv)
 	targets = arena_get(a, count * sizeof(*targets));
 	for (size_t i = 0; i < count; i++)
 		targets[i] = parse_target(a, argv[optind + (int) i], world.common.default_database_type);
-	if (chdir("/") < 0)
-		die(EX_OSERR, "chdir /: %s", error_text(errno));
+	leave_directory();
 	found = run(&job, targets, count);
 	log_flush();
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -10,7 +10,7 @@ static struct table *open_table(const struct job *job, const struct target *targ
 {
 	AUTO(buf) why = BUF_WORDS;
 	const bool by_proxymap = strcmp(target->type, "proxy") == 0;
-	unsigned flags = (job->fold ? TABLE_FOLD_KEY : 0) | TABLE_MUST_EXIST | (by_proxymap ? 0 : TABLE_NO_PROXY);
+	unsigned flags = (job->fold ? TABLE_FOLD_KEY : 0) | (job->files ? TABLE_FILE_VALUES : 0) | TABLE_MUST_EXIST | (by_proxymap ? 0 : TABLE_NO_PROXY);
 	struct table *t;
 
 	if (table_open(str_of(target->spec), flags, &t, &why) < 0)
@@ -20,21 +20,19 @@ static struct table *open_table(const struct job *job, const struct target *targ
 
 struct asking {
 	const struct job *job;
-	const struct target *targets;
 	struct table **tables;
 	size_t count;
 	struct arena *arena;		/* of one lookup */
 	bool found;
 };
 
-/* What -F made of a value is undone; a table of text has the names of the files themselves. */
-static void print_value(const struct asking *q, bool is_database, struct str value)
+/* What -F made of a value is undone. */
+static void print_value(const struct asking *q, struct str value)
 {
-	AUTO(buf) encoded = BUF((size_t) 64 << 20), content = BUF((size_t) 64 << 20), why = BUF_WORDS;
+	AUTO(buf) content = BUF((size_t) 64 << 20), why = BUF_WORDS;
 
 	if (q->job->files) {
-		if ((!is_database && files_value(value, &encoded, &why) < 0) ||
-		    decode_files_value(is_database ? value : buf_str(&encoded), &content, &why) < 0)
+		if (decode_files_value(value, &content, &why) < 0)
 			die(EX_DATAERR, "%s", buf_text(&why));
 		value = buf_str(&content);
 	}
@@ -57,7 +55,7 @@ static void ask(struct asking *q, struct str key, bool say_key)
 		q->found = true;
 		if (say_key)
 			printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "");
-		print_value(q, q->targets[i].database != NULL, value);
+		print_value(q, value);
 	}
 	arena_reset(q->arena);
 }
@@ -69,7 +67,7 @@ static void ask_line_of_message(void *arg, struct str key)
 
 bool query_tables(const struct job *job, const struct target *targets, size_t count)
 {
-	struct asking q = { .job = job, .targets = targets, .count = count, .arena = arena_new("query", NULL, 64 << 20) };
+	struct asking q = { .job = job, .count = count, .arena = arena_new("query", NULL, 64 << 20) };
 	struct arena *keys = arena_new("keys", NULL, 64 << 20);
 	struct str key = str_of(job->query);
 
@@ -100,7 +98,7 @@ static int print_entry(void *arg, struct str key, struct str value)
 
 	if (printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "") < 0)
 		return -EIO;
-	print_value(q, true, value);
+	print_value(q, value);
 	return ferror(stdout) ? -EIO : 0;
 }
 

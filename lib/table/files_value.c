@@ -11,10 +11,18 @@
 
 enum { MOST_CONTENT = 16 << 20 };
 
+static int start_directory = AT_FDCWD;
+
+void files_value_start_in(int directory)
+{
+	start_directory = directory;
+}
+
 int files_value(struct str value, struct buf *ret, struct buf *why)
 {
 	AUTO(buf) content = BUF(MOST_CONTENT);
 	struct str name;
+	bool first = true;
 
 	while (str_token(&value, ", \t\r\n", &name)) {
 		AUTO(buf) path = BUF(4096), one = BUF(MOST_CONTENT);
@@ -22,12 +30,13 @@ int files_value(struct str value, struct buf *ret, struct buf *why)
 		int r;
 
 		buf_add(&path, name);
-		fd = open(buf_text(&path), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		fd = openat(start_directory, buf_text(&path), O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		r = fd < 0 ? -errno : source_read_file(fd, MOST_CONTENT / 2, &one);
+		if (r == 0 && !first)
+			r = buf_add_byte(&content, '\n');	/* a last line without its end does not run into the next file */
+		first = false;
 		if (r == 0)
 			r = buf_add(&content, buf_str(&one));
-		if (r == 0)
-			r = buf_add_byte(&content, '\n');	/* a last line without its end does not run into the next file */
 		if (r < 0) {
 			buf_addf(why, "open %s: %s", buf_text(&path), error_text(r));
 			return r;

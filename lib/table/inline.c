@@ -18,9 +18,9 @@ static int add_pair(const struct table *t, struct memory *m, struct str pair, st
 		return -EINVAL;
 	}
 	r = table_source_value(t, str_trim(value), &room, &value, why);
-	if (r > 0)
+	if (r == 0)
 		memory_put(m, str_trim(key), value, t->flags & TABLE_FOLD_KEY, true);	/* the last one counts */
-	return MIN(r, 0);
+	return r;
 }
 
 static int inline_open(struct table *t, struct str name, void **ret_content, struct buf *why)

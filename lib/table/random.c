@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "lib/base/die.h"
+#include "lib/table/files_value.h"
 #include "lib/table/type.h"
 
 struct values {
@@ -19,33 +20,43 @@ static void random_close(void *content)
 	free(v);
 }
 
+static int add_value(const struct table *t, struct values *v, struct str value, struct buf *why)
+{
+	AUTO(buf) room = BUF(MOST_FILES_VALUE);
+	int r = table_source_value(t, value, &room, &value, why);
+
+	if (r == 0)
+		*vec_add(v->arena, &v->at) = arena_copy(v->arena, value);
+	return r;
+}
+
 static int random_open(struct table *t, struct str name, void **ret_content, struct buf *why)
 {
 	struct values *v;
 	struct str rest, value;
-	int more;
+	int more = 0, r = 0;
 
-	(void) t;
 	name = str_trim(name);
 	if (name.len < 2 || name.at[0] != '{' || name.at[name.len - 1] != '}') {
 		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	v = get_memory(sizeof(*v));
-	v->arena = arena_new("randmap", NULL, 64 << 20);
+	v->arena = arena_new("randmap", NULL, t->flags & TABLE_FILE_VALUES ? (size_t) 2 << 30 : 64 << 20);
 	rest = str_make(name.at + 1, name.len - 2);
-	while ((more = str_token_braced(&rest, ", \t\r\n", &value)) > 0) {
+	while (r == 0 && (more = str_token_braced(&rest, ", \t\r\n", &value)) > 0) {
 		if (value.len >= 2 && value.at[0] == '{' && value.at[value.len - 1] == '}')
 			value = str_trim(str_make(value.at + 1, value.len - 2));
-		*vec_add(v->arena, &v->at) = arena_copy(v->arena, value);
+		r = add_value(t, v, value, why);
 	}
-	if (more == 0 && v->at.len > 0) {
+	if (r == 0 && more == 0 && v->at.len > 0) {
 		*ret_content = v;
 		return 0;
 	}
-	buf_add_text(why, more < 0 ? "missing '}'" : "randmap has no value in it");
+	if (r == 0)
+		buf_add_text(why, more < 0 ? "missing '}'" : "randmap has no value in it");
 	random_close(v);
-	return -EINVAL;
+	return r < 0 ? r : -EINVAL;
 }
 
 static int random_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)

@@ -187,9 +187,9 @@ static int read_result(struct reading *in, struct str rest, struct rule *r, stru
 	if (rest.len == 0)
 		table_warn("%s map %s, line %d: no replacement text: using empty string", in->rules->syntax->name, in->lines->name, in->lines->line);
 	error = table_source_value(in->table, rest, &room, &rest, why);
-	if (error <= 0) {
-		in->error = error;
-		return error < 0 ? error : -EINVAL;
+	if (error < 0) {
+		in->error = is_not_allowed(error) ? error : 0;
+		return error;
 	}
 	return compile_result(in, rest, r, why);
 }

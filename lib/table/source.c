@@ -110,7 +110,7 @@ int source_split_entry(struct str line, struct str *ret_key, struct str *ret_val
 	*ret_key = str_head(line, i);
 	*ret_value = str_trim(str_skip(line, i));
 	if (ret_key->len == 0 || ret_value->len == 0) {
-		buf_add_text(why, "expected format: key whitespace value -- ignoring this line");
+		buf_add_text(why, "expected format: key whitespace value");
 		return -EINVAL;
 	}
 	return 0;

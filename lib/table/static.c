@@ -20,10 +20,8 @@ static int static_open(struct table *t, struct str name, void **ret_content, str
 		name = str_trim(str_make(name.at + 1, name.len - 2));
 	}
 	r = table_source_value(t, name, &room, &name, why);
-	if (r == 0)
-		buf_add_text(why, "its files cannot be read");
-	if (r <= 0)
-		return r < 0 ? r : -EINVAL;
+	if (r < 0)
+		return r;
 	m = memory_new(MOST_FILES_VALUE + name.len);
 	memory_put(m, STR_NONE, name, false, false);
 	*ret_content = m;

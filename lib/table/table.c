@@ -103,8 +103,7 @@ static int open_from_file(struct table *t, void **ret_content, struct buf *why)
 /* The file may not be opened, but what was opened before still is what it was. */
 static bool stays_with_old(const struct table *t, int error)
 {
-	return (error == -EACCES || error == -EPERM) && t->content != NULL &&
-	       (t->type->is_intact == NULL || t->type->is_intact(t->content));
+	return is_not_allowed(error) && t->content != NULL && (t->type->is_intact == NULL || t->type->is_intact(t->content));
 }
 
 int table_reopen(struct table *t)
@@ -162,7 +161,7 @@ static int open_content(struct table *t, struct buf *why)
 		AUTO(buf) text = BUF(1 << 20);
 		int r = t->name.at[0] == '{' ? text_from_braces(t->name, &text, why) : text_from_main(t->name, &text, why);
 
-		return r < 0 ? r : read_text(t, t->type->name, buf_str(&text), &t->content, why);
+		return r < 0 ? r : read_text(t, t->name.at, buf_str(&text), &t->content, why);
 	}
 	buf_add(&path, t->name);
 	if (t->type->suffix != NULL)
@@ -316,19 +315,14 @@ int table_value(struct arena *a, struct str value, struct str *ret_value, struct
 
 int table_source_value(const struct table *t, struct str value, struct buf *room, struct str *ret_value, struct buf *why)
 {
-	AUTO(buf) words = BUF_WORDS;
-	int r;
+	int r = 0;
 
 	*ret_value = value;
-	if (!(t->flags & TABLE_FILE_VALUES))
-		return 1;
-	r = files_value(value, room, &words);
-	*ret_value = buf_str(room);
-	if (r == -EACCES || r == -EPERM)
-		buf_add(why, buf_str(&words));
-	else if (r < 0)
-		table_warn("%s: an entry is left out: %s", t->spec, buf_text(&words));
-	return r == -EACCES || r == -EPERM ? r : r == 0;
+	if (t->flags & TABLE_FILE_VALUES) {
+		r = files_value(value, room, why);
+		*ret_value = buf_str(room);
+	}
+	return r;
 }
 
 static int get_with_words(struct table *t, struct arena *a, struct str key, struct str *ret_value)

@@ -19,12 +19,15 @@ static int texthash_read(struct table *t, struct source *lines, void **ret_conte
 		}
 		if (key.at[key.len - 1] == ':')
 			table_warn("%s, line %d: record is in \"key: value\" format; is this an alias file?", lines->name, lines->line);
-		r = table_source_value(t, value, &room, &value, why);
-		if (r < 0) {
+		r = table_source_value(t, value, &room, &value, &words);
+		if (is_not_allowed(r)) {
+			buf_add(why, buf_str(&words));
 			memory_free(m);
 			return r;
 		}
-		if (r > 0 && !memory_put(m, key, value, t->flags & TABLE_FOLD_KEY, false))
+		if (r < 0)
+			table_warn("%s, line %d: %s: skipping this entry", lines->name, lines->line, buf_text(&words));
+		else if (!memory_put(m, key, value, t->flags & TABLE_FOLD_KEY, false))
 			table_warn("%s, line %d: duplicate entry: \"%.*s\"", lines->name, lines->line, PSTR(str_head(key, 100)));
 	}
 	*ret_content = m;

@@ -9,6 +9,8 @@
 #ifndef ROAD_TABLE_TYPE_H
 #define ROAD_TABLE_TYPE_H
 
+#include <errno.h>
+
 #include "lib/table/module.h"
 #include "lib/table/source.h"
 #include "lib/table/table.h"
@@ -45,7 +47,7 @@ struct table {
 	const struct table_type *type;
 	unsigned flags;			/* enum table_flags */
 	char *spec;
-	struct str name;		/* behind "type:", points into spec */
+	struct str name;		/* behind "type:", the end of spec */
 	struct drivers drivers;
 	bool has_fixed_keys;
 	struct watch *file;		/* NULL: not from a file */
@@ -62,10 +64,14 @@ bool table_type_is_installed(const struct table_type *type);	/* it needs no modu
 /* A found value as a result in the arena: 1, or -EMSGSIZE when it does not fit. a NULL: 1. */
 int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why);
 /*
- * A value as it stands in the source, as it is stored: itself, or with TABLE_FILE_VALUES what is in the files that it names (in *room). -EACCES and
- * -EPERM, with words: this process may not read them; other trouble with them is warned about, and 0: the entry has to be left out. Else 1.
+ * A value as it stands in the source, as it is stored: itself, or with TABLE_FILE_VALUES what is in the files that it names (in *room). 0, or -errno with
+ * words: its entry has to be left out, or, when this process may not read them (is_not_allowed), the table be read by another one.
  */
 int table_source_value(const struct table *t, struct str value, struct buf *room, struct str *ret_value, struct buf *why);
+static inline bool is_not_allowed(int error)
+{
+	return error == -EACCES || error == -EPERM;
+}
 /*
  * Opens the file again now, although it was looked at less than a second ago. If it may not be opened any more (root's file, opened before
  * the process gave up root), an intact old content stays, and table_set_outgrown's hook is told.
