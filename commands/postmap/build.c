@@ -184,7 +184,9 @@ void build_table(const struct job *job, const struct target *target)
 	open_edit(&m, job->incremental ? EDIT_FROM_EXISTING : 0);
 	source_start(&m.lines, job->incremental ? "standard input" : target->path, buf_str(&text));
 	while (source_next(&m.lines, &line)) {
-		if (job->aliases)
+		if (job->utf8 && !str_is_utf8(line))
+			log_warning("%s, line %d: non-UTF-8 input \"%.*s\" -- ignoring this line", m.lines.name, m.lines.line, PSTR(str_head(line, 60)));
+		else if (job->aliases)
 			put_alias(&m, line);
 		else
 			put_entry(&m, line);

@@ -38,7 +38,7 @@ static void check_options(const struct job *job)
 		die(EX_USAGE, "specify -b -h or -m only with \"-q -\"");
 }
 
-static void parse_options(int argc, char **argv, struct job *job)
+static void parse_options(int argc, char **argv, struct job *job, const char **ret_utf8)
 {
 	int c;
 
@@ -60,8 +60,8 @@ static void parse_options(int argc, char **argv, struct job *job)
 		case 'q': job->query = optarg; break;
 		case 'r': job->replace = true; job->ignore_duplicates = false; break;
 		case 's': job->list = true; break;
-		case 'u':		/* no table is restricted to UTF-8 here */
-		case 'U': break;
+		case 'u': *ret_utf8 = "no"; break;
+		case 'U': *ret_utf8 = "yes"; break;
 		case 'v': verbose++; break;
 		case 'w': job->ignore_duplicates = true; job->replace = false; break;
 		default: usage(job);
@@ -112,7 +112,7 @@ bool next_key(struct arena *a, struct str *ret_key)
 	ssize_t len = getline(&line, &size, stdin);
 
 	if (len > 0)
-		*ret_key = arena_copy(a, str_trim(str_make(line, (size_t) len)));
+		*ret_key = arena_copy(a, str_make(line, (size_t) len - (line[len - 1] == '\n')));
 	free(line);
 	return len > 0;
 }
@@ -142,6 +142,13 @@ static void leave_directory(void)
 static void warn(const char *text)
 {
 	log_warning("%s", text);
+}
+
+static bool world_has_utf8(const struct command_world *w, struct arena *a)
+{
+	struct str enabled;
+
+	return !conf_get(w->conf, a, STR("smtputf8_enable"), &enabled) || !str_is_nocase(enabled, STR("no"));
 }
 
 /* Writes one table. True unless a key to be removed is not there. */
@@ -203,10 +210,11 @@ int main(int argc, char **argv)
 	static struct command_world world;	/* lives as long as the process */
 	struct target *targets;
 	size_t count;
+	const char *utf8 = NULL;
 	bool found;
 
 	die_always_with(1);
-	parse_options(argc, argv, &job);
+	parse_options(argc, argv, &job, &utf8);
 	command_start(program, config_dir, groups, structs, &world);
 	log_verbose(verbose);
 	if (job.mime && !job.headers && !job.body)
@@ -214,6 +222,7 @@ int main(int argc, char **argv)
 	table_set_warning(warn);
 	accounts_for_tables();
 	job.cache_bytes = (size_t) table_settings.berkeley_db_create_buffer_size;
+	job.utf8 = utf8 != NULL ? strcmp(utf8, "yes") == 0 : world_has_utf8(&world, a);
 	count = (size_t) (argc - optind);
 	targets = arena_get(a, count * sizeof(*targets));
 	for (size_t i = 0; i < count; i++)

@@ -18,6 +18,7 @@ struct job {
 	bool stay_root;			/* -o */
 	bool default_mode;		/* -p */
 	bool with_nul;			/* -N */
+	bool utf8;			/* smtputf8_enable, unless -u or -U: keys and values are UTF-8 */
 	const char *query, *remove;	/* -q, -d: a key, or "-" for keys on standard input */
 	bool list;			/* -s */
 	bool headers, body, mime;	/* -h, -b: the keys are those of a message on standard input; -m: with its MIME structure */

@@ -44,14 +44,21 @@ static void print_value(const struct asking *q, struct str value)
 static void ask(struct asking *q, struct str key, bool say_key)
 {
 	struct str value;
+	const bool utf8 = q->job->utf8 && !q->job->headers && !q->job->body;
 	int r = 0;
 
+	if (utf8 && !str_is_utf8(key)) {
+		log_warning("non-UTF-8 key \"%.*s\"", PSTR(str_head(key, 100)));
+		return;
+	}
 	for (size_t i = 0; i < q->count && r == 0; i++) {
 		r = table_get(q->tables[i], q->arena, key, &value);
 		if (r < 0)
 			die(EX_UNAVAILABLE, "%s", table_why(q->tables[i]));
 		if (r == 0)
 			continue;
+		if (utf8 && !str_is_utf8(value))
+			die(EX_DATAERR, "table %s: key \"%.*s\": non-UTF-8 value \"%.*s\"", table_spec(q->tables[i]), PSTR(str_head(key, 100)), PSTR(str_head(value, 100)));
 		q->found = true;
 		if (say_key)
 			printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "");

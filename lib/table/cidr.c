@@ -32,17 +32,17 @@ static int compile(struct str *rest, bool for_result, void **ret_pattern, size_t
 
 static bool prepare(struct str key, void *room)
 {
-	_Static_assert(sizeof(struct address_ip) <= 64, "fits into the room");
-	return ip_parse(key, room) == 0;
+	_Static_assert(sizeof(struct network) <= 64, "fits into the room");
+	return network_of_address(key, room);
 }
 
 static int match(const struct rule *r, struct subject *s, struct buf *why)
 {
 	const struct network *n = r->pattern;
-	const struct address_ip *ip = s->parsed;
+	const struct network *asked = s->parsed;
 
 	(void) why;
-	return n->family == ip->family ? network_has(n, ip) : NOT_COMPARABLE;
+	return n->family == asked->family ? network_has(n, asked->family, asked->bytes) : NOT_COMPARABLE;
 }
 
 static const struct rule_syntax syntax = {

@@ -283,7 +283,7 @@ static int match_entry(const struct question *q, const struct entry *e, bool *re
 	case PATTERN_FILE:
 		return match_file(q, e->file, ret_negated);
 	case PATTERN_NETWORK:
-		if (q->ip != NULL && network_has(&e->network, q->ip))
+		if (q->ip != NULL && network_has(&e->network, q->ip->family, q->ip->bytes))
 			return 1;
 		return match_name(q, e->text);		/* mydestination may hold [192.0.2.1] */
 	default:

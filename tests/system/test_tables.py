@@ -221,6 +221,7 @@ endif
 [2001:db9::]/32  six too
 ::/0             any six
 10.3.3.3/24      host bits
+::ffff:0:0/96    mapped
 300.1.1.1        nonsense
 10.0.0.0/8       rest of ten
 """,
@@ -229,7 +230,7 @@ QUESTIONS = {
     "regexp": ["joe@example.com", "JOE@EXAMPLE.COM", "noat", "xyz@", "xyzq@q", "xyq", "x@q", "abd@x", "ABD@x", "acd@local", "upper@here", "a/slash/@", "pipe|d@",
                "unnestedgroup@", "ungroup@", "out of range@", "no result@", "if-open@", "", "@", "a b@c", "toomany@", "neg@"],
     "cidr": ["192.0.2.1", "192.0.2.255", "192.0.3.0", "10.1.2.3", "10.2.3.4", "10.2.3.5", "10.100.0.1", "10.200.0.1", "10.3.3.3", "2001:db8::1", "2001:DB9::1", "::1",
-             "2002::", "example.com", "", "192.0.2", "192.0.2.1.5", "0.0.0.0", "255.255.255.255", "[192.0.2.1]"],
+             "2002::", "::ffff:192.0.3.1", "example.com", "", "192.0.2", "192.0.2.1.5", "0.0.0.0", "255.255.255.255", "[192.0.2.1]"],
 }
 QUESTIONS["pcre"] = QUESTIONS["regexp"] + ["lookbehind77@", "multi\tline@", "lazyabcdend@", "whitespace@", "anchored@x", "not anchored@x", "ünï@x"]
 
@@ -251,6 +252,27 @@ def test_rules_answer_the_same(mail, postfix, kind):
             assert ours.returncode == 1 and "fatal:" in ours.stderr, (key, theirs.stderr)
         else:
             assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout), (key, theirs.stderr, ours.stderr)
+
+
+@pytest.mark.parametrize("program", ["postmap", "postalias"])
+def test_what_is_not_utf8_is_left_out_unless_u_says_otherwise(mail, postfix, program):
+    """Lines of a source, keys and values; keys of -q - are whole lines, white space included."""
+    colon = ":" if program == "postalias" else ""
+    text = f"k\udce9{colon} v\nkk{colon} v\udce9\nok{colon} v\nü{colon} w\n"
+    for build, ask in ((), ()), ((), ("-u",)), (("-u",), ("-u",)), (("-u",), ()), (("-u",), ("-f",)):
+        answers = []
+        for commands in (postfix, mail):
+            source = mail.root / "latin1"
+            source.write_text(text, errors="surrogateescape")
+            unchecked = {"errors": "surrogateescape", **({} if commands is postfix else {"check": False})}
+            made = commands.command(program, *build, f"hash:{source}", **unchecked)
+            listed = commands.command(program, "-s", f"hash:{source}", **unchecked)
+            asked = [commands.command(program, *ask, "-q", "-", f"hash:{source}", input=key + "\n", **unchecked) for key in ("k\udce9", "kk", "ok", " ok", "ok ", "ü", "")]
+            answers.append((made.returncode, made.stderr.replace(f"{source}.db", f"{source}"), without_yp(listed.stdout),
+                            [("fatal:" in done.stderr or done.returncode, "non-UTF-8" in done.stderr, done.stdout) for done in asked]))
+        assert answers[0] == answers[1], (build, ask)
+    done = mail.command(program, "-q", "-", "inline:{ a=b }", input="\udce9\na\n", errors="surrogateescape")
+    assert done.stdout == f"a{colon}\tb\n" and 'non-UTF-8 key "?"' in done.stderr
 
 
 MESSAGE = """\
