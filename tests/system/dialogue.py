@@ -177,7 +177,7 @@ class Dialogue:
         def arrived():
             return len(self.sink.messages) - self.mails_before
         try:
-            wait_until(lambda: arrived() >= count, 15, "mails")
+            wait_until(lambda: arrived() >= count, 30, "mails")
         except AssertionError:
             self.fail(number, f"{arrived()} messages arrived, expected {count}")
         if count == 0 or arrived() > count:

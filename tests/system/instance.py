@@ -45,7 +45,7 @@ def free_port(address="127.0.0.1", kind=socket.SOCK_STREAM):
             return port
 
 
-def wait_until(question, timeout=10.0, what="", pause=0.01):
+def wait_until(question, timeout=30.0, what="", pause=0.01):
     """Asks until the answer is true; its value. Fails with `what` after timeout seconds."""
     deadline = time.monotonic() + timeout * PATIENCE
     while True:
@@ -219,7 +219,7 @@ class Instance:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not processes_below(self.root), 10, "the end of what was killed")
+        wait_until(lambda: not processes_below(self.root), 30, "the end of what was killed")
         self.running = False
 
     def close(self):
@@ -257,7 +257,7 @@ class Instance:
     def log_lines(self, pattern):
         return [line for line in self.log().splitlines() if re.search(pattern, line)]
 
-    def wait_for_log(self, pattern, count=1, timeout=15):
+    def wait_for_log(self, pattern, count=1, timeout=30):
         """The first `count` log lines that match, waiting for them."""
         def look():
             found = self.log_lines(pattern)

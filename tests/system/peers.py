@@ -93,7 +93,7 @@ service auth {{
 {more}
 """)
         subprocess.run(["dovecot", "-c", self.root / "dovecot.conf"], check=True, timeout=30)
-        wait_until(self._answers, 20, lambda: (self.root / "log").read_text())
+        wait_until(self._answers, 30, lambda: (self.root / "log").read_text())
 
     def _answers(self):
         with contextlib.suppress(OSError, imaplib.IMAP4.error):
@@ -127,7 +127,7 @@ service auth {{
     def close(self):
         pid = int((self.root / "run/master.pid").read_text())
         subprocess.run(["doveadm", "-c", self.root / "dovecot.conf", "stop"], timeout=30, check=False)
-        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20, "dovecot's end")
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "dovecot's end")
         shutil.rmtree(self.root, ignore_errors=True)
 
     def __enter__(self):
@@ -224,7 +224,7 @@ begin authenticators
         (self.root / "conf").chmod(0o644)
         self.process = subprocess.Popen([self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-bdf"])
         try:
-            wait_until(self._answers, 20, "exim's greeting")
+            wait_until(self._answers, 30, "exim's greeting")
         except BaseException:
             self.close()
             raise

@@ -4,7 +4,6 @@
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from instance import BUILD, Instance

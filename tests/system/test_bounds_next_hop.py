@@ -199,7 +199,7 @@ def test_hostile_servers_cost_a_deferral_each_and_nobody_else_waits(instance):
                               "smtp_per_request_deadline": "yes", "minimal_backoff_time": "1000s", "queue_run_delay": "1000s",
                               "message_size_limit": "50000000", **LIMITS})
         mail.send("Subject: warm\r\n\r\nup\r\n", recipients=["warm@example.com"])
-        wait_until(lambda: sink.messages, 20, mail.log_tail)
+        wait_until(lambda: sink.messages, 30, mail.log_tail)
         with Toll(mail, "smtp", "qmgr") as toll:
             for name in fiends:
                 big = name in ("takes_no_content", "accepts_at_snails_pace", "floods_during_content")
@@ -208,7 +208,7 @@ def test_hostile_servers_cost_a_deferral_each_and_nobody_else_waits(instance):
             begin = time.monotonic()
             for number in range(20):
                 mail.send(BODY, recipients=[f"good{number}@example.com"])
-            wait_until(lambda: len(sink.messages) == 21, 20, mail.log_tail)
+            wait_until(lambda: len(sink.messages) == 21, 30, mail.log_tail)
             good = time.monotonic() - begin
             for name in fiends:
                 right = "sent" if name == "has_odd_extensions" else "deferred"

@@ -37,7 +37,7 @@ def mail():
         one = Instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "alias_maps": "proxy:unix:passwd.byname"})
         one.start()
         one.send("Subject: warm\r\n\r\nup\r\n", recipients=["warm@example.com"])
-        wait_until(lambda: sink.messages, 20, one.log_tail)
+        wait_until(lambda: sink.messages, 30, one.log_tail)
         yield one
         one.close()
 
@@ -47,7 +47,7 @@ def awake(mail, door):
     program = SERVICES[door][0]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
         knock.connect(str(mail.queue / door))
-        wait_until(lambda: mail.pids(program), 20, f"{program} runs")
+        wait_until(lambda: mail.pids(program), 30, f"{program} runs")
     return program
 
 

@@ -126,7 +126,7 @@ def test_expired_mail_is_returned_to_its_sender(instance):
                               "bounce_queue_lifetime": "2s"})
         queue_id = mail.send("Subject: never arrives\r\n\r\nbody\r\n", recipients=["someone@example.com"])
         mail.wait_for_log(rf"{queue_id}: from=<sender@example.net>, status=expired, returned to sender", timeout=30)
-        notice = wait_until(lambda: senders_host.messages, 20, mail.log_tail)[0]
+        notice = wait_until(lambda: senders_host.messages, 30, mail.log_tail)[0]
         assert notice.sender.startswith("<>")
         assert b"multipart/report" in notice.content
         assert b"Final-Recipient: rfc822; someone@example.com" in notice.content
@@ -152,7 +152,7 @@ def test_a_full_disk_is_a_452_and_recovers_by_itself(instance, tmp_path):
             assert code == 452 and text.startswith(b"4.3.1"), (code, text)
             filler.unlink()
             mail.send("Subject: fits now\r\n\r\nbody\r\n", recipients=["b@example.com"])
-            wait_until(lambda: sink.messages, 20, mail.log_tail)
+            wait_until(lambda: sink.messages, 30, mail.log_tail)
             mail.wait_empty()
             mail.stop()
         finally:

@@ -37,7 +37,7 @@ class World:
         lines, self.domains = [], {}
         for name, records in hosts.items():
             lines += [f"{name} MX 10 mx-{name}", f"mx-{name} A 127.0.0.1"] + [f"_{self.sink.port}._tcp.mx-{name} TLSA {one}" for one in records]
-        lines += [f"expired MX 10 mx-expired", "mx-expired A 127.0.0.1", f"_{self.expired.port}._tcp.mx-expired TLSA {tlsa(self.expired.chain[0], 3, 1, 1)}",
+        lines += ["expired MX 10 mx-expired", "mx-expired A 127.0.0.1", f"_{self.expired.port}._tcp.mx-expired TLSA {tlsa(self.expired.chain[0], 3, 1, 1)}",
                   "alias MX 10 mx-alias", "mx-alias CNAME mx-ok",
                   "records-alias MX 10 mx-records-alias", "mx-records-alias A 127.0.0.1", f"_{self.sink.port}._tcp.mx-records-alias CNAME _{self.sink.port}._tcp.mx-ok",
                   "leads-out MX 10 mx-leads-out", "mx-leads-out CNAME mx.plain.test.", f"_{self.sink.port}._tcp.mx-leads-out TLSA {wrong}"]
@@ -110,7 +110,7 @@ def test_unsigned_mx_records_count_as_one_wants(instance, world):
 def test_without_validation_there_is_no_dane_and_that_is_said(instance, world):
     mail = start(instance, world, ["wrong.dane.test"], dns_resolver_trust_anchor_file="")
     assert ", tls=dane:may, dsn=2.0.0, status=sent" in outcomes(mail, ["wrong.dane.test"])["wrong.dane.test"]
-    wait_until(lambda: "without dns_resolver_trust_anchor_file no DNS answer is validated" in mail.log(), 20, mail.log_tail)
+    wait_until(lambda: "without dns_resolver_trust_anchor_file no DNS answer is validated" in mail.log(), 30, mail.log_tail)
 
 
 # ---- posttls-finger ----

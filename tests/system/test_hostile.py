@@ -34,7 +34,7 @@ def mail():
         one.sink = sink
         one.start()
         one.send("Subject: warm\r\n\r\nup\r\n", recipients=["warm@example.com"])       # every daemon has started
-        wait_until(lambda: sink.messages, 20, one.log_tail)
+        wait_until(lambda: sink.messages, 30, one.log_tail)
         yield one
         one.close()
 

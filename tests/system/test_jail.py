@@ -67,8 +67,8 @@ def start_daemon(instance, program):
         client.connect(str(instance.queue / DOOR[program]))
     else:
         client = None
-    pid = wait_until(lambda: instance.pids(program), 10, f"{program} runs")[0]
-    wait_until(lambda: seccomp_mode(pid) == "2", 10, f"{program} is locked up")
+    pid = wait_until(lambda: instance.pids(program), 30, f"{program} runs")[0]
+    wait_until(lambda: seccomp_mode(pid) == "2", 30, f"{program} is locked up")
     return pid, client
 
 

@@ -71,7 +71,7 @@ def letters(one, user=USER):
 
 
 def wait_for_letters(one, count=1, user=USER):
-    wait_until(lambda: len(letters(one, user)) >= count, 15, lambda: f"{count} letters\n{one.log_tail()}")
+    wait_until(lambda: len(letters(one, user)) >= count, 30, lambda: f"{count} letters\n{one.log_tail()}")
     found = letters(one, user)
     assert len(found) == count
     return found
@@ -456,7 +456,7 @@ def test_a_command_that_takes_too_long_is_killed_with_all_it_started(local):
     one.send(MESSAGE, recipients=[f"cmd@{DOMAIN}"])
     assert status(one, f"cmd@{DOMAIN}", "deferred").startswith("Command time limit exceeded")
     pid = int((one.root / "out" / "pid").read_text())
-    wait_until(lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text(), 5, "the end of the command")
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text(), 30, "the end of the command")
 
 
 def test_a_mailbox_command_gets_the_mail_of_users(local):
@@ -467,7 +467,7 @@ def test_a_mailbox_command_gets_the_mail_of_users(local):
     assert path.read_bytes().endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
     assert path.stat().st_uid == UID
     one.send(MESSAGE, recipients=[f"alias@{DOMAIN}"])
-    wait_until(lambda: (one.root / "out" / f"{USER}.").exists(), 10, one.log_tail)
+    wait_until(lambda: (one.root / "out" / f"{USER}.").exists(), 30, one.log_tail)
 
 
 def test_files_are_written_with_the_rights_of_the_tables_owner(local):
@@ -627,7 +627,7 @@ def test_who_listens_hears_of_new_mail(local):
         for _ in range(2):
             before = path.stat().st_size if path.exists() else 0
             one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
-            wait_until(lambda before=before: path.exists() and path.stat().st_size > before, 15, "the mailbox grows")
+            wait_until(lambda before=before: path.exists() and path.stat().st_size > before, 30, "the mailbox grows")
             while True:                         # another instance on this machine may have told it something
                 words = comsat.recv(1000).decode()
                 if words == f"{USER}@{before}":
@@ -640,10 +640,10 @@ def test_a_killed_agent_costs_a_second_attempt_and_no_mail(local):
     one = local(aliases='slow: "|test -e ROOT/out/second || { touch ROOT/out/first; sleep 1000; }; cat > ROOT/out/copy"\n')
     out = one.root / "out"
     one.send(MESSAGE, recipients=[f"slow@{DOMAIN}"])
-    wait_until(lambda: (out / "first").exists(), 15, "the first attempt")
+    wait_until(lambda: (out / "first").exists(), 30, "the first attempt")
     (out / "second").touch()
     agents = one.pids("local")
-    wait_until(lambda: any(_program_of(pid) == "sleep" for agent in agents for pid in with_children(agent)), 10, "the command's sleep")
+    wait_until(lambda: any(_program_of(pid) == "sleep" for agent in agents for pid in with_children(agent)), 30, "the command's sleep")
     for pid in [pid for agent in agents for pid in with_children(agent)]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 9)
@@ -671,10 +671,10 @@ def test_what_a_killed_agent_was_doing_ends_with_it_and_is_done_again_once(local
                 return agent, below
         return None
 
-    agent, below = wait_until(busy, 15, "the first attempt")
+    agent, below = wait_until(busy, 30, "the first attempt")
     (out / "second").touch()
     os.kill(agent, signal.SIGKILL)          # not also the one that starts for the next message: who dies before it is ready is given a rest
-    wait_until(lambda: all(not is_alive(pid) for pid in below), 15, "spawner, hand and command have ended")
+    wait_until(lambda: all(not is_alive(pid) for pid in below), 30, "spawner, hand and command have ended")
 
     def arrived():
         one.command("postqueue", "-f")
@@ -693,9 +693,9 @@ def is_alive(pid):
 
 def test_a_slow_command_does_not_hold_up_the_same_users_mail(local):
     one = local()
-    forward_file(one, f'"|touch ROOT/out/$USER.begun; while test ! -e ROOT/out/end; do sleep 0.1; done"\n', name=f"{USER}+slow")
+    forward_file(one, '"|touch ROOT/out/$USER.begun; while test ! -e ROOT/out/end; do sleep 0.1; done"\n', name=f"{USER}+slow")
     one.send(MESSAGE, recipients=[f"{USER}+slow@{DOMAIN}"])
-    wait_until(lambda: (one.root / "out" / f"{USER}.begun").exists(), 15, "the command runs")
+    wait_until(lambda: (one.root / "out" / f"{USER}.begun").exists(), 30, "the command runs")
     for _ in range(3):
         one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
     wait_for_letters(one, 3)

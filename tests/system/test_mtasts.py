@@ -164,7 +164,7 @@ def test_a_new_id_brings_the_new_policy_and_a_withdrawn_record_does_not_end_the_
     world.publish("d3.test", policy("enforce"), id="1")
     assert ask(shared, "d3.test")[0] == ENFORCE
     world.publish("d3.test", policy("testing", ("new.{0}",)), id="2")
-    wait_until(lambda: ask(shared, "d3.test")[:2] == (TESTING, ["new.d3.test"]), 10, "the new one, as soon as DNS has it")
+    wait_until(lambda: ask(shared, "d3.test")[:2] == (TESTING, ["new.d3.test"]), 30, "the new one, as soon as DNS has it")
     assert ask(shared, "d3.test")[4] == "2"
     world.dns.remove("_mta-sts.d3.test")
     assert ask(shared, "d3.test")[:2] == (TESTING, ["new.d3.test"])
@@ -182,7 +182,7 @@ def test_two_records_are_none(world, shared):
     world.publish("d5.test", policy(), records=["v=STSv1; id=1;", "v=STSv1; id=2;"])
     assert ask(shared, "d5.test")[0] == NO_POLICY
     world.publish("d5.test", policy(), records=["v=STSv1; id=1;", "something else"])
-    wait_until(lambda: ask(shared, "d5.test")[0] == ENFORCE, 10, "one of them is no record of MTA-STS")
+    wait_until(lambda: ask(shared, "d5.test")[0] == ENFORCE, 30, "one of them is no record of MTA-STS")
 
 
 def dribble(handler):

@@ -54,7 +54,7 @@ def wait_for_notification(instance, sink, to, count=1):
     def look():
         found = [m for m in sink.messages if m.recipients[0].startswith(f"<{to}>")]
         return found if len(found) >= count else None
-    (found, *_) = wait_until(look, 20, f"a notification\n{instance.log_tail()}")
+    (found, *_) = wait_until(look, 30, f"a notification\n{instance.log_tail()}")
     return found, email.message_from_bytes(found.content, policy=email.policy.default)
 
 

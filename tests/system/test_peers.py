@@ -70,7 +70,7 @@ def test_dovecot_shows_a_delivered_maildir(instance):
             "virtual_uid_maps": f"static:{uid}", "virtual_gid_maps": f"static:{dovecot.user.pw_gid}"})
         queue_id = mail.send("Subject: hello jane\r\n\r\nline\r\n..dots\r\n", recipients=["jane@example.org"])
         mail.wait_for_log(rf"{queue_id}: to=<jane@example.org>, relay=virtual, .*status=sent \(delivered to maildir\)")
-        shown = wait_until(dovecot.messages, 20, "IMAP shows it")
+        shown = wait_until(dovecot.messages, 30, "IMAP shows it")
         message = message_from_bytes(shown[0])
         assert message["Subject"] == "hello jane"
         assert message["Return-Path"] == "<sender@example.net>"
@@ -86,7 +86,7 @@ def test_dovecot_takes_delivery_by_lmtp(instance, socket_kind):
         mail = instance(main={"virtual_mailbox_domains": "example.org", "virtual_mailbox_maps": "static:x", "mydestination": "",
                               "virtual_transport": f"lmtp:{nexthop}"})
         mail.send("Subject: by lmtp\r\n\r\nbody\r\n", recipients=["jane@example.org", "nobody@example.org"])
-        shown = wait_until(dovecot.messages, 20, mail.log_tail)
+        shown = wait_until(dovecot.messages, 30, mail.log_tail)
         assert b"Subject: by lmtp" in shown[0]
         mail.wait_for_log(r"to=<jane@example.org>, relay=.*, dsn=2.0.0, status=sent \(250 2.0.0 .*Saved\)")
         mail.wait_for_log(r"to=<nobody@example.org>, relay=.*, dsn=5.1.1, status=bounced \(host .* said: 550 5.1.1")

@@ -123,7 +123,7 @@ def test_a_row_that_must_not_be_is_refused_and_the_mail_waits(pipe, attributes, 
     one = pipe(attributes, stop_time_limit="300s")
     one.send(MESSAGE, recipients=["joe@p.example"])
     one.wait_for_log(rf"fatal: .*{words}", timeout=30)
-    wait_until(lambda: "joe@p.example" in one.command("postqueue", "-p").stdout, 20, one.log_tail)
+    wait_until(lambda: "joe@p.example" in one.command("postqueue", "-p").stdout, 30, one.log_tail)
     one.stop()
     assert "joe@p.example" in one.command("postqueue", "-p").stdout and not one.log_lines("status=")
 

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from instance import COMMANDS, IS_ROOT, Instance
+from instance import COMMANDS, Instance
 
 SOURCE = '''"a b"@x.com   v1
 "quo\\"te\\\\d" v2

@@ -162,7 +162,7 @@ def test_a_table_that_only_root_may_read_is_followed_by_a_fresh_process(instance
                 assert status == FOUND and value in ("one", "two"), why          # never "not there", never "cannot tell"
                 return value == "two"
 
-        wait_until(fresh, 10, mail.log_tail)
+        wait_until(fresh, 30, mail.log_tail)
 
 
 # ---- proxywrite ----

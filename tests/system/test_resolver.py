@@ -110,7 +110,7 @@ def test_a_silent_name_server_cannot_tell_after_the_time_limit(dns, resolver):
         call, _, reply = peer.receive()
         assert call == slow and Answer(reply).status == CANNOT_TELL
         assert Answer(reply).why == "no answer in time"
-        assert 0.9 < time.monotonic() - start < 3 * PATIENCE
+        assert 0.9 < time.monotonic() - start < 10 * PATIENCE
 
 
 def test_large_answers_come_over_tcp(dns, resolver):

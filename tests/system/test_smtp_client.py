@@ -156,7 +156,7 @@ def test_a_message_under_way_survives_a_reload(instance):
     with Sink(answers={".": slow}) as sink:
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
         queue_id = mail.send(BODY, recipients=["a@example.com"])
-        wait_until(lambda: sink.connections, 20, mail.log_tail)
+        wait_until(lambda: sink.connections, 30, mail.log_tail)
         old = mail.pids("smtp")
         mail.reload()
         mail.wait_for_log("reload -- version")

@@ -78,7 +78,7 @@ def test_by_hand_in_the_foreground_it_serves_and_ends_cleanly_when_told(instance
                 return socket.create_connection(("127.0.0.1", port), timeout=20)
             except OSError:
                 return None
-        with wait_until(connected, 20, "listening") as client:
+        with wait_until(connected, 30, "listening") as client:
             client.settimeout(20 * PATIENCE)
             assert client.recv(200).startswith(b"220 mail.example.org")
             client.sendall(b"EHLO client.example\r\n")
@@ -188,7 +188,7 @@ def test_a_cleanup_that_dies_costs_one_message_a_451(instance):
             for line, code in (("MAIL FROM:<a@example.net>", 250), ("RCPT TO:<b@example.com>", 250), ("DATA", 354)):
                 assert client.ask(line) == code
             client.send(b"Subject: lost\r\n\r\n" + (b"x" * 70 + b"\r\n") * 20000)      # more than goes in one frame
-            wait_until(lambda: any((mail.queue / "incoming").iterdir()), 10, "content under way")
+            wait_until(lambda: any((mail.queue / "incoming").iterdir()), 30, "content under way")
             assert mail.kill("cleanup") >= 1
             client.send(b"\r\n.\r\n")
             assert client.reply() == 451, client.text
@@ -201,7 +201,7 @@ def test_a_cleanup_that_dies_costs_one_message_a_451(instance):
                 mail.wait_for_log("killed by signal 9")
             else:
                 assert code == 250, client.text
-        wait_until(lambda: len(sink.messages) >= 1, 20, "the others arrive")
+        wait_until(lambda: len(sink.messages) >= 1, 30, "the others arrive")
         assert not any(b"Subject: lost" in message.content for message in sink.messages)
 
 
@@ -233,7 +233,7 @@ def test_etrn_brings_the_mail_that_waits(instance):
         assert client.reply() == 220
         assert client.ask("EHLO client.example") == 250
         assert client.ask("ETRN later.example") == 250
-        wait_until(lambda: sink.messages, 15, f"arrival\n{mail.log_tail()}")
+        wait_until(lambda: sink.messages, 30, f"arrival\n{mail.log_tail()}")
 
 
 def test_a_table_that_changes_is_followed(instance):
@@ -253,7 +253,7 @@ def test_a_table_that_changes_is_followed(instance):
         def changed():
             return client.ask("RSET") == 250 and client.ask("MAIL FROM:<a@example.net>") == 250 and \
                 client.ask("RCPT TO:<user@example.com>") == 554 and client.text.endswith("after")
-        wait_until(changed, 5, "the new table is used", pause=0.3)
+        wait_until(changed, 30, "the new table is used", pause=0.3)
 
 
 def test_a_client_may_have_so_many_sessions_and_others_are_served(instance):
@@ -275,19 +275,19 @@ def test_a_client_may_have_so_many_sessions_and_others_are_served(instance):
     def there_is_room_again():
         with Client(mail, source="127.0.0.5") as again:
             return again.reply() == 220
-    wait_until(there_is_room_again, 5, "room for another session")
+    wait_until(there_is_room_again, 30, "room for another session")
     for client in clients[1:] + exempt:
         client.__exit__()
 
 
 def test_a_stop_tells_idle_sessions_so_and_does_not_wait_for_them(instance):
-    mail = instance()
+    mail = instance(main={"stop_time_limit": "120s"})
     with Client(mail) as idle:
         assert idle.reply() == 220
         assert idle.ask("EHLO client.example") == 250
         begin = time.monotonic()
         mail.stop()
-        assert time.monotonic() - begin < 5 * PATIENCE
+        assert time.monotonic() - begin < 40
         assert idle.reply() == 421 and idle.text == "421 4.3.2 mail.example.org Service shutting down"
         assert idle.reply() is None
     mail.wait_for_log(r"disconnect from .* ehlo=1 commands=1")
@@ -440,7 +440,7 @@ def test_an_idle_session_costs_less_than_sixteen_kibibytes(instance):
     clients = open_sessions(20)
     before = resident_kib(mail)
     clients += open_sessions(count)
-    wait_until(lambda: (resident_kib(mail) - before) / count < 16, 5, "memory per session")
+    wait_until(lambda: (resident_kib(mail) - before) / count < 16, 30, "memory per session")
     for client in clients:
         client.__exit__()
 

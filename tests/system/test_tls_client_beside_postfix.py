@@ -7,7 +7,7 @@ import re
 import pytest
 
 from certificates import Authority, fingerprint, key_fingerprint
-from instance import IS_ROOT, Instance, wait_until
+from instance import IS_ROOT, Instance
 from postfix import Postfix
 from sink import Sink
 from test_tls_client import TlsSink

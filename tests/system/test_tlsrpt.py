@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: ISC
 """TLSRPT: what came of TLS with each domain's servers is counted, survives a restart, and reaches those who asked for it, by mail and by HTTPS."""
 
-import base64
 import contextlib
 import email
 import gzip
@@ -20,7 +19,6 @@ from certificates import Authority
 from dns_server import DnsServer
 from frames import Peer
 from instance import Instance, free_port, wait_until
-from sink import Sink
 from test_mtasts import Hosts, PolicyServer, policy
 
 PERIOD = 2                              # seconds, in place of a day
@@ -240,7 +238,7 @@ def test_counts_survive_a_restart(world, instance):
         with Peer(one.queue / "private/tlsrpt") as peer:
             for result in "success", "certificate-expired":
                 peer.socket.sendall(event(domain="h.mail", type="no-policy-found", policy="", result=result, mx="mx.h.mail", ip="", local_ip="", words="x\ty"))
-            wait_until(lambda: one.pids("tlsrpt"), 10, "it runs")
+            wait_until(lambda: one.pids("tlsrpt"), 30, "it runs")
             wait_until(lambda: f"policy\tno-policy-found\t{round + 1}\t{round + 1}" in counts(one), 30, lambda: f"written: {counts(one)}")
         one.stop()
         if round == 0:
