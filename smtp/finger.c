@@ -218,8 +218,6 @@ int finger(void)
 	const struct str protocols = str_of(the_world->common->inet_protocols);
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
-	if (!str_is(the_world->arguments[0], STR("finger")))
-		return EX_USAGE;
 	look.arena = arena_new("finger", NULL, 64 << 20);
 	look.reconnect_s = -1;
 	look.most = 5;

@@ -5,7 +5,7 @@
  */
 #include "lib/base/die.h"
 #include "lib/conf/own_addresses.h"
-#include "smtp/finger.h"
+#include "smtp/explain.h"
 #include "smtp/smtp.h"
 
 static void parse_preference(const char *text)
@@ -145,7 +145,7 @@ int main(int argc, char **argv)
 			.more_paths = more_paths,
 			.more_syscalls = more_syscalls,
 			.start = start,
-			.explain = finger,
+			.explain = explain,
 		},
 		.deliver = smtp_deliver,
 		.probes = true,

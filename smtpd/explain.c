@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A session without a client: the restrictions are asked as they would be during a dialogue, with the tables as they are now, and every answer is
- * told. No mail is taken.
+ * A dialogue without a client: the restrictions are asked as they would be during one, with the tables as they are now, and every answer is told. No
+ * mail is taken.
  */
 #include "smtpd/explain.h"
 
-#include <inttypes.h>
 #include <sysexits.h>
 
 #include "lib/daemon/daemon.h"
 #include "lib/mail/mail_address.h"
+#include "lib/tls/tls.h"
+#include "smtpd/imagined.h"
 #include "smtpd/restrict_rows.h"
+#include "smtpd/sasl.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 
 struct request {
 	struct str client, name, helo, sender;
+	struct str sasl, ccert;		/* user; fingerprint of the client's certificate. Empty: none */
+	bool tls, trusted;		/* is the connection encrypted; did a CA that we trust sign the certificate */
 	VEC(struct str) recipients;
 };
 
@@ -32,28 +36,40 @@ static bool take(struct str argument, const char *key, struct str *ret)
 	return true;
 }
 
+static bool parse_argument(struct request *q, struct str argument)
+{
+	const struct { const char *key; struct str *to; } texts[] = {
+		{ "client=", &q->client }, { "name=", &q->name }, { "helo=", &q->helo }, { "sender=", &q->sender }, { "sasl=", &q->sasl },
+		{ "ccert=", &q->ccert },
+	};
+	struct str value;
+
+	for (size_t i = 0; i < COUNT_OF(texts); i++)
+		if (take(argument, texts[i].key, texts[i].to))
+			return true;
+	if (take(argument, "recipient=", &value))
+		*vec_add(memory, &q->recipients) = value;
+	else if (take(argument, "tls=", &value))
+		q->tls = str_is(value, STR("yes"));
+	else if (take(argument, "trusted=", &value))
+		q->trusted = str_is(value, STR("yes"));
+	else
+		return false;
+	return true;
+}
+
 static bool parse_request(struct request *q)
 {
-	struct str recipient;
-
-	*q = (struct request){ .client = STR_NONE, .name = STR_NONE, .helo = STR_NONE, .sender = STR_NONE };
-	for (size_t i = 1; i < the_world->argument_count; i++) {
-		const struct str argument = the_world->arguments[i];
-
-		if (take(argument, "recipient=", &recipient))
-			*vec_add(memory, &q->recipients) = recipient;
-		else if (!take(argument, "client=", &q->client) && !take(argument, "name=", &q->name) && !take(argument, "helo=", &q->helo) &&
-			 !take(argument, "sender=", &q->sender))
+	*q = (struct request){ .client = STR_NONE };
+	for (size_t i = 1; i < the_world->argument_count; i++)
+		if (!parse_argument(q, the_world->arguments[i]))
 			return false;
-	}
 	return q->client.len > 0 && q->recipients.len > 0;
 }
 
 /* ---- how it is told ---- */
 
-static bool silent;			/* lint asks for the result alone */
-
-static void tell_answer(const struct question *q, const struct verdict *v, bool warn_only)
+static void tell_answer(const struct verdict *v, bool warn_only)
 {
 	switch (v->act) {
 	case PERMIT:
@@ -66,7 +82,6 @@ static void tell_answer(const struct question *q, const struct verdict *v, bool 
 	default:
 		printf("no objection\n");
 	}
-	(void) q;
 }
 
 static void put_rule(const struct question *q, const struct rule *r)
@@ -79,8 +94,6 @@ static void put_rule(const struct question *q, const struct rule *r)
 
 static void on_list(const struct question *q, const struct rule_list *list)
 {
-	if (silent)
-		return;
 	if (q->depth <= 1)
 		printf("  %s%s\n", list->name, list->count == 0 ? ": empty" : "");
 }
@@ -92,15 +105,13 @@ static void on_rule(const struct question *q, const struct rule *r, const struct
 		{ KNOWS_ETRN, "this is about ETRN" },
 	};
 
-	if (silent)
-		return;
 	put_rule(q, r);
 	if (v != NULL && r->row->ask == ask_policy_service) {
 		printf("not asked: another program's decision\n");
 		return;
 	}
 	if (v != NULL) {
-		tell_answer(q, v, q->warn_only && v->act == REJECT);
+		tell_answer(v, q->warn_only && v->act == REJECT);
 		if (v->act == DUNNO && q->pending.act == REJECT && r->row->arg != ARG_CLASS)
 			printf("      (pending, if nothing refuses: %d %.*s %.*s)\n", q->pending.code, PSTR(q->pending.dsn), PSTR(q->pending.text));
 		return;
@@ -115,24 +126,14 @@ static void on_rule(const struct question *q, const struct rule *r, const struct
 
 static void on_check(const struct question *q, const char *parameter, const struct verdict *v)
 {
-	if (silent)
-		return;
+	(void) q;
 	printf("  %s\n    = yes: ", parameter);
-	tell_answer(q, v, false);
+	tell_answer(v, false);
 }
 
-/*
- * A policy service would remember the question. For lint the stranger is spotless as far as others tell: no DNS list knows him, all his names exist. What
- * refuses him then refuses every stranger.
- */
+/* A policy service would remember the question. */
 static bool passes(const struct rule *r)
 {
-	static const char *const of_others[] = { "reject_unknown_", "reject_rbl", "reject_rhsbl", "reject_invalid_", "reject_non_fqdn_",
-						 "reject_unauth_pipelining", "reject_unverified_", "permit_dnswl", "permit_rhswl", "sleep" };
-
-	for (size_t i = 0; silent && i < COUNT_OF(of_others); i++)
-		if (str_starts(str_of(r->row->name), str_of(of_others[i])))
-			return true;
 	return r->row->ask == ask_policy_service;
 }
 
@@ -140,64 +141,29 @@ static const struct restrict_observer observer = { .list = on_list, .rule = on_r
 
 /* ---- the dialogue ---- */
 
-static void set(struct buf *b, struct str text)
+static bool tell_reply(const char *step, const struct verdict *v)
 {
-	buf_clear(b);
-	buf_add(b, text);
-}
+	int code = v->code;
 
-static struct session *begin_session(const struct request *r)
-{
-	struct session *s = ARENA_NEW(memory, struct session);
-
-	s->arena = memory;
-	s->step = arena_new("smtpd command", memory, 64 << 20);
-	s->peer.name = s->peer.reverse_name = BUF(256);
-	s->peer.shown = BUF(512);
-	s->helo = BUF(4096);
-	s->sasl_method = s->sasl_username = BUF(4096);
-	s->where = "CONNECT";
-	s->esmtp = true;
-	if (ip_parse(r->client, &s->peer.ip) < 0)
-		return NULL;
-	if (r->name.len == 0) {
-		peer_identify(s);
-		return s;
-	}
-	ip_print(&s->peer.ip, s->peer.address);
-	snprintf(s->peer.port, sizeof(s->peer.port), "0");
-	set(&s->peer.name, r->name);
-	set(&s->peer.reverse_name, r->name);
-	s->peer.status = s->peer.reverse_status = str_is(r->name, STR("unknown")) ? PEER_NO_NAME : PEER_OK;
-	peer_renamed(&s->peer);
-	return s;
-}
-
-static void end_session(struct session *s)
-{
-	transaction_end(s);
-	buf_free(&s->helo);
-	buf_free(&s->sasl_method);
-	buf_free(&s->sasl_username);
-	peer_free(&s->peer);
-}
-
-static bool parse_address(struct session *s, struct str address, struct str *ret)
-{
-	struct str path = arena_fmt(memory, str_starts(address, STR("<")) ? "%.*s" : "<%.*s>", PSTR(address));
-
-	if (path_parse(&path, memory, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, ret) >= 0)
+	if (v->act != REJECT)
 		return true;
-	printf("  501 Bad address syntax: %.*s\n", PSTR(address));
-	(void) s;
+	if (the_smtpd->soft_bounce && code >= 500)
+		code -= 100;
+	printf("%s is answered: %d %d%.*s %.*s\n", step, code, code / 100, PSTR(str_skip(v->dsn, 1)), PSTR(v->text));
 	return false;
 }
 
-static bool tell_reply(const char *step, const struct verdict *v)
+/* As verb_mail.c and verb_rcpt.c read it and answer. */
+static bool parse_address(struct str address, const char *verb, const char *dsn, const char *whose, struct str *ret)
 {
-	if (v->act == REJECT)
-		printf("%s is answered: %d %.*s %.*s\n", step, v->code, PSTR(v->dsn), PSTR(v->text));
-	return v->act != REJECT;
+	struct str path = arena_fmt(memory, str_starts(address, STR("<")) ? "%.*s" : "<%.*s>", PSTR(address));
+	struct verdict v;
+
+	printf("%s %s:%.*s\n", verb, strcmp(verb, "MAIL") == 0 ? "FROM" : "TO", PSTR(path));
+	if (path_parse(&path, memory, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, ret) >= 0 && !str_has_control(*ret))
+		return true;
+	v = reject(memory, 501, str_of(dsn), "Bad %s address syntax", whose);
+	return tell_reply(verb, &v);
 }
 
 /* Lists that are asked before RCPT only if they are not delayed until then. */
@@ -218,9 +184,8 @@ static bool ask_recipient(struct session *s, struct str address)
 	struct verdict v;
 	struct str to;
 
-	if (!parse_address(s, address, &to))
+	if (!parse_address(address, "RCPT", "5.1.3", "recipient", &to))
 		return false;
-	printf("RCPT TO:<%.*s>\n", PSTR(to));
 	s->where = "RCPT";
 	v = restrict_recipient(s, to);
 	if (!tell_reply("RCPT", &v))
@@ -265,27 +230,79 @@ static bool ask_content(struct session *s)
 	return true;
 }
 
-/* 0: every recipient is accepted. */
-static int go_through(struct session *s, const struct request *r)
+/* What is supposed about TLS and the client's certificate. */
+static void encrypt(struct session *s, const struct request *r)
+{
+	struct tls_peer *tls = ARENA_NEW(memory, struct tls_peer);
+
+	if (!r->tls && r->ccert.len == 0)
+		return;
+	tls->fingerprint = r->ccert;
+	if (r->ccert.len > 0)
+		tls->trust = r->trusted ? TLS_TRUSTED : TLS_UNTRUSTED;
+	s->tls = tls;
+}
+
+static bool can_encrypt(const struct session *s)
+{
+	if (offers_tls(s) || s->tls != NULL)
+		return true;
+	puts("STARTTLS is answered: there is no TLS in this service");
+	return false;
+}
+
+static bool log_in(struct session *s, const struct request *r)
+{
+	struct verdict v;
+
+	if (r->sasl.len == 0)
+		return true;
+	v = tls_verdict(s, VERB_AUTH);
+	if (v.act != REJECT && (!sasl_is_active(s) || (s->discard_ehlo & EHLO_AUTH) != 0))
+		v = reject(memory, 503, STR("5.5.1"), "Error: authentication not enabled");
+	if (!tell_reply("AUTH", &v))
+		return false;
+	sasl_set_user(s, STR("PLAIN"), r->sasl);
+	printf("logged in as %.*s\n", PSTR(r->sasl));
+	return true;
+}
+
+/* Until MAIL is answered with 250. */
+static bool introduce(struct session *s, const struct request *r)
 {
 	const struct mail_args none = { .envid = STR_NONE };
 	struct str sender;
+	struct verdict v;
+
+	if (!ask_early(s, STAGE_CLIENT, "CONNECT"))
+		return false;
+	if ((r->tls || r->ccert.len > 0) && !can_encrypt(s))
+		return false;
+	encrypt(s, r);
+	set_helo(s, r->helo.len > 0 ? r->helo : s->peer.status == PEER_OK ? buf_str(&s->peer.name) : arena_fmt(memory, "[%s]", s->peer.address));
+	if (!ask_early(s, STAGE_HELO, "EHLO") || !log_in(s, r))
+		return false;
+	v = tls_verdict(s, VERB_MAIL);
+	if (!tell_reply("MAIL", &v))
+		return false;
+	if (!parse_address(r->sender, "MAIL", "5.1.7", "sender", &sender))
+		return false;
+	s->tx = transaction_begin(s, sender, &none);
+	return ask_early(s, STAGE_SENDER, "MAIL");
+}
+
+/* 0: every recipient is accepted. */
+static int go_through(struct session *s, const struct request *r)
+{
 	size_t accepted = 0;
 
 	printf("client %s, service %s\n", buf_text(&s->peer.shown), the_world->service);
 	identity_changed(s);
-	if (!ask_early(s, STAGE_CLIENT, "CONNECT"))
-		return 1;
-	set_helo(s, r->helo.len > 0 ? r->helo : buf_str(&s->peer.name));
-	if (!ask_early(s, STAGE_HELO, "EHLO") || !parse_address(s, r->sender, &sender))
-		return 1;
-	printf("MAIL FROM:<%.*s>\n", PSTR(sender));
-	s->tx = transaction_begin(s, sender, &none);
-	if (!ask_early(s, STAGE_SENDER, "MAIL"))
+	if (!introduce(s, r))
 		return 1;
 	for (size_t i = 0; i < r->recipients.len; i++)
 		accepted += ask_recipient(s, r->recipients.at[i]);
-	if (accepted > 0 && !ask_content(s))
+	if (accepted == 0 || !ask_content(s))
 		return 1;
 	tell_effects(s);
 	return accepted == r->recipients.len ? 0 : 1;
@@ -297,104 +314,13 @@ static int explain_dialogue(void)
 	struct session *s;
 	int status;
 
-	if (!parse_request(&r) || (s = begin_session(&r)) == NULL)
+	if (!parse_request(&r) || (s = imagined_session(memory, r.client, r.name)) == NULL)
 		return EX_USAGE;
 	restrict_observer = &observer;
 	status = go_through(s, &r);
 	restrict_observer = NULL;
-	end_session(s);
+	imagined_session_end(s);
 	return status;
-}
-
-/* ---- lint ---- */
-
-static bool is_final(const struct rule *r)
-{
-	return !r->warn_only && (r->row->ask == ask_permit || r->row->ask == ask_reject || r->row->ask == ask_defer);
-}
-
-static bool is_same(const struct rule *a, const struct rule *b)
-{
-	return a->row == b->row && a->row->arg != ARG_CLASS && a->row->arg != ARG_TIME && a->warn_only == b->warn_only &&
-	       str_is_nocase(str_of(a->argument), str_of(b->argument));
-}
-
-static void place(const struct rule_list *list, struct buf *b)
-{
-	const char *file;
-	int line;
-
-	if (conf_where(the_world->conf, str_of(list->name), &file, &line))
-		buf_addf(b, "%s, line %d: ", file, line);
-	buf_addf(b, "%s: ", list->name);
-}
-
-static void lint_list(const struct rule_list *list)
-{
-	AUTO(buf) where = BUF(1024);
-
-	place(list, &where);
-	for (size_t i = 0; i < list->count; i++) {
-		if (is_final(&list->rules[i]) && i + 1 < list->count) {
-			log_warning("%s%s is never reached behind %s", buf_text(&where),
-				    list->rules[i + 1].row->arg == ARG_CLASS ? list->rules[i + 1].class->name : list->rules[i + 1].row->name,
-				    list->rules[i].row->name);
-			return;
-		}
-		for (size_t j = 0; j < i; j++)
-			if (is_same(&list->rules[i], &list->rules[j])) {
-				log_warning("%s%s stands there twice: the second cannot say anything new", buf_text(&where),
-					    list->rules[i].row->name);
-				break;
-			}
-	}
-}
-
-/* A stranger's mail to a place that is nobody's here. Accepting it is what an open relay does. */
-static void lint_relaying(void)
-{
-	static const char *const elsewhere[] = { "someone@not-here.invalid", "someone%%not-here.invalid@%s", "not-here.invalid!someone@%s",
-						 "\"someone@not-here.invalid\"@%s" };
-	struct request r = { .client = STR("192.0.2.1"), .name = STR("unknown"), .helo = STR("not-here.invalid"),
-			     .sender = STR("stranger@not-here.invalid") };
-	struct session *s = begin_session(&r);
-	const struct mail_args none = { .envid = STR_NONE };
-	struct str to;
-
-	identity_changed(s);
-	set_helo(s, r.helo);
-	s->tx = transaction_begin(s, r.sender, &none);
-	s->where = "RCPT";
-	for (size_t i = 0; i < COUNT_OF(elsewhere); i++) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"	/* from the table above */
-		const struct str address = arena_fmt(memory, elsewhere[i], the_smtpd->common->mydomain);
-#pragma GCC diagnostic pop
-		struct question q;
-
-		if (!parse_address(s, address, &to))
-			continue;
-		question_begin(&q, s, to);
-		/* Mail that stays here, even for a strange local part, is not relayed. */
-		if (i > 0 && way_of_recipient(&q)->error >= 0 && way_of_recipient(&q)->to.class != CLASS_OTHER)
-			continue;
-		if (restrict_recipient(s, to).act != REJECT) {
-			log_error("open relay: a stranger (client 192.0.2.1, not in mynetworks as it should be) may send mail to <%.*s>", PSTR(to));
-			break;
-		}
-	}
-	end_session(s);
-}
-
-static int lint(void)
-{
-	silent = true;
-	for (int i = 0; i < STAGE_COUNT; i++)
-		lint_list(the_smtpd->rules[i]);
-	restrict_observer = &observer;
-	lint_relaying();
-	restrict_observer = NULL;
-	return 0;
 }
 
 int explain(void)
@@ -406,7 +332,7 @@ int explain(void)
 	if (str_is(what, STR("explain")))
 		status = explain_dialogue();
 	else if (str_is(what, STR("lint")))
-		status = lint();
+		status = lint_restrictions(memory);
 	fflush(stdout);
 	arena_free(memory);
 	return status;

@@ -165,14 +165,18 @@ static struct verdict settle_reject(struct question *q, struct verdict v)
 
 const struct restrict_observer *restrict_observer;
 
+static void observe_rule(const struct question *q, const struct rule *r, const struct verdict *v)
+{
+	if (restrict_observer != NULL && restrict_observer->rule != NULL)
+		restrict_observer->rule(q, r, v);
+}
+
 static struct verdict ask_rule(struct question *q, const struct rule *r)
 {
 	struct verdict v;
 
-	if (restrict_observer == NULL)
-		return r->row->ask(q, r);
-	v = restrict_observer->passes(r) ? dunno() : r->row->ask(q, r);
-	restrict_observer->rule(q, r, &v);
+	v = restrict_observer != NULL && restrict_observer->passes(r) ? dunno() : r->row->ask(q, r);
+	observe_rule(q, r, &v);
 	return v;
 }
 
@@ -186,14 +190,13 @@ struct verdict rules_ask(struct question *q, const struct rule_list *list)
 		return reject_subject(q, 451, "4.3.5", "Server configuration error");
 	}
 	q->depth++;
-	if (restrict_observer != NULL)
+	if (restrict_observer != NULL && restrict_observer->list != NULL)
 		restrict_observer->list(q, list);
 	for (size_t i = 0; i < list->count; i++) {
 		const struct rule *r = &list->rules[i];
 
 		if (v.act != DUNNO || (r->row->needs & ~q->knows) != 0) {
-			if (restrict_observer != NULL)
-				restrict_observer->rule(q, r, NULL);
+			observe_rule(q, r, NULL);
 			continue;
 		}
 		q->warn_only = warn_before || r->warn_only;
@@ -261,7 +264,7 @@ static struct verdict ask_delayed(struct question *q)
 
 static struct verdict observed(const struct question *q, const char *parameter, struct verdict v)
 {
-	if (restrict_observer != NULL)
+	if (restrict_observer != NULL && restrict_observer->check != NULL)
 		restrict_observer->check(q, parameter, &v);
 	return v;
 }

@@ -116,7 +116,7 @@ struct verdict defer_if_permit(struct question *q, struct verdict v);
 struct verdict reject_subject(struct question *q, int code, const char *dsn, const char *text);
 bool is_fqdn(struct str name);		/* has a dot that is not at its ends, or is an address literal */
 
-/* explain.c listens to an evaluation. NULL: nobody does. */
+/* explain.c and lint.c listen to an evaluation. NULL: nobody does; members but `passes` may be NULL. */
 struct restrict_observer {
 	void (*list)(const struct question *q, const struct rule_list *list);
 	void (*rule)(const struct question *q, const struct rule *r, const struct verdict *v /* NULL: not asked */);

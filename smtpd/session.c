@@ -304,6 +304,7 @@ static enum next refuse_denied(struct session *s)
 static enum next run_verb(struct session *s, enum verb_id id, const struct command *c)
 {
 	const struct verb *v = &verbs[id];
+	struct verdict refusal;
 	enum next next = DONE;
 
 	if (id == VERB_UNKNOWN)
@@ -315,8 +316,9 @@ static enum next run_verb(struct session *s, enum verb_id id, const struct comma
 	if (id == VERB_UNKNOWN)
 		return next;
 	s->where = v->name;
-	if (refused_without_tls(s, id))
-		return FAILED;
+	refusal = tls_verdict(s, id);
+	if (refusal.act == REJECT)
+		return reply_verdict(s, &refusal);
 	if (speaks_out_of_turn(s, v)) {
 		reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
 		s->hang_up = true;

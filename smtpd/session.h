@@ -118,11 +118,9 @@ int chains_for_name(void *session, struct str name, struct buf *ret_pem, struct 
 
 /* tls.c */
 bool offers_tls(const struct session *s);
-bool tls_permits_auth(const struct session *s);	/* may AUTH be offered and used now (smtpd_tls_auth_only)? */
 bool tls_before_greeting(struct session *s) MAY_YIELD;	/* wrapper mode: the handshake. False: the session ends */
-/* Is the command to be refused because of what TLS is, or is not? Then the reply is out. */
-bool refused_without_tls(struct session *s, enum verb_id id) MAY_YIELD;
-bool tls_allows_auth(const struct session *s);	/* smtpd_tls_auth_only */
+struct verdict tls_verdict(const struct session *s, enum verb_id id);	/* is the command refused because of what TLS is, or is not? */
+bool tls_allows_auth(const struct session *s);	/* may AUTH be offered and used now (smtpd_tls_auth_only)? */
 
 /* verb_hello.c */
 enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,

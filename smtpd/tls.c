@@ -241,7 +241,7 @@ bool offers_tls(const struct session *s)
 }
 
 /* Mandatory TLS leaves no AUTH in the clear either. */
-bool tls_permits_auth(const struct session *s)
+bool tls_allows_auth(const struct session *s)
 {
 	return s->tls != NULL || (!conf()->smtpd_tls_auth_only && the_smtpd->tls_level != TLS_LEVEL_ENCRYPT);
 }
@@ -268,20 +268,13 @@ static bool is_allowed_before(enum verb_id id)
 	return id == VERB_HELO || id == VERB_EHLO || id == VERB_STARTTLS || id == VERB_NOOP || id == VERB_QUIT || id == VERB_XCLIENT;
 }
 
-bool tls_allows_auth(const struct session *s)
-{
-	return s->tls != NULL || !conf()->smtpd_tls_auth_only;
-}
-
-bool refused_without_tls(struct session *s, enum verb_id id)
+struct verdict tls_verdict(const struct session *s, enum verb_id id)
 {
 	if (the_smtpd->tls_level != TLS_LEVEL_ENCRYPT || is_allowed_before(id))
-		return false;
+		return dunno();
 	if (s->tls == NULL)
-		reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
-	else if (conf()->smtpd_tls_req_ccert && s->tls->trust != TLS_TRUSTED)
-		reply(s, 554, "5.7.1", "Error: no trusted client certificate");
-	else
-		return false;
-	return true;
+		return reject(s->step, 530, STR("5.7.0"), "Must issue a STARTTLS command first");
+	if (conf()->smtpd_tls_req_ccert && s->tls->trust != TLS_TRUSTED)
+		return reject(s->step, 554, STR("5.7.1"), "Error: no trusted client certificate");
+	return dunno();
 }

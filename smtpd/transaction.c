@@ -118,7 +118,8 @@ int transaction_add_recipient(struct session *s, struct str address, const struc
 	if (tx->queue_id[0] == 0) {
 		queue_id_new(tx->queue_id);
 		co_describe("%s %s", buf_text(&s->peer.shown), tx->queue_id);
-		log_client(s);
+		if (restrict_observer == NULL)		/* else nothing comes of it */
+			log_client(s);
 	}
 	return 0;
 }

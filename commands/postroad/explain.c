@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * postroad explain: what would become of a mail. smtpd itself says what its restrictions would answer (started with -R and the options of its row in
- * master.cf); then the rewriting and the way of each address are worked out by the code that cleanup and qmgr use; and local says what becomes of a name of
- * this machine. Nothing is sent.
+ * master.cf); then the rewriting and the way of each address are worked out by the code that cleanup and qmgr use; local says what becomes of a name of
+ * this machine, and smtp to which hosts it would go and under which policy. Nothing is sent.
  */
 #include "commands/postroad/postroad.h"
 
@@ -25,21 +25,25 @@ struct explanation {
 	struct arena *arena;
 	struct master_cf table;
 	struct route *route;
-	const char *from, *client, *name, *helo, *service;
+	const char *from, *client, *name, *helo, *service, *sasl, *ccert;
+	bool tls, trusted;
 	char **recipients;
 	int count;
 };
 
 __attribute__((noreturn)) static void usage(void)
 {
-	die(EX_USAGE, "usage: postroad explain [--from sender] [--client address] [--name hostname] [--helo name] [--service name] recipient...");
+	die(EX_USAGE, "usage: postroad explain [--from sender] [--client address] [--name hostname] [--helo name] [--tls] [--ccert fingerprint] [--trusted] "
+	    "[--sasl user] [--service name] recipient...");
 }
 
 static void take_words(struct explanation *e, int argc, char **argv)
 {
 	static const struct option words[] = { { "from", required_argument, NULL, 'f' }, { "client", required_argument, NULL, 'c' },
 					       { "name", required_argument, NULL, 'n' }, { "helo", required_argument, NULL, 'h' },
-					       { "service", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 } };
+					       { "service", required_argument, NULL, 's' }, { "tls", no_argument, NULL, 't' },
+					       { "ccert", required_argument, NULL, 'C' }, { "trusted", no_argument, NULL, 'T' },
+					       { "sasl", required_argument, NULL, 'S' }, { NULL, 0, NULL, 0 } };
 	int c;
 
 	e->from = "";
@@ -52,6 +56,10 @@ static void take_words(struct explanation *e, int argc, char **argv)
 		case 'n': e->name = optarg; break;
 		case 'h': e->helo = optarg; break;
 		case 's': e->service = optarg; break;
+		case 't': e->tls = true; break;
+		case 'C': e->ccert = optarg; break;
+		case 'T': e->trusted = true; break;
+		case 'S': e->sasl = optarg; break;
 		default: usage();
 		}
 	e->recipients = argv + optind;
@@ -75,24 +83,30 @@ static const struct service_entry *find_smtpd(struct explanation *e)
 	return NULL;
 }
 
-static const char *pair(struct explanation *e, const char *key, const char *value)
+struct words { const char **at; size_t len, cap; };
+
+/* value NULL: nothing was said about it */
+static void add_pair(struct explanation *e, struct words *to, const char *key, const char *value)
 {
-	return arena_fmt(e->arena, "%s=%s", key, value).at;
+	if (value != NULL)
+		*vec_add(e->arena, to) = arena_fmt(e->arena, "%s=%s", key, value).at;
 }
 
 static const char *const *questions(struct explanation *e)
 {
-	VEC(const char *) more = { 0 };
+	struct words more = { 0 };
 
 	*vec_add(e->arena, &more) = "explain";
-	*vec_add(e->arena, &more) = pair(e, "client", e->client);
-	if (e->name != NULL)
-		*vec_add(e->arena, &more) = pair(e, "name", e->name);
-	if (e->helo != NULL)
-		*vec_add(e->arena, &more) = pair(e, "helo", e->helo);
-	*vec_add(e->arena, &more) = pair(e, "sender", e->from);
+	add_pair(e, &more, "client", e->client);
+	add_pair(e, &more, "name", e->name);
+	add_pair(e, &more, "helo", e->helo);
+	add_pair(e, &more, "tls", e->tls ? "yes" : NULL);
+	add_pair(e, &more, "ccert", e->ccert);
+	add_pair(e, &more, "trusted", e->trusted ? "yes" : NULL);
+	add_pair(e, &more, "sasl", e->sasl);
+	add_pair(e, &more, "sender", e->from);
 	for (int i = 0; i < e->count; i++)
-		*vec_add(e->arena, &more) = pair(e, "recipient", e->recipients[i]);
+		add_pair(e, &more, "recipient", e->recipients[i]);
 	*vec_add(e->arena, &more) = NULL;
 	return more.at;
 }
@@ -169,21 +183,28 @@ static const struct service_entry *find_transport(const struct explanation *e, s
 	return NULL;
 }
 
-/* The service that delivers; local says itself what becomes of one of its names. */
-static void tell_service(struct explanation *e, const struct resolution *to)
+/* The service that delivers; local says itself what becomes of one of its names, and smtp to which hosts it would go, and how. */
+static void tell_service(struct explanation *e, struct str sender, const struct resolution *to)
 {
 	const struct service_entry *s = find_transport(e, to->transport);
 	struct str local = to->recipient, domain;
+	struct words words = { 0 };
 
 	if (s == NULL) {
 		printf("    service    %.*s: there is no such service in master.cf: mail would be deferred\n", PSTR(to->transport));
 		return;
 	}
 	printf("    service    %.*s (master.cf, line %d) runs %.*s\n", PSTR(s->name), s->line, PSTR(s->command));
-	if (!str_is(s->command, STR("local")))
-		return;
-	address_split(to->recipient, &local, &domain);
-	ask_daemon(e, s, (const char *const[]){ str_c(e->arena, local), NULL });
+	if (str_is(s->command, STR("local"))) {
+		address_split(to->recipient, &local, &domain);
+		ask_daemon(e, s, (const char *const[]){ str_c(e->arena, local), NULL });
+	} else if (str_is(s->command, STR("smtp")) || str_is(s->command, STR("lmtp"))) {
+		*vec_add(e->arena, &words) = "policy";
+		add_pair(e, &words, "to", str_c(e->arena, to->nexthop));
+		add_pair(e, &words, "sender", str_c(e->arena, sender));
+		*vec_add(e->arena, &words) = NULL;
+		ask_daemon(e, s, words.at);
+	}
 }
 
 static void tell_way(struct explanation *e, struct str sender, struct str recipient)
@@ -203,7 +224,7 @@ static void tell_way(struct explanation *e, struct str sender, struct str recipi
 	if (recipient_exists(e->route, e->arena, to.recipient, &to, &text) == 0)
 		printf("    unknown    %.*s\n", PSTR(text));
 	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to.transport), PSTR(to.nexthop), PSTR(to.recipient));
-	tell_service(e, &to);
+	tell_service(e, sender, &to);
 }
 
 static void tell_recipient(struct explanation *e, struct str sender, struct str recipient)

@@ -97,6 +97,11 @@ def test_what_dns_vouches_for_decides(instance, world):
     assert len(world.sink.messages) + len(world.expired.messages) == sum(words.startswith("tls=") for words in expected.values())
     verified = mail.wait_for_log(r"Verified TLS connection established to mx-ok.dane.test\[127.0.0.1\]:\d+: TLSv1.3")
     assert verified
+    told = mail.command("postroad", "-c", mail.etc, "explain", "--client", "127.0.0.1", "--name", "localhost",
+                        *(f"a@{name}" for name in ("two.dane.test", "none.dane.test", "unusable.dane.test", "only-none.dane.test", "bogus.test"))).stdout
+    for host, words in (("two.dane.test", "dane (DANE), 2 TLSA records"), ("none.dane.test", "may (smtp_tls_security_level) where dane was asked for"),
+                        ("unusable.dane.test", "encrypt (smtp_tls_security_level) where dane"), ("only-none.dane.test", "put off: 4.7.5 DANE is required"), ("bogus.test", "put off: 4.7.5 TLSA lookup error")):
+        assert re.search(rf"host       mx[-.]{host}\[127.0.0.1\]:\d+\n      TLS      {re.escape(words)}", told), (host, told)
 
 
 def test_unsigned_mx_records_count_as_one_wants(instance, world):

@@ -151,6 +151,48 @@ def test_aliases_and_forward_files_are_followed(instance):
     assert text.count("alias      crowd") == 2 and "Maildir" in text
 
 
+def test_clients_with_tls_certificates_and_logins(instance):
+    one = instance(main=dict(GOOD, smtpd_sasl_auth_enable="yes", smtpd_sasl_type="dovecot", smtpd_sasl_path="inet:127.0.0.1:9", smtpd_tls_auth_only="yes",
+                             smtpd_tls_chain_files="$config_directory/chain", relay_clientcerts="inline:{ {AB:CD=x} }",
+                             smtpd_tls_security_level="may", smtpd_relay_restrictions="permit_sasl_authenticated, permit_tls_clientcerts, reject_unauth_destination",
+                             smtpd_sender_restrictions="reject_sender_login_mismatch", smtpd_sender_login_maps="inline:{ {joe@example.org=joe} }"),
+                   master="127.0.0.1:20273 inet n - n - - smtpd -o smtpd_tls_security_level=encrypt\n", start=False)
+    one.write()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=a", "-days", "3",
+                    "-keyout", one.etc / "chain", "-out", one.etc / "crt"], check=True, capture_output=True, timeout=60)
+    with (one.etc / "chain").open("a") as chain:
+        chain.write((one.etc / "crt").read_text())
+    far = "someone@elsewhere.example"
+    for words, answer in (([], "RCPT is answered: 554 5.7.1 <someone@elsewhere.example>: Relay access denied"),
+                          (["--sasl", "joe"], "AUTH is answered: 503 5.5.1 Error: authentication not enabled"),
+                          (["--tls", "--sasl", "joe"], "permit_sasl_authenticated: PERMIT"),
+                          (["--tls", "--sasl", "ann"], "553 5.7.1 <joe@example.org>: Sender address rejected: not owned by user ann"),
+                          (["--tls"], "553 5.7.1 <joe@example.org>: Sender address rejected: not logged in"), (["--ccert", "AB:CD"], "permit_tls_clientcerts: PERMIT"),
+                          (["--ccert", "AB:CE"], "permit_tls_clientcerts: no objection"),
+                          (["--service", "127.0.0.1:20273"], "MAIL is answered: 530 5.7.0 Must issue a STARTTLS command first"),
+                          (["--service", "127.0.0.1:20273", "--tls", "--sasl", "joe"], "RCPT is answered: 250")):
+        sender = "someone@example.net" if not words or "--ccert" in words else "joe@example.org"
+        text = explain(one, "--client", "192.0.2.9", "--name", "unknown", "--from", sender, *words, far)[1]
+        assert answer in text, (words, text)
+    one.set(smtpd_tls_security_level="none")
+    assert "STARTTLS is answered: there is no TLS in this service" in explain(one, "--tls", far)[1]
+
+
+def test_hosts_policies_and_logins_of_mail_that_leaves(instance):
+    one = instance(main=dict(GOOD, relayhost="[127.0.0.9]:2525", smtp_sasl_auth_enable="yes", smtp_sasl_password_maps="inline:{ {[127.0.0.9]:2525=me:secret} }",
+                             smtp_tls_security_level="may", smtp_tls_policy_maps="inline:{ {[127.0.0.9]:2525=secure match=relay.example.com} {[127.0.0.8]=encrypt} {bad.example=x} }",
+                             transport_maps="inline:{ {a.example=smtp:[127.0.0.8]} {b.example=smtp:b.example} {c.example=lmtp:unix:/x/y} {d.example=smtp:bad.example} "
+                             "{e.example=smtp:[a:b:c]:x} }", lmtp_tls_security_level="none"), start=False)
+    one.write()
+    text = explain(one, "x@example.com", "x@a.example", "x@b.example", "x@c.example", "x@d.example", "x@e.example", "--client", "127.0.0.1", "--name", "localhost")[1]
+    for lines in ("    host       127.0.0.9[127.0.0.9]:2525\n      TLS      secure (smtp_tls_policy_maps), the certificate has to be for relay.example.com\n      login    as me, ",
+                  "    host       127.0.0.8[127.0.0.8]:25\n      TLS      encrypt (smtp_tls_policy_maps)\n      login    none: smtp_sasl_password_maps has nothing for it\n",
+                  "    hosts      not asked for: the mail system, whose resolver answers, is down\n    TLS        may (smtp_tls_security_level)\n",
+                  "    host       /x/y\n      TLS      none (lmtp_tls_security_level)\n", "put off: 4.7.5 client TLS configuration problem", "not a next hop: [a:b:c]:x"):
+        assert lines in text, (lines, text)
+    assert "secret" not in text
+
+
 def test_what_is_explained_is_what_happens(instance):
     """The same answers as a client gets."""
     one = instance(main=dict(GOOD, smtpd_client_restrictions="permit_mynetworks, reject", smtpd_delay_reject="no", mynetworks="127.0.0.2"))
