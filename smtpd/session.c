@@ -51,10 +51,23 @@ static struct session *session_new(struct session_socket *socket)
 	return s;
 }
 
+/* What the last command left is forgotten, and overwritten when it held a password. */
+static void begin_step(struct session *s)
+{
+	if (!s->has_secret) {
+		arena_reset(s->step);
+		return;
+	}
+	arena_reset_wipe(s->step);
+	stream_wipe_input(s->stream);
+	s->has_secret = false;
+}
+
 static void session_free(struct session *s)
 {
 	list_remove(&s->link);
 	transaction_end(s);
+	begin_step(s);
 	stream_free(s->stream);
 	peer_free(&s->peer);
 	buf_free(&s->helo);
@@ -171,7 +184,8 @@ static bool understand(struct session *s, struct str line, struct command *ret)
 {
 	int r;
 
-	log_debug("< %s: %.*s", buf_text(&s->peer.shown), PSTR(str_starts_nocase(line, STR("AUTH ")) ? STR("AUTH ...") : line));
+	s->has_secret = str_starts_nocase(line, STR("AUTH "));
+	log_debug("< %s: %.*s", buf_text(&s->peer.shown), PSTR(s->has_secret ? STR("AUTH ...") : line));
 	r = command_parse(arena_copy(s->step, line), conf()->smtputf8_enable, ret);
 
 	if (r < 0) {
@@ -206,7 +220,7 @@ static bool read_command(struct session *s, struct command *ret)
 	bool bare_lf = false;
 
 	while (!s->hang_up) {
-		arena_reset(s->step);
+		begin_step(s);
 		if (stopping)
 			end_input(s);
 		if (s->errors >= conf()->smtpd_hard_error_limit) {
@@ -242,12 +256,24 @@ static enum verb_id find_verb(struct str name)
 	return VERB_UNKNOWN;
 }
 
+/* Up to the first line that says AUTH: what comes then may be a password. */
+static struct str before_auth(struct str bytes)
+{
+	struct str rest = bytes, line;
+
+	do {
+		if (str_starts_nocase(rest, STR("AUTH ")))
+			return str_head(bytes, (size_t) (rest.at + strlen("AUTH ") - bytes.at));
+	} while (str_cut(&rest, '\n', &line));
+	return bytes;
+}
+
 /* The first bytes of what a client sends where it should not, fit for the log. */
 static struct str shown_input(struct session *s, struct str bytes)
 {
 	AUTO(buf) b = BUF(4 * SHOWN_INPUT);
 
-	bytes = str_head(bytes, SHOWN_INPUT);
+	bytes = before_auth(str_head(bytes, SHOWN_INPUT));
 	for (size_t i = 0; i < bytes.len; i++) {
 		unsigned char c = (unsigned char) bytes.at[i];
 
@@ -278,7 +304,8 @@ static bool speaks_out_of_turn(struct session *s, const struct verb *v)
 	if (ahead.len == 0)		/* the end of the connection */
 		return false;
 	s->told_of_pipelining = true;
-	log_info("improper command pipelining after %s from %s: %.*s", v->name, buf_text(&s->peer.shown), PSTR(shown_input(s, ahead)));
+	log_info("improper command pipelining after %s from %s: %.*s", v->name, buf_text(&s->peer.shown),
+		 PSTR(s->has_secret ? STR("(not shown)") : shown_input(s, ahead)));
 	return conf()->smtpd_forbid_unauth_pipelining;
 }
 
@@ -392,7 +419,7 @@ void identity_changed(struct session *s)
 	ehlo_choose_discards(s);
 	question_begin(&q, s, STR_NONE);
 	s->is_local = rules_ask(&q, the_smtpd->local_clients).act == PERMIT;
-	arena_reset(s->step);
+	begin_step(s);
 }
 
 /* XCLIENT does not change whose session it is. */

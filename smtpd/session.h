@@ -68,6 +68,7 @@ struct session {
 	struct address_ip local;	/* our end of the connection */
 	struct buf helo;		/* what HELO or EHLO said, made harmless; empty: not yet */
 	struct buf sasl_method, sasl_username;	/* printable; empty: not authenticated */
+	bool has_secret;		/* the step under way has a password in it: its memory is overwritten */
 	bool sasl_is_down;		/* at EHLO or AUTH there was no authentication server */
 	bool esmtp;			/* EHLO was said: proto=ESMTP */
 	bool is_local;			/* a local_header_rewrite_clients client */

@@ -71,7 +71,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 	const struct smtpd_conf *c = &s->conf;
 	bool mandatory = s->tls_level == TLS_LEVEL_ENCRYPT;
 	struct tls_config t = {
-		.server = true, .name = the_world->service, .chain_files = c->smtpd_tls_chain_files, .cert_file = c->smtpd_tls_cert_file,
+		.server = true, .wipes_plaintext = c->smtpd_sasl_auth_enable, .name = the_world->service, .chain_files = c->smtpd_tls_chain_files, .cert_file = c->smtpd_tls_cert_file,
 		.key_file = c->smtpd_tls_key_file, .eccert_file = c->smtpd_tls_eccert_file, .eckey_file = c->smtpd_tls_eckey_file,
 		.dcert_file = c->smtpd_tls_dcert_file, .dkey_file = c->smtpd_tls_dkey_file, .dh_file = c->smtpd_tls_dh1024_param_file,
 		.session_ids = c->smtpd_tls_always_issue_session_ids, .trust_server_certs = s->tls.tls_trust_server_ccerts,

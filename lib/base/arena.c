@@ -167,9 +167,16 @@ void arena_free(struct arena *a)
 	free(a);
 }
 
+void arena_reset_wipe(struct arena *a)
+{
+	for (struct block *b = a->newest; b != NULL; b = b->older)
+		explicit_bzero(b->bytes, b->used);
+	arena_reset(a);
+}
+
 void arena_wipe(struct arena *a)
 {
-	for (struct block *b = a == NULL ? NULL : a->newest; b != NULL; b = b->older)
-		explicit_bzero(b->bytes, b->used);
+	if (a != NULL)
+		arena_reset_wipe(a);
 	arena_free(a);
 }

@@ -24,8 +24,9 @@ struct str arena_lower(struct arena *a, struct str s);
 const char *str_c(struct arena *a, struct str s);		/* the one door to libc strings */
 __attribute__((format(printf, 2, 3))) struct str arena_fmt(struct arena *a, const char *format, ...);
 void arena_reset(struct arena *a);	/* children end; one block of memory is kept */
+void arena_reset_wipe(struct arena *a);	/* the same, and overwrites what it held itself (not its children's) before */
 void arena_free(struct arena *a);	/* and children; NULL is fine */
-void arena_wipe(struct arena *a);	/* the same, and overwrites what it held itself (not its children's) before */
+void arena_wipe(struct arena *a);	/* arena_reset_wipe() and arena_free() */
 
 /* A growing array in an arena: VEC(struct thing) v = {0}; *vec_add(a, &v) = thing; v.at[i], v.len */
 #define VEC(type) struct { type *at; size_t len, cap; }

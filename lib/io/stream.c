@@ -28,6 +28,10 @@ int stream_release(struct stream *s)
 	if (s->transport != NULL && s->transport->end != NULL)
 		s->transport->end(s->transport_arg);
 	co_forget_fd(fd);
+	if (stream_more(s)) {		/* it broke off, perhaps in the middle of a password */
+		stream_skip(s, s->in_end - s->in_at);
+		stream_wipe_input(s);
+	}
 	stream_free_input(s);
 	free(s->out);
 	free(s);

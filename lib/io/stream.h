@@ -44,6 +44,7 @@ bool stream_peek_more(struct stream *s, struct str *ret_bytes) MAY_YIELD;
 void stream_skip(struct stream *s, size_t n);
 bool stream_more(const struct stream *s);	/* bytes read ahead, not yet consumed? (pipelining) */
 void stream_drop_input(struct stream *s);	/* forgets what was read ahead (STARTTLS) */
+void stream_wipe_input(struct stream *s);	/* overwrites what was read and consumed: it was a password */
 bool stream_poll_input(struct stream *s);	/* is anything to read right now, without waiting? reads it ahead */
 
 void write_str(struct stream *s, struct str b);			/* gathers; flushes itself at 64 KiB */

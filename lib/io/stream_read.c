@@ -13,6 +13,7 @@
 enum { SMALLEST_BUFFER = 512, BULK = 8 << 10 };
 
 static char scratch[STREAM_BUFFER];
+static size_t scratch_used;		/* bytes from its start that something was received into since it was wiped */
 
 static size_t held(const struct stream *s)
 {
@@ -29,6 +30,30 @@ void stream_free_input(struct stream *s)
 	free(s->in);
 	s->in = NULL;
 	s->in_at = s->in_end = s->in_cap = s->scanned = 0;
+}
+
+void stream_wipe_input(struct stream *s)
+{
+	explicit_bzero(scratch, scratch_used);
+	scratch_used = 0;
+	if (s->in == NULL)
+		return;
+	explicit_bzero(s->in, s->in_at);
+	explicit_bzero(s->in + s->in_end, s->in_cap - s->in_end);
+}
+
+/* Part of a line may be part of a password: no copy of it stays behind. */
+static void grow(struct stream *s, size_t cap)
+{
+	char *in = get_memory(cap);
+
+	if (s->in != NULL) {
+		memcpy(in, s->in, s->in_end);
+		explicit_bzero(s->in, s->in_end);
+		free(s->in);
+	}
+	s->in = in;
+	s->in_cap = cap;
 }
 
 static void compact(struct stream *s)
@@ -52,8 +77,7 @@ static void append(struct stream *s, const char *bytes, size_t n)
 			cap *= 2;
 		if (n >= BULK)
 			cap = MAX(cap, (size_t) STREAM_BUFFER);
-		s->in = resize_memory(s->in, cap);
-		s->in_cap = cap;
+		grow(s, cap);
 	}
 	memcpy(s->in + s->in_end, bytes, n);
 	s->in_end += n;
@@ -119,6 +143,7 @@ static bool fill(struct stream *s, size_t limit)
 	if (s->error != 0)
 		return false;
 	n = receive_waiting(s, scratch, MIN(sizeof(scratch), limit - held(s)));
+	scratch_used = MAX(scratch_used, n);
 	if (n == 0)
 		return false;
 	append(s, scratch, n);
@@ -156,6 +181,7 @@ static bool skip_rest_of_line(struct stream *s)
 			s->skipping = false;
 		s->skipped += n > 0 ? n : held(s);
 		take(s, n > 0 ? n : held(s));
+		stream_wipe_input(s);
 		if (s->skipped > LONGEST_SKIPPED) {
 			stream_fail(s, -E2BIG);
 			return false;
@@ -171,6 +197,7 @@ static bool too_long(struct stream *s, size_t line)
 	s->skipping = line == 0;
 	s->skipped = 0;
 	take(s, line > 0 ? line : held(s));
+	stream_wipe_input(s);		/* passwords are what is long and not expected */
 	stream_fail(s, -EMSGSIZE);
 	return false;
 }
@@ -290,6 +317,7 @@ bool stream_poll_input(struct stream *s)
 		no_bytes(s, got);
 		return false;
 	}
+	scratch_used = MAX(scratch_used, (size_t) got);
 	append(s, scratch, (size_t) got);
 	return true;
 }

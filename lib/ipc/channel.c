@@ -38,6 +38,7 @@ struct channel {
 	int send_error;			/* sticky; the peer takes no more, but what it said before is still to be read */
 	bool flusher_runs;
 	bool said_goodbye;		/* the peer */
+	bool wipes;			/* secrets pass: what was sent and what was handed out is overwritten */
 	struct turn turn;
 	struct buf out;
 	struct out_fd *out_fds;
@@ -66,6 +67,26 @@ struct channel *channel_new(int fd)
 	return ch;
 }
 
+void channel_wipes(struct channel *ch)
+{
+	ch->wipes = true;
+}
+
+/* The first bytes of one of its buffers are done with. */
+static void forget(const struct channel *ch, struct buf *b, size_t bytes)
+{
+	const size_t left = b->len - bytes;
+
+	if (ch->wipes && left == 0 && b->cap > 0)
+		explicit_bzero(b->at, b->len);
+	if (left == 0 && b->cap > KEEP_BUFFER)
+		buf_free(b);
+	else
+		buf_cut_front(b, bytes);
+	if (ch->wipes && left > 0)
+		explicit_bzero(b->at + left, bytes);
+}
+
 static void close_all(struct channel *ch)
 {
 	for (size_t i = 0; i < ch->out_fd_count; i++)
@@ -84,6 +105,8 @@ static void release(struct channel *ch)
 	close_all(ch);
 	co_forget_fd(ch->fd);
 	close(ch->fd);
+	forget(ch, &ch->out, ch->out.len);
+	forget(ch, &ch->in, ch->in.len);
 	buf_free(&ch->out);
 	buf_free(&ch->in);
 	free(ch->out_fds);
@@ -167,10 +190,7 @@ static void forget_sent(struct channel *ch, size_t bytes, size_t fds)
 		memmove(ch->out_fds, ch->out_fds + fds, ch->out_fd_count * sizeof(*ch->out_fds));
 	for (size_t i = 0; i < ch->out_fd_count; i++)
 		ch->out_fds[i].at -= MIN(bytes, ch->out_fds[i].at);
-	if (bytes == ch->out.len && ch->out.cap > KEEP_BUFFER)
-		buf_free(&ch->out);
-	else
-		buf_cut_front(&ch->out, bytes);
+	forget(ch, &ch->out, bytes);
 }
 
 static ssize_t send_piece(struct channel *ch)
@@ -366,10 +386,7 @@ static void drop_handed_out(struct channel *ch)
 {
 	if (ch->in_used == 0)
 		return;
-	if (ch->in_used == ch->in.len && ch->in.cap > KEEP_BUFFER)
-		buf_free(&ch->in);
-	else
-		buf_cut_front(&ch->in, ch->in_used);
+	forget(ch, &ch->in, ch->in_used);
 	ch->in_used = 0;
 }
 

@@ -15,6 +15,7 @@ struct channel;
 
 /* Owns fd. */
 struct channel *channel_new(int fd);
+void channel_wipes(struct channel *ch);		/* secrets pass: no copy of what was sent and received stays in its buffers */
 void channel_free(struct channel *ch);				/* NULL is fine; unsent frames are lost */
 int channel_error(const struct channel *ch);			/* 0 or the sticky -errno (-EPIPE: the peer closed) */
 /*
@@ -43,6 +44,7 @@ bool channel_has_input(const struct channel *ch);
  */
 struct client;
 struct client *client_new(const char *path);
+void client_wipes(struct client *cl);		/* as channel_wipes(), before the first call */
 void client_free(struct client *cl);
 /*
  * Sends the frame and waits for its reply. ret_reply's bytes live in arena a. The request goes out through `put`, because the call number is

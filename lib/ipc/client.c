@@ -33,6 +33,7 @@ struct client {
 	struct call **slots;
 	uint32_t slot_count, next_generation;
 	int under_way;
+	bool wipes;
 };
 
 struct client *client_new(const char *path)
@@ -43,6 +44,11 @@ struct client *client_new(const char *path)
 	memcpy(cl->path, path, strlen(path));
 	gate_init(&cl->connecting, 1);
 	return cl;
+}
+
+void client_wipes(struct client *cl)
+{
+	cl->wipes = true;
 }
 
 static bool awaits(const struct call *c, const struct channel *ch)
@@ -183,6 +189,8 @@ static int connect_now(struct client *cl, when_t until)
 	if (fd < 0)
 		return fd;
 	cl->ch = channel_new(fd);
+	if (cl->wipes)
+		channel_wipes(cl->ch);
 	if (!loop_is_running())
 		return 0;
 	if (scope_start(readers(), "reply reader", run_reader, cl) < 0) {

@@ -14,6 +14,7 @@ void tokens_use(const char *path)
 {
 	client_free(service);
 	service = client_new(path);
+	client_wipes(service);
 }
 
 /* Once more when the connection broke: the service was restarted. */

@@ -54,10 +54,22 @@ static enum sasl_outcome lost(struct sasl_exchange *e)
 	return over(e, SASL_UNAVAILABLE, "Connection lost to authentication server");
 }
 
-/* Lines are made whole before they are added: a full buffer takes nothing of one. */
-static int add_line(struct auth_server *s, const struct buf *line)
+/* A line as a buffer for a secret. */
+static struct buf new_line(void)
 {
-	return line->len > AUTH_LONGEST_LINE ? -EMSGSIZE : buf_add(&s->unsent, buf_str(line));
+	struct buf line = BUF(2 * AUTH_LONGEST_LINE);
+
+	buf_room(&line, line.limit);
+	return line;
+}
+
+/* Lines are made whole before they are added: a full buffer takes nothing of one. Overwrites it. */
+static int add_line(struct auth_server *s, struct buf *line)
+{
+	int r = line->len > AUTH_LONGEST_LINE ? -EMSGSIZE : server_add(s, buf_str(line));
+
+	buf_wipe(line);
+	return r;
 }
 
 static bool is_under_way(const struct sasl_exchange *e)
@@ -67,10 +79,11 @@ static bool is_under_way(const struct sasl_exchange *e)
 
 static void cancel(struct sasl_exchange *e)
 {
-	AUTO(buf) line = BUF(100);
+	struct buf line;
 
 	if (!is_under_way(e))
 		return;
+	line = new_line();
 	buf_addf(&line, "CANCEL\t%u\n", e->id);
 	if (add_line(e->server, &line) == 0)
 		server_send(e->server);
@@ -123,7 +136,7 @@ static void add_end(struct buf *b, const char *ip_name, const char *port_name, c
 
 static int add_request(struct sasl_exchange *e, const struct sasl_request *q)
 {
-	AUTO(buf) line = BUF(2 * AUTH_LONGEST_LINE);
+	struct buf line = new_line();
 
 	e->id = ++e->server->last_id;
 	if (e->id == 0)
@@ -177,7 +190,7 @@ enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct auth_server *s, con
 
 enum sasl_outcome sasl_continue(struct sasl_exchange *e, struct str response)
 {
-	AUTO(buf) line = BUF(2 * AUTH_LONGEST_LINE);
+	struct buf line;
 
 	BUG_UNLESS(e->id != 0 && !e->is_over);
 	if (!is_under_way(e))
@@ -186,6 +199,7 @@ enum sasl_outcome sasl_continue(struct sasl_exchange *e, struct str response)
 		cancel(e);
 		return over(e, SASL_REFUSED, "Invalid base64 data in continued response");
 	}
+	line = new_line();
 	buf_addf(&line, "CONT\t%u\t%.*s\n", e->id, PSTR(response));
 	if (add_line(e->server, &line) < 0)
 		return lost(e);

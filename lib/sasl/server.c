@@ -14,6 +14,7 @@
 enum {
 	REST_MS = 1000,			/* between attempts to connect that failed */
 	MOST_UNSENT = 4 << 20,		/* a server that takes nothing in is not there */
+	FIRST_UNSENT = 4 << 10,
 	OFFERS_MS = 5000, NEWS_MS = 1000,	/* how long who wants to know what there is waits: for the first time, and for what is new */
 	OFFERS_GOOD_MS = 60000,
 };
@@ -75,7 +76,7 @@ void auth_server_free(struct auth_server *s)
 	BUG_UNLESS(list_is_empty(&s->waiting));
 	if (s->scope != NULL)
 		scope_close(s->scope);
-	buf_free(&s->unsent);
+	buf_wipe(&s->unsent);
 	buf_free(&s->why);
 	free(s->path);
 	free(s->host);
@@ -113,6 +114,26 @@ void server_send(struct auth_server *s)
 	bell_ring(&s->to_send);
 }
 
+int server_add(struct auth_server *s, struct str line)
+{
+	if (s->unsent.len + line.len >= s->unsent.cap) {		/* grows without leaving a copy behind */
+		struct buf bigger = BUF(MOST_UNSENT);
+
+		if (buf_room(&bigger, MAX(2 * (s->unsent.len + line.len), (size_t) FIRST_UNSENT)) == NULL)
+			return -EMSGSIZE;
+		buf_add(&bigger, buf_str(&s->unsent));
+		buf_wipe(&s->unsent);
+		s->unsent = bigger;
+	}
+	return buf_add(&s->unsent, line);
+}
+
+static void forget_sent(struct auth_server *s, size_t n)
+{
+	buf_cut_front(&s->unsent, n);
+	explicit_bzero(s->unsent.at + s->unsent.len, n);
+}
+
 /* The reader notices the end. */
 void server_give_up(struct auth_server *s)
 {
@@ -133,7 +154,7 @@ static void run_writer(void *arg)
 				return;
 		n = send(s->fd, s->unsent.at, s->unsent.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0)
-			buf_cut_front(&s->unsent, (size_t) n);
+			forget_sent(s, (size_t) n);
 		else if (n < 0 && errno == EAGAIN)
 			r = co_wait_fd(s->fd, POLLOUT, NEVER);
 		else if (n < 0 && errno != EINTR)
@@ -274,7 +295,7 @@ static void run_connection(void *arg)
 	}
 	s->state = SERVER_AT_REST;
 	s->rest_until = r > 0 ? 0 : in(REST_MS);
-	buf_clear(&s->unsent);
+	buf_wipe(&s->unsent);
 	exchanges_lost(s);
 	bell_ring(&s->changed);
 }

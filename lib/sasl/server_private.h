@@ -35,6 +35,8 @@ struct auth_server {
 
 /* Connected and greeted, in time: 0, or -errno; auth_server_why() has words. */
 int server_ready(struct auth_server *s) MAY_YIELD;
+/* Adds to s->unsent; it may be a password. -EMSGSIZE: nothing was added. */
+int server_add(struct auth_server *s, struct str line);
 /* What is in s->unsent goes out soon. */
 void server_send(struct auth_server *s);
 /* Nothing came for too long: the connection ends, and with it whatever waits. */

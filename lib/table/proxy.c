@@ -21,6 +21,7 @@ static struct client *service_of(const struct table *t)
 	if (*service == NULL) {
 		buf_addf(&path, "%s/%s", table_service_directory(), writes ? "proxywrite" : "proxymap");
 		*service = client_new(buf_text(&path));
+		client_wipes(*service);		/* results may be passwords */
 	}
 	return *service;
 }
@@ -81,7 +82,7 @@ static int proxy_get(struct table *t, void *content, struct arena *a, struct str
 	r = understand(t, ASK_TWICE(t, table_request, &request, own, &reply), &reply, why);
 	if (r > 0)
 		r = table_value(a, reply.value, ret_value, why);
-	arena_free(own);
+	arena_wipe(own);
 	return r;
 }
 

@@ -55,6 +55,7 @@ struct tls_config {			/* texts live as long as the context */
 	bool preempt;			/* the server's order of ciphers counts */
 	bool ask_cert, need_cert;	/* server: of the client */
 	bool trust_server_certs;	/* server: a client's certificate may be one for servers */
+	bool wipes_plaintext;		/* passwords come: what was read is overwritten in the library's buffers */
 	bool session_ids;		/* server: give a session id (TLS 1.2) although nothing is kept under it */
 	struct tls_options options;
 	int depth;			/* of certificate chains */
