@@ -32,22 +32,17 @@ static bool is_worth_recording(struct message *m, const struct outcome *o)
 static void write_journal(struct message *m, const struct outcome *outcomes, size_t n)
 {
 	struct journal_record *records = get_memory(MAX(n, (size_t) 1) * sizeof(*records));
-	AUTO(queue_file) f = { .fd = -1 };
 	size_t count = 0;
-	int r = 0;
+	int r;
 
 	for (size_t i = 0; i < n; i++)
 		if (is_worth_recording(m, &outcomes[i]))
 			records[count++] = (struct journal_record){ .kind = JOURNAL_OUTCOME,
 								    .outcome = outcomes[i] };
-	if (count > 0) {
-		r = message_open_file(m, true, &f);
-		if (r >= 0)
-			r = journal_append(&f, records, count);
-	}
+	r = message_record(m, records, count);
 	if (r == -ENOENT)
 		m->fate = GONE;
-	else if (r < 0)		/* the message stays: at worst somebody gets it twice */
+	else if (r < 0)		/* the message stays: after a crash somebody may get it twice */
 		log_mail(ROAD_ERROR, m->id, "cannot record what was delivered: %s", error_text(r));
 	free(records);
 }

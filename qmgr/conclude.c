@@ -185,11 +185,8 @@ static void expire(struct message *m)
 /* The journal remembers who was told, in case the message stays for others. */
 static void record(struct message *m, const struct journal_record *records, size_t n)
 {
-	AUTO(queue_file) f = { .fd = -1 };
-	int r = n == 0 ? 0 : message_open_file(m, true, &f);
+	int r = message_record(m, records, n);
 
-	if (r >= 0 && n > 0)
-		r = journal_append(&f, records, n);
 	if (r < 0 && r != -ENOENT)
 		log_mail(ROAD_ERROR, m->id, "cannot record who was told: %s", error_text(r));
 }

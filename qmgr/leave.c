@@ -13,7 +13,7 @@
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
-enum { MOST_AT_ONCE = 200, BUSY_MS = 20 };
+enum { MOST_AT_ONCE = 200, BUSY_MS = 20, STUCK_MS = 2000 };
 
 struct departure {
 	struct message *m;
@@ -47,12 +47,30 @@ static int carry_out(void *arg)
 	return 0;
 }
 
+static void run_stuck(void *arg);
+
+/* It is through: as long as we know that, it must not be taken for one that is still to be delivered. */
+static void stay_stuck(struct message *m, int result)
+{
+	struct qmgr *q = m->q;
+
+	if (!m->is_stuck)
+		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s; will try again", queue_name_text(m->where), error_text(result));
+	m->is_stuck = true;
+	m->to_do = 1;
+	list_append(&q->stuck, &m->link);
+	if (!q->stuck_wait)
+		q->stuck_wait = scope_start(q->scope, "stuck", run_stuck, q) == 0;
+}
+
 static void removed(struct message *m, int result)
 {
-	if (result < 0 && result != -ENOENT)
-		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s", queue_name_text(m->where), error_text(result));
-	else
-		log_mail(ROAD_INFO, m->id, "removed");
+	if (result < 0 && result != -ENOENT) {
+		stay_stuck(m, result);
+		return;
+	}
+	log_mail(ROAD_INFO, m->id, "removed");
+	unwritten_forget(m->q, m->id);
 	forget(m);
 }
 
@@ -142,6 +160,27 @@ static void leave(struct message *m)
 	q->leaver_runs = true;
 	if (scope_start(q->scope, "leaver", run_leaver, q) < 0)
 		run_leaver(q);
+}
+
+void remove_stuck(struct qmgr *q)
+{
+	struct message *last = LIST_ENTRY(q->stuck.prev, struct message, link), *m = NULL;
+
+	while (m != last && !list_is_empty(&q->stuck)) {	/* not those that come back at once */
+		m = LIST_FIRST(&q->stuck, struct message, link);
+		list_remove(&m->link);
+		leave(m);
+	}
+}
+
+static void run_stuck(void *arg)
+{
+	struct qmgr *q = arg;
+
+	if (co_sleep(in(STUCK_MS)) < 0)
+		return;			/* the process ends; whoever comes next delivers them again */
+	q->stuck_wait = false;
+	remove_stuck(q);
 }
 
 void remove_message(struct message *m)

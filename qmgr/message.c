@@ -176,6 +176,15 @@ static bool has_untold(const struct message *m)
 	return false;
 }
 
+static int read_journal(struct message *m, struct queue_file *f, void (*each)(void *arg, const struct journal_record *r))
+{
+	int r = journal_read(f, each, m);
+
+	if (r >= 0)
+		unwritten_read(m->q, m->id, each, m);
+	return r;
+}
+
 static int fill_from_file(struct message *m, struct queue_file *f)
 {
 	int r = queue_file_envelope(f, m->arena, &m->env);
@@ -186,9 +195,9 @@ static int fill_from_file(struct message *m, struct queue_file *f)
 	m->where = f->where;
 	m->parts = f->parts;
 	make_states(m);
-	r = journal_read(f, replay, m);
+	r = read_journal(m, f, replay);
 	if (r >= 0 && has_untold(m))
-		r = journal_read(f, replay_untold, m);
+		r = read_journal(m, f, replay_untold);
 	return r;
 }
 

@@ -164,8 +164,10 @@ static void run(void)
 		if (!q->leaving) {
 			scan_incoming(q, wall_s() - SETTLED_AGE_S);
 			log_keep(q);
+			unwritten_flush(q);
 		}
 	}
+	remove_stuck(q);
 	settle(q);
 	scope_close(q->scope);
 }
@@ -177,6 +179,7 @@ static void wind_down(void)
 
 	q->leaving = true;
 	if (q->is_ready) {
+		unwritten_flush(q);
 		hand_over(q);
 		queue_write_through(q->queue);
 		close(lock_fd);

@@ -51,7 +51,9 @@ struct qmgr {
 	int connections_per_service;	/* to delivery agents */
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
 	struct list leaving_messages, departing;	/* waiting for leave.c, and in its hands */
-	bool leaver_runs;
+	struct list stuck;		/* through, and their files could not be removed: tried again by leave.c */
+	bool leaver_runs, stuck_wait;
+	struct map *unwritten;		/* id -> journal lines: unwritten.c */
 	size_t content_bytes;		/* held in memory: see log.c */
 	bool log_keeper_runs;
 	struct client *bounce;
@@ -118,8 +120,15 @@ struct message {
 	enum { TO_BE_REMOVED, TO_DEFERRED, TO_HOLD } leaves;	/* when in q->leaving_messages */
 	bool flushed;			/* on its way to deferred, and already wanted again */
 	struct list jobs;		/* in the scheduler */
-	struct list link;		/* q->arrivals, later q->leaving_messages */
+	bool is_stuck;			/* and it was said that it cannot be removed */
+	struct list link;		/* q->arrivals, later q->leaving_messages or q->stuck */
 };
+
+/* unwritten.c. Into its journal, or into memory until that takes it: then -errno. -ENOENT: the file is gone. */
+int message_record(struct message *m, const struct journal_record *records, size_t n);
+void unwritten_read(const struct qmgr *q, struct str id, void (*each)(void *arg, const struct journal_record *r), void *arg);
+void unwritten_forget(struct qmgr *q, struct str id);
+void unwritten_flush(struct qmgr *q);	/* tries to write all of it */
 
 /* message.c. The packed envelope is copied. -EBADMSG. */
 int message_announced(struct qmgr *q, const struct qmgr_announce *m, struct message **ret);
@@ -205,6 +214,7 @@ void defer_in_place(struct message *m, enum queue_name where);	/* its file is th
 
 /* leave.c: out of the queue, or out of the intake log. What fails is logged, and the message stays. */
 void remove_message(struct message *m);
+void remove_stuck(struct qmgr *q);	/* tries again what could not be removed */
 void move_out_of_log(struct message *m, enum queue_name to);
 
 /* ---- log.c ---- */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -68,6 +69,93 @@ static void play_deferred(struct scene *s)
 static void deferred_recipients_are_tried_again_and_delivered_ones_are_not(void **state)
 {
 	play(state, play_deferred);
+}
+
+/* Files of the queue are as on a disk that is read-only. Ours instead of the C library's. */
+static bool is_read_only;
+
+static bool is_in_queue(int fd)
+{
+	char link[32], path[256];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[MAX(n, 0)] = '\0';
+	return strstr(path, "/deferred/") != NULL || strstr(path, "/incoming/") != NULL;
+}
+
+ssize_t write(int fd, const void *at, size_t n)
+{
+	if (!is_read_only || !is_in_queue(fd))
+		return syscall(SYS_write, fd, at, n);
+	errno = EROFS;
+	return -1;
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	if (!is_read_only)
+		return (int) syscall(SYS_unlinkat, dir, path, flags);
+	errno = EROFS;
+	return -1;
+}
+
+static void play_unwritable_journal(struct scene *s)
+{
+	char id[32];
+
+	is_read_only = true;
+	announce(s, id, "ok@x bounce@y defer@z");
+	settle(s);
+	EXPECT_NOTICES(s, "failure 1:5.1.1;");
+	buf_clear(&s->deliveries);
+	make_due(s, id);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@z;");
+	EXPECT_NOTICES(s, "");
+	/* A successor knows as much. */
+	is_read_only = false;
+	unwritten_flush(&s->q);
+	assert_int_equal(map_count(s->q.unwritten), 0);
+	make_due(s, id);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@z;");
+	EXPECT_NOTICES(s, "");
+}
+
+static void while_nothing_can_be_recorded_nobody_gets_or_hears_anything_twice(void **state)
+{
+	play(state, play_unwritable_journal);
+}
+
+static void play_unremovable(struct scene *s)
+{
+	const when_t end = in(30000);
+	char id[32];
+
+	is_read_only = true;
+	announce(s, id, "ok@x");
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@x;");
+	scan_incoming(&s->q, INT64_MAX);
+	settle(s);
+	EXPECT_DELIVERIES(s, "");
+	assert_true(lies_in(s, QUEUE_INCOMING, id));
+	remove_stuck(&s->q);
+	settle(s);
+	assert_true(lies_in(s, QUEUE_INCOMING, id));
+	is_read_only = false;
+	while (lies_anywhere(s, id) && mono_ms() < end)
+		co_sleep(in(50));
+	assert_false(lies_anywhere(s, id));
+	settle(s);
+	assert_int_equal(map_count(s->q.active), 0);
+}
+
+static void what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can(void **state)
+{
+	play(state, play_unremovable);
 }
 
 static void play_restart(struct scene *s)
@@ -619,6 +707,8 @@ int main(void)
 		IN_SCENE(a_delivered_message_is_removed),
 		IN_SCENE(recipients_are_grouped_by_transport_and_next_hop),
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
+		IN_SCENE(while_nothing_can_be_recorded_nobody_gets_or_hears_anything_twice),
+		IN_SCENE(what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can),
 		IN_SCENE(a_restart_finds_everything_on_disk),
 		IN_SCENE(the_sender_of_an_undeliverable_message_is_told_before_it_is_removed),
 		IN_SCENE(a_notice_that_cannot_be_made_keeps_the_message_and_is_made_later),

@@ -24,6 +24,8 @@ void qmgr_begin(struct qmgr *q)
 	list_init(&q->arrivals);
 	list_init(&q->leaving_messages);
 	list_init(&q->departing);
+	list_init(&q->stuck);
+	q->unwritten = map_new();
 	gate_init(&q->bounce_gate, BOUNCES_AT_ONCE);
 	gate_init(&q->search_gate, 1);
 	bell_init(&q->ready);
