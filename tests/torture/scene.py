@@ -174,7 +174,7 @@ class Scene:
         self.ledger = Ledger(seed, ALIASES, self.mail.root / "ledger")
         self.loads = []
         self.opened = False
-        self.late = []              # what the next hop that is away got while it was there
+        self.late = []              # the next hop that is away, each time that it was there
         self.torn_maildir, self.keep = torn_maildir, keep
         self.heard = lambda: list(self.sink.messages)       # what the next hop counts as received
 
@@ -228,7 +228,7 @@ class Scene:
     def arrivals(self):
         """Everything that the next hop and the mailboxes hold now."""
         found = Arrivals(self.ledger)
-        for message in self.heard() + self.late:
+        for message in self.heard() + [message for sink in self.late for message in list(sink.messages)]:
             for to in message.recipients:
                 address = to.split(">")[0].lstrip("<")
                 if address == "torture@back.example":
@@ -259,8 +259,8 @@ class Scene:
         """The next hop that is away is there for a moment: else what waits for it, and is tried again every second, becomes more and more."""
         deferred = self.mail.queue / "deferred"
         with Sink(address="127.0.0.6", port=self.closed_port) as sink:
+            self.late.append(sink)          # a connection may live on, and bring it more
             wait_until(lambda: sum(path.is_file() for path in deferred.rglob("*")) < 30, 90, lambda: f"an empty queue\n{self.mail.log_tail()}", pause=0.1)
-        self.late += sink.messages
 
     def release(self):
         """The next hop that was away is there from now on."""

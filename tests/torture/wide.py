@@ -30,7 +30,8 @@ SERVICES = ["tlsmgr", "tokens", "mtasts", "tlsrpt", "proxywrite"] + ["cyrus-sasl
 MASTER = """
 piped unix - n n - 5 pipe
   flags= user={user} argv={script} {boxes}/piped
-tokened unix - - n - - smtp
+afresh unix - - n - - smtp
+  -o smtp_connection_cache_on_demand=no
   -o smtp_sasl_auth_enable=yes -o smtp_sasl_token_service=tokens -o smtp_sasl_security_options=noanonymous -o smtp_sasl_mechanism_filter=xoauth2
 tokens unix - n n - 1 tokens
   user={user} argv={helper}
@@ -54,7 +55,7 @@ class WideScene(Scene):
         main = self.mail.main
         main["transport_maps"] = main["transport_maps"].replace(
             "inline:{", f"inline:{{ dns.example=smtp:dns.example:{self.sink.port}, lmtp.example=lmtp:inet:{self.lmtp.address}:{self.lmtp.port},"
-            f" piped.example=piped:, token.example=tokened:[127.0.0.5]:{self.tokened.port},")
+            f" piped.example=piped:, token.example=afresh:[127.0.0.5]:{self.tokened.port}, d0.test=afresh:,")
         main["alias_maps"] = main["alias_maps"].replace("inline:{", f'inline:{{ {{command = "|{script} {self.boxes}/command"}},')
         main["smtp_sasl_password_maps"] = f"inline:{{ {{ [127.0.0.5]:{self.tokened.port} = {BY_TOKEN}: }} }}"
         main["dns_resolver_addresses"] = self.dns.at
