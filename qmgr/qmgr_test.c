@@ -171,7 +171,7 @@ static void play_restart(struct scene *s)
 	/* a queue manager that knows nothing */
 	sleepers_free(s->q.sleepers);
 	s->q.sleepers = sleepers_new();
-	s->q.started_s = wall_s();
+	s->q.started_s = wall_s();	/* whatever lies there is older than the process */
 	scan_at_start(&s->q);
 	scan_deferred_in_background(&s->q);
 	settle(s);
@@ -647,6 +647,7 @@ static void play_damage(struct scene *s)
 	close(fd);
 	fd = openat(s->dir, "incoming/3b9dkLz0DEBRS", O_WRONLY | O_CREAT, 0600);
 	close(fd);
+	s->q.started_s = wall_s();	/* whatever lies there is older than the process */
 	scan_at_start(&s->q);
 	settle(s);
 	EXPECT_DELIVERIES(s, "");
