@@ -51,6 +51,17 @@ bool policy_proves_host(const struct tls_policy *p)
 	return p->level >= TLS_FINGERPRINT;
 }
 
+/* Of an entry in the table only with smtp_tls_enforce_sts_mx_patterns, and where there are some. */
+static bool policy_counts_sts_names(const struct tls_policy *p)
+{
+	return p->entry == NULL || (the_client.conf.smtp_tls_enforce_sts_mx_patterns && p->sts->mx.len > 0);
+}
+
+bool sts_allows(const struct tls_policy *p, struct str host)
+{
+	return !policy_counts_sts_names(p) || sts_names(p->sts, host);
+}
+
 bool policy_may_use_tls(void)
 {
 	return settings.level != TLS_NONE || settings.has_table || settings.has_per_site || sts_may_ask();
@@ -320,6 +331,11 @@ static void ask_table(struct job *job, const struct destination *to, struct tls_
 	p->entry = e;
 	p->level = p->asked = e->level;
 	p->from = FROM_POLICY_TABLE;
+	if (e->sts.mode == STS_NO_POLICY)
+		return;
+	if (e->sts.domain.len == 0)
+		e->sts.domain = to->host;
+	p->sts = &e->sts;
 }
 
 static void ask_sts(struct job *job, const struct destination *to, struct tls_policy *p)
@@ -351,6 +367,7 @@ static void ask_for_less(struct tls_policy *p)
 {
 	const enum tls_level least = the_client.conf.smtp_tls_wrappermode ? TLS_ENCRYPT : TLS_MAY;
 
+	p->sts = NULL;
 	if (p->level <= least)
 		return;
 	p->level = least;
@@ -416,21 +433,44 @@ static void apply_dane(struct job *job, const struct candidate *at, struct tls_p
 		complete(job->arena, p);	/* as that level has it */
 }
 
+static bool refuse_by_sts(struct job *job, const struct candidate *at, struct tls_policy *p, enum tls_outcome what, struct str words)
+{
+	tls_told(job, p, at->host, &at->ip, what, words);
+	if (p->sts->mode == STS_ENFORCE)
+		refuse(p, "4.7.5", words);
+	return false;
+}
+
+/* The hosts that a domain names are the ones that count. An entry of the table may have none: then its own names do. */
+static bool is_named_by_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
+{
+	if (sts_allows(p, at->host))
+		return true;
+	return refuse_by_sts(job, at, p, TLS_FAILED, arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names",
+							       PSTR(at->host), PSTR(p->sts->domain)));
+}
+
+/* Which level there is, the entry has said. */
+static void apply_sts_of_table(struct job *job, const struct candidate *at, struct tls_policy *p)
+{
+	const struct sts_policy *sts = p->sts;
+
+	if (sts->failure.len > 0)
+		refuse_by_sts(job, at, p, sts_outcome(sts->failure), arena_fmt(job->arena, "MTA-STS policy failure for %.*s: %.*s", PSTR(sts->domain), PSTR(sts->failure)));
+	else if (is_named_by_sts(job, at, p) && policy_counts_sts_names(p) && sts->mode == STS_ENFORCE)
+		p->match = STR("hostname");
+}
+
 /* A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). */
 static void apply_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
-	struct str words;
-
-	if (p->sts == NULL || policy_proves_host(p) || at == NULL || p->refused.len > 0)
+	if (p->sts == NULL || at == NULL || p->refused.len > 0)
 		return;
-	if (!sts_names(p->sts, at->host)) {
-		words = arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names", PSTR(at->host), PSTR(p->sts->domain));
-		tls_told(job, p, at->host, &at->ip, TLS_FAILED, words);
-		if (p->sts->mode == STS_ENFORCE)
-			refuse(p, "4.7.5", words);
+	if (p->entry != NULL) {
+		apply_sts_of_table(job, at, p);
 		return;
 	}
-	if (p->sts->mode != STS_ENFORCE)
+	if (policy_proves_host(p) || !is_named_by_sts(job, at, p) || p->sts->mode != STS_ENFORCE)
 		return;
 	p->level = TLS_SECURE;
 	p->from = FROM_MTA_STS;

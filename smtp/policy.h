@@ -58,6 +58,9 @@ void policy_of_host(struct job *job, const struct tls_policy *of, const struct d
 /* Only such a server may get the mail that proves to be the right one: sessions are no good for another host. */
 bool policy_proves_host(const struct tls_policy *p);
 
+/* Under p->sts: is this a host that the domain names, or do names not count? */
+bool sts_allows(const struct tls_policy *p, struct str host);
+
 /*
  * The MTA-STS policy of the destination's domain, in the job's arena (sts.c). 1: *ret is one to heed (enforce, testing); 0: there is none; -errno: it cannot be
  * told. That a policy could not be fetched is told to tls_told().

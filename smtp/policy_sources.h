@@ -12,6 +12,8 @@ enum tls_level policy_insecure_mx(void);	/* smtp_tls_dane_insecure_mx_policy */
 /* Files, separated by commas or blanks. -errno with words. (anchors.c) */
 int anchors_of_files(struct arena *a, struct str paths, struct tls_anchors *ret, struct buf *why);
 
+enum tls_outcome sts_outcome(struct str failure);	/* a result type of RFC 8460 that is about getting a policy (sts.c) */
+
 /* The older smtp_tls_per_site (per_site.c). At start: are there any? Dies of what cannot work. */
 bool per_site_open(void);
 /*

@@ -56,7 +56,7 @@ static int take_yes_no(struct str name, struct str value, int *to, struct buf *w
 
 static int take_attribute(struct arena *a, struct str name, struct str value, struct policy_entry *e, struct buf *why)
 {
-	int unused = -1;
+	int unused = -1, r;
 
 	if (value.len == 0 && !str_is_nocase(name, STR("exclude")) && !str_is_nocase(name, STR("servername"))) {
 		buf_addf(why, "attribute \"%.*s\" has empty value", PSTR(name));
@@ -86,27 +86,41 @@ static int take_attribute(struct arena *a, struct str name, struct str value, st
 		take_more(a, value, ' ', &e->anchor_files);
 		return 0;
 	}
-	buf_addf(why, "invalid attribute name: \"%.*s\"", PSTR(name));
-	return -EINVAL;
+	r = sts_attribute_take(a, name, value, e, why);
+	if (r == 0)
+		buf_addf(why, "invalid attribute name: \"%.*s\"", PSTR(name));
+	return r == 1 ? 0 : -EINVAL;
+}
+
+/* 1 a word, 0 the end, -EINVAL. In braces a value may have blanks: { policy_string = version: STSv1 }. */
+static int next_word(struct str *rest, struct str *ret, struct buf *why)
+{
+	int r = str_token_braced(rest, ", \t\r\n", ret);
+
+	if (r < 0)
+		buf_addf(why, "closing brace missing in \"%.*s\"", PSTR(*rest));
+	else if (r > 0 && ret->len >= 2 && ret->at[0] == '{')
+		*ret = str_trim(str_head(str_skip(*ret, 1), ret->len - 2));
+	return r;
 }
 
 int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn, struct buf *why)
 {
 	struct policy_entry e = { .reuse = -1 };
 	struct str word, name;
-	int level;
+	int level, r = next_word(&text, &word, why);
 
-	if (!str_token(&text, ", \t\r\n", &word)) {
+	if (r == 0)
 		buf_add_text(why, "invalid empty policy");
+	if (r <= 0)
 		return -EINVAL;
-	}
 	level = policy_level_of(word);
 	if (level < 0) {
 		buf_addf(why, "invalid security level \"%.*s\"", PSTR(word));
 		return level;
 	}
 	e.level = (enum tls_level) level;
-	while (str_token(&text, ", \t\r\n", &word)) {
+	while ((r = next_word(&text, &word, why)) > 0) {
 		struct str value = word;
 
 		if (e.level == TLS_NONE) {
@@ -117,9 +131,11 @@ int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *re
 			buf_addf(why, "malformed attribute/value pair \"%.*s\"", PSTR(word));
 			return -EINVAL;
 		}
-		if (take_attribute(a, name, value, &e, why) < 0)
+		if (take_attribute(a, str_trim_end(name), str_trim(value), &e, why) < 0)
 			return -EINVAL;
 	}
+	if (r < 0 || sts_attributes_check(&e, why) < 0)
+		return -EINVAL;
 	*ret = e;
 	return 0;
 }

@@ -10,7 +10,14 @@ struct policy_entry {			/* texts that are not there: at NULL, main.cf counts */
 	struct str match, protocols, ciphers, exclude, servername;
 	struct str anchor_files;	/* tafile=, several separated by blanks */
 	int reuse;			/* -1: main.cf counts */
+	enum { STS_TYPE_NOT_SAID, STS_TYPE_NONE_FOUND, STS_TYPE_STS } sts_type;	/* policy_type= */
+	bool has_sts_attributes;
+	struct sts_policy sts;		/* STS_TYPE_STS: mode is enforce where the level proves the host by name, else testing; domain empty: the next hop */
 };
+
+/* sts_attributes.c: one attribute. 1 taken, 0 it is none of these, -EINVAL with words. And at the end: do they make sense together? */
+int sts_attribute_take(struct arena *a, struct str name, struct str value, struct policy_entry *e, struct buf *why);
+int sts_attributes_check(struct policy_entry *e, struct buf *why);
 
 /* "secure match=a:b servername=hostname". -EINVAL with words, which say what is wrong but not where. warn: what is ignored, may be empty. */
 int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn, struct buf *why);

@@ -41,6 +41,18 @@ static void test_an_entry_is_a_level_and_attributes(void **unused)
 	assert_int_equal(e.reuse, -1);
 	assert_null(e.servername.at);
 	assert_int_equal(warn.len, 0);
+	assert_int_equal(e.sts.mode, STS_NO_POLICY);
+	assert_int_equal(policy_entry_parse(arena, STR("secure match=mx.example policy_type=sts policy_domain=d.example policy_ttl=60 { policy_string = version: STSv1 } "
+						       "{policy_string=mode: enforce} mx_host_pattern=MX.example mx_host_pattern=*.mail.example"), &e, &warn, &why), 0);
+	assert_int_equal(e.sts.mode, STS_ENFORCE);
+	assert_str(e.sts.domain, "d.example");
+	assert_str(e.sts.text, "version: STSv1\nmode: enforce\n");
+	assert_str(e.sts.mx, "mx.example\n*.mail.example\n");
+	assert_int_equal(policy_entry_parse(arena, STR("may policy_type=STS policy_failure=STS-policy-invalid"), &e, &warn, &why), 0);
+	assert_int_equal(e.sts.mode, STS_TESTING);
+	assert_str(e.sts.failure, "sts-policy-invalid");
+	assert_int_equal(policy_entry_parse(arena, STR("may policy_type=no-policy-found policy_domain=d.example"), &e, &warn, &why), 0);
+	assert_int_equal(e.sts.mode, STS_NO_POLICY);
 	assert_int_equal(policy_entry_parse(arena, STR("none match=x"), &e, &warn, &why), 0);
 	assert_string_equal(buf_text(&warn), "ignoring attribute \"match=x\" with TLS disabled");
 }
@@ -58,6 +70,11 @@ static void test_what_makes_no_sense_in_an_entry_is_said(void **unused)
 		{ "encrypt ciphers=", "attribute \"ciphers\" has empty value" },
 		{ "encrypt high", "malformed attribute/value pair \"high\"" },
 		{ "encrypt cipher=high", "invalid attribute name: \"cipher\"" },
+		{ "secure policy_type=dane", "attribute \"policy_type\" has bad value: \"dane\"" },
+		{ "secure policy_type=sts policy_ttl=soon", "attribute \"policy_ttl\" has bad value: \"soon\"" },
+		{ "secure policy_type=sts policy_failure=rain", "attribute \"policy_failure\" has bad value: \"rain\"" },
+		{ "secure mx_host_pattern=mx.example", "attributes of an MTA-STS policy without policy_type=sts" },
+		{ "secure policy_type=sts { policy_string = mode", "closing brace missing in \"{ policy_string = mode\"" },
 	};
 	AUTO(buf) warn = BUF_WORDS;
 	struct policy_entry e;
@@ -166,6 +183,32 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 	}
 }
 
+static void test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it(void **unused)
+{
+	static const char table[] = "smtp_tls_policy_maps = inline:{ { e.example = secure match=mx.example:.mail.example servername=x policy_type=sts mx_host_pattern=mx.example "
+				    "mx_host_pattern=*.mail.example }, { t.example = may policy_type=sts mx_host_pattern=mx.example }, "
+				    "{ f.example = secure match=mx.example policy_type=sts policy_failure=sts-webpki-invalid }, { m.example = secure match=mx.example policy_type=sts } }\n";
+	static const struct { const char *domain, *host; bool enforce, refused; const char *match; } rows[] = {
+		{ "e.example", "a.mail.example", true, false, "hostname" }, { "e.example", "other.example", true, true, NULL },
+		{ "e.example", "other.example", false, false, "mx.example:.mail.example" }, { "t.example", "other.example", true, false, "" },
+		{ "f.example", "mx.example", true, true, NULL }, { "m.example", "other.example", true, false, "mx.example" },
+	};
+	struct tls_policy p;
+
+	(void) unused;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AUTO(buf) conf = BUF(4096);
+
+		buf_addf(&conf, "%ssmtp_tls_enforce_sts_mx_patterns = %s", table, rows[i].enforce ? "yes" : "no");
+		configure(buf_text(&conf));
+		policy_open();
+		make(rows[i].domain, rows[i].host, &p);
+		assert_int_equal(p.refused.len > 0, rows[i].refused);
+		if (!rows[i].refused)
+			assert_str(p.match, rows[i].match);
+	}
+}
+
 static void test_the_sender_s_wish_raises_or_lowers_what_is_asked(void **unused)
 {
 	static const struct { unsigned flags; const char *next_hop; bool by_mx, is_signed; const char *refused; enum tls_level becomes; enum sender_wish wish; } rows[] = {
@@ -220,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_an_entry_is_found_by_next_hop_and_by_the_domains_above),
 		cmocka_unit_test(test_what_a_policy_asks_for_is_in_its_id),
 		cmocka_unit_test(test_mta_sts_strengthens_and_never_weakens),
+		cmocka_unit_test(test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it),
 		cmocka_unit_test(test_the_sender_s_wish_raises_or_lowers_what_is_asked),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* MTA-STS in the client: for which destinations mtasts is asked, and what its answer comes to. */
 #include "lib/base/die.h"
+#include "smtp/policy_sources.h"
 #include "smtp/smtp.h"
 
 bool sts_may_ask(void)
@@ -26,8 +27,10 @@ static bool may_have_policy(const struct destination *to)
 	return to->path.len == 0 && str_find(to->host, '.') >= 0 && ip_parse(to->host, &ip) < 0 && ip_parse_literal(to->host, &ip) < 0;
 }
 
-static enum tls_outcome outcome_named(struct str failure)
+enum tls_outcome sts_outcome(struct str failure)
 {
+	if (str_is(failure, STR("validation-failure")))
+		return TLS_FAILED;
 	if (str_is(failure, STR("sts-policy-invalid")))
 		return TLS_STS_INVALID;
 	return str_is(failure, STR("sts-webpki-invalid")) ? TLS_STS_WEBPKI_INVALID : TLS_STS_FETCH_ERROR;
@@ -45,6 +48,6 @@ int sts_find(struct job *job, const struct destination *to, const struct tls_pol
 		return r;
 	}
 	if (ret->failure.len > 0)
-		tls_told(job, p, STR_NONE, NULL, outcome_named(ret->failure), ret->why);
+		tls_told(job, p, STR_NONE, NULL, sts_outcome(ret->failure), ret->why);
 	return ret->mode >= STS_TESTING;
 }

@@ -27,6 +27,10 @@ static void add_sts(struct buf *b, const struct sts_policy *sts)
 {
 	struct str rest = sts->mx, pattern;
 
+	if (sts->text.len > 0) {
+		buf_add(b, sts->text);
+		return;
+	}
 	buf_addf(b, "version: STSv1\nmode: %s\n", sts->mode == STS_ENFORCE ? "enforce" : "testing");
 	while (str_token(&rest, "\n", &pattern))
 		buf_addf(b, "mx: %.*s\n", PSTR(pattern));

@@ -14,6 +14,7 @@ struct sts_policy {
 	struct str id;			/* of the _mta-sts record that it was fetched for */
 	struct str mx;			/* patterns in lower case, one per line */
 	uint64_t max_age;		/* seconds */
+	struct str text;		/* its lines as they were published; empty: not known, the fields above say the same */
 	/* The last attempt to get it failed: a result type of RFC 8460 4.3 and words. There may be a policy nevertheless, from an earlier one. */
 	struct str failure, why;
 };
