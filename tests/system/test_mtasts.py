@@ -5,9 +5,7 @@ import contextlib
 import http.server
 import json
 import ssl
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +13,7 @@ from certificates import Authority
 from dns_server import DnsServer
 from frames import Peer
 from instance import free_port, wait_until
-from sink import Sink
-from test_tls_client import TlsSink
+from mail_hosts import Hosts, opened
 
 NO_POLICY, NONE, TESTING, ENFORCE = range(4)
 
@@ -125,10 +122,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world():
-    with tempfile.TemporaryDirectory(prefix="postroad-test-") as directory:
-        Path(directory).chmod(0o755)            # the daemons read the CA's certificate
-        with contextlib.closing(World(Path(directory))) as one:
-            yield one
+    with opened(World) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -295,30 +290,10 @@ def test_policies_survive_restarts_lost_servers_and_end_with_their_max_age(world
 
 # ---- what smtp makes of it ----
 
-class Hosts:
-    """Mail servers, each at an address of its own and all at one port."""
-
-    def __init__(self, world):
-        self.world, self.port, self.all = world, free_port("127.0.3.1"), []
-
-    def add(self, name, certificate_for=None, **more):
-        """A server with TLS and a certificate for this name, or without TLS."""
-        address = f"127.0.3.{len(self.all) + 1}"
-        chain = certificate_for and self.world.authority.issue(f"host{len(self.all)}", name=certificate_for)
-        sink = TlsSink(chain, address=address, port=self.port) if chain else Sink(address=address, port=self.port)
-        self.world.dns.add(name, "A", address)
-        self.all.append(sink)
-        return sink
-
-    def close(self):
-        for sink in self.all:
-            sink.close()
-
-
 @pytest.fixture(scope="module")
 def mail(world):
     from instance import Instance
-    with contextlib.closing(Hosts(world)) as hosts:
+    with contextlib.closing(Hosts(world.authority, world.dns)) as hosts:
         one = Instance(main={**world.settings(), "smtp_mtasts_enable": "yes", "smtp_tls_security_level": "may", "smtp_tls_loglevel": "1",
                              "smtp_tls_CAfile": world.authority.certificate, "smtp_tcp_port": hosts.port, "smtp_tls_policy_maps": "inline:{d17.mail=may}"})
         with one:

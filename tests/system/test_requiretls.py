@@ -1,55 +1,35 @@
 # SPDX-License-Identifier: ISC
 """REQUIRETLS and TLS-Required (RFC 8689), from the client's MAIL command to the next hop's, or back to the sender."""
 
-import contextlib
 import ssl
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from certificates import Authority
-from dns_server import DnsServer
-from instance import Instance, free_port, wait_until
-from sink import Sink
-from test_tls_client import TlsSink
+from instance import Instance, wait_until
+from mail_hosts import Outside, opened
 
 KNOWS = ("PIPELINING", "8BITMIME", "SIZE 100000000", "DSN", "REQUIRETLS")
 
 
-class World:
+class World(Outside):
     def __init__(self, root):
-        self.authority, self.dns, self.port, self.all = Authority(root / "ca"), DnsServer(), free_port("127.0.4.1"), []
+        super().__init__(root, "127.0.4")
         self.chain = self.authority.chain_file("server", name="mail.example.org")
 
     def host(self, domain, certificate_for=None, extensions=KNOWS):
-        address = f"127.0.4.{len(self.all) + 1}"
-        chain = certificate_for and self.authority.issue(f"host{len(self.all)}", name=certificate_for)
-        more = {"address": address, "port": self.port, "extensions": extensions}
-        sink = TlsSink(chain, **more) if chain else Sink(**more)
-        self.all.append(sink)
-        self.dns.add(f"mx.{domain}", "A", address)
         self.dns.add(domain, "MX", f"0 mx.{domain}")
-        return sink
-
-    def close(self):
-        for sink in self.all:
-            sink.close()
-        self.dns.close()
+        return self.hosts.add(f"mx.{domain}", certificate_for, extensions=extensions)
 
 
 @pytest.fixture(scope="module")
 def world():
-    with tempfile.TemporaryDirectory(prefix="postroad-test-") as directory:
-        Path(directory).chmod(0o755)
-        with contextlib.closing(World(Path(directory))) as one:
-            yield one
+    with opened(World) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
 def mail(world):
-    main = {"dns_resolver_addresses": world.dns.at, "dns_hosts_file": "", "smtp_tls_security_level": "may", "smtp_tls_CAfile": world.authority.certificate,
-            "smtp_tcp_port": world.port, "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": world.chain,
+    main = {**world.settings(), "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": world.chain,
             "smtp_tls_policy_maps": "inline:{{proved.mail=secure match=hostname}, {named.mail=secure match=hostname}, {lacking.mail=secure match=hostname},"
                                     "{strict.mail=secure match=hostname}, {sender.mail=secure match=hostname}}"}
     with Instance(main=main) as one:

@@ -8,18 +8,15 @@ import http.server
 import json
 import re
 import ssl
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-from certificates import Authority
-from dns_server import DnsServer
 from frames import Peer
 from instance import Instance, free_port, wait_until
-from test_mtasts import Hosts, PolicyServer, policy
+from mail_hosts import Outside, opened
+from test_mtasts import PolicyServer, policy
 
 PERIOD = 2                              # seconds, in place of a day
 
@@ -60,19 +57,16 @@ class Collector:
         self.thread.join()
 
 
-class World:
+class World(Outside):
     def __init__(self, root):
-        self.authority = Authority(root / "ca")
-        self.dns = DnsServer()
+        super().__init__(root)
         self.web = PolicyServer(self.authority)
-        self.hosts = Hosts(self)
         self.reports = self.hosts.add("mx.reports.mail")
         self.dns.add("reports.mail", "MX", "0 mx.reports.mail")
 
     def settings(self):
-        return {"dns_resolver_addresses": self.dns.at, "https_tls_CAfile": self.authority.certificate, "mtasts_fetch_port": self.web.port, "dns_hosts_file": "",
-                "smtp_mtasts_enable": "yes", "smtp_tlsrpt_enable": "yes", "smtp_tls_security_level": "may", "smtp_tls_CAfile": self.authority.certificate,
-                "smtp_tcp_port": self.hosts.port, "tlsrpt_report_interval": f"{PERIOD}s", "tlsrpt_report_delay": "1s", "tlsrpt_retry_interval": "1s",
+        return {**super().settings(), "https_tls_CAfile": self.authority.certificate, "mtasts_fetch_port": self.web.port, "smtp_mtasts_enable": "yes",
+                "smtp_tlsrpt_enable": "yes", "tlsrpt_report_interval": f"{PERIOD}s", "tlsrpt_report_delay": "1s", "tlsrpt_retry_interval": "1s",
                 "tlsrpt_organization_name": "Example Organization", "tlsrpt_sender": "tls-reports@example.org"}
 
     def publish(self, domain, text, *exchangers, rua="mailto:tls@reports.mail"):
@@ -87,17 +81,14 @@ class World:
             self.dns.add(f"_smtp._tls.{domain}", "TXT", f"v=TLSRPTv1; rua={rua}")
 
     def close(self):
-        self.hosts.close()
         self.web.stop()
-        self.dns.close()
+        super().close()
 
 
 @pytest.fixture(scope="module")
 def world():
-    with tempfile.TemporaryDirectory(prefix="postroad-test-") as directory:
-        Path(directory).chmod(0o755)
-        with contextlib.closing(World(Path(directory))) as one:
-            yield one
+    with opened(World) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
