@@ -27,12 +27,12 @@ static void refuse(struct tls_policy *p, struct str why)
 	p->refused = why;
 }
 
-/* DANE is not to be had here: what it comes to. */
-static void do_without(struct job *job, struct tls_policy *p, const struct candidate *at, enum tls_level instead, const char *why)
+/* DANE is not to be had here: what it comes to. Told once, as `what`. */
+static void do_without(struct job *job, struct tls_policy *p, const struct candidate *at, enum tls_level instead, enum tls_outcome what, const char *why)
 {
 	if (p->level == TLS_DANE_ONLY) {
 		refuse(p, arena_fmt(job->arena, "DANE is required, but %s for host %.*s", why, PSTR(at->host)));
-		tls_told(job, p, at->host, &at->ip, TLS_DANE_REQUIRED, p->refused);
+		tls_told(job, p, at->host, &at->ip, what, p->refused);
 		return;
 	}
 	p->level = instead;
@@ -110,9 +110,7 @@ static void demand_records(struct job *job, struct tls_policy *p, const struct c
 	size_t n = take_records(job, answer, &records);
 
 	if (n == 0) {
-		if (p->level == TLS_DANE_ONLY)
-			tls_told(job, p, at->host, &at->ip, TLS_TLSA_INVALID, STR("none of the TLSA records is usable"));
-		do_without(job, p, at, TLS_ENCRYPT, "none of the TLSA records is usable");
+		do_without(job, p, at, TLS_ENCRYPT, TLS_TLSA_INVALID, "none of the TLSA records is usable");
 		return;
 	}
 	if (half && policy_insecure_mx() == TLS_ENCRYPT) {
@@ -134,7 +132,7 @@ void dane_apply(struct job *job, const struct candidate *at, struct tls_policy *
 	struct str base;
 
 	if (at->by_mx && !at->mx_is_signed && (p->level == TLS_DANE_ONLY || policy_insecure_mx() <= TLS_MAY)) {
-		do_without(job, p, at, TLS_MAY, "the MX records are not signed");
+		do_without(job, p, at, TLS_MAY, TLS_DANE_REQUIRED, "the MX records are not signed");
 		return;
 	}
 	switch (find_records(job, at, &answer, &base)) {
@@ -142,7 +140,7 @@ void dane_apply(struct job *job, const struct candidate *at, struct tls_policy *
 		demand_records(job, p, at, &answer, base);
 		break;
 	case NO_RECORDS:
-		do_without(job, p, at, TLS_MAY, "there are no signed TLSA records");
+		do_without(job, p, at, TLS_MAY, TLS_DANE_REQUIRED, "there are no signed TLSA records");
 		break;
 	case CANNOT_TELL:
 		refuse(p, arena_fmt(job->arena, "TLSA lookup error for %.*s:%u", PSTR(at->host), at->ip.port));

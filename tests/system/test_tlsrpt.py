@@ -13,9 +13,11 @@ import time
 
 import pytest
 
+from dnssec import Signer
 from frames import Peer
 from instance import Instance, free_port, wait_until
 from mail_hosts import Outside, opened
+from signed_zones import tlsa
 from test_mtasts import PolicyServer, policy
 
 PERIOD = 2                              # seconds, in place of a day
@@ -63,10 +65,34 @@ class World(Outside):
         self.web = PolicyServer(self.authority)
         self.reports = self.hosts.add("mx.reports.mail")
         self.dns.add("reports.mail", "MX", "0 mx.reports.mail")
+        self.anchors = root / "anchors"
+        self.anchors.write_text("")
+        self.signers = {domain: self._sign(domain) for domain in ("strong.mail", "wrong.mail", "forged.mail", "useless.mail")}
+
+    def _sign(self, domain):
+        """A signed zone of its own."""
+        signer = Signer(self.dns, domain, self.root)
+        with self.anchors.open("a") as anchors:
+            anchors.write(signer.anchor)
+        return signer
+
+    def publish_signed(self, domain, tlsa_record, certificate_for, forge=False, named="mx.elsewhere.mail"):
+        """A signed domain with one host, its TLSA record, and an MTA-STS policy that names this host."""
+        signer, host = self.signers[domain], f"mx.{domain}"
+        sink = self.hosts.add(host, certificate_for)
+        self.publish(domain, policy("enforce", (named,)), host)
+        self.dns.add(f"_{self.hosts.port}._tcp.{host}", "TLSA", tlsa_record(self.hosts.all[-1].chain[0]))
+        for name, kind in ((domain, "MX"), (host, "A"), (f"mta-sts.{domain}", "A"), (f"_mta-sts.{domain}", "TXT"), (f"_smtp._tls.{domain}", "TXT")):
+            signer.sign(name, kind)
+        signer.sign(f"_{self.hosts.port}._tcp.{host}", "TLSA", forge=forge)
+        return sink
 
     def settings(self):
         return {**super().settings(), "https_tls_CAfile": self.authority.certificate, "mtasts_fetch_port": self.web.port, "smtp_mtasts_enable": "yes",
-                "smtp_tlsrpt_enable": "yes", "tlsrpt_report_interval": f"{PERIOD}s", "tlsrpt_report_delay": "1s", "tlsrpt_retry_interval": "1s",
+                "smtp_tlsrpt_enable": "yes", "smtp_tls_security_level": "dane", "dns_resolver_trust_anchor_file": self.anchors, "inet_protocols": "ipv4",
+                "smtp_tls_policy_maps": "inline:{ { useless.mail = dane-only }, { plugin.mail = secure match=mx.named.example policy_type=sts "
+                                        "policy_domain=plugin.mail mx_host_pattern=mx.plugin.mail { policy_string = version: STSv1 } { policy_string = mode: enforce } } }",
+                "tlsrpt_report_interval": f"{PERIOD}s", "tlsrpt_report_delay": "1s", "tlsrpt_retry_interval": "1s",
                 "tlsrpt_organization_name": "Example Organization", "tlsrpt_sender": "tls-reports@example.org"}
 
     def publish(self, domain, text, *exchangers, rua="mailto:tls@reports.mail"):
@@ -193,6 +219,51 @@ def test_a_policy_that_cannot_be_fetched_and_a_domain_without_one_are_reported_t
     sums = added(reports_about(world, "c.mail"))
     assert ("sts-policy-invalid", None) in sums["sts"][2] and sums["no-policy-found"][0] >= 1
     assert added(reports_about(world, "d.mail")) == {"no-policy-found": [1, 0, {}]}
+
+
+def the_policy_of(world, domain, kind):
+    """What the first report says of it."""
+    return [one for one in reports_about(world, domain)[0][1]["policies"] if one["policy"]["policy-type"] == kind][0]
+
+
+def test_dane_comes_before_mta_sts_and_is_reported_with_its_records(world, mail):
+    """No policy of MTA-STS takes anything away from DANE, neither where DANE lets mail pass nor where it holds it up."""
+    other = world.authority.issue("other")[0]
+    strong = world.publish_signed("strong.mail", lambda own: tlsa(own, 3, 1, 1), "any.name")
+    wrong = world.publish_signed("wrong.mail", lambda own: tlsa(other, 3, 1, 1), "mx.wrong.mail", named="mx.wrong.mail")
+    forged = world.publish_signed("forged.mail", lambda own: tlsa(own, 3, 1, 1), "mx.forged.mail", forge=True)
+    useless = world.publish_signed("useless.mail", lambda own: "3 1 1 abcd", "mx.useless.mail")
+    expected = {"strong.mail": (", tls=dane, dsn=2.0.0, status=sent", None, tlsa(strong.chain[0], 3, 1, 1)),
+                "wrong.mail": ("Server certificate not verified", "certificate-not-trusted", tlsa(other, 3, 1, 1)),
+                "forged.mail": ("TLSA lookup error for mx.forged.mail", "dnssec-invalid", None), "useless.mail": ("DANE is required", "tlsa-invalid", None)}
+    for domain, (words, _, _) in expected.items():
+        send(mail, domain)
+        assert words in mail.log_lines(f"to=<user@{domain}>.*status=")[0]
+    assert (len(strong.messages), wrong.messages, forged.messages, useless.messages) == (1, [], [], [])
+    for domain, (_, result, record) in expected.items():
+        wait_until(lambda: "tlsa" in added(reports_about(world, domain)), 60, lambda: f"the report for {domain}: {reports_about(world, domain)}")
+        said = the_policy_of(world, domain, "tlsa")
+        assert said["policy"]["policy-domain"] == domain
+        assert said["summary"] == {"total-successful-session-count": result is None, "total-failure-session-count": result is not None}
+        assert [(one["result-type"], one["receiving-mx-hostname"], one["receiving-ip"][:8]) for one in said["failure-details"]] == \
+            ([(result, f"mx.{domain}", "127.0.3.")] if result else [])
+        if record:
+            assert [one.lower() for one in said["policy"]["policy-string"]] == [record]
+
+
+def test_a_plug_in_s_policy_is_enforced_and_reported_in_its_own_words(world, mail):
+    world.hosts.add("mx.plugin.mail", "mx.named.example")
+    world.hosts.add("other.plugin.mail", "mx.named.example")
+    world.dns.add("plugin.mail", "MX", "0 mx.plugin.mail", "10 other.plugin.mail")
+    world.dns.add("_smtp._tls.plugin.mail", "TXT", "v=TLSRPTv1; rua=mailto:tls@reports.mail")
+    send(mail, "plugin.mail")
+    mail.wait_for_log("server certificate verification failed for mx.plugin.mail.*: hostname mismatch")
+    assert "host other.plugin.mail is not a mail exchanger that the MTA-STS policy of plugin.mail names" in mail.log_lines("to=<user@plugin.mail>.*status=deferred")[0]
+    wait_until(lambda: reports_about(world, "plugin.mail"), 60, "the report")
+    said = the_policy_of(world, "plugin.mail", "sts")
+    assert said["policy"]["policy-string"] == ["version: STSv1", "mode: enforce"]
+    assert {(one["result-type"], one["receiving-mx-hostname"]) for one in said["failure-details"]} == \
+        {("certificate-host-mismatch", "mx.plugin.mail"), ("validation-failure", "other.plugin.mail")}
 
 
 def test_who_has_no_record_gets_no_report_and_costs_nothing(world, mail):
