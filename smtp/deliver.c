@@ -123,7 +123,7 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 		log_info("%.*s", PSTR(why.text));	/* of the host, not of the message: log analysers know it without an id */
 		why.logged = true;
 	}
-	if (why.kind == HARD && job->policy.wish == TLS_DEMANDED)
+	if (why.kind == HARD && job->policy.wish >= TLS_WANTED)
 		trouble_keep(job, &why);
 	else
 		trouble_all(job, &why);

@@ -181,6 +181,7 @@ void policy_open(void)
 	settings.level = level_of_main_cf();
 	settings.has_table = policy_table_open();
 	sts_open();
+	requiretls_open();
 	told_open();
 	settings.has_per_site = per_site_open() && !settings.has_table;
 	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table && !settings.has_per_site)
@@ -407,7 +408,8 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 		ask_table(job, to, &p);
 	else if (settings.has_per_site)
 		ask_per_site(job, to->text, &p);
-	p.wish = sender_wish(job, to);
+	if (sender_wish(job, to, &p.wish) < 0)
+		refuse(&p, "4.3.0", STR("Temporary lookup error"));
 	if (p.wish == TLS_OPTIONAL)
 		ask_for_less(&p);
 	else if (sts_may_ask() && p.from == FROM_MAIN_CF && p.refused.len == 0)
@@ -504,6 +506,19 @@ static void demand_proof(struct job *job, const struct candidate *at, struct tls
 	p->match = p->servername = STR("hostname");
 }
 
+/* The same with less of a proof: encryption, whoever is at the other end. */
+static void demand_encryption(struct job *job, struct tls_policy *p)
+{
+	if (p->refused.len > 0 || p->level >= TLS_ENCRYPT)
+		return;
+	if (!policy_may_use_tls()) {
+		refuse(p, "5.7.30", arena_fmt(job->arena, "REQUIRETLS is required, but there is no TLS here for a server for %.*s", PSTR(p->domain)));
+		return;
+	}
+	p->level = TLS_ENCRYPT;
+	complete(job->arena, p);
+}
+
 void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret)
 {
 	struct tls_policy p = *of;
@@ -519,6 +534,8 @@ void policy_of_host(struct job *job, const struct tls_policy *of, const struct d
 	apply_sts(job, at, &p);
 	if (p.wish == TLS_DEMANDED && at != NULL)
 		demand_proof(job, at, &p);
+	else if (p.wish == TLS_WANTED)
+		demand_encryption(job, &p);
 	name_it(job->arena, at == NULL ? STR_NONE : at->host, &p);
 	*ret = p;
 }

@@ -17,7 +17,11 @@
 enum tls_level {			/* as Postfix names and orders them */
 	TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_HALF_DANE, TLS_DANE, TLS_DANE_ONLY, TLS_VERIFY, TLS_SECURE,
 };
-enum sender_wish { AS_CONFIGURED, TLS_OPTIONAL, TLS_DEMANDED };	/* RFC 8689: the header TLS-Required: No; REQUIRETLS */
+enum sender_wish {			/* RFC 8689 */
+	AS_CONFIGURED,
+	TLS_OPTIONAL,			/* the header TLS-Required: No */
+	TLS_WELCOME, TLS_WANTED, TLS_DEMANDED,	/* REQUIRETLS, as far as smtp_requiretls_policy lets it count */
+};
 enum policy_source { FROM_MAIN_CF, FROM_POLICY_TABLE, FROM_DANE, FROM_MTA_STS };
 
 struct tls_policy {
@@ -71,10 +75,16 @@ void sts_open(void);			/* at start */
 
 /* ---- what the sender says about it (requiretls.c) ---- */
 
-enum sender_wish sender_wish(const struct job *job, const struct destination *to);
+void requiretls_open(void);		/* at start */
+bool requiretls_has_tables(void);	/* beyond main.cf */
+/* 0; -errno: logged. */
+int sender_wish(struct job *job, const struct destination *to, enum sender_wish *ret) MAY_YIELD;
 /* May the server get the message? Under a policy with TLS_DEMANDED only one that will demand the same. */
 struct session;
 bool requiretls_is_met(const struct tls_policy *p, const struct session *s);
+bool requiretls_is_said(const struct tls_policy *p, const struct session *s);	/* with MAIL FROM */
+/* The session's tls= with what became of the wish: "secure/requiretls", "may/!requiretls:nocertmatch". */
+const char *requiretls_for_log(const struct job *job, const struct session *s);
 /* Nothing proved the host so far. False: and its own name proves nothing, since who says that it is the right one? */
 bool name_is_certain(const struct candidate *at);
 

@@ -162,12 +162,32 @@ void policy_table_close(void)
 	tables = NULL;
 }
 
-static int get_one(struct arena *a, struct str key, struct policy_entry *ret)
+/* Under the name itself, and for a domain under those above it, with a dot before them. *ret_key: where it was found, or where trouble was. */
+int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key, struct str *ret_text)
+{
+	struct str key = arena_lower(a, next_hop);
+	bool is_domain = hostname_is_valid(key, true);
+
+	for (;;) {
+		int r = tables_get(in, a, key, ret_text);
+		ssize_t dot;
+
+		*ret_key = key;
+		if (r != 0 || !is_domain)
+			return r;
+		dot = str_find(str_skip(key, 1), '.');
+		if (dot < 0)
+			return 0;
+		key = str_skip(key, (size_t) dot + 1);
+	}
+}
+
+int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *ret)
 {
 	AUTO(buf) why = BUF_WORDS;
 	AUTO(buf) warn = BUF_WORDS;
-	struct str text;
-	int r = tables_get(tables, a, key, &text);
+	struct str key, text;
+	int r = tables == NULL ? 0 : next_hop_find(tables, a, next_hop, &key, &text);
 
 	if (r < 0) {
 		log_warning("%s: lookup error for next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), tables_why(tables));
@@ -182,25 +202,4 @@ static int get_one(struct arena *a, struct str key, struct policy_entry *ret)
 	if (warn.len > 0)
 		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), buf_text(&warn));
 	return 1;
-}
-
-int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *ret)
-{
-	struct str key = arena_lower(a, next_hop);
-	bool is_domain = hostname_is_valid(key, true);
-	int r;
-
-	if (tables == NULL)
-		return 0;
-	for (;;) {
-		ssize_t dot;
-
-		r = get_one(a, key, ret);
-		if (r != 0 || !is_domain)
-			return r;
-		dot = str_find(str_skip(key, 1), '.');
-		if (dot < 0)
-			return 0;
-		key = str_skip(key, (size_t) dot + 1);
-	}
 }

@@ -22,6 +22,10 @@ int sts_attributes_check(struct policy_entry *e, struct buf *why);
 /* "secure match=a:b servername=hostname". -EINVAL with words, which say what is wrong but not where. warn: what is ignored, may be empty. */
 int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn, struct buf *why);
 
+/* What tables say of a next hop: 1, 0, -errno (tables_why()). */
+struct tables;
+int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key, struct str *ret_text) MAY_YIELD;
+
 /* At start: opens the tables. Whether there are any. Dies of what cannot work. */
 bool policy_table_open(void);
 void policy_table_close(void);

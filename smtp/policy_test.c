@@ -183,6 +183,35 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 	}
 }
 
+static void test_requiretls_comes_to_what_its_policy_says(void **unused)
+{
+	static const char policy[] = "mydomain = our.example\nsmtp_tls_security_level = %s\nsmtp_requiretls_policy = inline:{{.off.example=disable}, {bad.example=perhaps}, {say.example=opportunistic}, "
+				     "{192.0.2.1=disable}}, opportunistic+starttls";
+	static const struct { const char *level, *next_hop; enum sender_wish wish; enum tls_level becomes; const char *refused; } rows[] = {
+		{ "may", "a.off.example", AS_CONFIGURED, TLS_MAY, NULL }, { "may", "off.example", TLS_WANTED, TLS_ENCRYPT, NULL }, { "may", "say.example", TLS_WELCOME, TLS_MAY, NULL },
+		{ "none", "say.example", TLS_WELCOME, TLS_NONE, NULL }, { "none", "x.example", TLS_WANTED, TLS_NONE, "5.7.30" }, { "verify", "x.example", TLS_WANTED, TLS_VERIFY, NULL },
+		{ "may", "bad.example", TLS_WANTED, TLS_MAY, "4.3.0" }, { "may", "192.0.2.1", AS_CONFIGURED, TLS_MAY, NULL },
+	};
+	struct tls_policy p;
+
+	(void) unused;
+	delivery.env.flags = ENVELOPE_REQUIRETLS;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AUTO(buf) conf = BUF(4096);
+
+		buf_addf(&conf, policy, rows[i].level);
+		configure(buf_text(&conf));
+		policy_open();
+		make(rows[i].next_hop, "mx.example", &p);
+		assert_int_equal(p.wish, rows[i].wish);
+		assert_int_equal(p.level, rows[i].becomes);
+		assert_int_equal(p.refused.len > 0, rows[i].refused != NULL);
+		if (rows[i].refused != NULL)
+			assert_string_equal(p.refused_dsn, rows[i].refused);
+	}
+	delivery.env.flags = 0;
+}
+
 static void test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it(void **unused)
 {
 	static const char table[] = "smtp_tls_policy_maps = inline:{ { e.example = secure match=mx.example:.mail.example servername=x policy_type=sts mx_host_pattern=mx.example "
@@ -216,11 +245,11 @@ static void test_the_sender_s_wish_raises_or_lowers_what_is_asked(void **unused)
 		{ ENVELOPE_REQUIRETLS, "m.example", true, true, NULL, TLS_SECURE, TLS_DEMANDED },
 		{ ENVELOPE_REQUIRETLS, "h.example", false, false, NULL, TLS_SECURE, TLS_DEMANDED },
 		{ ENVELOPE_REQUIRETLS, "v.example", true, false, NULL, TLS_VERIFY, TLS_DEMANDED },
-		{ ENVELOPE_REQUIRETLS, "127.0.0.1", false, false, NULL, TLS_MAY, AS_CONFIGURED },
-		{ ENVELOPE_REQUIRETLS, "IPv6:::1", false, false, NULL, TLS_MAY, AS_CONFIGURED },
-		{ ENVELOPE_REQUIRETLS, "localhost", false, false, NULL, TLS_MAY, AS_CONFIGURED },
-		{ ENVELOPE_REQUIRETLS, "relay.our.example", false, false, NULL, TLS_MAY, AS_CONFIGURED },
-		{ ENVELOPE_REQUIRETLS, "our.example", false, false, NULL, TLS_MAY, AS_CONFIGURED },
+		{ ENVELOPE_REQUIRETLS, "127.0.0.1", false, false, NULL, TLS_MAY, TLS_WELCOME },
+		{ ENVELOPE_REQUIRETLS, "IPv6:::1", false, false, NULL, TLS_MAY, TLS_WELCOME },
+		{ ENVELOPE_REQUIRETLS, "localhost", false, false, NULL, TLS_MAY, TLS_WELCOME },
+		{ ENVELOPE_REQUIRETLS, "relay.our.example", false, false, NULL, TLS_MAY, TLS_WELCOME },
+		{ ENVELOPE_REQUIRETLS, "our.example", false, false, NULL, TLS_MAY, TLS_WELCOME },
 		{ ENVELOPE_REQUIRETLS, "your.example", false, false, NULL, TLS_SECURE, TLS_DEMANDED },
 		{ ENVELOPE_TLS_OPTIONAL, "v.example", true, false, NULL, TLS_MAY, TLS_OPTIONAL },
 		{ ENVELOPE_TLS_OPTIONAL, "n.example", true, false, NULL, TLS_NONE, TLS_OPTIONAL },
@@ -263,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_an_entry_is_found_by_next_hop_and_by_the_domains_above),
 		cmocka_unit_test(test_what_a_policy_asks_for_is_in_its_id),
 		cmocka_unit_test(test_mta_sts_strengthens_and_never_weakens),
+		cmocka_unit_test(test_requiretls_comes_to_what_its_policy_says),
 		cmocka_unit_test(test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it),
 		cmocka_unit_test(test_the_sender_s_wish_raises_or_lowers_what_is_asked),
 	};

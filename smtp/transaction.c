@@ -113,7 +113,7 @@ static void send_mail(struct transaction *t)
 		buf_add_text(&line, " SMTPUTF8");
 	if (t->s->is_authenticated && the_client.conf.smtp_send_dummy_mail_auth)
 		buf_add_text(&line, " AUTH=<>");
-	if ((offers & EHLO_REQUIRETLS) && t->s->is_encrypted && (env->flags & ENVELOPE_REQUIRETLS) && the_client.common->requiretls_enable)
+	if (requiretls_is_said(&t->job->site_policy, t->s))
 		buf_add_text(&line, " REQUIRETLS");
 	if (offers & EHLO_DSN) {
 		if (env->envid.len > 0) {
@@ -482,7 +482,7 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 	s->uses++;
 	job->d->connected_us = wall_us();
 	job->d->conn_use = s->uses;
-	job->d->tls = reused || !the_client.conf.smtp_log_tls_feature_status ? NULL : s->tls;
+	job->d->tls = reused || !the_client.conf.smtp_log_tls_feature_status ? NULL : requiretls_for_log(job, s);
 	*ret_stale = false;
 	do {
 		begin(&t);

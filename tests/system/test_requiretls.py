@@ -29,7 +29,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def mail(world):
-    main = {**world.settings(), "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": world.chain,
+    main = {**world.settings(), "smtp_requiretls_policy": "inline:{{easy.mail=opportunistic}, {.tls.mail=opportunistic+starttls}, {not.mail=disable}}, enforce", "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": world.chain,
             "smtp_tls_policy_maps": "inline:{{proved.mail=secure match=hostname}, {named.mail=secure match=hostname}, {lacking.mail=secure match=hostname},"
                                     "{strict.mail=secure match=hostname}, {sender.mail=secure match=hostname}}"}
     with Instance(main=main) as one:
@@ -72,7 +72,7 @@ def test_the_server_offers_it_over_tls_only(mail):
 
 def test_it_is_passed_on_to_a_server_that_is_proved_and_knows_it(world, mail):
     sink = world.host("proved.mail", "mx.proved.mail")
-    assert "status=sent" in outcome(mail, "proved.mail")
+    assert ", tls=secure/requiretls, dsn=2.0.0, status=sent" in outcome(mail, "proved.mail")
     assert mail_commands(sink)[-1].endswith(" REQUIRETLS") and b"\nRequire-TLS-ESMTP: yes" in sink.messages[-1].content
     assert "status=sent" in outcome(mail, "proved.mail", options=())         # over the same connection or not
     assert not mail_commands(sink)[-1].endswith("REQUIRETLS") and b"Require-TLS" not in sink.messages[-1].content
@@ -95,6 +95,19 @@ def test_what_no_server_takes_on_these_terms_goes_back_without_its_body_and_on_t
         notice = sender.messages[-1].content
         assert b"Status: 5.7.30" in notice and b"Subject: x" in notice and b"secret body" not in notice
         assert mail_commands(sender)[-1].endswith(" REQUIRETLS")
+
+
+def test_who_is_asked_for_less_gets_more(world, mail):
+    """smtp_requiretls_policy, and what the log says of it."""
+    for domain, certificate, extensions, words, told in (
+            ("easy.mail", None, KNOWS, "tls=may:none/!requiretls:nostarttls, dsn=2.0.0, status=sent", False),
+            ("a.tls.mail", "elsewhere.mail", KNOWS, "tls=may:encrypt/!requiretls:nocertmatch, dsn=2.0.0, status=sent", True),
+            ("b.tls.mail", "elsewhere.mail", ("PIPELINING",), "tls=may:encrypt/!requiretls:nocertmatch, dsn=2.0.0, status=sent", False),
+            ("c.tls.mail", None, KNOWS, "dsn=5.7.30, status=bounced (REQUIRETLS is required, but TLS was not offered by host mx.c.tls.mail", None),
+            ("not.mail", "elsewhere.mail", KNOWS, "tls=may, dsn=2.0.0, status=sent", False)):
+        sink = world.host(domain, certificate, extensions)
+        assert words in outcome(mail, domain), mail.log_lines(f"to=<user@{domain}>")
+        assert [line.endswith(" REQUIRETLS") for line in mail_commands(sink)] == ([] if told is None else [told])
 
 
 def test_a_wrong_certificate_is_a_reason_to_wait(world, mail):
