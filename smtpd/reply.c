@@ -6,7 +6,7 @@
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
-enum { LONGEST_REPLY = 4000 };
+enum { USUAL_REPLY = 127, LONGEST_REPLY = 4000 };
 
 /* A client that makes many mistakes waits for its answers. */
 static void hold_back(struct session *s)
@@ -21,21 +21,23 @@ __attribute__((format(printf, 5, 0)))
 static void put_line(struct session *s, int code, char separator, const char *dsn, const char *format, va_list arguments)
 {
 	const char start[] = { (char) ('0' + code / 100), (char) ('0' + code / 10 % 10), (char) ('0' + code % 10), separator };
-	AUTO(buf) text = BUF(LONGEST_REPLY);
-	AUTO(buf) line = BUF(LONGEST_REPLY + 64);
+	AUTO(buf) line = BUF(LONGEST_REPLY);
+	size_t text_at;
 
-	if (buf_addv(&text, format, arguments) < 0)
-		buf_add_text(&text, "Error: unspeakable");
+	buf_room(&line, USUAL_REPLY);
 	buf_add(&line, str_make(start, sizeof(start)));
 	if (dsn != NULL) {
 		buf_add_byte(&line, start[0]);
 		buf_add_text(&line, dsn + 1);
 		buf_add_byte(&line, ' ');
 	}
-	buf_add_printable(&line, buf_str(&text));
+	text_at = line.len;
+	if (buf_addv(&line, format, arguments) < 0)
+		buf_add_text(&line, "Error: unspeakable");
+	buf_make_printable(&line, text_at);
 	log_debug("> %s: %s", buf_text(&s->peer.shown), buf_text(&line));
-	buf_add_text(&line, "\r\n");
 	write_str(s->stream, buf_str(&line));
+	write_str(s->stream, STR("\r\n"));
 }
 
 enum next reply(struct session *s, int code, const char *dsn, const char *format, ...)

@@ -74,26 +74,32 @@ int buf_addf(struct buf *b, const char *format, ...)
 	return result;
 }
 
-int buf_add_printable(struct buf *b, struct str s)
+void buf_make_printable(struct buf *b, size_t from)
 {
+	const struct str s = str_skip(buf_str(b), from);
+	char *at = b->at + from;
 	size_t plain = str_plain_len(s);
 	bool utf8 = plain < s.len && str_is_utf8(s);
-	char *room = buf_room(b, s.len);
 
-	if (room == NULL)
-		return -EMSGSIZE;
-	if (plain > 0)
-		memcpy(room, s.at, plain);
 	for (size_t i = plain; i < s.len; i++) {
-		char c = s.at[i];
+		unsigned char c = (unsigned char) at[i];
 
-		room[i] = is_print(c) || ((unsigned char) c >= 0x80 && utf8) ? c : '?';
 		/* C1 control characters, U+0080 to U+009F, are c2 80 to c2 9f */
-		if (utf8 && i > 0 && (unsigned char) s.at[i - 1] == 0xc2 && (unsigned char) c < 0xa0)
-			room[i - 1] = room[i] = '?';
+		if (utf8 && i > 0 && (unsigned char) at[i - 1] == 0xc2 && c < 0xa0)
+			at[i - 1] = at[i] = '?';
+		else if (!is_print((char) c) && (c < 0x80 || !utf8))
+			at[i] = '?';
 	}
-	b->len += s.len;
-	return 0;
+}
+
+int buf_add_printable(struct buf *b, struct str s)
+{
+	size_t from = b->len;
+	int r = buf_add(b, s);
+
+	if (r == 0)
+		buf_make_printable(b, from);
+	return r;
 }
 
 int buf_add_lower(struct buf *b, struct str s)

@@ -27,6 +27,7 @@ __attribute__((format(printf, 2, 3))) int buf_addf(struct buf *b, const char *fo
 __attribute__((format(printf, 2, 0))) int buf_addv(struct buf *b, const char *format, va_list arguments);
 int buf_add_u64(struct buf *b, uint64_t n);		/* in decimal digits */
 int buf_add_printable(struct buf *b, struct str s);	/* control and non-ASCII bytes as '?'; UTF-8 is kept */
+void buf_make_printable(struct buf *b, size_t from);	/* the same with what is there, from that byte on */
 int buf_add_lower(struct buf *b, struct str s);
 
 /* Makes room for n more bytes and returns where they go (then raise len), or NULL at the limit. */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+enum { USUAL = 500 };			/* bytes of one with a recipient or two */
+
 struct text_attribute {
 	struct str name;
 	size_t offset;
@@ -104,6 +106,7 @@ int envelope_pack(const struct envelope *e, struct buf *b)
 	size_t start = b->len;
 	int error = 0;
 
+	buf_room(b, USUAL);
 	put_text(b, STR("sender"), e->sender, &error);
 	put_number(b, "arrival", e->arrival_us, &error);
 	put_number(b, "flags", e->flags, &error);

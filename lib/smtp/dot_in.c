@@ -94,6 +94,7 @@ size_t dot_in_feed(struct dot_in *d, struct str in, struct buf *out)
 {
 	size_t used = 0;
 
+	buf_room(out, in.len);		/* once, instead of doubling it line by line */
 	while (used < in.len && !dot_in_ended(d))
 		used += step(d, str_skip(in, used), out);
 	return used;
