@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How many sessions one client has at the same time (smtpd_client_connection_count_limit), and how often it said AUTH lately
- * (smtpd_client_auth_rate_limit). Counted in this process; with several workers a client may have as many in each.
+ * How many sessions one client has at the same time (smtpd_client_connection_count_limit). Counted in this process; with several workers a client may have
+ * as many in each. What it does in the course of time is counted elsewhere: client_rate.h.
  */
 #ifndef ROAD_SMTPD_CLIENT_COUNT_H
 #define ROAD_SMTPD_CLIENT_COUNT_H
@@ -11,7 +11,7 @@
 /* The sessions from this client's network, with this one; each call needs a client_leaves() for the same address. */
 int client_enters(const struct address_ip *ip);
 void client_leaves(const struct address_ip *ip);
-/* The AUTH commands from this client's network in the anvil_rate_time_unit under way, with this one. */
-int client_authenticates(const struct address_ip *ip);
+/* "192.0.2.1", or its network when not all bits count, "2001:db8::/64". */
+void client_network_print(const struct address_ip *ip, char text[80]);
 
 #endif

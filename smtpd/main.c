@@ -6,6 +6,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 #include "lib/peers/cleanup.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/explain.h"
 #include "smtpd/policy.h"
 #include "smtpd/sasl.h"
@@ -134,8 +135,8 @@ static unsigned more_syscalls(void)
 
 static const struct jail_path *more_paths(void)
 {
-	static struct jail_path paths[3];
-	const char *const sockets[] = { tls_socket(), sasl_socket() };
+	static struct jail_path paths[4];
+	const char *const sockets[] = { tls_socket(), sasl_socket(), rates_socket() };
 	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT_OF(sockets); i++)

@@ -9,6 +9,7 @@
 #include "lib/log/log.h"
 #include "lib/mail/header.h"
 #include "smtpd/client_count.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
@@ -431,12 +432,16 @@ static bool has_too_many(struct session *s, int count)
 	    match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
 		return false;
 	log_warning("Connection concurrency limit exceeded: %d from %s for service %s", count, buf_text(&s->peer.shown), the_world->service);
+	return true;
+}
+
+static void turn_away(struct session *s)
+{
 	if (conf()->smtpd_tls_wrappermode)
-		return true;		/* it expects no plain words */
+		return;			/* it expects no plain words */
 	stream_deadline(s->stream, in(conf()->smtpd_timeout));
 	reply(s, 421, "4.7.0", "%s Error: too many connections from %s", the_smtpd->common->myhostname, s->peer.address);
 	flush(s->stream);
-	return true;
 }
 
 static void serve_peer(struct session *s)
@@ -446,7 +451,9 @@ static void serve_peer(struct session *s)
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));
 	identity_changed(s);
-	if (!has_too_many(s, client_enters(&counted)) && tls_before_greeting(s))
+	if (has_too_many(s, client_enters(&counted)) || comes_too_often(s, ANVIL_CONNECTION))
+		turn_away(s);
+	else if (tls_before_greeting(s))
 		converse(s);
 	client_leaves(&counted);
 	log_end_reason(s);

@@ -5,11 +5,10 @@
  */
 #include <errno.h>
 
-#include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
 #include "lib/sasl/server.h"
 #include "lib/tls/tls.h"
-#include "smtpd/client_count.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/verbs.h"
@@ -107,27 +106,13 @@ static enum next authenticate(struct session *s, struct str mechanism, bool has_
 	return next;
 }
 
-/* Who guesses passwords has to take his time, here as at smtpd_error_sleep_time. */
-static bool comes_too_often(struct session *s)
-{
-	const int64_t limit = the_smtpd->conf.smtpd_client_auth_rate_limit;
-	int count;
-
-	if (limit == 0 || s->may_xclient ||
-	    match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
-		return false;
-	count = client_authenticates(&s->peer.ip);
-	if (count <= limit)
-		return false;
-	log_warning("AUTH command rate limit exceeded: %d from %s for service %s", count, buf_text(&s->peer.shown), the_world->service);
-	return true;
-}
-
 enum next verb_auth(struct session *s, const struct command *c)
 {
 	struct str args = c->args, mechanism, response = STR_NONE, more;
 	bool has_response;
 
+	if (comes_too_often(s, ANVIL_AUTH))
+		return reply(s, 450, "4.7.1", "Error: too many AUTH commands from %s", s->peer.address);
 	if (the_smtpd->conf.smtpd_helo_required && s->helo.len == 0)
 		return reply(s, 503, "5.5.1", "Error: send HELO/EHLO first");
 	if (!sasl_is_active(s) || (s->discard_ehlo & EHLO_AUTH) != 0)
@@ -141,7 +126,5 @@ enum next verb_auth(struct session *s, const struct command *c)
 	has_response = command_word(&args, &response);
 	if (command_word(&args, &more))
 		return reply(s, 501, "5.5.4", "Syntax: AUTH mechanism");
-	if (comes_too_often(s))
-		return reply(s, 450, "4.7.1", "Error: too many AUTH commands from %s", s->peer.address);
 	return authenticate(s, mechanism, has_response, response);
 }

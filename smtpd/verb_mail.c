@@ -9,6 +9,7 @@
 #include "lib/mail/dsn.h"
 #include "lib/mail/mail_address.h"
 #include "smtpd/sasl.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
@@ -130,6 +131,8 @@ enum next verb_mail(struct session *s, const struct command *c)
 		return reply(s, 503, "5.5.1", "Error: nested MAIL command");
 	if (!command_keyword(&args, STR("FROM:")) || args.len == 0)
 		return reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+	if (comes_too_often(s, ANVIL_MESSAGE))
+		return reply(s, 450, "4.7.1", "Error: too much mail from %s", s->peer.address);
 	path = args;
 	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &sender);
 	if (r < 0 || str_has_control(sender))

@@ -4,6 +4,7 @@
 
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
@@ -54,6 +55,8 @@ enum next verb_rcpt(struct session *s, const struct command *c)
 		return reply(s, 503, "5.5.1", "Error: need MAIL command");
 	if (!command_keyword(&args, STR("TO:")) || args.len == 0)
 		return reply(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
+	if (comes_too_often(s, ANVIL_RECIPIENT))
+		return reply(s, 450, "4.7.1", "Error: too many recipients from %s", s->peer.address);
 	path = args;
 	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &to);
 	if (r < 0 || to.len == 0 || str_has_control(to))

@@ -4,6 +4,7 @@
  * all tables with their documentation.
  */
 #include "lib/conf/params/agent.h"
+#include "lib/conf/params/anvil.h"
 #include "lib/conf/params/bounce.h"
 #include "lib/conf/params/cleanup.h"
 #include "lib/conf/params/common.h"
@@ -31,6 +32,7 @@
 
 const struct param_group *const all_groups[] = {
 	&agent_group,
+	&anvil_group,
 	&bounce_group,
 	&cleanup_group,
 	&common_group,

@@ -32,6 +32,7 @@ static const struct program PROGRAMS[] = {
 	{ "resolver", .shape = SINGLETON },
 	{ "tlsmgr", .shape = SINGLETON, .has_keepsake = true },
 	{ "tokens", .shape = SINGLETON },
+	{ "anvil", .shape = SINGLETON },
 #ifdef HAVE_CURL
 	{ "mtasts", .shape = SINGLETON },
 	{ "tlsrpt", .shape = SINGLETON },
@@ -46,7 +47,6 @@ static const struct program PROGRAMS[] = {
 	{ "scache", .shape = IN_PROCESS },
 	{ "tlsproxy", .shape = IN_PROCESS },
 	{ "dnsblog", .shape = IN_PROCESS },
-	{ "anvil", .shape = IN_PROCESS },
 	{ "verify", .shape = IN_PROCESS },
 	{ "flush", .shape = IN_PROCESS },
 

@@ -68,6 +68,7 @@ trace     unix  -       -       n       -       0       bounce
 proxymap  unix  -       -       n       -       -       proxymap
 resolver  unix  -       -       n       -       1       resolver
 tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+anvil     unix  -       -       n       -       1       anvil
 mtasts    unix  -       -       n       -       1       mtasts
 tlsrpt    unix  -       -       n       -       1       tlsrpt
 smtp      unix  -       -       n       -       -       smtp

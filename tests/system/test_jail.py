@@ -37,6 +37,7 @@ MAY = {
     "tlsrpt": ("inet", "read"),
     "postlogd": (),
     "tlsmgr": (),
+    "anvil": (),
     "cyrus-sasl": ("inet", "datagrams", "read", "config"),  # what its user may read: the library's back ends are anywhere
 }
 # Not in every master.cf.
@@ -45,7 +46,7 @@ ROWS = {"cyrus-sasl": "cyrus-sasl unix - - n - - cyrus-sasl\n"}
 DOOR = {
     "cleanup": "public/cleanup", "qmgr": "public/qmgr", "pickup": "public/pickup", "bounce": "private/bounce", "smtp": "private/smtp",
     "showq": "public/showq", "error": "private/error", "discard": "private/discard", "proxymap": "private/proxymap",
-    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "mtasts": "private/mtasts", "tlsrpt": "private/tlsrpt",
+    "resolver": "private/resolver", "tlsmgr": "private/tlsmgr", "anvil": "private/anvil", "mtasts": "private/mtasts", "tlsrpt": "private/tlsrpt",
     "cyrus-sasl": "private/cyrus-sasl",
     "local": "private/local", "virtual": "private/virtual",
     "pipe": "private/through", "tokens": "private/tokens",

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtpd/client_rate.h"
+
+#include "lib/base/die.h"
+#include "lib/daemon/daemon.h"
+#include "lib/log/log.h"
+#include "smtpd/client_count.h"
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+
+static int64_t limit_of(enum anvil_event event)
+{
+	const struct smtpd_conf *c = &the_smtpd->conf;
+
+	switch (event) {
+	case ANVIL_CONNECTION:
+		return c->smtpd_client_connection_rate_limit;
+	case ANVIL_MESSAGE:
+		return c->smtpd_client_message_rate_limit;
+	case ANVIL_RECIPIENT:
+		return c->smtpd_client_recipient_rate_limit;
+	case ANVIL_AUTH:
+		return c->smtpd_client_auth_rate_limit;
+	default:
+		return 0;
+	}
+}
+
+const char *rates_socket(void)
+{
+	for (enum anvil_event event = 0; event < ANVIL_EVENTS; event++)
+		if (limit_of(event) > 0)
+			return ANVIL_SOCKET;
+	return NULL;
+}
+
+bool comes_too_often(struct session *s, enum anvil_event event)
+{
+	static const char *const names[ANVIL_EVENTS] = { "Connection", "Message delivery request", "Recipient address", "New TLS session", "AUTH command" };
+	const int64_t limit = limit_of(event);
+	char client[80];
+	int64_t count;
+
+	if (limit == 0 || s->may_xclient || match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
+		return false;
+	client_network_print(&s->peer.ip, client);
+	count = anvil_count(str_of(the_world->service), str_of(client), event);
+	if (count < 0)
+		log_warning_rarely(60, "limits of rates do not count now: service anvil: %s", error_text((int) count));
+	if (count <= limit)
+		return false;
+	log_warning("%s rate limit exceeded: %lld from %s for service %s", names[event], (long long) count, buf_text(&s->peer.shown), the_world->service);
+	return true;
+}

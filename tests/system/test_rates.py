@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: ISC
+"""How often a client may do what: counted by anvil for all processes of a service together, with the words of Postfix."""
+
+import contextlib
+import re
+import socket
+
+import pytest
+
+from auth_server import AuthServer, Raw
+from instance import Instance, free_port, wait_until
+
+SASL = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot"}
+COUNTED = {"smtpd_client_event_limit_exceptions": "", "mydestination": "example.org", "local_transport": "discard:", "default_transport": "discard:",
+           "smtpd_soft_error_limit": "100", "smtpd_hard_error_limit": "200", "anvil_rate_time_unit": "1h"}
+LIMITS = {"smtpd_client_auth_rate_limit": "2", "smtpd_client_message_rate_limit": "4", "smtpd_client_recipient_rate_limit": "5",
+          "smtpd_client_connection_rate_limit": "4"}
+LOGIN = "AUTH PLAIN AGphbmUAd3Jvbmc="
+
+
+def services(settings):
+    """A port for each name, and the rows of master.cf."""
+    ports = {name: free_port() for name in settings}
+    return ports, "".join(f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n" + "".join(f"  -o {key}={value}\n" for key, value in options.items())
+                          for name, options in settings.items())
+
+
+@pytest.fixture(scope="module")
+def auth():
+    with AuthServer() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def world(auth):
+    limits = {name: {f"smtpd_client_{name}_rate_limit": "6"} for name in ("auth", "message", "recipient", "connection")}
+    ports, rows = services({**limits, "exempt": {"smtpd_client_auth_rate_limit": "1", "smtpd_client_event_limit_exceptions": "127.0.0.1"}})
+    with Instance(main={**SASL, **COUNTED, "smtpd_sasl_path": auth.path, "worker_session_limit": "1", "anvil_status_update_time": "1s"}, master=rows) as mail:
+        yield mail, ports
+
+
+def workers(mail, port):
+    """The processes that have turned away a client of this service."""
+    return {re.search(r"smtpd\[(\d+)\]", line).group(1) for line in mail.log_lines(r" smtpd\[|/smtpd\[") if f"service 127.0.0.1:{port}" in line}
+
+
+WORDS = {"auth": ("AUTH command", "too many AUTH commands from 127.0.0.1"), "message": ("Message delivery request", "too much mail from 127.0.0.1"),
+         "recipient": ("Recipient address", "too many recipients from 127.0.0.1")}
+
+
+@pytest.mark.parametrize("what", WORDS)
+def test_all_processes_count_together(world, what):
+    """Each of twelve clients at once, each served by a process of its own, does it once: six are heard."""
+    mail, ports = world
+    name, words = WORDS[what]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Raw(mail, ports[what])) for _ in range(12)]
+        if what == "recipient":
+            assert {client.say("MAIL FROM:<a@example.net>")[0] for client in clients} == {250}
+        command = {"auth": LOGIN, "message": "MAIL FROM:<a@example.net>", "recipient": "RCPT TO:<b@example.org>"}[what]
+        replies = [client.say(command) for client in clients]
+    assert replies.count((450, [f"4.7.1 Error: {words}"])) == 6
+    assert {code for code, _ in replies} == {450, 535 if what == "auth" else 250}
+    mail.wait_for_log(rf"warning: {name} rate limit exceeded: 12 from \S+\[127.0.0.1\] for service 127.0.0.1:{ports[what]}$")
+    assert len(workers(mail, ports[what])) == 6
+
+
+def test_connections_are_counted_too(world):
+    mail, ports = world
+
+    def connect():
+        with Raw(mail, ports["connection"], hello=False) as client:
+            return client.say("QUIT")[0]
+    with contextlib.suppress(ConnectionError):
+        assert [connect() for _ in range(6)] == [221] * 6
+        connect()
+    mail.wait_for_log(rf"warning: Connection rate limit exceeded: 7 from \S+\[127.0.0.1\] for service 127.0.0.1:{ports['connection']}$")
+
+
+def test_some_are_not_counted(world):
+    mail, ports = world
+    with Raw(mail, ports["exempt"]) as client:
+        assert [client.say(LOGIN)[0] for _ in range(3)] == [535] * 3
+
+
+def test_the_log_has_the_highest_rates(world):
+    mail, ports = world
+    mail.wait_for_log(rf"anvil\[\d+\]: statistics: max auth rate \d+/3600s for \(127.0.0.1:{ports['auth']}:127.0.0.1\) at \w+ +\d+ \d\d:\d\d:\d\d$")
+    mail.wait_for_log(r"anvil\[\d+\]: statistics: max cache size \d at ")
+
+
+def test_without_anvil_nobody_is_kept_out(world):
+    """Last: what anvil knew is gone with it."""
+    mail, ports = world
+    assert mail.kill("anvil") == 1
+    wait_until(lambda: not mail.pids("anvil") or mail.log_lines(r"anvil pid \d+ killed by signal 9"), 30, "its end")
+    with Raw(mail, ports["auth"]) as client:
+        assert client.say(LOGIN)[0] == 535
+
+
+DIALOGUES = [
+    ["EHLO a.b", LOGIN, "AUTH", LOGIN, "AUTH NOSUCH"],
+    ["EHLO a.b", "MAIL", "MAIL FROM:<", "MAIL FROM:<a@example.net>", "MAIL FROM:<a@example.net>", "RCPT", "RCPT TO:<", "RCPT TO:<b@elsewhere.example>",
+     *["RCPT TO:<b@example.org>"] * 6, "DATA", "Subject: x\r\n\r\nx\r\n.", "MAIL FROM:<a@example.net>", "RCPT TO:<b@example.org>"],
+    ["EHLO a.b", *["MAIL FROM:<a@example.net>", "RSET"] * 4],
+]
+
+
+def converse(mail, dialogue):
+    said = []
+    with Raw(mail, hello=False) as client:
+        for line in dialogue:
+            code, text = client.say(line)
+            said.append((code, [re.sub("Postroad|Postfix|queued as .*", "", line) for line in text]))
+    return said
+
+
+def greeting(mail):
+    with socket.create_connection((mail.address, mail.smtp_port), timeout=60) as client:
+        return client.makefile().readline()
+
+
+@pytest.mark.root
+def test_replies_and_log_lines_are_those_of_postfix(auth):
+    from postfix import Postfix
+    main = {**SASL, **COUNTED, **LIMITS, "smtpd_sasl_path": auth.path, "mynetworks": "192.0.2.1"}
+    with Instance(main=main) as mail, Postfix(main=main) as postfix:
+        for dialogue in DIALOGUES:
+            assert converse(mail, dialogue) == converse(postfix, dialogue), dialogue
+        assert greeting(mail).startswith("220 ") and greeting(postfix).startswith("220 ")
+        assert greeting(mail) == greeting(postfix) == "421 4.7.0 mail.example.org Error: too many connections from 127.0.0.1\n"
+
+        def told(one):
+            return [re.sub(r".*?smtpd\[\d+\]: |service .*", "", line) for line in one.log_lines("rate limit exceeded")]
+        wait_until(lambda: told(mail) == told(postfix) and len(told(mail)) > 8, 30, lambda: (told(mail), told(postfix)))
