@@ -8,14 +8,13 @@
  *   Policies are in data_directory/mtasts_policies too; a new one is there some seconds later, and all are when the process ends.
  */
 #include <errno.h>
-#include <fcntl.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/conf/params/https.h"
 #include "lib/conf/params/mtasts.h"
 #include "lib/daemon/daemon.h"
-#include "lib/disk/disk.h"
+#include "lib/daemon/kept_file.h"
 #include "lib/dns/idn.h"
 #include "lib/dns/rdata.h"
 #include "lib/https/https.h"
@@ -23,12 +22,11 @@
 #include "services/mtasts/fetch.h"
 #include "services/mtasts/store.h"
 
-enum { CALLS_AT_ONCE = 1000, REFRESHES_AT_ONCE = 20, LOOK_MS = 1000, SAVE_MS = 10000, FETCH_ARENA = 2 << 20, UNUSED_S = 30 * 86400 };
+enum { CALLS_AT_ONCE = 1000, REFRESHES_AT_ONCE = 20, LOOK_MS = 1000, FETCH_ARENA = 2 << 20, UNUSED_S = 30 * 86400 };
 
 static struct https_conf https_conf;
 static struct mtasts_conf conf;
-static char store_path[4096];
-static bool is_dirty;			/* policies have changed since they were written */
+static struct kept_file policies = { .name = "mtasts_policies", .print = store_print, .parse = store_parse };
 static struct bell leaving;
 
 /* ---- one attempt ---- */
@@ -37,7 +35,7 @@ static void keep_policy(struct known *k, const struct policy *p, struct str id)
 {
 	cache_set_policy(k, p, id, wall_s());
 	k->failure = NULL;
-	is_dirty = true;
+	policies.is_dirty = true;
 	log_info("policy of %.*s: mode %s, id %.*s, max_age %llds", PSTR(k->domain), mode_name(p->mode), PSTR(id), (long long) p->max_age);
 }
 
@@ -176,37 +174,6 @@ static void refresh_due(struct scope *s)
 	}
 }
 
-/* ---- the file ---- */
-
-static void save(void)
-{
-	AUTO(buf) text = BUF(SIZE_MAX);
-	int r;
-
-	is_dirty = false;			/* what changes from now on is for the next time */
-	store_print(&text);
-	r = file_replace(AT_FDCWD, store_path, buf_str(&text), 0600);
-	if (r < 0) {
-		is_dirty = true;
-		log_warning_rarely(600, "%s cannot be written: %s", store_path, error_text(r));
-	}
-}
-
-static void load(void)
-{
-	AUTO(buf) text = BUF((size_t) conf.mtasts_cache_size * 2 + (1 << 20));
-	int r = file_read_whole(AT_FDCWD, store_path, &text);
-
-	if (r == -ENOENT)
-		return;
-	if (r == 0)
-		r = store_parse(buf_str(&text));
-	if (r < 0)
-		log_warning("%s is not used: %s", store_path, error_text(r));
-	else if (r > 0)
-		log_warning("%s: %d malformed lines left out", store_path, r);
-}
-
 /* ---- life ---- */
 
 static void start(void)
@@ -214,10 +181,9 @@ static void start(void)
 	const struct https_trust trust = { https_conf.https_tls_CAfile, https_conf.https_tls_CApath };
 	AUTO(buf) why = BUF_WORDS;
 
-	snprintf(store_path, sizeof(store_path), "%s/mtasts_policies", the_world->common->data_directory);
 	bell_init(&leaving);
 	cache_open((size_t) conf.mtasts_cache_size);
-	load();
+	kept_file_load(&policies, (size_t) conf.mtasts_cache_size * 2 + (1 << 20));
 	if (https_open(&trust, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
@@ -225,21 +191,16 @@ static void start(void)
 static void run(void)
 {
 	struct scope *refreshes = scope_open("refreshes"), *web = scope_open("https");
-	when_t save_at = 0;
 
 	if (scope_start(web, "https", https_run, NULL) < 0)
 		die(EX_OSERR, "no coroutine to be had");
 	while (!daemon_is_winding_down() && bell_wait(&leaving, in(LOOK_MS)) != -ECANCELED) {
 		refresh_due(refreshes);
-		if (!is_dirty || mono_ms() < save_at)
-			continue;
-		save();
-		save_at = in(SAVE_MS);
+		kept_file_tend(&policies);
 	}
 	scope_close(web);
 	scope_close(refreshes);
-	if (is_dirty)
-		save();
+	kept_file_leave(&policies);
 }
 
 static void wind_down(void)

@@ -4,14 +4,13 @@
  * each day sends them a report, by mail through the queue or by HTTPS. Counts are in data_directory/tlsrpt_counts too, some seconds later, until their report is on its way.
  */
 #include <errno.h>
-#include <fcntl.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/conf/params/https.h"
 #include "lib/conf/params/tlsrpt.h"
 #include "lib/daemon/daemon.h"
-#include "lib/disk/disk.h"
+#include "lib/daemon/kept_file.h"
 #include "lib/dns/dns.h"
 #include "lib/dns/idn.h"
 #include "lib/dns/rdata.h"
@@ -23,13 +22,12 @@
 #include "services/tlsrpt/record.h"
 #include "services/tlsrpt/report.h"
 
-enum { CALLS_AT_ONCE = 1000, REPORTS_AT_ONCE = 10, LOOK_MS = 1000, SAVE_MS = 10000, HTTPS_MS = 60000, ANSWER_BYTES = 64 << 10,
+enum { CALLS_AT_ONCE = 1000, REPORTS_AT_ONCE = 10, LOOK_MS = 1000, HTTPS_MS = 60000, ANSWER_BYTES = 64 << 10,
        REPORT_ROOM = 160 << 20, MOST_MAIL = 48 << 20, GIVE_UP_S = 86400 };
 
 static struct https_conf https_conf;
 static struct tlsrpt_conf conf;
-static char store_path[4096];
-static bool is_dirty;			/* counts have changed since they were written */
+static struct kept_file counts = { .name = "tlsrpt_counts", .print = tally_print, .parse = tally_parse };
 static struct bell leaving;
 
 static int64_t period_s(void)
@@ -72,7 +70,7 @@ static void serve_event(struct server_call *call)
 		return;
 	r = (struct session_result){ .domain = name, .type = e.type, .text = e.policy, .result = e.result, .mx = e.mx, .ip = e.ip, .local_ip = e.local_ip, .words = e.words };
 	if (tally_add(wall_s() / period_s(), &r))
-		is_dirty = true;
+		counts.is_dirty = true;
 	else
 		log_warning_rarely(600, "tlsrpt_store_size is used up: sessions are not counted");
 }
@@ -175,7 +173,7 @@ static void report(void *arg)
 		log_warning("report for %.*s: dropped after a day", PSTR(d->name));
 	}
 	tally_drop(d);
-	is_dirty = true;
+	counts.is_dirty = true;
 }
 
 static void report_due(struct scope *s)
@@ -193,37 +191,6 @@ static void report_due(struct scope *s)
 	}
 }
 
-/* ---- the file ---- */
-
-static void save(void)
-{
-	AUTO(buf) text = BUF(SIZE_MAX);
-	int r;
-
-	is_dirty = false;
-	tally_print(&text);
-	r = file_replace(AT_FDCWD, store_path, buf_str(&text), 0600);
-	if (r < 0) {
-		is_dirty = true;
-		log_warning_rarely(600, "%s cannot be written: %s", store_path, error_text(r));
-	}
-}
-
-static void load(void)
-{
-	AUTO(buf) text = BUF((size_t) conf.tlsrpt_store_size * 2 + (1 << 20));
-	int r = file_read_whole(AT_FDCWD, store_path, &text);
-
-	if (r == -ENOENT)
-		return;
-	if (r == 0)
-		r = tally_parse(buf_str(&text));
-	if (r < 0)
-		log_warning("%s is not used: %s", store_path, error_text(r));
-	else if (r > 0)
-		log_warning("%s: %d malformed lines left out", store_path, r);
-}
-
 /* ---- life ---- */
 
 static void start(void)
@@ -231,11 +198,10 @@ static void start(void)
 	const struct https_trust trust = { https_conf.https_tls_CAfile, https_conf.https_tls_CApath };
 	AUTO(buf) why = BUF_WORDS;
 
-	snprintf(store_path, sizeof(store_path), "%s/tlsrpt_counts", the_world->common->data_directory);
 	bell_init(&leaving);
 	mail_out_use(the_world->common->cleanup_service_name);
 	tally_open((size_t) conf.tlsrpt_store_size);
-	load();
+	kept_file_load(&counts, (size_t) conf.tlsrpt_store_size * 2 + (1 << 20));
 	if (https_open(&trust, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
@@ -243,21 +209,16 @@ static void start(void)
 static void run(void)
 {
 	struct scope *reports = scope_open("reports"), *web = scope_open("https");
-	when_t save_at = 0;
 
 	if (scope_start(web, "https", https_run, NULL) < 0)
 		die(EX_OSERR, "no coroutine to be had");
 	while (!daemon_is_winding_down() && bell_wait(&leaving, in(LOOK_MS)) != -ECANCELED) {
 		report_due(reports);
-		if (!is_dirty || mono_ms() < save_at)
-			continue;
-		save();
-		save_at = in(SAVE_MS);
+		kept_file_tend(&counts);
 	}
 	scope_close(reports);
 	scope_close(web);
-	if (is_dirty)
-		save();
+	kept_file_leave(&counts);
 }
 
 static void wind_down(void)
