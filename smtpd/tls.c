@@ -57,7 +57,9 @@ static const char *ciphers_of_level(struct arena *a, const struct smtpd *s, bool
 {
 	const struct tls_grades grades = { .high = s->tls.tls_high_cipherlist, .medium = s->tls.tls_medium_cipherlist, .null = s->tls.tls_null_cipherlist };
 	const struct smtpd_conf *c = &s->conf;
-	struct str exclude = arena_fmt(a, "%s %s", c->smtpd_tls_exclude_ciphers, mandatory ? c->smtpd_tls_mandatory_exclude_ciphers : "");
+	bool wants_certificates = c->smtpd_tls_ask_ccert || c->smtpd_tls_req_ccert;	/* which ciphers without certificates leave no room for */
+	struct str exclude = arena_fmt(a, "%s %s %s", c->smtpd_tls_exclude_ciphers, mandatory ? c->smtpd_tls_mandatory_exclude_ciphers : "",
+				       wants_certificates ? "aNULL" : "");
 	AUTO(buf) why = BUF_WORDS;
 	AUTO(buf) list = BUF(8192);
 
@@ -184,6 +186,14 @@ static void log_trace(void *arg, const char *line)
 	log_info("%s: %s", buf_text(&s->peer.shown), line);
 }
 
+static void log_beginning(const struct session *s)
+{
+	if (the_smtpd->tls_loglevel < 2)
+		return;
+	log_info("setting up TLS connection from %s", buf_text(&s->peer.shown));
+	log_info("%s: TLS cipher list \"%s\"", buf_text(&s->peer.shown), tls_context_ciphers(the_smtpd->tls_context));
+}
+
 /* What was said before is forgotten (RFC 3207 4.2). */
 static void forget_clear_text(struct session *s)
 {
@@ -202,8 +212,7 @@ static bool shake_hands(struct session *s, bool wrapped)
 	struct tls *t;
 	int r;
 
-	if (the_smtpd->tls_loglevel >= 2)
-		log_info("setting up TLS connection from %s", buf_text(&s->peer.shown));
+	log_beginning(s);
 	ticket_keys_await();
 	r = tls_begin(the_smtpd->tls_context, s->stream, &wish, wrapped, in(conf()->smtpd_starttls_timeout), &t, &words);
 	if (r < 0) {

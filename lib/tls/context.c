@@ -279,6 +279,11 @@ bool tls_context_is_usable(const struct tls_context *c)
 	return c != NULL && c->ssl != NULL;
 }
 
+const char *tls_context_ciphers(const struct tls_context *c)
+{
+	return c->conf.ciphers;
+}
+
 void tls_context_free(struct tls_context *c)
 {
 	if (c == NULL)

@@ -81,6 +81,7 @@ struct tls_context;
  */
 int tls_context_open(const struct tls_config *conf, struct tls_context **ret, struct buf *why);
 bool tls_context_is_usable(const struct tls_context *c);	/* NULL is not */
+const char *tls_context_ciphers(const struct tls_context *c);
 void tls_context_free(struct tls_context *c);		/* NULL is fine; sessions live on */
 /*
  * Call before a handshake: looks at most once a second whether a key or certificate file has changed, and loads all of them again when that has been quiet for two.

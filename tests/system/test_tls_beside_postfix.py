@@ -25,7 +25,7 @@ def world(tmp_path_factory):
     with Sink() as ours, Sink() as theirs:
         for kind, sink in ((Instance, ours), (Postfix, theirs)):
             one = kind(main={
-                "smtpd_tls_security_level": "may", "smtpd_tls_loglevel": "1", "smtpd_tls_received_header": "yes", "smtpd_tls_ask_ccert": "yes",
+                "smtpd_tls_security_level": "may", "smtpd_tls_loglevel": "2", "smtpd_tls_received_header": "yes", "smtpd_tls_ask_ccert": "yes",
                 "smtpd_tls_eccert_file": certificate, "smtpd_tls_eckey_file": key, "smtpd_tls_cert_file": rsa_certificate,
                 "smtpd_tls_key_file": rsa_key, "smtpd_tls_CAfile": ca.certificate, "smtpd_tls_fingerprint_digest": "sha256",
                 "tls_medium_cipherlist": "ALL:@SECLEVEL=0", "smtpd_tls_protocols": ">=TLSv1",
@@ -64,6 +64,12 @@ def normal(text):
 
 
 def about_tls(line):
+    """
+    Neither the engine, which is started once, nor the steps of the handshake, of which we say whose they are, nor what is wrong with a certificate that was only
+    asked for: Postfix says it when that is asked for by name ("untrusted"), we do at level 2.
+    """
+    if re.search("server-side TLS engine|SSL_accept:|SSL3 alert|: depth=|certificate verification failed", line):
+        return False
     return re.search(r"smtpd\[\d+\]: ", line) and re.search(r"TLS|SSL|certificate|subject_CN|STARTTLS|disconnect", line)
 
 
