@@ -285,7 +285,9 @@ static void refresh(void)
 	AUTO(buf) why = BUF_WORDS;
 	int r = tls.context == NULL ? 0 : tls_context_refresh(tls.context, &why);
 
-	if (r == -EACCES)
+	if (r > 0)
+		log_info("TLS key and certificate files have changed and are in use");
+	else if (r == -EACCES)
 		daemon_retire("TLS key or certificate files have changed");
 	else if (r < 0)
 		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));

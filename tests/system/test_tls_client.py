@@ -17,7 +17,8 @@ class TlsSink(Sink):
 
     def __init__(self, chain=None, wrapped=False, reply="220 2.0.0 go", **more):
         self.chain, self.wrapped, self.reply = chain, wrapped, reply
-        self.tls, self.names, self.hellos = [], [], []
+        self.tls, self.names, self.hellos, self.clients = [], [], [], []
+        self.client_authority = None            # a CA: clients have to have a certificate of its
         super().__init__(**more)
 
     def secure(self, handler):
@@ -28,11 +29,15 @@ class TlsSink(Sink):
             self.hellos.append(handler.request.recv(16384, socket.MSG_PEEK))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, self.chain))
+        if self.client_authority:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(str(self.client_authority.certificate))
         context.sni_callback = lambda _socket, name, _context: self.names.append(name)
         handler.request = handler.connection = context.wrap_socket(handler.request, server_side=True)
         handler.rfile, handler.wfile = handler.request.makefile("rb"), handler.request.makefile("wb")
         with self.lock:
             self.tls.append((handler.request.version(), handler.request.session_reused))
+            self.clients.append(dict(pair[0] for pair in (handler.request.getpeercert() or {}).get("subject", ())).get("commonName"))
 
     def _session(self, handler):
         if self.wrapped:
@@ -304,3 +309,19 @@ def test_the_librarys_own_settings_count_for_the_client_too(instance, ca):
         mail.write()
         done = mail.command("posttls-finger", "localhost", check=False)
         assert done.returncode != 0 and words in done.stderr
+
+
+def test_a_new_certificate_of_the_client_is_taken_up_and_a_wrong_one_is_not(instance, ca):
+    first, second = ca.issue("client-first", name="first.example"), ca.issue("client-second", name="second.example")
+    with TlsSink(ca.issue("wants-one")) as sink:
+        sink.client_authority = ca
+        mail = relaying(instance, sink, smtp_tls_security_level="encrypt", smtp_connection_cache_on_demand="no", smtp_tls_session_cache_timeout="1s")
+        files = [mail.file(f"client.{end}", path.read_text()) for end, path in zip(("pem", "key"), first)]
+        mail.set(smtp_tls_cert_file=files[0], smtp_tls_key_file=files[1])
+        mail.reload()
+        assert "status=sent" in deliver(mail) and sink.clients == ["first.example"]
+        files[0].write_text(second[0].read_text())              # no longer the key's
+        wait_until(lambda: "status=sent" in deliver(mail) and mail.log_lines("new TLS key or certificate files are not used: .*private key mismatch"), 60, pause=0.5)
+        assert set(sink.clients) == {"first.example"}
+        files[1].write_text(second[1].read_text())
+        wait_until(lambda: "status=sent" in deliver(mail) and sink.clients[-1] == "second.example", 60, pause=0.5)
