@@ -53,7 +53,7 @@ static enum fate not_a_message(struct pickup *p, struct str id, int error)
 		return PICKUP_LATER;
 	buf_addf(&words, "maildrop/%.*s: %s; left alone", PSTR(id),
 		 error == -EMLINK ? "has more than one link" : error == -EBADF || error == -ELOOP ? "not a regular file" :
-		 error == -EBADMSG ? "damaged, or not made by postdrop" : error_text(error));
+		 error == -EBADMSG ? "damaged, or not made by postdrop" : error == -ENOTSUP ? "written by Postfix, or by a newer version" : error_text(error));
 	warn_once(buf_text(&words));
 	return PICKUP_NEVER;
 }

@@ -153,6 +153,9 @@ void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int err
 	case -EBADMSG:
 		put_aside(q, where, id, error);
 		return;
+	case -ENOTSUP:
+		log_mail(ROAD_WARNING, id, "left alone in %s: written by Postfix, or by a newer version", queue_name_text(where));
+		return;
 	case -EBADF:
 	case -ELOOP:
 		log_mail(ROAD_WARNING, id, "left alone in %s: not a regular file", queue_name_text(where));

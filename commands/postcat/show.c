@@ -281,7 +281,7 @@ static const char *words_for(int error)
 	case -EBADMSG:
 		return "the head is damaged";
 	case -ENOTSUP:
-		return "made by a newer version";
+		return "made by Postfix, or by a newer version";
 	default:
 		return error_text(error);
 	}

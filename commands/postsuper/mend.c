@@ -61,7 +61,8 @@ static int check_file(void *arg, struct str id, int64_t mtime_s)
 	else if (r == -EBADMSG && c->mend)
 		put_aside(c, id);
 	else if (r < 0 && r != -ENOENT)
-		log_mail(ROAD_WARNING, id, "in %s: %s", queue_name_text(c->where), error_text(r));
+		log_mail(ROAD_WARNING, id, "in %s: %s", queue_name_text(c->where),
+			 r == -ENOTSUP ? "written by Postfix, or by a newer version" : error_text(r));
 	return 0;
 }
 

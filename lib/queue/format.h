@@ -82,7 +82,7 @@ struct queue_head {
 uint64_t queue_head_message_size(const struct queue_head *h);
 void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE]);
 /*
- * data: the first QUEUE_HEAD_SIZE bytes (or fewer, if the file has fewer). 0; -ENODATA debris; -EBADMSG damaged; -ENOTSUP newer. Offsets
+ * data: the first QUEUE_HEAD_SIZE bytes (or fewer, if the file has fewer). 0; -ENODATA debris; -EBADMSG damaged; -ENOTSUP newer, or of Postfix. Offsets
  * are checked against file_size, lengths against the limits above.
  */
 int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret);

@@ -130,6 +130,19 @@ static int get_fields(struct str rest, uint64_t file_size, struct queue_head *h)
 	return 0;
 }
 
+/* Postfix begins its files with a record of numbers: sizes ('C'), or in maildrop a time ('T'); a type, a length, and that many digits and blanks. */
+static bool is_of_postfix(struct str data)
+{
+	const size_t len = data.len < 2 ? 0 : (unsigned char) data.at[1];
+
+	if (len < 2 || data.len < 2 + len || (data.at[0] != 'C' && data.at[0] != 'T'))
+		return false;
+	for (size_t i = 2; i < 2 + len; i++)
+		if (!is_digit(data.at[i]) && data.at[i] != ' ')
+			return false;
+	return true;
+}
+
 int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret)
 {
 	struct queue_head h = { 0 };
@@ -137,6 +150,8 @@ int queue_head_parse(struct str data, uint64_t file_size, struct queue_head *ret
 	uint64_t version;
 	char check[CHECK_LEN + 1];
 
+	if (is_of_postfix(data))
+		return -ENOTSUP;
 	if (data.len < QUEUE_HEAD_SIZE || is_all_zero(data))
 		return -ENODATA;
 	if (get_word(&rest, MAGIC) < 0 || get_number(&rest, '\n', 10, UINT32_MAX, &version) < 0)

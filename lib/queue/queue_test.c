@@ -519,6 +519,20 @@ static void a_newer_version_is_left_alone(void **state)
 	assert_int_equal(queue_head_parse(str_make(head, sizeof(head)), 512, &back), -ENOTSUP);
 }
 
+static void files_of_postfix_are_neither_damaged_nor_debris(void **state)
+{
+	static const char queued[] = "C\x5f             294             175               2               0             294               0T\x11" "1795347000 123456";
+	struct queue_head back;
+
+	(void) state;
+	assert_int_equal(queue_head_parse(STR("C\x05  294T"), 8, &back), -ENOTSUP);
+	assert_int_equal(queue_head_parse(STR("T\x0a" "1795347000A"), 13, &back), -ENOTSUP);
+	assert_int_equal(queue_head_parse(str_make(queued, sizeof(queued) - 1), sizeof(queued) - 1, &back), -ENOTSUP);
+	assert_int_equal(queue_head_parse(STR("C\x05  2x4T"), 8, &back), -ENODATA);
+	assert_int_equal(queue_head_parse(STR("C\x50  294T"), 8, &back), -ENODATA);
+	assert_int_equal(queue_head_parse(STR("C"), 1, &back), -ENODATA);
+}
+
 /* ---- directories ---- */
 
 static void moves_make_hash_directories_and_keep_the_time(void **state)
@@ -803,6 +817,7 @@ int main(void)
 		QUEUE_TEST(a_missing_directory_is_named),
 		cmocka_unit_test(a_record_of_another_message_does_not_count),
 		cmocka_unit_test(a_newer_version_is_left_alone),
+		cmocka_unit_test(files_of_postfix_are_neither_damaged_nor_debris),
 		cmocka_unit_test(ids_have_the_long_shape_and_tell_their_time),
 		cmocka_unit_test(ids_differ_even_when_the_clock_stands_still_or_goes_back),
 		cmocka_unit_test(ids_of_a_forked_process_differ),
