@@ -75,10 +75,11 @@ class Client:
     def send(self, letter, sender):
         """The queue id under which the server promised to keep it."""
         commands = [f"MAIL FROM:<{sender}>"] + [f"RCPT TO:<{to}>" for to in letter.recipients] + ["DATA"]
-        self.socket.sendall("".join(f"{command}\r\n" for command in commands).encode())
-        for _ in commands[:-1]:
-            self._expect("250")
-        self._expect("354")
+        for at in range(0, len(commands), 500):         # no more than their replies leave room for on the way back
+            some = commands[at:at + 500]
+            self.socket.sendall("".join(f"{command}\r\n" for command in some).encode())
+            for command in some:
+                self._expect("354" if command == "DATA" else "250")
         text = letter.text(b"\r\n")
         text = text.replace(b"\r\n.", b"\r\n..")
         self.socket.sendall(text + b".\r\n")

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: ISC
+"""What is around the server: a disk whose clock is wrong, a machine short of memory, programs that are replaced, Postfix's queue, nobody there at boot."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from calls import Calls
+from experiment import Skip, experiment
+from kills import summary
+from dns_server import DnsServer
+from instance import DAEMONS, SANITIZED, free_port, wait_until
+from scene import BOX, Scene
+from sink import Sink
+from wide import WideScene
+
+
+@experiment("clock-of-the-disk", rounds=2, short=1)
+def clock_of_the_disk(seed, rounds):
+    """the file system's clock is an hour ahead of the server's, and behind it: mail is delivered as promptly"""
+    with Scene(seed, environment={"LD_PRELOAD": "", "TORTURE_CALLS": ""}) as scene:
+        calls = Calls(scene.mail.root / "calls")
+        scene.mail.environment.update(calls.environment())
+        for hours in (-1, 1) * rounds:
+            calls.step_clock(hours * 3600)
+            scene.mail.start()
+            scene.load(smtp=2, pause=0.005)
+            scene.wait_for_promises(40)
+            scene.end_load()
+            extra = scene.settle()
+            scene.mail.stop()
+        return summary(scene, extra)
+
+
+# ---- a machine short of memory ----
+
+CROWD = 20_000          # recipients of one message
+WINDOW = 50 * 20 * 2    # what is under way to one destination: recipients of a delivery, deliveries; to the next hop and as notices
+
+
+def memory(pid):
+    """What is resident of a process, in KiB; 0: it is gone."""
+    try:
+        return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    except (OSError, StopIteration):
+        return 0
+
+
+@experiment("biggest-killed", rounds=8)
+def biggest_killed(seed, rounds):
+    """one message with 20,000 recipients, and the biggest process is killed again and again, as by a kernel without memory"""
+    crowd = [f"u{number}@relay.example" for number in range(CROWD)]
+    with Scene(seed, routes=[crowd], main={"smtpd_recipient_limit": CROWD, "ipc_timeout": "60s"}) as scene:
+        scene.mail.start()
+        client = scene.client(scene.dice)
+        letter = scene.ledger.new(scene.dice, [crowd])
+        scene.ledger.promise(letter, client.send(letter, "torture@back.example"))
+        client.close()
+        most, kills = 0, 0
+        for _ in range(rounds):
+            before = len(scene.sink.messages)
+            wait_until(lambda: len(scene.sink.messages) > before + 5 or not scene.mail.queue_list(), 60, lambda: f"deliveries\n{scene.mail.log_tail()}")
+            biggest = max((pid for pid in scene.processes() if pid != scene.mail.master_pid()), key=memory)
+            most, kills = max(most, memory(biggest)), kills + 1
+            os.kill(biggest, signal.SIGKILL)
+        extra = scene.settle(duplicates=kills * WINDOW, timeout=300)
+        assert SANITIZED or most < 40_000 + CROWD, f"{most} KiB for {CROWD} recipients"
+        return f"the biggest had {most} KiB, {summary(scene, extra)}"
+
+
+# ---- an upgrade ----
+
+def replace(path, source):
+    """As a package manager does it: the new file under another name first."""
+    fresh = path.with_suffix(".new")
+    shutil.copy(source, fresh)
+    fresh.rename(path)
+
+
+@experiment("replaced-programs", rounds=60)
+def replaced_programs(seed, rounds):
+    """the files of the programs are replaced under load, one after the other, with a reload now and then"""
+    with WideScene(seed) as scene:
+        programs = sorted((scene.mail.root / "daemons").iterdir())
+        scene.mail.start()
+        scene.load(pause=0.005)
+        for number in range(rounds):
+            path = scene.dice.choice(programs)
+            replace(path, DAEMONS / ("proxymap" if path.name == "proxywrite" else path.name))
+            if number % 5 == 4:
+                scene.mail.reload()
+            scene.wait_for_promises(3, 90)
+        scene.end_load()
+        return summary(scene, scene.settle())
+
+
+@experiment("queue-of-postfix", rounds=2)
+def queue_of_postfix(seed, rounds):
+    """the queue holds Postfix's messages: nobody touches them, and Postfix delivers them when it is back"""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    try:
+        from postfix import Postfix
+        postfix = Postfix()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Skip(f"Postfix cannot be had: {error}") from None
+    with Scene(seed, main={"mail_owner": "postfix", "setgid_group": "postdrop", "queue_directory": postfix.queue}) as scene:
+        scene.mail.queue = postfix.queue
+        shutil.chown(scene.mail.data, "postfix")
+        away = free_port("127.0.0.6")
+        postfix.main.update(relayhost=f"[127.0.0.6]:{away}", minimal_backoff_time="1s", queue_run_delay="1s")
+        kept = 0
+        try:
+            for _ in range(rounds):
+                postfix.start()
+                for number in range(10):
+                    postfix.send(f"Subject: x\r\n\r\n{number}\r\n" + "x" * (number * 100), recipients=["one@example.com", "two@example.net"])
+                kept += 20
+                postfix.wait_for_log("status=deferred", kept // rounds)
+                postfix.stop()
+                scene.mail.start()
+                scene.load(smtp=2, sendmail=0)
+                scene.wait_for_promises(50)
+                scene.mail.kill("qmgr")
+                scene.mail.command("postsuper", check=False)
+                scene.end_load()
+                extra = scene.settle()
+                scene.mail.stop()
+            with Sink(address="127.0.0.6", port=away) as sink:
+                postfix.start()
+                arrived = lambda: sum(len(message.recipients) for message in sink.messages)
+                wait_until(lambda: arrived() >= kept, 60, lambda: f"{kept} deliveries by Postfix, {arrived()} came\n{postfix.log_tail()}")
+                postfix.stop()
+        finally:
+            postfix.close()
+        return f"{kept} of Postfix's kept, {summary(scene, extra)}"
+
+
+# ---- boot ----
+
+BY_NAME = "someone@named.example"
+
+
+@experiment("nothing-at-boot", rounds=2, short=1)
+def nothing_at_boot(seed, rounds):
+    """neither name servers nor next hops are there at the start: mail is taken, and goes when they appear, without a restart"""
+    for number in range(rounds):
+        port, hop = free_port(), free_port("127.0.0.5")
+        with Scene(f"{seed} {number}", routes=[[BY_NAME], [BOX], [BY_NAME, BOX]], main={"dns_resolver_addresses": f"127.0.0.1@{port}"}) as scene:
+            scene.sink.close()
+            scene.mail.set(transport_maps=scene.mail.main["transport_maps"].replace("inline:{", f"inline:{{ named.example=smtp:named.example:{hop},", 1))
+            scene.mail.start()
+            scene.load(smtp=2)
+            scene.wait_for_promises(60)
+            scene.end_load()
+            wait_until(lambda: any(BOX == to for _, to in scene.arrivals().delivered), 60, "a message that needs no network")
+            with DnsServer(port=port) as dns:
+                dns.add("named.example", "A", "127.0.0.5")
+                scene.sink = Sink(address="127.0.0.5", port=hop)
+                extra = scene.settle()
+                words = summary(scene, extra)
+                scene.mail.stop()
+    return words
