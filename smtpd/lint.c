@@ -37,14 +37,14 @@ static void lint_list(const struct rule_list *list)
 	place(list, &where);
 	for (size_t i = 0; i < list->count; i++) {
 		if (is_final(&list->rules[i]) && i + 1 < list->count) {
-			log_warning("%s%s is never reached behind %s", buf_text(&where),
+			log_warning("%s%s is never reached behind %s (mend: remove it, or move it to the front)", buf_text(&where),
 				    list->rules[i + 1].row->arg == ARG_CLASS ? list->rules[i + 1].class->name : list->rules[i + 1].row->name,
 				    list->rules[i].row->name);
 			return;
 		}
 		for (size_t j = 0; j < i; j++)
 			if (is_same(&list->rules[i], &list->rules[j])) {
-				log_warning("%s%s stands there twice: the second cannot say anything new", buf_text(&where),
+				log_warning("%s%s stands there twice (mend: remove the second, which cannot say anything new)", buf_text(&where),
 					    list->rules[i].row->name);
 				break;
 			}
@@ -71,6 +71,21 @@ static bool passes(const struct rule *r)
 static const struct restrict_observer observer = { .passes = passes };
 
 /* A stranger's mail to a place that is nobody's here. Accepting it is what an open relay does. */
+/* Of a block for examples (RFC 5737), which may be in mynetworks nevertheless, as on a test machine; and from beside it. */
+static struct session *a_stranger(struct arena *a)
+{
+	static const char *const addresses[] = { "192.0.2.1", "192.0.3.1" };
+	struct session *s;
+
+	for (size_t i = 0; i < COUNT_OF(addresses); i++) {
+		s = imagined_session(a, str_of(addresses[i]), STR("unknown"));
+		if (match_client(the_smtpd->mynetworks, a, STR("unknown"), &s->peer.ip) <= 0)
+			return s;
+		imagined_session_end(s);
+	}
+	return imagined_session(a, str_of(addresses[0]), STR("unknown"));
+}
+
 static const char *const elsewhere[] = { "someone@not-here.invalid", "someone%%not-here.invalid@%s", "not-here.invalid!someone@%s",
 					 "\"someone@not-here.invalid\"@%s" };
 
@@ -84,7 +99,7 @@ static bool is_elsewhere(struct session *s, struct str to)
 
 static void lint_relaying(struct arena *a)
 {
-	struct session *s = imagined_session(a, STR("192.0.2.1"), STR("unknown"));
+	struct session *s = a_stranger(a);
 	const struct mail_args none = { .envid = STR_NONE };
 	struct str to;
 
@@ -105,7 +120,8 @@ static void lint_relaying(struct arena *a)
 		if (i > 0 && !is_elsewhere(s, to))
 			continue;
 		if (restrict_recipient(s, to).act != REJECT) {
-			log_error("open relay: a stranger (client 192.0.2.1, not in mynetworks as it should be) may send mail to <%.*s>", PSTR(to));
+			log_error("open relay: a stranger (client %s) may send mail to <%.*s> (mend: mynetworks, or what permits before reject_unauth_destination)",
+				  s->peer.address, PSTR(to));
 			break;
 		}
 	}

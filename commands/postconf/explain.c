@@ -1,79 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* postconf --explain NAME: everything there is to say about a parameter; and which known name an unknown one may have been meant for. */
+/* postconf --explain NAME: everything there is to say about a parameter. */
 #include <inttypes.h>
 
 #include "commands/postconf/postconf.h"
 #include "lib/base/map.h"
 #include "lib/conf/families.h"
-
-/* ---- did you mean ...? ---- */
-
-enum { MOST_NAME = 80 };	/* longer names are not compared */
-
-/*
- * How many letters are to be inserted, removed, replaced or exchanged with their neighbour to make one of the other; more than
- * `most`: most + 1.
- */
-static size_t distance(struct str a, struct str b, size_t most)
-{
-	size_t rows[3][MOST_NAME + 1], *before = rows[0], *above = rows[1], *row = rows[2];
-
-	if (a.len > MOST_NAME || b.len > MOST_NAME || MAX(a.len, b.len) - MIN(a.len, b.len) > most)
-		return most + 1;
-	for (size_t j = 0; j <= b.len; j++)
-		above[j] = j;
-	for (size_t i = 1; i <= a.len; i++) {
-		size_t *const oldest = before;
-
-		row[0] = i;
-		for (size_t j = 1; j <= b.len; j++) {
-			const bool same = a.at[i - 1] == b.at[j - 1];
-
-			row[j] = MIN(MIN(above[j], row[j - 1]) + 1, above[j - 1] + !same);
-			if (i > 1 && j > 1 && a.at[i - 1] == b.at[j - 2] && a.at[i - 2] == b.at[j - 1])
-				row[j] = MIN(row[j], before[j - 2] + 1);
-		}
-		before = above;
-		above = row;
-		row = oldest;
-	}
-	return MIN(above[b.len], most + 1);
-}
-
-struct search {
-	struct str wanted, best;
-	size_t least;
-};
-
-static void compare(struct search *s, struct str name)
-{
-	const size_t d = distance(s->wanted, name, s->least);
-
-	if (d < s->least) {
-		s->least = d;
-		s->best = name;
-	}
-}
-
-struct str nearest_name(struct postconf *p, struct str name)
-{
-	const struct master_cf *m = review_services(p->review);
-	struct search s = { .wanted = arena_lower(p->arena, name), .least = MIN(name.len / 4 + 1, (size_t) 4) };
-	struct str set, value;
-
-	for (const struct param_group *const *g = all_groups; *g != NULL; g++)
-		for (size_t i = 0; i < (*g)->count; i++)
-			compare(&s, str_of((*g)->params[i].name));
-	for (size_t i = 0; i < m->count; i++)
-		for (size_t j = 0; m->services[i].type == SERVICE_UNIX && j < param_family_count; j++)
-			compare(&s, arena_fmt(p->arena, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix));
-	for (size_t i = 0; conf_next_set(p->conf, &i, &set, &value);)
-		if (review_class(p->review, set) != NAME_UNUSED)
-			compare(&s, set);
-	return s.best.at == NULL ? STR_NONE : s.best;
-}
-
-/* ---- --explain ---- */
 
 static const char *const type_names[] = {
 	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time", [PARAM_STR] = "text",
@@ -183,7 +114,7 @@ static void explain(struct postconf *p, struct str name)
 	bool first = true, known = facts_of(name, &f);
 
 	if (class == NAME_UNUSED && !known) {
-		struct str near = nearest_name(p, name);
+		struct str near = review_nearest(p->review, p->arena, name);
 
 		warn("%.*s: unknown parameter%s%.*s%s", PSTR(name), near.len > 0 ? " (did you mean " : "", PSTR(near), near.len > 0 ? "?)" : "");
 		return;

@@ -68,7 +68,7 @@ static void print_parameter(struct postconf *p, struct str name)
 
 static void warn_unknown(struct postconf *p, struct str name)
 {
-	const struct str near = nearest_name(p, name);
+	const struct str near = review_nearest(p->review, p->arena, name);
 
 	if (near.len > 0)
 		warn("%.*s: unknown parameter (did you mean %.*s?)", PSTR(name), PSTR(near));

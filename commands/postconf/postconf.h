@@ -86,7 +86,6 @@ bool value_of(struct postconf *p, struct str name, struct str *ret);
 /* ---- explain.c ---- */
 
 void explain_parameters(struct postconf *p, char **names, int count);	/* --explain; none: all that main.cf sets */
-struct str nearest_name(struct postconf *p, struct str name);		/* did you mean ...? Empty: nothing is near */
 
 /* ---- diff.c ---- */
 

@@ -21,20 +21,50 @@ enum { REHEARSAL_MS = 120000 };
 
 /* ---- how it is said: each thing once ---- */
 
+/* The place that the words begin with, "FILE, line N: "; *ret_rest is behind it. */
+static bool cut_place(struct str text, struct str *ret_file, struct str *ret_line, struct str *ret_rest)
+{
+	const ssize_t at = str_find_str(text, STR(", line "));
+	struct str rest, line;
+	int64_t number;
+
+	if (at <= 0 || text.at[0] != '/' || str_find(str_head(text, (size_t) at), ' ') >= 0)
+		return false;
+	rest = str_skip(text, (size_t) at + 7);
+	if (!str_cut(&rest, ':', &line) || str_to_int(line, 1, INT32_MAX, &number) < 0)
+		return false;
+	*ret_file = str_head(text, (size_t) at);
+	*ret_line = line;
+	*ret_rest = rest;
+	return true;
+}
+
+/* "FILE:N: words" leads an editor there. In memory that lasts. */
+static struct str as_editors_read_it(struct arena *a, struct str text)
+{
+	struct str file, line, rest;
+
+	if (!cut_place(text, &file, &line, &rest))
+		return arena_copy(a, text);
+	return arena_fmt(a, "%.*s:%.*s:%.*s", PSTR(file), PSTR(line), PSTR(rest));
+}
+
 void lint_say(struct lint *l, bool fatal, const char *format, ...)
 {
 	AUTO(buf) text = BUF(8192);
+	struct str line;
 	va_list arguments;
 
 	va_start(arguments, format);
 	buf_addv(&text, format, arguments);
 	va_end(arguments);
-	if (map_put(l->seen, arena_copy(l->arena, buf_str(&text)), l) != NULL)
+	line = as_editors_read_it(l->arena, buf_str(&text));
+	if (map_put(l->seen, line, l) != NULL)
 		return;
 	if (fatal)
-		log_error("%s", buf_text(&text));
+		log_error("%.*s", PSTR(line));
 	else
-		log_warning("%s", buf_text(&text));
+		log_warning("%.*s", PSTR(line));
 	l->wrong++;
 }
 
@@ -64,10 +94,13 @@ static void heard(void *arg, const struct service_entry *s, bool fatal, struct s
 {
 	struct lint *l = arg;
 	bool is_error = str_starts(line, STR("error: "));
+	struct str file, number, rest;
 
 	if (is_error || str_starts(line, STR("warning: ")))
 		line = str_skip(line, is_error ? 7 : 9);
-	if (s->line > 0)
+	if (cut_place(line, &file, &number, &rest))	/* of its own: whichever service says it */
+		lint_say(l, fatal || is_error, "%.*s", PSTR(line));
+	else if (s->line > 0)
 		lint_say(l, fatal || is_error, "%s/master.cf, line %d: service %.*s: %.*s", conf_dir(l->conf), s->line, PSTR(s->name), PSTR(line));
 	else
 		lint_say(l, fatal || is_error, "service %.*s: %.*s", PSTR(s->name), PSTR(line));
@@ -109,7 +142,26 @@ static void lint_age(struct lint *l, const char *place, struct str type, struct 
 	    stat(arena_fmt(l->arena, "%.*s%s", PSTR(name), kind->suffix).at, &indexed) < 0)
 		return;
 	if (indexed.st_mtim.tv_sec < source.st_mtim.tv_sec)
-		lint_say(l, false, "%s: %.*s:%.*s is older than its source: run postmap (for aliases, newaliases)", place, PSTR(type), PSTR(name));
+		lint_say(l, false, "%s: %.*s:%.*s is older than its source (mend: run postmap, or for aliases newaliases)", place, PSTR(type), PSTR(name));
+}
+
+/* The source is there. */
+static bool is_to_be_made(struct lint *l, struct str type, struct str name)
+{
+	const struct table_type *kind = table_type_find(type);
+
+	return kind != NULL && kind->suffix != NULL && access(str_c(l->arena, name), F_OK) == 0 &&
+	       access(arena_fmt(l->arena, "%.*s%s", PSTR(name), kind->suffix).at, F_OK) < 0;
+}
+
+/* Servers show only when they are asked whether they are there. */
+static void lint_server(struct lint *l, const char *place, struct str spec, struct table *t)
+{
+	struct str inner, value;
+
+	if (table_is_proxied(spec, &inner) && table_get(t, l->arena, STR("postmaster@not-here.invalid"), &value) < 0)
+		lint_say(l, true, "%s: %.*s cannot be asked: %s", place, PSTR(spec), table_why(t));
+	table_free(t);
 }
 
 static void lint_specs(struct lint *l, const char *place, struct str text, int depth);
@@ -129,12 +181,18 @@ static void lint_table(struct lint *l, const char *place, struct str spec, int d
 	if (!str_cut(&name, ':', &type) || map_put(l->seen, arena_fmt(l->arena, "table %.*s", PSTR(spec)), l) != NULL)
 		return;
 	if (table_open(spec, TABLE_MUST_EXIST | TABLE_NO_PROXY, &t, &why) < 0)
-		lint_say(l, true, "%s: %s", place, buf_text(&why));
+		lint_say(l, true, "%s: %s%s", place, buf_text(&why), is_to_be_made(l, type, name) ? " (mend: run postmap, or for aliases newaliases)" : "");
 	else
-		table_free(t);
+		lint_server(l, place, spec, t);
 	lint_age(l, place, type, name);
 	if (name.len > 0 && name.at[0] == '/')
 		lint_writers(l, place, str_c(l->arena, name));
+}
+
+/* unix:passwd.byname is a table, and "check_policy_service unix:private/policy" is about none. */
+static bool is_socket(struct str type, struct str name)
+{
+	return str_is(type, STR("unix")) && str_find(name, '/') >= 0;
 }
 
 /* Every type:name among the words of a value, whatever it is about. */
@@ -148,7 +206,7 @@ static void lint_specs(struct lint *l, const char *place, struct str text, int d
 			continue;
 		}
 		name = word;
-		if (str_cut(&name, ':', &type) && name.len > 0 && table_type_find(type) != NULL)
+		if (str_cut(&name, ':', &type) && name.len > 0 && table_type_find(type) != NULL && !is_socket(type, name))
 			lint_table(l, place, arena_copy(l->arena, word), depth);
 	}
 }
@@ -206,7 +264,7 @@ static void lint_classes(struct lint *l)
 				continue;
 			other = map_put(first, arena_lower(l->arena, word), (void *) (uintptr_t) lists[i]);
 			if (other != NULL && other != lists[i] && i < 3)
-				lint_say(l, false, "%s: domain %.*s is in %s too", lint_place(l, str_of(lists[i])), PSTR(word), other);
+				lint_say(l, false, "%s: domain %.*s is in %s too, and only one of them can count (mend: leave it in one)", lint_place(l, str_of(lists[i])), PSTR(word), other);
 		}
 	}
 	map_free(first, NULL);
@@ -250,7 +308,7 @@ void lint_way(struct lint *l, const char *place, struct str address)
 		return;
 	port = str_skip(to.nexthop, (size_t) (str_find_last(to.nexthop, ':') + 1));
 	if (is_ourselves(l, host_of(to.nexthop)) && (port.len == to.nexthop.len || str_ends(to.nexthop, STR("]")) || str_is(port, STR("25"))))
-		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is this machine: it would come back for ever", place, PSTR(address),
+		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is this machine: it would come back for ever (mend: another next hop, or the domain in mydestination)", place, PSTR(address),
 		    PSTR(to.nexthop));
 }
 
@@ -280,7 +338,7 @@ static void lint_aliases(struct lint *l)
 		return;		/* no local delivery, or said already */
 	for (size_t i = 0; i < COUNT_OF(needed); i++)
 		if (tables_get(ts, l->arena, str_of(needed[i]), &value) == 0)
-			lint_say(l, false, "%s: there is no alias for %s", lint_place(l, STR("alias_maps")), needed[i]);
+			lint_say(l, false, "%s: there is no alias for %s (mend: give it one)", lint_place(l, STR("alias_maps")), needed[i]);
 	tables_free(ts);
 }
 
@@ -293,7 +351,8 @@ static void try_port(struct lint *l, const struct service_entry *s, const struct
 	if (fd >= 0)
 		close(fd);
 	else
-		lint_say(l, true, "%s/master.cf, line %d: service %.*s: %s", conf_dir(l->conf), s->line, PSTR(s->name), error_text(fd));
+		lint_say(l, true, "%s/master.cf, line %d: service %.*s: %s%s", conf_dir(l->conf), s->line, PSTR(s->name), error_text(fd),
+			 fd == -EADDRINUSE ? " (mend: stop who has the port, or take another)" : "");
 }
 
 /* As inet_interfaces says: each address that one of them could be taken at. */
@@ -354,8 +413,12 @@ int do_lint(struct work *w)
 {
 	struct lint l = { .work = w, .conf = w->world.conf, .arena = arena_new("lint", NULL, 256 << 20), .seen = map_new() };
 	AUTO(buf) why = BUF_WORDS;
+	struct instance_state running;
 	int status;
 
+	accounts_for_tables();
+	if (!find_running(w, &running, true))
+		table_set_services(NULL);
 	conf_check_values(l.conf, say_wrong, &l);
 	conf_review(l.conf, say_odd, &l);
 	l.wrong += !is_fit(w, true);

@@ -501,12 +501,12 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 		 "relayhost = ${x\n"
 		 "fork_delay = 1s\n");
 	conf_review(c, collect, &said);
-	assert_non_null(strstr(buf_text(&said), "main.cf: unused parameter: myhostnme=typo\n"));
-	assert_non_null(strstr(buf_text(&said), "main.cf: unused parameter: unused_helper=c\n"));
-	assert_non_null(strstr(buf_text(&said), "main.cf: unused parameter: fast_destination_concurrency_limit=2\n"));
-	assert_non_null(strstr(buf_text(&said), "master.cf: unused parameter: typo_in_master=1\n"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 1: unused parameter: myhostnme=typo (did you mean myhostname?)\n"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 5: unused parameter: unused_helper=c\n"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 7: unused parameter: fast_destination_concurrency_limit=2 (did you mean "));
+	assert_non_null(strstr(buf_text(&said), "master.cf, line 1: unused parameter: typo_in_master=1\n"));
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 14: overriding earlier entry: myorigin=x\n"));
-	assert_non_null(strstr(buf_text(&said), "main.cf: undefined parameter: nowhere\n"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 14: undefined parameter: nowhere\n"));
 	assert_non_null(strstr(buf_text(&said), "line 16: fork_delay is a Postfix parameter that is not supported yet"));
 	assert_null(strstr(buf_text(&said), ": helper="));
 	assert_null(strstr(buf_text(&said), ": helper2="));

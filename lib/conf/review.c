@@ -14,10 +14,11 @@ struct review {
 	struct arena *arena;
 	struct master_cf services;
 	const char *no_services;	/* why master.cf cannot be read, or NULL */
-	unsigned unused;		/* REVIEW_UNUSED_IN_... */
+	unsigned what;			/* REVIEW_UNUSED_... */
 	struct map *used;		/* names that stand as $name in some value */
 	struct map *wanted;		/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
 	const char *path;		/* the file whose lines are looked at */
+	int line;			/* the one whose value is expanded */
 	void (*say)(void *arg, const char *text);
 	void *arg;
 };
@@ -208,6 +209,20 @@ enum name_class review_class(struct review *v, struct str name)
 	return map_get(v->used, name) != NULL || is_of_a_table(v, name) ? NAME_OF_USER : NAME_UNUSED;
 }
 
+static void say_unused(struct review *v, int line, struct str name, struct str value)
+{
+	struct str near;
+
+	value = str_head(value, 200);
+	if ((v->what & REVIEW_WITH_LINES) == 0) {
+		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(value));
+		return;
+	}
+	near = review_nearest(v, v->arena, name);
+	say(v, "%s, line %d: unused parameter: %.*s=%.*s%s%.*s%s", v->path, line, PSTR(name), PSTR(value), near.len > 0 ? " (did you mean " : "", PSTR(near),
+	    near.len > 0 ? "?)" : "");
+}
+
 static void judge(struct review *v, int line, struct str name, struct str value)
 {
 	enum name_class class = review_class(v, name);
@@ -215,7 +230,7 @@ static void judge(struct review *v, int line, struct str name, struct str value)
 	if (class == NAME_PLANNED)
 		say(v, "%s, line %d: %.*s is %s", v->path, line, PSTR(name), conf_absence(name));
 	else if (class == NAME_UNUSED)
-		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(str_head(value, 200)));
+		say_unused(v, line, name, value);
 }
 
 static void judge_override(struct review *v, const struct service_entry *s, struct str name, struct str value)
@@ -233,7 +248,10 @@ static void say_undefined(void *arg, struct str name)
 
 	if (conf_is_planned(name) || map_put(v->used, key, v) != NULL)
 		return;
-	say(v, "%s: undefined parameter: %.*s", v->path, PSTR(name));
+	if (v->what & REVIEW_WITH_LINES)
+		say(v, "%s, line %d: undefined parameter: %.*s", v->path, v->line, PSTR(name));
+	else
+		say(v, "%s: undefined parameter: %.*s", v->path, PSTR(name));
 }
 
 static void try_to_expand(struct review *v, struct str name, struct str value)
@@ -241,15 +259,13 @@ static void try_to_expand(struct review *v, struct str name, struct str value)
 	AUTO(buf) words = BUF_WORDS;
 	struct str text;
 	const char *file;
-	int line = 0;
 
 	/* Of planned ones nobody knows whether their $names are to be expanded at run time. */
 	if (param_is_raw(name) || conf_is_planned(name))
 		return;
-	if (conf_expand_noting(v->conf, v->arena, value, &text, &words, say_undefined, v) < 0) {
-		conf_where(v->conf, name, &file, &line);
-		say(v, "%s, line %d: %.*s: %s", v->path, line, PSTR(name), buf_text(&words));
-	}
+	conf_where(v->conf, name, &file, &v->line);
+	if (conf_expand_noting(v->conf, v->arena, value, &text, &words, say_undefined, v) < 0)
+		say(v, "%s, line %d: %.*s: %s", v->path, v->line, PSTR(name), buf_text(&words));
 }
 
 struct review *review_open(struct conf *c)
@@ -277,6 +293,11 @@ void review_close(struct review *v)
 	arena_free(v->arena);		/* and v with it */
 }
 
+struct conf *review_conf(const struct review *v)
+{
+	return v->conf;
+}
+
 const struct master_cf *review_services(const struct review *v)
 {
 	return &v->services;
@@ -295,7 +316,7 @@ static void tell_of_main_cf(struct review *v)
 	for (size_t i = 0; conf_next_set(c, &i, &name, &value);) {
 		if (!conf_where(c, name, &file, &line))
 			continue;		/* an override stands above it */
-		if (v->unused & REVIEW_UNUSED_IN_MAIN_CF)
+		if (v->what & REVIEW_UNUSED_IN_MAIN_CF)
 			judge(v, line, name, value);
 		try_to_expand(v, name, value);
 	}
@@ -310,6 +331,7 @@ static void expand_overrides(struct review *v, const struct service_entry *s)
 
 	if (conf_load(v->conf->dir, &own, &words) < 0)
 		return;
+	v->line = s->line;
 	for (size_t at = 0; service_override(s, &at, &assignment);)
 		conf_override(own, assignment, &words);
 	for (size_t at = 0; service_override(s, &at, &assignment);)
@@ -327,18 +349,18 @@ static void tell_of_master_cf(struct review *v)
 	v->path = arena_fmt(v->arena, "%s/master.cf", v->conf->dir).at;
 	if (v->no_services != NULL)
 		say(v, "%s", v->no_services);
-	if (v->unused & REVIEW_UNUSED_IN_MASTER_CF)
+	if (v->what & REVIEW_UNUSED_IN_MASTER_CF)
 		each_override(v, judge_override);
 	for (size_t i = 0; i < v->services.count; i++)
 		if (at = 0, service_override(&v->services.services[i], &at, &assignment))
 			expand_overrides(v, &v->services.services[i]);
 }
 
-void review_tell(struct review *v, unsigned unused, void (*say_it)(void *arg, const char *text), void *arg)
+void review_tell(struct review *v, unsigned what, void (*say_it)(void *arg, const char *text), void *arg)
 {
 	v->say = say_it;
 	v->arg = arg;
-	v->unused = unused;
+	v->what = what;
 	tell_of_main_cf(v);
 	tell_of_master_cf(v);
 }
@@ -347,6 +369,6 @@ void conf_review(struct conf *c, void (*say_it)(void *arg, const char *text), vo
 {
 	struct review *v = review_open(c);
 
-	review_tell(v, REVIEW_UNUSED_IN_MAIN_CF | REVIEW_UNUSED_IN_MASTER_CF, say_it, arg);
+	review_tell(v, REVIEW_UNUSED_IN_MAIN_CF | REVIEW_UNUSED_IN_MASTER_CF | REVIEW_WITH_LINES, say_it, arg);
 	review_close(v);
 }

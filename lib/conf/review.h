@@ -23,11 +23,17 @@ void review_close(struct review *v);
 enum name_class review_class(struct review *v, struct str name);
 /* The services of master.cf, implicit ones included; empty when it cannot be read. */
 const struct master_cf *review_services(const struct review *v);
+struct conf *review_conf(const struct review *v);
+/* nearest.c: the known name that this one may have been meant for; empty: none is near. */
+struct str review_nearest(struct review *v, struct arena *a, struct str name);
 /*
  * Tells what needs a word, as conf_review() does: of names that nothing reads or that are not here only where asked for, the rest
  * always.
  */
-enum { REVIEW_UNUSED_IN_MAIN_CF = 1, REVIEW_UNUSED_IN_MASTER_CF = 2 };
-void review_tell(struct review *v, unsigned unused, void (*say)(void *arg, const char *text), void *arg);
+enum {
+	REVIEW_UNUSED_IN_MAIN_CF = 1, REVIEW_UNUSED_IN_MASTER_CF = 2,
+	REVIEW_WITH_LINES = 4,		/* of unused and undefined names, and what may have been meant; without it in Postfix's words */
+};
+void review_tell(struct review *v, unsigned what, void (*say)(void *arg, const char *text), void *arg);
 
 #endif

@@ -44,7 +44,7 @@ void table_tell_outgrown(const struct table *t)
 
 void table_set_services(const char *directory)
 {
-	snprintf(service_directory, sizeof(service_directory), "%s", directory);
+	snprintf(service_directory, sizeof(service_directory), "%s", directory == NULL ? "" : directory);
 }
 
 const char *table_service_directory(void)

@@ -232,6 +232,8 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 		return -EINVAL;
 	}
 	key_fold_prepare();
+	if (table_service_directory()[0] == 0)
+		flags |= TABLE_NO_PROXY;
 	type = table_type_find(type_name);
 	if (type == NULL) {
 		buf_addf(why, "unsupported table type: %.*s", PSTR(str_head(spec, 100)));
