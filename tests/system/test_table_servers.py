@@ -330,24 +330,39 @@ class Scripted:
     """A server of one's own: answer(line or bytes) for each question; None: closes the connection."""
 
     def __init__(self, answer, read):
-        self.answer, self.read, self.connections, self.questions = answer, read, 0, []
+        self.answer, self.read, self.connections, self.questions, self.peers = answer, read, 0, [], []
+        self.answers = threading.Event()        # cleared: what is asked is read, and has to wait
+        self.answers.set()
         self.port = free_port()
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.start()
 
-    def accept(self):
+    def start(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def kill(self):
+        """Its listener and all connections end, as those of a process do."""
+        for one in (self.listener, *self.peers):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.peers.clear()
+
+    def accept(self, listener):
         while True:
             try:
-                peer = self.listener.accept()[0]
+                peer = listener.accept()[0]
             except OSError:
                 return
             self.connections += 1
+            self.peers.append(peer)
             threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
 
     def serve(self, peer):
-        with contextlib.suppress(ConnectionError), peer, peer.makefile("rb") as stream:
+        with contextlib.suppress(OSError), peer, peer.makefile("rb") as stream:
             while question := self.read(stream):
                 self.questions.append(question)
+                self.answers.wait(60)
                 answer = self.answer(question)
                 if answer is None:
                     return
@@ -357,7 +372,7 @@ class Scripted:
         return self
 
     def __exit__(self, *error):
-        self.listener.close()
+        self.kill()
 
 
 def netstring(stream):
@@ -525,6 +540,45 @@ def test_servers_go_away_in_mid_query_and_come_back(mail, postgres, mariadb, sla
             started.append(pool.submit(goes_away_and_comes_back, kind, server, f"{kind}:{path}", refill))
         for one in started:
             one.result()
+
+
+def test_servers_of_simple_protocols_go_away_in_mid_query_and_come_back(mail):
+    key = "joe@example.com"
+    with Scripted(socketmap_answer, netstring) as socketmap, Scripted(lambda question: TCP.get(question, b"500 no\n"), lambda stream: stream.readline()) as tcp:
+        specs = {f"socketmap:inet:127.0.0.1:{socketmap.port}:virtual": (socketmap, "a b"), f"tcp:127.0.0.1:{tcp.port}": (tcp, "a b%\nc")}
+        with Service(*specs) as peer:
+            for spec, (server, value) in specs.items():
+                other, (_, other_value) = next((other, what) for other, what in specs.items() if other != spec)
+
+                def ask_while_it_waits(count):
+                    """The numbers of so many calls, all of them with the server."""
+                    server.answers.clear()
+                    before = len(server.questions)
+                    calls = {peer.send("table_request", spec=spec, flags=1, key=key) for _ in range(count)}
+                    wait_until(lambda: len(server.questions) >= before + count, 20)
+                    return calls
+
+                def answers_of(calls):
+                    while calls:
+                        call, _, reply = peer.receive()
+                        calls.remove(call)
+                        yield reply
+
+                assert look_up(peer, spec, key)[:2] == (FOUND, value)
+                waiting = ask_while_it_waits(10)
+                assert look_up(peer, other, key)[:2] == (FOUND, other_value)        # meanwhile another one is asked
+                server.answers.set()
+                for reply in answers_of(waiting):
+                    assert int(reply["status"]) == FOUND and reply["value"].decode() == value
+                waiting = ask_while_it_waits(5)
+                server.kill()
+                server.answers.set()
+                for reply in answers_of(waiting):
+                    assert int(reply["status"]) == CANNOT_TELL and reply["why"], reply
+                assert look_up(peer, spec, "nobody")[0] == CANNOT_TELL
+                server.start()
+                wait_until(lambda: look_up(peer, spec, key)[:2] == (FOUND, value), 20)
+                assert look_up(peer, spec, "nobody")[:2] == (NOT_THERE, "")
 
 
 def test_connections_are_kept_and_bounded(mail, postgres):

@@ -5,6 +5,8 @@
  */
 #include <lber.h>
 #include <ldap.h>
+#include <openssl/crypto.h>
+#include <openssl/provider.h>
 #include <sasl/sasl.h>
 #include <strings.h>
 #include <sys/time.h>
@@ -139,11 +141,28 @@ static bool read_parameters(struct connection *c, const struct driver_settings *
 	       add_attributes(c, s->get(s, "special_result_attribute"), SPECIAL);
 }
 
-/* Loads what SASL needs, too: later the jail lets no new code in. */
+/*
+ * What SASL loads when it is used is loaded now: later the jail lets no new code in. DIGEST-MD5 has its cipher from OpenSSL's legacy provider, in a library
+ * context of its own; code that is in memory already need not be read again.
+ */
+static void load_code_of_sasl(LDAP *ld, const char *bind)
+{
+	static OSSL_LIB_CTX *context;		/* for the life of the process */
+	char **mechanisms = NULL;
+
+	if (bind == NULL || strcasecmp(bind, "sasl") != 0)
+		return;
+	ldap_get_option(ld, LDAP_OPT_X_SASL_MECHLIST, &mechanisms);
+	if (context == NULL)
+		context = OSSL_LIB_CTX_new();
+	if (context != NULL)
+		OSSL_PROVIDER_load(context, "legacy");
+}
+
 static int ldap_check(const struct driver_settings *s, struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
-	char uris[2000], **mechanisms = NULL;
+	char uris[2000];
 	LDAP *ld = NULL;
 	int r = 0;
 
@@ -154,7 +173,7 @@ static int ldap_check(const struct driver_settings *s, struct driver_words why)
 		snprintf(why.at, why.size, "server_host is not valid");
 		r = -1;
 	} else {
-		ldap_get_option(ld, LDAP_OPT_X_SASL_MECHLIST, &mechanisms);
+		load_code_of_sasl(ld, s->get(s, "bind"));
 	}
 	if (ld != NULL)
 		ldap_unbind_ext_s(ld, NULL, NULL);
