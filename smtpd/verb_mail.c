@@ -135,7 +135,7 @@ enum next verb_mail(struct session *s, const struct command *c)
 		return reply(s, 450, "4.7.1", "Error: too much mail from %s", s->peer.address);
 	path = args;
 	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &sender);
-	if (r < 0 || str_has_control(sender))
+	if (r < 0 || str_has_control(sender) || (sender.len > 0 && address_is_malformed(the_smtpd->route, s->step, sender)))
 		return refuse_sender(s, r, path);
 	e = esmtp_mail_args(args, s->step, &m, &bad);
 	if (e != ESMTP_OK)

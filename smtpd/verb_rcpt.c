@@ -59,7 +59,7 @@ enum next verb_rcpt(struct session *s, const struct command *c)
 		return reply(s, 450, "4.7.1", "Error: too many recipients from %s", s->peer.address);
 	path = args;
 	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &to);
-	if (r < 0 || to.len == 0 || str_has_control(to))
+	if (r < 0 || to.len == 0 || str_has_control(to) || address_is_malformed(the_smtpd->route, s->step, to))
 		return refuse_recipient(s, r, path);
 	e = esmtp_rcpt_args(args, s->step, &a, &bad);
 	if (e != ESMTP_OK)

@@ -215,6 +215,12 @@ static int check_relocated(struct walk *w, struct resolution *res)
 	return 0;
 }
 
+/* Of an address whose domain was found. */
+static bool has_bad_syntax(const struct walk *w, struct str recipient)
+{
+	return !domain_is_valid(w->domain) || (!w->r->conf.allow_min_user && str_starts(recipient, STR("-")));
+}
+
 static bool has_routing_left(struct str recipient)
 {
 	struct str local, domain;
@@ -245,10 +251,22 @@ int resolve_address(struct route *r, struct arena *a, struct str sender, struct 
 		found = check_relocated(&w, &res);
 	if (found < 0)
 		return found;
-	if (!r->conf.allow_min_user && str_starts(res.recipient, STR("-")))
+	if (has_bad_syntax(&w, res.recipient))
 		set_error(&res, STR("5.1.3 bad address syntax"));
 	if (res.transport.len == 0)
 		return cannot_tell(r, -EINVAL, "no transport for %.*s", PSTR(res.recipient));
 	*ret = res;
 	return 0;
+}
+
+bool address_is_malformed(struct route *r, struct arena *a, struct str address)
+{
+	struct walk w = { .r = r, .arena = a };
+	struct resolution res = { .class = CLASS_OTHER };
+	struct str local, domain;
+
+	if (address_split(address, &local, &domain) && domain_is_valid(domain) && !has_routing_left(address) && local.len > 0 && local.at[0] != '-')
+		return false;
+	w.address = rewrite_address(r, a, address, true);
+	return find_domain(&w, &res) >= 0 && has_bad_syntax(&w, res.recipient);
 }

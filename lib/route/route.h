@@ -57,6 +57,8 @@ struct resolution {
 /* 0, or < 0 cannot tell (a table or list failed): defer with route_why(). */
 int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient,
 		    struct resolution *ret) MAY_YIELD;
+/* Would it be "bad address syntax", whatever the tables say? An ordinary address is seen to be none at once. */
+bool address_is_malformed(struct route *r, struct arena *a, struct str address) MAY_YIELD;
 const char *route_why(const struct route *r);
 /* Class of a domain alone. < 0 cannot tell. */
 int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;

@@ -274,7 +274,7 @@ class System:
         to_sink = f"smtp:[127.0.0.1]:{self.sink.port}"
         main = {"virtual_alias_domains": "", "smtputf8_enable": "yes", "mydestination": "$myhostname, localhost.$mydomain, localhost",
                 "smtpd_recipient_limit": "1000", "default_process_limit": "20", "smtpd_peername_lookup": "no", "disable_vrfy_command": "no",
-                "smtp_dns_support_level": "disabled", "delay_logging_resolution_limit": "0"}
+                "smtp_dns_support_level": "disabled", "delay_logging_resolution_limit": "0", "smtpd_hard_error_limit": "1000", "smtpd_error_sleep_time": "0"}
         if discard:
             main["default_destination_recipient_limit"] = "1"
         else:
@@ -399,14 +399,15 @@ def asked_as(system, senders):
     with system.instance.client() as client:
         client.ehlo()
         for sender in senders:
-            told[sender] = (client.docmd(f"MAIL FROM:<{sender}>"), client.docmd("RCPT TO:<someone@b.example>"))
+            told[sender] = (client.docmd(f"MAIL FROM:<{sender}>"), client.docmd("RCPT TO:<someone@b.example>"), client.docmd(f"RCPT TO:<{sender}>"))
             client.rset()
     return told
 
 
 ASKING = ["nobody@vmailbox.example", "user@vmailbox.example", "none@vmailbox.example", "gone@v.example", "alias+x@v.example", "sdep+x@c.example", "",
           "user", "nobody", "user@relay.example", "none@relay.example", "ronly@c.example", "twice+x@c.example", "x@b.example", "any@t2.example",
-          "any@sub.t2.example", "user@t.example", "nobody@t.example", "postmaster", "scanon@relay.example"]
+          "any@sub.t2.example", "user@t.example", "nobody@t.example", "postmaster", "scanon@relay.example",
+          "user@", "user@a..b", "user@.b", '"a b"@', "-user@a.example", "%@[127.0.0.1]", "user%a..b@mail.example.org", "user@[bad]", "-user", "user@b.", "user@b..", "b..c!user"]
 
 
 def routed(kind, configuration):
