@@ -27,11 +27,22 @@ static char *copy(struct str s)
 	return c;
 }
 
+/* Takes path and host over. */
+static struct auth_server *make(const struct sasl_settings *settings, char *path, char *host, uint16_t port)
+{
+	struct auth_server *s = get_memory(sizeof(*s));
+
+	*s = (struct auth_server){ .settings = *settings, .path = path, .host = host, .port = port, .fd = -1, .unsent = BUF(MOST_UNSENT), .why = BUF(1000) };
+	bell_init(&s->changed);
+	bell_init(&s->to_send);
+	list_init(&s->waiting);
+	return s;
+}
+
 int auth_server_new(const struct sasl_settings *settings, struct auth_server **ret, struct buf *why)
 {
 	struct str where = settings->where, host = STR_NONE, port;
 	const bool is_inet = str_starts(where, STR("inet:"));
-	struct auth_server *s;
 	uint16_t number = 0;
 
 	if (is_inet || str_starts(where, STR("unix:")))
@@ -41,32 +52,13 @@ int auth_server_new(const struct sasl_settings *settings, struct auth_server **r
 		buf_addf(why, "expected the path of a socket, or inet:host:port, instead of \"%.*s\"", PSTR(str_head(settings->where, 100)));
 		return -EINVAL;
 	}
-	s = get_memory(sizeof(*s));
-	s->settings = *settings;
-	s->path = is_inet ? NULL : copy(where);
-	s->host = is_inet ? copy(host) : NULL;
-	s->port = number;
-	s->fd = -1;
-	s->unsent = BUF(MOST_UNSENT);
-	s->why = BUF(1000);
-	bell_init(&s->changed);
-	bell_init(&s->to_send);
-	list_init(&s->waiting);
-	*ret = s;
+	*ret = make(settings, is_inet ? NULL : copy(where), is_inet ? copy(host) : NULL, number);
 	return 0;
 }
 
 struct auth_server *server_like(const struct auth_server *s)
 {
-	struct auth_server *twin = get_memory(sizeof(*twin));
-
-	*twin = (struct auth_server){ .settings = s->settings, .path = s->path == NULL ? NULL : copy(str_of(s->path)), .fd = -1,
-				      .host = s->host == NULL ? NULL : copy(str_of(s->host)), .port = s->port, .unsent = BUF(MOST_UNSENT),
-				      .why = BUF(1000) };
-	bell_init(&twin->changed);
-	bell_init(&twin->to_send);
-	list_init(&twin->waiting);
-	return twin;
+	return make(&s->settings, s->path == NULL ? NULL : copy(str_of(s->path)), s->host == NULL ? NULL : copy(str_of(s->host)), s->port);
 }
 
 void auth_server_free(struct auth_server *s)

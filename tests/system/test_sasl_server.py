@@ -31,12 +31,14 @@ def dovecot():
 def mail(dovecot):
     """One server for all tests that need nothing special; jane may send as what the tables say."""
     with Instance(main={**SASL, "smtpd_sasl_path": dovecot.auth_socket, "smtpd_authorized_xclient_hosts": "127.0.0.1",
-                        "smtpd_restriction_classes": "users,known,access",
+                        "smtpd_restriction_classes": "users,known,authed,unauthed,access",
                         "users": "reject_sender_login_mismatch", "known": "reject_known_sender_login_mismatch",
+                        "authed": "reject_authenticated_sender_login_mismatch", "unauthed": "reject_unauthenticated_sender_login_mismatch",
                         "access": "check_sasl_access inline:{jane=REJECT-not-jane}",
                         "smtpd_sender_login_maps": "inline:{ {jane@example.net = jane} {joint@example.net = joe, JANE} {@example.com = jane} "
                                                    "{other@example.net = joe} {local = jane} }",
                         "smtpd_sender_restrictions": "check_recipient_access inline:{ users@example.org=users known@example.org=known "
+                                                     "authed@example.org=authed unauthed@example.org=unauthed "
                                                      "access@example.org=access }",
                         "default_transport": "discard", "local_transport": "discard"}) as one:
         yield one
@@ -78,7 +80,7 @@ DIALOGUES = [
     ["EHLO a.b", "AUTH PLAIN ", "*", "NOOP"], ["EHLO a.b", "XCLIENT LOGIN=joe", "EHLO a.b", f"AUTH PLAIN {GOOD}", "XCLIENT LOGIN=[UNAVAILABLE]",
                                                f"AUTH PLAIN {GOOD}"],
     *([*login, f"MAIL FROM:<{sender}>", f"RCPT TO:<{kind}@example.org>"]
-      for login in (["EHLO a.b"], ["EHLO a.b", f"AUTH PLAIN {GOOD}"]) for kind in ("users", "known")
+      for login in (["EHLO a.b"], ["EHLO a.b", f"AUTH PLAIN {GOOD}"]) for kind in ("users", "known", "authed", "unauthed")
       for sender in ("jane@example.net", "joint@example.net", "other@example.net", "nobody@example.net", "any@example.com", "local@example.org", "")),
     ["EHLO a.b", f"AUTH PLAIN {GOOD}", "MAIL FROM:<jane+x@example.net>", "RCPT TO:<access@example.org>"],
 ]
@@ -97,7 +99,7 @@ def comparable(mail, dialogue):
 @pytest.mark.root
 def test_replies_and_log_lines_are_those_of_postfix(dovecot, mail):
     from postfix import Postfix
-    same = {name: value for name, value in mail.main.items() if name.startswith(("smtpd_", "users", "known", "access", "my"))}
+    same = {name: value for name, value in mail.main.items() if name.startswith(("smtpd_", "users", "known", "authed", "unauthed", "access", "my"))}
     with Postfix(main=same) as postfix:
         for dialogue in DIALOGUES:
             assert comparable(mail, dialogue) == comparable(postfix, dialogue), dialogue
