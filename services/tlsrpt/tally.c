@@ -264,7 +264,7 @@ int tally_parse(struct str text)
 	struct str line;
 	int malformed = 0;
 
-	if (!str_starts(text, HEAD))
+	if (!str_starts(text, HEAD) || str_find(text, '\0') >= 0)	/* text, as it was written */
 		return -EINVAL;
 	text = str_skip(text, HEAD.len);
 	while (text.len > 0 && tally.bytes < tally.most_bytes) {

@@ -97,6 +97,7 @@ static void malformed_lines_are_left_out_and_other_files_refused(void **state)
 {
 	(void) state;
 	assert_int_equal(tally_parse(STR("nonsense")), -EINVAL);
+	assert_int_equal(tally_parse(STR("postroad-tlsrpt 1\ndomain\t5\ta\0.example\n")), -EINVAL);
 	assert_int_equal(tally_parse(STR("postroad-tlsrpt 1\npolicy\tsts\t1\t1\t\ndomain\t5\ta.example\npolicy\tsts\tx\t1\t\ndetail\t1\tr\tm\ti\tl\tw\n"
 					 "policy\tsts\t1\t1\tp\t\ndetail\t-1\tr\tm\ti\tl\tw\ndetail\t1\tr\tm\ti\tl\tw\nwhat\n")), 5);
 }
