@@ -11,9 +11,10 @@ import subprocess
 from certificates import Authority
 from dns_server import DnsServer
 from instance import DAEMONS, IS_ROOT
+from mail_hosts import Hosts
 from scene import BOX, DISCARDED, FILE, LATER, LIST, NOBODY, RELAY, USER, Scene
 from sink import Sink
-from test_mtasts import Hosts, PolicyServer, policy
+from test_mtasts import PolicyServer, policy
 from test_sasl_client import AuthSink
 
 BY_DNS, BY_LMTP, PIPED, COMMAND = "dns@dns.example", "lmtp@lmtp.example", "piped@piped.example", "command@local.example"
@@ -89,7 +90,7 @@ class WideScene(Scene):
 
     def publish_policy(self):
         """A domain that wants TLS, and reports about it by mail and by HTTPS: so briefly that everything is fetched, counted and sent all the time."""
-        self.web, self.hosts = PolicyServer(self.authority), Hosts(self)
+        self.web, self.hosts = PolicyServer(self.authority), Hosts(self.authority, self.dns)
         self.secure = self.hosts.add("mx.d0.test", "mx.d0.test")
         self.dns.add("d0.test", "MX", "0 mx.d0.test")
         self.dns.add("_mta-sts.d0.test", "TXT", "v=STSv1; id=1;")
