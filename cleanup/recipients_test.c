@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: ISC */
+/* Whom a message goes to, which addresses its headers then have, and what header and body checks do with it. */
+#include "tests/unit.h"
+
+#include <errno.h>
+
+#include "cleanup/scratch_test.h"
+
+/* ---- recipients ---- */
+
+static void recipients_are_taken_from_headers(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	struct stored s = pass("pickup", CLEANUP_EXTRACT | CLEANUP_ADD_RECEIVED, &e,
+			       STR("To: One <one@example.net>,\n \"two, too\"@example.net\nCc: three (comment)\nBcc: four@example.net\n\nx\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.reply.code, 250);
+	assert_int_equal(s.e.recipient_count, 4);
+	assert_str(s.e.recipients[0].address, "one@example.net");
+	assert_str(s.e.recipients[1].address, "two, too@example.net");
+	assert_str(s.e.recipients[2].address, "three@example.org");
+	assert_str(s.e.recipients[3].address, "four@example.net");
+	assert_has_not(s.headers, "four");
+	drop(&s);
+}
+
+static void utf8_from_local_programs_needs_smtputf8(void **state)
+{
+	struct recipient to = { .address = STR("r\xc3\xa9mi@example.net") }, plain = { .address = STR("bob@example.net") };
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL, .recipient_count = 1, .recipients = &plain };
+	static const struct { const char *origin, *content; bool utf8_address; unsigned expected; } cases[] = {
+		{ "pickup", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false, ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME },
+		{ "pickup", "Subject: latin \xfc\n\n", false, ENVELOPE_8BITMIME },
+		{ "pickup", "Subject: x\n\nGr\xc3\xbc\xc3\x9f" "e\n", false, ENVELOPE_8BITMIME },
+		{ "pickup", "Subject: x\n\n", true, ENVELOPE_SMTPUTF8 },
+		{ "smtpd", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false, ENVELOPE_8BITMIME },
+	};
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct stored s;
+
+		e.recipients = cases[i].utf8_address ? &to : &plain;
+		s = pass(cases[i].origin, CLEANUP_EXTERNAL, &e, str_of(cases[i].content), 0);
+		assert_int_equal(s.e.flags & (ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME), cases[i].expected);
+		drop(&s);
+	}
+}
+
+static void a_resent_message_goes_to_its_resent_recipients(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	struct stored s = pass("pickup", CLEANUP_EXTRACT, &e, STR("To: old@example.net\nResent-To: new@example.net\nResent-From: x@y\n\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.e.recipient_count, 1);
+	assert_str(s.e.recipients[0].address, "new@example.net");
+	drop(&s);
+}
+
+static void nobody_to_send_to_is_refused(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	struct stored s = pass("pickup", CLEANUP_EXTRACT, &e, STR("Subject: x\n\n"), 0);
+
+	(void) state;
+	assert_reply(&s, 550, "5.1.0", "Error: no recipients specified");
+	assert_false(s.exists);
+	drop(&s);
+}
+
+static void aliases_are_expanded_and_remember_where_they_came_from(void **state)
+{
+	struct recipient to[] = { { .address = STR("list@example.org"), .notify = NOTIFY_SUCCESS | NOTIFY_FAILURE, .orcpt = STR("rfc822;list@example.org") },
+				  { .address = STR("al+ext@example.org"), .index = 1, .notify = NOTIFY_SUCCESS } };
+	struct envelope e = from_client(to, 2);
+	struct stored s = pass("smtpd", REMOTE, &e, STR("A: b\n\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.e.recipient_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(s.e.recipients[i].index, i);
+	assert_str(s.e.recipients[0].address, "one@example.net");
+	assert_str(s.e.recipients[1].address, "two@example.net");
+	assert_str(s.e.recipients[1].original, "list@example.org");
+	assert_str(s.e.recipients[1].orcpt, "rfc822;list@example.org");
+	assert_int_equal(s.e.recipients[1].notify, NOTIFY_FAILURE);
+	assert_str(s.e.recipients[2].address, "bob+ext@example.net");
+	assert_str(s.e.recipients[2].original, "al+ext@example.org");
+	assert_int_equal(s.e.recipients[2].notify, NOTIFY_SUCCESS);
+	drop(&s);
+}
+
+static void duplicates_are_left_out(void **state)
+{
+	struct recipient to[] = { { .address = STR("bob@example.net") }, { .address = STR("BOB@example.net"), .index = 1 },
+				  { .address = STR("al@example.org"), .index = 2 } };
+	struct envelope e = from_client(to, 3);
+	struct stored s = pass("smtpd", REMOTE, &e, STR("A: b\n\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.e.recipient_count, 2);	/* the alias has another original recipient */
+	drop(&s);
+	the_cleanup.conf.enable_original_recipient = false;
+	s = pass("smtpd", REMOTE, &e, STR("A: b\n\n"), 0);
+	the_cleanup.conf.enable_original_recipient = true;
+	assert_int_equal(s.e.recipient_count, 1);
+	drop(&s);
+}
+
+static void copies_go_to_always_bcc_except_of_notices(void **state)
+{
+	struct stored s;
+
+	(void) state;
+	the_cleanup.conf.always_bcc = "archive";
+	s = pass_text(REMOTE, "A: b\n\n");
+	assert_int_equal(s.e.recipient_count, 2);
+	assert_str(s.e.recipients[1].address, "archive@example.org");
+	assert_int_equal(s.e.recipients[1].notify, NOTIFY_NEVER);
+	drop(&s);
+	s = pass_text(REMOTE | CLEANUP_NO_BCC, "A: b\n\n");
+	assert_int_equal(s.e.recipient_count, 1);
+	drop(&s);
+	the_cleanup.conf.always_bcc = "";
+}
+
+static void a_loop_of_aliases_is_temporary(void **state)
+{
+	struct recipient to = { .address = STR("loop@example.org") };
+	struct envelope e = from_client(&to, 1);
+	struct stored s = pass("smtpd", REMOTE, &e, STR("A: b\n\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.reply.code / 100, 4);
+	assert_false(s.exists);
+	drop(&s);
+}
+
+/* ---- header addresses ---- */
+
+static void local_headers_are_completed_and_nothing_else_is_touched(void **state)
+{
+	static const struct { const char *before, *after; } cases[] = {
+		{ "To: bob", "To: bob@example.org" },
+		{ "To: bob, <carol>,\n dave@x.y", "To: bob@example.org, <carol@example.org>,\n dave@x.y" },
+		{ "Cc: Bob Smith <bob>", "Cc: Bob Smith <bob@example.org>" },
+		{ "From: bob (Bob Smith)", "From: bob@example.org (Bob Smith)" },
+		{ "From: \"bob\" <carol>", "From: \"bob\" <carol@example.org>" },
+		{ "To: \"quoted local\"", "To: \"quoted local\"@example.org" },
+		{ "To: undisclosed-recipients:;", "To: undisclosed-recipients:;" },
+		{ "To: friends: bob, carol@x.y;", "To: friends: bob@example.org, carol@x.y;" },
+		{ "To: a b c", "To: a b c" },
+		{ "To: <>", "To: <>" },
+		{ "To: (unclosed", "To: (unclosed" },
+		{ "To: \"unclosed", "To: \"unclosed" },
+		{ "To: <unclosed", "To: <unclosed" },
+		{ "To: ) > bob, carol", "To: ) > bob, carol@example.org" },
+		{ "To: <@relay.example:bob>, a!b, a%b", "To: <bob@example.org>, b@a, a@b" },
+		{ "To: bob (one)\n (two), < carol > (three)", "To: bob@example.org (one)\n (two), < carol@example.org > (three)" },
+		{ "To: x (one) @ (two)\n y.example. (three)", "To: x@y.example (one) (two) (three)" },
+		{ "Disposition-Notification-To: bob", "Disposition-Notification-To: bob@example.org" },
+		{ "Return-Receipt-To: bob", "Return-Receipt-To: bob@example.org" },
+		{ "To: (a)) \\", "To: (a)) \\" },
+		{ "To:", "To:" },
+		{ "Subject: bob", "Subject: bob" },
+	};
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = { .sender = STR("me@x.y"), .arrival_us = 1, .flags = ENVELOPE_LOCAL, .recipient_count = 1, .recipients = &to };
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct arena *a = arena_new("t", NULL, 1 << 16);
+		struct stored s = pass("local", CLEANUP_EXTERNAL, &e, arena_fmt(a, "%s\n\n", cases[i].before), 0);
+
+		assert_str(s.headers, str_c(a, arena_fmt(a, "%s\n", cases[i].after)));
+		drop(&s);
+		arena_free(a);
+	}
+}
+
+/* ---- checks ---- */
+
+static void header_checks_act(void **state)
+{
+	struct stored s;
+
+	(void) state;
+	the_cleanup.header_checks = open_checks("header_checks",
+		"/^X-Reject:/ REJECT 5.7.9 not wanted\n/^X-Plain:/ REJECT\n/^X-Hold:/ HOLD\n/^X-Discard:/ DISCARD\n/^X-Ignore:/ IGNORE\n"
+		"/^X-Replace: (.*)/ REPLACE X-New: $1\n/^X-Prepend:/ PREPEND X-Added: yes\n/^X-Redirect:/ REDIRECT r@example.net\n"
+		"/^X-Bcc:/ BCC copy@example.net\n/^X-Filter:/ FILTER smtp:[127.0.0.1]:1\n/^X-Warn:/ WARN look\n/^X-Bad:/ NONSENSE\n");
+	s = pass_text(CLEANUP_EXTERNAL, "X-Reject: 1\n\n");
+	assert_reply(&s, 550, "5.7.9", "not wanted");
+	assert_false(s.exists);
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "X-Plain: 1\n\n");
+	assert_reply(&s, 550, "5.7.1", "message content rejected");
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "X-Hold: 1\n\n");
+	assert_int_equal(s.where, QUEUE_HOLD);
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "X-Discard: 1\n\n");
+	assert_int_equal(s.reply.code, 250);
+	assert_false(s.exists);
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "A: b\nX-Ignore: 1\n more\nX-Replace: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n\n");
+	assert_str(s.headers, "X-Added: yes\nA: b\nX-New: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n");
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "X-Bcc: 1\nX-Filter: 1\n\n");
+	assert_str(s.e.recipients[1].address, "copy@example.net");
+	assert_str(s.e.filter_transport, "smtp:[127.0.0.1]:1");
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "X-Redirect: 1\n\n");
+	assert_int_equal(s.e.recipient_count, 1);
+	assert_str(s.e.recipients[0].address, "r@example.net");
+	drop(&s);
+	tables_free(the_cleanup.header_checks);
+	the_cleanup.header_checks = NULL;
+}
+
+static void body_checks_act_line_by_line(void **state)
+{
+	static const char text[] = "A: b\n\nfirst\nsecret one\nlast\nchange me\nunfinished secret";
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+
+	(void) state;
+	the_cleanup.body_checks = open_checks("body_checks", "/secret/ IGNORE\n/^change/ REPLACE changed\n/^hold/ HOLD\n/^virus/ REJECT ill\n");
+	for (size_t piece = 0; piece < sizeof(text); piece++) {
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text) - 1), piece);
+
+		assert_str(s.body, "first\nlast\nchanged\n");
+		drop(&s);
+	}
+	struct stored s = pass_text(CLEANUP_EXTERNAL, "A: b\n\nhold me\n");
+	assert_int_equal(s.where, QUEUE_HOLD);
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "A: b\n\nvirus\n");
+	assert_reply(&s, 550, "5.7.1", "ill");
+	assert_false(s.exists);
+	drop(&s);
+	tables_free(the_cleanup.body_checks);
+	the_cleanup.body_checks = NULL;
+}
+
+static void long_lines_pass_body_checks_whole(void **state)
+{
+	static char text[30000];
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+
+	(void) state;
+	the_cleanup.body_checks = open_checks("body_checks", "/zzz/ IGNORE\n");
+	memset(text, 'y', sizeof(text));
+	memcpy(text, "A: b\n\n", 6);
+	text[10000] = text[10005] = '\n';
+	memcpy(text + 10001, "zzz!", 4);
+	text[sizeof(text) - 1] = '\n';
+	for (size_t piece = 0; piece < sizeof(text); piece = piece * 2 + 700) {
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text)), piece);
+
+		assert_int_equal(s.body.len, sizeof(text) - 6 - 5);
+		assert_has_not(s.body, "z");
+		drop(&s);
+	}
+	tables_free(the_cleanup.body_checks);
+	the_cleanup.body_checks = NULL;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(recipients_are_taken_from_headers),
+		cmocka_unit_test(utf8_from_local_programs_needs_smtputf8),
+		cmocka_unit_test(a_resent_message_goes_to_its_resent_recipients),
+		cmocka_unit_test(nobody_to_send_to_is_refused),
+		cmocka_unit_test(aliases_are_expanded_and_remember_where_they_came_from),
+		cmocka_unit_test(duplicates_are_left_out),
+		cmocka_unit_test(copies_go_to_always_bcc_except_of_notices),
+		cmocka_unit_test(a_loop_of_aliases_is_temporary),
+		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
+		cmocka_unit_test(header_checks_act),
+		cmocka_unit_test(body_checks_act_line_by_line),
+		cmocka_unit_test(long_lines_pass_body_checks_whole),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
