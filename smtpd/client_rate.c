@@ -19,6 +19,8 @@ static int64_t limit_of(enum anvil_event event)
 		return c->smtpd_client_message_rate_limit;
 	case ANVIL_RECIPIENT:
 		return c->smtpd_client_recipient_rate_limit;
+	case ANVIL_TLS_SESSION:
+		return c->smtpd_client_new_tls_session_rate_limit;
 	case ANVIL_AUTH:
 		return c->smtpd_client_auth_rate_limit;
 	default:
@@ -34,21 +36,34 @@ const char *rates_socket(void)
 	return NULL;
 }
 
-bool comes_too_often(struct session *s, enum anvil_event event)
+/* How often it has come when that is too often, else 0. */
+static int64_t excess(struct session *s, enum anvil_event event, bool counts)
 {
-	static const char *const names[ANVIL_EVENTS] = { "Connection", "Message delivery request", "Recipient address", "New TLS session", "AUTH command" };
 	const int64_t limit = limit_of(event);
 	char client[80];
 	int64_t count;
 
 	if (limit == 0 || s->may_xclient || match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
-		return false;
+		return 0;
 	client_network_print(&s->peer.ip, client);
-	count = anvil_count(str_of(the_world->service), str_of(client), event);
+	count = anvil_ask(str_of(the_world->service), str_of(client), event, counts);
 	if (count < 0)
 		log_warning_rarely(60, "limits of rates do not count now: service anvil: %s", error_text((int) count));
-	if (count <= limit)
-		return false;
-	log_warning("%s rate limit exceeded: %lld from %s for service %s", names[event], (long long) count, buf_text(&s->peer.shown), the_world->service);
-	return true;
+	return count > limit ? count : 0;
+}
+
+bool comes_too_often(struct session *s, enum anvil_event event)
+{
+	static const char *const names[ANVIL_EVENTS] = { "Connection", "Message delivery request", "Recipient address", "New TLS session", "AUTH command" };
+	const int64_t count = excess(s, event, true);
+
+	if (count > 0)
+		log_warning("%s rate limit exceeded: %lld from %s for service %s", names[event], (long long) count, buf_text(&s->peer.shown),
+			    the_world->service);
+	return count > 0;
+}
+
+bool came_too_often(struct session *s, enum anvil_event event)
+{
+	return excess(s, event, false) > 0;
 }

@@ -13,6 +13,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
 #include "lib/peers/tlsmgr.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/sasl.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
@@ -216,6 +217,7 @@ static bool shake_hands(struct session *s, bool wrapped)
 	ticket_keys_await();
 	r = tls_begin(the_smtpd->tls_context, s->stream, &wish, wrapped, in(conf()->smtpd_starttls_timeout), &t, &words);
 	if (r < 0) {
+		comes_too_often(s, ANVIL_TLS_SESSION);	/* what a failed handshake costs counts too */
 		log_trouble(s, r, buf_str(&words));
 		s->end_reason = r == -ETIMEDOUT ? "timeout" : r == -ECANCELED ? "server shutdown" : "lost connection";
 		s->hang_up = true;
@@ -227,7 +229,10 @@ static bool shake_hands(struct session *s, bool wrapped)
 	log_established(s);
 	forget_clear_text(s);
 	identity_changed(s);		/* lists of clients may know certificates */
-	return true;
+	if (peer->resumed || !comes_too_often(s, ANVIL_TLS_SESSION))
+		return true;
+	reply(s, 421, "4.7.0", "%s Error: too many new TLS sessions from %s", the_smtpd->common->myhostname, buf_text(&s->peer.shown));
+	return false;
 }
 
 bool tls_before_greeting(struct session *s)
@@ -236,6 +241,10 @@ bool tls_before_greeting(struct session *s)
 		ticket_keys_follow(the_smtpd->tls_context, the_smtpd->tlsmgr);
 	if (!conf()->smtpd_tls_wrappermode)
 		return true;
+	if (came_too_often(s, ANVIL_TLS_SESSION)) {
+		log_warning("Refusing TLS service request from %s for service %s", buf_text(&s->peer.shown), the_world->service);
+		return false;
+	}
 	if (is_available())
 		return shake_hands(s, true);
 	log_warning("connection from %s to service %s is dropped: TLS is not available", buf_text(&s->peer.shown), the_world->service);
@@ -263,6 +272,10 @@ enum next verb_starttls(struct session *s, const struct command *c)
 		return reply(s, 554, "5.5.1", "Error: TLS already active");
 	if (the_smtpd->tls_level == TLS_LEVEL_NONE || (s->discard_ehlo & EHLO_STARTTLS) != 0)
 		return reply(s, 502, "5.5.1", "Error: command not implemented");
+	if (came_too_often(s, ANVIL_TLS_SESSION)) {
+		log_warning("Refusing STARTTLS request from %s for service %s", buf_text(&s->peer.shown), the_world->service);
+		return reply(s, 454, "4.7.0", "Error: too many new TLS sessions from %s", buf_text(&s->peer.shown));
+	}
 	if (!is_available())
 		return reply(s, 454, "4.7.0", "TLS not available due to local problem");
 	if (stream_poll_input(s->stream))

@@ -8,10 +8,10 @@
 
 enum { PATIENCE_MS = 10000 };
 
-int64_t anvil_count(struct str service, struct str client, enum anvil_event event)
+int64_t anvil_ask(struct str service, struct str client, enum anvil_event event, bool counts)
 {
 	static struct client *anvil;		/* of this process, never freed */
-	const struct anvil_event_request request = { .service = str_head(service, 100), .client = client, .event = event };
+	const struct anvil_event_request request = { .service = str_head(service, 100), .client = client, .event = event, .more = counts };
 	struct arena *a = arena_new("anvil", NULL, 64 << 10);
 	struct anvil_event_reply reply;
 	when_t until = in(PATIENCE_MS);

@@ -10,7 +10,7 @@ enum anvil_event { ANVIL_CONNECTION, ANVIL_MESSAGE, ANVIL_RECIPIENT, ANVIL_TLS_S
 
 #define ANVIL_SOCKET "private/anvil"
 
-/* How often, in the anvil_rate_time_unit under way and with this time. -errno: nobody can tell. */
-int64_t anvil_count(struct str service, struct str client, enum anvil_event event) MAY_YIELD;
+/* How often, in the anvil_rate_time_unit under way; counts: with this time. -errno: nobody can tell. */
+int64_t anvil_ask(struct str service, struct str client, enum anvil_event event, bool counts) MAY_YIELD;
 
 #endif

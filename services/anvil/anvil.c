@@ -95,7 +95,8 @@ static void count(struct server_call *call)
 	buf_add_byte(&name, ':');
 	buf_add_printable(&name, request.client);
 	c = find(buf_str(&name));
-	reply.count = ++c->counts[request.event];
+	c->counts[request.event] += request.more > 0;
+	reply.count = c->counts[request.event];
 	note_peak(&peaks[request.event], reply.count, buf_str(&name));
 	REPLY(call, anvil_event_reply, &reply);
 }

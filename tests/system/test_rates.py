@@ -4,17 +4,19 @@
 import contextlib
 import re
 import socket
+import ssl
 
 import pytest
 
 from auth_server import AuthServer, Raw
+from certificates import Authority
 from instance import Instance, free_port, wait_until
 
 SASL = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot"}
 COUNTED = {"smtpd_client_event_limit_exceptions": "", "mydestination": "example.org", "local_transport": "discard:", "default_transport": "discard:",
            "smtpd_soft_error_limit": "100", "smtpd_hard_error_limit": "200", "anvil_rate_time_unit": "1h"}
 LIMITS = {"smtpd_client_auth_rate_limit": "2", "smtpd_client_message_rate_limit": "4", "smtpd_client_recipient_rate_limit": "5",
-          "smtpd_client_connection_rate_limit": "4"}
+          "smtpd_client_connection_rate_limit": "8", "smtpd_client_new_tls_session_rate_limit": "2"}
 LOGIN = "AUTH PLAIN AGphbmUAd3Jvbmc="
 
 
@@ -115,21 +117,38 @@ def converse(mail, dialogue):
     return said
 
 
+def new_tls_session(mail, authority):
+    """The replies to STARTTLS and to EHLO behind it."""
+    with Raw(mail) as client:
+        code, text = client.say("STARTTLS")
+        if code != 220:
+            return code, text
+        client.sock = ssl.create_default_context(cafile=str(authority.certificate)).wrap_socket(client.sock, server_hostname="localhost")
+        client.file = client.sock.makefile("rb")
+        client.tell("EHLO client.example")
+        code, text = client.reply()
+        return code, text if code != 250 else []
+
+
 def greeting(mail):
     with socket.create_connection((mail.address, mail.smtp_port), timeout=60) as client:
         return client.makefile().readline()
 
 
 @pytest.mark.root
-def test_replies_and_log_lines_are_those_of_postfix(auth):
+def test_replies_and_log_lines_are_those_of_postfix(auth, tmp_path):
     from postfix import Postfix
-    main = {**SASL, **COUNTED, **LIMITS, "smtpd_sasl_path": auth.path, "mynetworks": "192.0.2.1"}
+    authority = Authority(tmp_path)
+    main = {"smtpd_tls_chain_files": authority.chain_file("server"), "smtpd_tls_security_level": "may", **SASL, **COUNTED, **LIMITS, "smtpd_sasl_path": auth.path, "mynetworks": "192.0.2.1"}
     with Instance(main=main) as mail, Postfix(main=main) as postfix:
         for dialogue in DIALOGUES:
             assert converse(mail, dialogue) == converse(postfix, dialogue), dialogue
+        sessions = [new_tls_session(mail, authority) for _ in range(4)]
+        assert sessions == [new_tls_session(postfix, authority) for _ in range(4)]
+        assert [code for code, _ in sessions] == [250, 250, 421, 454]
         assert greeting(mail).startswith("220 ") and greeting(postfix).startswith("220 ")
         assert greeting(mail) == greeting(postfix) == "421 4.7.0 mail.example.org Error: too many connections from 127.0.0.1\n"
 
         def told(one):
-            return [re.sub(r".*?smtpd\[\d+\]: |service .*", "", line) for line in one.log_lines("rate limit exceeded")]
+            return [re.sub(r".*?smtpd\[\d+\]: |service .*", "", line) for line in one.log_lines("rate limit exceeded|Refusing STARTTLS")]
         wait_until(lambda: told(mail) == told(postfix) and len(told(mail)) > 8, 30, lambda: (told(mail), told(postfix)))
