@@ -141,7 +141,7 @@ const char *requiretls_for_log(const struct job *job, const struct session *s)
 	const char *words = "!requiretls";
 
 	if (job->site_policy.wish < TLS_WELCOME)
-		return s->tls;
+		return str_c(job->arena, str_of(s->tls));	/* the delivery outlives the session */
 	if (!s->is_encrypted)
 		words = s->offers.features & EHLO_STARTTLS ? "!requiretls:noencryption" : "!requiretls:nostarttls";
 	else if (!policy_proves_host(&job->policy))

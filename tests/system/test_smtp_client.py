@@ -108,6 +108,13 @@ def test_a_server_that_hangs_up_on_a_kept_session_costs_no_deferral(instance):
     assert not mail.log_lines("status=deferred")
 
 
+def test_what_is_logged_of_a_session_is_whole_when_the_session_is_gone(instance):
+    with Sink(address="127.0.0.2", answers={"MAIL": "421 4.3.2 not now"}) as sink:
+        mail = instance(main={"relayhost": f"[127.0.0.2]:{sink.port}"})
+        queue_id = mail.send(BODY, recipients=["one@example.com", "two@example.com"])
+        mail.wait_for_log(rf"{queue_id}: to=<(one|two)@example.com>, .*, tls=may:none, dsn=4.3.2, status=deferred", count=2)
+
+
 def test_a_fallback_relay_takes_over(instance, dns):
     dns.add("down.example", "MX", "10 mx.down.example")
     dns.add("mx.down.example", "A", "127.0.0.9")
