@@ -133,6 +133,7 @@ class Arrivals:
     def done(self):
         return set(self.delivered) | set(self.returned)
 
-    def duplicates(self):
-        keys = self.done()
-        return sum(self.delivered.get(key, 0) + self.returned.get(key, 0) - 1 for key in keys)
+    def repeated(self):
+        """What came more often than once, and how much more often."""
+        times = {key: self.delivered.get(key, 0) + self.returned.get(key, 0) for key in self.done()}
+        return {key: count - 1 for key, count in times.items() if count > 1}

@@ -320,9 +320,10 @@ class Scene:
             complaints.append(f"set aside in corrupt/: {set_aside[:10]}")
         if found.torn > torn:
             complaints.append(f"{found.torn} incomplete messages in mailboxes, not more than {torn} are excused")
-        extra = found.duplicates()
+        repeated = found.repeated()
+        extra = sum(repeated.values())
         if extra > duplicates:
-            complaints.append(f"{extra} duplicates, not more than {duplicates} are excused")
+            complaints.append(f"{extra} duplicates, not more than {duplicates} are excused: {sorted(repeated.items())[:10]}")
         assert not complaints, f"seed {self.seed}: " + "\n".join(complaints) + f"\n{self.mail.log_tail()}"
         return extra
 
