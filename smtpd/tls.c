@@ -232,6 +232,7 @@ static bool shake_hands(struct session *s, bool wrapped)
 	if (peer->resumed || !comes_too_often(s, ANVIL_TLS_SESSION))
 		return true;
 	reply(s, 421, "4.7.0", "%s Error: too many new TLS sessions from %s", the_smtpd->common->myhostname, buf_text(&s->peer.shown));
+	flush(s->stream);			/* nobody else does in wrapper mode */
 	return false;
 }
 

@@ -7,7 +7,7 @@
 #include "lib/ipc/channel.h"
 #include "lib/log/log.h"
 
-enum { FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 60000, WARN_EACH_S = 3600, PATIENCE_MS = 1000 };
+enum { FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 60000, WARN_EACH_S = 3600, PATIENCE_MS = 5000 };
 
 static struct client *manager;
 static bool is_answered = true;		/* the first question: with keys, or with trouble */

@@ -34,9 +34,10 @@ def auth():
 
 
 @pytest.fixture(scope="module")
-def world(auth):
+def world(auth, tmp_path_factory):
+    tls = {"smtpd_tls_chain_files": Authority(tmp_path_factory.mktemp("ca")).chain_file("server"), "smtpd_tls_wrappermode": "yes", "smtpd_client_new_tls_session_rate_limit": "2"}
     limits = {name: {f"smtpd_client_{name}_rate_limit": "6"} for name in ("auth", "message", "recipient", "connection")}
-    ports, rows = services({**limits, "exempt": {"smtpd_client_auth_rate_limit": "1", "smtpd_client_event_limit_exceptions": "127.0.0.1"}})
+    ports, rows = services({**limits, "tls": tls, "exempt": {"smtpd_client_auth_rate_limit": "1", "smtpd_client_event_limit_exceptions": "127.0.0.1"}})
     with Instance(main={**SASL, **COUNTED, "smtpd_sasl_path": auth.path, "worker_session_limit": "1", "anvil_status_update_time": "1s"}, master=rows) as mail:
         yield mail, ports
 
@@ -77,6 +78,24 @@ def test_connections_are_counted_too(world):
         assert [connect() for _ in range(6)] == [221] * 6
         connect()
     mail.wait_for_log(rf"warning: Connection rate limit exceeded: 7 from \S+\[127.0.0.1\] for service 127.0.0.1:{ports['connection']}$")
+
+
+def greeted_over_tls(mail, port, context, session=None):
+    """What the server says first, and the session, to be resumed."""
+    with socket.create_connection((mail.address, port), timeout=60) as plain, context.wrap_socket(plain, session=session) as safe, safe.makefile("rb") as replies:
+        return replies.readline()[:4], safe.session
+
+
+def test_resumed_tls_sessions_are_not_counted(world):
+    mail, ports = world
+    context = ssl._create_unverified_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2            # there the session is known when the handshake ends
+    said, session = greeted_over_tls(mail, ports["tls"], context)
+    assert {said} | {greeted_over_tls(mail, ports["tls"], context, session)[0] for _ in range(5)} == {b"220 "}
+    assert [greeted_over_tls(mail, ports["tls"], context)[0] for _ in range(2)] == [b"220 ", b"421 "]
+    with pytest.raises(OSError):                                # no handshake is begun any more
+        greeted_over_tls(mail, ports["tls"], context, session)
+    mail.wait_for_log(rf"warning: Refusing TLS service request from \S+\[127.0.0.1\] for service 127.0.0.1:{ports['tls']}$")
 
 
 def test_some_are_not_counted(world):
