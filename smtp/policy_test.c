@@ -196,6 +196,10 @@ static void test_requiretls_comes_to_what_its_policy_says(void **unused)
 
 	(void) unused;
 	delivery.env.flags = ENVELOPE_REQUIRETLS;
+	configure("mydomain = b\xc3\xbc" "cher.example");
+	policy_open();
+	make("mx.b\xc3\xbc" "cher.example", "mx.example", &p);
+	assert_int_equal(p.wish, TLS_WELCOME);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		AUTO(buf) conf = BUF(4096);
 

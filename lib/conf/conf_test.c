@@ -238,6 +238,7 @@ static const struct { const char *text, *expected; } expansions[] = {
 	{ "${{$n5} == {5}?{t}:{f}}", "t" },
 	{ "${{ a } == {a}?{t}:{f}}", "f" },
 	{ "${domain_to_ascii{$Upper}}", "example.org" },
+	{ "${domain_to_ascii{B\xc3\xbc" "cher.Example}}", "b\xc3\xbc" "cher.example" },
 };
 
 static void test_expansion_means_what_it_means_to_postfix(void **state)

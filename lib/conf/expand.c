@@ -8,7 +8,7 @@
  *   ${{text} op {text}}          "true" or nothing; op: == != < <= >= >, numbers as numbers, anything else as text
  *   ${{text} op {text} ? {text} : {text}}
  *   ${{text} <level {text}...}   compatibility levels: up to three numbers with dots between
- *   ${domain_to_ascii{text}}     lower case; only of ASCII names so far
+ *   ${domain_to_ascii{text}}     lower case; a name beyond ASCII stays as it is, since whoever asks DNS about names takes either form
  *   $$                           a dollar sign
  *
  * Values come from the administrator, so errors have words for people. Nesting, length and number of steps are bounded all the same.
@@ -296,8 +296,6 @@ static int expand_domain_to_ascii(struct expansion *x, struct str rest, struct b
 		return r;
 	if (skip_space(rest).len > 0)
 		return fail(x, "unexpected input at", rest);
-	if (!str_is_ascii(buf_str(&name)))
-		return fail(x, "domain_to_ascii needs a name in ASCII", buf_str(&name));
 	for (size_t i = 0; i < name.len; i++)
 		name.at[i] = to_lower(name.at[i]);
 	return put(x, buf_str(&name), out);
