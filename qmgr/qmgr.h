@@ -127,6 +127,7 @@ struct message {
 /* unwritten.c. Into its journal, or into memory until that takes it: then -errno. -ENOENT: the file is gone. */
 int message_record(struct message *m, const struct journal_record *records, size_t n);
 void unwritten_read(const struct qmgr *q, struct str id, void (*each)(void *arg, const struct journal_record *r), void *arg);
+void unwritten_free(struct qmgr *q);		/* at the end */
 void unwritten_forget(struct qmgr *q, struct str id);
 void unwritten_flush(struct qmgr *q);	/* tries to write all of it */
 

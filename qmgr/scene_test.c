@@ -352,6 +352,7 @@ static void end_play(struct scene *s)
 	turn_cancel(&q->dispatch_turn);
 	client_free(q->bounce);
 	map_free(q->active, NULL);
+	unwritten_free(q);
 	sleepers_free(q->sleepers);
 	schedule_free(q->schedule);
 }

@@ -50,6 +50,11 @@ void unwritten_read(const struct qmgr *q, struct str id, void (*each)(void *arg,
 	}
 }
 
+void unwritten_free(struct qmgr *q)
+{
+	map_free(q->unwritten, free_lines);
+}
+
 void unwritten_forget(struct qmgr *q, struct str id)
 {
 	struct buf *lines = map_remove(q->unwritten, id);

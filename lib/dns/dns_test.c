@@ -349,11 +349,13 @@ static void check_cancelled(void)
 	struct scope *first = scope_open("first"), *second = scope_open("second");
 
 	answered = 0;
-	fake.pause_ms = 30;
+	fake.pause_ms = 60000;		/* the first question is never answered */
 	scope_start(first, "asker", ask_any, (void *) "x.example");
-	co_sleep(in(5));
+	while (fake.asked == 0)
+		assert_int_equal(co_sleep(in(1)), 0);
 	scope_start(second, "asker", ask_one, (void *) "x.example");
 	co_sleep(in(5));
+	fake.pause_ms = 0;
 	scope_close(first);
 	assert_int_equal(scope_wait(second, in(5000)), 0);
 	scope_close(second);
