@@ -14,7 +14,7 @@
 #include "lib/base/die.h"
 #include "lib/table/rules.h"
 
-enum { LONG_KEY = 1 << 10, LONGEST_SEARCH = 8 << 10, LONGEST_BACK_SEARCH = 2 << 10 };
+enum { LONG_KEY = 1 << 10, LONGEST_SEARCH = 8 << 10, LONGEST_BACK_SEARCH = 2 << 10, MOST_IN_A_ROW = 4 };
 
 struct pattern {
 	regex_t code;
@@ -89,6 +89,21 @@ static bool closes_what_is_open(struct str text)
 	return true;
 }
 
+/* The library writes out what "+" repeats once more for each of them, so a slip of the finger such as "a++++++++++++++++" kept it busy for hours. */
+static bool repeats_too_often(struct str text)
+{
+	unsigned in_a_row = 0;
+
+	for (size_t i = 0; i < text.len && in_a_row <= MOST_IN_A_ROW; i++) {
+		in_a_row = strchr("*+?", text.at[i]) != NULL ? in_a_row + 1 : 0;
+		if (text.at[i] == '\\')
+			i++;
+		else if (text.at[i] == '[')
+			i = behind_brackets(text, i) - 1;
+	}
+	return in_a_row > MOST_IN_A_ROW;
+}
+
 static char *anchored_form(struct str text)
 {
 	static const char form[] = "^.*(%.*s)";
@@ -111,6 +126,10 @@ static int compile(struct str *rest, bool for_result, void **ret_pattern, size_t
 		return -EINVAL;
 	if (buf_add(&ended, text) < 0 || memchr(text.at, 0, text.len) != NULL) {
 		buf_add_text(why, "NUL in regexp");
+		return -EINVAL;
+	}
+	if (repeats_too_often(text)) {
+		buf_addf(why, "more than %d of * + ? in a row", MOST_IN_A_ROW);
 		return -EINVAL;
 	}
 	p = get_memory(sizeof(*p));

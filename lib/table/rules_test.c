@@ -127,6 +127,17 @@ static void test_no_key_keeps_a_pattern_busy_for_long(void **state)
 	assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
 }
 
+static void test_a_pattern_that_no_library_can_compile_in_time_is_left_out(void **state)
+{
+	struct table *t = open_flags("regexp:{ {/()()++++++++++++++++++++++++/ typed} {/[+*?+*?]+\\++?x/ fine} }", 0);
+
+	(void) state;
+	expect_warning("line 1: more than 4 of * + ? in a row: skipping this rule");
+	expect(t, "ax", NULL);
+	expect(t, "*++x", "fine");
+	table_free(t);
+}
+
 static void test_substitution_is_refused_where_results_are_trusted(void **state)
 {
 	struct table *t;
@@ -201,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_regexp_and_pcre_rules_answer_as_those_of_postfix),
 		TEST(test_regexp_answers_for_long_keys_as_for_short_ones),
+		TEST(test_a_pattern_that_no_library_can_compile_in_time_is_left_out),
 		TEST(test_no_key_keeps_a_pattern_busy_for_long),
 		TEST(test_substitution_is_refused_where_results_are_trusted),
 		TEST(test_a_pattern_that_backtracks_without_end_cannot_tell),
