@@ -6,26 +6,27 @@
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/base/die.h"
-#include "lib/base/map.h"
 #include "lib/table/cdb.h"
 
+/* There may be millions: this, its bytes and two pointers are all that is kept of each. */
 struct record {
-	struct str key, value;
-	uint32_t hash, at;
+	uint32_t hash, at, key_len, value_len;
+	const char *bytes;		/* the key, then the value */
 };
 
 struct writing {
 	const char *path;		/* path and fd are the caller's */
 	int fd;
 	struct arena *arena;
-	struct map *by_key;
-	VEC(struct record *) records;
+	VEC(struct record *) records;	/* in their order */
+	struct record **slots;		/* the same by the hash of their keys, at most half full */
+	size_t slot_count;		/* a power of two */
 	struct buf pending;		/* to be written */
 	off_t written;
 	int error;
 };
 
-enum { PIECE = 1 << 20 };
+enum { PIECE = 1 << 20, FIRST_SLOTS = 1024 };
 
 int cdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why)
 {
@@ -37,16 +38,42 @@ int cdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **re
 	f->path = path;
 	f->fd = fd;
 	f->arena = arena_new("cdb", NULL, (size_t) 8 << 30);
-	f->by_key = map_new();
+	f->slot_count = FIRST_SLOTS;
+	f->slots = get_memory(FIRST_SLOTS * sizeof(*f->slots));
 	f->pending = BUF(2 * PIECE);
 	*ret_db = f;
 	return 0;
 }
 
+/* Where the record of that key is, or goes. */
+static struct record **find_slot(const struct writing *f, struct str key, uint32_t hash)
+{
+	size_t n = hash & (f->slot_count - 1);
+
+	for (; f->slots[n] != NULL; n = (n + 1) & (f->slot_count - 1))
+		if (f->slots[n]->hash == hash && str_is(str_make(f->slots[n]->bytes, f->slots[n]->key_len), key))
+			break;
+	return &f->slots[n];
+}
+
+static void double_slots(struct writing *f)
+{
+	free(f->slots);
+	f->slot_count *= 2;
+	f->slots = get_memory(f->slot_count * sizeof(*f->slots));
+	for (size_t i = 0; i < f->records.len; i++) {
+		struct record *r = f->records.at[i];
+
+		*find_slot(f, str_make(r->bytes, r->key_len), r->hash) = r;
+	}
+}
+
 int cdb_put(void *db, struct str key, struct str value, bool replace, struct driver_words why)
 {
 	struct writing *f = db;
-	struct record *r = map_get(f->by_key, key);
+	char *bytes;
+	const uint32_t hash = cdb_hash(key);
+	struct record **slot = find_slot(f, key, hash), *r = *slot;
 
 	if (key.len + value.len > PIECE - 8) {
 		snprintf(why.at, why.size, "an entry of %zu bytes is too long", key.len + value.len);
@@ -56,12 +83,15 @@ int cdb_put(void *db, struct str key, struct str value, bool replace, struct dri
 		return 0;
 	if (r == NULL) {
 		r = ARENA_NEW(f->arena, struct record);
-		r->key = arena_copy(f->arena, key);
-		r->hash = cdb_hash(key);
+		*slot = r;
 		*vec_add(f->arena, &f->records) = r;
-		map_put(f->by_key, key, r);
 	}
-	r->value = arena_copy(f->arena, value);
+	bytes = arena_get(f->arena, key.len + value.len + 1);
+	memcpy(bytes, key.at, key.len);
+	memcpy(bytes + key.len, value.at, value.len);
+	*r = (struct record){ .hash = hash, .key_len = (uint32_t) key.len, .value_len = (uint32_t) value.len, .bytes = bytes };
+	if (2 * f->records.len > f->slot_count)
+		double_slots(f);
 	return 1;
 }
 
@@ -121,10 +151,9 @@ static void write_records(struct writing *f)
 		struct record *r = f->records.at[i];
 
 		r->at = position(f);
-		add_number(f, (uint32_t) r->key.len);
-		add_number(f, (uint32_t) r->value.len);
-		add_bytes(f, r->key);
-		add_bytes(f, r->value);
+		add_number(f, r->key_len);
+		add_number(f, r->value_len);
+		add_bytes(f, str_make(r->bytes, r->key_len + r->value_len));
 	}
 }
 
@@ -195,7 +224,7 @@ int cdb_finish(void *db, bool keep, struct driver_words why)
 
 	if (r < 0)
 		snprintf(why.at, why.size, "write %s: %s", f->path, error_text(r));
-	map_free(f->by_key, NULL);
+	free(f->slots);
 	arena_free(f->arena);
 	buf_free(&f->pending);
 	free(f);
