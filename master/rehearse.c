@@ -34,7 +34,7 @@ static void tell(void *arg, const struct service_entry *s, bool fatal, struct st
 {
 	struct buf *b = arg;
 
-	if (fatal)
+	if (fatal && str_find_str(buf_str(b), line) < 0)	/* several services stumble over one thing */
 		buf_addf(b, "%sservice %.*s: %.*s", b->len > 0 ? "; " : "", PSTR(s->name), PSTR(line));
 }
 

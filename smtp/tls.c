@@ -72,7 +72,7 @@ void tls_open(void)
 		.options = options,
 	};
 	if (tls_context_open(&conf, &tls.context, &why) != 0)
-		log_warning("TLS is not available: %s", buf_text(&why));
+		daemon_complain("TLS is not available: %s", buf_text(&why));
 }
 
 /* ---- is it the right server? ---- */

@@ -99,6 +99,11 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 	return t;
 }
 
+static bool names_certificates(const struct smtpd_conf *c)
+{
+	return c->smtpd_tls_chain_files[0] != 0 || c->smtpd_tls_cert_file[0] != 0 || c->smtpd_tls_eccert_file[0] != 0;
+}
+
 void open_tls(struct smtpd *to)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -122,7 +127,9 @@ void open_tls(struct smtpd *to)
 	r = tls_context_open(&t, &to->tls_context, &why);
 	if (r == -EINVAL)
 		die(EX_CONFIG, "TLS: %s", buf_text(&why));
-	if (r != 0)			/* mail goes on as far as it may; the administrator must know */
+	if (r != 0 && names_certificates(&to->conf))
+		daemon_complain("TLS is not available: %s", buf_text(&why));
+	else if (r != 0)
 		log_warning("TLS is not available: %s", buf_text(&why));
 }
 

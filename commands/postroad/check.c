@@ -50,7 +50,7 @@ static bool has_origin(struct work *w)
 	return false;
 }
 
-static bool has_good_services(struct work *w, bool thorough)
+bool has_good_services(struct work *w, bool thorough)
 {
 	struct arena *a = arena_new("master.cf", NULL, 64 << 20);
 	AUTO(buf) why = BUF_WORDS;

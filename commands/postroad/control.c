@@ -89,6 +89,7 @@ int do_reload(struct work *w)
 		if (now.reloads != before.reloads) {
 			if (now.last_failed)
 				say_failure(w);
+			has_good_services(w, true);
 			return 0;
 		}
 		if (mono_ms() >= until)

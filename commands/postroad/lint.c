@@ -111,7 +111,7 @@ static const char *const *more_for(const struct service_entry *s)
 {
 	static const char *const lint_words[] = { "lint", NULL };
 
-	return str_is(s->command, STR("smtpd")) ? lint_words : NULL;
+	return &lint_words[!str_is(s->command, STR("smtpd"))];
 }
 
 static void lint_daemons(struct lint *l)

@@ -40,6 +40,7 @@ struct daemon_world {
 	bool in_foreground;
 	bool unprivileged, chroot;	/* master.cf's columns */
 	bool rehearsing;		/* -R: start() opens as in earnest, but must change nothing; see rehearsal.h */
+	bool strict;			/* -RR: and what cannot be used ends it, see daemon_complain() */
 };
 extern const struct daemon_world *the_world;
 
@@ -113,6 +114,11 @@ int group_by_name(struct str name, gid_t *ret) MAY_YIELD;
 void accounts_prepare(void);
 /* Lets tables of type unix (passwd.byname, group.byname) be answered in this process: proxymap, and commands that query tables. */
 void accounts_for_tables(void);
+/*
+ * During start(): something that is configured cannot be used, as a certificate that cannot be read. In earnest that is a warning, and mail goes on as far as it
+ * may; before a reload it is a reason not to begin.
+ */
+__attribute__((format(printf, 1, 2))) void daemon_complain(const char *format, ...);
 
 /* For commands (postqueue, postsuper, sendmail, ...): configuration, log to stderr and syslog, no loop. Dies with words. */
 struct command_world {

@@ -214,6 +214,19 @@ static void make_way(const char *spec)
 	daemon_retire(reason);
 }
 
+void daemon_complain(const char *format, ...)
+{
+	AUTO(buf) words = BUF_WORDS;
+	va_list arguments;
+
+	va_start(arguments, format);
+	buf_addv(&words, format, arguments);
+	va_end(arguments);
+	if (world.strict)
+		die(EX_CONFIG, "%s", buf_text(&words));
+	log_warning("%s", buf_text(&words));
+}
+
 /* What every program that looks things up reaches the same way. */
 static void introduce_services(void)
 {
@@ -224,6 +237,8 @@ static void introduce_services(void)
 		table_set_services(NULL);
 		accounts_for_tables();
 	}
+	if (world.strict)
+		table_insist();
 	table_set_main(the_world->conf);
 	table_set_module_directories(the_world->common->shlib_directory, the_world->common->meta_directory);
 	table_set_warning(warn);
@@ -286,6 +301,7 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	world.unprivileged = o.unprivileged;
 	world.chroot = o.chroot;
 	world.rehearsing = o.rehearsal;
+	world.strict = o.strict;
 	world.common = &common;
 	lifeline_use(!o.foreground && !o.rehearsal);
 	load_configuration(d, &o);
@@ -304,8 +320,11 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 		be_the_only_one(&o);
 	if (d->start != NULL)
 		d->start();
-	if (o.rehearsal)
+	if (o.rehearsal) {
+		if (geteuid() == 0)
+			find_mail_owner(&(struct jail_world){ .owner = NULL });
 		return end_rehearsal(d);
+	}
 	enter_jail(d, &o);
 	if (d->shape == DAEMON_ONE_AT_A_TIME)
 		run_one_at_a_time(&r);

@@ -50,7 +50,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 		case 'n': o.service = optarg; break;
 		case 'o': overrides[o.override_count++] = optarg; break;
 		case 'r': o.chroot = true; break;
-		case 'R': o.rehearsal = true; break;
+		case 'R': o.strict = o.rehearsal; o.rehearsal = true; break;
 		case 's': o.listeners = parse_count('s', optarg, MOST_LISTENERS); break;
 		case 't': o.kind = parse_kind(optarg); break;
 		case 'u': o.unprivileged = true; break;

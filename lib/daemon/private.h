@@ -22,6 +22,7 @@ struct daemon_options {
 	int verbose;
 	bool foreground, unprivileged, chroot;
 	bool rehearsal;			/* -R: reads its configuration and ends; see rehearsal.h */
+	bool strict;			/* -RR: of a reload, which is refused for whatever could not be used */
 	const char **overrides;		/* -o, in order; to be freed */
 	size_t override_count;
 	char *const *rest;		/* what follows the options; ends with NULL */

@@ -38,7 +38,7 @@ char **rehearsal_command(struct arena *a, const struct common_conf *common, cons
 
 	*ret_path = arena_fmt(a, "%s/%.*s", common->daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command)).at;
 	*vec_add(a, &argv) = str_c(a, s->command);
-	*vec_add(a, &argv) = "-R";
+	*vec_add(a, &argv) = more == NULL ? "-RR" : "-R";
 	*vec_add(a, &argv) = "-c";
 	*vec_add(a, &argv) = absolute(a, config_dir);
 	*vec_add(a, &argv) = "-n";

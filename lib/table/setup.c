@@ -8,6 +8,7 @@
 
 static void (*warning)(const char *text);
 static void (*outgrown)(const char *spec);
+static unsigned always;
 static char service_directory[1024] = "private";
 static char module_directory[1024] = TABLEMODULEDIR, meta_directory[1024] = SYSCONFDIR;
 static struct conf *main_conf;
@@ -40,6 +41,16 @@ void table_tell_outgrown(const struct table *t)
 {
 	if (outgrown != NULL)
 		outgrown(t->spec);
+}
+
+void table_insist(void)
+{
+	always = TABLE_MUST_EXIST;
+}
+
+unsigned table_flags_always(void)
+{
+	return always;
 }
 
 void table_set_services(const char *directory)

@@ -10,5 +10,6 @@ struct conf *table_main(void);			/* NULL: not set */
 const char *table_module_directory(void);
 const char *table_meta_directory(void);
 table_account *table_accounts(bool group);	/* NULL: not set */
+unsigned table_flags_always(void);		/* those of table_insist() */
 
 #endif

@@ -247,7 +247,7 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 	}
 	t = get_memory(sizeof(*t));
 	t->type = type;
-	t->flags = flags;
+	t->flags = flags | table_flags_always();
 	t->why = BUF_WORDS;
 	t->spec = get_memory(spec.len + 1);
 	memcpy(t->spec, spec.at, spec.len);

@@ -79,6 +79,8 @@ bool split_extension(struct str local_part, struct str delimiter, struct str *re
 
 /* ---- set once per process ---- */
 
+/* From now on every table_open() is one with TABLE_MUST_EXIST. */
+void table_insist(void);
 /* The directory with the sockets of the services proxymap and proxywrite, which proxied types are asked of. NULL: nobody serves, and this process opens them itself. */
 void table_set_services(const char *directory);
 /* For names that are no file: pgsql:mine has the parameters that main.cf sets as mine_hosts, mine_query and so on. c outlives all tables. */
