@@ -15,7 +15,12 @@ static bool is_set(const struct postconf *p, struct str name)
 /* With -d the value is the row's, or computed as if main.cf were empty. */
 bool value_of(struct postconf *p, struct str name, struct str *ret)
 {
-	return conf_raw(p->defaults ? p->empty : p->conf, name, ret);
+	if (conf_raw(p->defaults ? p->empty : p->conf, name, ret))
+		return true;
+	if (review_class(p->review, name) != NAME_OF_SERVICE)
+		return false;
+	*ret = STR("$command_time_limit");	/* SERVICE_time_limit of pipe and spawn is no family: other services have none */
+	return true;
 }
 
 /* Set to what it is anyhow: the same text as the default, or the same once both are expanded. */
@@ -123,6 +128,11 @@ static bool delivers_mail(const struct service_entry *s)
 	return false;
 }
 
+static bool runs_commands(const struct service_entry *s)
+{
+	return s->type == SERVICE_UNIX && (str_is(s->command, STR("pipe")) || str_is(s->command, STR("spawn")));
+}
+
 static void add_families(struct postconf *p, struct names *list)
 {
 	const struct master_cf *m = review_services(p->review);
@@ -134,6 +144,9 @@ static void add_families(struct postconf *p, struct names *list)
 			if (conf_param(name) == NULL)
 				add_name(p, list, NAME_OF_SERVICE, name);
 		}
+	for (size_t i = 0; i < m->count; i++)
+		if (runs_commands(&m->services[i]))
+			add_name(p, list, NAME_OF_SERVICE, arena_fmt(p->arena, "%.*s_time_limit", PSTR(m->services[i].name)));
 }
 
 /* Those that main.cf sets and that are none of the above. Planned ones too: the administrator should see that he has them. */

@@ -49,7 +49,7 @@ SHOW_MAIN = """relayhost|-n|relayhost myhostname nonsense|-x relayhost|-h relayh
 -o relayhost=abc relayhost|-n -o relayhost=zz|-o relayhost= -n relayhost|-d relayhost mydestination|-dh relayhost|-d nonsense
 -d slow_destination_concurrency_limit|-dx mydestination|-df smtpd_recipient_restrictions|-p relayhost|slow_destination_concurrency_limit
 slow_destination_recipient_limit fast_destination_recipient_limit|helper|unknown|undef|-x -h myhostname mydomain|mydomain myorigin mynetworks_style
-relayhost relayhost|-fh nosuch relayhost|b relayhost=a|-l|-T run-version|-T bogus|-T|-z|-c"""
+maildrop_time_limit|-x maildrop_time_limit|-d maildrop_time_limit slow_time_limit|-n maildrop_time_limit|relayhost relayhost|-fh nosuch relayhost|b relayhost=a|-l|-T run-version|-T bogus|-T|-z|-c"""
 SHOW_MASTER = """-M|-Mf|-M smtp|-M smtp/inet|-M */unix|-M nosuch|-M smtp/inet/x|-M smtp/bogus|-M smtp slow/unix|-M */*|-Mx|-Mfx
 -F|-Ff|-F smtp|-F smtp/inet|-F smtp/inet/command|-F */*/chroot|-Fh */inet/chroot|-FH|-Ffh smtp|-FfH smtp|-F x/y/z/w|-F smtp/inet/bogus|-Fx
 -P|-Pf|-Px|-P smtp|-P smtp/inet/syslog_name|-P smtp/inet/nosuch|-Ph|-PH|-P */*/smtpd_banner|-P nosuch|-P a/b/c/d"""
