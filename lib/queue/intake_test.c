@@ -512,6 +512,30 @@ static void a_lock_on_one_message_is_seen_by_others(void **state)
 	assert_false(lies(f->writer, QUEUE_INCOMING, one.id));
 }
 
+static void add_id(void *arg, struct str id)
+{
+	buf_add(arg, id);
+}
+
+static void what_a_predecessor_still_delivers_is_not_moved_away_from_its_lock(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n");
+	struct queue_lock lock = { 0 };
+	AUTO(buf) moving = BUF(1000);
+
+	open_reader(f);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(one.id), &lock), 0);
+	open_writer(f, SEGMENT);		/* the segment has no owner any more */
+	assert_int_equal(queue_open_intake(f->writer, f->s.dir, true, true), 0);
+	assert_int_equal(residents_look(f->writer->residents), 0);
+	queue_crowding(f->writer, 0, add_id, &moving);
+	assert_string_equal(buf_text(&moving), two.id);
+	queue_unlock(&lock);
+	queue_crowding(f->writer, 0, add_id, &moving);
+	assert_int_equal(moving.len, 2 * strlen(two.id) + strlen(one.id));
+}
+
 static void a_copy_for_people_is_the_file_that_it_would_be(void **state)
 {
 	struct fixture *f = *state;
@@ -621,6 +645,7 @@ int main(void)
 		WITH_LOG(when_the_log_is_full_messages_get_files_of_their_own),
 		WITH_LOG(a_failed_sync_promises_nothing_and_ends_the_segment),
 		WITH_LOG(a_lock_on_one_message_is_seen_by_others),
+		WITH_LOG(what_a_predecessor_still_delivers_is_not_moved_away_from_its_lock),
 		WITH_LOG(a_copy_for_people_is_the_file_that_it_would_be),
 		WITH_LOG(many_messages_share_a_sync),
 		WITH_LOG(cancelled_ones_disturb_nobody),

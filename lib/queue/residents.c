@@ -534,7 +534,8 @@ void queue_crowding(struct queue *q, int most_segments, void (*each)(void *arg, 
 	while (map_next(all->by_id, &at)) {
 		struct resident *r = at.value;
 
-		if (r->segment == best && !r->is_leaving)
+		/* whom a predecessor still delivers stays where that one has locked it */
+		if (r->segment == best && !r->is_leaving && lock_is_taken_at(best->fd, (off_t) r->at) <= 0)
 			each(arg, at.key);
 	}
 }
