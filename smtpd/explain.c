@@ -160,7 +160,8 @@ static bool parse_address(struct str address, const char *verb, const char *dsn,
 	struct verdict v;
 
 	printf("%s %s:%.*s\n", verb, strcmp(verb, "MAIL") == 0 ? "FROM" : "TO", PSTR(path));
-	if (path_parse(&path, memory, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, ret) >= 0 && !str_has_control(*ret))
+	if (path_parse(&path, memory, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, ret) >= 0 && !str_has_control(*ret) &&
+	    (ret->len > 0 ? !address_is_malformed(the_smtpd->route, memory, *ret) : strcmp(verb, "MAIL") == 0))
 		return true;
 	v = reject(memory, 501, str_of(dsn), "Bad %s address syntax", whose);
 	return tell_reply(verb, &v);
