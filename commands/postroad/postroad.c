@@ -18,7 +18,7 @@ static const struct action {
 	bool despite_mistakes;		/* a mistake in main.cf must not keep anybody from it */
 } ACTIONS[] = {
 	{ "start", do_start, false }, { "start-fg", do_start_fg, false }, { "stop", do_stop, true }, { "abort", do_abort, true },
-	{ "reload", do_reload, false }, { "status", do_status, true }, { "check", do_check, false }, { "flush", do_flush, false },
+	{ "reload", do_reload, true }, { "status", do_status, true }, { "check", do_check, false }, { "flush", do_flush, false },
 	{ "logrotate", do_logrotate, false }, { "lint", do_lint, false },
 };
 
@@ -55,26 +55,33 @@ static const char *value_of(struct conf *c, struct arena *a, struct str name, co
 }
 
 /* What stop and status need is a few texts; the running system was started with a configuration that was right. */
-static void start_despite_mistakes(struct work *w, const char *config_dir)
+static void make_do(struct work *w)
 {
 	static struct arena *a;
 	struct common_conf *common = &w->world.common;
-	struct conf *c;
-	AUTO(buf) why = BUF_WORDS;
+	struct conf *c = w->world.conf;
 
-	stand_on_three_descriptors();
-	log_open("postroad", LOG_TO_STDERR, NULL);
-	if (conf_load(config_dir, &w->world.conf, &why) < 0)
-		die(EX_CONFIG, "%s", buf_text(&why));
 	a = arena_new("postroad", NULL, 1 << 20);
-	c = w->world.conf;
 	common->queue_directory = value_of(c, a, STR("queue_directory"), LOCALSTATEDIR "/spool/postroad");
 	common->data_directory = value_of(c, a, STR("data_directory"), LOCALSTATEDIR "/lib/postroad");
 	common->mail_name = value_of(c, a, STR("mail_name"), "Postroad");
 	common->syslog_name = value_of(c, a, STR("syslog_name"), "postfix");
 	common->maillog_file = value_of(c, a, STR("maillog_file"), "");
-	if (conf_fill(c, &daemon_group, &w->daemon, &why) < 0)
-		w->daemon.stop_time_limit = 3600 * 1000;	/* the longest that master can have been told */
+	w->daemon.stop_time_limit = 3600 * 1000;	/* the longest that master can have been told */
+}
+
+/* Of a reload master itself says what is wrong with the configuration, here and in its log. */
+static void start_despite_mistakes(struct work *w, const char *config_dir)
+{
+	struct common_conf *common = &w->world.common;
+	AUTO(buf) why = BUF_WORDS;
+
+	stand_on_three_descriptors();
+	log_open("postroad", LOG_TO_STDERR, NULL);
+	if (conf_load_what_can_be_read(config_dir, &w->world.conf, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	if (conf_fill(w->world.conf, &common_group, common, &why) < 0 || conf_fill(w->world.conf, &daemon_group, &w->daemon, &why) < 0)
+		make_do(w);
 	open_command_log(common, "postroad");
 }
 

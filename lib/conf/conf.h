@@ -92,6 +92,8 @@ struct conf;
  * with file and line in *why. The conf lives in memory of its own until conf_free.
  */
 int conf_load(const char *dir, struct conf **ret_conf, struct buf *why);
+/* The same without the lines that cannot be read: for who has to reach a system that runs already. */
+int conf_load_what_can_be_read(const char *dir, struct conf **ret_conf, struct buf *why);
 void conf_free(struct conf *c);
 const char *conf_dir(const struct conf *c);
 

@@ -42,22 +42,22 @@ static int read_line_of_main_cf(struct conf *c, struct str line, int number, str
 	return 0;
 }
 
-static int read_lines(struct conf *c, struct arena *scratch, struct str text, struct buf *why)
+static int read_lines(struct conf *c, struct arena *scratch, struct str text, bool skip_bad, struct buf *why)
 {
 	struct logical_lines lines = { .rest = text, .next_line = 1 };
 	struct str line;
 	int number, r = 0;
 
-	while (r == 0 && logical_line_next(&lines, scratch, &line, &number))
+	while ((r == 0 || skip_bad) && logical_line_next(&lines, scratch, &line, &number))
 		r = read_line_of_main_cf(c, line, number, why);
-	return r;
+	return skip_bad ? 0 : r;
 }
 
-int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why)
+static int from_text(const char *dir, struct str text, bool skip_bad, struct conf **ret_conf, struct buf *why)
 {
 	struct conf *c = conf_new(dir);
 	struct arena *scratch = arena_new("main.cf", NULL, CONF_MOST_MEMORY);
-	int r = read_lines(c, scratch, text, why);
+	int r = read_lines(c, scratch, text, skip_bad, why);
 
 	arena_free(scratch);
 	if (r < 0) {
@@ -69,14 +69,19 @@ int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, str
 	return 0;
 }
 
-static int read_main_cf(const char *dir, struct conf **ret_conf, struct buf *why)
+int conf_from_text(const char *dir, struct str text, struct conf **ret_conf, struct buf *why)
+{
+	return from_text(dir, text, false, ret_conf, why);
+}
+
+static int read_main_cf(const char *dir, bool skip_bad, struct conf **ret_conf, struct buf *why)
 {
 	struct arena *a = arena_new("main.cf", NULL, CONF_MOST_MEMORY);
 	struct str text;
 	int r = conf_read_file(a, arena_fmt(a, "%s/main.cf", dir).at, &text, why);
 
 	if (r == 0)
-		r = conf_from_text(dir, text, ret_conf, why);
+		r = from_text(dir, text, skip_bad, ret_conf, why);
 	arena_free(a);
 	return r;
 }
@@ -99,9 +104,19 @@ static bool is_setid(void)
 	return getauxval(AT_SECURE) != 0 || getuid() != geteuid() || getgid() != getegid();
 }
 
-int conf_load(const char *dir, struct conf **ret_conf, struct buf *why)
+static const char *directory(const char *dir)
 {
 	if (dir == NULL && !is_setid())
 		dir = getenv("MAIL_CONFIG");
-	return read_main_cf(dir == NULL || *dir == '\0' ? SYSCONFDIR : dir, ret_conf, why);
+	return dir == NULL || *dir == '\0' ? SYSCONFDIR : dir;
+}
+
+int conf_load(const char *dir, struct conf **ret_conf, struct buf *why)
+{
+	return read_main_cf(directory(dir), false, ret_conf, why);
+}
+
+int conf_load_what_can_be_read(const char *dir, struct conf **ret_conf, struct buf *why)
+{
+	return read_main_cf(directory(dir), true, ret_conf, why);
 }

@@ -750,6 +750,8 @@ def test_a_mistake_in_main_cf_keeps_nobody_from_stopping(echo):
     assert one.command("postroad", "reload", check=False).returncode == 78
     done = one.command("postroad", "status")
     assert f"is running: PID: {one.master_pid()}" in done.stderr
+    (one.etc / "main.cf").write_text((one.etc / "main.cf").read_text() + "a line without a sign\n")
+    assert "main.cf, line" in one.command("postroad", "reload", check=False).stderr
     one.stop()
     assert one.command("postroad", "status", check=False).returncode == 1
 
