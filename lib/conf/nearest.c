@@ -41,14 +41,20 @@ struct search {
 	size_t least;
 };
 
+static bool is_nearer(const struct search *s, struct str name, size_t *ret)
+{
+	*ret = distance(s->wanted, name, s->least);
+	return *ret < s->least;
+}
+
 static void compare(struct search *s, struct str name)
 {
-	const size_t d = distance(s->wanted, name, s->least);
+	size_t d;
 
-	if (d < s->least) {
-		s->least = d;
-		s->best = name;
-	}
+	if (!is_nearer(s, name, &d))
+		return;
+	s->least = d;
+	s->best = name;
 }
 
 struct str review_nearest(struct review *v, struct arena *a, struct str name)
@@ -57,6 +63,7 @@ struct str review_nearest(struct review *v, struct arena *a, struct str name)
 	struct conf *c = review_conf(v);
 	struct search s = { .wanted = arena_lower(a, name), .least = MIN(name.len / 4 + 1, (size_t) 4) };
 	struct str set, value;
+	size_t unused;
 
 	for (const struct param_group *const *g = all_groups; *g != NULL; g++)
 		for (size_t i = 0; i < (*g)->count; i++)
@@ -65,7 +72,7 @@ struct str review_nearest(struct review *v, struct arena *a, struct str name)
 		for (size_t j = 0; m->services[i].type == SERVICE_UNIX && j < param_family_count; j++)
 			compare(&s, arena_fmt(a, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix));
 	for (size_t i = 0; conf_next_set(c, &i, &set, &value);)
-		if (review_class(v, set) != NAME_UNUSED)
+		if (is_nearer(&s, set, &unused) && review_class(v, set) != NAME_UNUSED)
 			compare(&s, set);
 	return s.best.at == NULL ? STR_NONE : s.best;
 }

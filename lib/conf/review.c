@@ -9,6 +9,8 @@
 #include "lib/conf/families.h"
 #include "lib/conf/review.h"
 
+enum { MOST_GUESSES = 50 };		/* each looks at all names that there are */
+
 struct review {
 	struct conf *conf;
 	struct arena *arena;
@@ -19,6 +21,7 @@ struct review {
 	struct map *wanted;		/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
 	const char *path;		/* the file whose lines are looked at */
 	int line;			/* the one whose value is expanded */
+	int guesses;			/* what unused names may have been meant for */
 	void (*say)(void *arg, const char *text);
 	void *arg;
 };
@@ -218,7 +221,7 @@ static void say_unused(struct review *v, int line, struct str name, struct str v
 		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(value));
 		return;
 	}
-	near = review_nearest(v, v->arena, name);
+	near = v->guesses++ < MOST_GUESSES ? review_nearest(v, v->arena, name) : STR_NONE;
 	say(v, "%s, line %d: unused parameter: %.*s=%.*s%s%.*s%s", v->path, line, PSTR(name), PSTR(value), near.len > 0 ? " (did you mean " : "", PSTR(near),
 	    near.len > 0 ? "?)" : "");
 }
