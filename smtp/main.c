@@ -86,7 +86,7 @@ static const struct jail_path *more_paths(void)
 	static struct jail_path paths[COUNT_OF(tables) + 3];
 	size_t n = 0;
 
-	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables() || requiretls_has_tables()); i++)
+	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables() || tls_has_tables() || requiretls_has_tables()); i++)
 		paths[n++] = tables[i];
 	if (refusals_are_kept())
 		paths[n++] = (struct jail_path){ "private/proxywrite", 'c' };

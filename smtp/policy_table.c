@@ -165,21 +165,8 @@ void policy_table_close(void)
 /* Under the name itself, and for a domain under those above it, with a dot before them. *ret_key: where it was found, or where trouble was. */
 int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key, struct str *ret_text)
 {
-	struct str key = arena_lower(a, next_hop);
-	bool is_domain = hostname_is_valid(key, true);
-
-	for (;;) {
-		int r = tables_get(in, a, key, ret_text);
-		ssize_t dot;
-
-		*ret_key = key;
-		if (r != 0 || !is_domain)
-			return r;
-		dot = str_find(str_skip(key, 1), '.');
-		if (dot < 0)
-			return 0;
-		key = str_skip(key, (size_t) dot + 1);
-	}
+	*ret_key = arena_lower(a, next_hop);
+	return hostname_is_valid(*ret_key, true) ? tables_get_domain(in, a, *ret_key, ret_key, ret_text) : tables_get(in, a, *ret_key, ret_text);
 }
 
 int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *ret)

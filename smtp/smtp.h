@@ -139,6 +139,7 @@ struct session {
 	struct reply reply;		/* the last one */
 	const char *tls;		/* for the log: "none", "may", "may:none", "encrypt" */
 	bool is_encrypted;
+	int tls_loglevel;		/* of a handshake under way */
 	bool is_for_once;		/* must not serve another message */
 	unsigned uses;			/* deliveries so far, the present one included */
 	when_t opened;
@@ -158,6 +159,7 @@ void session_free(struct session *s);		/* just closes */
 
 /* tls.c */
 void tls_open(void);			/* at start */
+bool tls_has_tables(void);		/* they may be behind proxymap */
 /* TLS at the level may has failed in any way: may this mail, which has waited for it long enough, go in the clear? */
 bool tls_may_give_up(const struct job *job);
 /* Moves the records that can be used to the front. How many. */

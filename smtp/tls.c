@@ -15,11 +15,12 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/table/table.h"
 #include "smtp/smtp.h"
 
 static struct {
 	struct tls_context *context;
-	int loglevel;
+	struct tls_logging logging;
 	int64_t backoff_ms;
 } tls;
 
@@ -30,8 +31,8 @@ static void parse_settings(void)
 	const struct smtp_conf *c = &the_client.conf;
 	AUTO(buf) why = BUF_WORDS;
 
-	if (tls_loglevel_parse(str_of(c->smtp_tls_loglevel), &tls.loglevel, &why) < 0)
-		die(EX_CONFIG, "%s: %s", own_name("smtp_tls_loglevel"), buf_text(&why));
+	if (tls_logging_open(own_name("smtp_tls_loglevel"), c->smtp_tls_loglevel, c->smtp_tls_loglevel_maps, &tls.logging, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 	if (!tls_digest_exists(c->smtp_tls_fingerprint_digest))
 		die(EX_CONFIG, "%s: there is no digest \"%s\"", own_name("smtp_tls_fingerprint_digest"), c->smtp_tls_fingerprint_digest);
 	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"), &tls.backoff_ms, &why) < 0)
@@ -73,6 +74,11 @@ void tls_open(void)
 	};
 	if (tls_context_open(&conf, &tls.context, &why) != 0)
 		daemon_complain("TLS is not available: %s", buf_text(&why));
+}
+
+bool tls_has_tables(void)
+{
+	return !tables_are_empty(tls.logging.maps);
 }
 
 /* ---- is it the right server? ---- */
@@ -183,9 +189,20 @@ static void log_trace(void *arg, const char *line)
 	log_info("%.*s: %s", PSTR(s->relay), line);
 }
 
+static int find_loglevel(const struct job *job, const struct session *s)
+{
+	const struct str peer[] = { job->policy.domain, s->host, s->ip.family == 0 ? STR_NONE : ip_text(job->arena, &s->ip) };
+	AUTO(buf) why = BUF_WORDS;
+	const int level = tls_loglevel_of(&tls.logging, job->arena, peer, COUNT_OF(peer), &why);
+
+	if (why.len > 0)
+		log_warning("%s, %.*s: %s", own_name("smtp_tls_loglevel_maps"), PSTR(s->relay), buf_text(&why));
+	return level;
+}
+
 static void log_beginning(const struct session *s, const struct tls_policy *p)
 {
-	if (tls.loglevel < 2)
+	if (s->tls_loglevel < 2)
 		return;
 	log_info("setting up TLS connection to %.*s", PSTR(s->relay));
 	log_info("%.*s: TLS cipher list \"%s\"", PSTR(s->relay), p->ciphers);
@@ -193,7 +210,7 @@ static void log_beginning(const struct session *s, const struct tls_policy *p)
 
 static void log_matched(const struct session *s, const struct tls_policy *p, const struct buf *as)
 {
-	if (tls.loglevel >= 2 && as->len > 0)
+	if (s->tls_loglevel >= 2 && as->len > 0)
 		log_info("%.*s: %s: %s", PSTR(s->relay), p->level == TLS_FINGERPRINT ? "Matched fingerprint" : "matched peername", buf_text(as));
 }
 
@@ -202,10 +219,10 @@ static void log_established(const struct session *s, const struct tls_peer *p, b
 {
 	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified ? "Verified" : p->trust == TLS_TRUSTED && !must ? "Trusted" : "Untrusted";
 
-	if (tls.loglevel >= 2 && p->trust != TLS_ANONYMOUS)
+	if (s->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
 		log_info("%.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", PSTR(s->relay), PSTR(p->subject), PSTR(p->issuer),
 			 PSTR(p->fingerprint), PSTR(p->key_fingerprint));
-	if (tls.loglevel >= 1)
+	if (s->tls_loglevel >= 1)
 		log_info("%s TLS connection %s to %.*s: %.*s", word, p->resumed ? "reused" : "established", PSTR(s->relay), PSTR(p->summary));
 }
 
@@ -245,7 +262,8 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 	const struct tls_policy *p = &job->policy;
 	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .opportunistic = p->level == TLS_MAY, .sni = server_name(job, s->host),
 				 .anchors = p->anchors, .anchor_count = p->anchor_count,
-				 .traced = tls_traced_at(tls.loglevel), .trace = log_trace, .trace_arg = s,
+				 .trace_limits = { the_client.conf.smtp_tls_trace_size_limit, the_client.tls.tls_trace_rate_limit },
+				 .trace = log_trace, .trace_arg = s,
 				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay), PSTR(p->id)) };
 	AUTO(buf) words = BUF_WORDS;
 	AUTO(buf) as = BUF_WORDS;
@@ -254,6 +272,7 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 	bool named, verified;
 	int r;
 
+	wish.loglevel = s->tls_loglevel = find_loglevel(job, s);
 	log_beginning(s, p);
 	r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
 	if (r < 0)

@@ -74,6 +74,7 @@ struct session {
 	bool is_local;			/* a local_header_rewrite_clients client */
 	bool may_xclient, may_verp;
 	const struct tls_peer *tls;	/* NULL: in the clear */
+	int tls_loglevel;		/* of a handshake under way */
 	struct str sni;			/* the name that the client asked for, when there is a certificate for it */
 	unsigned discard_ehlo;		/* enum ehlo_keyword */
 	const char *where;		/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */

@@ -14,6 +14,7 @@
 #include "lib/sasl/server.h"
 #include "lib/table/match.h"
 #include "lib/table/table.h"
+#include "lib/tls/tls.h"
 #include "smtpd/restrict.h"
 
 enum tls_level { TLS_LEVEL_NONE, TLS_LEVEL_MAY, TLS_LEVEL_ENCRYPT };
@@ -30,7 +31,7 @@ struct smtpd {
 	struct tls_context *tls_context;	/* NULL: no TLS */
 	struct tables *client_certificates;	/* relay_clientcerts */
 	struct tables *sni_maps;	/* tls_server_sni_maps */
-	int tls_loglevel;
+	struct tls_logging tls_logging;
 	const char *tlsmgr;		/* its socket */
 	struct arena *tls_texts;	/* what the context refers to */
 	struct auth_server *sasl;		/* NULL: smtpd_sasl_auth_enable = no */

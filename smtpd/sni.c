@@ -8,21 +8,10 @@
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
-/* 1, 0, -errno */
-static int find(struct arena *a, struct str name, struct str *ret_value)
-{
-	int r = tables_get(the_smtpd->sni_maps, a, name, ret_value);
-
-	for (size_t i = 1; r == 0 && i < name.len; i++)
-		if (name.at[i] == '.')
-			r = tables_get(the_smtpd->sni_maps, a, str_skip(name, i), ret_value);
-	return r;
-}
-
 static int look_up(struct session *s, struct arena *a, struct str name, struct buf *ret_pem, struct buf *why)
 {
-	struct str value;
-	int r = find(a, name, &value);
+	struct str key, value;
+	int r = tables_get_domain(the_smtpd->sni_maps, a, name, &key, &value);
 
 	if (r < 0)
 		buf_addf(why, "tls_server_sni_maps: %s", tables_why(the_smtpd->sni_maps));

@@ -111,8 +111,8 @@ void open_tls(struct smtpd *to)
 	int r;
 
 	to->tls_level = parse_level(&to->conf);
-	if (tls_loglevel_parse(str_of(to->conf.smtpd_tls_loglevel), &to->tls_loglevel, &why) < 0)
-		die(EX_CONFIG, "smtpd_tls_loglevel: %s", buf_text(&why));
+	if (tls_logging_open("smtpd_tls_loglevel", to->conf.smtpd_tls_loglevel, to->conf.smtpd_tls_loglevel_maps, &to->tls_logging, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 	if (tables_open(str_of(to->conf.relay_clientcerts), TABLE_FOLD_KEY, &to->client_certificates, &why) < 0)
 		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
 	if (to->tls_level == TLS_LEVEL_NONE)
@@ -176,12 +176,12 @@ static void log_established(const struct session *s)
 	static const char *const words[] = { [TLS_ANONYMOUS] = "Anonymous", [TLS_UNTRUSTED] = "Untrusted", [TLS_TRUSTED] = "Trusted" };
 	const struct tls_peer *p = s->tls;
 
-	if (the_smtpd->tls_loglevel < 1)
+	if (s->tls_loglevel < 1)
 		return;
-	if (the_smtpd->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
+	if (s->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
 		log_info("%s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", buf_text(&s->peer.shown), PSTR(p->subject),
 			 PSTR(p->issuer), PSTR(p->fingerprint), PSTR(p->key_fingerprint));
-	if (the_smtpd->tls_loglevel >= 2 && p->trust == TLS_UNTRUSTED)
+	if (s->tls_loglevel >= 2 && p->trust == TLS_UNTRUSTED)
 		log_info("%scertificate verification failed for %s: %.*s", p->whose, buf_text(&s->peer.shown), PSTR(p->why));
 	log_info("%s TLS connection established from %s%s%.*s: %.*s", words[p->trust], buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "",
 		 PSTR(s->sni), PSTR(p->summary));
@@ -194,9 +194,20 @@ static void log_trace(void *arg, const char *line)
 	log_info("%s: %s", buf_text(&s->peer.shown), line);
 }
 
+static int find_loglevel(struct session *s)
+{
+	const struct str peer[] = { buf_str(&s->peer.name), str_of(s->peer.address) };
+	AUTO(buf) why = BUF_WORDS;
+	const int level = tls_loglevel_of(&the_smtpd->tls_logging, s->step, peer, COUNT_OF(peer), &why);
+
+	if (why.len > 0)
+		log_warning("smtpd_tls_loglevel_maps, %s: %s", buf_text(&s->peer.shown), buf_text(&why));
+	return level;
+}
+
 static void log_beginning(const struct session *s)
 {
-	if (the_smtpd->tls_loglevel < 2)
+	if (s->tls_loglevel < 2)
 		return;
 	log_info("setting up TLS connection from %s", buf_text(&s->peer.shown));
 	log_info("%s: TLS cipher list \"%s\"", buf_text(&s->peer.shown), tls_context_ciphers(the_smtpd->tls_context));
@@ -214,12 +225,14 @@ static void forget_clear_text(struct session *s)
 /* False: the session ends, and its end is explained. `wrapped`: what came behind a proxy's header belongs to the handshake. */
 static bool shake_hands(struct session *s, bool wrapped)
 {
-	const struct tls_wish wish = { .chains_arg = s, .traced = tls_traced_at(the_smtpd->tls_loglevel), .trace = log_trace, .trace_arg = s };
+	struct tls_wish wish = { .chains_arg = s, .trace_limits = { conf()->smtpd_tls_trace_size_limit, the_smtpd->tls.tls_trace_rate_limit },
+				 .trace = log_trace, .trace_arg = s };
 	AUTO(buf) words = BUF_WORDS;
 	struct tls_peer *peer;
 	struct tls *t;
 	int r;
 
+	wish.loglevel = s->tls_loglevel = find_loglevel(s);
 	log_beginning(s);
 	ticket_keys_await();
 	r = tls_begin(the_smtpd->tls_context, s->stream, &wish, wrapped, in(conf()->smtpd_starttls_timeout), &t, &words);

@@ -58,6 +58,8 @@ bool tables_are_empty(const struct tables *ts);
 int tables_get(struct tables *ts, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
 /* Like tables_get for a part of something (a parent domain, a bare user): pattern tables are not asked. */
 int tables_get_part(struct tables *ts, struct arena *a, struct str key, struct str *ret_value) MAY_YIELD;
+/* example.com, then the domains above it with a dot before them, .com. *ret_key: where it was found, or where trouble was. */
+int tables_get_domain(struct tables *ts, struct arena *a, struct str name, struct str *ret_key, struct str *ret_value) MAY_YIELD;
 const char *tables_why(const struct tables *ts);
 const char *tables_answered_by(const struct tables *ts);	/* spec of the table that found, or could not tell, last */
 

@@ -78,6 +78,24 @@ int tables_get_part(struct tables *ts, struct arena *a, struct str key, struct s
 	return get_from_each(ts, a, key, true, ret_value);
 }
 
+int tables_get_domain(struct tables *ts, struct arena *a, struct str name, struct str *ret_key, struct str *ret_value)
+{
+	struct str key = name;
+
+	for (;;) {
+		int r = tables_get(ts, a, key, ret_value);
+		ssize_t dot;
+
+		*ret_key = key;
+		if (r != 0)
+			return r;
+		dot = str_find(str_skip(key, 1), '.');
+		if (dot < 0)
+			return 0;
+		key = str_skip(key, (size_t) dot + 1);
+	}
+}
+
 const char *tables_why(const struct tables *ts)
 {
 	return ts->last == NULL ? "" : table_why(ts->last);

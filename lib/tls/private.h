@@ -28,6 +28,13 @@ struct tls_name {
 	char at[255];
 };
 
+enum tls_traced {
+	TRACE_NOTHING,
+	TRACE_STATES,			/* and certificates */
+	TRACE_HANDSHAKE_BYTES,
+	TRACE_BYTES,
+};
+
 struct tls {
 	SSL *ssl;
 	const struct tls_context *context;	/* may be gone after the handshake */
@@ -40,6 +47,7 @@ struct tls {
 	struct buf ahead;		/* read before TLS began */
 	struct tls_name asked;		/* server: by the client */
 	enum tls_traced traced;
+	int64_t trace_left;		/* so many bytes may still be shown; INT64_MAX: all */
 	void (*trace)(void *arg, const char *line);
 	void *trace_arg;
 	char *resume_as;		/* NULL: not to be kept */
@@ -92,7 +100,7 @@ bool tls_dane_fits(SSL *ssl, bool *ret_by_issuer);	/* after the handshake */
 void tls_trace_begin(struct tls *t, const struct tls_wish *w);
 void tls_trace_handshake_done(struct tls *t);
 void tls_trace_certificate(X509_STORE_CTX *x, int ok);
-void tls_trace_bytes(const struct tls *t, bool received, const void *bytes, size_t asked, ssize_t n);
+void tls_trace_bytes(struct tls *t, bool received, const void *bytes, size_t asked, ssize_t n);
 
 /* ---- authorities.c ---- */
 

@@ -96,40 +96,6 @@ int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx)
 	return SSL_set_min_proto_version(ssl, p->min) == 1 && SSL_set_max_proto_version(ssl, p->max) == 1 ? 0 : -EINVAL;
 }
 
-/* ---- log levels ---- */
-
-int tls_loglevel_parse(struct str text, int *ret, struct buf *why)
-{
-	static const struct { struct str name; int level; } names[] = {
-		{ STR_INIT("none"), 0 }, { STR_INIT("routine"), 1 }, { STR_INIT("summary"), 1 }, { STR_INIT("debug"), 2 }, { STR_INIT("verbose"), 2 },
-		{ STR_INIT("untrusted"), 2 }, { STR_INIT("peercert"), 2 }, { STR_INIT("certmatch"), 2 }, { STR_INIT("cache"), 2 }, { STR_INIT("ssl-debug"), 2 },
-		{ STR_INIT("ssl-expert"), 3 }, { STR_INIT("ssl-handshake-packet-dump"), 3 }, { STR_INIT("ssl-developer"), 4 },
-		{ STR_INIT("ssl-session-packet-dump"), 4 },
-	};
-	struct str word;
-
-	*ret = 0;
-	while (str_token(&text, ", \t\r\n", &word)) {
-		int64_t level = -1;
-
-		str_to_int(word, 0, 4, &level);
-		for (size_t i = 0; i < COUNT_OF(names); i++)
-			if (str_is_nocase(word, names[i].name))
-				level = names[i].level;
-		if (level < 0) {
-			buf_addf(why, "\"%.*s\" is no log level: a number from 0 to 4, or one of Postfix's names for these", PSTR(word));
-			return -EINVAL;
-		}
-		*ret = MAX(*ret, (int) level);
-	}
-	return 0;
-}
-
-enum tls_traced tls_traced_at(int loglevel)
-{
-	return loglevel < 2 ? TLS_TRACE_NOTHING : loglevel == 2 ? TLS_TRACE_STATES : loglevel == 3 ? TLS_TRACE_HANDSHAKE_BYTES : TLS_TRACE_BYTES;
-}
-
 /* ---- ciphers ---- */
 
 /* Export and low ciphers left the library long ago: medium is the least there is. */

@@ -22,9 +22,6 @@ struct tls_protocols {
 /* ">=TLSv1.2", "!SSLv3, !TLSv1", "TLSv1.2 TLSv1.3", ">=0303". -EINVAL with words. */
 int tls_protocols_parse(struct str text, struct tls_protocols *ret, struct buf *why);
 
-/* What smtpd_tls_loglevel and its kin say: 0 to 4, Postfix's names for these ("routine", "ssl-expert"), or several, of which the greatest counts. -EINVAL with words. */
-int tls_loglevel_parse(struct str text, int *ret, struct buf *why);
-
 struct tls_grades { const char *high, *medium, *null; };	/* tls_high_cipherlist and so on */
 /* The list for a grade ("medium"), without what is excluded ("aNULL, DES+MD5"). -EINVAL with words: no such grade. */
 int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str exclude, struct buf *ret, struct buf *why);
@@ -32,6 +29,24 @@ int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str ex
 /* One TLSA record (RFC 6698). */
 struct tls_tlsa { uint8_t usage, selector, matching; struct str data; };
 struct tls_anchors { struct tls_tlsa *at; size_t len, cap; };
+
+/* ---- what is logged (logging.c) ---- */
+
+/* What smtpd_tls_loglevel and its kin say: 0 to 4, Postfix's names for these ("routine", "ssl-expert"), or several, of which the greatest counts. -EINVAL with words. */
+int tls_loglevel_parse(struct str text, int *ret, struct buf *why);
+
+struct tables;
+struct tls_logging {
+	int level;			/* of peers that the maps do not know */
+	struct tables *maps;
+};
+/* name: "smtpd_tls_loglevel", of which `level` is the value and `maps` that of smtpd_tls_loglevel_maps. -EINVAL with words. */
+int tls_logging_open(const char *name, const char *level, const char *maps, struct tls_logging *ret, struct buf *why);
+/*
+ * The level for a peer: names and addresses of it, looked up in order with the domains above (.example.com) and the networks (192.0.2). Where it cannot be told
+ * it is the level of all, with words.
+ */
+int tls_loglevel_of(const struct tls_logging *l, struct arena *a, const struct str *peer, size_t n, struct buf *why) MAY_YIELD;
 
 /* ---- the library (library.c) ---- */
 
@@ -94,13 +109,11 @@ bool tls_digest_exists(const char *name);
 
 /* ---- sessions (session.c) ---- */
 
-enum tls_traced {
-	TLS_TRACE_NOTHING,
-	TLS_TRACE_STATES,		/* of the handshake, and the certificates that it looks at */
-	TLS_TRACE_HANDSHAKE_BYTES,	/* and its bytes on the wire */
-	TLS_TRACE_BYTES,		/* and all others */
+/* How much of the bytes of sessions is shown at the log levels that show them. */
+struct tls_trace_limits {
+	int64_t size;			/* of one session; 0: all */
+	int64_t rate;			/* of so many sessions that begin in a second, in this process; 0: of all */
 };
-enum tls_traced tls_traced_at(int loglevel);
 
 struct tls_wish {			/* of one handshake; zeros: as the context says */
 	const struct tls_protocols *protocols;
@@ -110,7 +123,8 @@ struct tls_wish {			/* of one handshake; zeros: as the context says */
 	void *chains_arg;		/* server: for tls_config's chains_for */
 	const struct tls_tlsa *anchors;	/* client: the certificate has to fit one of these; CAs do not count then. Such sessions are not resumed */
 	size_t anchor_count;
-	enum tls_traced traced;
+	int loglevel;			/* 2: the states of the handshake are traced, and the certificates that it looks at; 3: and its bytes on the wire; 4: and all others */
+	struct tls_trace_limits trace_limits;
 	void (*trace)(void *arg, const char *line);	/* must not wait; the argument lives as long as the stream */
 	void *trace_arg;
 	struct str resume_as;		/* client: sessions are kept under this name; empty: not kept. Holds host, port and policy */

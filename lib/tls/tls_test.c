@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/table/table.h"
 #include "lib/tls/tls.h"
 
 /* ---- settings ---- */
@@ -306,6 +307,87 @@ static void test_no_common_version_is_a_failure_with_words(void **state)
 	tls_context_free(cc);
 }
 
+static void count_lines(void *counts, const char *line)
+{
+	int *n = counts;
+
+	n[0] += str_starts(str_of(line), STR("0000 "));
+	n[1] += str_find_str(str_of(line), STR("the rest is not shown")) >= 0;
+	n[2] += str_find_str(str_of(line), STR("bytes are not shown")) >= 0;
+	n[3] += str_find_str(str_of(line), STR("SSL_accept:")) >= 0;
+}
+
+/* To lines: those that count_lines() counts. */
+static void trace_one(struct tls_context *sc, struct tls_context *cc, int loglevel, struct tls_trace_limits limits, int lines[4])
+{
+	struct end server, client;
+
+	memset(lines, 0, 4 * sizeof(*lines));
+	make_ends(&server, &client, sc, cc);
+	server.wish.loglevel = loglevel;
+	server.wish.trace_limits = limits;
+	server.wish.trace = count_lines;
+	server.wish.trace_arg = lines;
+	meet(&server, &client);
+	assert_int_equal(server.result, 0);
+	assert_int_equal(lines[3] > 0, loglevel >= 2);
+	end_both(&server, &client);
+}
+
+static void test_of_traced_sessions_so_many_are_shown_and_so_many_bytes(void **state)
+{
+	struct tls_context *sc = context(true, make_chain("traced", "server.example", 10), ""), *cc = context(false, "", "");
+	int lines[4];
+
+	(void) state;
+	for (int level = 1; level <= 4; level++) {
+		trace_one(sc, cc, level, (struct tls_trace_limits){ 0, 0 }, lines);
+		assert_int_equal(lines[0] > 0, level >= 3);
+		assert_int_equal(lines[1] + lines[2], 0);
+	}
+	trace_one(sc, cc, 4, (struct tls_trace_limits){ 20, 0 }, lines);
+	assert_int_equal(lines[0], 1);
+	assert_int_equal(lines[1], 1);
+	for (int i = 0; i < 1000 && lines[2] == 0; i++)
+		trace_one(sc, cc, 3, (struct tls_trace_limits){ 0, 1 }, lines);
+	assert_int_equal(lines[2], 1);
+	assert_int_equal(lines[0], 0);
+	tls_context_free(sc);
+	tls_context_free(cc);
+}
+
+static void look_levels_up(void *arg)
+{
+	static const struct { const char *peer[2]; int level; bool complains; } rows[] = {
+		{ { "mx.example.com", "192.0.2.1" }, 3, false }, { { "other.example.com", "192.0.2.1" }, 2, false }, { { "example.com", "192.0.2.77" }, 4, false },
+		{ { "example.com", "198.51.100.1" }, 1, false }, { { "", "2001:db8:1::1" }, 0, false }, { { "wrong.example", "" }, 1, true },
+	};
+	struct tls_logging *l = arg;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct str peer[] = { str_of(rows[i].peer[0]), str_of(rows[i].peer[1]) };
+		struct arena *a = arena_new("levels", NULL, 1 << 20);
+		AUTO(buf) why = BUF_WORDS;
+
+		assert_int_equal(tls_loglevel_of(l, a, peer, COUNT_OF(peer), &why), rows[i].level);
+		assert_int_equal(why.len > 0, rows[i].complains);
+		arena_free(a);
+	}
+	loop_stop();
+}
+
+static void test_a_table_may_know_the_log_level_of_a_peer(void **state)
+{
+	struct tls_logging l;
+	AUTO(buf) why = BUF_WORDS;
+
+	(void) state;
+	assert_int_equal(tls_logging_open("x", "loud", "", &l, &why), -EINVAL);
+	assert_int_equal(tls_logging_open("x", "routine", "inline:{ mx.example.com=3, .example.com=debug, 192.0.2=4, 2001:db8=0, wrong.example=loud }", &l, &why), 0);
+	loop_run(look_levels_up, &l);
+	tables_free(l.maps);
+}
+
 static void run_alone(void *end)
 {
 	run_end(end);
@@ -389,6 +471,8 @@ int main(void)
 		cmocka_unit_test(test_untrusted_expired_and_misnamed_certificates_are_told_apart),
 		cmocka_unit_test(test_a_session_is_resumed_under_its_name_only_and_stays_untrusted),
 		cmocka_unit_test(test_no_common_version_is_a_failure_with_words),
+		cmocka_unit_test(test_of_traced_sessions_so_many_are_shown_and_so_many_bytes),
+		cmocka_unit_test(test_a_table_may_know_the_log_level_of_a_peer),
 		cmocka_unit_test(test_who_does_not_speak_costs_the_deadline_only),
 		cmocka_unit_test(test_files_that_do_not_fit_are_not_used),
 	};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What a handshake goes through, line by line, for whoever asked for it in tls_wish: the library's states and each certificate that it looks at; the bytes on the
- * wire, of the handshake or of all. The words are those of Postfix.
+ * wire, of the handshake or of all, as far as tls_trace_limits let them be shown. The words are those of Postfix.
  */
+#include "lib/base/clock.h"
 #include "lib/tls/private.h"
 
 enum { PER_LINE = 16 };
@@ -35,19 +36,38 @@ static void state_changed(const SSL *ssl, int where, int ret)
 		say(t, "%s:failed in %s", side, SSL_state_string_long(ssl));
 }
 
+/* Whole seconds, counted from the first session of each. */
+static bool may_begin(int64_t rate)
+{
+	static when_t until;
+	static int64_t begun;
+
+	if (mono_ms() >= until) {
+		until = in(1000);
+		begun = 0;
+	}
+	return rate == 0 || begun++ < rate;
+}
+
 void tls_trace_begin(struct tls *t, const struct tls_wish *w)
 {
+	if (w->trace == NULL || w->loglevel < 2)
+		return;
 	t->trace = w->trace;
 	t->trace_arg = w->trace_arg;
-	t->traced = w->trace == NULL ? TLS_TRACE_NOTHING : w->traced;
-	if (t->traced >= TLS_TRACE_STATES)
-		SSL_set_info_callback(t->ssl, state_changed);
+	t->traced = w->loglevel == 2 ? TRACE_STATES : w->loglevel == 3 ? TRACE_HANDSHAKE_BYTES : TRACE_BYTES;
+	t->trace_left = w->trace_limits.size == 0 ? INT64_MAX : w->trace_limits.size;
+	SSL_set_info_callback(t->ssl, state_changed);
+	if (t->traced >= TRACE_HANDSHAKE_BYTES && !may_begin(w->trace_limits.rate)) {
+		say(t, "bytes are not shown: this is one of more than %lld sessions in a second", (long long) w->trace_limits.rate);
+		t->traced = TRACE_STATES;
+	}
 }
 
 void tls_trace_handshake_done(struct tls *t)
 {
-	if (t->traced < TLS_TRACE_BYTES)
-		t->traced = TLS_TRACE_NOTHING;
+	if (t->traced < TRACE_BYTES)
+		t->traced = TRACE_NOTHING;
 	SSL_set_info_callback(t->ssl, NULL);
 }
 
@@ -59,7 +79,7 @@ void tls_trace_certificate(X509_STORE_CTX *x, int ok)
 	AUTO(buf) printable = BUF(2048);
 	char name[512] = "";
 
-	if (t == NULL || t->traced < TLS_TRACE_STATES)
+	if (t == NULL || t->traced < TRACE_STATES)
 		return;
 	if (at != NULL)
 		X509_NAME_oneline(X509_get_subject_name(at), name, sizeof(name));
@@ -85,17 +105,24 @@ static void dump_line(const struct tls *t, size_t offset, const unsigned char *a
 	t->trace(t->trace_arg, buf_text(&line));
 }
 
-void tls_trace_bytes(const struct tls *t, bool received, const void *bytes, size_t asked, ssize_t n)
+void tls_trace_bytes(struct tls *t, bool received, const void *bytes, size_t asked, ssize_t n)
 {
 	const unsigned char *at = bytes;
+	size_t shown;
 
-	if (t->traced < TLS_TRACE_HANDSHAKE_BYTES)
+	if (t->traced < TRACE_HANDSHAKE_BYTES)
 		return;
 	if (n <= 0) {
 		say(t, "%s (%zu bytes => %zd)", received ? "read" : "write", asked, n);
 		return;
 	}
 	say(t, "%s (%zu bytes => %zd (0x%zX))", received ? "read" : "write", asked, n, (size_t) n);
-	for (size_t i = 0; i < (size_t) n; i += PER_LINE)
-		dump_line(t, i, at + i, MIN((size_t) n - i, PER_LINE));
+	shown = (size_t) MIN((int64_t) n, t->trace_left);
+	for (size_t i = 0; i < shown; i += PER_LINE)
+		dump_line(t, i, at + i, MIN(shown - i, PER_LINE));
+	t->trace_left -= (int64_t) shown;
+	if (t->trace_left > 0)
+		return;
+	say(t, "the rest is not shown");
+	t->traced = TRACE_STATES;
 }

@@ -2,6 +2,7 @@
 """TLS in the SMTP client: levels, names and fingerprints, what is deferred and why, and when mail goes in the clear."""
 
 import contextlib
+import re
 import socket
 import ssl
 
@@ -231,7 +232,8 @@ def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
     names = ("none encrypt unlisted good other match dot host fingerprint key wrong nothing anchor anchor-key anchor-wrong anchor-name anchor-none old named bad "
              "level version").split()
     with TlsSink(chain) as sink:
-        mail = routed(instance, sink, tmp_path, [f"{name}.test" for name in names], smtp_tls_CAfile=ca.certificate, smtp_tls_note_starttls_offer="yes")
+        mail = routed(instance, sink, tmp_path, [f"{name}.test" for name in names], smtp_tls_CAfile=ca.certificate, smtp_tls_note_starttls_offer="yes",
+                      smtp_tls_loglevel_maps="inline:{ .test=routine, old.test=ssl-expert }")
         etc = mail.etc
         mail.file("ca.pem", ca.certificate.read_text())
         mail.file("foreign.pem", foreign.certificate.read_text())
@@ -257,6 +259,8 @@ def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
         outcomes(mail, {name: row[1] for name, row in rows.items()})
         mail.wait_for_log(r"TLS connection established to old.test\[127.0.0.1\]:\d+: TLSv1.2 with cipher ECDHE-ECDSA-AES256-")
         mail.wait_for_log(r"Verified TLS connection established to anchor-key.test")
+        mail.wait_for_log(r"old.test\[127.0.0.1\]:\d+: 0000 16 03 01 ")
+        assert not re.search(r"anchor-key.test\S+: SSL_connect", mail.log())
         mail.wait_for_log(r"smtp_tls_policy_maps, next-hop destination \"\[level.test\]:\d+\": invalid security level \"strong\"")
         mail.wait_for_log(r"Host offered STARTTLS: \[none.test\]")
         assert {"old.test", "some.name.test"} <= {name for name in sink.names if name}

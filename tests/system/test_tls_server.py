@@ -237,7 +237,8 @@ def test_a_trusted_certificate_can_be_demanded(instance, ca):
     hashed.mkdir()
     (hashed / (openssl("x509", "-in", ca.certificate, "-noout", "-hash").strip() + ".0")).symlink_to(ca.certificate)
     mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=hashed,
-                                smtpd_tls_loglevel="ssl-developer"))
+                                smtpd_tls_loglevel="0", smtpd_tls_loglevel_maps="inline:{ 127.0.0=ssl-developer }", smtpd_tls_trace_size_limit="600",
+                                tls_trace_rate_limit="0"))
     for certificate, expected in ((good, 250), (foreign, 554), (None, 554)):
         with mail.client() as client:
             client._host = "localhost"
@@ -248,6 +249,7 @@ def test_a_trusted_certificate_can_be_demanded(instance, ca):
     mail.wait_for_log(r"\[127\.0\.0\.1\]: SSL_accept:SSLv3/TLS read client hello$", 3)
     mail.wait_for_log(r"\[127\.0\.0\.1\]: depth=1 verify=1 subject=/CN=Test CA$")
     mail.wait_for_log(r"\[127\.0\.0\.1\]: 0000 16 03 01 ", 3)
+    mail.wait_for_log(r"\[127\.0\.0\.1\]: the rest is not shown$", 3)
 
 
 @pytest.mark.parametrize("trusted", ("no", "yes"))
