@@ -221,16 +221,21 @@ static int tell_sender(struct pickup *p, struct queue_file *f, struct arena *a, 
 	return r < 0 ? r : answer.code == 0 ? 0 : -EAGAIN;
 }
 
-static enum fate finish(struct pickup *p, struct str id)
+int remove_sent(struct pickup *p, struct str id)
 {
 	int r = queue_finish(p->queue, QUEUE_MAILDROP, id);
 
 	FAILPOINT("pickup.removed");
-	if (r == 0 || r == -ENOENT)
-		return PICKED_UP;
-	/* The message is on its way. The file must not be sent again: that is worse than a file too many. */
-	log_mail(ROAD_ERROR, id, "cannot remove maildrop file: %s", error_text(r));
-	return PICKUP_NEVER;
+	return r == -ENOENT ? 0 : r;
+}
+
+static enum fate finish(struct pickup *p, struct str id)
+{
+	int r = remove_sent(p, id);
+
+	if (r < 0)
+		log_mail(ROAD_ERROR, id, "cannot remove maildrop file: %s; will try again", error_text(r));
+	return r < 0 ? PICKUP_SENT : PICKED_UP;
 }
 
 static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e, const struct mail_verdict *v)

@@ -7,6 +7,9 @@
  *   carried   a carrier has it                         -> forgotten (picked up) or resting
  *   resting   until its next attempt is due, or, if it  -> waiting, or forgotten when a scan misses the file
  *             was not finished, until the next look
+ *
+ * Of a file that cleanup has and that cannot be removed (the disk is read-only, say) only this process knows that it must not be sent again. So its
+ * removal is tried again and again, and when there are as many of these as may be carried at once, nothing more is.
  */
 #include <errno.h>
 
@@ -18,13 +21,14 @@
 #include "lib/peers/cleanup.h"
 #include "pickup/pickup.h"
 
-enum { MOST_AT_ONCE = 50, RETRY_MS = 60 * 1000, MOST_KNOWN = 100000, MOST_WARNINGS = 1000 };
+enum { MOST_AT_ONCE = 50, RETRY_MS = 60 * 1000, REMOVE_MS = 1000, MOST_KNOWN = 100000, MOST_WARNINGS = 1000 };
 
 struct entry {
 	char id[32];
 	enum { RESTING, WAITING, CARRIED } state;
 	when_t due;			/* of RESTING; NEVER: no attempt of its own */
 	bool unfinished;		/* of RESTING: worth another try at every look */
+	bool sent;			/* only to be removed */
 	unsigned scan;			/* the last one that saw the file */
 	struct list link;		/* in waiting */
 };
@@ -36,6 +40,7 @@ static struct list waiting = LIST_INIT(waiting);
 static struct bell bell;
 static struct scope *carriers;
 static int carried;			/* entries in that state */
+static int sent;			/* entries that are only to be removed */
 static bool is_asked;			/* to look, since the last look began */
 static unsigned scans;
 
@@ -59,35 +64,63 @@ static void wake(void)
 
 static void forget(struct entry *e)
 {
+	sent -= e->sent;
 	map_remove(known, str_of(e->id));
 	free(e);
 }
 
-static void carry_entry(struct entry *e)
+static enum fate carry_entry(struct entry *e)
 {
 	enum fate fate;
 
-	list_remove(&e->link);
+	if (!e->sent && sent + carried >= MOST_AT_ONCE)
+		return PICKUP_SOON;
 	e->state = CARRIED;
 	carried++;
 	co_describe("%s", e->id);
-	fate = carry(&the_pickup, str_of(e->id));
+	fate = !e->sent ? carry(&the_pickup, str_of(e->id)) : remove_sent(&the_pickup, str_of(e->id)) < 0 ? PICKUP_SENT : PICKED_UP;
 	carried--;
+	return fate;
+}
+
+static when_t next_attempt(enum fate fate)
+{
+	switch (fate) {
+	case PICKUP_LATER:
+		return in(RETRY_MS);
+	case PICKUP_SOON:
+	case PICKUP_SENT:
+		return in(REMOVE_MS);
+	default:
+		return NEVER;
+	}
+}
+
+static void settle(struct entry *e, enum fate fate)
+{
 	if (fate == PICKED_UP) {
 		forget(e);
 		return;
 	}
+	if (fate == PICKUP_SENT && !e->sent) {
+		e->sent = true;
+		sent++;
+	}
 	e->state = RESTING;
 	e->unfinished = fate == PICKUP_UNFINISHED;
-	e->due = fate == PICKUP_LATER ? in(RETRY_MS) : NEVER;
+	e->due = next_attempt(fate);
 	bell_ring(&bell);
 }
 
 static void run_carrier(void *arg)
 {
 	(void) arg;
-	while (!list_is_empty(&waiting) && !daemon_is_winding_down() && !co_is_cancelled())
-		carry_entry(LIST_FIRST(&waiting, struct entry, link));
+	while (!list_is_empty(&waiting) && !daemon_is_winding_down() && !co_is_cancelled()) {
+		struct entry *e = LIST_FIRST(&waiting, struct entry, link);
+
+		list_remove(&e->link);
+		settle(e, carry_entry(e));
+	}
 }
 
 static void start_carriers(void)
@@ -167,6 +200,19 @@ static void look(void)
 	start_carriers();
 }
 
+/* The successor would send them again. */
+static void remove_all_sent(void)
+{
+	struct map_at at = { 0 };
+
+	while (map_next(known, &at)) {
+		struct entry *e = at.value;
+
+		if (e->sent && remove_sent(&the_pickup, str_of(e->id)) == 0)
+			forget(e);
+	}
+}
+
 static void run(void)
 {
 	carriers = scope_open("carriers");
@@ -182,6 +228,7 @@ static void run(void)
 	/* What is being carried is finished; what waits or rests is found again by the successor. */
 	scope_wait(carriers, in(the_world->common->ipc_timeout));
 	scope_close(carriers);
+	remove_all_sent();
 }
 
 /* Nobody says anything but "look". */

@@ -74,6 +74,23 @@ def test_submissions_at_the_same_time_do_not_wait_for_the_timer(running):
     wait_until(lambda: not maildrop(running), 30, "maildrop empty")
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="maildrop must belong to somebody else for a while")
+def test_what_cannot_be_removed_from_maildrop_is_sent_once_and_bounds_what_else_is_sent(running):
+    # a file that is through and stays would be sent again by the next pickup: so there are never more than 50 of them
+    dialogue = "MAIL FROM:<me@example.net>\r\nRCPT TO:<someone@example.com>\r\nDATA\r\nhello\r\n.\r\n"
+    place, before = running.queue / "maildrop", (running.queue / "maildrop").stat()
+    sent = r"pickup\[\d+\]: \w+: uid=\d+ from="
+    os.chown(place, 0, before.st_gid)
+    place.chmod(0o750)
+    running.command("sendmail", "-bs", input=("EHLO me\r\n" + 70 * dialogue + "QUIT\r\n").encode())
+    running.wait_for_log("cannot remove maildrop file", count=50)
+    assert len(maildrop(running)) == 70 and len(running.log_lines(sent)) == 50
+    os.chown(place, before.st_uid, before.st_gid)
+    place.chmod(before.st_mode)
+    wait_until(lambda: not maildrop(running), 60, "maildrop empty")
+    assert len(running.log_lines(sent)) == 70, "each was sent once"
+
+
 def test_sendmail_bs_speaks_smtp_and_the_message_goes_its_way(running):
     dialogue = "EHLO me\r\nMAIL FROM:<me@example.net>\r\nRCPT TO:<someone@example.com>\r\nDATA\r\n" \
         "Subject: x\r\n\r\nhello\r\n..dot\r\n.\r\nQUIT\r\n"
