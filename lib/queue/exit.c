@@ -166,7 +166,7 @@ void residents_resume_exit(struct resident *r)
 	char path[64];
 
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
-		int dir = queue_dir(q, places[i]), fd;
+		int dir = queue_dir(q, places[i]), fd, result;
 		AUTO(queue_file) f = { .fd = -1 };
 
 		if (dir < 0)
@@ -175,10 +175,12 @@ void residents_resume_exit(struct resident *r)
 		fd = file_open_append(dir, path);
 		if (fd < 0)
 			continue;
-		if (queue_file_take(fd, places[i], true, &f) < 0) {
-			close(fd);		/* half a copy: its moving begins anew */
-			unlinkat(dir, path, 0);
-		} else if (complete(r, &f) == 0) {
+		result = queue_file_take(fd, places[i], true, &f);
+		if (result < 0)
+			close(fd);
+		if (result == -ENODATA || result == -EBADMSG) {
+			unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
+		} else if (result == 0 && complete(r, &f) == 0) {
 			residents_finish(r);
 			return;
 		}

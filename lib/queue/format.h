@@ -40,6 +40,9 @@
  *   head or a part damaged                  corrupt: was once valid; set aside for a person, never deleted
  *   version above 1                         written by a newer program: left alone
  *
+ * What every later version keeps, so that this one can tell its files from damaged ones: the head's first line and its last, and the line that begins
+ * with "segment". A kind of journal record, or a flag, that an older program must not overlook makes a new version: what it does not know it skips.
+ *
  * The intake log (segment.h) holds messages in exactly this form, one behind the other on multiples of QUEUE_HEAD_SIZE, without journals: offsets
  * count from the message's own head. What would be in their journals stands in the segment's ledger.
  *
@@ -62,6 +65,8 @@ enum {
 
 /* In a head's flags, beside enum envelope_flags: the message ends with its headers, no empty line follows. */
 #define QUEUE_NO_EMPTY_LINE 0x80000000u
+
+#define QUEUE_SEGMENT_LINE "segment %s %020llu\n"
 
 struct queue_part {
 	uint64_t at, len;

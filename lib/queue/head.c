@@ -31,7 +31,7 @@ void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE])
 			 (unsigned long long) h->journal_at);
 
 	if (n > 0 && n < CHECK_AT && h->segment[0] != '\0')
-		n += format_text(text + n, sizeof(text) - (size_t) n, "segment %s %020llu\n", h->segment,
+		n += format_text(text + n, sizeof(text) - (size_t) n, QUEUE_SEGMENT_LINE, h->segment,
 			      (unsigned long long) h->segment_at);
 	BUG_UNLESS(n > 0 && n < CHECK_AT);
 	memset(text + n, ' ', (size_t) (CHECK_AT - n));

@@ -356,6 +356,71 @@ static void a_damaged_message_is_set_aside_and_hides_nobody(void **state)
 	assert_int_equal(said, 2);
 }
 
+static void a_damaged_head_is_set_aside_also_when_nobody_follows(void **state)
+{
+	struct fixture *f = *state;
+	struct put good = put(f, "good\n"), last = put(f, "damaged head\n");
+
+	damage(f, &last, 100);
+	open_writer(f, SEGMENT);
+	open_reader(f);
+	assert_true(lies(f->reader, QUEUE_INCOMING, good.id));
+	assert_false(lies(f->reader, QUEUE_INCOMING, last.id));
+	assert_int_equal(files_in(f, "corrupt", ""), 1);
+	open_reader(f);
+	assert_int_equal(files_in(f, "corrupt", ""), 1);
+	assert_int_equal(said, 1);
+}
+
+static void a_segment_is_kept_while_what_is_damaged_in_it_cannot_be_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct put bad = put(f, "damaged body\n");
+
+	damage(f, &bad, bad.parts.body_at + 3);
+	open_writer(f, SEGMENT);
+	f->reader = open_queue(f);
+	assert_int_equal(unlinkat(f->s.dir, "corrupt", AT_REMOVEDIR), 0);
+	assert_int_equal(queue_open_intake(f->reader, f->s.dir, true, true), 0);
+	assert_int_equal(residents_look(f->reader->residents), 0);
+	queue_keep_intake(f->reader);
+	assert_int_equal(files_in(f, "intake", "log-"), 1);
+	assert_int_equal(mkdirat(f->s.dir, "corrupt", 0700), 0);
+	open_reader(f);
+	queue_keep_intake(f->reader);
+	assert_int_equal(files_in(f, "intake", "log-"), 0);
+	assert_int_equal(files_in(f, "corrupt", ""), 1);
+}
+
+/* The head of a version that this program does not know, with a good checksum. */
+static void make_newer(struct fixture *f, const struct put *p)
+{
+	enum { CHECK_AT = QUEUE_HEAD_SIZE - 15 };
+	AUTO_FD fd = open_log(f, p);
+	char head[QUEUE_HEAD_SIZE], check[16];
+
+	assert_int_equal(pread(fd, head, sizeof(head), (off_t) p->place.at), sizeof(head));
+	head[strlen("postroad-queue-file ")] = '2';
+	snprintf(check, sizeof(check), "check %08x\n", crc32c(0, head, CHECK_AT));
+	memcpy(head + CHECK_AT, check, 15);
+	assert_int_equal(pwrite(fd, head, sizeof(head), (off_t) p->place.at), sizeof(head));
+}
+
+static void what_a_newer_version_wrote_into_the_log_is_neither_damage_nor_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct put newer = put(f, "newer\n");
+
+	make_newer(f, &newer);
+	open_writer(f, SEGMENT);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, newer.id));
+	queue_keep_intake(f->reader);
+	assert_int_equal(files_in(f, "intake", "log-"), 1);
+	assert_int_equal(files_in(f, "corrupt", ""), 0);
+	assert_int_equal(said, 1);
+}
+
 static void nothing_in_a_body_passes_for_a_message(void **state)
 {
 	struct fixture *f = *state;
@@ -399,6 +464,35 @@ static void a_segment_is_used_again_and_its_past_is_forgotten(void **state)
 	open_reader(f);
 	assert_true(lies(f->reader, QUEUE_INCOMING, later.id));
 	assert_int_equal(map_count(f->reader->residents->by_id), 1);
+}
+
+/* Wherever the next use of the segment ends, what stands there looks like the beginning of a file of Postfix. */
+static void a_former_body_does_not_keep_a_segment(void **state)
+{
+	struct fixture *f = *state;
+	static char body[(32 << 10) + 1];
+	struct put former, later;
+
+	for (size_t i = 0; i + 64 < sizeof(body); i += 64)
+		snprintf(body + i, 65, "C>%62s", "");
+	former = put(f, "to see where bodies begin\n");
+	former = put(f, body + former.parts.body_at % 64);
+	open_reader(f);
+	for (struct map_at at = { 0 }; map_next(f->reader->residents->by_id, &at);)
+		queue_finish(f->reader, QUEUE_INCOMING, at.key);
+	open_writer(f, SEGMENT);
+	queue_keep_intake(f->reader);
+	assert_int_equal(files_in(f, "intake", "free-"), 1);
+	later = put(f, "short\n");
+	put(f, "not much more\n");
+	assert_in_range(later.place.at + 2 * later.place.len, former.parts.body_at, former.place.at + former.place.len - 1);
+	open_reader(f);
+	for (struct map_at at = { 0 }; map_next(f->reader->residents->by_id, &at);)
+		queue_finish(f->reader, QUEUE_INCOMING, at.key);
+	open_writer(f, SEGMENT);
+	assert_int_equal(queue_keep_intake(f->reader), 0);
+	assert_int_equal(files_in(f, "intake", "log-"), 0);
+	assert_int_equal(said, 0);
 }
 
 static void a_sealed_segment_is_not_freed_before_all_of_it_was_found(void **state)
@@ -637,8 +731,12 @@ int main(void)
 		WITH_LOG(half_a_copy_is_not_the_message),
 		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),
 		WITH_LOG(a_damaged_message_is_set_aside_and_hides_nobody),
+		WITH_LOG(a_damaged_head_is_set_aside_also_when_nobody_follows),
+		WITH_LOG(a_segment_is_kept_while_what_is_damaged_in_it_cannot_be_set_aside),
+		WITH_LOG(what_a_newer_version_wrote_into_the_log_is_neither_damage_nor_nothing),
 		WITH_LOG(nothing_in_a_body_passes_for_a_message),
 		WITH_LOG(a_segment_is_used_again_and_its_past_is_forgotten),
+		WITH_LOG(a_former_body_does_not_keep_a_segment),
 		WITH_LOG(a_sealed_segment_is_not_freed_before_all_of_it_was_found),
 		WITH_LOG(announcements_are_told_from_what_is_known),
 		WITH_LOG(a_gap_that_is_damaged_is_set_aside_at_once),

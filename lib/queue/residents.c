@@ -184,20 +184,32 @@ static uint64_t size_of(const struct segment *s)
 	return fstat(s->fd, &st) < 0 ? 0 : (uint64_t) st.st_size;
 }
 
-/* What is damaged was promised perhaps: a person may look at it. */
-static void set_aside(const struct segment *s, uint64_t from, uint64_t to, const char *id)
+static int copy_to_corrupt(const struct segment *s, uint64_t from, size_t len, int dir, const char *id)
 {
-	size_t len = (size_t) MIN(to - from, (uint64_t) 1 << 20);
 	AUTO_PTR char *bytes = get_memory(len);
 	ssize_t n = pread_all(s->fd, bytes, len, (off_t) from);
-	int dir = queue_dir(s->of->q, QUEUE_CORRUPT), r;
-
-	if (dir < 0)
-		return;
 	AUTO_FD fd = n < 0 ? (int) n : file_create(dir, id, 0600);
-	r = fd < 0 ? fd : write_all(fd, bytes, (size_t) n);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = write_all(fd, bytes, (size_t) n);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
+	if (r < 0)
+		unlinkat(dir, id, 0);
+	return r;
+}
+
+/* What is damaged was promised perhaps: a person may look at it. As long as it lies nowhere else the segment is not used again. */
+static void set_aside(struct segment *s, uint64_t from, uint64_t to, const char *id)
+{
+	int dir = queue_dir(s->of->q, QUEUE_CORRUPT);
+	int r = dir < 0 ? dir : copy_to_corrupt(s, from, (size_t) MIN(to - from, (uint64_t) 1 << 20), dir, id);
+
+	if (r == -EEXIST)
+		return;			/* by a predecessor */
+	s->is_needed |= r < 0;
 	queue_say(s->of->q, "intake/log-%s is damaged from byte %llu to %llu: %s corrupt/%s%s%s", s->name, (unsigned long long) from,
 		  (unsigned long long) to, r < 0 ? "cannot be set aside as" : "set aside as", id, r < 0 ? ": " : "", r < 0 ? error_text(r) : "");
 }
@@ -225,7 +237,7 @@ static void read_chain(struct segment *s, uint64_t upto)
 		;
 }
 
-static void set_aside_unnamed(const struct segment *s, uint64_t from, uint64_t to)
+static void set_aside_unnamed(struct segment *s, uint64_t from, uint64_t to)
 {
 	char name[32];
 
@@ -241,6 +253,7 @@ static int pass_damage(struct segment *s, uint64_t upto)
 {
 	uint64_t from = s->known_upto, next;
 	struct queue_head h;
+	bool is_damaged;
 	int r = segment_head(s->fd, s->name, from, upto, &h);
 
 	if (r == 0) {
@@ -253,8 +266,11 @@ static int pass_damage(struct segment *s, uint64_t upto)
 	}
 	if (r != -ENODATA && r != -EBADMSG)
 		return r;
+	is_damaged = r == -EBADMSG;
 	r = segment_next_head(s->fd, s->name, from, upto, &next);
-	if (r < 0)
+	if (r == -ENODATA && is_damaged)
+		next = upto;		/* it was the last one */
+	else if (r < 0)
 		return r;
 	set_aside_unnamed(s, from, next);
 	s->known_upto = next;
@@ -270,7 +286,10 @@ static void search_rest(struct segment *s)
 		int r = pass_damage(s, size);
 
 		if (r < 0 && r != -ENODATA) {
-			queue_say(s->of->q, "intake/log-%s cannot be read: %s", s->name, error_text(r));
+			if (r != s->said)
+				queue_say(s->of->q, "intake/log-%s cannot be read: %s; left alone", s->name,
+					  r == -ENOTSUP ? "written by a newer version" : error_text(r));
+			s->said = r;
 			return;
 		}
 		s->is_searched = r == -ENODATA;
@@ -474,7 +493,7 @@ static void free_what_is_empty(struct residents *all)
 		if (s->unfinished > 0 || segment_has_owner(s->fd))
 			continue;
 		look_into(s, false);
-		if (s->unfinished == 0 && s->is_searched)
+		if (s->unfinished == 0 && s->is_searched && !s->is_needed)
 			free_segment(s);
 	}
 }

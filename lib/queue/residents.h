@@ -19,6 +19,8 @@ struct segment {
 	uint64_t known_upto;		/* messages before it were found or announced */
 	size_t unfinished;
 	bool is_searched;		/* sealed, and looked through to its very end */
+	bool is_needed;			/* what is damaged in it could not be set aside */
+	int said;			/* why it cannot be read to its end */
 	bool was_seen;			/* by the last look at the directory */
 	struct ledger ledger;
 };

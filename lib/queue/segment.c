@@ -73,11 +73,19 @@ static bool is_of(const struct queue_head *h, const char *name, uint64_t at)
 	return strcmp(h->segment, name) == 0 && h->segment_at == at;
 }
 
+/* What is left of a former use may look like anything; what says that it was put here in this use, and cannot be read, is a message all the same. */
+static bool claims_to_be_of(struct str data, const char *name, uint64_t at)
+{
+	char line[80];
+
+	snprintf(line, sizeof(line), QUEUE_SEGMENT_LINE, name, (unsigned long long) at);
+	return str_find_str(data, str_of(line)) >= 0;
+}
+
 int segment_head(int fd, const char *name, uint64_t at, uint64_t size, struct queue_head *ret)
 {
 	char data[QUEUE_HEAD_SIZE];
 	ssize_t n = at >= size ? 0 : pread_all(fd, data, sizeof(data), (off_t) at);
-	struct queue_head guess;
 	int r;
 
 	if (n < 0)
@@ -85,9 +93,7 @@ int segment_head(int fd, const char *name, uint64_t at, uint64_t size, struct qu
 	r = queue_head_parse(str_make(data, (size_t) n), size - MIN(at, size), ret);
 	if (r == 0)
 		return is_of(ret, name, at) ? 0 : -ENODATA;
-	if (r == -EBADMSG && queue_head_guess(str_make(data, (size_t) n), size - at, &guess) == 0 && is_of(&guess, name, at))
-		return -EBADMSG;
-	return r == -ENOTSUP ? r : -ENODATA;
+	return (r == -EBADMSG || r == -ENOTSUP) && claims_to_be_of(str_make(data, (size_t) n), name, at) ? r : -ENODATA;
 }
 
 int segment_check(int fd, const struct queue_head *h)
