@@ -92,6 +92,25 @@ static void aliases_are_expanded_and_remember_where_they_came_from(void **state)
 	drop(&s);
 }
 
+/* Each wish by itself: two that share a bit would come as a pair. */
+static void who_shows_the_login_has_aliases_and_who_has_none_does_not_show_it(void **state)
+{
+	struct recipient to = { .address = STR("al@example.org") };
+	struct envelope e = from_client(&to, 1);
+	struct stored shown, unmapped;
+
+	(void) state;
+	e.sasl_username = STR("alice");
+	shown = pass("smtpd", REMOTE | CLEANUP_SHOW_LOGIN, &e, STR("A: b\n\n"), 0);
+	assert_str(shown.e.recipients[0].address, "bob@example.net");
+	assert_has(shown.headers, "(Authenticated sender: alice)");
+	unmapped = pass("smtpd", REMOTE | CLEANUP_NO_MAPPINGS, &e, STR("A: b\n\n"), 0);
+	assert_str(unmapped.e.recipients[0].address, "al@example.org");
+	assert_has_not(unmapped.headers, "alice)");
+	drop(&shown);
+	drop(&unmapped);
+}
+
 static void duplicates_are_left_out(void **state)
 {
 	struct recipient to[] = { { .address = STR("bob@example.net") }, { .address = STR("BOB@example.net"), .index = 1 },
@@ -277,6 +296,7 @@ int main(void)
 		cmocka_unit_test(a_resent_message_goes_to_its_resent_recipients),
 		cmocka_unit_test(nobody_to_send_to_is_refused),
 		cmocka_unit_test(aliases_are_expanded_and_remember_where_they_came_from),
+		cmocka_unit_test(who_shows_the_login_has_aliases_and_who_has_none_does_not_show_it),
 		cmocka_unit_test(duplicates_are_left_out),
 		cmocka_unit_test(copies_go_to_always_bcc_except_of_notices),
 		cmocka_unit_test(a_loop_of_aliases_is_temporary),

@@ -18,10 +18,10 @@ enum cleanup_flags {
 	CLEANUP_ADD_RECEIVED = 8,	/* prepend a Received header (smtpd and pickup) */
 	CLEANUP_NO_BCC = 16,		/* notices: no always_bcc and the like */
 	CLEANUP_EXTERNAL = 32,		/* remote client: no missing headers, unless always_add_missing_headers */
-	CLEANUP_SHOW_LOGIN = 128,	/* Received tells the login name */
 	CLEANUP_PREPENDED = 64,		/* the content begins with headers of the server's own, up to an empty line: they go above Received */
 	CLEANUP_NO_MAPPINGS = 128,	/* receive_override_options: addresses stay what they are, and nobody gets copies */
 	CLEANUP_NO_CHECKS = 256,	/* the same: no header_checks, body_checks */
+	CLEANUP_SHOW_LOGIN = 512,	/* Received tells the login name */
 };
 
 struct mail_out;			/* one message on its way to cleanup */
