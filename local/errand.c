@@ -143,7 +143,7 @@ static int read_forward_file(const char *path, struct buf *ret_text, struct buf 
 		reply_warning(reply, "%s %s: ignored", path, unsafe);
 		return 0;
 	}
-	r = file_read_whole(dir, name, ret_text);
+	r = file_read_opened(fd, ret_text);
 	return r < 0 ? r : 1;
 }
 
@@ -195,6 +195,7 @@ static void refuse(struct forwarding *f, const char *what)
 
 	mailbox_say(&result, MAILBOX_BOUNCED, "5.7.1", "mail to %s is restricted", what);
 	reply_result(f->reply, &result);
+	buf_free(&result.text);
 }
 
 static void put_off(struct forwarding *f, const char *path, const char *reason)
@@ -203,6 +204,7 @@ static void put_off(struct forwarding *f, const char *path, const char *reason)
 
 	mailbox_say(&result, MAILBOX_DEFERRED, "4.2.0", "cannot use %s: %s", path, reason);
 	reply_result(f->reply, &result);
+	buf_free(&result.text);
 }
 
 static void take_include(struct forwarding *f, const char *path)
@@ -351,7 +353,10 @@ int do_errand(struct errand *e, struct buf *reply)
 	return 0;
 }
 
-/* The reply is the owner's uid in a line, then the content; or "!" and an error. */
+/*
+ * The reply is the owner's uid in a line, then the content; or "!" and an error. Both are of one open file: commands and files in it are used
+ * with this owner's rights, so its name must not be asked twice.
+ */
 int do_include(struct errand *e, struct buf *reply)
 {
 	char name[NAME_SIZE];
@@ -366,7 +371,7 @@ int do_include(struct errand *e, struct buf *reply)
 		buf_addf(reply, "!%s", error_text(errno));
 	} else if (st.st_mode & S_IWOTH) {
 		buf_add_text(reply, "!file is world writable");
-	} else if (file_read_whole(dir, name, &text) < 0) {
+	} else if (file_read_opened(fd, &text) < 0) {
 		buf_add_text(reply, "!file cannot be read or is too large");
 	} else {
 		buf_addf(reply, "%u\n", (unsigned) st.st_uid);

@@ -101,12 +101,11 @@ ssize_t pread_all(int fd, void *at, size_t len, off_t offset)
 	return (ssize_t) got;
 }
 
-int file_read_whole(int dir, const char *name, struct buf *b)
+int file_read_opened(int fd, struct buf *b)
 {
-	AUTO_FD fd = openat(dir, name, O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
@@ -130,6 +129,13 @@ int file_read_whole(int dir, const char *name, struct buf *b)
 	if (b->cap > 0)
 		b->at[b->len] = 0;
 	return 0;
+}
+
+int file_read_whole(int dir, const char *name, struct buf *b)
+{
+	AUTO_FD fd = openat(dir, name, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : file_read_opened(fd, b);
 }
 
 /* ---- replacing ---- */

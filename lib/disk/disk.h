@@ -12,7 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/co/co.h"
 
-/* All *at functions: dir is a descriptor (or AT_FDCWD); symlinks in the last component are never followed. */
+/* All *at functions: dir is a descriptor (or AT_FDCWD); symlinks in the last component are followed by file_read_whole() only. */
 int file_create(int dir, const char *name, mode_t mode);		/* O_EXCL; fd or -errno */
 int file_open_read(int dir, const char *name);				/* regular files only, else -EBADF; fd or -errno */
 int file_open_append(int dir, const char *name);				/* the same, for reading and appending */
@@ -22,8 +22,10 @@ int write_all(int fd, const void *data, size_t len);			/* blocking; 0 or -errno 
 struct iovec;
 int pwritev_all(int fd, struct iovec *pieces, int n, off_t at);		/* modifies pieces; 0 or -errno */
 ssize_t pread_all(int fd, void *at, size_t len, off_t offset);		/* bytes (short at end of file) or -errno */
-/* Whole file into b (its limit holds: -EMSGSIZE). Waits like a blocking read: for configuration at start. */
+/* The whole file into b (its limit holds: -EMSGSIZE). Waits like a blocking read: for configuration at start. */
 int file_read_whole(int dir, const char *name, struct buf *b);
+/* What is behind an open descriptor, to its end: for files that were looked at first, so that another one under their name is not read instead. */
+int file_read_opened(int fd, struct buf *b);
 /* Writes beside, renames, then syncs file and directory: readers see old or new, never half. */
 int file_replace(int dir, const char *name, struct str content, mode_t mode) MAY_YIELD;
 int make_directory(int dir, const char *name, mode_t mode);		/* there already: 0 */

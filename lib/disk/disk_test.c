@@ -67,6 +67,27 @@ static void test_a_file_is_created_once_and_links_are_not_followed(void **unused
 	assert_int_equal(file_open_read(dir, "none"), -ENOENT);
 }
 
+static void test_an_opened_file_is_read_whatever_its_name_means_by_then(void **unused)
+{
+	int fd = file_create(dir, "seen", 0600);
+	AUTO_FD opened = -1;
+	AUTO(buf) b = BUF(1000);
+
+	(void) unused;
+	assert_int_equal(write_all(fd, "looked at", 9), 0);
+	close(fd);
+	opened = file_open_read(dir, "seen");
+	assert_true(opened >= 0);
+	assert_int_equal(unlinkat(dir, "seen", 0), 0);
+	assert_int_equal(symlinkat("one", dir, "seen"), 0);
+	assert_int_equal(file_read_opened(opened, &b), 0);
+	assert_str(buf_str(&b), "looked at");
+	buf_free(&b);
+	b.limit = 3;
+	assert_int_equal(lseek(opened, 0, SEEK_SET), 0);
+	assert_int_equal(file_read_opened(opened, &b), -EMSGSIZE);
+}
+
 static void test_pieces_are_written_at_their_place(void **unused)
 {
 	char a[] = "abc", b[] = "", c[] = "defgh", got[20];
@@ -216,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_file_is_created_once_and_links_are_not_followed),
+		cmocka_unit_test(test_an_opened_file_is_read_whatever_its_name_means_by_then),
 		cmocka_unit_test(test_pieces_are_written_at_their_place),
 		cmocka_unit_test(test_a_full_disk_is_an_error),
 		cmocka_unit_test(test_a_whole_file_keeps_to_the_limit),
