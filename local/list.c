@@ -5,6 +5,9 @@
  * and \users are dealt with first; all other names and addresses get one new message, each once, and only when nothing has to be tried
  * again. So a mailbox that is full does not make everybody else on the list get the mail again and again, and each of them has a fate of
  * his own.
+ *
+ * Lists that a list names are gone through before the rest of it, but not by a function that calls itself: hundreds of aliases and :include:
+ * files deep it would run out of a coroutine's stack.
  */
 #include <errno.h>
 
@@ -20,7 +23,27 @@ struct source {				/* where a list stands */
 	int level;			/* of aliases */
 };
 
-static void deliver_items(struct task *t, const struct source *from, const struct destinations *list);
+struct begun_list {
+	struct list link;		/* in the task's begun_lists, the innermost first */
+	struct source from;
+	struct destinations destinations;
+	size_t done;			/* so many of them */
+};
+
+static void begin_list(struct task *t, const struct source *from, const struct destinations *destinations)
+{
+	struct begun_list *l = ARENA_NEW(t->arena, struct begun_list);
+
+	t->destination_count += destinations->count;
+	if (t->destination_count > MOST_DESTINATIONS) {
+		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias expands to more than %d destinations",
+			   MOST_DESTINATIONS);
+		return;
+	}
+	l->from = *from;
+	l->destinations = *destinations;
+	list_prepend(&t->begun_lists, &l->link);
+}
 
 /* Was this destination, address or alias named before, for this recipient? From now on it was. */
 static bool is_known(struct task *t, const char *kind, uid_t uid, struct str what)
@@ -72,7 +95,7 @@ static void deliver_include(struct task *t, const struct source *from, struct st
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "include file %.*s: cannot read \"%.*s\"",
 			   PSTR(path), PSTR(str_head(bad, 100)));
 	else
-		deliver_items(t, &inner, &list);
+		begin_list(t, &inner, &list);
 }
 
 static struct str with_extension(struct task *t, const struct source *from, struct str address)
@@ -131,7 +154,7 @@ static void deliver_address(struct task *t, const struct source *from, struct st
 	inner.alias = alias.name;
 	inner.extension = alias.extension;
 	inner.rights = alias.rights;
-	deliver_items(t, &inner, &list);
+	begin_list(t, &inner, &list);
 }
 
 static void deliver_item(struct task *t, const struct source *from, const struct destination *to)
@@ -154,24 +177,20 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 	}
 }
 
-static void deliver_items(struct task *t, const struct source *from, const struct destinations *list)
-{
-	t->destination_count += list->count;
-	if (t->destination_count > MOST_DESTINATIONS) {
-		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias expands to more than %d destinations",
-			   MOST_DESTINATIONS);
-		return;
-	}
-	for (size_t i = 0; i < list->count && !t->passed; i++)
-		deliver_item(t, from, &list->at[i]);
-}
-
 void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list)
 {
 	struct source from = { .where = "alias", .alias = alias->name, .extension = alias->extension, .rights = alias->rights };
+	struct begun_list *l;
 
 	is_known(t, "alias", 0, alias->name);
-	deliver_items(t, &from, list);
+	list_init(&t->begun_lists);
+	begin_list(t, &from, list);
+	while (!t->passed && (l = LIST_FIRST(&t->begun_lists, struct begun_list, link)) != NULL) {
+		if (l->done < l->destinations.count)
+			deliver_item(t, &l->from, &l->destinations.at[l->done++]);
+		else
+			list_remove(&l->link);
+	}
 	if (t->has_result || t->forward.len > 0)
 		return;
 	if (t->came_back)

@@ -82,6 +82,7 @@ struct task {
 	size_t destination_count, include_count, included;
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
+	struct list begun_lists;	/* list.c: not yet gone through */
 	bool came_back;			/* an alias's list led to itself, or to another one twice */
 };
 

@@ -377,13 +377,21 @@ def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
     assert "Permission denied" in status(one, f"secret@{DOMAIN}", "deferred")
 
 
-def test_a_tree_of_include_files_is_cut_off(local):
-    one = local(aliases="tree: :include:ROOT/out/0\n")
+def test_a_tree_of_include_files_is_cut_off_and_a_deep_one_is_gone_through(local):
+    deep = 99       # aliases, each with four files in one another
+    one = local(aliases="tree: :include:ROOT/out/0\n" + "".join(f"d{level}: :include:ROOT/out/d{level}-0\n" for level in range(deep)) +
+                        f"d{deep}: /dev/null\n")
+    out = one.root / "out"
     for level in range(9):
-        (one.root / "out" / str(level)).write_text(f":include:{one.root}/out/{level + 1}\n" * 3)
-    (one.root / "out" / "9").write_text(f"{USER}\n")
+        (out / str(level)).write_text(f":include:{out}/{level + 1}\n" * 3)
+    (out / "9").write_text(f"{USER}\n")
     one.send(MESSAGE, recipients=[f"tree@{DOMAIN}"])
     assert status(one, f"tree@{DOMAIN}", "bounced") == "too many or too large include files"
+    for level in range(deep):
+        for file in range(4):
+            (out / f"d{level}-{file}").write_text(f":include:{out}/d{level}-{file + 1}\n" if file < 3 else f"d{level + 1}\n")
+    one.send(MESSAGE, recipients=[f"d0@{DOMAIN}"])
+    assert status(one, f"d0@{DOMAIN}", "sent") == "delivered to file: /dev/null"
 
 
 def test_a_broken_alias_table_puts_mail_off(local):
