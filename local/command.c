@@ -40,7 +40,14 @@ static void make_environment(struct errand *e, struct command *c)
 	c->directory = who->home.len > 0 ? str_c(t->arena, who->home) : "/";
 }
 
-/* Without a character that a shell would look at, the words are the arguments. */
+/* A path, and no character that a shell would look at: the words are the arguments. A bare name may be the shell's own, as exec and exit are. */
+static bool needs_no_shell(const char *command)
+{
+	struct str rest = str_of(command), word;
+
+	return str_find_any(rest, "!\"#$&'()*;<>?[\\]^`{|}~\n=") < 0 && str_token(&rest, " \t\r", &word) && str_find(word, '/') >= 0;
+}
+
 static const char **make_arguments(struct errand *e, const char *command)
 {
 	struct arena *a = e->task->arena;
@@ -49,7 +56,7 @@ static const char **make_arguments(struct errand *e, const char *command)
 	const char *shell = the_local.conf.local_command_shell;
 	size_t n = 0;
 
-	if (*shell == 0 && str_find_any(rest, "!\"#$&'()*;<>?[\\]^`{|}~\n=") < 0) {
+	if (*shell == 0 && needs_no_shell(command)) {
 		while (str_token(&rest, " \t\r", &word) && n < MOST_ARGUMENTS)
 			argv[n++] = str_c(a, word);
 		if (n > 0 && n < MOST_ARGUMENTS)

@@ -281,6 +281,14 @@ static int start_pipes(int in[2], int out[2])
 	return 0;
 }
 
+static void close_pipes(const int in[2], const int out[2])
+{
+	for (int i = 0; i < 2; i++) {
+		close(in[i]);
+		close(out[i]);
+	}
+}
+
 void command_run(const struct command *c, command_input *input, void *arg, struct mailbox_result *ret)
 {
 	struct running p = { .output = BUF(MOST_OUTPUT), .deadline = mono_ms() + c->time_limit_ms };
@@ -290,6 +298,8 @@ void command_run(const struct command *c, command_input *input, void *arg, struc
 	p.pid = r < 0 ? -1 : fork();
 	if (p.pid < 0) {
 		mailbox_say_error(ret, r < 0 ? r : -errno, "cannot start the command \"%s\"", c->name);
+		if (r >= 0)
+			close_pipes(in, out);
 		return;
 	}
 	if (p.pid == 0)

@@ -147,7 +147,7 @@ def test_a_foreign_link_or_file_in_the_spool_is_never_written_to(local):
     os.chown(path, pwd.getpwnam(OTHER).pw_uid, -1)
     path.chmod(0o666)
     one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
-    assert "not owned by recipient" in status(one, f"{USER}+x@{DOMAIN}", "bounced")
+    assert "not owned by recipient" in status(one, f"{USER}+x@{DOMAIN}", "deferred")
     assert target.read_text() == "" and path.read_text() == ""
 
 
@@ -403,7 +403,7 @@ def test_a_broken_alias_table_puts_mail_off(local):
 # ---- commands and files ----
 
 def test_a_command_gets_the_message_an_environment_and_nothing_else(local):
-    one = local(aliases='cmd: "|ROOT/out/script one \'two three\'"\n')
+    one = local(aliases='cmd: "|ROOT/out/script one \'two three\'"\nword: "|exec true"\nnothing: "|no-such-program-here x"\n')
     out = one.root / "out"
     script = out / "script"
     script.write_text(f"""#!/bin/sh
@@ -438,6 +438,9 @@ cat > {out}/message
     message = (out / "message").read_bytes()
     assert message.startswith(b"From we`$id|ird@example.net  ")
     assert message.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
+    one.send(MESSAGE, recipients=[f"word@{DOMAIN}", f"nothing@{DOMAIN}"])
+    assert status(one, f"word@{DOMAIN}", "sent") == "delivered to command: exec true"     # the shell's own word
+    assert status(one, f"nothing@{DOMAIN}", "bounced").startswith('Command died with status 127: "no-such-program-here x"')
 
 
 @pytest.mark.parametrize("script, verdict, dsn, text", [
