@@ -46,8 +46,8 @@ static bool is_fit(struct mbox *m, const struct stat *st)
 		refuse(m, "destination has multiple hard links");
 	else if (st->st_mode & 0111)
 		refuse(m, "destination is executable");
-	else if (m->rules->strict_owner && st->st_uid != geteuid())
-		refuse(m, "destination is not owned by recipient");
+	else if (m->rules->strict_owner && st->st_uid != geteuid())	/* a restored backup, say: nobody's mail need be returned for it */
+		mailbox_say(m->ret, MAILBOX_DEFERRED, "4.2.0", "cannot update mailbox %s: destination is not owned by recipient", m->path);
 	else
 		return true;
 	return false;
