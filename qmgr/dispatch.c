@@ -64,8 +64,10 @@ static void dispatch_now(struct turn *turn)
 	while (!q->leaving && (t = schedule_next_transport(q->schedule, &at)) != NULL) {
 		if (t->standing == DEAD)
 			empty_dead_transport(q, t);
-		while ((e = schedule_take(t, now)) != NULL)
+		while (may_deliver(q) && (e = schedule_take(t, now)) != NULL) {
+			q->let_through = false;
 			agents_send(q, e);
+		}
 	}
 	end_pauses(&q->pause_timer);
 }

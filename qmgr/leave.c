@@ -13,7 +13,7 @@
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
-enum { MOST_AT_ONCE = 200, BUSY_MS = 20, STUCK_MS = 2000 };
+enum { MOST_AT_ONCE = 200, BUSY_MS = 20 };
 
 struct departure {
 	struct message *m;
@@ -47,8 +47,6 @@ static int carry_out(void *arg)
 	return 0;
 }
 
-static void run_stuck(void *arg);
-
 /* It is through: as long as we know that, it must not be taken for one that is still to be delivered. */
 static void stay_stuck(struct message *m, int result)
 {
@@ -56,11 +54,11 @@ static void stay_stuck(struct message *m, int result)
 
 	if (!m->is_stuck)
 		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s; will try again", queue_name_text(m->where), error_text(result));
+	q->stuck_count += !m->is_stuck;
 	m->is_stuck = true;
 	m->to_do = 1;
 	list_append(&q->stuck, &m->link);
-	if (!q->stuck_wait)
-		q->stuck_wait = scope_start(q->scope, "stuck", run_stuck, q) == 0;
+	disk_lags(q);
 }
 
 static void removed(struct message *m, int result)
@@ -70,6 +68,7 @@ static void removed(struct message *m, int result)
 		return;
 	}
 	log_mail(ROAD_INFO, m->id, "removed");
+	m->q->stuck_count -= m->is_stuck;
 	unwritten_forget(m->q, m->id);
 	forget(m);
 }
@@ -171,16 +170,6 @@ void remove_stuck(struct qmgr *q)
 		list_remove(&m->link);
 		leave(m);
 	}
-}
-
-static void run_stuck(void *arg)
-{
-	struct qmgr *q = arg;
-
-	if (co_sleep(in(STUCK_MS)) < 0)
-		return;			/* the process ends; whoever comes next delivers them again */
-	q->stuck_wait = false;
-	remove_stuck(q);
 }
 
 void remove_message(struct message *m)

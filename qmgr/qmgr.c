@@ -23,6 +23,7 @@ enum {
 	SETTLED_AGE_S = 5,
 	FIRST_LOOK_MS = 10000,
 	LOCK_WAIT_MS = 100,
+	WAIT_FOR_DISK_MS = 10000,
 	LOCK_WORDS_S = 10
 };
 
@@ -136,6 +137,23 @@ static void settle(struct qmgr *q)
 }
 
 /*
+ * From now on a successor may have what nobody works on here. What the disk has not taken it would do again, so it waits for us a while; what began here
+ * goes on meanwhile, and nothing new begins.
+ */
+static void give_up_the_queue(struct qmgr *q)
+{
+	const when_t end = in(WAIT_FOR_DISK_MS);
+
+	unwritten_flush(q);
+	remove_stuck(q);
+	while (unrecorded(q) > 0 && mono_ms() < end && co_sleep(in(LOCK_WAIT_MS)) >= 0)
+		disk_lags(q);
+	hand_over(q);
+	queue_write_through(q->queue);
+	close(lock_fd);
+}
+
+/*
  * Announcements that were on their way to a predecessor who was killed are lost: so we look soon after the
  * start, too.
  */
@@ -167,23 +185,19 @@ static void run(void)
 			unwritten_flush(q);
 		}
 	}
+	if (q->is_ready)
+		give_up_the_queue(q);
 	remove_stuck(q);
 	settle(q);
+	unwritten_flush(q);
 	scope_close(q->scope);
 }
 
-/* From now on a successor may have what nobody works on here. */
 static void wind_down(void)
 {
 	struct qmgr *q = &the_qmgr;
 
 	q->leaving = true;
-	if (q->is_ready) {
-		unwritten_flush(q);
-		hand_over(q);
-		queue_write_through(q->queue);
-		close(lock_fd);
-	}
 	bell_ring(&q->look);
 	bell_ring(&q->ready);
 }

@@ -52,8 +52,12 @@ struct qmgr {
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
 	struct list leaving_messages, departing;	/* waiting for leave.c, and in its hands */
 	struct list stuck;		/* through, and their files could not be removed: tried again by leave.c */
-	bool leaver_runs, stuck_wait;
-	struct map *unwritten;		/* id -> journal lines: unwritten.c */
+	bool leaver_runs;
+	/* what the disk does not take: unwritten.c */
+	struct map *unwritten;		/* id -> journal lines */
+	size_t unwritten_finals, stuck_count;
+	bool is_held_up, let_through;	/* deliveries wait; one of them need not */
+	bool disk_wait;
 	size_t content_bytes;		/* held in memory: see log.c */
 	bool log_keeper_runs;
 	struct client *bounce;
@@ -130,6 +134,13 @@ void unwritten_read(const struct qmgr *q, struct str id, void (*each)(void *arg,
 void unwritten_free(struct qmgr *q);		/* at the end */
 void unwritten_forget(struct qmgr *q, struct str id);
 void unwritten_flush(struct qmgr *q);	/* tries to write all of it */
+/*
+ * What only this process knows, in messages or records of the intake log: somebody got it, or was told, and would get it again if we died now. When these
+ * become too many no further delivery may begin, but for one now and then: on a full disk only what is delivered makes room.
+ */
+size_t unrecorded(const struct qmgr *q);
+void disk_lags(struct qmgr *q);			/* so it does: tries again until it takes all */
+bool may_deliver(struct qmgr *q);
 
 /* message.c. The packed envelope is copied. -EBADMSG. */
 int message_announced(struct qmgr *q, const struct qmgr_announce *m, struct message **ret);

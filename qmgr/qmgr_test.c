@@ -158,6 +158,42 @@ static void what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can(v
 	play(state, play_unremovable);
 }
 
+static size_t count_of(struct buf *deliveries)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < deliveries->len; i++)
+		n += deliveries->at[i] == ';';
+	return n;
+}
+
+static void play_bounded(struct scene *s)
+{
+	enum { MESSAGES = 160, BOUND = 100, UNDER_WAY = 20, NOW_AND_THEN = 10 };
+	const when_t end = in(60000);
+	char id[32];
+
+	is_read_only = true;
+	for (int i = 0; i < MESSAGES; i++)
+		announce(s, id, "ok@x");
+	while (!s->q.is_held_up && mono_ms() < end)
+		co_sleep(in(10));
+	settle(s);
+	assert_in_range(count_of(&s->deliveries), BOUND, BOUND + UNDER_WAY + NOW_AND_THEN);
+	assert_in_range(unrecorded(&s->q), BOUND, BOUND + UNDER_WAY + NOW_AND_THEN);
+	is_read_only = false;
+	while (map_count(s->q.active) > 0 && mono_ms() < end)
+		co_sleep(in(10));
+	assert_int_equal(map_count(s->q.active), 0);
+	assert_int_equal(count_of(&s->deliveries), MESSAGES);
+	assert_int_equal(unrecorded(&s->q), 0);
+}
+
+static void while_nothing_can_be_written_few_deliveries_begin(void **state)
+{
+	play(state, play_bounded);
+}
+
 static void play_restart(struct scene *s)
 {
 	char id[32], fresh[32];
@@ -710,6 +746,7 @@ int main(void)
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
 		IN_SCENE(while_nothing_can_be_recorded_nobody_gets_or_hears_anything_twice),
 		IN_SCENE(what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can),
+		IN_SCENE(while_nothing_can_be_written_few_deliveries_begin),
 		IN_SCENE(a_restart_finds_everything_on_disk),
 		IN_SCENE(the_sender_of_an_undeliverable_message_is_told_before_it_is_removed),
 		IN_SCENE(a_notice_that_cannot_be_made_keeps_the_message_and_is_made_later),

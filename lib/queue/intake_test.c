@@ -268,6 +268,27 @@ static void a_ledger_line_that_was_torn_or_damaged_counts_for_nobody(void **stat
 	assert_false(lies(f->reader, QUEUE_INCOMING, two.id));
 }
 
+static void a_ledger_that_takes_nothing_for_a_while_is_written_later(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n");
+	char path[64];
+
+	open_reader(f);
+	snprintf(path, sizeof(path), "intake/done-%s", one.place.segment);
+	assert_int_equal(mkdirat(f->s.dir, path, 0700), 0);
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
+	queue_finish(f->reader, QUEUE_INCOMING, str_of(two.id));
+	assert_int_equal(queue_unwritten(f->reader), 2);
+	assert_int_equal(queue_flush_ledgers(f->reader), 2);
+	assert_int_equal(queue_keep_intake(f->reader), 2);		/* somebody has to come again */
+	assert_int_equal(unlinkat(f->s.dir, path, AT_REMOVEDIR), 0);
+	assert_int_equal(queue_keep_intake(f->reader), 0);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, one.id));
+	assert_false(lies(f->reader, QUEUE_INCOMING, two.id));
+}
+
 static void results_are_in_the_ledger_and_go_along_to_a_file_of_its_own(void **state)
 {
 	struct fixture *f = *state;
@@ -726,6 +747,7 @@ int main(void)
 		WITH_LOG(what_is_large_or_wants_it_gets_a_file_of_its_own),
 		WITH_LOG(what_is_done_stays_done),
 		WITH_LOG(a_ledger_line_that_was_torn_or_damaged_counts_for_nobody),
+		WITH_LOG(a_ledger_that_takes_nothing_for_a_while_is_written_later),
 		WITH_LOG(results_are_in_the_ledger_and_go_along_to_a_file_of_its_own),
 		WITH_LOG(a_move_that_a_crash_cut_short_is_completed),
 		WITH_LOG(half_a_copy_is_not_the_message),

@@ -63,10 +63,15 @@ static int write_lines(struct ledger *l)
 	FAILPOINT("queue.ledger.after");
 	if (r < 0) {
 		l->ends_whole = false;	/* half of it may be there; the lines stay, and repeating some does no harm */
+		if (!l->in_trouble && l->trouble != NULL)
+			l->trouble(l, r);
+		l->in_trouble = true;
 		return r;
 	}
 	l->ends_whole = true;
 	l->is_unsynced = true;
+	l->in_trouble = false;
+	l->count = 0;
 	buf_clear(&l->lines);
 	return 0;
 }
@@ -78,11 +83,7 @@ int ledger_flush(struct ledger *l)
 
 static void write_at_turn_end(struct turn *turn)
 {
-	struct ledger *l = CONTAINER_OF(turn, struct ledger, turn);
-	int r = ledger_flush(l);
-
-	if (r < 0 && l->trouble != NULL)
-		l->trouble(l, r);
+	ledger_flush(CONTAINER_OF(turn, struct ledger, turn));
 }
 
 int ledger_add(struct ledger *l, const char *id, const struct journal_record *r)
@@ -96,6 +97,7 @@ int ledger_add(struct ledger *l, const char *id, const struct journal_record *r)
 		l->lines.len = before;
 		return result;
 	}
+	l->count++;
 	if (l->writes_through || !loop_is_running())
 		return write_lines(l);
 	l->turn.run = write_at_turn_end;

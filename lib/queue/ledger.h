@@ -19,9 +19,11 @@ struct ledger {
 	bool ends_whole;		/* the last line has its line end */
 	bool is_unsynced;
 	struct buf lines;		/* to be written at the end of the turn */
+	size_t count;			/* of them */
+	bool in_trouble;		/* they could not be written */
 	struct turn turn;
 	bool writes_through;		/* not at the end of the turn, but at once */
-	void (*trouble)(struct ledger *l, int error);
+	void (*trouble)(struct ledger *l, int error);	/* told once, until they can be written again */
 };
 
 void ledger_init(struct ledger *l, int dir, const char *segment);

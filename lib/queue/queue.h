@@ -219,8 +219,13 @@ int queue_announced(struct queue *q, const struct queue_place *place, struct str
 /* From now on what becomes of messages is written to the ledgers at once, because a successor reads them. */
 void queue_write_through(struct queue *q);
 /*
+ * Records of the intake log that only this process knows, because the ledgers take nothing: a full disk, say. flush: tries again. How many there are (left).
+ */
+size_t queue_unwritten(const struct queue *q);
+size_t queue_flush_ledgers(struct queue *q);
+/*
  * What has to be done now and then, from one coroutine: syncs the ledgers, so that a power cut makes duplicates only of the last moments, and frees
- * segments in which nothing is left. Returns how many messages are in the log.
+ * segments in which nothing is left. Returns how many messages are in the log, and records unwritten.
  */
 size_t queue_keep_intake(struct queue *q) MAY_YIELD;
 /* When many segments are in use: the messages in the sealed one with the fewest, to be moved to files of their own. */

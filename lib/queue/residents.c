@@ -464,25 +464,52 @@ void queue_write_through(struct queue *q)
 		return;
 	LIST_EACH(s, &q->residents->segments, struct segment, link) {
 		s->ledger.writes_through = true;
-		if (ledger_flush(&s->ledger) < 0)
-			ledger_in_trouble(&s->ledger, -EIO);
+		ledger_flush(&s->ledger);
 	}
+}
+
+size_t queue_flush_ledgers(struct queue *q)
+{
+	size_t left = 0;
+
+	if (q->residents == NULL)
+		return 0;
+	LIST_EACH(s, &q->residents->segments, struct segment, link)
+		if (s->ledger.in_trouble && ledger_flush(&s->ledger) < 0)
+			left += s->ledger.count;
+	return left;
+}
+
+size_t queue_unwritten(const struct queue *q)
+{
+	size_t n = 0;
+
+	if (q->residents == NULL)
+		return 0;
+	LIST_EACH(s, &q->residents->segments, struct segment, link)
+		if (s->ledger.in_trouble)
+			n += s->ledger.count;
+	return n;
 }
 
 static void free_segment(struct segment *s)
 {
 	char log_path[SEGMENT_PATH_SIZE], free_path[SEGMENT_PATH_SIZE], done_path[SEGMENT_PATH_SIZE];
 	struct residents *all = s->of;
+	int r;
 
 	segment_path(log_path, SEGMENT_LOG, s->name);
 	segment_path(free_path, SEGMENT_FREE, s->name);
 	segment_path(done_path, SEGMENT_DONE, s->name);
-	if (renameat(all->dir, log_path, all->dir, free_path) < 0) {
-		queue_say(all->q, "intake/%s cannot be renamed: %s", log_path, error_text(errno));
-	} else {
-		FAILPOINT("queue.log.freed");
-		unlinkat(all->dir, done_path, 0);
+	r = renameat(all->dir, log_path, all->dir, free_path) < 0 ? -errno : 0;
+	if (r < 0) {		/* tried again: perhaps nobody but us knows that all of it is through */
+		if (r != s->said)
+			queue_say(all->q, "intake/%s cannot be renamed: %s", log_path, error_text(r));
+		s->said = r;
+		return;
 	}
+	FAILPOINT("queue.log.freed");
+	unlinkat(all->dir, done_path, 0);
 	close_segment(s);
 }
 
@@ -523,6 +550,7 @@ size_t queue_keep_intake(struct queue *q)
 
 	if (all == NULL)
 		return 0;
+	queue_flush_ledgers(q);
 	free_what_is_empty(all);
 	LIST_EACH(s, &all->segments, struct segment, link)
 		if (s->ledger.is_unsynced && sync.count < MOST_LEDGERS) {
@@ -531,7 +559,7 @@ size_t queue_keep_intake(struct queue *q)
 		}
 	if (sync.count > 0 && co_offload(sync_ledgers, &sync) < 0)
 		queue_say(q, "cannot sync the intake log's ledgers");
-	return map_count(all->by_id);
+	return map_count(all->by_id) + queue_unwritten(q);
 }
 
 void queue_crowding(struct queue *q, int most_segments, void (*each)(void *arg, struct str id), void *arg)

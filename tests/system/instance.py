@@ -232,7 +232,8 @@ class Instance:
             reports = self.reports.read_text(errors="replace") if self.reports.exists() else ""
             assert not left, f"left running: {left}\n{self.log_tail()}"
             for trouble in ("panic:", "ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer"):
-                assert trouble not in log, f"{trouble} in the log\n{log[-6000:]}"
+                where = log.find(trouble)
+                assert where < 0, f"{trouble} in the log\n{log[max(where - 3000, 0):where + 3000]}"
                 assert trouble not in reports, f"{trouble} on standard error\n{reports[:6000]}"
         finally:
             for pid in processes_below(self.root):

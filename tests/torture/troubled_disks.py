@@ -12,10 +12,12 @@ import threading
 import time
 from pathlib import Path
 
-from disks import MEGABYTE, SIZES, Disks, mount, need_root, run, small_file_system, unmount
+from disks import MEGABYTE, SIZES, Disks, mount, need_root, need_tool, run, small_file_system, unmount
 from experiment import Skip, experiment
 from kills import IN_FLIGHT, summary
+from oddities import stopped
 from scene import BOX, FILE, LATER, RELAY, Refused, Scene, wait_until
+from sink import Sink
 
 ROUTES = [[RELAY], [LATER], [LATER, BOX], [BOX], [FILE], [RELAY, BOX]]
 
@@ -320,9 +322,27 @@ def refusal(scene):
     raise AssertionError(f"a promise, and nothing can be written\n{scene.mail.log_tail()}")
 
 
-@experiment("remounted", rounds=10, short=1)
+def refused_for_a_while(scene, rounds, refuse, allow):
+    """Load, and now and then a disk that takes nothing: 4xx, nobody dies, and afterwards nothing has come twice."""
+    scene.load(pause=0.005)
+    for _ in range(rounds):
+        scene.wait_for_promises(scene.dice.randrange(5, 60))
+        refuse()
+        refused, pids = scene.ledger.refused, {name: scene.mail.pids(name) for name in ("qmgr", "cleanup", "smtpd")}
+        wait_until(lambda: scene.ledger.refused >= refused + 20, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
+        words = refusal(scene)
+        assert words.startswith("4"), words
+        assert pids == {name: scene.mail.pids(name) for name in pids}, f"somebody died\n{scene.mail.log_tail()}"
+        allow()
+        scene.wait_for_promises(5, 90)
+    scene.end_load()
+    return scene.settle()
+
+
+@experiment("remounted", rounds=10)
 def remounted(seed, rounds):
     """the queue's file system is read-only for a while under load, and writable again: 4xx meanwhile, nobody starts anything anew, nothing comes twice"""
+    # without the intake log: the kernel refuses while a file is open for writing
     with work_directory() as work, Scene(seed, routes=ROUTES, main={"intake_segment_size": "0"}) as scene:
         with small_file_system("ext4", work, scene.mail.queue, 128 * MEGABYTE), contextlib.ExitStack() as stack:
             locks = scene.mail.queue / "pid"            # of those who run: always open for writing
@@ -330,21 +350,67 @@ def remounted(seed, rounds):
             stack.enter_context(small_file_system("tmpfs", work, locks, MEGABYTE))
             scene.mail.start()
             stack.callback(scene.kill_everything)
-            scene.load(pause=0.005)
-            for _ in range(rounds):
-                scene.wait_for_promises(scene.dice.randrange(5, 60))
-                remount(scene.mail.queue, "ro")
-                refused, pids = scene.ledger.refused, {name: scene.mail.pids(name) for name in ("qmgr", "cleanup", "smtpd")}
-                wait_until(lambda: scene.ledger.refused >= refused + 20, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
-                words = refusal(scene)
-                assert words.startswith("4"), words
-                assert pids == {name: scene.mail.pids(name) for name in pids}, f"somebody died\n{scene.mail.log_tail()}"
-                remount(scene.mail.queue, "rw")
-                scene.wait_for_promises(5, 90)
-            scene.end_load()
-            extra = scene.settle()
+            extra = refused_for_a_while(scene, rounds, lambda: remount(scene.mail.queue, "ro"), lambda: remount(scene.mail.queue, "rw"))
             scene.mail.stop()
     return summary(scene, extra)
+
+
+@contextlib.contextmanager
+def refusing_disk(scene, work):
+    """Gives two functions: from the first to the second the kernel refuses every change below the queue's directories, to those too who have a file open."""
+    need_tool("chattr")
+    places = [scene.mail.queue / name for name in ("incoming", "deferred", "hold", "corrupt", "maildrop", "intake")]
+
+    def change(sign):
+        run("chattr", "-R", "-f", f"{sign}i", *places, check=False)
+
+    with small_file_system("ext4", work, scene.mail.queue, 128 * MEGABYTE):
+        scene.mail.start()
+        try:
+            yield lambda: change("+"), lambda: change("-")
+        finally:
+            change("-")
+            scene.kill_everything()
+
+
+@experiment("refusing-disk", rounds=10, short=1)
+def refusing_disk_under_load(seed, rounds):
+    """the queue's file system takes nothing for a while under load, from those either who have the intake log open, and then it does: as for `remounted`"""
+    with work_directory() as work, Scene(seed, routes=ROUTES) as scene:
+        with refusing_disk(scene, work) as (refuse, allow):
+            extra = refused_for_a_while(scene, rounds, refuse, allow)
+            scene.mail.stop()
+    return summary(scene, extra)
+
+
+UNRECORDED = 100        # MOST_UNRECORDED of qmgr/unwritten.c
+UNDER_WAY = 20          # deliveries to one destination; and the few that go on
+
+
+def kill_while_refusing(seed):
+    with work_directory() as work, Scene(seed, routes=[[LATER]]) as scene, refusing_disk(scene, work) as (refuse, allow):
+        scene.load(smtp=2, sendmail=0)
+        scene.wait_for_promises(3 * UNRECORDED)
+        scene.end_load()
+        deferred = scene.mail.queue / "deferred"
+        wait_until(lambda: sum(path.is_file() for path in deferred.rglob("*")) >= 3 * UNRECORDED, 60, "a backlog")
+        refuse()
+        with Sink(address="127.0.0.6", port=scene.closed_port) as sink:
+            scene.late.append(sink)
+            scene.mail.wait_for_log("deliveries wait until it can")
+            with stopped([scene.mail.master_pid()]):
+                scene.mail.kill("qmgr")
+                allow()
+            extra = scene.settle(duplicates=UNRECORDED + 2 * UNDER_WAY)
+        assert extra >= UNRECORDED // 2, f"only {extra}: this shows nothing"
+        scene.mail.stop()
+        return summary(scene, extra)
+
+
+@experiment("killed-while-refusing", rounds=3, short=1)
+def killed_while_refusing(seed, rounds):
+    """a disk takes nothing while a backlog could go out, and then qmgr dies: what only it knew comes twice, and that is bounded"""
+    return "; ".join(kill_while_refusing(f"{seed} {number}") for number in range(rounds))
 
 
 PROGRAMS = ["smtpd", "cleanup", "qmgr", "smtp", "bounce", "virtual", "local", "pickup", "proxymap", "resolver", "error", "master"]
