@@ -73,7 +73,7 @@ static void put(struct making *m, struct str key, struct str value)
 
 static void put_alias(struct making *m, struct str line)
 {
-	AUTO(buf) key = BUF(line.len + 2), value = BUF(line.len * 2 + 2), why = BUF_WORDS;
+	AUTO(buf) key = BUF(line.len * 4), value = BUF(line.len * 4), why = BUF_WORDS;
 
 	if (source_split_alias(line, &key, &value, &why) < 0)
 		warn_of_line(m, buf_text(&why));

@@ -30,8 +30,8 @@ int source_read_file(int fd, size_t most, struct buf *b);
  */
 int source_split_entry(struct str line, struct str *ret_key, struct str *ret_value, struct buf *why);
 /*
- * "name: value, value" of aliases(5). The name without its quotes, the value with runs of white space outside quotes as one
- * space; both go into the buffers. -EINVAL with words.
+ * "name: value, value" of aliases(5): the name without its quotes, the value in the form that source_alias.c describes. Both go into the
+ * buffers, for which there must be room for four times the line. -EINVAL with words.
  */
 int source_split_alias(struct str line, struct buf *key, struct buf *value, struct buf *why);
 

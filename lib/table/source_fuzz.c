@@ -12,7 +12,7 @@ static void split_lines(struct str text, bool aliases)
 
 	source_start(&lines, "fuzz", text);
 	while (source_next(&lines, &line)) {
-		AUTO(buf) name = BUF(line.len + 2), rest = BUF(line.len * 2 + 2), why = BUF_WORDS;
+		AUTO(buf) name = BUF(line.len * 4), rest = BUF(line.len * 4), why = BUF_WORDS;
 
 		if (aliases)
 			source_split_alias(line, &name, &rest, &why);

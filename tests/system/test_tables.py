@@ -117,6 +117,49 @@ def test_every_option_does_the_same(mail, postfix):
             assert ours == theirs, case
 
 
+ALIASES = r"""
+Root: bob,   alice (a comment),"x y"@foo
+"spa ce": |"/usr/bin/x -a  b"
+q1: "|/bin/sh -c 'a  b;  c'", "|cmd \"arg one\"  two", |cmd arg  two, "/var/mail/x y", :include:/a/b, ":include:/a b"
+q2: Joe Doe <a@b>, "Doe, Joe" <c@d>, friends: a, b;, @foo:a@b, <@foo:a@b>, a,,b, a\,b, "a\\b"
+q3: user%host, a!b, [1.2.3.4], user@[ 1.2 . 3 ], a . b @ c, =?x?, x"y"z, (c)x(d), a<b>(c), b< a >
+q4: \root, \root, "\"joe", \"joe, "a	b", ünï@exämple.com, ~/x, a\ b, (c (nested) \) d) e, {a} {b}, a|b, x]y, x)y
+q5: "un closed
+q6: list,
+  # inner
+  of, several
+	lines
+MiXeD: UPPER, Lower@Example.COM
+with\ back: x
+k1 (c): x
+<k2>: x
+k3.k4.: x
+x"y"z: x
+a@b: x
+a%b: x
+a, b: x
+k5\@l: x
+"k6@l": x
+"k7"@l: x
+k8 "k9": x
+empty:
+no colon
+"""
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_aliases_are_stored_as_postfix_stores_them(mail, postfix, kind):
+    sources = {commands: mail.root / f"aliases-{kind}-{name}" / "aliases" for commands, name in ((mail, "ours"), (postfix, "theirs"))}
+    said = {}
+    for commands, source in sources.items():
+        source.parent.mkdir()
+        source.write_text(ALIASES)
+        said[commands] = commands.command("postalias", f"{kind}:{source}").stderr.replace(str(source), "aliases")
+    assert said[mail] == said[postfix] and said[mail].count("warning: ") == 6
+    ours, theirs = (mail.command("postalias", "-s", f"{kind}:{source}").stdout for source in sources.values())
+    assert without_yp(ours) == without_yp(theirs) and ours.count("\n") == 17
+
+
 def test_text_tables_answer_the_same(mail, postfix):
     text, keys = source_text()
     spec = f"texthash:{mail.file('text', text)}"
