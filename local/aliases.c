@@ -118,14 +118,12 @@ int find_alias(struct task *t, struct str name, struct alias *ret)
 static bool expand_owner(struct task *t, struct str value, struct str *ret_sender)
 {
 	struct destinations list;
-	struct str bad, local, domain;
+	struct str bad;
 
-	if (!the_local.conf.expand_owner_alias || destinations_parse(value, 1, t->arena, &list, &bad) < 0 || list.count != 1
+	if (!the_local.conf.expand_owner_alias || read_list(t, value, 1, &list, &bad) < 0 || list.count != 1
 	    || list.at[0].kind != TO_ADDRESS)
 		return false;
 	*ret_sender = list.at[0].what;
-	if (!address_split(*ret_sender, &local, &domain))
-		*ret_sender = arena_fmt(t->arena, "%.*s@%s", PSTR(*ret_sender), the_world->common->myorigin);
 	return true;
 }
 

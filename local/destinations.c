@@ -48,38 +48,40 @@ static size_t item_length(struct str text)
 	return text.len;
 }
 
-/*
- * A command goes on to the end of its line, commas and quotes included, unless the whole item is in
- * quotes.
- */
-static size_t command_length(struct str text)
+static size_t line_length(struct str text)
 {
 	ssize_t end = str_find(text, '\n');
 
 	return end < 0 ? text.len : (size_t) end;
 }
 
-/* Is it "..." and nothing else? Then *ret is what the quotes hold. */
-static bool is_all_quoted(struct list_parser *p, struct str item, struct str *ret)
+/* Is it "..." and nothing else? */
+static bool is_all_quoted(struct str item)
 {
-	char *to;
-	size_t len = 0;
-
 	if (item.len < 2 || item.at[0] != '"')
 		return false;
-	to = arena_get(p->arena, item.len);
 	for (size_t i = 1; i < item.len; i++) {
-		char c = item.at[i];
-
-		if (c == '"') {
-			*ret = str_make(to, len);
+		if (item.at[i] == '"')
 			return i + 1 == item.len;
-		}
-		if (c == '\\' && i + 1 < item.len)
-			c = item.at[++i];
-		to[len++] = c;
+		if (item.at[i] == '\\')
+			i++;
 	}
 	return false;
+}
+
+static struct str without_quotes(struct list_parser *p, struct str item)
+{
+	char *to = arena_get(p->arena, item.len + 1);
+	size_t len = 0;
+
+	for (size_t i = 0; i < item.len; i++) {
+		if (item.at[i] == '"')
+			continue;
+		if (item.at[i] == '\\' && i + 1 < item.len)
+			i++;
+		to[len++] = item.at[i];
+	}
+	return str_make(to, len);
 }
 
 static int add(struct list_parser *p, enum destination_kind kind, struct str what)
@@ -106,6 +108,8 @@ static int add_marked(struct list_parser *p, struct str item)
 		r = add(p, TO_INCLUDE, str_skip(item, include.len));
 	else if (str_starts(item, STR("/")) && str_find(item, '@') < 0)
 		r = add(p, TO_FILE, item);
+	else if (str_starts(item, STR("~/")) && str_find(item, '@') < 0)
+		r = add(p, TO_HOME_FILE, str_skip(item, 1));
 	else if (str_starts(item, STR("\\")))
 		r = add(p, TO_USER, str_skip(item, 1));
 	else
@@ -130,14 +134,14 @@ static int add_addresses(struct list_parser *p, struct str item)
 
 static int add_item(struct list_parser *p, struct str item)
 {
-	struct str inside;
 	int r;
 
-	if (is_all_quoted(p, item, &inside)) {
-		r = add_marked(p, inside);
-		return r == 0 ? add(p, TO_ADDRESS, inside) : r;
+	if (is_all_quoted(item)) {
+		item = without_quotes(p, item);
+		r = add_marked(p, item);
+		return r == 0 ? add(p, TO_ADDRESS, item) : r;
 	}
-	r = add_marked(p, item);
+	r = add_marked(p, str_starts(item, STR("|")) ? without_quotes(p, item) : item);
 	return r == 0 ? add_addresses(p, item) : r;
 }
 
@@ -157,14 +161,14 @@ int destinations_parse(struct str text, size_t most, struct arena *a, struct des
 		int r;
 
 		if (is_comment(&p, text)) {
-			p.rest = str_skip(p.rest, command_length(p.rest) + 1);
+			p.rest = str_skip(p.rest, line_length(p.rest) + 1);
 			continue;
 		}
 		if (is_space(p.rest.at[0]) || p.rest.at[0] == ',') {
 			p.rest = str_skip(p.rest, 1);
 			continue;
 		}
-		n = p.rest.at[0] == '|' ? command_length(p.rest) : item_length(p.rest);
+		n = item_length(p.rest);
 		item = str_trim(str_head(p.rest, n));
 		p.rest = str_skip(p.rest, n);
 		r = add_item(&p, item);

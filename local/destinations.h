@@ -10,6 +10,7 @@ enum destination_kind {
 	TO_USER,			/* \user: no further aliases or .forward files */
 	TO_COMMAND,			/* |command */
 	TO_FILE,			/* /file or /directory/ */
+	TO_HOME_FILE,			/* ~/file: from its slash on */
 	TO_INCLUDE,			/* :include:/file */
 };
 struct destination {

@@ -18,7 +18,7 @@ static void check(const char *text, const char *expected)
 	if (r < 0)
 		buf_addf(&b, "BAD %.*s", PSTR(bad));
 	for (size_t i = 0; r >= 0 && i < list.count; i++)
-		buf_addf(&b, "%s%c:%.*s", i == 0 ? "" : " ; ", "auCFI"[list.at[i].kind], PSTR(list.at[i].what));
+		buf_addf(&b, "%s%c:%.*s", i == 0 ? "" : " ; ", "auCFHI"[list.at[i].kind], PSTR(list.at[i].what));
 	if (!str_is(buf_str(&b), str_of(expected)))
 		fail_msg("%s: got \"%s\", expected \"%s\"", text, b.at, expected);
 }
@@ -36,7 +36,8 @@ static void test_all_kinds_of_destinations_are_read(void **state)
 	check(":include:/etc/list, \":include:/a b\"", "I:/etc/list ; I:/a b");
 	check("\"|/bin/cmd -a 'x, y'\", joe", "C:/bin/cmd -a 'x, y' ; a:joe");
 	check("\"|a \\\"b\\\" \\\\ c\"", "C:a \"b\" \\ c");
-	check("|/bin/cmd -a, -b \"c\"\njoe", "C:/bin/cmd -a, -b \"c\" ; a:joe");
+	check("|/bin/cmd -a \"b, \\\"c\"\njoe, |\"/bin/x y\"", "C:/bin/cmd -a b, \"c ; a:joe ; C:/bin/x y");
+	check("~/mail, \"~/a b\", ~joe", "H:/mail ; H:/a b ; a:~joe");
 	check("\"quoted user\"@x.example", "a:quoted user@x.example");
 	check("\"quoted user\"", "a:quoted user");
 	check("joe (comment, with comma), ann", "a:joe ; a:ann");

@@ -25,6 +25,12 @@ static unsigned delivered_header(const char *kind)
 	return list_has(the_local.conf.prepend_delivered_header, kind) ? LETTER_HEADERS : others;
 }
 
+void name_file(struct mailbox_result *result, const char *path)
+{
+	if (!ends_with_slash(path))
+		mailbox_say(result, MAILBOX_SENT, "2.0.0", "delivered to file: %s", path);
+}
+
 /*
  * Alone, the result is said at once. Otherwise it is said when the batch has been synced (job.c), and -EAGAIN means that somebody else
  * has locked the file.
@@ -48,12 +54,18 @@ static int write_mailbox(struct errand *e, const char *path, const struct mailbo
 		return 0;
 	}
 	if (is_file && result->status == MAILBOX_SENT)
-		mailbox_say(result, MAILBOX_SENT, "2.0.0", "delivered to file: %s", path);
+		name_file(result, path);
 	else if (!is_file)
 		announce_new_mail(e, result);
 	reply_result(reply, result);
 	buf_free(&result->text);
 	return 0;
+}
+
+bool file_in_home(struct arena *a, const struct account *who, struct str path, struct str *ret)
+{
+	*ret = arena_fmt(a, "%.*s%.*s", PSTR(who->home), PSTR(path));
+	return who->home.len > 0;
 }
 
 static int deliver_to_file(struct errand *e, const char *path, struct buf *reply)
@@ -229,6 +241,7 @@ static void take_include(struct forwarding *f, const char *path)
 static void take_item(struct forwarding *f, const struct destination *to)
 {
 	struct arena *a = f->e->task->arena;
+	struct str path;
 
 	switch (to->kind) {
 	case TO_COMMAND:
@@ -238,10 +251,13 @@ static void take_item(struct forwarding *f, const struct destination *to)
 			refuse(f, "command");
 		return;
 	case TO_FILE:
-		if (list_has(the_local.conf.allow_mail_to_files, f->where))
-			deliver_to_file(f->e, str_c(a, to->what), f->reply);
-		else
+	case TO_HOME_FILE:
+		if (!list_has(the_local.conf.allow_mail_to_files, f->where))
 			refuse(f, "file");
+		else if (to->kind == TO_FILE)
+			deliver_to_file(f->e, str_c(a, to->what), f->reply);
+		else if (file_in_home(a, &f->e->rights.account, to->what, &path))
+			deliver_to_file(f->e, path.at, f->reply);
 		return;
 	case TO_INCLUDE:
 		take_include(f, str_c(a, to->what));

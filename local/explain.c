@@ -66,6 +66,7 @@ static void tell_destination(struct task *t, const struct destination *to, int d
 	switch (to->kind) {
 	case TO_COMMAND: tell(depth, "command    |", to->what, ""); break;
 	case TO_FILE: tell(depth, ends_with_slash(str_c(t->arena, to->what)) ? "maildir    " : "file       ", to->what, ""); break;
+	case TO_HOME_FILE: tell(depth, "file       ~", to->what, ""); break;
 	case TO_USER: tell_name(t, to->what, depth, true); break;
 	case TO_INCLUDE:
 		if (tell_file(t, to->what, depth) == 0)
@@ -88,7 +89,7 @@ static void tell_list(struct task *t, struct str text, int depth)
 		tell(depth, "...", STR_NONE, "");
 		return;
 	}
-	if (destinations_parse(text, MOST_DESTINATIONS, t->arena, &list, &bad) < 0) {
+	if (read_list(t, text, MOST_DESTINATIONS, &list, &bad) < 0) {
 		tell(depth, "cannot be understood: ", str_head(bad, 100), "");
 		return;
 	}

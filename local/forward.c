@@ -44,7 +44,7 @@ static void make_envelope(struct task *t, struct envelope *e)
 		e->recipients[i] = (struct recipient) {
 			.index = (uint32_t) i,
 			.address = t->forward.at[i],
-			.original = t->original,
+			.original = same_sender ? t->original : STR_NONE,
 			.notify = same_sender ? notify_of(t) : 0,
 			.orcpt = same_sender ? t->r->orcpt : STR_NONE,
 		};

@@ -152,7 +152,7 @@ static void finish(struct hand_job *j)
 	if (e->late == NULL)
 		return;
 	if (e->late_file != NULL && e->late->status == MAILBOX_SENT)
-		mailbox_say(e->late, MAILBOX_SENT, "2.0.0", "delivered to file: %s", e->late_file);
+		name_file(e->late, e->late_file);
 	else if (e->late_file == NULL)
 		announce_new_mail(e, e->late);
 	reply_result(&j->reply, e->late);

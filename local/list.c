@@ -61,12 +61,17 @@ static bool is_known(struct task *t, const char *kind, uid_t uid, struct str wha
 static void deliver_outside(struct task *t, const struct source *from, const struct destination *to)
 {
 	bool is_command = to->kind == TO_COMMAND;
-	struct errand e = { .kind = ERRAND_DESTINATION, .task = t, .rights = from->rights, .destination = to->kind, .what = to->what };
+	struct errand e = { .kind = ERRAND_DESTINATION, .task = t, .rights = from->rights, .destination = is_command ? TO_COMMAND : TO_FILE,
+			    .what = to->what };
 
 	if (!list_has(is_command ? the_local.conf.allow_mail_to_commands : the_local.conf.allow_mail_to_files,
 		      from->where)) {
 		add_result(t, MAILBOX_BOUNCED, "5.7.1", "mail to %s is restricted",
 			   is_command ? "command" : "file");
+		return;
+	}
+	if (to->kind == TO_HOME_FILE && !file_in_home(t->arena, &from->rights.account, to->what, &e.what)) {
+		add_result(t, MAILBOX_BOUNCED, "5.3.5", "~%.*s: nobody's home", PSTR(to->what));
 		return;
 	}
 	run_errand(&e);
@@ -90,7 +95,7 @@ static void deliver_include(struct task *t, const struct source *from, struct st
 	if (read_include(t, path, &from->rights, &text, &inner.rights) < 0)
 		return;
 	has_included(t, text.len);	/* the next one may be refused */
-	r = destinations_parse(text, MOST_DESTINATIONS, t->arena, &list, &bad);
+	r = read_list(t, text, MOST_DESTINATIONS, &list, &bad);
 	if (r < 0)
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "include file %.*s: cannot read \"%.*s\"",
 			   PSTR(path), PSTR(str_head(bad, 100)));
@@ -104,9 +109,8 @@ static struct str with_extension(struct task *t, const struct source *from, stru
 
 	if (from->extension.len == 0 || !list_has(the_local.route.propagate_unmatched_extensions, from->where))
 		return address;
-	if (!address_split(address, &local, &domain))
-		return arena_fmt(t->arena, "%.*s%.*s", PSTR(address), PSTR(from->extension));
-	return arena_fmt(t->arena, "%.*s%.*s@%.*s", PSTR(local), PSTR(from->extension), PSTR(domain));
+	address_split(address, &local, &domain);
+	return arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(from->extension), PSTR(str_skip(address, local.len)));
 }
 
 /*
@@ -131,18 +135,21 @@ static void deliver_address(struct task *t, const struct source *from, struct st
 	struct source inner = { .where = "alias", .level = from->level + 1 };
 	struct destinations list;
 	struct alias alias;
-	struct str local;
+	struct str local, name;
+	bool is_ours;
 	int r = 0;
 
 	address = with_extension(t, from, address);
-	if (is_known(t, "address", 0, arena_lower(t->arena, address)))
+	is_ours = is_local_name(t, address, &local);
+	name = arena_lower(t->arena, is_ours ? local : address);
+	if (is_ours && from->level < MOST_ALIAS_DEPTH)
+		r = find_inner_alias(t, from, name, &alias);
+	if (r < 0 || is_known(t, r == 2 ? "user" : is_ours ? "name" : "address", 0, name))
 		return;
-	if (from->level < MOST_ALIAS_DEPTH && is_local_name(t, address, &local))
-		r = find_inner_alias(t, from, arena_lower(t->arena, local), &alias);
 	if (r == 0)
 		*vec_add(t->arena, &t->forward) = address;
 	if (r == 2)
-		deliver_to_user(t, arena_lower(t->arena, local), false);
+		deliver_to_user(t, name, false);
 	if (r != 1)
 		return;
 	if (is_known(t, "alias", 0, alias.name)) {
@@ -162,7 +169,8 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 	switch (to->kind) {
 	case TO_COMMAND:
 	case TO_FILE:
-		if (!is_known(t, to->kind == TO_FILE ? "file" : "command", from->rights.uid, to->what))
+	case TO_HOME_FILE:
+		if (!is_known(t, to->kind == TO_COMMAND ? "command" : "file", from->rights.uid, to->what))
 			deliver_outside(t, from, to);
 		return;
 	case TO_INCLUDE:

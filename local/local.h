@@ -24,7 +24,7 @@
 #include "lib/conf/params/mailbox.h"
 #include "lib/conf/params/route.h"
 #include "lib/mailbox/mailbox.h"
-#include "lib/table/match.h"
+#include "lib/route/route.h"
 #include "lib/table/table.h"
 #include "local/destinations.h"
 
@@ -44,7 +44,7 @@ struct local {
 	struct route_conf route;
 	struct str delimiter;
 	struct tables *aliases, *mailbox_command, *mailbox_transport, *fallback_transport;
-	struct match_list *destinations;	/* mydestination */
+	struct route *rewriting;	/* what stands in lists gets its standard form before it is judged */
 	struct mailbox_rules rules;
 	struct tables *routes;		/* transport_maps: single addresses here may be delivered elsewhere */
 	int most_slow;			/* commands and the like at once for one recipient */
@@ -75,6 +75,7 @@ struct task {
 	struct str domain;
 	struct str sender;		/* the message's, or an alias's owner */
 	struct str original;		/* what X-Original-To says */
+	struct str became;		/* what an alias made of the recipient, for the log; empty: nothing yet */
 	struct str delivered;		/* what Delivered-To says */
 	struct mailbox_result result;	/* the worst so far */
 	bool has_result;
@@ -91,7 +92,9 @@ void deliver_recipient(struct delivery *d, struct recipient *r);
 /* A result of one of several destinations: the worst is kept, good ones are listed. */
 void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format,
 		...) __attribute__((format(printf, 4, 5)));
-/* Is this an address that would come back to us as this local part, whatever single addresses are routed to? */
+/* destinations_parse(), with addresses in standard form. */
+int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad);
+/* Is this an address (in standard form) that would come back to us as this local part, whatever single addresses are routed to? */
 bool is_local_name(struct task *t, struct str address, struct str *ret_local);
 /* The list of an alias; < 0: it cannot be read, a result has been added. */
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
@@ -163,6 +166,11 @@ const char *mailbox_path(struct arena *a, const struct account *who);
 /* -EAGAIN: it takes longer than others should wait for. */
 int do_errand(struct errand *e, struct buf *reply);
 int do_include(struct errand *e, struct buf *reply);
+/* What was delivered to a file of a list says to which; for a maildir, that it was one is enough. */
+void name_file(struct mailbox_result *result, const char *path);
+
+/* "/path" of "~/path". False: who delivers has no home. */
+bool file_in_home(struct arena *a, const struct account *who, struct str path, struct str *ret);
 
 /* ---- command.c: in the hand ---- */
 void run_command(struct errand *e, const char *command, struct mailbox_result *ret);

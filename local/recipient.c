@@ -38,7 +38,7 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 
 static void report(struct task *t, bool is_expansion)
 {
-	struct result how = { .dsn = t->result.dsn, .relay = STR("local") };
+	struct result how = { .dsn = t->result.dsn, .relay = STR("local"), .became = is_expansion ? STR_NONE : t->became };
 	const char *text = buf_text(&t->result.text);
 
 	if (co_is_cancelled())		/* nobody is there to hear it, and what came of it is not known */
@@ -229,16 +229,24 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 
 /* ---- aliases ---- */
 
+int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad)
+{
+	int r = destinations_parse(text, most, t->arena, ret, ret_bad);
+
+	for (size_t i = 0; r >= 0 && i < ret->count; i++)
+		if (ret->at[i].kind == TO_ADDRESS)
+			ret->at[i].what = rewrite_address(the_local.rewriting, t->arena, ret->at[i].what, true);
+	return r;
+}
+
 bool is_local_name(struct task *t, struct str address, struct str *ret_local)
 {
 	struct address_lookup how = { .delimiter = the_local.delimiter, .no_domain_catch_all = true };
 	struct str domain, transport;
 
-	if (!address_split(address, ret_local, &domain))
-		domain = str_of(the_world->common->myorigin);
-	return match_text(the_local.destinations, t->arena, domain) > 0
-	       && tables_get_address(the_local.routes, t->arena, arena_fmt(t->arena, "%.*s@%.*s", PSTR(*ret_local), PSTR(domain)), &how,
-				     &transport, NULL) == 0;
+	return address_split(address, ret_local, &domain)
+	       && is_local_domain(the_local.rewriting, t->arena, domain) > 0
+	       && tables_get_address(the_local.routes, t->arena, address, &how, &transport, NULL) == 0;
 }
 
 /* An alias for one name of this machine leads straight to it, without a new message. */
@@ -249,8 +257,12 @@ static bool leads_to_name(struct task *t, const struct alias *alias, const struc
 
 	if (list->count != 1 || list->at[0].kind != TO_ADDRESS || !is_local_name(t, list->at[0].what, &local))
 		return false;
-	if (list_has(the_local.route.propagate_unmatched_extensions, "alias"))
-		local = arena_fmt(t->arena, "%.*s%.*s", PSTR(local), PSTR(alias->extension));
+	t->became = list->at[0].what;
+	if (alias->extension.len > 0 && list_has(the_local.route.propagate_unmatched_extensions, "alias")) {
+		t->became = arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(alias->extension),
+				      PSTR(str_skip(t->became, local.len)));
+		address_split(t->became, &local, &(struct str){ 0 });
+	}
 	*ret_name = arena_lower(t->arena, local);
 	return true;
 }
@@ -258,7 +270,7 @@ static bool leads_to_name(struct task *t, const struct alias *alias, const struc
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret)
 {
 	struct str bad;
-	int r = destinations_parse(alias->value, MOST_DESTINATIONS, t->arena, ret, &bad);
+	int r = read_list(t, alias->value, MOST_DESTINATIONS, ret, &bad);
 
 	if (r < 0)
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\": cannot read \"%.*s\"",

@@ -62,6 +62,7 @@ struct result {
 	const char *dsn;		/* "2.0.0" */
 	struct str relay;		/* "host[addr]:25" */
 	struct str remote_mta, diagnostic;	/* for the notification; may be empty */
+	struct str became;		/* who got it in the recipient's place, for the log; may be empty */
 };
 void delivered(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

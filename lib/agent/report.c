@@ -31,9 +31,11 @@ static void add_address(struct buf *line, const char *key, struct str address)
 	buf_add_byte(line, '>');
 }
 
-static void log_outcome(struct delivery *d, const struct recipient *r, const struct outcome *o,
+/* became: as of struct result. */
+static void log_outcome(struct delivery *d, const struct recipient *r, struct str became, const struct outcome *o,
 			const char *status)
 {
+	const struct str to = became.len > 0 ? became : r->address, original = r->original.len > 0 ? r->original : r->address;
 	const struct stations stations = { .arrival = d->env.arrival_us,
 					   .active = d->active_us,
 					   .dispatch = d->dispatch_us,
@@ -42,9 +44,9 @@ static void log_outcome(struct delivery *d, const struct recipient *r, const str
 	struct buf *line = &d->line;
 
 	buf_clear(line);
-	add_address(line, "to=", r->address);
-	if (r->original.len > 0 && !str_is_nocase(r->original, r->address))
-		add_address(line, ", orig_to=", r->original);
+	add_address(line, "to=", to);
+	if (!str_is_nocase(original, to))
+		add_address(line, ", orig_to=", original);
 	buf_add_text(line, ", relay=");
 	buf_add(line, o->relay);
 	buf_add_text(line, ", ");
@@ -101,7 +103,7 @@ static void report(struct delivery *d, struct recipient *r, enum outcome_status 
 		.text = text,
 		.at_us = wall_us(),
 	};
-	log_outcome(d, r, o, word == NULL ? status_word(d, status) : word);
+	log_outcome(d, r, how->became, o, word == NULL ? status_word(d, status) : word);
 }
 
 __attribute__((format(printf, 2, 0))) static struct str format_text(struct arena *a, const char *format,

@@ -38,11 +38,6 @@ int cannot_tell(struct route *r, int error, const char *format, ...) __attribute
 int open_canonical(struct route *r, struct buf *why);
 
 bool is_own_literal(struct route *r, struct str domain);	/* "[127.0.0.1]" */
-/*
- * mydestination, or a literal address of ours. 1, 0, < 0. The domain has no trailing dot, or one that is
- * not counted.
- */
-int is_local_domain(struct route *r, struct arena *a, struct str domain);
 /* The class of a domain that is not local. */
 int remote_class(struct route *r, struct arena *a, struct str domain);
 

@@ -23,7 +23,7 @@ struct route;
  */
 int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
 /*
- * The same without a table or class: enough for rewrite_address(), is_own_address(), route_map_one() with
+ * The same without a table or class: enough for rewrite_address(), is_local_domain(), is_own_address(), route_map_one() with
  * tables of the caller's own.
  */
 int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
@@ -60,6 +60,8 @@ int resolve_address(struct route *r, struct arena *a, struct str sender, struct 
 /* Would it be "bad address syntax", whatever the tables say? An ordinary address is seen to be none at once. */
 bool address_is_malformed(struct route *r, struct arena *a, struct str address) MAY_YIELD;
 const char *route_why(const struct route *r);
+/* mydestination, or a literal address of ours. 1, 0, < 0 cannot tell. A dot at the end does not count. */
+int is_local_domain(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
 /* Class of a domain alone. < 0 cannot tell. */
 int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
 /* Is [address] one of this machine's own (inet_interfaces, proxy_interfaces)? */

@@ -278,7 +278,7 @@ def test_an_alias_for_one_name_is_followed_without_a_new_message(local):
     queue_id = one.send(MESSAGE, recipients=[f"One@{DOMAIN}"])
     (letter,) = wait_for_letters(one)
     assert b"\nDelivered-To: One@" + DOMAIN.encode() in letter
-    one.wait_for_log(rf"{queue_id}: to=<One@{DOMAIN}>, relay=local, .*, dsn=2.0.0, status=sent \(delivered to maildir\)")
+    one.wait_for_log(rf"{queue_id}: to=<{USER}@{DOMAIN}>, orig_to=<One@{DOMAIN}>, relay=local, .*, dsn=2.0.0, status=sent \(delivered to maildir\)")
 
 
 def test_an_alias_for_several_makes_one_new_message(local):
@@ -290,7 +290,7 @@ def test_an_alias_for_several_makes_one_new_message(local):
     found = wait_for_letters(one, 2)
     for letter in found:
         assert letter.startswith(b"Return-Path: <owner-list@%s>\n" % DOMAIN.encode())
-        assert b"\nX-Original-To: list@%s\n" % DOMAIN.encode() in letter
+        assert re.search(rb"\nX-Original-To: (%s(\+b)?@%s)\nDelivered-To: \1\n" % (USER.encode(), DOMAIN.encode()), letter)     # whose list it was, its owner knows
         assert b"\nDelivered-To: list@%s\n" % DOMAIN.encode() in letter
         assert letter.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
     one.wait_for_log(rf"{new_id}: from=<owner-list@{DOMAIN}>, size=\d+, nrcpt=3")
@@ -334,7 +334,8 @@ def test_lists_within_lists_reach_everybody_once(local):
                    for level in range(40))
     one = local(aliases=f"all: staff, devs, x@example.invalid\nstaff: devs, ann@example.invalid\ndevs: bob@example.invalid, Ann@example.invalid\n"
                         f"owned: list, y@example.invalid\nlist: z@example.invalid\nowner-list: {USER}\nrouted: special, v@example.invalid\n"
-                        f"special: w@example.invalid\nring1: ring2, ring3\nring2: ring1, ring3\nring3: ring1, ring2\nt40a: \\{USER}\nt40b: \\{USER}\n{USER}: {USER}, u@example.invalid\n" + tree,
+                        f"special: w@example.invalid\nring1: ring2, ring3\nring2: ring1, ring3\nring3: ring1, ring2\nt40a: {USER}\nt40b: {USER}\n{USER}: {USER}, u@example.invalid\n"
+                        f"crew: {USER}, c@example.invalid\n" + tree,
                 main={"transport_maps": f"inline:{{ {{example.invalid = discard:}} {{special@{DOMAIN} = discard:special}} }}"})
 
     def reached(name):
@@ -346,13 +347,16 @@ def test_lists_within_lists_reach_everybody_once(local):
             len(one.log_lines(rf"to=<.*<?{name}@{DOMAIN}>.*forwarded as"))
 
     assert reached("all") == (["Ann@example.invalid", "bob@example.invalid", "x@example.invalid"], 1)
-    assert reached("owned") == (["y@example.invalid", "z@example.invalid"], 2)       # a list with an owner is a message of its own
+    assert reached("owned") == (["y@example.invalid"], 2)       # a list with an owner is a message of its own
+    one.wait_for_log("to=<z@example.invalid>, relay=")
+    assert reached("crew") == (["c@example.invalid", "u@example.invalid"], 1)
+    wait_for_letters(one, 1)                                # an alias that names its user too
     assert reached("routed") == ([f"special@{DOMAIN}", "v@example.invalid"], 1)
     assert reached("ring1")[0] == [] and status(one, f"ring1@{DOMAIN}", "bounced") == f"alias database loop for ring1@{DOMAIN}"
-    assert len(reached("t0")[0]) == 39
-    wait_for_letters(one, 1)
-    assert reached(USER) == (["u@example.invalid"], 1)      # the user himself, and others
+    assert len(reached("t0")[0]) == 40
     wait_for_letters(one, 2)
+    assert reached(USER) == (["u@example.invalid"], 1)      # the user himself, and others
+    wait_for_letters(one, 3)
 
 
 def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
@@ -487,7 +491,7 @@ def test_files_are_written_with_the_rights_of_the_tables_owner(local):
         one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
     out = one.root / "out"
     assert status(one, f"file@{DOMAIN}", "sent") == f"delivered to file: {out}/file"
-    assert status(one, f"dir@{DOMAIN}", "sent") == f"delivered to file: {out}/dir/"
+    assert status(one, f"dir@{DOMAIN}", "sent") == "delivered to maildir"
     assert status(one, f"null@{DOMAIN}", "sent") == "delivered to file: /dev/null"
     assert (out / "file").read_bytes().startswith(b"From sender@example.net  ")
     assert (out / "file").stat().st_uid == pwd.getpwnam(OTHER).pw_uid
@@ -498,7 +502,36 @@ def test_files_are_written_with_the_rights_of_the_tables_owner(local):
     assert not Path("/etc/postroad-test-must-not-exist").exists()
 
 
+def test_lists_are_read_as_postfix_reads_them(local):
+    one = local(aliases=f"""quoted: |"echo in quotes; exit 1"
+comma: |/bin/false, {USER}
+builtin: "|exit 67"
+percent: u%example.invalid
+bang: example.invalid!u
+nowhere: ~/x
+twice: {USER}, {USER.upper()}@localhost, "{USER}"@{DOMAIN}, x@example.invalid
+""", main={"transport_maps": "inline:{ {example.invalid = discard:gone} }"})
+    for name in ("quoted", "comma", "builtin", "percent", "bang", "nowhere", "twice"):
+        one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+    assert status(one, f"quoted@{DOMAIN}", "bounced") == 'Command died with status 1: "echo in quotes; exit 1". Command output: in quotes'
+    assert status(one, f"comma@{DOMAIN}", "bounced") == 'Command died with status 1: "/bin/false"'
+    assert status(one, f"builtin@{DOMAIN}", "bounced").startswith("user unknown")
+    for name in ("percent", "bang"):
+        one.wait_for_log(rf"to=<u@example.invalid>, orig_to=<{name}@{DOMAIN}>, .*status=sent \(gone\)")
+    assert status(one, f"nowhere@{DOMAIN}", "bounced") == "~/x: nobody's home"
+    one.wait_for_log(rf"to=<x@example.invalid>, orig_to=<twice@{DOMAIN}>, .*status=sent")
+    one.wait_empty()
+    assert len(letters(one)) == 2           # of "comma" and of "twice"
+
+
 # ---- .forward ----
+
+def test_a_forward_file_may_name_a_file_in_its_users_home(local):
+    one = local()
+    forward_file(one, "~/postroad-test-must-not-exist/x\n")
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert f"{pwd.getpwuid(UID).pw_dir}/postroad-test-must-not-exist/x" in status(one, f"{USER}@{DOMAIN}", "deferred")
+
 
 def test_a_forward_file_sends_mail_on_and_keeps_a_copy(local):
     one = local(main={"transport_maps": "inline:{ {example.invalid = discard:gone} }"})
