@@ -28,8 +28,10 @@ IS_ROOT = os.geteuid() == 0
 SANITIZED = "WITH_SANITIZERS 1" in (BUILD / "config.h").read_text()
 PATIENCE = 4 if SANITIZED else 1        # how much slower things may be
 
-# Below the range that the kernel gives to outgoing connections, so that a port stays free between two binds.
-_ports = (20000 + number % 12000 for number in itertools.count(os.getpid() * 131))
+# Below the range that the kernel gives to outgoing connections, so that a port stays free between two binds. Each worker of a run has a part of it.
+_share = 12000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+_first = 20000 + _share * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = (_first + number % _share for number in itertools.count(os.getpid() * 131))
 
 
 def free_port(address="127.0.0.1", kind=socket.SOCK_STREAM):
