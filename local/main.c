@@ -62,11 +62,22 @@ static void read_limit(void)
 	the_local.most_slow = (int) limit;
 }
 
+/* What is written in main.cf, and cannot be meant. */
+static void insist_on_sense(const struct local_conf *conf)
+{
+	static const char sources[] = "alias, forward, include";
+
+	insist_on_words("allow_mail_to_commands", conf->allow_mail_to_commands, sources);
+	insist_on_words("allow_mail_to_files", conf->allow_mail_to_files, sources);
+	insist_on_mailbox_limit("mailbox_size_limit", conf->mailbox_size_limit);
+}
+
 static void start(void)
 {
 	AUTO(buf) why = BUF_WORDS;
 	const struct local_conf *conf = &the_local.conf;
 
+	insist_on_sense(conf);
 	the_local.privileged = geteuid() == 0;
 	the_local.own_uid = geteuid();
 	the_local.own_gid = getegid();

@@ -136,8 +136,7 @@ int listeners_plan(struct service *s, struct listener plan[MOST_LISTENERS], stru
 		snprintf(plan[0].where, sizeof(plan[0].where), "%s/%s", s->entry->is_private ? "private" : "public", s->name);
 	}
 	if (n < 0)
-		buf_addf(why, "%s/master.cf, line %d: service %s: %s", settings->config_dir, s->entry->line, s->name,
-			 words.len > 0 ? buf_text(&words) : error_text(n));
+		service_say(s->entry, why, "%s", words.len > 0 ? buf_text(&words) : error_text(n));
 	return n;
 }
 
@@ -197,6 +196,52 @@ int listener_open(const struct service *s, struct listener *l)
 		return fd;
 	l->fd = fd;
 	return 0;
+}
+
+/* As far as it can be known without taking the place of somebody who is served there now. */
+int listener_try(const struct listener *l)
+{
+	AUTO(buf) directory = BUF(sizeof(l->where));
+	int fd;
+
+	if (!l->is_path) {
+		fd = bind_tcp(&l->ip);
+		if (fd >= 0)
+			close(fd);
+		return MIN(fd, 0);
+	}
+	if (strlen(l->where) >= sizeof(((struct sockaddr_un *) NULL)->sun_path))
+		return -ENAMETOOLONG;
+	buf_add(&directory, str_head(str_of(l->where), (size_t) str_find_last(str_of(l->where), '/')));
+	return access(buf_text(&directory), W_OK | X_OK) < 0 ? -errno : 0;
+}
+
+/* IPv6 may be compiled in, wanted by default, and absent from this machine. */
+bool listener_is_dispensable(const struct listener *l, int of_how_many, int error)
+{
+	return !l->is_path && l->ip.family == AF_INET6 && (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && of_how_many > 1;
+}
+
+bool listener_is_same(const struct listener *a, const struct listener *b)
+{
+	if (a->is_path != b->is_path)
+		return false;
+	if (a->is_path)
+		return strcmp(a->where, b->where) == 0;
+	return ip_is_same(&a->ip, &b->ip) && a->ip.port == b->ip.port && a->ip.scope == b->ip.scope;
+}
+
+static bool is_any(const struct address_ip *ip)
+{
+	static const struct address_ip any;
+
+	return memcmp(ip->bytes, any.bytes, sizeof(any.bytes)) == 0;
+}
+
+bool listener_is_in_the_way(const struct listener *a, const struct listener *b)
+{
+	return listener_is_same(a, b) || (!a->is_path && !b->is_path && a->ip.family == b->ip.family && a->ip.port == b->ip.port &&
+					  (is_any(&a->ip) || is_any(&b->ip)));
 }
 
 void listener_close(struct listener *l, bool remove_path)

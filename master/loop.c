@@ -160,12 +160,17 @@ static bool reload_again;		/* somebody asked meanwhile: the files may have chang
 
 static void refuse_reload(const struct buf *why)
 {
-	log_error("reload: %s; going on as before", buf_text(why));
-	instance_note_reload(buf_text(why));
+	struct str rest = buf_str(why), line;
+
+	while (str_token(&rest, "\n", &line))
+		log_error("reload: %.*s", PSTR(line));
+	log_error("reload: going on as before");
+	instance_note_reload(true, buf_text(why));
 	notify_ready();
 }
 
-static void change_generation(struct settings *new_settings)
+/* warnings: of the daemons, which will log them themselves. */
+static void change_generation(struct settings *new_settings, const struct buf *warnings)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct settings *old = settings;
@@ -180,7 +185,7 @@ static void change_generation(struct settings *new_settings)
 	settings_free(old);
 	open_log(&settings->common, "master", LOG_TO_SYSLOG);		/* maillog_file may have changed */
 	log_info("reload -- %s", version_and_place());
-	instance_note_reload(NULL);
+	instance_note_reload(false, buf_text(warnings));
 	notify_ready();
 }
 
@@ -206,11 +211,11 @@ static void begin_reload(void)
 
 static void end_reload(void)
 {
-	AUTO(buf) why = BUF(8192);
+	AUTO(buf) words = BUF(16384);
 	struct settings *tried = rehearsed;
 	int result;
 
-	if (!rehearsal_is_on() || (result = rehearsal_result(&why)) > 0)
+	if (!rehearsal_is_on() || (result = rehearsal_result(&words)) > 0)
 		return;
 	rehearsed = NULL;
 	if (reload_again) {		/* the last word counts */
@@ -219,9 +224,9 @@ static void end_reload(void)
 		begin_reload();
 	} else if (result < 0) {
 		settings_free(tried);
-		refuse_reload(&why);
+		refuse_reload(&words);
 	} else {
-		change_generation(tried);
+		change_generation(tried, &words);
 	}
 }
 

@@ -40,13 +40,13 @@ void settings_free(struct settings *s);
 extern struct settings *settings;	/* those in force */
 
 /*
- * rehearse.c: the daemons try s while the system runs on. The result is there when something can be read from the descriptor (-1: none is under
- * way): 1 not yet, 0 well, or -EINVAL with the reasons of those that could not start.
+ * rehearse.c: s is tried while the system runs on. The result is there when something can be read from the descriptor (-1: none is under
+ * way): 1 not yet, 0 well, with warnings, or -EINVAL with the reasons; a line each.
  */
-int rehearsal_begin(const struct settings *s, struct buf *why);
+int rehearsal_begin(struct settings *s, struct buf *why);
 bool rehearsal_is_on(void);
 int rehearsal_descriptor(void);
-int rehearsal_result(struct buf *why);
+int rehearsal_result(struct buf *words);
 void rehearsal_abandon(void);
 
 /* ---- services ---- */
@@ -101,12 +101,21 @@ extern struct list services;
 int services_apply(bool first, struct buf *why);
 void service_stop_listening(struct service *s);
 void service_free(struct service *s);
+struct service *service_of(const struct service_entry *e);	/* NULL: there is none yet */
+bool service_is_disabled(const struct service_entry *e);	/* by master_service_disable */
+void service_find_file(struct service *s);			/* entry and program are set */
 const char *service_label(const struct service *s);	/* "smtp/inet"; static memory */
+/* "FILE, line N: service NAME: words" */
+__attribute__((format(printf, 3, 4))) void service_say(const struct service_entry *e, struct buf *why, const char *format, ...);
 
 /* listen.c */
 int open_listeners(const struct service *s);	/* how many */
 int listeners_plan(struct service *s, struct listener plan[MOST_LISTENERS], struct buf *why);	/* how many */
 int listener_open(const struct service *s, struct listener *l);		/* 0 or -errno */
+int listener_try(const struct listener *l);	/* whether that would do; nothing is left of it */
+bool listener_is_dispensable(const struct listener *l, int of_how_many, int error);
+bool listener_is_same(const struct listener *a, const struct listener *b);
+bool listener_is_in_the_way(const struct listener *a, const struct listener *b);	/* the same, or one is at all addresses of the other's port */
 void listener_close(struct listener *l, bool remove_path);
 void services_retry_listeners(void);
 

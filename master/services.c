@@ -24,12 +24,24 @@ const char *service_label(const struct service *s)
 	return label;
 }
 
-static struct service *find(const struct service_entry *e)
+struct service *service_of(const struct service_entry *e)
 {
 	LIST_EACH(s, &services, struct service, link)
 		if (!s->removed && s->type == e->type && str_is(str_of(s->name), e->name))
 			return s;
 	return NULL;
+}
+
+void service_say(const struct service_entry *e, struct buf *why, const char *format, ...)
+{
+	va_list arguments;
+
+	if (e->line > 0)
+		buf_addf(why, "%s/master.cf, line %d: ", settings->config_dir, e->line);
+	buf_addf(why, "service %.*s: ", PSTR(e->name));
+	va_start(arguments, format);
+	buf_addv(why, format, arguments);
+	va_end(arguments);
 }
 
 /* ---- keepsakes ---- */
@@ -71,7 +83,7 @@ void service_free(struct service *s)
 /* ---- what a row means ---- */
 
 /* "smtp/inet" or "inet". */
-static bool is_disabled(const struct service_entry *e)
+bool service_is_disabled(const struct service_entry *e)
 {
 	struct str rest = str_of(settings->master.master_service_disable), word;
 
@@ -91,7 +103,7 @@ static bool is_disabled(const struct service_entry *e)
 	return e->line == 0 && str_is(e->command, STR("postlogd")) && settings->common.maillog_file[0] == 0;
 }
 
-static void find_file(struct service *s)
+void service_find_file(struct service *s)
 {
 	const char *directory = settings->common.daemon_directory;
 
@@ -149,7 +161,7 @@ static void take_row(struct service *s, struct service_entry *e)
 	s->throttled_until = 0;
 	s->failures_in_row = 0;
 	s->said_absent_at = 0;
-	find_file(s);
+	service_find_file(s);
 	if (!s->program->has_keepsake)
 		drop_keepsake(s);
 	else if (s->keepsake < 0)
@@ -172,21 +184,12 @@ static struct service *service_new(const struct service_entry *e)
 
 /* ---- listeners ---- */
 
-static bool is_same_place(const struct listener *a, const struct listener *b)
-{
-	if (a->is_path != b->is_path)
-		return false;
-	if (a->is_path)
-		return strcmp(a->where, b->where) == 0;
-	return ip_is_same(&a->ip, &b->ip) && a->ip.port == b->ip.port && a->ip.scope == b->ip.scope;
-}
-
 /* Takes over what is open already, closes what is not wanted any more; the rest is opened by open_missing(). */
 static void merge_listeners(struct service *s, struct listener *plan, int count)
 {
 	for (int i = 0; i < count; i++)
 		for (int k = 0; k < s->listener_count; k++)
-			if (s->listeners[k].fd >= 0 && is_same_place(&plan[i], &s->listeners[k])) {
+			if (s->listeners[k].fd >= 0 && listener_is_same(&plan[i], &s->listeners[k])) {
 				plan[i].fd = s->listeners[k].fd;
 				s->listeners[k].fd = -1;
 				s->listeners[k].is_path = false;	/* the path is in use */
@@ -195,12 +198,6 @@ static void merge_listeners(struct service *s, struct listener *plan, int count)
 		listener_close(&s->listeners[k], true);
 	memcpy(s->listeners, plan, (size_t) count * sizeof(*plan));
 	s->listener_count = count;
-}
-
-/* IPv6 may be compiled in, wanted by default, and absent from this machine. */
-static bool is_dispensable(const struct service *s, const struct listener *l, int error)
-{
-	return !l->is_path && l->ip.family == AF_INET6 && (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && s->listener_count > 1;
 }
 
 static void drop_listener(struct service *s, int at)
@@ -217,10 +214,10 @@ static int open_missing(struct service *s, bool first, struct buf *why)
 
 		if (result == 0)
 			continue;
-		if (is_dispensable(s, l, result)) {
+		if (listener_is_dispensable(l, s->listener_count, result)) {
 			drop_listener(s, i--);
 		} else if (first) {
-			buf_addf(why, "service %s: cannot listen at %s: %s", service_label(s), l->where, error_text(result));
+			service_say(s->entry, why, "cannot listen at %s: %s", l->where, error_text(result));
 			return result;
 		}
 		/* After a reload: services_retry_listeners() goes on trying and says so. */
@@ -236,9 +233,9 @@ static int apply_entry(struct service_entry *e, bool first, struct buf *why)
 	struct service *s;
 	int n;
 
-	if (is_disabled(e))
+	if (service_is_disabled(e))
 		return 0;
-	s = find(e);
+	s = service_of(e);
 	if (s == NULL)
 		s = service_new(e);
 	take_row(s, e);
@@ -261,7 +258,7 @@ static bool is_configured(const struct service *s)
 		const struct service_entry *e = &settings->table.services[i];
 
 		if (e->type == s->type && str_is(e->name, str_of(s->name)))
-			return !is_disabled(e);
+			return !service_is_disabled(e);
 	}
 	return false;
 }

@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/daemon/startup.h"
 
 struct settings *settings;
 
 static int fill(struct settings *s, struct buf *why)
 {
-	int result = conf_fill(s->conf, &common_group, &s->common, why);
+	int result = fill_common(s->conf, &s->common, why);
 
 	if (result == 0)
 		result = conf_fill(s->conf, &daemon_group, &s->daemon, why);

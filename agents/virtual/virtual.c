@@ -255,6 +255,7 @@ static void start(void)
 {
 	AUTO(buf) why = BUF_WORDS;
 
+	insist_on_mailbox_limit("virtual_mailbox_limit", the_virtual.conf.virtual_mailbox_limit);
 	the_virtual.mailboxes = open_tables("virtual_mailbox_maps", the_virtual.route.virtual_mailbox_maps);
 	the_virtual.uids = open_tables("virtual_uid_maps", the_virtual.conf.virtual_uid_maps);
 	the_virtual.gids = open_tables("virtual_gid_maps", the_virtual.conf.virtual_gid_maps);

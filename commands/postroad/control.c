@@ -67,12 +67,22 @@ int do_abort(struct work *w)
 	return end_master(w, SIGQUIT);
 }
 
-__attribute__((noreturn)) static void say_failure(struct work *w)
+/* What the daemons said of the new configuration: why it was refused, or warnings. */
+static int say_outcome(struct work *w, bool failed)
 {
-	AUTO(buf) reason = BUF(8192);
+	AUTO(buf) words = BUF(16384);
+	struct str rest, line;
 
-	instance_reload_failure(&w->world.common, &reason);
-	die(EX_CONFIG, "reload failed, the former configuration stays in force: %s", reason.len > 0 ? buf_text(&reason) : "see the log");
+	instance_reload_words(&w->world.common, &words);
+	rest = buf_str(&words);
+	while (str_token(&rest, "\n", &line))
+		if (failed)
+			log_error("%.*s", PSTR(line));
+		else
+			log_warning("%.*s", PSTR(line));
+	if (failed)
+		die(EX_CONFIG, "reload failed, the former configuration stays in force%s", words.len > 0 ? "" : ": see the log");
+	return 0;
 }
 
 int do_reload(struct work *w)
@@ -86,12 +96,8 @@ int do_reload(struct work *w)
 	send_signal(w, fd, SIGHUP);
 	close(fd);
 	while (find_running(w, &now, false) && now.pid == before.pid) {
-		if (now.reloads != before.reloads) {
-			if (now.last_failed)
-				say_failure(w);
-			has_good_services(w, true);
-			return 0;
-		}
+		if (now.reloads != before.reloads)
+			return say_outcome(w, now.last_failed);
 		if (mono_ms() >= until)
 			die(EX_TEMPFAIL, "the %s mail system has not answered within %d seconds", w->world.common.mail_name,
 			    RELOAD_MS / 1000);

@@ -90,20 +90,9 @@ const char *lint_place(struct lint *l, struct str name)
 
 /* ---- the daemons ---- */
 
-static void heard(void *arg, const struct service_entry *s, bool fatal, struct str line)
+static void heard(void *arg, bool fatal, struct str line)
 {
-	struct lint *l = arg;
-	bool is_error = str_starts(line, STR("error: "));
-	struct str file, number, rest;
-
-	if (is_error || str_starts(line, STR("warning: ")))
-		line = str_skip(line, is_error ? 7 : 9);
-	if (cut_place(line, &file, &number, &rest))	/* of its own: whichever service says it */
-		lint_say(l, fatal || is_error, "%.*s", PSTR(line));
-	else if (s->line > 0)
-		lint_say(l, fatal || is_error, "%s/master.cf, line %d: service %.*s: %.*s", conf_dir(l->conf), s->line, PSTR(s->name), PSTR(line));
-	else
-		lint_say(l, fatal || is_error, "service %.*s: %.*s", PSTR(s->name), PSTR(line));
+	lint_say(arg, fatal, "%.*s", PSTR(line));
 }
 
 /* smtpd also looks at its restrictions, and whether a stranger could relay through it. */
@@ -118,7 +107,7 @@ static void lint_daemons(struct lint *l)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	if (rehearse_services(&l->work->world.common, conf_dir(l->conf), &l->table, REHEARSAL_MS, more_for, heard, l, &why) < 0)
+	if (rehearse_services(l->conf, &l->work->world.common, &l->table, REHEARSAL_MS, more_for, heard, l, &why) < 0)
 		lint_say(l, true, "%s", buf_text(&why));
 }
 
@@ -346,7 +335,7 @@ static void lint_aliases(struct lint *l)
 
 static void try_port(struct lint *l, const struct service_entry *s, const struct address_ip *at)
 {
-	int fd = listen_tcp(at, 1);
+	int fd = bind_tcp(at);
 
 	if (fd >= 0)
 		close(fd);

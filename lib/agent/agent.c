@@ -218,6 +218,17 @@ void agent_use(const struct agent *a, const struct agent_conf *conf)
 	the_agent_conf = conf;
 }
 
+/* That a default is too small is nobody's mistake: who raises message_size_limit may have no such mailboxes. */
+void insist_on_mailbox_limit(const char *parameter, int64_t limit)
+{
+	const int64_t message = the_world->common->message_size_limit;
+	const char *file;
+	int line;
+
+	if (limit != 0 && (message == 0 || message > limit) && conf_where(the_world->conf, str_of(parameter), &file, &line))
+		die(EX_CONFIG, "%s: smaller than message_size_limit", parameter);
+}
+
 int agent_main(int argc, char **argv, struct agent *a)
 {
 	static struct agent_conf conf;

@@ -2,6 +2,7 @@
 /* Every value of main.cf and master.cf, tried before a daemon has to. For `postroad check`. */
 #include "lib/base/die.h"
 #include "lib/conf/conf_private.h"
+#include "lib/conf/families.h"
 #include "lib/conf/master_cf.h"
 
 struct check {
@@ -79,6 +80,7 @@ int conf_check_values(struct conf *c, void (*say_it)(void *arg, const char *text
 	struct master_cf m = { 0 };
 
 	check_all(&k, c);
+	k.wrong += conf_check_families(c, say_it, arg);
 	if (master_cf_load(c, a, &m, &ignored) == 0)
 		for (size_t i = 0; i < m.count; i++)
 			check_service(&k, conf_dir(c), a, &m.services[i]);

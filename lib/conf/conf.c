@@ -119,6 +119,13 @@ bool conf_where(const struct conf *c, struct str name, const char **ret_file, in
 	return true;
 }
 
+bool conf_where_words(const struct conf *c, struct str words, const char **ret_file, int *ret_line)
+{
+	const ssize_t end = str_find_any(words, ": =");
+
+	return end > 0 && conf_where(c, str_head(words, (size_t) end), ret_file, ret_line);
+}
+
 bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struct str *ret_raw_value)
 {
 	if (*at >= c->in_order.len)

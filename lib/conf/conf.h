@@ -140,8 +140,13 @@ int conf_split_assignment(struct str line, struct str *ret_name, struct str *ret
 
 /* Where a parameter was set: "main.cf", line; false when it was not. For messages and postconf. */
 bool conf_where(const struct conf *c, struct str name, const char **ret_file, int *ret_line);
+/* The same of the parameter that somebody's words begin with: "mynetworks: bad network length". */
+bool conf_where_words(const struct conf *c, struct str words, const char **ret_file, int *ret_line);
 /* Walks what main.cf sets, in the order of first appearance. *at starts at 0. */
 bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struct str *ret_raw_value);
+
+/* -EINVAL, and "FILE, line N: name = value: words" for a value that is of the right type and still wrong. */
+int conf_refuse(struct conf *c, struct str name, struct buf *why, const char *words);
 
 /* "5m", "1h", "300" with a default unit; milliseconds. -EINVAL, -ERANGE. */
 int conf_parse_time(struct str text, char default_unit, int64_t *ret_ms);

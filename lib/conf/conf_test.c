@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/conf/conf.h"
+#include "lib/conf/families.h"
 #include "lib/conf/params/common.h"
 
 static char dir[64];
@@ -452,6 +453,28 @@ static void test_times_have_units(void **state)
 	assert_true(conf_parse_time(STR("99999999999999999w"), 's', &ms) < 0);
 }
 
+static void note(void *arg, const char *text)
+{
+	buf_addf(arg, "%s\n", text);
+}
+
+static void test_members_of_families_are_checked_like_parameters(void **state)
+{
+	static const char text[] = "x_destination_recipient_limit = 5\ny_destination_recipient_limit = few\nx_transport_rate_delay = 1y\n"
+				   "x_delivery_slot_discount = 101\nx_destination_rate_delay = 2m\n";
+	AUTO(buf) said = BUF(4096);
+	AUTO(buf) why = BUF_WORDS;
+	struct conf *c;
+
+	(void) state;
+	assert_int_equal(conf_from_text("/etc", str_of(text), &c, &why), 0);
+	assert_int_equal(conf_check_families(c, note, &said), 3);
+	assert_non_null(strstr(buf_text(&said), "/etc/main.cf, line 2: y_destination_recipient_limit = few: a number from"));
+	assert_non_null(strstr(buf_text(&said), "line 3: x_transport_rate_delay = 1y: "));
+	assert_non_null(strstr(buf_text(&said), "line 4: x_delivery_slot_discount = 101: "));
+	conf_free(c);
+}
+
 static void test_family_value_comes_from_main_cf_then_family_then_caller(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -561,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_value_names_file_line_and_what_is_expected),
 		cmocka_unit_test(test_common_group_fills_from_an_empty_file),
 		cmocka_unit_test(test_times_have_units),
+		cmocka_unit_test(test_members_of_families_are_checked_like_parameters),
 		cmocka_unit_test(test_family_value_comes_from_main_cf_then_family_then_caller),
 		cmocka_unit_test(test_every_wrong_value_is_told_with_its_place),
 		cmocka_unit_test(test_review_tells_unused_planned_undefined_and_duplicate),

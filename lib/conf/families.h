@@ -24,5 +24,7 @@ extern const size_t param_family_count;
  * about whether master.cf has it. default_destination_... and the like are parameters of their own, not members.
  */
 const struct param_family *param_family_of(struct str name, struct str *ret_service);
+/* Parses and checks every member that main.cf sets: says each wrong one. How many there were. */
+int conf_check_families(struct conf *c, void (*say)(void *arg, const char *text), void *arg);
 
 #endif

@@ -111,10 +111,10 @@ static char default_unit(struct conf *c, struct arena *a, struct str default_tex
 
 /* ---- one value of each type, with its words ---- */
 
-static int say_expected(struct conf *c, struct str name, struct buf *why, const char *expected)
+int conf_refuse(struct conf *c, struct str name, struct buf *why, const char *words)
 {
 	name_the_place(c, name, why);
-	buf_addf(why, "%s expected", expected);
+	buf_add_text(why, words);
 	return -EINVAL;
 }
 
@@ -172,7 +172,7 @@ static int fill_one(struct conf *c, const struct param *p, char *at, struct buf 
 	at += p->offset;
 	switch (p->type) {
 	case PARAM_BOOL:
-		return parse_bool(text, (bool *) (void *) at) == 0 ? 0 : say_expected(c, name, why, "yes or no");
+		return parse_bool(text, (bool *) (void *) at) == 0 ? 0 : conf_refuse(c, name, why, "yes or no expected");
 	case PARAM_INT:
 	case PARAM_SIZE:
 		return parse_int_value(c, name, text, p->min, p->max, (int64_t *) (void *) at, why);
@@ -237,7 +237,7 @@ int conf_get_bool(struct conf *c, struct str name, bool default_value, bool *ret
 	int r = get_or_default(c, a, name, default_value ? STR("yes") : STR("no"), &text, why);
 
 	if (r == 0 && parse_bool(text, ret) < 0)
-		r = say_expected(c, name, why, "yes or no");
+		r = conf_refuse(c, name, why, "yes or no expected");
 	arena_free(a);
 	return r;
 }

@@ -44,4 +44,11 @@ int master_cf_load(struct conf *c, struct arena *a, struct master_cf *ret, struc
 /* The same from text; path is for messages. */
 int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct str text, struct master_cf *ret, struct buf *why);
 
+bool master_cf_has(const struct master_cf *m, struct str name);		/* a service that others of the suite can ask */
+/*
+ * Values of main.cf and of -o that name a service which the table does not have (default_transport, content_filter, ...): says each, with file and
+ * line. How many there were.
+ */
+int master_cf_check_names(struct conf *c, const struct master_cf *m, void (*say)(void *arg, const char *text), void *arg);
+
 #endif

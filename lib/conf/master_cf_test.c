@@ -175,6 +175,29 @@ static void test_errors_name_line_and_field(void **state)
 	parse_fails("  smtp inet n - - - - smtpd\n", "must not start with white space");
 }
 
+static void note(void *arg, const char *text)
+{
+	buf_addf(arg, "%s\n", text);
+}
+
+static void test_values_that_name_a_service_which_is_not_there_are_said(void **state)
+{
+	static const char text[] = "transport = lmtp\ndefault_transport = smtp:[relay]\nrelay_transport = $transport:inet:x\n"
+				   "content_filter =\nlocal_transport = port:x\n";
+	const struct master_cf m = parse("smtp unix - - n - - smtp\nport inet n - n - - smtpd -o content_filter=scan:x\n");
+	AUTO(buf) said = BUF(4096);
+	AUTO(buf) why = BUF_WORDS;
+	struct conf *c;
+
+	(void) state;
+	assert_int_equal(conf_from_text("/etc", str_of(text), &c, &why), 0);
+	assert_int_equal(master_cf_check_names(c, &m, note, &said), 3);
+	assert_string_equal(buf_text(&said), "/etc/main.cf, line 3: relay_transport = $transport:inet:x: master.cf has no service \"lmtp\"\n"
+			    "/etc/main.cf, line 5: local_transport = port:x: master.cf has no service \"port\"\n"
+			    "/etc/master.cf, line 2: content_filter = scan:x: master.cf has no service \"scan\"\n");
+	conf_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +207,7 @@ int main(void)
 		cmocka_unit_test(test_the_later_of_two_equal_rows_counts),
 		cmocka_unit_test(test_every_type_of_socket_is_known),
 		cmocka_unit_test(test_errors_name_line_and_field),
+		cmocka_unit_test(test_values_that_name_a_service_which_is_not_there_are_said),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -26,8 +26,7 @@ int conf_inet_protocols(struct conf *c, bool *ret_ipv4, bool *ret_ipv6, struct b
 		else if (str_is(one, STR("ipv6")))
 			*ret_ipv6 = true;
 		else {
-			buf_addf(why, "parameter inet_protocols: \"%.*s\" is none of all, ipv4, ipv6", PSTR(one));
-			r = -EINVAL;
+			r = conf_refuse(c, STR("inet_protocols"), why, "all, ipv4 or ipv6 expected");
 		}
 	}
 	arena_free(a);
@@ -118,11 +117,10 @@ static void add_named(struct arena *a, const struct own_addresses *interfaces, c
 	add(a, list, ip, prefix);
 }
 
-/* An address, with or without brackets, or a host name. */
-static int add_word(struct arena *a, const char *parameter, struct str word, const struct own_addresses *interfaces,
-		    struct own_addresses *list, struct buf *why)
+/* An address, with or without brackets, or a host name. 0, or one of getaddrinfo(3)'s errors. */
+static int add_word(struct arena *a, struct str word, int family, const struct own_addresses *interfaces, struct own_addresses *list)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = family }, *found = NULL;
 	struct str host = word;
 	struct address_ip ip;
 	int r;
@@ -130,10 +128,8 @@ static int add_word(struct arena *a, const char *parameter, struct str word, con
 	if (host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
 		host = str_make(host.at + 1, host.len - 2);
 	r = getaddrinfo(str_c(a, host), NULL, &hints, &found);
-	if (r != 0) {
-		buf_addf(why, "parameter %s: %.*s: %s", parameter, PSTR(word), gai_strerror(r));
-		return -EINVAL;
-	}
+	if (r != 0)
+		return r;
 	for (struct addrinfo *i = found; i != NULL; i = i->ai_next)
 		if (from_sockaddr(i->ai_addr, &ip))
 			add_named(a, interfaces, &ip, list);
@@ -177,16 +173,16 @@ static int list_addresses(struct conf *c, struct arena *a, const char *parameter
 		return r;
 	list_interfaces(a, ipv4, ipv6, &interfaces);
 	conf_get(c, a, str_of(parameter), &words);
-	while (r == 0 && str_token(&words, ", \t\r\n", &word)) {
+	while (str_token(&words, ", \t\r\n", &word)) {
 		if (str_is(word, STR("all")))
 			add_all(a, &interfaces, &list);
 		else if (str_is(word, STR("loopback-only")))
 			keep_loopback(a, &interfaces, &list);
-		else
-			r = add_word(a, parameter, word, &interfaces, &list, why);
+		else if ((r = add_word(a, word, !ipv6 ? AF_INET : !ipv4 ? AF_INET6 : AF_UNSPEC, &interfaces, &list)) != 0)
+			return conf_refuse(c, str_of(parameter), why, gai_strerror(r));
 	}
 	put_in_order(a, &list, ipv4, ipv6, ret);
-	return r;
+	return 0;
 }
 
 int conf_own_addresses(struct conf *c, struct arena *a, struct own_addresses *ret, struct buf *why)

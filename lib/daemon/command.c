@@ -121,6 +121,7 @@ void command_start(const char *name, const char *config_dir, const struct param_
 		   struct command_world *ret)
 {
 	const bool privileged = has_powers_of_its_own();
+	AUTO(buf) why = BUF_WORDS;
 
 	stand_on_three_descriptors();
 	if (privileged) {
@@ -133,7 +134,8 @@ void command_start(const char *name, const char *config_dir, const struct param_
 	load(choose_directory(config_dir, privileged), &ret->conf);
 	the_conf = ret->conf;
 	conf_set(ret->conf, STR("process_name"), str_of(name));
-	fill_groups(ret->conf, (const struct param_group *const[]){ &common_group, NULL }, (void *const[]){ &ret->common });
+	if (fill_common(ret->conf, &ret->common, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
 	fill_groups(ret->conf, groups, structs);
 	clean_environment(ret->common.import_environment);
 	open_command_log(&ret->common, name);

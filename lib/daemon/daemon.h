@@ -119,6 +119,8 @@ void accounts_for_tables(void);
  * may; before a reload it is a reason not to begin.
  */
 __attribute__((format(printf, 1, 2))) void daemon_complain(const char *format, ...);
+/* Dies when a word of a parameter's list is none of the allowed ones, which are a list too. */
+void insist_on_words(const char *parameter, const char *list, const char *allowed);
 
 /* For commands (postqueue, postsuper, sendmail, ...): configuration, log to stderr and syslog, no loop. Dies with words. */
 struct command_world {

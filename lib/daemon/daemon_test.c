@@ -319,9 +319,9 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	if (holder == 0) {
 		if (instance_lock(&c, &other, &why) < 0)
 			_exit(1);
-		instance_note_reload("a reason that is longer than the next one");
-		instance_note_reload(NULL);
-		instance_note_reload("the reason");
+		instance_note_reload(true, "a reason that is longer than the next one");
+		instance_note_reload(false, "");
+		instance_note_reload(true, "the reason");
 		(void) !write(ready[1], "x", 1);
 		close(release[1]);
 		(void) !read(release[0], &byte, 1);
@@ -333,7 +333,7 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	assert_int_equal(state.pid, holder);
 	assert_int_equal(state.reloads, 3);
 	assert_true(state.last_failed);
-	instance_reload_failure(&c, &reason);
+	instance_reload_words(&c, &reason);
 	assert_string_equal(buf_text(&reason), "the reason");
 	assert_int_equal(instance_lock(&c, &other, &why), -EAGAIN);
 	assert_int_equal(other, holder);

@@ -63,21 +63,21 @@ static int write_state(int fd, bool failed)
 	return pwrite(fd, text, sizeof(text), 0) == sizeof(text) ? 0 : -EIO;
 }
 
-/* The reason stands there before the count says that there is one. Without room for it, whoever asked for the reload hears at least how it ended. */
-void instance_note_reload(const char *failure)
+/* The words stand there before the count says that there are any. Without room for them, whoever asked for the reload hears at least how it ended. */
+void instance_note_reload(bool failed, const char *words)
 {
-	const size_t len = failure == NULL ? 0 : strlen(failure);
+	const size_t len = strlen(words);
 
 	reload_count++;
 	if (lock_fd < 0)
 		return;
-	if (ftruncate(lock_fd, STATE_SIZE) < 0 || (len > 0 && pwrite(lock_fd, failure, len, STATE_SIZE) != (ssize_t) len))
+	if (ftruncate(lock_fd, STATE_SIZE) < 0 || (len > 0 && pwrite(lock_fd, words, len, STATE_SIZE) != (ssize_t) len))
 		log_warning("pid/master.pid: %s", error_text(errno));
-	if (write_state(lock_fd, failure != NULL) < 0)
+	if (write_state(lock_fd, failed) < 0)
 		log_warning("pid/master.pid: %s", error_text(errno));
 }
 
-void instance_reload_failure(const struct common_conf *common, struct buf *ret)
+void instance_reload_words(const struct common_conf *common, struct buf *ret)
 {
 	AUTO(buf) path = BUF(4096), text = BUF(64 << 10);
 

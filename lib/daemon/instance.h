@@ -13,15 +13,15 @@
 struct instance_state {
 	pid_t pid;
 	int64_t reloads;		/* since the start */
-	bool last_failed;		/* the last one found a mistake and changed nothing; see instance_reload_failure() */
+	bool last_failed;		/* the last one found a mistake and changed nothing; see instance_reload_words() */
 };
 
 /* Takes both locks for the life of this process and writes its number down. -EAGAIN: *ret_pid runs already. -errno with words. */
 int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *why);
-/* After every reload: who asked for it waits until the count has changed. failure: why it changed nothing, NULL: it is done. */
-void instance_note_reload(const char *failure);
-/* Why the last reload failed, as master said it. */
-void instance_reload_failure(const struct common_conf *common, struct buf *ret);
+/* After every reload: who asked for it waits until the count has changed. failed: it changed nothing, and the words say why; else they are warnings; a line each. */
+void instance_note_reload(bool failed, const char *words);
+/* What master had to say of the last reload. */
+void instance_reload_words(const struct common_conf *common, struct buf *ret);
 /* 1 and its number: a master runs. 0: none. -errno with words. */
 int instance_running(const struct common_conf *common, struct instance_state *ret, struct buf *why);
 

@@ -49,8 +49,9 @@ static void load_configuration(const struct daemon *d, struct daemon_options *o)
 			die(EX_CONFIG, "%s", buf_text(&why));
 	free(o->overrides);
 	o->overrides = NULL;
-	fill_groups(world.conf, (const struct param_group *const[]){ &common_group, &daemon_group, NULL },
-		    (void *const[]){ &common, &daemon_settings });
+	if (fill_common(world.conf, &common, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	fill_groups(world.conf, (const struct param_group *const[]){ &daemon_group, NULL }, (void *const[]){ &daemon_settings });
 }
 
 static void take_arguments(char *const *rest)

@@ -98,27 +98,65 @@ static bool read_all(int fd, struct buf *b, int64_t until)
 }
 
 struct rehearsal {
+	struct conf *conf;
 	rehearsal_fn *say;
 	void *arg;
 	const struct service_entry *service;
 	bool failed, gave_reason;
 };
 
+/* ---- what is said, and where that is written ---- */
+
+/* Do words begin with a parameter that the row sets? */
+static bool is_of_row(const struct service_entry *s, struct str words)
+{
+	AUTO(buf) ignored = BUF_WORDS;
+	struct str assignment, name, value;
+
+	for (size_t at = 0; service_override(s, &at, &assignment);)
+		if (conf_split_assignment(assignment, &name, &value, &ignored) == 0 && str_starts(words, name))
+			return true;
+	return false;
+}
+
+static void say(struct rehearsal *r, bool fatal, struct str words)
+{
+	static const struct str row = STR_INIT("master.cf: service ");
+	AUTO(buf) line = BUF(MOST_OUTPUT);
+	const struct service_entry *s = r->service;
+	const char *file;
+	int number;
+
+	r->gave_reason |= fatal;
+	if (str_starts(words, row))	/* of its arguments: it knows its name, and not the line */
+		words = str_skip(words, row.len + s->name.len + 2);
+	if (!is_of_row(s, words) && conf_where_words(r->conf, words, &file, &number))
+		buf_addf(&line, "%s, line %d: ", file, number);
+	else if (words.len > 0 && words.at[0] != '/' && s->line > 0)
+		buf_addf(&line, "%s/master.cf, line %d: service %.*s: ", conf_dir(r->conf), s->line, PSTR(s->name));
+	else if (words.len > 0 && words.at[0] != '/')
+		buf_addf(&line, "service %.*s: ", PSTR(s->name));
+	buf_add(&line, words);
+	r->say(r->arg, fatal, buf_str(&line));
+}
+
 /* "postfix/smtpd: fatal: words" */
 static void hear(struct rehearsal *r, struct str output)
 {
+	static const struct { struct str mark; bool fatal; } levels[] = {
+		{ STR_INIT(": fatal: "), true }, { STR_INIT(": panic: "), true }, { STR_INIT(": error: "), true }, { STR_INIT(": warning: "), false },
+	};
 	struct str line;
 
-	while (str_cut(&output, '\n', &line) || line.len > 0) {
-		const ssize_t fatal = MAX(str_find_str(line, STR(": fatal: ")), str_find_str(line, STR(": panic: ")));
-		const ssize_t warning = MAX(str_find_str(line, STR(": warning: ")), str_find_str(line, STR(": error: ")));
+	while (str_cut(&output, '\n', &line) || line.len > 0)
+		for (size_t i = 0; i < COUNT_OF(levels); i++) {
+			const ssize_t at = str_find_str(line, levels[i].mark);
 
-		if (fatal >= 0)
-			r->say(r->arg, r->service, true, str_skip(line, (size_t) fatal + 9));
-		else if (warning >= 0)
-			r->say(r->arg, r->service, false, str_skip(line, (size_t) warning + 2));
-		r->gave_reason |= fatal >= 0;
-	}
+			if (at < 0)
+				continue;
+			say(r, levels[i].fatal, str_skip(line, (size_t) at + levels[i].mark.len));
+			break;
+		}
 }
 
 static void judge(struct rehearsal *r, bool in_time, int status)
@@ -134,7 +172,7 @@ static void judge(struct rehearsal *r, bool in_time, int status)
 		buf_addf(&words, "killed by signal %d", WTERMSIG(status));
 	else
 		buf_addf(&words, "exit status %d", WEXITSTATUS(status));
-	r->say(r->arg, r->service, true, buf_str(&words));
+	say(r, true, buf_str(&words));
 }
 
 static int rehearse(struct rehearsal *r, const char *path, char **argv, int64_t until, struct buf *why)
@@ -167,14 +205,14 @@ static int rehearse(struct rehearsal *r, const char *path, char **argv, int64_t 
 	return 0;
 }
 
-/* Does this row run a program of which something can be learnt? */
+/* Does this row run a program of which something can be learnt? The log's writer has nothing to do when there is no log file. */
 static bool has_program(const struct common_conf *common, const struct service_entry *s)
 {
 	const struct program *p = program_find(s->command);
 	AUTO(buf) path = BUF(4096);
 
 	buf_addf(&path, "%s/%.*s", common->daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command));
-	return program_is_ours(p) && !p->ends_last && access(buf_text(&path), X_OK) == 0;
+	return program_is_ours(p) && (!p->ends_last || common->maillog_file[0] != 0) && access(buf_text(&path), X_OK) == 0;
 }
 
 /* The same program with the same arguments says the same. */
@@ -190,8 +228,8 @@ static bool is_repeated(struct arena *a, struct map *seen, const struct service_
 	return map_put(seen, arena_copy(a, buf_str(&key)), seen) != NULL;
 }
 
-int rehearse_services(const struct common_conf *common, const char *config_dir, const struct master_cf *table, int64_t most_ms,
-		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say, void *arg, struct buf *why)
+int rehearse_services(struct conf *c, const struct common_conf *common, const struct master_cf *table, int64_t most_ms,
+		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say_it, void *arg, struct buf *why)
 {
 	struct arena *a = arena_new("rehearsal", NULL, 64 << 20);
 	struct map *seen = map_new();
@@ -200,13 +238,13 @@ int rehearse_services(const struct common_conf *common, const char *config_dir, 
 
 	for (size_t i = 0; i < table->count && e >= 0; i++) {
 		const struct service_entry *s = &table->services[i];
-		struct rehearsal r = { .say = say, .arg = arg, .service = s };
+		struct rehearsal r = { .conf = c, .say = say_it, .arg = arg, .service = s };
 		const char *path;
 		char **argv;
 
 		if (!has_program(common, s) || is_repeated(a, seen, s))
 			continue;
-		argv = rehearsal_command(a, common, config_dir, s, more == NULL ? NULL : more(s), &path);
+		argv = rehearsal_command(a, common, conf_dir(c), s, more == NULL ? NULL : more(s), &path);
 		e = rehearse(&r, path, argv, until, why);
 		failed += r.failed;
 	}

@@ -11,14 +11,17 @@
 #include "lib/conf/master_cf.h"
 #include "lib/conf/params/common.h"
 
-/* A line that the daemon of a service wrote; fatal: it could not start. */
-typedef void rehearsal_fn(void *arg, const struct service_entry *s, bool fatal, struct str line);
+/*
+ * What a daemon said, behind the place that it is about: "FILE, line N: " of a parameter that the words begin with, or of the service's row. fatal: it
+ * could not start, or must not.
+ */
+typedef void rehearsal_fn(void *arg, bool fatal, struct str line);
 /*
  * Rehearses every service whose program is there, each program with the same arguments once. Blocks, for most_ms at most in all; a daemon that
  * is not through by then counts as failed. more: arguments behind the row's own, a list that ends with NULL; without
  * it the rehearsal is strict, as before a reload: tables and certificates that cannot be opened count too. How many could not start; -errno with words when nothing could be tried.
  */
-int rehearse_services(const struct common_conf *common, const char *config_dir, const struct master_cf *table, int64_t most_ms,
+int rehearse_services(struct conf *c, const struct common_conf *common, const struct master_cf *table, int64_t most_ms,
 		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say, void *arg, struct buf *why);
 /* The command line of a rehearsal, with more arguments behind the row's own (what is to be explained; NULL: a strict one); ends with NULL. *ret_path: the program. */
 char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir, const struct service_entry *s,

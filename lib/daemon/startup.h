@@ -11,6 +11,8 @@
 void stand_on_three_descriptors(void);
 /* Keeps and sets what import_environment says, drops the rest. */
 void clean_environment(const char *import_environment);
+/* The settings of every program, and whether they make sense together with this machine. -EINVAL with words. */
+int fill_common(struct conf *c, struct common_conf *ret, struct buf *why);
 /* Fills the groups or dies with EX_CONFIG. groups may be NULL. */
 void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs);
 /* `sink` LOG_TO_SYSLOG leaves the choice between syslog and postlogd to the configuration; others are meant as they are. */

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "lib/base/die.h"
+#include "lib/conf/own_addresses.h"
 #include "lib/daemon/private.h"
+#include "lib/mail/mail_address.h"
 
 extern char **environ;
 
@@ -65,6 +67,47 @@ void clean_environment(const char *import_environment)
 	if (getenv("PATH") == NULL)
 		setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	arena_free(a);
+}
+
+static bool has_word(const char *list, struct str wanted)
+{
+	struct str rest = str_of(list), word;
+
+	while (str_token(&rest, ", \t\r\n", &word))
+		if (str_is(word, wanted))
+			return true;
+	return false;
+}
+
+void insist_on_words(const char *parameter, const char *list, const char *allowed)
+{
+	struct str rest = str_of(list), word;
+
+	while (str_token(&rest, ", \t\r\n", &word))
+		if (!has_word(allowed, word))
+			die(EX_CONFIG, "%s: \"%.*s\" is none of %s", parameter, PSTR(word), allowed);
+}
+
+/* Names that go into greetings and headers, and words that are one of a few. */
+int fill_common(struct conf *c, struct common_conf *ret, struct buf *why)
+{
+	static const char *const styles[] = { "host", "subnet", "class" };
+	bool ipv4, ipv6, known = false;
+	int r = conf_fill(c, &common_group, ret, why);
+
+	if (r == 0)
+		r = conf_inet_protocols(c, &ipv4, &ipv6, why);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < COUNT_OF(styles); i++)
+		known |= strcmp(ret->mynetworks_style, styles[i]) == 0;
+	if (!known)
+		return conf_refuse(c, STR("mynetworks_style"), why, "host, subnet or class expected");
+	if (!hostname_is_valid(str_of(ret->myhostname), true))
+		return conf_refuse(c, STR("myhostname"), why, "not a host name");
+	if (!hostname_is_valid(str_of(ret->mydomain), true))
+		return conf_refuse(c, STR("mydomain"), why, "not a domain name");
+	return 0;
 }
 
 void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs)

@@ -179,7 +179,7 @@ int listen_unix(const char *path, mode_t mode, int backlog)
 	return fd_take(&fd);
 }
 
-int listen_tcp(const struct address_ip *address, int backlog)
+int bind_tcp(const struct address_ip *address)
 {
 	struct sockaddr_storage at;
 	socklen_t len = ip_to_sockaddr(address, &at);
@@ -192,7 +192,19 @@ int listen_tcp(const struct address_ip *address, int backlog)
 		return -errno;
 	if (address->family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
-	if (bind(fd, (const struct sockaddr *) &at, len) < 0 || listen(fd, backlog) < 0)
+	if (bind(fd, (const struct sockaddr *) &at, len) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+int listen_tcp(const struct address_ip *address, int backlog)
+{
+	AUTO_FD fd = bind_tcp(address);
+	const int on = 1;
+
+	if (fd < 0)
+		return fd;
+	if (listen(fd, backlog) < 0)
 		return -errno;
 	/* accepted sockets inherit it (Linux), which saves a call per connection */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

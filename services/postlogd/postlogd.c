@@ -58,12 +58,27 @@ static int open_standard(void)
 	return -1;
 }
 
+/* The file would be made, but not by a rehearsal. */
+static void rehearse(void)
+{
+	AUTO(buf) directory = BUF(4096);
+
+	buf_add(&directory, str_head(str_of(path), (size_t) MAX(str_find_last(str_of(path), '/'), 0)));
+	if (access(buf_text(&directory), W_OK | X_OK) < 0)
+		die(EX_CANTCREAT, "maillog_file: %s: %s", path, error_text(errno));
+	file_mode();
+}
+
 static void start(void)
 {
 	path = the_world->common->maillog_file;
 	if (path[0] == 0)
 		die(EX_CONFIG, "maillog_file is not set: nothing to write to");
 	insist_on_prefix();
+	if (the_world->rehearsing && access(path, F_OK) < 0) {
+		rehearse();
+		return;
+	}
 	file = open_standard();
 	if (file < 0)
 		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, file_mode());

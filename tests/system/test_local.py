@@ -596,7 +596,7 @@ def test_mailbox_and_fallback_transports_get_what_is_theirs(local):
     one.send(MESSAGE, recipients=[f"no-such-user@{DOMAIN}"])
     one.wait_for_log(rf"discard\[\d+\]: \S+: to=<no-such-user@{DOMAIN}>, .*status=sent \(unknown here\)")
     assert not one.log_lines(r"local\[\d+\]: \S+: to=<")
-    one.set(fallback_transport="no-such-service:")
+    one.set(fallback_transport_maps="inline:{nobody-here=no-such-service:}")
     one.reload()
     one.send(MESSAGE, recipients=[f"nobody-here@{DOMAIN}"])
     assert status(one, f"nobody-here@{DOMAIN}", "deferred").startswith("no-such-service transport unavailable")

@@ -268,14 +268,14 @@ def test_reload_with_a_mistake_changes_nothing(echo):
 
 def test_a_reload_is_refused_when_a_daemon_could_not_start_with_it(instance):
     one = instance()                        # nobody serves yet: a process that starts later has the configuration of before
-    for change, reason in (({"smtpd_client_restrictions": "reject_everything"}, "service 127.0.0.1:.*: .*unknown restriction \"reject_everything\""),
+    for change, reason in (({"smtpd_client_restrictions": "reject_everything"}, "smtpd_client_restrictions: unknown restriction \"reject_everything\""),
                            ({"transport_maps": "nosuchtype:table"}, "nosuchtype"),
                            ({"smtpd_timeout": "for ever"}, "smtpd_timeout = for ever")):
         before = dict(one.main)
         one.set(**change)
         done = one.command("postroad", "reload", check=False)
         assert done.returncode == 78 and re.search(reason, done.stderr), (done.returncode, done.stderr)
-        one.wait_for_log(rf"reload: .*{reason}.*going on as before")
+        one.wait_for_log(rf"reload: .*{reason}")
         with one.client() as client:
             assert client.noop()[0] == 250
         one.main = before
