@@ -6,12 +6,14 @@
 
 enum { REASON_WIDTH = 76 };
 
+/* Fit for a terminal, which may take C1 control characters for commands: they are well-formed UTF-8, and so can be in an address. */
 static void quote(struct buf *b, struct str address)
 {
 	if (address.len == 0)
 		buf_add_text(b, "MAILER-DAEMON");
 	else
 		address_quote_822(b, address);
+	buf_make_printable(b, 0);
 }
 
 /* ---- for people ---- */
@@ -39,8 +41,10 @@ static void print_time(FILE *to, int64_t s)
 static void print_reason(FILE *to, struct str reason)
 {
 	int padding = reason.len < REASON_WIDTH ? REASON_WIDTH - (int) reason.len : 0;
+	AUTO(buf) text = BUF(reason.len);
 
-	fprintf(to, "%*s(%.*s)\n", padding, "", PSTR(reason));
+	buf_add_printable(&text, reason);
+	fprintf(to, "%*s(%s)\n", padding, "", buf_text(&text));
 }
 
 /* A reason stands above all recipients that share it. */
@@ -90,6 +94,8 @@ static void print_string(FILE *to, struct str s)
 			fprintf(to, "\\%c", c);
 		else if (c < 32 || c == 127)
 			fprintf(to, "\\u%04x", c);
+		else if (c == 0xc2 && i + 1 < s.len && (unsigned char) s.at[i + 1] < 0xa0)	/* C1 */
+			fprintf(to, "\\u%04x", (unsigned char) s.at[++i]);
 		else
 			putc(c, to);
 	}
@@ -117,6 +123,7 @@ static void print_address(FILE *to, const char *name, struct str address)
 static void print_json_recipient(FILE *to, const struct outcome *o)
 {
 	AUTO(buf) text = BUF(65536);
+	const bool utf8 = str_is_utf8(o->text);
 
 	putc('{', to);
 	print_address(to, "address", o->address);
@@ -124,9 +131,7 @@ static void print_json_recipient(FILE *to, const struct outcome *o)
 	print_address(to, "orig_address", o->original);
 	if (o->text.len > 0) {
 		for (size_t i = 0; i < o->text.len; i++)
-			buf_add_byte(&text, str_is_utf8(o->text) || (unsigned char) o->text.at[i] < 128
-						    ? o->text.at[i]
-						    : '?');
+			buf_add_byte(&text, utf8 || (unsigned char) o->text.at[i] < 128 ? o->text.at[i] : '?');
 		fprintf(to, ", \"%s\": ", o->status == OUTCOME_BOUNCED ? "bounce_reason" : "delay_reason");
 		print_string(to, buf_str(&text));
 	}

@@ -8,12 +8,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Nor C1, which are well-formed UTF-8. */
+static bool is_fit_for_a_terminal(struct str line)
+{
+	AUTO(buf) printable = BUF(line.len);
+
+	buf_add_printable(&printable, line);
+	return str_is(buf_str(&printable), line);
+}
+
 static void check_json(struct str line)
 {
 	bool in_string = false;
 	int depth = 0;
 
-	BUG_UNLESS(str_is_utf8(line));
+	BUG_UNLESS(str_is_utf8(line) && is_fit_for_a_terminal(line));
 	for (size_t i = 0; i < line.len; i++) {
 		unsigned char c = (unsigned char) line.at[i];
 
@@ -46,7 +55,7 @@ static void print(const struct listed_message *m, bool as_json)
 		if (as_json)
 			check_json(line);
 		else
-			BUG_UNLESS(!str_has_control(line));
+			BUG_UNLESS(is_fit_for_a_terminal(line));
 	}
 	free(text);
 }
