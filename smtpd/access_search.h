@@ -9,6 +9,7 @@
 struct search {
 	struct question *q;
 	const struct rule *r;
+	struct arena *arena;		/* for what lookups need on the way: the question's, unless there are very many of them */
 	bool ended;			/* with a value, or with trouble */
 	struct verdict verdict;
 	struct str list_subject;

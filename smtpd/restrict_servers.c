@@ -13,7 +13,10 @@
 #include "smtpd/restrict_rows.h"
 #include "smtpd/session.h"
 
-enum { MOST_SERVERS = 20 };
+enum {
+	MOST_SERVERS = 20,
+	SERVER_MEMORY = 4 << 20,	/* for the thousands of addresses that one may have, and as many lookups */
+};
 
 struct servers {
 	struct str at[MOST_SERVERS];
@@ -80,18 +83,27 @@ static void find_servers(struct arena *a, const char *restriction, struct str do
 		add_server(ret, domain);
 }
 
-static void search_server(struct search *f, struct arena *a, struct str name)
+static void search_addresses(struct search *f, struct arena *a, struct str name)
 {
 	struct dns_answer answer;
 
-	search_host(f, name, true);
-	if (f->ended)
-		return;
 	dns_addresses(a, name, &answer);
 	if (answer.status != DNS_OK)
 		warn_of_dns("address of", name, &answer);
 	for (size_t i = 0; answer.status == DNS_OK && i < answer.count && !f->ended; i++)
 		search_address(f, ip_text(a, &answer.records[i].ip));
+}
+
+/* The stranger decides how many addresses there are: what they take is given back before the next server's turn. */
+static void search_server(struct search *f, struct str name)
+{
+	search_host(f, name, true);
+	if (f->ended)
+		return;
+	f->arena = arena_new("addresses of a server", NULL, SERVER_MEMORY);
+	search_addresses(f, f->arena, name);
+	arena_free(f->arena);
+	f->arena = f->q->arena;
 }
 
 static struct verdict without_permission(struct question *q, const struct rule *r, struct str subject, struct verdict v)
@@ -117,7 +129,7 @@ static struct verdict check_servers(struct question *q, const struct rule *r, st
 	else if (!is_literal && domain.len > 0)
 		find_servers(q->arena, r->row->name, domain, &servers);
 	for (size_t i = 0; i < servers.len && !f.ended; i++)
-		search_server(&f, q->arena, servers.at[i]);
+		search_server(&f, servers.at[i]);
 	f.verdict = without_permission(q, r, subject, f.verdict);
 	return search_end(&f);
 }

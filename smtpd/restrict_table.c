@@ -12,7 +12,7 @@
 
 struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class)
 {
-	struct search f = { .q = q, .r = r, .verdict = dunno(), .list_subject = q->subject, .list_class = q->subject_class };
+	struct search f = { .q = q, .r = r, .arena = q->arena, .verdict = dunno(), .list_subject = q->subject, .list_class = q->subject_class };
 
 	q->subject = subject;
 	q->subject_class = class;
@@ -33,12 +33,12 @@ bool search_key(struct search *f, struct str key, bool whole)
 
 	if (f->ended || key.len == 0 || (!whole && !f->r->partial))
 		return f->ended;
-	found = table_get(f->r->table, f->q->arena, key, &value);
+	found = table_get(f->r->table, f->arena, key, &value);
 	if (found == 0)
 		return false;
 	f->ended = true;
 	if (found > 0) {
-		f->verdict = access_verdict(f->q, f->r, value);
+		f->verdict = access_verdict(f->q, f->r, arena_copy(f->q->arena, value));
 	} else {
 		log_warning("%s lookup error for \"%.*s\": %s", table_spec(f->r->table), PSTR(key), table_why(f->r->table));
 		f->verdict = reject_subject(f->q, 451, "4.3.5", "Server configuration error");
@@ -51,7 +51,7 @@ void search_host(struct search *f, struct str name, bool whole)
 	struct str rest = str_ends(name, STR(".")) ? str_head(name, name.len - 1) : name;
 	ssize_t dot;
 
-	rest = arena_lower(f->q->arena, rest);
+	rest = arena_lower(f->arena, rest);
 	search_key(f, rest, whole);
 	while (!f->ended && (dot = str_find(str_skip(rest, 1), '.')) >= 0) {
 		rest = str_skip(rest, (size_t) dot + (the_smtpd->access_parents ? 2 : 1));

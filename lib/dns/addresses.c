@@ -2,6 +2,8 @@
 /* Addresses of a host, and the name of an address. */
 #include "lib/dns/settings.h"
 
+enum { LEAST_LEFT = 4096 };		/* of the arena, for who asked */
+
 struct other_question {			/* the AAAA half, asked by a coroutine of its own */
 	struct arena *arena;
 	struct str host;
@@ -40,6 +42,10 @@ static void join(struct arena *a, const struct dns_answer *one, const struct dns
 	}
 	if (one->status != DNS_OK) {
 		*ret = *other;
+		return;
+	}
+	if (arena_left(a) < (one->count + other->count) * sizeof(*ret->records) + LEAST_LEFT) {
+		*ret = (struct dns_answer){ .status = DNS_CANNOT_TELL, .canonical = one->canonical, .why = STR("too many addresses") };
 		return;
 	}
 	ret->count = one->count + other->count;

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from dns_server import DnsServer
 from instance import PATIENCE, Instance, wait_until
 from sink import Sink
 from toll import LONG, Toll, cpu_seconds, kib
@@ -315,3 +316,25 @@ def test_what_fifty_clients_can_make_cleanup_hold(mail):
         held = wait_until(lambda: sum(kib(pid, "VmRSS") - toll.held[pid] for pid in mail.pids("cleanup")) > 50 << 10, 30, "cleanup holds it")
         assert held
     toll.check(most_mib=50 * 5, left_mib=16)
+
+
+def test_servers_with_thousands_of_addresses_end_no_process(instance):
+    """Who says MAIL decides how many there are. Nor does trouble with the AAAA half of a name pass for an answer about the A half."""
+    with DnsServer() as dns:
+        dns.ptr("127.0.0.5", "half.example")
+        dns.add("half.example", "AAAA", "2001:db8::1")
+        dns.fail("half.example", "SERVFAIL", "A")
+        dns.add("many.example", "MX", *[f"10 mx{i}.many.example" for i in range(6)])
+        for i in range(6):
+            dns.add(f"mx{i}.many.example", "A", *[f"10.{i}.{j // 250}.{j % 250}" for j in range(1000)])
+            dns.add(f"mx{i}.many.example", "AAAA", *[f"2001:db8:1111:2222:3333:4444:{i + 1:x}:{j + 1:x}" for j in range(1000)])
+        one = instance(main={
+            "dns_resolver_addresses": dns.at, "inet_protocols": "all", "mynetworks": "", "relay_domains": "relay.example", "relay_transport": "discard",
+            "smtpd_sender_restrictions": ", ".join(f"check_sender_mx_access inline:{{{{{i}.example = REJECT}}}}" for i in range(20)),
+            "smtpd_client_restrictions": "reject_unknown_client_hostname", "unknown_client_reject_code": "550"})
+        for source, answer in (("127.0.0.1", 250), ("127.0.0.5", 450)):
+            with one.client(source_address=(source, 0)) as client:
+                client.ehlo()
+                client.mail("a@many.example")
+                assert client.rcpt("b@relay.example")[0] == answer
+    assert not one.log_lines("killed by signal|unable to look up")
