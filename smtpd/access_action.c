@@ -202,7 +202,6 @@ static struct verdict act_redirect(struct question *q, const struct rule *r, str
 	return dunno();
 }
 
-/* Each recipient asks anew, and gets the same answer of a list about the client or the sender. */
 static bool is_in(const struct str *list, size_t count, struct str text)
 {
 	for (size_t i = 0; i < count; i++)
@@ -221,7 +220,7 @@ static struct verdict act_bcc(struct question *q, const struct rule *r, struct s
 	fx = effects_now(q, r, "BCC");
 	if (fx == NULL)
 		return too_late(q);
-	if (is_in(fx->bcc.at, fx->bcc.len, address))
+	if (is_in(fx->bcc.at, fx->bcc.len, address))	/* each recipient asks anew, and gets the same answer of a list about the client or the sender */
 		return dunno();
 	log_action(q, "bcc", arena_fmt(q->arena, "triggers BCC %.*s", PSTR(text)), "");
 	*vec_add(fx->arena, &fx->bcc) = arena_copy(fx->arena, address);

@@ -70,7 +70,6 @@ static bool passes(const struct rule *r)
 
 static const struct restrict_observer observer = { .passes = passes };
 
-/* A stranger's mail to a place that is nobody's here. Accepting it is what an open relay does. */
 /* Of a block for examples (RFC 5737), which may be in mynetworks nevertheless, as on a test machine; and from beside it. */
 static struct session *a_stranger(struct arena *a)
 {
@@ -97,6 +96,7 @@ static bool is_elsewhere(struct session *s, struct str to)
 	return way_of_recipient(&q)->error < 0 || way_of_recipient(&q)->to.class == CLASS_OTHER;
 }
 
+/* A stranger's mail to a place that is nobody's here. Accepting it is what an open relay does. */
 static void lint_relaying(struct arena *a)
 {
 	struct session *s = a_stranger(a);
