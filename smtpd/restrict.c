@@ -294,6 +294,17 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 	return v;
 }
 
+struct verdict restrict_vrfy(struct session *s, struct str recipient)
+{
+	struct effects none = { .arena = s->step };
+	struct verdict v;
+
+	s->idle = &none;
+	v = restrict_recipient(s, recipient);
+	s->idle = NULL;
+	return v;
+}
+
 /* A pending verdict must outlive the command: it is kept with what it is about. */
 static void keep_pending(struct session *s, const struct question *q, enum stage stage)
 {
@@ -315,13 +326,16 @@ struct str only_recipient(const struct session *s)
 
 struct verdict restrict_etrn(struct session *s, struct str domain)
 {
+	struct effects none = { .arena = s->step };
 	struct question q;
 	struct verdict v;
 
+	s->idle = &none;
 	question_begin(&q, s, STR_NONE);
 	q.etrn = domain;
 	q.knows |= KNOWS_ETRN;
 	v = restrict_run(&q, STAGE_ETRN);
+	s->idle = NULL;
 	return v.act == REJECT ? v : restrict_settle(&q);
 }
 

@@ -93,8 +93,10 @@ struct verdict restrict_run(struct question *q, enum stage stage) MAY_YIELD;
 struct verdict restrict_settle(struct question *q);
 /* A list on its own (classes, results of tables, local_header_rewrite_clients), inside an evaluation. */
 struct verdict rules_ask(struct question *q, const struct rule_list *list) MAY_YIELD;
-/* Everything that is asked about a recipient at RCPT (or VRFY). */
+/* Everything that is asked about a recipient at RCPT. */
 struct verdict restrict_recipient(struct session *s, struct str recipient) MAY_YIELD;
+/* The same at VRFY: nothing but the verdict comes of it. */
+struct verdict restrict_vrfy(struct session *s, struct str recipient) MAY_YIELD;
 /* A list that stands alone at its own time: client, helo, sender (smtpd_delay_reject = no), data, end of data. */
 struct verdict restrict_now(struct session *s, enum stage stage) MAY_YIELD;
 

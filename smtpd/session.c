@@ -378,6 +378,16 @@ static enum next run_command(struct session *s, const struct command *c)
 
 /* ---- the session ---- */
 
+/* As long as the session, or until it is greeted anew: XCLIENT may come any number of times. */
+static void keep_denial(struct session *s)
+{
+	const struct effects *fx = session_effects(s);
+	struct verdict *v = &s->denied;
+
+	v->dsn = fx == NULL ? STR("5.7.1") : arena_copy(fx->arena, v->dsn);
+	v->text = fx == NULL ? STR("Access denied") : arena_copy(fx->arena, v->text);
+}
+
 void greet(struct session *s)
 {
 	s->denied = dunno();
@@ -388,8 +398,7 @@ void greet(struct session *s)
 	if (!conf()->smtpd_delay_reject) {
 		s->denied = restrict_now(s, STAGE_CLIENT);
 		if (s->denied.act == REJECT) {
-			s->denied.dsn = arena_copy(s->arena, s->denied.dsn);
-			s->denied.text = arena_copy(s->arena, s->denied.text);
+			keep_denial(s);
 			reply_verdict(s, &s->denied);
 			s->errors++;
 			return;
@@ -423,7 +432,6 @@ void identity_changed(struct session *s)
 	begin_step(s);
 }
 
-/* XCLIENT does not change whose session it is. */
 static bool has_too_many(struct session *s, int count)
 {
 	int limit = (int) conf()->smtpd_client_connection_count_limit;
@@ -446,7 +454,7 @@ static void turn_away(struct session *s)
 
 static void serve_peer(struct session *s)
 {
-	struct address_ip counted = s->peer.ip;
+	struct address_ip counted = s->peer.ip;		/* XCLIENT does not change whose session it is */
 
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));

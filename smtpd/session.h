@@ -79,9 +79,10 @@ struct session {
 	unsigned discard_ehlo;		/* enum ehlo_keyword */
 	const char *where;		/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */
 	const char *end_reason;		/* why the session ended, when not by QUIT; for the log */
-	struct verdict denied;		/* act == REJECT: refused at connect (smtpd_delay_reject = no); texts in `arena` */
+	struct verdict denied;		/* act == REJECT: refused at connect (smtpd_delay_reject = no); texts in the arena of `early` */
 	struct effects *early;		/* of lists evaluated before MAIL (smtpd_delay_reject = no); NULL: none */
 	struct verdict early_pending;	/* a defer_if_permit of those lists */
+	struct effects *idle;		/* during VRFY and ETRN: what lists wish for a message is for none. NULL: for the next one, or the one under way */
 	int errors, junk;
 	bool told_of_pipelining, got_bare_lf;
 	bool hang_up;			/* a 421 or 521 reply went out */

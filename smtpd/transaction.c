@@ -126,6 +126,8 @@ int transaction_add_recipient(struct session *s, struct str address, const struc
 
 struct effects *session_effects(struct session *s)
 {
+	if (s->idle != NULL)
+		return arena_left(s->idle->arena) < MEMORY_FOR_RECIPIENT ? NULL : s->idle;
 	if (s->tx != NULL)
 		return arena_left(s->tx->arena) < MEMORY_FOR_RECIPIENT ? NULL : &s->tx->effects;
 	if (s->early == NULL) {

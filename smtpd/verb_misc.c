@@ -43,7 +43,7 @@ enum next verb_vrfy(struct session *s, const struct command *c)
 	if (path_parse(&rest, s->step, false, the_smtpd->conf.smtputf8_enable, &address) < 0 || address.len == 0 ||
 	    str_has_control(address) || !is_smtputf8_or_nothing(rest))
 		return reply(s, 501, "5.1.3", "Bad recipient address syntax");
-	v = restrict_recipient(s, address);
+	v = restrict_vrfy(s, address);
 	if (v.act == REJECT)
 		return reply_verdict(s, &v);
 	return reply(s, 252, "2.0.0", "%.*s", PSTR(str_trim(str_head(args, args.len - rest.len))));
