@@ -177,12 +177,15 @@ static bool is_known_requiretls(struct message *m, struct str value)
 
 static void note_header(struct message *m, const struct header *h, const struct header_row *row)
 {
+	const bool is_first = (m->seen & 1u << row->kind) == 0;
+
 	m->seen |= 1u << row->kind;
 	if (row->use & RESENT)
 		m->is_resent = true;
 	if (row->kind == HEADER_RECEIVED)
 		count_hop(m);
-	if (row->kind == HEADER_MESSAGE_ID || row->kind == HEADER_RESENT_MESSAGE_ID)
+	/* the first one: a hundred thousand would leave no room in the log for anybody else's lines */
+	if (is_first && (row->kind == HEADER_MESSAGE_ID || row->kind == HEADER_RESENT_MESSAGE_ID))
 		note_message_id(m, h);
 	if (row->kind == HEADER_TLS_REQUIRED)
 		note_tls_required(m, h->value);
