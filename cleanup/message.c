@@ -107,11 +107,12 @@ struct message *message_begin(struct arena *a, struct str origin, unsigned flags
 
 /* ---- content ---- */
 
+/* A notification may say much about many recipients: refused, nobody would hear of any of it. */
 static bool is_too_big(const struct message *m)
 {
 	int64_t limit = the_cleanup.common->message_size_limit;
 
-	return limit > 0 && m->size > (uint64_t) limit;
+	return limit > 0 && m->size > (uint64_t) limit && (m->e.flags & ENVELOPE_NOTICE) == 0;
 }
 
 static void begin_storing(struct message *m)
