@@ -99,9 +99,18 @@ static void add_original_recipient(const struct notice *n, struct buf *b, const 
 	struct str type, address = r->orcpt;
 
 	if (r->orcpt.len > 0 && str_cut(&address, ';', &type))
-		add_field(n, b, "Original-Recipient", arena_fmt(n->arena, "%.*s;%.*s", PSTR(type), PSTR(address)));
+		add_field(n, b, "Original-Recipient", r->orcpt);
 	else if (r->original.len > 0)
 		add_address_field(n, b, "Original-Recipient", r->original);
+}
+
+/* "dns; host.example". Not in the arena: there may be tens of thousands of recipients. */
+static void add_typed_field(const struct notice *n, struct buf *b, const char *name, const char *prefix, const char *type, struct str value)
+{
+	AUTO(buf) text = BUF(16 << 10);
+
+	buf_addf(&text, "%s%s; %.*s", prefix, type, PSTR(str_head(value, 8 << 10)));
+	add_field(n, b, name, buf_str(&text));
 }
 
 static void add_diagnostic(const struct notice *n, struct buf *b, const struct outcome *o)
@@ -109,14 +118,14 @@ static void add_diagnostic(const struct notice *n, struct buf *b, const struct o
 	if (o->diagnostic.len > 0)
 		add_field(n, b, "Diagnostic-Code", o->diagnostic);
 	else if (o->text.len > 0)
-		add_field(n, b, "Diagnostic-Code", arena_fmt(n->arena, "X-%s; %.*s", n->common->mail_name, PSTR(o->text)));
+		add_typed_field(n, b, "Diagnostic-Code", "X-", n->common->mail_name, o->text);
 }
 
-static const char *status_of(const struct notice *n, const struct outcome *o)
+static struct str status_of(const struct notice *n, const struct outcome *o)
 {
 	if (dsn_is_valid(o->dsn))
-		return str_c(n->arena, o->dsn);
-	return o->status == OUTCOME_BOUNCED || n->kind == BOUNCE_FAILURE ? "5.0.0" : o->status == OUTCOME_DEFERRED ? "4.0.0" : "2.0.0";
+		return o->dsn;
+	return o->status == OUTCOME_BOUNCED || n->kind == BOUNCE_FAILURE ? STR("5.0.0") : o->status == OUTCOME_DEFERRED ? STR("4.0.0") : STR("2.0.0");
 }
 
 static void add_recipient_fields(const struct notice *n, struct buf *b, const struct recipient *r, const struct outcome *o)
@@ -125,9 +134,9 @@ static void add_recipient_fields(const struct notice *n, struct buf *b, const st
 	add_original_recipient(n, b, r);
 	add_address_field(n, b, "Final-Recipient", r->address);
 	add_field(n, b, "Action", str_of(action(n, o)));
-	add_field(n, b, "Status", str_of(status_of(n, o)));
+	add_field(n, b, "Status", status_of(n, o));
 	if (o->remote_mta.len > 0)
-		add_field(n, b, "Remote-MTA", arena_fmt(n->arena, "dns; %.*s", PSTR(o->remote_mta)));
+		add_typed_field(n, b, "Remote-MTA", "", "dns", o->remote_mta);
 	add_diagnostic(n, b, o);
 	if (o->at_us > 0)
 		add_date_field(n, b, "Last-Attempt-Date", o->at_us / 1000000);
