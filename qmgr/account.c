@@ -50,8 +50,8 @@ static void write_journal(struct message *m, const struct outcome *outcomes, siz
 /* Will nothing but the removal of the file follow? Then the file need not be written to. */
 static bool is_all_done(const struct message *m)
 {
-	return m->to_do == 1 && m->fate == STAYS && m->failures.count == 0 && m->successes.count == 0
-	       && m->deferrals.count == 0;
+	return m->to_do == 1 && m->fate == STAYS && !has_notes(&m->failures) && !has_notes(&m->successes)
+	       && !has_notes(&m->deferrals);
 }
 
 /* ---- outcomes ---- */
@@ -67,13 +67,13 @@ static void apply(struct message *m, const struct outcome *o)
 	}
 	m->states[at].status = (unsigned char) o->status;
 	if (is_only_verified(m))
-		note_outcome(&m->successes, o);		/* whatever it is, the sender hears it */
+		note_outcome(m, &m->successes, o);		/* whatever it is, the sender hears it */
 	else if (o->status == OUTCOME_DEFERRED)
-		note_outcome(&m->deferrals, o);
+		note_outcome(m, &m->deferrals, o);
 	else if (o->status == OUTCOME_BOUNCED)
-		note_outcome(&m->failures, o);
+		note_outcome(m, &m->failures, o);
 	else if (wants_success_notice(&m->env.recipients[at], o->status))
-		note_outcome(&m->successes, o);
+		note_outcome(m, &m->successes, o);
 }
 
 static void settle(struct message *m, const struct outcome *outcomes, size_t n)

@@ -123,7 +123,7 @@ static void start_handing_in(struct message *m)
 
 static bool is_unfinished(const struct message *m)
 {
-	if (m->failures.count > 0 || m->successes.count > 0)
+	if (has_notes(&m->failures) || has_notes(&m->successes))
 		return true;		/* somebody is still to be told */
 	if (is_only_verified(m))
 		return false;
@@ -131,6 +131,12 @@ static bool is_unfinished(const struct message *m)
 		if (recipient_is_open(m, i))
 			return true;
 	return false;
+}
+
+/* All that one notification had room for has been told, and there are others: that need not wait. */
+static bool has_more_to_tell(const struct message *m)
+{
+	return (m->failures.is_cut || m->successes.is_cut) && m->failures.count == 0 && m->successes.count == 0;
 }
 
 static void end_attempt(struct message *m)
@@ -152,6 +158,7 @@ static void end_attempt(struct message *m)
 	case STAYS:
 		break;
 	}
+	m->flushed |= has_more_to_tell(m);
 	if (is_unfinished(m))
 		defer_message(m);
 	else
@@ -160,35 +167,39 @@ static void end_attempt(struct message *m)
 
 /* ---- notices ---- */
 
-/* Too old: what would be tried again is returned instead. */
-static void expire(struct message *m)
-{
-	struct str rest = buf_str(&m->deferrals.packed);
-	AUTO(buf) sender = BUF(4096);
-	struct outcome o;
-
-	address_quote_822(&sender, m->env.sender);
-	log_mail(ROAD_INFO, m->id, "from=<%s>, status=%s, returned to sender", buf_text(&sender),
-		 m->force_expire ? "force-expired" : "expired");
-	while (outcome_unpack(&rest, &o) > 0) {
-		int at = message_position(m, o.index);
-
-		if (at >= 0)
-			m->states[at].status = OUTCOME_BOUNCED;
-		o.status = OUTCOME_BOUNCED;
-		note_outcome(&m->failures, &o);
-	}
-	buf_clear(&m->deferrals.packed);
-	m->deferrals.count = 0;
-}
-
-/* The journal remembers who was told, in case the message stays for others. */
+/* The journal remembers what is over and who was told, in case the message stays for others. */
 static void record(struct message *m, const struct journal_record *records, size_t n)
 {
 	int r = message_record(m, records, n);
 
 	if (r < 0 && r != -ENOENT)
 		log_mail(ROAD_ERROR, m->id, "cannot record who was told: %s", error_text(r));
+}
+
+/* Too old: what would be tried again is returned instead. */
+static void expire(struct message *m)
+{
+	struct str rest = buf_str(&m->deferrals.packed);
+	AUTO(buf) sender = BUF(4096);
+	struct journal_record *records = get_memory(MAX(m->deferrals.count, 1u) * sizeof(*records));
+	struct outcome o;
+	size_t n = 0;
+
+	address_quote_822(&sender, m->env.sender);
+	log_mail(ROAD_INFO, m->id, "from=<%s>, status=%s, returned to sender", buf_text(&sender),
+		 m->force_expire ? "force-expired" : "expired");
+	while (n < m->deferrals.count && outcome_unpack(&rest, &o) > 0) {
+		int at = message_position(m, o.index);
+
+		if (at >= 0)
+			m->states[at].status = OUTCOME_BOUNCED;
+		o.status = OUTCOME_BOUNCED;
+		note_outcome(m, &m->failures, &o);
+		records[n++] = (struct journal_record){ .kind = JOURNAL_OUTCOME, .outcome = o };
+	}
+	record(m, records, n);
+	free(records);
+	forget_notes(&m->deferrals);
 }
 
 static void tell(struct message *m, const char *kind, struct notes *notes)
@@ -210,8 +221,7 @@ static void tell(struct message *m, const char *kind, struct notes *notes)
 		records[n++] = (struct journal_record){ .kind = JOURNAL_TOLD,
 							.outcome = { .index = o.index } };
 	}
-	buf_clear(&notes->packed);
-	notes->count = 0;
+	forget_notes(notes);
 	if (is_unfinished(m))
 		record(m, records, n);
 	FAILPOINT("qmgr.told.recorded");
@@ -225,14 +235,13 @@ static void tell_each(struct message *m, const char *kind, struct notes *notes)
 	struct str rest = buf_str(&all.packed);
 	struct outcome o;
 
-	*notes = (struct notes){ .packed = BUF(all.packed.limit) };
+	*notes = (struct notes){ .packed = BUF(all.packed.limit), .is_cut = all.is_cut };
 	while (outcome_unpack(&rest, &o) > 0) {
-		note_outcome(&one, &o);
+		note_outcome(m, &one, &o);
 		tell(m, kind, &one);
 		if (one.count > 0)
-			note_outcome(notes, &o);
-		buf_clear(&one.packed);
-		one.count = 0;
+			note_outcome(m, notes, &o);
+		forget_notes(&one);
 	}
 	buf_free(&one.packed);
 	buf_free(&all.packed);
@@ -280,7 +289,7 @@ void conclude(struct message *m)
 
 	if (m->fate == STAYS && m->deferrals.count > 0 && message_is_old(m, wall_us()))
 		expire(m);
-	if (m->fate == GONE || m->fate == HELD || (m->failures.count == 0 && m->successes.count == 0 && !is_warning_due(m))) {
+	if (m->fate == GONE || m->fate == HELD || (!has_notes(&m->failures) && !has_notes(&m->successes) && !is_warning_due(m))) {
 		end_attempt(m);
 		return;
 	}

@@ -12,7 +12,11 @@
 #include "lib/mail/mail_address.h"
 #include "qmgr/qmgr.h"
 
-enum { MOST_MEMORY = 1 << 30, MOST_NOTES = 8 << 20 };
+enum {
+	MOST_MEMORY = 1 << 30,
+	/* of what one notification is about, so that it always fits into a request with the message's headers */
+	MOST_NOTES = 6 << 20, MOST_ADDRESSES = 4 << 20, MOST_NOTED = 20000,
+};
 
 static struct message *new_message(struct qmgr *q)
 {
@@ -155,11 +159,11 @@ static void replay_untold(void *arg, const struct journal_record *r)
 		return;
 	if (is_only_verified(m)) {
 		if (r->outcome.status != OUTCOME_DEFERRED)	/* they are asked about again */
-			note_outcome(&m->successes, &r->outcome);
+			note_outcome(m, &m->successes, &r->outcome);
 	} else if (r->outcome.status == OUTCOME_BOUNCED) {
-		note_outcome(&m->failures, &r->outcome);
+		note_outcome(m, &m->failures, &r->outcome);
 	} else if (wants_success_notice(&m->env.recipients[at], r->outcome.status)) {
-		note_outcome(&m->successes, &r->outcome);
+		note_outcome(m, &m->successes, &r->outcome);
 	}
 }
 
@@ -301,15 +305,31 @@ int message_open_file(const struct message *m, bool writable, struct queue_file 
 	return queue_file_open(m->q->queue, m->where, m->id, writable, false, ret);
 }
 
-/*
- * Tens of thousands of recipients may not fit with everything that was said about each: then the code has to
- * do.
- */
-void note_outcome(struct notes *n, const struct outcome *o)
+static size_t envelope_bytes(const struct message *m, const struct outcome *o)
 {
-	struct outcome brief = { .index = o->index, .status = o->status, .dsn = o->dsn, .at_us = o->at_us };
+	enum { NUMBERS = 40 };
+	int at = message_position(m, o->index);
+	const struct recipient *r = at < 0 ? NULL : &m->env.recipients[at];
 
+	return r == NULL ? 0 : r->address.len + r->original.len + r->orcpt.len + NUMBERS;
+}
+
+/* What does not fit is for another notification: nobody is forgotten because others come first. */
+void note_outcome(const struct message *m, struct notes *n, const struct outcome *o)
+{
+	const size_t addresses = n->addresses + envelope_bytes(m, o);
+
+	if (n->is_cut || n->count >= MOST_NOTED || addresses > MOST_ADDRESSES || outcome_pack(o, &n->packed) < 0) {
+		n->is_cut = true;
+		return;
+	}
+	n->addresses = addresses;
 	n->count++;
-	if (outcome_pack(o, &n->packed) < 0 && outcome_pack(&brief, &n->packed) < 0)
-		log_error("no room for the outcomes of a message");
+}
+
+void forget_notes(struct notes *n)
+{
+	buf_clear(&n->packed);
+	n->count = 0;
+	n->addresses = 0;
 }

@@ -97,9 +97,11 @@ struct rcpt_state {
 	uint32_t reason;
 };
 
-struct notes {				/* packed outcomes of this attempt */
+struct notes {				/* packed outcomes of this attempt, as many as one notification may be about */
 	struct buf packed;
 	uint32_t count;
+	size_t addresses;		/* bytes of their recipients in an envelope, at most */
+	bool is_cut;			/* there were more. The journal has them, and the message stays for them */
 };
 
 struct message {
@@ -158,7 +160,9 @@ uint32_t message_sites(const struct message *m);	/* for its sleeper */
 int message_pack(const struct message *m, const uint32_t *positions, size_t n, bool verp, struct buf *b);
 bool is_returned_by_verp(const struct message *m);	/* each failure by itself, to the recipient's own sender address */
 int message_open_file(const struct message *m, bool writable, struct queue_file *ret);
-void note_outcome(struct notes *n, const struct outcome *o);
+void note_outcome(const struct message *m, struct notes *n, const struct outcome *o);
+void forget_notes(struct notes *n);		/* all of them have been told; others may have been left out */
+static inline bool has_notes(const struct notes *n) { return n->count > 0 || n->is_cut; }
 bool wants_success_notice(const struct recipient *r, enum outcome_status status);
 
 /* ---- rules.c: configuration of a transport ---- */

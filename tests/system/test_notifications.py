@@ -109,6 +109,17 @@ def test_the_administrator_words_it_himself(mail, sink):
     assert copy["Subject"] == "Postmaster Copy: Undelivered Mail" and "Zur" not in copy.get_payload()[0].get_content()
 
 
+def test_everybody_is_named_however_many_fail_and_however_large_that_is(mail, sink):
+    """More than one notification has room for, and each of them beyond message_size_limit."""
+    number = 20_500
+    one = mail(message_size_limit="100000", mailbox_size_limit="200000", transport_maps="inline:{{gone.example = error:5.1.1 no such host}}")
+    hand_in(one, {f"u{i}@gone.example": 0 for i in range(number)}, sender="alice@example.com")
+    wait_until(lambda: len(sink.messages) >= 2, 60, one.log_tail)
+    one.wait_empty()
+    named = [line.split()[-1] for m in sink.messages for line in m.content.decode().splitlines() if line.startswith("Final-Recipient:")]
+    assert len(named) == number and len(set(named)) == number
+
+
 def test_notify_is_honoured(mail, sink):
     one = mail()
     hand_in(one, {"gone1@example.org": NEVER, "gone2@example.org": DELAY, "gone3@example.org": (FAILURE, "rfc822;Gone@Example.org"),
