@@ -37,21 +37,17 @@ static size_t distance(struct str a, struct str b, size_t most)
 }
 
 struct search {
+	struct review *v;
 	struct str wanted, best;
 	size_t least;
 };
 
-static bool is_nearer(const struct search *s, struct str name, size_t *ret)
+/* A name that main.cf sets may be unused itself, and is no answer then; to find that out is dearer than to measure. */
+static void compare(struct search *s, struct str name, bool known)
 {
-	*ret = distance(s->wanted, name, s->least);
-	return *ret < s->least;
-}
+	const size_t d = distance(s->wanted, name, s->least);
 
-static void compare(struct search *s, struct str name)
-{
-	size_t d;
-
-	if (!is_nearer(s, name, &d))
+	if (d >= s->least || (!known && review_class(s->v, name) == NAME_UNUSED))
 		return;
 	s->least = d;
 	s->best = name;
@@ -61,18 +57,16 @@ struct str review_nearest(struct review *v, struct arena *a, struct str name)
 {
 	const struct master_cf *m = review_services(v);
 	struct conf *c = review_conf(v);
-	struct search s = { .wanted = arena_lower(a, name), .least = MIN(name.len / 4 + 1, (size_t) 4) };
+	struct search s = { .v = v, .wanted = arena_lower(a, name), .least = MIN(name.len / 4 + 1, (size_t) 4) };
 	struct str set, value;
-	size_t unused;
 
 	for (const struct param_group *const *g = all_groups; *g != NULL; g++)
 		for (size_t i = 0; i < (*g)->count; i++)
-			compare(&s, str_of((*g)->params[i].name));
+			compare(&s, str_of((*g)->params[i].name), true);
 	for (size_t i = 0; i < m->count; i++)
 		for (size_t j = 0; m->services[i].type == SERVICE_UNIX && j < param_family_count; j++)
-			compare(&s, arena_fmt(a, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix));
+			compare(&s, arena_fmt(a, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix), true);
 	for (size_t i = 0; conf_next_set(c, &i, &set, &value);)
-		if (is_nearer(&s, set, &unused) && review_class(v, set) != NAME_UNUSED)
-			compare(&s, set);
+		compare(&s, set, false);
 	return s.best.at == NULL ? STR_NONE : s.best;
 }
