@@ -4,29 +4,17 @@
 #define ROAD_CLEANUP_SCRATCH_H
 
 #include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cleanup/message.h"
 #include "lib/disk/disk.h"
+#include "tests/scratch.h"
 
 #define HELPER __attribute__((unused)) static
 
-HELPER char dir[64];
+HELPER char dir[SCRATCH_PATH];
 HELPER struct common_conf common;
 HELPER struct conf *conf;
-
-HELPER void put_file(const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	fclose(f);
-}
 
 static const char main_cf[] =
 	"myhostname = mail.example.org\nmydomain = example.org\nmyorigin = example.org\nmail_name = Postroad\n"
@@ -40,7 +28,7 @@ HELPER struct tables *open_checks(const char *name, const char *rules)
 	struct tables *t;
 	char spec[128];
 
-	put_file(name, rules);
+	scratch_file(dir, name, rules);
 	snprintf(spec, sizeof(spec), "regexp:%s/%s", dir, name);
 	if (tables_open(str_of(spec), 0, &t, &why) < 0)
 		fail_msg("%s", buf_text(&why));
@@ -55,7 +43,7 @@ HELPER void start_world(void)
 
 	mkdirat(fd, "incoming", 0700);
 	mkdirat(fd, "hold", 0700);
-	put_file("main.cf", main_cf);
+	scratch_file(dir, "main.cf", main_cf);
 	if (conf_load(dir, &conf, &why) < 0 || conf_fill(conf, &common_group, &common, &why) < 0
 	    || conf_fill(conf, &cleanup_group, &the_cleanup.conf, &why) < 0
 	    || conf_fill(conf, &route_group, &the_cleanup.route_conf, &why) < 0
@@ -178,8 +166,7 @@ enum { REMOTE = CLEANUP_ADD_RECEIVED | CLEANUP_EXTERNAL };
 HELPER int setup(void **state)
 {
 	(void) state;
-	snprintf(dir, sizeof(dir), "/tmp/cleanup-test-XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	scratch_directory(dir);
 	setenv("TZ", "UTC", 1);
 	start_world();
 	return 0;
@@ -187,14 +174,8 @@ HELPER int setup(void **state)
 
 HELPER int teardown(void **state)
 {
-	pid_t child = fork();
-
 	(void) state;
-	if (child == 0) {
-		execlp("rm", "rm", "-rf", dir, (char *) NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
+	scratch_remove(dir);
 	queue_close(the_cleanup.queue);
 	route_free(the_cleanup.route);
 	conf_free(conf);

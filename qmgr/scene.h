@@ -10,9 +10,10 @@
 #include "tests/unit.h"
 
 #include "qmgr/qmgr.h"
+#include "tests/scratch.h"
 
 struct scene {
-	char path[64];
+	char path[SCRATCH_PATH];
 	int dir, log_fd;
 	struct conf *raw;
 	struct common_conf common;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -45,14 +44,6 @@ const char *route_why(const struct route *r)
 
 static struct scene *the_scene;
 
-static void write_file(struct scene *s, const char *name, const char *text)
-{
-	AUTO_FD fd = openat(s->dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-}
-
 static void open_queue(struct scene *s)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -65,8 +56,8 @@ static void configure(struct scene *s, const char *main_cf)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	write_file(s, "main.cf", main_cf);
-	write_file(s, "master.cf",
+	scratch_file(s->path, "main.cf", main_cf);
+	scratch_file(s->path, "master.cf",
 		   "smtp unix - - n - 10 smtp\nlocal unix - n n - - local\nretry unix - - n - - error\n");
 	if (conf_load(s->path, &s->raw, &why) < 0 || conf_fill(s->raw, &common_group, &s->common, &why) < 0
 	    || conf_fill(s->raw, &qmgr_group, &s->conf, &why) < 0
@@ -81,8 +72,7 @@ int scene_begin(void **state)
 {
 	struct scene *s = calloc(1, sizeof(*s));
 
-	snprintf(s->path, sizeof(s->path), "/tmp/qmgr-test-XXXXXX");
-	assert_non_null(mkdtemp(s->path));
+	scratch_directory(s->path);
 	assert_int_equal(chdir(s->path), 0);
 	s->dir = open(".", O_DIRECTORY | O_RDONLY);
 	for (int i = 0; i < QUEUE_COUNT; i++)
@@ -104,14 +94,9 @@ int scene_begin(void **state)
 int scene_end(void **state)
 {
 	struct scene *s = *state;
-	pid_t child = fork();
 
 	clock_set_for_test(-1, -1);
-	if (child == 0) {
-		execlp("rm", "rm", "-rf", s->path, (char *) NULL);
-		_exit(1);
-	}
-	waitpid(child, NULL, 0);
+	scratch_remove(s->path);
 	buf_free(&s->deliveries);
 	buf_free(&s->notices);
 	queue_close(s->q.queue);

@@ -9,28 +9,17 @@
 #include "lib/conf/conf.h"
 #include "lib/conf/families.h"
 #include "lib/conf/params/common.h"
+#include "tests/scratch.h"
 
-static char dir[64];
+static char dir[SCRATCH_PATH];
 static struct arena *arena;
-
-static void write_file(const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
 
 static struct conf *load(const char *text)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct conf *c;
 
-	write_file("main.cf", text);
+	scratch_file(dir, "main.cf", text);
 	if (conf_load(dir, &c, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 	return c;
@@ -41,7 +30,7 @@ static void load_fails(const char *text, const char *words)
 	AUTO(buf) why = BUF_WORDS;
 	struct conf *c;
 
-	write_file("main.cf", text);
+	scratch_file(dir, "main.cf", text);
 	assert_int_equal(conf_load(dir, &c, &why), -EINVAL);
 	if (strstr(buf_text(&why), words) == NULL)
 		fail_msg("\"%s\" is not in \"%s\"", words, buf_text(&why));
@@ -59,22 +48,15 @@ static void assert_value(struct conf *c, const char *name, const char *expected)
 static int set_up(void **state)
 {
 	(void) state;
-	snprintf(dir, sizeof(dir), "/tmp/conf_test.XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	scratch_directory(dir);
 	arena = arena_new("test", NULL, 64 << 20);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	char path[128];
-
 	(void) state;
-	snprintf(path, sizeof(path), "%s/main.cf", dir);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/master.cf", dir);
-	unlink(path);
-	rmdir(dir);
+	scratch_remove(dir);
 	arena_free(arena);
 	return 0;
 }
@@ -506,7 +488,7 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 	struct conf *c;
 
 	(void) state;
-	write_file("master.cf", "slow unix - - n - - smtp -o typo_in_master=1 -o myhostname=x.$helper2\n"
+	scratch_file(dir, "master.cf", "slow unix - - n - - smtp -o typo_in_master=1 -o myhostname=x.$helper2\n"
 				"maildrop unix - n n - - pipe flags=x argv=/bin/x -o foo\n");
 	c = load("myhostnme = typo\n"
 		 "mydomain = $helper\n"
@@ -548,7 +530,7 @@ static void test_every_wrong_value_is_told_with_its_place(void **state)
 	struct conf *c;
 
 	(void) state;
-	write_file("master.cf", "slow unix - - n - - smtp -o ipc_timeout=$nothing -o max_idle=1s\n");
+	scratch_file(dir, "master.cf", "slow unix - - n - - smtp -o ipc_timeout=$nothing -o max_idle=1s\n");
 	c = load("ipc_timeout = 5y\n\nmax_idle = $ipc_timeout\nhash_queue_depth = 77\nmyorigin = ${x\n");
 	assert_int_equal(conf_check_values(c, collect, &said), 5);
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 1: ipc_timeout = 5y: a time from"));
@@ -557,7 +539,7 @@ static void test_every_wrong_value_is_told_with_its_place(void **state)
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 5: myorigin = ${x: truncated macro reference"));
 	assert_non_null(strstr(buf_text(&said), "master.cf, line 1: parameter ipc_timeout = $nothing: a time from"));
 	conf_free(c);
-	write_file("master.cf", "slow unix - - n - - smtp -o ipc_timeout=1h\n");
+	scratch_file(dir, "master.cf", "slow unix - - n - - smtp -o ipc_timeout=1h\n");
 	c = load("");
 	assert_int_equal(conf_check_values(c, collect, &said), 0);
 	conf_free(c);

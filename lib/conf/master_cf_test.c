@@ -6,29 +6,22 @@
 #include <unistd.h>
 
 #include "lib/conf/master_cf.h"
+#include "tests/scratch.h"
 
-static char dir[64];
 static struct conf *conf;
 static struct arena *arena;
 
 static int set_up(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
-	char path[100];
-	FILE *f;
+	char dir[SCRATCH_PATH];
 
 	(void) state;
-	snprintf(dir, sizeof(dir), "/tmp/master_cf_test.XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/main.cf", dir);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs("default_process_limit = 33\n", f);
-	fclose(f);
+	scratch_directory(dir);
+	scratch_file(dir, "main.cf", "default_process_limit = 33\n");
 	if (conf_load(dir, &conf, &why) < 0)
 		fail_msg("%s", buf_text(&why));
-	unlink(path);
-	rmdir(dir);
+	scratch_remove(dir);
 	arena = arena_new("test", NULL, 64 << 20);
 	return 0;
 }

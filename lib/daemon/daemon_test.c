@@ -12,6 +12,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/instance.h"
 #include "lib/daemon/private.h"
+#include "tests/scratch.h"
 
 /* ---- command lines ---- */
 
@@ -206,7 +207,7 @@ static void test_accounts_that_exist_and_that_do_not(void **unused)
 
 /* ---- locks and directories ---- */
 
-static char top[] = "/tmp/daemon-test-XXXXXX";
+static char top[SCRATCH_PATH];
 static char queue[100], data[100], etc[100];
 
 static struct common_conf common(void)
@@ -233,7 +234,7 @@ static void note(void *arg, bool fatal, const char *text)
 static int make_top(void **unused)
 {
 	(void) unused;
-	assert_non_null(mkdtemp(top));
+	scratch_directory(top);
 	snprintf(queue, sizeof(queue), "%s/queue", top);
 	snprintf(data, sizeof(data), "%s/data", top);
 	snprintf(etc, sizeof(etc), "%s/etc", top);
@@ -253,13 +254,9 @@ static int make_top(void **unused)
 
 static int remove_top(void **unused)
 {
-	pid_t pid = fork();
-	int status;
-
 	(void) unused;
-	if (pid == 0)
-		execlp("rm", "rm", "-rf", top, NULL);
-	return waitpid(pid, &status, 0) == pid ? status : -1;
+	scratch_remove(top);
+	return 0;
 }
 
 static int mode_of(const char *name)

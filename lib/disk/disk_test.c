@@ -9,30 +9,25 @@
 #include <unistd.h>
 
 #include "lib/disk/disk.h"
+#include "tests/scratch.h"
 
-static char path[] = "/tmp/disk-test-XXXXXX";
+static char path[SCRATCH_PATH];
 static int dir;
 
 static int set_up(void **unused)
 {
 	(void) unused;
-	assert_non_null(mkdtemp(path));
+	scratch_directory(path);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return dir < 0;
 }
 
 static int tear_down(void **unused)
 {
-	struct directory *d;
-	const char *name;
-
 	(void) unused;
-	assert_int_equal(directory_open(dir, ".", &d), 0);
-	while (directory_next(d, &name, NULL))
-		unlinkat(dir, name, strcmp(name, "sub") == 0 ? AT_REMOVEDIR : 0);
-	directory_close(d);
 	close(dir);
-	return rmdir(path);
+	scratch_remove(path);
+	return 0;
 }
 
 static void expect_content(const char *name, const char *content)

@@ -16,8 +16,9 @@
 #include "lib/mailbox/lock.h"
 #include "lib/mailbox/mailbox.h"
 #include "lib/mailbox/path.h"
+#include "tests/scratch.h"
 
-static char top[64];			/* a scratch directory */
+static char top[SCRATCH_PATH];
 static char path[4][128];
 static struct mailbox_result result;
 static const struct mailbox_rules rules = {
@@ -34,34 +35,15 @@ static const char *in_top(int slot, const char *name)
 static int set_up(void **state)
 {
 	(void) state;
-	snprintf(top, sizeof(top), "/tmp/mailbox_test.XXXXXX");
-	assert_non_null(mkdtemp(top));
+	scratch_directory(top);
 	result.text = BUF_WORDS;
 	return 0;
-}
-
-static void remove_all(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	struct dirent *entry;
-	DIR *dir;
-
-	if (fd < 0) {
-		unlinkat(at, name, 0);
-		return;
-	}
-	dir = fdopendir(fd);
-	while ((entry = readdir(dir)) != NULL)
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			remove_all(dirfd(dir), entry->d_name);
-	closedir(dir);
-	unlinkat(at, name, AT_REMOVEDIR);
 }
 
 static int tear_down(void **state)
 {
 	(void) state;
-	remove_all(AT_FDCWD, top);
+	scratch_remove(top);
 	buf_free(&result.text);
 	return 0;
 }

@@ -42,7 +42,7 @@ static void count_words(const char *words)
 
 static struct queue *open_queue(struct fixture *f)
 {
-	struct queue *q = scratch_open_queue(&f->s);
+	struct queue *q = scratch_queue_open(&f->s);
 
 	queue_set_say(q, count_words);
 	return q;
@@ -68,7 +68,7 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	scratch_make(&f->s);
+	scratch_queue_make(&f->s);
 	open_writer(f, SEGMENT);
 	said = failing_syncs = 0;
 	*state = f;
@@ -81,7 +81,7 @@ static int teardown(void **state)
 
 	queue_close(f->writer);
 	queue_close(f->reader);
-	scratch_remove(&f->s);
+	scratch_queue_remove(&f->s);
 	free(f);
 	return 0;
 }

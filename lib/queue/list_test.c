@@ -37,8 +37,8 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	scratch_make(&f->s);
-	f->q = scratch_open_queue(&f->s);
+	scratch_queue_make(&f->s);
+	f->q = scratch_queue_open(&f->s);
 	write_message(f, QUEUE_INCOMING);
 	*state = f;
 	return 0;
@@ -49,7 +49,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	queue_close(f->q);
-	scratch_remove(&f->s);
+	scratch_queue_remove(&f->s);
 	free(f);
 	return 0;
 }

@@ -4,22 +4,21 @@
 #define ROAD_QUEUE_SCRATCH_FOR_TEST_H
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/queue/queue.h"
+#include "tests/scratch.h"
 
 struct scratch {
-	char path[64];
+	char path[SCRATCH_PATH];
 	int dir;
 	struct arena *a;
 };
 
-static void scratch_make(struct scratch *s)
+static inline void scratch_queue_make(struct scratch *s)
 {
-	snprintf(s->path, sizeof(s->path), "/tmp/queue-test-XXXXXX");
-	assert_non_null(mkdtemp(s->path));
+	scratch_directory(s->path);
 	s->dir = open(s->path, O_DIRECTORY | O_RDONLY);
 	for (int i = 0; i < QUEUE_COUNT; i++)
 		assert_int_equal(mkdirat(s->dir, queue_name_text((enum queue_name) i), 0700), 0);
@@ -27,7 +26,7 @@ static void scratch_make(struct scratch *s)
 	s->a = arena_new("test", NULL, 64 << 20);
 }
 
-static struct queue *scratch_open_queue(const struct scratch *s)
+static inline struct queue *scratch_queue_open(const struct scratch *s)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct queue *q;
@@ -36,15 +35,9 @@ static struct queue *scratch_open_queue(const struct scratch *s)
 	return q;
 }
 
-static int scratch_remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+static inline void scratch_queue_remove(struct scratch *s)
 {
-	(void) st; (void) kind; (void) at;
-	return remove(path);
-}
-
-static void scratch_remove(struct scratch *s)
-{
-	assert_int_equal(nftw(s->path, scratch_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	scratch_remove(s->path);
 	arena_free(s->a);
 	close(s->dir);
 }

@@ -3,10 +3,8 @@
 #ifndef ROAD_ROUTE_FOR_TEST_H
 #define ROAD_ROUTE_FOR_TEST_H
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "lib/route/route.h"
+#include "tests/scratch.h"
 
 static struct arena *arena;
 static struct conf *conf;
@@ -38,25 +36,21 @@ static int tear_down(void **state)
 
 static int open_with(const char *configuration, struct buf *why)
 {
-	char dir[] = "/tmp/route_test.XXXXXX", path[64];
-	FILE *file;
+	AUTO(buf) text = BUF(1 << 20);
+	char dir[SCRATCH_PATH];
 	int r;
 
 	close_route();
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/main.cf", dir);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fprintf(file, "myhostname = mail.example.com\nmydomain = example.com\ninet_interfaces = 127.0.0.1\nmynetworks = 127.0.0.0/8\n"
-		      "alias_maps =\nlocal_recipient_maps =\n%s\n", configuration);
-	fclose(file);
+	scratch_directory(dir);
+	buf_addf(&text, "myhostname = mail.example.com\nmydomain = example.com\ninet_interfaces = 127.0.0.1\nmynetworks = 127.0.0.0/8\n"
+		 "alias_maps =\nlocal_recipient_maps =\n%s\n", configuration);
+	scratch_file(dir, "main.cf", buf_text(&text));
 	r = conf_load(dir, &conf, why);
 	if (r >= 0)
 		r = conf_fill(conf, &common_group, &common, why);
 	if (r >= 0)
 		r = route_open(conf, &common, &route, why);
-	unlink(path);
-	rmdir(dir);
+	scratch_remove(dir);
 	return r;
 }
 

@@ -3,18 +3,18 @@
 #ifndef ROAD_TABLE_SCRATCH_H
 #define ROAD_TABLE_SCRATCH_H
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/table/table.h"
+#include "tests/scratch.h"
 
 #define HELPER __attribute__((unused)) static
 
 HELPER struct arena *arena;
-HELPER char directory[64];
+HELPER char directory[SCRATCH_PATH];
 HELPER struct buf warnings;
 
 HELPER void warn(const char *text)
@@ -30,21 +30,14 @@ HELPER int set_up(void **state)
 	warnings = BUF(1 << 16);
 	table_set_warning(warn);
 	table_set_module_directories("modules", directory);
-	snprintf(directory, sizeof(directory), "/tmp/table_test.XXXXXX");
-	return mkdtemp(directory) == NULL;
+	scratch_directory(directory);
+	return 0;
 }
 
 HELPER int tear_down(void **state)
 {
-	DIR *d = opendir(directory);
-	struct dirent *entry;
-
 	(void) state;
-	while ((entry = readdir(d)) != NULL)
-		if (entry->d_name[0] != '.')
-			assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
-	closedir(d);
-	assert_int_equal(rmdir(directory), 0);
+	scratch_remove(directory);
 	clock_set_for_test(-1, -1);
 	buf_free(&warnings);
 	arena_free(arena);
@@ -58,11 +51,7 @@ HELPER const char *path_of(const char *name)
 
 HELPER void write_file(const char *name, const char *text)
 {
-	FILE *f = fopen(path_of(name), "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	scratch_file(directory, name, text);
 }
 
 /* A file that takes the place of another, as editors and postmap do it. */
