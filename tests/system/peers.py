@@ -6,6 +6,7 @@ import contextlib
 import imaplib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -158,10 +159,10 @@ class Exim:
     """A host that accepts mail for example.com into one mbox file; needs root (Exim does).
 
     chain: certificate and key; then it has TLS. login: (user, password), without which it takes nothing: PLAIN and LOGIN behind TLS, CRAM-MD5 always.
-    smarthost: (address, port, user, password, mechanism), where all other mail goes, by TLS only.
+    smarthost: (address, port, user, password, mechanism), where all other mail goes, by TLS only; wrapped: TLS from the start.
     """
 
-    def __init__(self, address="127.0.0.3", port=None, chain=None, login=None, smarthost=None):
+    def __init__(self, address="127.0.0.3", port=None, chain=None, login=None, smarthost=None, wrapped=False):
         self.address, self.port = address, port or free_port(address)
         self.tree = _unpacked("exim4-daemon-light", "usr/sbin/exim4")
         with contextlib.suppress(subprocess.CalledProcessError):    # the account that the package was built for; there already: fine
@@ -191,11 +192,13 @@ local_interfaces = {self.address}
 daemon_smtp_ports = {self.port}
 {tls}
 host_lookup =
+dsn_advertise_hosts = *
 rfc1413_query_timeout = 0s
 acl_smtp_rcpt = accept_ours
 acl_smtp_data = accept_data
 begin acl
 accept_ours:
+  accept hosts = :
 {"  deny message = log in first" + chr(10) + "    !authenticated = *" if login else ""}
   accept domains = example.com
   deny message = relay not permitted
@@ -218,6 +221,7 @@ smarthost:
   allow_localhost
   hosts_require_tls = *
   hosts_require_auth = *
+  protocol = {"smtps" if wrapped else "smtp"}
 begin authenticators
 {self._authenticators(login, smarthost)}
 """)
@@ -257,6 +261,12 @@ begin authenticators
         """Takes a message from the command line and delivers it at once."""
         words = [self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-odf", "-oi", "-f", sender, recipient]
         subprocess.run(words, input=message, text=True, check=True, timeout=60)
+
+    def relay(self, *dialogue):
+        """Takes a message by SMTP, said on its standard input, and delivers it at once."""
+        words = [self.tree / "usr/sbin/exim4", "-C", self.root / "conf", "-odf", "-bs"]
+        answers = subprocess.run(words, input="".join(line + "\r\n" for line in dialogue).encode(), check=True, timeout=60, stdout=subprocess.PIPE).stdout.decode()
+        assert not re.search(r"^[45]\d\d", answers, re.M), answers
 
     def log(self):
         return "".join(path.read_text() for path in (self.root / "log").iterdir())

@@ -12,9 +12,10 @@ import pytest
 
 from certificates import Authority
 from instance import TOP, Instance, free_port, wait_until
-from peers import Dovecot
+from peers import Dovecot, Exim
 
 PASSWORD = "secret"
+EIGHT_BIT = "grüße"
 
 
 def stock_rows(**ports):
@@ -37,7 +38,7 @@ class Service:
             "myorigin": "example.org", "append_dot_mydomain": "yes", "smtpd_soft_error_limit": "100",
             "mydestination": "", "virtual_mailbox_domains": "example.org", "virtual_mailbox_maps": "static:x",
             "virtual_transport": f"lmtp:unix:{self.dovecot.lmtp_socket}", "smtpd_client_restrictions": "reject_unknown_reverse_client_hostname, reject",
-            "smtpd_sasl_authenticated_header": "yes"}, master=stock_rows(submission=self.starttls, submissions=self.wrapped) +
+            "smtpd_sasl_authenticated_header": "yes", "transport_maps": "inline:{ utf8.example=discard: }"}, master=stock_rows(submission=self.starttls, submissions=self.wrapped) +
             f"127.0.0.1:{self.clear} inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes -o smtpd_client_restrictions=\n"
             "  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n")
         self.mail.start()
@@ -73,7 +74,7 @@ def service(tmp_path_factory):
 def swaks(mechanism):
     def submit(service, subject, scratch):
         subprocess.run(["swaks", "--server", "127.0.0.1", "--port", str(service.starttls), "--tls", "--auth", mechanism, "--auth-user", "jane",
-                        "--auth-password", PASSWORD, "--from", "jane@example.org", "--to", "jane@example.org", "--h-Subject", subject],
+                        "--auth-password", PASSWORD, "--from", "jane@example.org", "--to", "jane@example.org", "--h-Subject", subject, "--body", EIGHT_BIT],
                        check=True, stdout=subprocess.PIPE, timeout=120)
     return submit
 
@@ -83,16 +84,16 @@ def msmtp(*options):
         port = service.wrapped if "--tls-starttls=off" in options else service.starttls
         subprocess.run(["msmtp", "--host=localhost", f"--port={port}", "--tls=on", f"--tls-trust-file={service.ca.certificate}", "--user=jane",
                         f"--passwordeval=echo {PASSWORD}", "--from=jane@example.org", *options, "jane@example.org"],
-                       input=f"Subject: {subject}\nFrom: jane@example.org\n\nbody\n".encode(), check=True, timeout=120)
+                       input=f"Subject: {subject}\nFrom: jane@example.org\n\n{EIGHT_BIT}\n".encode(), check=True, timeout=120)
     return submit
 
 
-def curl(scheme):
+def curl(scheme, sender="jane@example.org", recipient="jane@example.org"):
     def submit(service, subject, scratch):
-        (scratch / "message").write_text(f"Subject: {subject}\r\nFrom: jane@example.org\r\n\r\nbody\r\n")
+        (scratch / "message").write_text(f"Subject: {subject}\r\nFrom: jane@example.org\r\n\r\n{EIGHT_BIT}\r\n")
         port = service.wrapped if scheme == "smtps" else service.starttls
-        subprocess.run(["curl", "-sS", "--ssl-reqd", "--cacert", service.ca.certificate, "--user", f"jane:{PASSWORD}", "--mail-from", "jane@example.org",
-                        "--mail-rcpt", "jane@example.org", "--upload-file", scratch / "message", f"{scheme}://localhost:{port}/client.example"],
+        subprocess.run(["curl", "-sS", "--ssl-reqd", "--cacert", service.ca.certificate, "--user", f"jane:{PASSWORD}", "--mail-from", sender,
+                        "--mail-rcpt", recipient, "--upload-file", scratch / "message", f"{scheme}://localhost:{port}/client.example"],
                        check=True, timeout=120)
     return submit
 
@@ -100,16 +101,16 @@ def curl(scheme):
 def s_nail(service, subject, scratch):
     (scratch / "mailrc").write_text("")
     settings = ["v15-compat", f"mta=smtps://jane:{PASSWORD}@localhost:{service.wrapped}", "smtp-config=-all,plain", "tls-verify=strict",
-                f"tls-ca-file={service.ca.certificate}", "tls-ca-no-defaults", "from=jane@example.org", "hostname=client.example", "sendwait"]
+                f"tls-ca-file={service.ca.certificate}", "tls-ca-no-defaults", "from=jane@example.org", "hostname=client.example", "sendwait", "mime-encoding=8b"]
     subprocess.run(["s-nail", "-:/", *[word for setting in settings for word in ("-S", setting)], "-s", subject, "jane@example.org"],
-                   input=b"body\n", check=True, timeout=120, env=dict(os.environ, MAILRC=str(scratch / "mailrc")))
+                   input=f"{EIGHT_BIT}\n".encode(), check=True, timeout=120, env=dict(os.environ, LC_ALL="C.UTF-8", MAILRC=str(scratch / "mailrc")))
 
 
 def python(wrapped):
     def submit(service, subject, scratch):
         with service.session(wrapped) as client:
             client.login("jane", PASSWORD)
-            client.sendmail("jane@example.org", ["jane@example.org"], f"Subject: {subject}\r\n\r\nbody\r\n".encode())
+            client.sendmail("jane@example.org", ["jane@example.org"], f"Subject: {subject}\r\n\r\n{EIGHT_BIT}\r\n".encode())
     return submit
 
 
@@ -129,6 +130,7 @@ def test_a_user_sends_mail_with(service, tmp_path, name):
     # RFC 6409 8: what a client left out is there
     assert len(message.get_all("Date")) == len(message.get_all("Message-Id")) == len(message.get_all("From")) == 1
     assert "jane@example.org" in message["From"]
+    assert EIGHT_BIT.encode() in message.get_payload(decode=True)
 
 
 def test_the_log_says_who_and_by_which_service(service, tmp_path):
@@ -180,10 +182,46 @@ def test_extensions_and_headers_of_a_submission(service):
         client.sock.sendall(f"BDAT {len(content)} LAST\r\n".encode() + content)
         code, text = client.getreply()
         assert code == 250, text
-    message = wait_until(lambda: [one for one in service.dovecot.messages() if "grüße".encode() in one], 60, service.mail.log_tail, pause=0.1)[0].decode()
+    # Dovecot does not take SMTPUTF8, so the headers come back
+    message = wait_until(lambda: [one for one in service.dovecot.messages() if "Subject: grüße".encode() in one], 60, service.mail.log_tail, pause=0.1)[0].decode()
     assert "with UTF8SMTPSA id" in message
     # incomplete addresses are completed, and missing headers made
     assert "To: j@example.org, someone@sub.example.org\r\n" in message
     assert "From: jane@example.org\r\n" in message
     assert re.search(r"Message-Id: <\S+@mail.example.org>\r\n", message) and "\r\nDate: " in message
     assert service.mail.log_lines("sasl_username=jane, sasl_sender=jane@example.org")
+
+
+def assert_notified(service, what):
+    """A notification of success came back, with the headers only, as they were asked for."""
+    def look():
+        return [one for one in map(message_from_bytes, service.dovecot.messages()) if one.get_content_type() == "multipart/report" and what in one.as_string()]
+    report = wait_until(look, 60, service.mail.log_tail, pause=0.1)[0]
+    assert [part.get_content_type() for part in report.get_payload()] == ["text/plain", "message/delivery-status", "text/rfc822-headers"]
+    assert "Action: delivered" in report.as_string()
+
+
+def test_msmtp_asks_for_notifications(service, tmp_path):
+    msmtp("--auth=plain", "--dsn-notify=success,failure", "--dsn-return=headers")(service, "notify by msmtp", tmp_path)
+    assert_notified(service, "Subject: notify by msmtp")
+
+
+@pytest.mark.parametrize("scheme", ("smtp", "smtps"))
+def test_curl_sends_from_an_address_in_utf8(service, tmp_path, scheme):
+    curl(scheme, sender="jäne@example.org", recipient=f"öl-{scheme}@utf8.example")(service, "in UTF-8", tmp_path)
+    (line,) = service.mail.wait_for_log(rf"to=<öl-{scheme}@utf8.example>, .*status=sent")
+    queue_id = re.search(r": (\w+): to=", line).group(1)
+    assert service.mail.log_lines(rf"{queue_id}: from=<jäne@example.org>")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("wrapped", (False, True))
+def test_exim_submits_by_chunks_and_with_dsn_and_8_bit_content(service, wrapped):
+    port = service.wrapped if wrapped else service.starttls
+    with Exim(smarthost=("127.0.0.1", port, "jane", PASSWORD, "PLAIN"), wrapped=wrapped) as exim:
+        exim.relay("EHLO client.example", f"MAIL FROM:<jane@example.org> BODY=8BITMIME RET=HDRS ENVID=exim-{port}", "RCPT TO:<jane@example.org> NOTIFY=SUCCESS,FAILURE",
+                   "RCPT TO:<x@utf8.example>", "DATA", f"Subject: by exim {port}", "", "ä" * 70, ".", "QUIT")
+        message = service.received(f"by exim {port}")
+        service.mail.wait_for_log(rf"{'submissions' if wrapped else 'submission'}/smtpd\[\d+\]: disconnect from localhost\[127.0.0.1\] .* auth=1 mail=1 rcpt=2 bdat=1 quit=1")
+    assert "with ESMTPSA id" in message.get_all("Received")[1] and message.get_payload(decode=True).decode() == "ä" * 70 + "\r\n"
+    assert_notified(service, f"Original-Envelope-Id: exim-{port}")
