@@ -54,7 +54,7 @@ static const struct server_row rows[] = {
 
 static void serve(struct session_socket *socket)
 {
-	serve_our_own(socket, rows, CALLS_AT_ONCE);
+	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
 
 static void say_warning(void *arg, const char *text)

@@ -118,7 +118,7 @@ static const struct server_row rows[] = {
 /* Envelopes are believed, so only the mail system itself may hand them in. */
 static void serve(struct session_socket *socket)
 {
-	serve_our_own(socket, rows, CALLS_AT_ONCE);
+	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
 
 /* ---- starting ---- */

@@ -65,13 +65,16 @@ int client_enters(const struct address_ip *ip)
 	return ++*count;
 }
 
-void client_leaves(const struct address_ip *ip)
+int client_leaves(const struct address_ip *ip)
 {
 	char bytes[17];
 	struct str key = network(ip, bytes);
 	int *count = map_get(counters, key);
+	int left;
 
 	BUG_UNLESS(count != NULL);
-	if (--*count == 0)
+	left = --*count;
+	if (left == 0)
 		free(map_remove(counters, key));
+	return left;
 }

@@ -30,10 +30,23 @@ static int64_t limit_of(enum anvil_event event)
 
 const char *rates_socket(void)
 {
+	if (the_smtpd->conf.smtpd_client_connection_count_limit > 0)
+		return ANVIL_SOCKET;
 	for (enum anvil_event event = 0; event < ANVIL_EVENTS; event++)
 		if (limit_of(event) > 0)
 			return ANVIL_SOCKET;
 	return NULL;
+}
+
+static bool has_limits(struct session *s)
+{
+	return !s->may_xclient && match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) <= 0;
+}
+
+/* Nobody is kept out for it. */
+static void log_silence(int64_t error)
+{
+	log_warning_rarely(60, "limits of clients do not count now: service anvil: %s", error_text((int) error));
 }
 
 /* How often it has come when that is too often, else 0. */
@@ -43,12 +56,12 @@ static int64_t excess(struct session *s, enum anvil_event event, bool counts)
 	char client[80];
 	int64_t count;
 
-	if (limit == 0 || s->may_xclient || match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
+	if (limit == 0 || !has_limits(s))
 		return 0;
 	client_network_print(&s->peer.ip, client);
 	count = anvil_ask(str_of(the_world->service), str_of(client), event, counts);
 	if (count < 0)
-		log_warning_rarely(60, "limits of rates do not count now: service anvil: %s", error_text((int) count));
+		log_silence(count);
 	return count > limit ? count : 0;
 }
 
@@ -66,4 +79,38 @@ bool comes_too_often(struct session *s, enum anvil_event event)
 bool came_too_often(struct session *s, enum anvil_event event)
 {
 	return excess(s, event, false) > 0;
+}
+
+/* ---- sessions at the same time ---- */
+
+bool is_one_too_many(struct session *s)
+{
+	const int64_t limit = the_smtpd->conf.smtpd_client_connection_count_limit;
+	int64_t here, count;
+	char client[80];
+
+	if (limit == 0 || !has_limits(s))
+		return false;
+	s->counted = s->peer.ip;
+	client_network_print(&s->counted, client);
+	here = client_enters(&s->counted);
+	count = anvil_sessions(str_of(the_world->service), str_of(client), (uint64_t) here);
+	if (count < 0) {
+		log_silence(count);
+		count = here;
+	}
+	if (count <= limit)
+		return false;
+	log_warning("Connection concurrency limit exceeded: %lld from %s for service %s", (long long) count, buf_text(&s->peer.shown), the_world->service);
+	return true;
+}
+
+void is_one_less(struct session *s)
+{
+	char client[80];
+
+	if (s->counted.family == 0)
+		return;
+	client_network_print(&s->counted, client);
+	anvil_sessions_now(str_of(the_world->service), str_of(client), (uint64_t) client_leaves(&s->counted));
 }

@@ -8,7 +8,6 @@
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
 #include "lib/mail/header.h"
-#include "smtpd/client_count.h"
 #include "smtpd/client_rate.h"
 #include "smtpd/sasl.h"
 #include "smtpd/smtpd.h"
@@ -432,17 +431,6 @@ void identity_changed(struct session *s)
 	begin_step(s);
 }
 
-static bool has_too_many(struct session *s, int count)
-{
-	int limit = (int) conf()->smtpd_client_connection_count_limit;
-
-	if (limit == 0 || count <= limit ||
-	    match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
-		return false;
-	log_warning("Connection concurrency limit exceeded: %d from %s for service %s", count, buf_text(&s->peer.shown), the_world->service);
-	return true;
-}
-
 static void turn_away(struct session *s)
 {
 	if (conf()->smtpd_tls_wrappermode)
@@ -454,16 +442,14 @@ static void turn_away(struct session *s)
 
 static void serve_peer(struct session *s)
 {
-	struct address_ip counted = s->peer.ip;		/* XCLIENT does not change whose session it is */
-
 	peer_identify(s);
 	log_info("connect from %s", buf_text(&s->peer.shown));
 	identity_changed(s);
-	if (has_too_many(s, client_enters(&counted)) || comes_too_often(s, ANVIL_CONNECTION))
+	if (is_one_too_many(s) || comes_too_often(s, ANVIL_CONNECTION))
 		turn_away(s);
 	else if (tls_before_greeting(s))
 		converse(s);
-	client_leaves(&counted);
+	is_one_less(s);
 	log_end_reason(s);
 	log_disconnect(s);
 }

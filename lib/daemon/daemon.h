@@ -135,6 +135,6 @@ void command_start(const char *name, const char *config_dir /* -c or NULL */, co
 bool is_one_of_us(uid_t uid);
 /* What a daemon's serve does whose callers are believed: serve_channel() for root and our own uid, and nobody else. */
 struct server_row;
-void serve_our_own(struct session_socket *socket, const struct server_row *rows, int most_concurrent) MAY_YIELD;
+void serve_our_own(struct session_socket *socket, const struct server_row *rows, void *state, int most_concurrent) MAY_YIELD;
 
 #endif

@@ -12,7 +12,7 @@ bool is_one_of_us(uid_t uid)
 	return uid == 0 || uid == geteuid();
 }
 
-void serve_our_own(struct session_socket *socket, const struct server_row *rows, int most_concurrent)
+void serve_our_own(struct session_socket *socket, const struct server_row *rows, void *state, int most_concurrent)
 {
 	struct channel *ch;
 
@@ -22,7 +22,7 @@ void serve_our_own(struct session_socket *socket, const struct server_row *rows,
 		return;
 	}
 	ch = channel_new(socket->fd);
-	serve_channel(ch, rows, NULL, most_concurrent);
+	serve_channel(ch, rows, state, most_concurrent);
 	channel_drain(ch, 0, in(LAST_WORDS_MS));
 	channel_free(ch);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * anvil: counts for all smtpd processes together how often a client does what has a limit (smtpd_client_auth_rate_limit and the like). They ask at each such
- * event, and judge themselves. In memory only; a client is forgotten anvil_rate_time_unit after its first event, and begins anew.
+ * anvil: counts for all smtpd processes together how often a client does what has a limit (smtpd_client_auth_rate_limit and the like), and how many sessions it
+ * has. They ask at each such event, and judge themselves. In memory only; a client is forgotten anvil_rate_time_unit after its first event, and begins anew.
+ *
+ * Of sessions each process says how many it has now, not what has changed: so nothing said earlier need have been heard. A connection is a process, and its sessions
+ * end with it.
  */
 #include <time.h>
 
@@ -32,7 +35,8 @@ struct peak {				/* since the last report */
 static struct anvil_conf conf;
 static struct map *clients;
 static struct list by_age = LIST_INIT(by_age);		/* the oldest first: they all live equally long */
-static struct peak peaks[ANVIL_EVENTS], most_clients;
+static struct map *sessions;			/* the same names -> how many, as a pointer that is none; only those above 0 */
+static struct peak peaks[ANVIL_EVENTS], most_sessions, most_clients;
 
 /* ---- counting ---- */
 
@@ -80,9 +84,16 @@ static struct client *find(struct str name)
 	return c;
 }
 
+static void add_name(struct buf *name, struct str service, struct str client)
+{
+	buf_add_printable(name, service);
+	buf_add_byte(name, ':');
+	buf_add_printable(name, client);
+}
+
 static void count(struct server_call *call)
 {
-	AUTO(buf) why = BUF_WORDS, name = BUF(200);
+	AUTO(buf) why = BUF_WORDS, name = BUF(400);
 	struct anvil_event_request request;
 	struct anvil_event_reply reply;
 	struct client *c;
@@ -91,9 +102,7 @@ static void count(struct server_call *call)
 		log_warning("malformed request: %s", why.len > 0 ? buf_text(&why) : "no such event");
 		return;
 	}
-	buf_add_printable(&name, request.service);
-	buf_add_byte(&name, ':');
-	buf_add_printable(&name, request.client);
+	add_name(&name, request.service, request.client);
 	c = find(buf_str(&name));
 	c->counts[request.event] += request.more > 0;
 	reply.count = c->counts[request.event];
@@ -101,14 +110,62 @@ static void count(struct server_call *call)
 	REPLY(call, anvil_event_reply, &reply);
 }
 
+/* ---- sessions ---- */
+
+static uintptr_t sessions_of(const struct map *m, struct str name)
+{
+	return (uintptr_t) map_get(m, name);
+}
+
+static void set_sessions(struct map *m, struct str name, uintptr_t n)
+{
+	if (n > 0)
+		map_put(m, name, (void *) n);
+	else
+		map_remove(m, name);
+}
+
+/* Of one process, whose sessions these are. How many there are in all. */
+static uintptr_t note_sessions(struct map *of_process, struct str name, uintptr_t n)
+{
+	const uintptr_t all = sessions_of(sessions, name) - sessions_of(of_process, name) + n;
+
+	set_sessions(of_process, name, n);
+	set_sessions(sessions, name, all);
+	return all;
+}
+
+static void count_sessions(struct server_call *call)
+{
+	AUTO(buf) why = BUF_WORDS, name = BUF(400);
+	struct anvil_sessions_request request;
+	struct anvil_sessions_reply reply;
+
+	if (get_anvil_sessions_request(call->frame, &request, &why) < 0 || request.here > INT32_MAX) {
+		log_warning("malformed request: %s", why.len > 0 ? buf_text(&why) : "so many sessions");
+		return;
+	}
+	add_name(&name, request.service, request.client);
+	reply.count = note_sessions(call->state, buf_str(&name), (uintptr_t) request.here);
+	note_peak(&most_sessions, reply.count, buf_str(&name));
+	if (call->frame->call != 0)
+		REPLY(call, anvil_sessions_reply, &reply);
+}
+
 static const struct server_row rows[] = {
 	{ "anvil_event_request", false, count },
+	{ "anvil_sessions_request", false, count_sessions },
 	{ NULL, false, NULL },
 };
 
 static void serve(struct session_socket *socket)
 {
-	serve_our_own(socket, rows, CALLS_AT_ONCE);
+	struct map *of_process = map_new();
+
+	serve_our_own(socket, rows, of_process, CALLS_AT_ONCE);
+	for (struct map_at i = { 0 }; map_next(of_process, &i);)
+		set_sessions(sessions, i.key, sessions_of(sessions, i.key) - (uintptr_t) i.value);
+	map_free(of_process, NULL);
 }
 
 /* ---- what the log hears now and then ---- */
@@ -128,6 +185,8 @@ static void report(void)
 	static const char *const names[ANVIL_EVENTS] = { "connection", "message", "recipient", "newtls", "auth" };
 	char when[20];
 
+	if (most_sessions.count > 0)
+		log_info("statistics: max connection count %llu for (%s) at %s", (unsigned long long) most_sessions.count, most_sessions.name, when_of(&most_sessions, when));
 	for (int i = 0; i < ANVIL_EVENTS; i++)
 		if (peaks[i].count > 0)
 			log_info("statistics: max %s rate %llu/%llds for (%s) at %s", names[i], (unsigned long long) peaks[i].count,
@@ -135,6 +194,7 @@ static void report(void)
 	if (most_clients.count > 0)
 		log_info("statistics: max cache size %llu at %s", (unsigned long long) most_clients.count, when_of(&most_clients, when));
 	memset(peaks, 0, sizeof(peaks));
+	memset(&most_sessions, 0, sizeof(most_sessions));
 	memset(&most_clients, 0, sizeof(most_clients));
 }
 
@@ -148,6 +208,7 @@ static void run(void)
 static void start(void)
 {
 	clients = map_new();
+	sessions = map_new();
 }
 
 int main(int argc, char **argv)

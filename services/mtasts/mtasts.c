@@ -130,7 +130,7 @@ static void serve(struct session_socket *socket)
 {
 	static const struct server_row rows[] = { { "mtasts_request", true, serve_request }, { NULL, false, NULL } };
 
-	serve_our_own(socket, rows, CALLS_AT_ONCE);
+	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
 
 /* ---- refreshing ---- */

@@ -140,7 +140,7 @@ static const struct server_row rows[] = {
 
 static void serve(struct session_socket *socket)
 {
-	serve_our_own(socket, rows, MOST_QUESTIONS);
+	serve_our_own(socket, rows, NULL, MOST_QUESTIONS);
 }
 
 static const struct param_group *const groups[] = { &tlsmgr_group, NULL };

@@ -79,7 +79,7 @@ static void serve(struct session_socket *socket)
 {
 	static const struct server_row rows[] = { { "tlsrpt_event", true, serve_event }, { NULL, false, NULL } };
 
-	serve_our_own(socket, rows, CALLS_AT_ONCE);
+	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
 
 /* ---- sending ---- */

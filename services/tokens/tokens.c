@@ -172,7 +172,7 @@ static const struct server_row rows[] = {
 
 static void serve(struct session_socket *socket)
 {
-	serve_our_own(socket, rows, CALLS_AT_ONCE);
+	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
 
 /* ---- start ---- */

@@ -92,7 +92,7 @@ class Raw:
     def __init__(self, mail, port=None, hello=True):
         self.sock = socket.create_connection((mail.address, port or mail.smtp_port), timeout=60 * PATIENCE)
         self.file = self.sock.makefile("rb")
-        self.reply()
+        self.greeting = self.reply()
         self.capabilities = self.say("EHLO client.example")[1] if hello else []
 
     def reply(self):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
-"""How often a client may do what: counted by anvil for all processes of a service together, with the words of Postfix."""
+"""How often a client may do what, and how many sessions it may have: counted by anvil for all processes of a service together, with the words of Postfix."""
 
 import contextlib
+import os
 import re
+import signal
 import socket
 import ssl
 
@@ -37,6 +39,7 @@ def auth():
 def world(auth, tmp_path_factory):
     tls = {"smtpd_tls_chain_files": Authority(tmp_path_factory.mktemp("ca")).chain_file("server"), "smtpd_tls_wrappermode": "yes", "smtpd_client_new_tls_session_rate_limit": "2"}
     limits = {name: {f"smtpd_client_{name}_rate_limit": "6"} for name in ("auth", "message", "recipient", "connection")}
+    limits["sessions"] = {"smtpd_client_connection_count_limit": "3", "smtpd_client_port_logging": "yes"}
     ports, rows = services({**limits, "tls": tls, "exempt": {"smtpd_client_auth_rate_limit": "1", "smtpd_client_event_limit_exceptions": "127.0.0.1"}})
     with Instance(main={**SASL, **COUNTED, "smtpd_sasl_path": auth.path, "worker_session_limit": "1", "anvil_status_update_time": "1s"}, master=rows) as mail:
         yield mail, ports
@@ -96,6 +99,31 @@ def test_resumed_tls_sessions_are_not_counted(world):
     with pytest.raises(OSError):                                # no handshake is begun any more
         greeted_over_tls(mail, ports["tls"], context, session)
     mail.wait_for_log(rf"warning: Refusing TLS service request from \S+\[127.0.0.1\] for service 127.0.0.1:{ports['tls']}$")
+
+
+def test_sessions_in_all_processes_are_counted_until_they_end_or_their_process_does(world):
+    mail, ports = world
+
+    def connect(stack, n):
+        return [stack.enter_context(Raw(mail, ports["sessions"], hello=False)) for _ in range(n)]
+
+    def all_are_heard(n):
+        with contextlib.ExitStack() as stack:
+            return {client.greeting[0] for client in connect(stack, n)} == {220}
+
+    def kill_worker(client):
+        (line,) = mail.wait_for_log(rf"smtpd\[\d+\]: connect from \S+:{client.sock.getsockname()[1]}$")
+        os.kill(int(re.search(r"smtpd\[(\d+)\]", line).group(1)), signal.SIGKILL)
+    for end in (lambda client: client.say("QUIT"), kill_worker):
+        with contextlib.ExitStack() as stack:
+            clients = connect(stack, 3)
+            assert [client.greeting[0] for client in clients] == [220] * 3
+            assert connect(stack, 1)[0].greeting == (421, ["4.7.0 mail.example.org Error: too many connections from 127.0.0.1"])
+            end(clients[0])
+            wait_until(lambda: all_are_heard(1), 60, "what has ended does not count")
+        wait_until(lambda: all_are_heard(3), 60, "nor does the rest")
+    mail.wait_for_log(rf"warning: Connection concurrency limit exceeded: 4 from \S+\[127.0.0.1\]:\d+ for service 127.0.0.1:{ports['sessions']}$", 2)
+    mail.wait_for_log(rf"anvil\[\d+\]: statistics: max connection count \d for \(127.0.0.1:{ports['sessions']}:127.0.0.1\) at ")
 
 
 def test_some_are_not_counted(world):
