@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/dns/idn.h"
 #include "lib/mail/mail_address.h"
 #include "lib/table/table.h"
 #include "smtp/smtp.h"
@@ -162,11 +163,18 @@ void policy_table_close(void)
 	tables = NULL;
 }
 
-/* Under the name itself, and for a domain under those above it, with a dot before them. *ret_key: where it was found, or where trouble was. */
+/* Under the name itself, in each of its forms, and for a domain under those above it. *ret_key: where it was found, or where trouble was. */
 int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key, struct str *ret_text)
 {
-	*ret_key = arena_lower(a, next_hop);
-	return hostname_is_valid(*ret_key, true) ? tables_get_domain(in, a, *ret_key, ret_key, ret_text) : tables_get(in, a, *ret_key, ret_text);
+	struct str forms[IDN_FORMS];
+	const size_t n = idn_forms(a, arena_lower(a, next_hop), forms);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		*ret_key = forms[i];
+		r = hostname_is_valid(forms[i], true) ? tables_get_domain(in, a, forms[i], ret_key, ret_text) : tables_get(in, a, forms[i], ret_text);
+	}
+	return r;
 }
 
 int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *ret)

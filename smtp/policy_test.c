@@ -99,13 +99,17 @@ static int get(const char *next_hop)
 static void test_an_entry_is_found_by_next_hop_and_by_the_domains_above(void **unused)
 {
 	(void) unused;
-	configure("smtp_tls_policy_maps = inline:{ { example.com = encrypt }, { .example.com = verify }, { [mx.example.com]:587 = may }, { bad.example = x } }");
+	configure("smtp_tls_policy_maps = inline:{ { example.com = encrypt }, { .example.com = verify }, { [mx.example.com]:587 = may }, { bad.example = x }, "
+		  "{ b\xc3\xbc" "cher.example = secure }, { .xn--mnchen-3ya.example = may } }");
 	assert_true(policy_table_open());
 	assert_int_equal(get("Example.com"), TLS_ENCRYPT);
 	assert_int_equal(get("a.b.example.com"), TLS_VERIFY);
 	assert_int_equal(get("[mx.example.com]:587"), TLS_MAY);
 	assert_int_equal(get("[mx.example.com]"), 0);
 	assert_int_equal(get("a.example.com:25"), 0);
+	assert_int_equal(get("xn--bcher-kva.example"), TLS_SECURE);
+	assert_int_equal(get("B\xc3\x9c" "CHER.example"), TLS_SECURE);
+	assert_int_equal(get("mx.m\xc3\xbc" "nchen.example"), TLS_MAY);
 	assert_int_equal(get("example.org"), 0);
 	assert_int_equal(get("bad.example"), -EINVAL);
 	configure("smtp_tls_policy_maps = fail:x");

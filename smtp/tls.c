@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * TLS towards the next hop: the level that is configured, STARTTLS or TLS from the start, and whether the server's certificate is what the level
- * asks for. Whatever goes wrong is temporary: the mail waits, and the log says why.
+ * asks for. Whatever goes wrong is temporary: the mail waits, and the log says why. So it is when STARTTLS is refused for good (Postfix returns such mail): the reply comes
+ * in the clear, and whoever sits in between could say it.
  *
  *   may           TLS when offered. The server refuses STARTTLS: goes on in the clear. The handshake fails, or the connection is lost after it: the mail
  *                 waits at first; once it is older than minimal_backoff_time it goes in the clear, on a new connection.

@@ -182,10 +182,23 @@ static void test_ascii_forms_become_international_again(void **state)
 	assert_true(idn_to_unicode(STR("B\xc3\x9c" "CHER.example"), room, &name));
 	assert_str(name, "b\xc3\xbc" "cher.example");
 	assert_false(idn_to_unicode(STR("xn--\x80.example"), room, &name));
-	assert_true(idn_may_differ(STR("a.Xn--bcher-kva.example")));
-	assert_true(idn_may_differ(STR("b\xc3\xbc" "cher.example")));
-	assert_false(idn_may_differ(STR("a.axn--b.example")));
-	assert_false(idn_may_differ(STR_NONE));
+}
+
+static void test_a_name_has_its_other_forms_besides(void **state)
+{
+	struct arena *a = arena_new("forms", NULL, 1 << 16);
+	struct str forms[IDN_FORMS];
+
+	(void) state;
+	assert_int_equal(idn_forms(a, STR("a.Xn--bcher-kva.example"), forms), 3);
+	assert_str(forms[0], "a.Xn--bcher-kva.example");
+	assert_str(forms[1], "a.xn--bcher-kva.example");
+	assert_str(forms[2], "a.b\xc3\xbc" "cher.example");
+	assert_int_equal(idn_forms(a, STR("b\xc3\xbc" "cher.example"), forms), 2);
+	assert_str(forms[1], "xn--bcher-kva.example");
+	assert_int_equal(idn_forms(a, STR("a.axn--b.example"), forms), 1);
+	assert_int_equal(idn_forms(a, STR_NONE, forms), 1);
+	arena_free(a);
 }
 
 /* ---- questions to a resolver that the test plays ---- */
@@ -502,6 +515,7 @@ static void run_all(void *arg)
 		cmocka_unit_test(test_names_are_checked_before_they_are_asked_for),
 		cmocka_unit_test(test_international_names_become_ascii),
 		cmocka_unit_test(test_ascii_forms_become_international_again),
+		cmocka_unit_test(test_a_name_has_its_other_forms_besides),
 		cmocka_unit_test(test_answers_are_kept_as_long_as_they_may),
 		cmocka_unit_test(test_the_same_question_at_once_is_asked_once),
 		cmocka_unit_test(test_who_waits_for_a_cancelled_question_asks_it_himself),

@@ -72,7 +72,8 @@ bool idn_to_unicode(struct str name, char *room, struct str *ret_name)
 	return take(made, IDN_ROOM, room, ret_name);
 }
 
-bool idn_may_differ(struct str name)
+/* Has it another form than this one? */
+static bool may_differ(struct str name)
 {
 	ssize_t at;
 
@@ -87,4 +88,20 @@ bool idn_may_differ(struct str name)
 		at = dot < 0 ? -1 : at + dot + 1;
 	}
 	return false;
+}
+
+size_t idn_forms(struct arena *a, struct str name, struct str ret[IDN_FORMS])
+{
+	char room[IDN_ROOM];
+	struct str form;
+	size_t n = 0;
+
+	ret[n++] = name;
+	if (!may_differ(name))
+		return n;
+	if (idn_to_ascii(name, room, &form) && !str_is(form, name))
+		ret[n++] = arena_copy(a, form);
+	if (idn_to_unicode(name, room, &form) && !str_is(form, name))
+		ret[n++] = arena_copy(a, form);
+	return n;
 }

@@ -7,7 +7,7 @@
 #ifndef ROAD_DNS_IDN_H
 #define ROAD_DNS_IDN_H
 
-#include "lib/base/str.h"
+#include "lib/base/arena.h"
 
 enum { IDN_ROOM = 1024 };
 /*
@@ -17,6 +17,8 @@ enum { IDN_ROOM = 1024 };
 bool idn_to_ascii(struct str name, char *room, struct str *ret_name);
 /* U-labels in lower case, whichever form it has now. room: IDN_ROOM bytes. */
 bool idn_to_unicode(struct str name, char *room, struct str *ret_name);
-bool idn_may_differ(struct str name);	/* Has it another form than this one? Ordinary names do not. */
+/* The name as it is, then its other forms, for tables that may have either. How many: ordinary names have one. */
+enum { IDN_FORMS = 3 };
+size_t idn_forms(struct arena *a, struct str name, struct str ret[IDN_FORMS]);
 
 #endif

@@ -38,20 +38,16 @@ static int class_of_name(struct route *r, struct arena *a, struct str domain)
 	return found > 0 ? CLASS_RELAY : 0;
 }
 
-/* ask() of the domain, then of its other forms; 0: no to all. */
+/* ask() of each form of the domain; 0: no to all. */
 static int ask_each_form(int (*ask)(struct route *r, struct arena *a, struct str domain) MAY_YIELD, struct route *r, struct arena *a,
 			 struct str domain)
 {
-	char room[IDN_ROOM];
-	struct str form;
-	int found = ask(r, a, domain);
+	struct str forms[IDN_FORMS];
+	const size_t n = idn_forms(a, domain, forms);
+	int found = 0;
 
-	if (found != 0 || !idn_may_differ(domain))
-		return found;
-	if (idn_to_ascii(domain, room, &form) && !str_is(form, domain))
-		found = ask(r, a, arena_copy(a, form));
-	if (found == 0 && idn_to_unicode(domain, room, &form) && !str_is(form, domain))
-		found = ask(r, a, arena_copy(a, form));
+	for (size_t i = 0; found == 0 && i < n; i++)
+		found = ask(r, a, forms[i]);
 	return found;
 }
 

@@ -15,7 +15,7 @@ from test_tls_client import TlsSink
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="Postfix's programs want to be started by root")
 
 # name: (the server's certificate or what it does instead, the policy for it). Left out: a server that refuses STARTTLS for good, whose mail Postfix returns and
-# we defer; and what we find wrong with a policy before we connect, and Postfix after.
+# we defer (smtp/tls.c says why); and what we find wrong with a policy before we connect, and Postfix after.
 CASES = {
     "none": ("good", "none"),
     "may, trusted": ("good", "may"),
