@@ -6,6 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/daemon/daemon.h"
 #include "lib/disk/disk.h"
 
@@ -43,6 +44,7 @@ static void save(struct kept_file *f)
 	path_of(f, &path);
 	f->is_dirty = false;			/* what changes from now on is for the next time */
 	f->print(&text);
+	FAILPOINT("kept_file.write");
 	r = file_replace(AT_FDCWD, buf_text(&path), buf_str(&text), 0600);
 	if (r >= 0)
 		return;

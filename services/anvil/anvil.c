@@ -10,6 +10,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/base/map.h"
 #include "lib/conf/params/anvil.h"
 #include "lib/daemon/daemon.h"
@@ -107,6 +108,7 @@ static void count(struct server_call *call)
 	c->counts[request.event] += request.more > 0;
 	reply.count = c->counts[request.event];
 	note_peak(&peaks[request.event], reply.count, buf_str(&name));
+	FAILPOINT("anvil.counted");
 	REPLY(call, anvil_event_reply, &reply);
 }
 

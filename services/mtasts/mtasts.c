@@ -11,6 +11,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/conf/params/https.h"
 #include "lib/conf/params/mtasts.h"
 #include "lib/daemon/daemon.h"
@@ -123,6 +124,7 @@ static void serve_request(struct server_call *call)
 		find(call->arena, name, &reply);
 	if (daemon_is_winding_down() && reply.mode == STS_NO_POLICY)
 		return;				/* perhaps only because we leave: the successor knows better, and is asked when this connection ends */
+	FAILPOINT("mtasts.found");
 	REPLY(call, mtasts_reply, &reply);
 }
 

@@ -13,6 +13,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/conf/params/tlsmgr.h"
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
@@ -130,6 +131,7 @@ static void answer(struct server_call *call)
 			return;
 	reply.version = secrets.version;
 	reply.keys = str_make((const char *) keys, secrets.count * TLS_TICKET_KEY);
+	FAILPOINT("tlsmgr.answer");
 	REPLY(call, ticket_keys_reply, &reply);
 }
 

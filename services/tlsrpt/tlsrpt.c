@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/conf/params/https.h"
 #include "lib/conf/params/tlsrpt.h"
 #include "lib/daemon/daemon.h"
@@ -69,6 +70,7 @@ static void serve_event(struct server_call *call)
 	if (!(str_is_ascii(e.domain) ? dns_name_is_valid(e.domain, room, &name) : idn_to_ascii(e.domain, room, &name)) || places_find(call->arena, name, &places) == 0)
 		return;
 	r = (struct session_result){ .domain = name, .type = e.type, .text = e.policy, .result = e.result, .mx = e.mx, .ip = e.ip, .local_ip = e.local_ip, .words = e.words };
+	FAILPOINT("tlsrpt.told");
 	if (tally_add(wall_s() / period_s(), &r))
 		counts.is_dirty = true;
 	else
@@ -172,6 +174,7 @@ static void report(void *arg)
 			return;
 		log_warning("report for %.*s: dropped after a day", PSTR(d->name));
 	}
+	FAILPOINT("tlsrpt.sent");
 	tally_drop(d);
 	counts.is_dirty = true;
 }

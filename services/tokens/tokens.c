@@ -12,6 +12,7 @@
 #include "lib/agent/command.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/base/failpoint.h"
 #include "lib/base/map.h"
 #include "lib/conf/params/tokens.h"
 #include "lib/ipc/channel.h"
@@ -145,6 +146,7 @@ static void serve_request(struct server_call *call)
 	h->waiting--;
 	reply.token = buf_str(&h->token);
 	reply.why = str_of(h->why);
+	FAILPOINT("tokens.made");
 	REPLY(call, token_reply, &reply);
 }
 

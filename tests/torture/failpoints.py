@@ -13,8 +13,9 @@ from pathlib import Path
 
 from experiment import Skip, experiment
 from kills import IN_FLIGHT, summary
-from scene import PATIENCE, Scene, processes_below, wait_until
+from scene import PATIENCE, processes_below, wait_until
 from instance import BUILD, TOP
+from wide import WideScene
 
 RECORD = struct.Struct("48siiiI")                       # struct order of lib/base/failpoint.c
 PLACE = re.compile(r'\b(?:FAILPOINT|FAILS_AT)\("([^"]+)"\)')
@@ -60,17 +61,10 @@ class Orders:
 def scene_with_orders(seed, names):
     if "WITH_FAILPOINTS 1" not in (BUILD / "config.h").read_text():
         raise Skip("the build has no failpoints: ../configure --enable-failpoints")
-    scene = Scene(seed, environment={"POSTROAD_FAILPOINTS": ""}, master="proxywrite unix - - n - 1 proxymap\n")
+    scene = WideScene(seed, environment={"POSTROAD_FAILPOINTS": ""})
     path = scene.mail.root / "failpoints"
     scene.mail.environment["POSTROAD_FAILPOINTS"] = str(path)
-    scene.mail.file("canonical", "unused@relay.example used@relay.example\n")
-    scene.mail.main["recipient_canonical_maps"] = f"proxy:texthash:{scene.mail.etc}/canonical"
-    scene.mail.main["proxy_write_maps"] = written_table(scene)
     return scene, Orders(path, names)
-
-
-def written_table(scene):
-    return f"proxy:hash:{scene.mail.data}/written"
 
 
 def revive(scene):
@@ -89,7 +83,7 @@ def provoke(scene, orders, name):
         if REQUEUE.match(name):
             scene.mail.command("postsuper", "-r", "ALL", check=False)
         if CHANGE.match(name):
-            scene.mail.command("postmap", "-i", written_table(scene), input="key value\n", check=False)
+            scene.write_down()
         end = time.monotonic() + 1
         while orders.is_pending(name) and time.monotonic() < end:
             time.sleep(0.01)

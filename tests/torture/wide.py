@@ -26,8 +26,8 @@ SCRIPT = '#!/bin/sh\nmade=$(mktemp "$1/tmp.XXXXXX") && cat > "$made" && mv "$mad
 HELPER = "#!/bin/sh\necho right; echo 2\n"              # a token for two seconds
 SASLPASSWD = shutil.which("saslpasswd2", path="/usr/sbin:/usr/bin")
 HAS_CYRUS = SASLPASSWD is not None and (DAEMONS / "cyrus-sasl").exists()
-# What serves the others' TLS and logins. proxywrite is proxymap by another name.
-SERVICES = ["tlsmgr", "tokens", "mtasts", "tlsrpt", "proxywrite"] + ["cyrus-sasl"] * HAS_CYRUS
+# What serves the others' TLS, logins and limits. proxywrite is proxymap by another name.
+SERVICES = ["tlsmgr", "tokens", "mtasts", "tlsrpt", "anvil", "proxywrite"] + ["cyrus-sasl"] * HAS_CYRUS
 MASTER = """
 piped unix - n n - 5 pipe
   flags= user={user} argv={script} {boxes}/piped
@@ -65,6 +65,7 @@ class WideScene(Scene):
         self.by_tables()
         self.serve_tls()
         self.publish_policy()
+        self.count_everything()
         if HAS_CYRUS:
             self.check_passwords()
 
@@ -101,6 +102,12 @@ class WideScene(Scene):
             smtp_mtasts_enable="yes", smtp_tlsrpt_enable="yes", smtp_tls_security_level="may", smtp_tls_CAfile=self.authority.certificate,
             https_tls_CAfile=self.authority.certificate, smtp_tcp_port=self.hosts.port, mtasts_fetch_port=self.web.port, dns_hosts_file="",
             mtasts_retry_interval="1s", tlsrpt_report_interval="2s", tlsrpt_report_delay="1s", tlsrpt_retry_interval="1s")
+
+    def count_everything(self):
+        """anvil is asked at each step of a client, and never too much for it."""
+        self.mail.main["smtpd_client_event_limit_exceptions"] = ""
+        for what in ("connection", "message", "recipient", "new_tls_session", "auth"):
+            self.mail.main[f"smtpd_client_{what}_rate_limit"] = "1000000"
 
     def check_passwords(self):
         database = self.mail.root / "sasldb2"
