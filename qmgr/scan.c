@@ -102,11 +102,15 @@ static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 {
 	int64_t made_us, written_s;
 
-	if (queue_id_time(id, &made_us) < 0 || wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000)
+	if (queue_id_time(id, &made_us) < 0)
 		return;
 	/* a client may take hours over a large message */
-	if (queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < DEBRIS_AGE_S)
+	if (wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000
+	    || queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < DEBRIS_AGE_S) {
+		if (where == QUEUE_DEFERRED)	/* which is not looked through again */
+			sleepers_add(q->sleepers, where, id, wall_us() + DEBRIS_AGE_S * INT64_C(1000000) / 10, (uint32_t) ALL_SITES);
 		return;
+	}
 	if (where != QUEUE_INCOMING) {
 		put_aside(q, where, id, -ENODATA);
 		return;

@@ -20,14 +20,6 @@ struct check {
 	uint64_t mended, purged, set_aside;
 };
 
-static void purge_debris(struct check *c, struct str id, int64_t mtime_s)
-{
-	if (!c->purge || wall_s() - mtime_s < DEBRIS_AGE_S)
-		return;
-	log_mail(ROAD_INFO, id, "unfinished file in %s: it was never accepted", queue_name_text(c->where));
-	c->purged += queue_finish(c->s->queue, c->where, id) >= 0;
-}
-
 static void mend_links(struct check *c, struct str id)
 {
 	int r = queue_mend(c->s->queue, c->where, id);
@@ -48,6 +40,22 @@ static void put_aside(struct check *c, struct str id)
 	c->set_aside += r >= 0;
 }
 
+/* What was deferred has been whole before. */
+static void end_debris(struct check *c, struct str id, int64_t mtime_s)
+{
+	if (wall_s() - mtime_s < DEBRIS_AGE_S)
+		return;
+	if (c->where == QUEUE_DEFERRED) {
+		if (c->mend)
+			put_aside(c, id);
+		return;
+	}
+	if (!c->purge)
+		return;
+	log_mail(ROAD_INFO, id, "unfinished file in %s: it was never accepted", queue_name_text(c->where));
+	c->purged += queue_finish(c->s->queue, c->where, id) >= 0;
+}
+
 static int check_file(void *arg, struct str id, int64_t mtime_s)
 {
 	struct check *c = arg;
@@ -55,7 +63,7 @@ static int check_file(void *arg, struct str id, int64_t mtime_s)
 	int r = queue_file_open(c->s->queue, c->where, id, false, false, &f);
 
 	if (r == -ENODATA)
-		purge_debris(c, id, mtime_s);
+		end_debris(c, id, mtime_s);
 	else if (r == -EMLINK && c->mend)
 		mend_links(c, id);
 	else if (r == -EBADMSG && c->mend)

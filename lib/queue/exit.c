@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Out of the intake log: a message gets a file of its own. The file is written and synced first, then the journal follows from the ledger, then
- * the ledger says that the message is done there. A crash in between leaves it in both: whoever reads the log next completes it.
+ * the ledger says that the message is done there. A crash in between leaves it in both: whoever reads the log next completes it. Meanwhile the message is locked
+ * in the log, so that a successor sees that there was no crash.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 
 	if (r == NULL || dir < 0)
 		return -ENOENT;
-	if (r->is_leaving)
+	if (r->is_leaving || lock_try_at(r->segment->fd, (off_t) r->at) == -EAGAIN)
 		return -EBUSY;
 	*x = (struct queue_exit){ .q = q, .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1, .at = r->at };
 	memcpy(x->id, r->id, sizeof(x->id));
@@ -119,10 +120,14 @@ int queue_exit_end(struct queue_exit *x, int result)
 	FAILPOINT("queue.log.exit.journal");
 	if (x->fd >= 0 && close(x->fd) < 0 && result == 0)
 		result = -errno;
+	if (r != NULL)
+		lock_release_at(x->log_fd, (off_t) x->at);	/* a successor reads the ledger only when all of it is written */
 	if (result == 0)
 		residents_finish(r);
 	else if (result != -EEXIST)
 		unlinkat(x->dir, x->path, 0);
+	else if (r != NULL)
+		residents_resume_exit(r);
 	return result;
 }
 
@@ -165,6 +170,8 @@ void residents_resume_exit(struct resident *r)
 	struct queue *q = r->segment->of->q;
 	char path[64];
 
+	if (lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
+		return;				/* a predecessor is about it */
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		int dir = queue_dir(q, places[i]), fd, result;
 		AUTO(queue_file) f = { .fd = -1 };

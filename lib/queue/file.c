@@ -20,11 +20,10 @@ static int check_kind(int fd, struct stat *ret)
 	return ret->st_nlink == 1 ? 0 : -EMLINK;
 }
 
-/* Where files are created; everywhere else they arrive whole. */
+/* Files are created in all queues: what leaves the intake log for deferred too. There the time may be that of the next attempt as well. */
 static bool may_be_in_work(enum queue_name where, const struct stat *st)
 {
-	return (where == QUEUE_INCOMING || where == QUEUE_MAILDROP || where == QUEUE_HOLD)
-	       && wall_s() - st->st_mtime < BEING_WRITTEN_S;
+	return where != QUEUE_CORRUPT && wall_s() - st->st_mtime < BEING_WRITTEN_S;
 }
 
 /*

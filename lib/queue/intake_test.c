@@ -343,6 +343,25 @@ static void half_a_copy_is_not_the_message(void **state)
 	close(x.fd);
 }
 
+static void half_a_copy_of_a_predecessor_that_lives_is_left_to_it(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_exit x, y;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(ftruncate(x.fd, QUEUE_HEAD_SIZE + 10), 0);
+	assert_int_equal(queue_open_intake(f->writer, f->s.dir, true, true), 0);
+	assert_int_equal(residents_look(f->writer->residents), 0);
+	assert_int_equal(queue_exit_begin(f->writer, str_of(p.id), QUEUE_DEFERRED, &y), -EBUSY);
+	assert_int_equal(faccessat(x.dir, x.path, F_OK, 0), 0);
+	assert_int_equal(queue_exit_end(&x, -EIO), -EIO);
+	assert_int_equal(queue_move(f->writer, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(p.id)), 0);
+	assert_true(lies(f->writer, QUEUE_DEFERRED, p.id));
+}
+
 static void what_is_finished_while_it_moves_leaves_no_file(void **state)
 {
 	struct fixture *f = *state;
@@ -751,6 +770,7 @@ int main(void)
 		WITH_LOG(results_are_in_the_ledger_and_go_along_to_a_file_of_its_own),
 		WITH_LOG(a_move_that_a_crash_cut_short_is_completed),
 		WITH_LOG(half_a_copy_is_not_the_message),
+		WITH_LOG(half_a_copy_of_a_predecessor_that_lives_is_left_to_it),
 		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),
 		WITH_LOG(a_damaged_message_is_set_aside_and_hides_nobody),
 		WITH_LOG(a_damaged_head_is_set_aside_also_when_nobody_follows),

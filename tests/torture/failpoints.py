@@ -61,7 +61,8 @@ class Orders:
 def scene_with_orders(seed, names):
     if "WITH_FAILPOINTS 1" not in (BUILD / "config.h").read_text():
         raise Skip("the build has no failpoints: ../configure --enable-failpoints")
-    scene = WideScene(seed, environment={"POSTROAD_FAILPOINTS": ""})
+    # small segments: one is soon full, and the next is taken
+    scene = WideScene(seed, main={"intake_segment_size": "1048576"}, environment={"POSTROAD_FAILPOINTS": ""})
     path = scene.mail.root / "failpoints"
     scene.mail.environment["POSTROAD_FAILPOINTS"] = str(path)
     return scene, Orders(path, names)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What is around the server: a disk whose clock is wrong, a machine short of memory, programs that are replaced, Postfix's queue, nobody there at boot."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -9,10 +10,10 @@ from pathlib import Path
 
 from calls import Calls
 from experiment import Skip, experiment
-from kills import summary
+from kills import IN_FLIGHT, summary
 from dns_server import DnsServer
 from instance import DAEMONS, SANITIZED, free_port, wait_until
-from scene import BOX, Scene
+from scene import BOX, LATER, RELAY, Scene
 from sink import Sink
 from wide import WideScene
 
@@ -136,6 +137,99 @@ def queue_of_postfix(seed, rounds):
         finally:
             postfix.close()
         return f"{kept} of Postfix's kept, {summary(scene, extra)}"
+
+
+# ---- a version that is newer ----
+
+HEAD = 512
+MAGIC, CHECK = b"postroad-queue-file ", b"check %08x\n"
+
+
+def crc32c(data):
+    value = 0xffffffff
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    return value ^ 0xffffffff
+
+
+def with_version(head, version):
+    """A head as that version would sign it; None: there is none."""
+    if not head.startswith(MAGIC):
+        return None
+    head = MAGIC + b"%d" % version + head[len(MAGIC) + 1:-len(CHECK % 0)]
+    return head + CHECK % crc32c(head)
+
+
+def change_version(queue, version):
+    """Of all that lies in the queue: its files, and the intake log as far as it is used. How many messages."""
+    count = 0
+    for path in queue.rglob("*"):
+        if not path.is_file() or path.parent.name in ("pid", "public", "private"):
+            continue
+        content = bytearray(path.read_bytes())
+        name = path.name.removeprefix("log-").encode()
+        for at in range(0, len(content), HEAD) if path.name.startswith("log-") else [0]:
+            head = bytes(content[at:at + HEAD])
+            changed = with_version(head, version) if at == 0 or b"segment %s %020d\n" % (name, at) in head else None
+            if changed:
+                content[at:at + HEAD] = changed
+                count += 1
+        with open(path, "r+b") as file:
+            file.write(content)
+    return count
+
+
+def heads_of(queue, version):
+    """The messages of that version: each file's name, and what is in it."""
+    found = set()
+    for path in queue.rglob("*"):
+        if path.is_file() and path.read_bytes().startswith(MAGIC + b"%d\n" % version):
+            found.add((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
+    return found
+
+
+@experiment("queue-of-a-newer-version", rounds=3, short=1)
+def queue_of_a_newer_version(seed, rounds):
+    """a downgrade: what a newer version left in the queue is not touched, mail flows, and when that version is back it delivers it"""
+    words = []
+    for number in range(rounds):
+        with Scene(f"{seed} {number}", routes=[[LATER], [LATER, BOX], [RELAY]]) as scene:
+            scene.mail.start()
+            scene.load(smtp=3)
+            scene.wait_for_promises(60)
+            scene.mail.command("postsuper", "-h", "ALL")
+            scene.wait_for_promises(60)
+            scene.kill_everything()             # so there is something in the log
+            scene.end_load()
+            scene.load(smtp=0, sendmail=1)      # into maildrop, where nobody looks now
+            scene.wait_for_promises(5)
+            scene.end_load()
+            count = change_version(scene.mail.queue, 2)
+            newer, before = heads_of(scene.mail.queue, 2), scene.ledger.promises()
+            scene.mail.start()
+            scene.load(smtp=2)
+            scene.wait_for_promises(20)
+            for command in (["postqueue", "-j"], ["postqueue", "-f"], ["postsuper"], ["postsuper", "-s"], ["postsuper", "-r", "ALL"], ["postsuper", "-H", "ALL"]):
+                scene.mail.command(*command, check=False)
+            shown = scene.mail.command("postcat", "-q", min(newer)[0], check=False)
+            assert "newer version" in shown.stdout + shown.stderr, shown
+            scene.mail.kill("qmgr")
+            scene.mail.reload()
+            scene.wait_for_promises(20)
+            scene.end_load()
+            expected = {key for key in scene.ledger.promises() - before if key[1] != LATER}
+            wait_until(lambda: expected <= scene.arrivals().done(), 60, lambda: f"new mail\n{scene.mail.log_tail()}")
+            scene.mail.stop()
+            assert newer <= heads_of(scene.mail.queue, 2), f"touched: {newer - heads_of(scene.mail.queue, 2)}\n{scene.mail.log_tail()}"
+            change_version(scene.mail.queue, 1)
+            scene.mail.start()
+            scene.mail.command("postsuper", "-H", "ALL")
+            extra = scene.settle(duplicates=2 * IN_FLIGHT)
+            scene.mail.stop()
+            words.append(f"{count} messages of a newer version, {summary(scene, extra)}")
+    return words[-1]
 
 
 # ---- boot ----
