@@ -123,14 +123,14 @@ static void serve(struct session_socket *socket)
 
 /* ---- starting ---- */
 
-static struct tables *open_tables(const char *parameter, const char *specs)
+static struct tables *open_tables(const char *parameter, const char *specs, unsigned flags)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct tables *t;
 
 	if (str_trim(str_of(specs)).len == 0)
 		return NULL;
-	if (tables_open(str_of(specs), 0, &t, &why) < 0)
+	if (tables_open(str_of(specs), flags, &t, &why) < 0)
 		die(EX_CONFIG, "%s: %s", parameter, buf_text(&why));
 	return t;
 }
@@ -184,12 +184,12 @@ static void start(void)
 	open_intake();
 	the_cleanup.qmgr = client_new("public/qmgr");
 	the_cleanup.bounce = client_new("private/bounce");
-	the_cleanup.sender_bcc = open_tables("sender_bcc_maps", c->sender_bcc_maps);
-	the_cleanup.recipient_bcc = open_tables("recipient_bcc_maps", c->recipient_bcc_maps);
-	the_cleanup.header_checks = open_tables("header_checks", c->header_checks);
-	the_cleanup.mime_checks = open_tables("mime_header_checks", c->mime_header_checks);
-	the_cleanup.nested_checks = open_tables("nested_header_checks", c->nested_header_checks);
-	the_cleanup.body_checks = open_tables("body_checks", c->body_checks);
+	the_cleanup.sender_bcc = open_tables("sender_bcc_maps", c->sender_bcc_maps, TABLE_FOLD_KEY);
+	the_cleanup.recipient_bcc = open_tables("recipient_bcc_maps", c->recipient_bcc_maps, TABLE_FOLD_KEY);
+	the_cleanup.header_checks = open_tables("header_checks", c->header_checks, 0);
+	the_cleanup.mime_checks = open_tables("mime_header_checks", c->mime_header_checks, 0);
+	the_cleanup.nested_checks = open_tables("nested_header_checks", c->nested_header_checks, 0);
+	the_cleanup.body_checks = open_tables("body_checks", c->body_checks, 0);
 	split_drop_headers();
 }
 

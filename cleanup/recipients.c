@@ -72,16 +72,11 @@ static struct str canonical_form(struct message *m, struct str address)
 	return envelope_address(m, USE_ENVELOPE_RECIPIENT, address);
 }
 
-static void refuse_expansion(struct message *m, int error, struct str recipient)
+static void refuse_expansion(struct message *m, int error)
 {
-	struct str text;
-
-	if (error == -ELOOP || error == -E2BIG) {
-		text = arena_fmt(m->arena, "Error: <%.*s>: virtual alias expansion %s", PSTR(recipient),
-				 error == -ELOOP ? "loops" : "gives too many recipients");
-		log_mail(ROAD_WARNING, str_of(m->id), "%.*s", PSTR(str_skip(text, 7)));
-		/* the administrator's mistake: the message waits at the client until it is mended */
-		refuse(m, 451, "4.6.0", str_c(m->arena, text));
+	if (error == -ELOOP || error == -E2BIG) {	/* the administrator's mistake: the message waits at the client until it is mended */
+		log_mail(ROAD_WARNING, str_of(m->id), "%s -- message not accepted, try again later", route_why(the_cleanup.route));
+		refuse(m, 451, "4.6.0", "Alias expansion error");
 		return;
 	}
 	refuse_table(m, "virtual_alias_maps", route_why(the_cleanup.route));
@@ -111,7 +106,7 @@ static void expand_recipient(struct message *m, const struct recipient *named)
 	}
 	error = expand_virtual_alias(the_cleanup.route, m->arena, r.address, &members);
 	if (error < 0) {
-		refuse_expansion(m, error, r.address);
+		refuse_expansion(m, error);
 		return;
 	}
 	is_itself = members.count == 1 && str_is(members.at[0], r.address);
@@ -140,14 +135,12 @@ static void expand_address(struct message *m, struct str address, unsigned notif
 /* Copies for the administrator: nobody is told what becomes of them. */
 static void add_copy(struct message *m, struct tables *maps, const char *parameter, struct str key)
 {
-	struct address_lookup how = { .delimiter = str_of(the_cleanup.common->recipient_delimiter),
-				      .splits_list_names = !the_cleanup.route_conf.owner_request_special };
 	struct str copy;
 	int found;
 
 	if (maps == NULL || m->refused.code != 0)
 		return;
-	found = tables_get_address(maps, m->arena, key, &how, &copy, NULL);
+	found = route_lookup_address(the_cleanup.route, maps, m->arena, key, &copy, NULL);
 	if (found < 0)
 		refuse_table(m, parameter, tables_why(maps));
 	else if (found > 0)

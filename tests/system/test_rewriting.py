@@ -225,7 +225,7 @@ CONFIGURATIONS = {
         "virtual_alias_maps": "inline:{ {list@v.example=one@x.example, two, three@v.example} {three@v.example=three@y.example}"
                               " {alias@v.example=real@x.example} {nested@v.example=list@v.example} {@vwhole.example=@w.example}"
                               " {@vcatch.example=all@x.example} {bare=bare2} {vself@v.example=vself@v.example, copy@x.example} }",
-        "always_bcc": "always@bcc.example", "recipient_bcc_maps": "inline:{ {bcc@c.example=rbcc@bcc.example} {alias@v.example=before} }",
+        "always_bcc": "always@bcc.example", "recipient_bcc_maps": "inline:{ {Bcc@C.example=rbcc@bcc.example} {alias@v.example=before} {bare2=mine@bcc.example} {postmaster=pm@bcc.example} }",
         "sender_bcc_maps": "inline:{ {bccs@a.example=sbcc} {@sdep.example=domain@bcc.example} {<>=null@bcc.example} }",
     },
     "generic": {
@@ -250,11 +250,12 @@ CONFIGURATIONS = {
         "virtual_alias_domains": "v.example vcatch.example", "virtual_alias_maps": "inline:{ {alias@v.example=user} {list@v.example=user@b.example} }",
         "virtual_mailbox_domains": "vmailbox.example c.example", "virtual_mailbox_maps": "inline:{ {user@vmailbox.example=x} {@c.example=x} {moved@c.example=x} }",
         "canonical_maps": "inline:{ {nobody@vmailbox.example=user@vmailbox.example} }", "sender_canonical_maps": "inline:{ {sdep+x@c.example=x} {scanon@relay.example=x} }",
-        "relocated_maps": "inline:{ {ronly@c.example=elsewhere} }", "transport_maps": "inline:{ {twice+x@c.example=error:5.7.1 closed} {both@c.example=two:} }",
-        "unknown_relay_recipient_reject_code": "554", "show_user_unknown_table_name": "yes",
+        "relocated_maps": "inline:{ {ronly@c.example=elsewhere} }", "transport_maps": "inline:{ {twice+x@c.example=error:5.7.1 closed} {both@c.example=two:} {none@relay.example=retry:4.7.1 later} }",
+        "unknown_relay_recipient_reject_code": "554", "unknown_virtual_mailbox_reject_code": "551", "unknown_local_recipient_reject_code": "450", "show_user_unknown_table_name": "yes",
     },
     "routing by star": {"transport_maps": "inline:{ {*=relay:[127.0.0.1]:@2@} {a.example=:} }", "parent_domain_matches_subdomains": "transport_maps",
-                        "resolve_dequoted_address": "no", "relay_domains": "relay.example"},
+                        "resolve_dequoted_address": "no", "relay_domains": "relay.example",
+                        "local_transport": "error:5.1.1 no local mail"},
 }
 
 
