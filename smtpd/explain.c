@@ -188,6 +188,8 @@ static bool ask_recipient(struct session *s, struct str address)
 	if (!parse_address(address, "RCPT", "5.1.3", "recipient", &to))
 		return false;
 	s->where = "RCPT";
+	if (is_bare_postmaster(to))
+		puts("  postmaster without a domain is accepted from everybody: nothing is asked");
 	v = restrict_recipient(s, to);
 	if (!tell_reply("RCPT", &v))
 		return false;

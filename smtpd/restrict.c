@@ -269,12 +269,19 @@ static struct verdict observed(const struct question *q, const char *parameter, 
 	return v;
 }
 
+bool is_bare_postmaster(struct str recipient)
+{
+	return str_is_nocase(recipient, STR("postmaster"));
+}
+
 struct verdict restrict_recipient(struct session *s, struct str recipient)
 {
 	bool relay_first = the_smtpd->conf.smtpd_relay_before_recipient_restrictions;
 	struct question q;
 	struct verdict v;
 
+	if (is_bare_postmaster(recipient))
+		return dunno();
 	question_begin(&q, s, recipient);
 	v = ask_delayed(&q);
 	if (v.act != REJECT)

@@ -97,6 +97,8 @@ struct verdict rules_ask(struct question *q, const struct rule_list *list) MAY_Y
 struct verdict restrict_recipient(struct session *s, struct str recipient) MAY_YIELD;
 /* The same at VRFY: nothing but the verdict comes of it. */
 struct verdict restrict_vrfy(struct session *s, struct str recipient) MAY_YIELD;
+/* RFC 5321 4.5.1: "RCPT TO:<Postmaster>" is accepted from everybody; whoever is refused can ask why there. */
+bool is_bare_postmaster(struct str recipient);
 /* A list that stands alone at its own time: client, helo, sender (smtpd_delay_reject = no), data, end of data. */
 struct verdict restrict_now(struct session *s, enum stage stage) MAY_YIELD;
 

@@ -100,13 +100,18 @@ struct verdict ask_defer_unauth_destination(struct question *q, const struct rul
 
 /* ---- who does not exist ---- */
 
-static int64_t unlisted_code(enum address_class class)
+/* An address that the tables send to the error or retry transport is refused for what they say, not for being in no list. */
+static int64_t unlisted_code(const struct resolution *to)
 {
 	const struct smtpd_conf *conf = &the_smtpd->conf;
 
-	switch (class) {
-	case CLASS_VIRTUAL_ALIAS:
+	if (to->class == CLASS_VIRTUAL_ALIAS)
 		return conf->unknown_virtual_alias_reject_code;
+	if (str_is(to->transport, STR("error")))
+		return 550;
+	if (str_is(to->transport, STR("retry")))
+		return 450;
+	switch (to->class) {
 	case CLASS_VIRTUAL_MAILBOX:
 		return conf->unknown_virtual_mailbox_reject_code;
 	case CLASS_RELAY:
@@ -132,7 +137,7 @@ static struct verdict check_exists(struct question *q, struct way *way, struct s
 		return dunno();
 	if (dsn_split(text, &code, &text) >= 0)		/* resolution itself may have a code for it */
 		code = fit_dsn(q->arena, class, code);
-	return reject(q->arena, (int) unlisted_code(way->to.class), code, "<%.*s>: %s rejected: %.*s", PSTR(address), class,
+	return reject(q->arena, (int) unlisted_code(&way->to), code, "<%.*s>: %s rejected: %.*s", PSTR(address), class,
 		      PSTR(text));
 }
 

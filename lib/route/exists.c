@@ -88,7 +88,7 @@ int recipient_exists(struct route *r, struct arena *a, struct str recipient, con
 		found = is_mapped(r, a, res->recipient);
 	if (found != 0)
 		return found;
-	if (str_is(res->transport, STR("error"))) {
+	if (str_is(res->transport, STR("error")) || str_is(res->transport, STR("retry"))) {
 		*ret_text = res->nexthop;
 		return 0;
 	}

@@ -70,7 +70,7 @@ bool is_own_address(struct route *r, const struct address_ip *ip);
 /*
  * Is there such a recipient? As smtpd asks at RCPT: 1 yes (or not checked), 0 no, < 0 cannot tell.
  * *ret_text: "User unknown in local recipient table" and so on; for one that the transport table sends to
- * the error transport its text, which may start with a DSN (dsn_split).
+ * the error or retry transport its text, which may start with a DSN (dsn_split).
  */
 int recipient_exists(struct route *r, struct arena *a, struct str recipient, const struct resolution *res,
 		     struct str *ret_text) MAY_YIELD;
