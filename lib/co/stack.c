@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The pool of coroutine stacks. Slabs of 64 stacks are mapped without reserving memory and never unmapped; below each
- * stack lies a guard. Free stacks are reused last in, first out, because the last one's pages are warm; beyond
- * WARM_STACKS of them the pages are given back. The struct co lies at the top of its stack.
+ * stack lies a guard. Free stacks are reused last in, first out, because the last one's pages are warm; of those that
+ * lie deeper than WARM_STACKS the pages are given back. The struct co lies at the top of its stack.
  *
  * The guard is 64 KiB: glibc chooses between alloca and malloc by the limit of the thread, whose stack is far bigger
  * than ours, so a libc routine may step over a single page.
@@ -41,6 +41,7 @@ struct slab {
 static struct slab *slabs;		/* newest first; read by the crash handler */
 static char **free_stacks;		/* the lowest usable byte of each */
 static size_t free_count, free_cap, made, live;
+static size_t cold_count;		/* of the free ones, counted from the bottom: they hold no pages */
 
 void stack_tune(size_t bytes, size_t most)
 {
@@ -119,6 +120,7 @@ static int add_slab(void)
 		keep_free(low);
 		valgrind_stack_register(low, low + stack_bytes);
 	}
+	cold_count = free_count;
 	return 0;
 }
 
@@ -131,6 +133,7 @@ struct co *stack_get(void)
 	if (free_count == 0 && (made >= most_stacks || add_slab() < 0))
 		return NULL;
 	low = free_stacks[--free_count];
+	cold_count = MIN(cold_count, free_count);
 	unpoison(low, stack_bytes);
 	co = (struct co *) (void *) (low + stack_bytes - head);
 	memset(co, 0, sizeof(*co));
@@ -142,12 +145,10 @@ struct co *stack_get(void)
 
 void stack_put(struct co *co)
 {
-	char *low = co->stack_low;
-
 	live--;
-	if (free_count >= WARM_STACKS && !census_is_on())
-		madvise(low, stack_bytes, MADV_DONTNEED);
-	keep_free(low);
+	keep_free(co->stack_low);
+	if (free_count - cold_count > WARM_STACKS && !census_is_on())
+		madvise(free_stacks[cold_count++], stack_bytes, MADV_DONTNEED);
 }
 
 void stack_trim(struct co *co)

@@ -55,6 +55,69 @@ static void test_ten_thousand_coroutines_park_and_unwind(void **unused)
 	run(ten_thousand);
 }
 
+static int recurse(volatile int depth)
+{
+	volatile char frame[1024];
+
+	frame[0] = (char) depth;
+	return depth == 0 ? frame[0] : recurse(depth - 1) + frame[0];
+}
+
+#ifndef CO_SANITIZED
+static void touch_stack(void *unused)
+{
+	(void) unused;
+	recurse(16);
+	co_pass();
+}
+
+static long resident_pages(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+	fclose(f);
+	return pages;
+}
+
+static void start_some(int n)
+{
+	struct scope *s = scope_open("some");
+
+	for (int i = 0; i < n; i++)
+		assert_int_equal(scope_start(s, "touch", touch_stack, NULL), 0);
+	scope_wait(s, NEVER);
+	scope_close(s);
+}
+
+static void after_a_crowd(void *unused)
+{
+	struct rusage before, after;
+	long idle;
+
+	(void) unused;
+	start_some(1);
+	idle = resident_pages();
+	start_some(2000);			/* 8,000 pages */
+	assert_true(resident_pages() < idle + 4000);
+	getrusage(RUSAGE_SELF, &before);
+	for (int i = 0; i < 200; i++)
+		start_some(10);			/* another 8,000, if they were not warm */
+	getrusage(RUSAGE_SELF, &after);
+	assert_true(after.ru_minflt - before.ru_minflt < 2000);
+	loop_stop();
+}
+
+static void test_after_a_crowd_most_stacks_are_given_back_and_the_next_ones_are_warm(void **unused)
+{
+	(void) unused;
+	if (getenv("POSTROAD_STACK_CENSUS") == NULL)	/* it gives nothing back */
+		run(after_a_crowd);
+}
+#endif
+
 static void one_more(void *unused)
 {
 	struct scope *s = scope_open("limit");
@@ -107,14 +170,6 @@ static void limit_child(void)
 	co_tune(0, 64, 0);
 	alarm(20);
 	loop_run(one_more, NULL);
-}
-
-static int recurse(volatile int depth)
-{
-	volatile char frame[1024];
-
-	frame[0] = (char) depth;
-	return depth == 0 ? frame[0] : recurse(depth - 1) + frame[0];
 }
 
 static void overflow(void *unused)
@@ -260,6 +315,9 @@ int main(void)
 		cmocka_unit_test(test_no_more_coroutines_than_allowed),
 		cmocka_unit_test(test_the_census_tells_how_deep_a_stack_was_used),
 		cmocka_unit_test(test_ten_thousand_coroutines_park_and_unwind),
+#ifndef CO_SANITIZED
+		cmocka_unit_test(test_after_a_crowd_most_stacks_are_given_back_and_the_next_ones_are_warm),
+#endif
 		cmocka_unit_test(test_a_stack_overflow_hits_the_guard_and_names_the_coroutine),
 		cmocka_unit_test(test_a_forked_child_goes_on_without_the_loop),
 	};
