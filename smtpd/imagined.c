@@ -17,6 +17,7 @@ struct session *imagined_session(struct arena *a, struct str address, struct str
 	s->step = arena_new("smtpd command", a, 64 << 20);
 	s->peer.name = s->peer.reverse_name = BUF(256);
 	s->peer.shown = BUF(512);
+	s->reply = BUF(LONGEST_REPLY);
 	s->helo = BUF(4096);
 	s->sasl_method = s->sasl_username = BUF(4096);
 	s->where = "CONNECT";
@@ -39,6 +40,7 @@ struct session *imagined_session(struct arena *a, struct str address, struct str
 void imagined_session_end(struct session *s)
 {
 	transaction_end(s);
+	buf_free(&s->reply);
 	buf_free(&s->helo);
 	buf_free(&s->sasl_method);
 	buf_free(&s->sasl_username);

@@ -44,6 +44,7 @@ static struct session *session_new(struct session_socket *socket)
 	s->peer.ip = socket->peer;
 	s->peer.name = s->peer.reverse_name = BUF(256);
 	s->peer.shown = BUF(512);
+	s->reply = BUF(LONGEST_REPLY);
 	s->helo = BUF(4096);
 	s->sasl_method = s->sasl_username = BUF(4096);
 	s->where = "CONNECT";
@@ -70,6 +71,7 @@ static void session_free(struct session *s)
 	begin_step(s);
 	stream_free(s->stream);
 	peer_free(&s->peer);
+	buf_free(&s->reply);
 	buf_free(&s->helo);
 	buf_free(&s->sasl_method);
 	buf_free(&s->sasl_username);
@@ -415,7 +417,7 @@ static void converse(struct session *s)
 		if (run_command(s, &c) == LEAVE)
 			break;
 	explain_end(s);
-	flush(s->stream);
+	flush_last(s->stream);
 }
 
 void identity_changed(struct session *s)

@@ -59,6 +59,8 @@ struct peer {
 	enum peer_status status, reverse_status;
 };
 
+enum { LONGEST_REPLY = 4000 };
+
 struct session {
 	struct list link;		/* in the list of all sessions */
 	struct stream *stream;
@@ -67,6 +69,7 @@ struct session {
 	struct peer peer;
 	struct address_ip local;	/* our end of the connection */
 	struct address_ip counted;	/* whose session it was when they were counted; family 0: nobody counts */
+	struct buf reply;		/* the line under way: reply.c */
 	struct buf helo;		/* what HELO or EHLO said, made harmless; empty: not yet */
 	struct buf sasl_method, sasl_username;	/* printable; empty: not authenticated */
 	bool has_secret;		/* the step under way has a password in it: its memory is overwritten */
@@ -107,7 +110,7 @@ struct str session_protocol(const struct session *s);
  * After too many errors each reply is held back by smtpd_error_sleep_time. 421 and 521 end the session.
  */
 enum next reply(struct session *s, int code, const char *dsn, const char *format, ...) MAY_YIELD __attribute__((format(printf, 4, 5)));
-void reply_more(struct session *s, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));	/* a line that is not the last */
+void reply_more(struct session *s, int code, struct str text);	/* a line that is not the last */
 enum next reply_verdict(struct session *s, const struct verdict *v) MAY_YIELD;
 
 /* proxy_header.c: what the proxy in front says, if there is one. False: it does not make sense, and the session ends. */

@@ -147,10 +147,13 @@ static void list_extensions(struct session *s, struct lines *l)
 	add_line(l, offers(s, EHLO_VRFY) && !the_smtpd->conf.disable_vrfy_command, STR("VRFY"));
 	add_line(l, offers(s, EHLO_ETRN), STR("ETRN"));
 	add_line(l, offers(s, EHLO_STARTTLS) && offers_tls(s), STR("STARTTLS"));
-	add_line(l, auth.len > 0, arena_fmt(s->step, "AUTH %.*s", PSTR(auth)));
-	add_line(l, auth.len > 0 && the_smtpd->conf.broken_sasl_auth_clients, arena_fmt(s->step, "AUTH=%.*s", PSTR(auth)));
-	add_line(l, offers(s, EHLO_XCLIENT) && s->may_xclient,
-		 arena_fmt(s->step, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT%s DESTADDR DESTPORT", the_smtpd->sasl != NULL ? " LOGIN" : ""));
+	if (auth.len > 0) {
+		add_line(l, true, arena_fmt(s->step, "AUTH %.*s", PSTR(auth)));
+		add_line(l, the_smtpd->conf.broken_sasl_auth_clients, arena_fmt(s->step, "AUTH=%.*s", PSTR(auth)));
+	}
+	if (offers(s, EHLO_XCLIENT) && s->may_xclient)
+		add_line(l, true, arena_fmt(s->step, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT%s DESTADDR DESTPORT",
+					    the_smtpd->sasl != NULL ? " LOGIN" : ""));
 	add_line(l, s->may_verp, STR("XVERP"));
 	add_line(l, offers(s, EHLO_ENHANCEDSTATUSCODES), STR("ENHANCEDSTATUSCODES"));
 	add_line(l, offers(s, EHLO_8BITMIME), STR("8BITMIME"));
@@ -172,6 +175,6 @@ enum next verb_ehlo(struct session *s, const struct command *c)
 	log_discarded(s);
 	list_extensions(s, &l);
 	for (size_t i = 0; i + 1 < l.count; i++)
-		reply_more(s, 250, "%.*s", PSTR(l.at[i]));
+		reply_more(s, 250, l.at[i]);
 	return reply(s, 250, NULL, "%.*s", PSTR(l.at[l.count - 1]));
 }

@@ -3,16 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/io/net.h"
+#include "lib/io/stream.h"
 
 static void test_addresses_are_read_and_printed(void **unused)
 {
 	static const struct { const char *in, *out; int family; } cases[] = {
 		{ "192.0.2.1", "192.0.2.1", AF_INET },
+		{ "0.9.10.99", "0.9.10.99", AF_INET },
+		{ "100.109.200.255", "100.109.200.255", AF_INET },
 		{ "2001:DB8::0:1", "2001:db8::1", AF_INET6 },
 		{ "::1", "::1", AF_INET6 },
 		{ "::ffff:192.0.2.7", "192.0.2.7", AF_INET },
@@ -148,6 +152,46 @@ static void test_tcp_connects_and_accepts(void **unused)
 	assert_int_equal(loop_run(tcp, NULL), 0);
 }
 
+static void last_words(void *unused)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct address_ip at;
+	char said[10];
+	int listener, client;
+	struct stream *s;
+
+	(void) unused;
+	ip_parse(STR("127.0.0.1"), &at);
+	listener = listen_tcp(&at, 10);
+	getsockname(listener, (struct sockaddr *) &sa, &len);
+	ip_from_sockaddr((struct sockaddr *) &sa, &at);
+	client = connect_tcp(&at, NULL, in(5000));
+	s = stream_new(accept_one(listener, in(5000), NULL));
+	write_str(s, STR("before\n"));
+	flush(s);
+	assert_int_equal(co_wait_fd(client, POLLIN, in(5000)), POLLIN);
+	assert_int_equal(recv(client, said, sizeof(said), 0), 7);
+	write_str(s, STR("bye\n"));
+	flush_last(s);
+	assert_int_equal(stream_unsent(s), 0);
+	assert_int_equal(recv(client, said, sizeof(said), MSG_DONTWAIT), -1);	/* the kernel has it, and waits for more */
+	stream_free(s);
+	assert_int_equal(recv(client, said, sizeof(said), MSG_WAITALL), 4);
+	assert_memory_equal(said, "bye\n", 4);
+	co_forget_fd(listener);
+	close(listener);
+	co_forget_fd(client);
+	close(client);
+	loop_stop();
+}
+
+static void test_the_last_words_come_with_the_end_of_the_connection(void **unused)
+{
+	(void) unused;
+	assert_int_equal(loop_run(last_words, NULL), 0);
+}
+
 static void unix_sockets(void *unused)
 {
 	char path[200], file[200], data[10];
@@ -254,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_sockaddr_and_back),
 		cmocka_unit_test(test_host_and_port),
 		cmocka_unit_test(test_tcp_connects_and_accepts),
+		cmocka_unit_test(test_the_last_words_come_with_the_end_of_the_connection),
 		cmocka_unit_test(test_unix_sockets_replace_stale_ones_and_pass_descriptors),
 		cmocka_unit_test(test_a_full_backlog_is_waited_for_until_the_deadline),
 	};

@@ -158,12 +158,13 @@ ssize_t stream_receive_once(struct stream *s, void *at, size_t n, short *ret_wai
 static ssize_t plain_send(struct stream *s, struct iovec *pieces, int n)
 {
 	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t) n };
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (s->last ? MSG_MORE : 0);
 	ssize_t sent;
 	int result;
 
 	if (!s->not_socket) {
 		do
-			sent = sendmsg(s->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+			sent = sendmsg(s->fd, &message, flags);
 		while (sent < 0 && errno == EINTR);
 		if (sent >= 0) {
 			s->sent = true;

@@ -22,6 +22,7 @@ struct stream {
 	size_t scanned;			/* of the bytes at hand: known to hold no LF */
 	char *out;			/* NULL while nothing waits to be sent */
 	size_t out_len, out_cap;
+	bool last;			/* the end of the connection follows what is sent */
 	bool sending;			/* somebody is in the middle of sending; what is written meanwhile goes after it */
 	bool ended;			/* the peer will say no more; bytes may still be at hand */
 	bool skipping;			/* the rest of a line that was too long is still to come */

@@ -69,6 +69,12 @@ void flush(struct stream *s)
 	s->sending = false;
 }
 
+void flush_last(struct stream *s)
+{
+	s->last = true;
+	flush(s);
+}
+
 void write_pieces(struct stream *s, const struct iovec *pieces, int n)
 {
 	struct iovec v[PIECES_AT_ONCE];

@@ -103,7 +103,7 @@ static void serve(void *arg)
 				break;
 		} else if (str_starts_nocase(line, STR("QUIT"))) {
 			write_str(s, STR("221 Bye\r\n"));
-			flush(s);
+			flush_last(s);
 			break;
 		} else {
 			write_str(s, STR("250 2.0.0 Ok\r\n"));

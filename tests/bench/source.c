@@ -98,7 +98,7 @@ static bool send_message(struct stream *s, int message)
 static void end_session(struct stream *s)
 {
 	write_str(s, STR("QUIT\r\n"));
-	flush(s);
+	flush_last(s);
 	shutdown(stream_fd(s), SHUT_WR);
 	expect(s, '2');
 	stream_free(s);
