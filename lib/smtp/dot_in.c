@@ -12,15 +12,23 @@ void dot_in_begin(struct dot_in *d, bool dots)
 	*d = (struct dot_in){ .state = DOT_IN_START, .dots = dots, .after_crlf = true };
 }
 
+/* There is room: dot_in_feed() and dot_in_finish() see to it. */
+static void put_byte(struct dot_in *d, struct buf *out, char c)
+{
+	out->at[out->len++] = c;
+	d->bytes++;
+}
+
 static void put(struct dot_in *d, struct buf *out, struct str bytes)
 {
-	BUG_UNLESS(buf_add(out, bytes) >= 0);
+	memcpy(out->at + out->len, bytes.at, bytes.len);
+	out->len += bytes.len;
 	d->bytes += bytes.len;
 }
 
 static void end_line(struct dot_in *d, struct buf *out, bool crlf)
 {
-	put(d, out, STR("\n"));
+	put_byte(d, out, '\n');
 	d->lines++;
 	d->state = DOT_IN_START;
 	d->after_crlf = crlf;
@@ -53,7 +61,7 @@ static size_t after_cr(struct dot_in *d, char c, struct buf *out)
 		end_line(d, out, true);
 		return 1;
 	}
-	put(d, out, STR("\r"));
+	put_byte(d, out, '\r');
 	d->state = DOT_IN_TEXT;
 	return 0;
 }
@@ -94,16 +102,19 @@ size_t dot_in_feed(struct dot_in *d, struct str in, struct buf *out)
 {
 	size_t used = 0;
 
-	buf_room(out, in.len);		/* once, instead of doubling it line by line */
+	BUG_UNLESS(buf_room(out, in.len + 1) != NULL);
 	while (used < in.len && !dot_in_ended(d))
 		used += step(d, str_skip(in, used), out);
+	out->at[out->len] = 0;
 	return used;
 }
 
 void dot_in_finish(struct dot_in *d, struct buf *out)
 {
+	BUG_UNLESS(buf_room(out, 2) != NULL);
 	if (d->state == DOT_IN_TEXT_CR || d->state == DOT_IN_DOT_CR)
-		put(d, out, STR("\r"));
+		put_byte(d, out, '\r');
 	if (d->state != DOT_IN_START && d->state != DOT_IN_END)
 		end_line(d, out, true);
+	out->at[out->len] = 0;
 }
