@@ -16,12 +16,11 @@ struct check_line {
 static bool any_8bit(struct str bytes)
 {
 	size_t i = 0;
+	uint64_t words[4];
 
-	for (; i + 8 <= bytes.len; i += 8) {
-		uint64_t word;
-
-		memcpy(&word, bytes.at + i, 8);
-		if ((word & 0x8080808080808080u) != 0)
+	for (; i + sizeof(words) <= bytes.len; i += sizeof(words)) {
+		memcpy(words, bytes.at + i, sizeof(words));
+		if (((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u) != 0)
 			return true;
 	}
 	for (; i < bytes.len; i++)

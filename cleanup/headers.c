@@ -51,15 +51,18 @@ static const struct header_row *find_row(struct str name)
 	return NULL;
 }
 
+static bool is_of_mime(struct str name)
+{
+	return str_starts_nocase(name, STR("content-")) || str_is_nocase(name, STR("mime-version"));
+}
+
 enum header_kind header_kind_of(struct str name)
 {
 	const struct header_row *row = find_row(name);
 
 	if (row != NULL)
 		return row->kind;
-	if (str_starts_nocase(name, STR("content-")) || str_is_nocase(name, STR("mime-version")))
-		return HEADER_CONTENT;
-	return HEADER_OTHER;
+	return is_of_mime(name) ? HEADER_CONTENT : HEADER_OTHER;
 }
 
 /* ---- where they end ---- */
@@ -137,11 +140,11 @@ static void extract_recipients(struct message *m, struct str value, bool resent)
 	}
 }
 
-static void note_message_id(struct message *m, const struct header *h)
+static void note_message_id(struct message *m, const struct header *h, enum header_kind kind)
 {
 	m->e.message_id = header_unfold(m->arena, h->value, 1000);
 	log_mail(ROAD_INFO, str_of(m->id), "%smessage-id=%.*s",
-		 header_kind_of(h->name) == HEADER_RESENT_MESSAGE_ID ? "resent-" : "", PSTR(m->e.message_id));
+		 kind == HEADER_RESENT_MESSAGE_ID ? "resent-" : "", PSTR(m->e.message_id));
 	if (str_has_control(m->e.message_id))
 		m->e.message_id = STR_NONE;	/* not fit for an attribute */
 }
@@ -186,16 +189,11 @@ static void note_header(struct message *m, const struct header *h, const struct 
 		count_hop(m);
 	/* the first one: a hundred thousand would leave no room in the log for anybody else's lines */
 	if (is_first && (row->kind == HEADER_MESSAGE_ID || row->kind == HEADER_RESENT_MESSAGE_ID))
-		note_message_id(m, h);
+		note_message_id(m, h, row->kind);
 	if (row->kind == HEADER_TLS_REQUIRED)
 		note_tls_required(m, h->value);
 	if ((row->use & RECIPIENTS) != 0 && (m->flags & CLEANUP_EXTRACT) != 0)
 		extract_recipients(m, h->value, (row->use & RESENT) != 0);
-}
-
-static enum check_class class_of(struct str name)
-{
-	return header_kind_of(name) == HEADER_CONTENT ? CHECK_MIME_HEADER : CHECK_HEADER;
 }
 
 /* A header as it is to be stored, but for its addresses: what checks made of it may be another one. */
@@ -215,7 +213,7 @@ static void take_header(struct message *m, const struct header *h)
 	const struct header_row *row = find_row(h->name);
 	size_t limit = (size_t) the_cleanup.conf.header_size_limit;
 	struct str whole = str_head(h->whole, limit);
-	enum check_class class = class_of(h->name);
+	enum check_class class = row == NULL && is_of_mime(h->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
 
 	if (row != NULL)
 		note_header(m, h, row);
