@@ -53,7 +53,7 @@ static void add_block(struct arena *a, size_t need)
 	a->newest = block;
 }
 
-void *arena_get(struct arena *a, size_t n)
+static char *take(struct arena *a, size_t n)
 {
 	size_t need = (MAX(n, (size_t) 1) + ALIGNMENT - 1) & ~((size_t) ALIGNMENT - 1);
 	char *at;
@@ -65,8 +65,12 @@ void *arena_get(struct arena *a, size_t n)
 	at = a->newest->bytes + a->newest->used;
 	a->newest->used += need;
 	a->held += need;
-	memset(at, 0, need);
 	return at;
+}
+
+void *arena_get(struct arena *a, size_t n)
+{
+	return memset(take(a, n), 0, n);
 }
 
 size_t arena_left(const struct arena *a)
@@ -81,19 +85,21 @@ size_t arena_used(const struct arena *a)
 
 struct str arena_copy(struct arena *a, struct str s)
 {
-	char *copy = arena_get(a, s.len + 1);
+	char *copy = take(a, s.len + 1);
 
 	if (s.len > 0)
 		memcpy(copy, s.at, s.len);
+	copy[s.len] = 0;
 	return str_make(copy, s.len);
 }
 
 struct str arena_lower(struct arena *a, struct str s)
 {
-	char *copy = arena_get(a, s.len + 1);
+	char *copy = take(a, s.len + 1);
 
 	for (size_t i = 0; i < s.len; i++)
 		copy[i] = to_lower(s.at[i]);
+	copy[s.len] = 0;
 	return str_make(copy, s.len);
 }
 

@@ -69,14 +69,18 @@ static struct conversion read_conversion(const char **at, va_list *arguments)
 static void put_number(struct target *t, const struct conversion *c, bool negative, unsigned long long n)
 {
 	static const char digits[] = "0123456789abcdef";
-	unsigned base = c->letter == 'x' ? 16 : 10;
 	char text[24];
 	size_t at = sizeof(text);
 	size_t width = (size_t) MIN(c->width, 20);
 
-	do
-		text[--at] = digits[n % base];
-	while ((n /= base) > 0);
+	if (c->letter == 'x')
+		do
+			text[--at] = digits[n % 16];
+		while ((n /= 16) > 0);
+	else		/* dividing by a constant is a multiplication */
+		do
+			text[--at] = digits[n % 10];
+		while ((n /= 10) > 0);
 	width = width > negative ? width - negative : 0;
 	if (c->zeros)
 		while (sizeof(text) - at < width)

@@ -9,11 +9,6 @@ static bool in_set(char c, const char *set)
 	return c != 0 && strchr(set, c) != NULL;
 }
 
-bool str_is_nocase(struct str a, struct str b)
-{
-	return a.len == b.len && str_compare_nocase(a, b) == 0;
-}
-
 bool str_starts(struct str s, struct str prefix)
 {
 	return s.len >= prefix.len && str_is(str_head(s, prefix.len), prefix);

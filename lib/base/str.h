@@ -36,13 +36,18 @@ static inline bool str_is(struct str a, struct str b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
-bool str_is_nocase(struct str a, struct str b);		/* ASCII only */
+int str_compare_nocase(struct str a, struct str b);
+
+static inline bool str_is_nocase(struct str a, struct str b)		/* ASCII only */
+{
+	return a.len == b.len && str_compare_nocase(a, b) == 0;
+}
+
 bool str_starts(struct str s, struct str prefix);
 bool str_starts_nocase(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_ends_nocase(struct str s, struct str suffix);
 int str_compare(struct str a, struct str b);		/* like memcmp, shorter first */
-int str_compare_nocase(struct str a, struct str b);
 
 ssize_t str_find(struct str s, char c);			/* index or -1 */
 ssize_t str_find_last(struct str s, char c);		/* index or -1 */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <net/if.h>
 
-#include "lib/base/format.h"
 #include "lib/io/net.h"
 
 static void unmap(struct address_ip *ip)
@@ -67,11 +66,23 @@ int ip_parse_literal(struct str text, struct address_ip *ret_ip)
 	return 0;
 }
 
+static void print_ipv4(const unsigned char bytes[4], char *to)
+{
+	for (int i = 0; i < 4; i++) {
+		if (bytes[i] >= 100)
+			*to++ = (char) ('0' + bytes[i] / 100);
+		if (bytes[i] >= 10)
+			*to++ = (char) ('0' + bytes[i] / 10 % 10);
+		*to++ = (char) ('0' + bytes[i] % 10);
+		*to++ = i < 3 ? '.' : 0;
+	}
+}
+
 void ip_print(const struct address_ip *ip, char text[64])
 {
 	text[0] = 0;
 	if (ip->family == AF_INET)
-		format_text(text, 64, "%u.%u.%u.%u", ip->bytes[0], ip->bytes[1], ip->bytes[2], ip->bytes[3]);
+		print_ipv4(ip->bytes, text);
 	else if (ip->family != AF_UNSPEC && inet_ntop(ip->family, ip->bytes, text, 64) == NULL)
 		text[0] = 0;
 }
