@@ -215,6 +215,16 @@ static void lint_tables(struct lint *l)
 							PSTR(name)).at, value, 0);
 }
 
+/* In main.cf there are no comments behind a value, though many a file has them. */
+static void lint_comments(struct lint *l)
+{
+	struct str name, raw;
+
+	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw);)
+		if (str_starts(raw, STR("#")) || str_find_str(raw, STR(" #")) >= 0 || str_find_str(raw, STR("\t#")) >= 0)
+			lint_say(l, false, "%s: what stands behind # is part of the value (mend: give the comment a line of its own)", lint_place(l, name));
+}
+
 /* ---- keys ---- */
 
 static void lint_secrets(struct lint *l)
@@ -410,6 +420,7 @@ int do_lint(struct work *w)
 		table_set_services(NULL);
 	conf_check_values(l.conf, say_wrong, &l);
 	conf_review(l.conf, say_odd, &l);
+	lint_comments(&l);
 	l.wrong += !is_fit(w, true);
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);
