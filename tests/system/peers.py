@@ -138,7 +138,7 @@ service auth {{
         self.close()
 
 
-def _unpacked(package, program):
+def unpacked(package, program):
     """The package's tree under the build directory, downloaded at the first use."""
     tree = BUILD / "peers" / package
     if not (tree / program).exists():
@@ -152,7 +152,7 @@ def _unpacked(package, program):
 
 def postfix_tree():
     """The postfix package, unpacked; only its commands are run, where nothing needs an account or a queue."""
-    return _unpacked("postfix", "usr/sbin/postconf")
+    return unpacked("postfix", "usr/sbin/postconf")
 
 
 class Exim:
@@ -164,7 +164,7 @@ class Exim:
 
     def __init__(self, address="127.0.0.3", port=None, chain=None, login=None, smarthost=None, wrapped=False):
         self.address, self.port = address, port or free_port(address)
-        self.tree = _unpacked("exim4-daemon-light", "usr/sbin/exim4")
+        self.tree = unpacked("exim4-daemon-light", "usr/sbin/exim4")
         with contextlib.suppress(subprocess.CalledProcessError):    # the account that the package was built for; there already: fine
             subprocess.run(["useradd", "-r", "-d", "/nonexistent", "-s", "/usr/sbin/nologin", "Debian-exim"], check=True,
                            stderr=subprocess.DEVNULL)
@@ -297,7 +297,7 @@ class PostfixCommands:
                 "postfix-sqlite": "usr/lib/postfix/postfix-sqlite.so"}
 
     def __init__(self):
-        trees = {package: _unpacked(package, program) for package, program in self.PACKAGES.items()}
+        trees = {package: unpacked(package, program) for package, program in self.PACKAGES.items()}
         self.tree = trees["postfix"]
         self.root = Path(tempfile.mkdtemp(prefix="postroad-oracle-"))
         self.root.chmod(0o755)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: ISC
-"""Signed zones: made with ldns-signzone, served by nsd as somebody else's name server would."""
+"""Signed zones: made with ldns-signzone, served by nsd as somebody else's name server would, and seen through unbound as somebody else's resolver would."""
 
+import shutil
 import subprocess
 
+import pytest
+
+from peers import unpacked
 from servers import Server, program
 
 SOA = "@ 60 IN SOA ns.invalid. root.invalid. 1 3600 600 86400 60\n@ 60 IN NS ns.invalid.\n"
@@ -15,6 +19,7 @@ class Nsd(Server):
     def __init__(self, zones, signed, forged=None):
         super().__init__()
         self.anchor = self.file("anchor", "")
+        self.zones = list(zones)
         config = (f"server:\n  ip-address: 127.0.0.1@{self.port}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{self.root}\"\n  pidfile: \"{self.root}/pid\"\n"
                   f"  database: \"\"\n  xfrdfile: \"{self.root}/xfrd\"\n  xfrdir: \"{self.root}\"\n  zonelistfile: \"{self.root}/zones\"\n  server-count: 1\n  do-ip6: no\n  verbosity: 1\n"
                   "remote-control:\n  control-enable: no\n")
@@ -39,6 +44,42 @@ class Nsd(Server):
 
     def words(self):
         return [program("nsd", "nsd"), "-d", "-c", self.config]
+
+    @property
+    def at(self):
+        return f"127.0.0.1@{self.port}"
+
+
+class Unbound(Server):
+    """A resolver that validates what the name server says about its zones. The program is unpacked from its package; skips when it cannot be had."""
+
+    def __init__(self, nsd):
+        super().__init__()
+        try:
+            self.program = shutil.copy(unpacked("unbound", "usr/sbin/unbound") / "usr/sbin/unbound", self.root)
+            subprocess.run([self.program, "-V"], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        except (OSError, subprocess.SubprocessError) as trouble:
+            self.close()
+            pytest.skip(f"no unbound: {trouble}")
+        self.config = self.file("unbound.conf", f"""server:
+  interface: 127.0.0.1@{self.port}
+  username: ""
+  chroot: ""
+  directory: "{self.root}"
+  pidfile: ""
+  do-daemonize: no
+  use-syslog: no
+  do-ip6: no
+  do-not-query-localhost: no
+  local-zone: "test." nodefault
+  module-config: "validator iterator"
+  trust-anchor-file: "{nsd.anchor}"
+remote-control:
+  control-enable: no
+""" + "".join(f"stub-zone:\n  name: {name}\n  stub-addr: {nsd.at}\n" for name in nsd.zones))
+
+    def words(self):
+        return [self.program, "-d", "-c", self.config]
 
     @property
     def at(self):

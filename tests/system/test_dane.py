@@ -10,7 +10,7 @@ import pytest
 from certificates import Authority, fingerprint
 from instance import IS_ROOT, Instance, free_port, wait_until
 from peers import PostfixCommands
-from signed_zones import Nsd, tlsa
+from signed_zones import Nsd, Unbound, tlsa
 from test_tls_client import TlsSink
 
 NOT_VERIFIED = "Server certificate not verified"
@@ -102,6 +102,16 @@ def test_what_dns_vouches_for_decides(instance, world):
     for host, words in (("two.dane.test", "dane (DANE), 2 TLSA records"), ("none.dane.test", "may (smtp_tls_security_level) where dane was asked for"),
                         ("unusable.dane.test", "encrypt (smtp_tls_security_level) where dane"), ("only-none.dane.test", "put off: 4.7.5 DANE is required"), ("bogus.test", "put off: 4.7.5 TLSA lookup error")):
         assert re.search(rf"host       mx[-.]{host}\[127.0.0.1\]:\d+\n      TLS      {re.escape(words)}", told), (host, told)
+
+
+def test_through_somebody_elses_validating_resolver(instance, world):
+    expected = {"ok.dane.test": "tls=dane", "alias.dane.test": "tls=dane", "ta.dane.test": "tls=dane", "none.dane.test": "tls=dane:may", "plain.test": "tls=dane:may",
+                "wrong.dane.test": NOT_VERIFIED, "leads-out.dane.test": NOT_VERIFIED, "bogus.test": f"TLSA lookup error for mx.bogus.test:{world.sink.port}"}
+    with contextlib.closing(Unbound(world.dns)) as unbound:
+        unbound.start()
+        mail = start(instance, world, expected, dns_resolver_addresses=unbound.at)
+        for name, line in outcomes(mail, expected).items():
+            assert expected[name] in line, line
 
 
 def test_unsigned_mx_records_count_as_one_wants(instance, world):
