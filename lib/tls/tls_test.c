@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /* Settings as main.cf writes them, and both ends of TLS in one process over a socket pair. */
 #include "tests/unit.h"
+#include "tests/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/die.h"
@@ -73,7 +75,7 @@ static void test_cipher_grades_and_exclusions(void **state)
 
 /* ---- certificates ---- */
 
-static char directory[] = "/tmp/tls-test-XXXXXX";
+static char directory[SCRATCH_PATH];
 
 static void add_name(X509 *x, const char *name)
 {
@@ -116,11 +118,12 @@ static const char *make_chain(const char *label, const char *name, long days)
 	return at;
 }
 
-static struct tls_context *context(bool server, const char *chain, const char *ca)
+/* Of a client: trusts what is in the directory, too, or what the system trusts. */
+static struct tls_context *trusting_context(bool server, const char *chain, const char *ca, const char *ca_path, bool default_ca)
 {
 	const struct tls_config conf = {
 		.server = server, .name = "test", .chain_files = chain, .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "",
-		.ca_file = ca, .ca_path = "", .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .groups = "nonsense X25519 P-256",
+		.ca_file = ca, .ca_path = ca_path, .default_ca = default_ca, .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .groups = "nonsense X25519 P-256",
 		.digest = "sha256", .session_s = 100,
 	};
 	static const unsigned char secret[TLS_TICKET_SECRET] = "of all contexts here";
@@ -134,6 +137,11 @@ static struct tls_context *context(bool server, const char *chain, const char *c
 	if (server)
 		tls_context_use_ticket_keys(c, str_make((const char *) key, sizeof(key)));
 	return c;
+}
+
+static struct tls_context *context(bool server, const char *chain, const char *ca)
+{
+	return trusting_context(server, chain, ca, "", false);
 }
 
 /* ---- two ends ---- */
@@ -264,6 +272,50 @@ static void test_untrusted_expired_and_misnamed_certificates_are_told_apart(void
 	tls_context_free(sc);
 	tls_context_free(trusting);
 	tls_context_free(strange);
+}
+
+/* A directory as openssl rehash makes it, with this one certificate. */
+static const char *hashed_directory(const char *chain)
+{
+	static char path[SCRATCH_PATH + 20];
+	char link[SCRATCH_PATH + 50];
+	FILE *f = fopen(chain, "r");
+	X509 *x;
+
+	assert_non_null(f);
+	x = PEM_read_X509(f, NULL, NULL, NULL);
+	fclose(f);
+	assert_non_null(x);
+	snprintf(path, sizeof(path), "%s/hashed", directory);
+	snprintf(link, sizeof(link), "%s/%08lx.0", path, X509_subject_name_hash(x));
+	X509_free(x);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(symlink(chain, link), 0);
+	return path;
+}
+
+static void test_cas_are_those_of_a_file_a_directory_and_the_system(void **state)
+{
+	const char *chain = make_chain("ca", "server.example", 10);
+	struct tls_context *sc = context(true, chain, "");
+	struct tls_context *clients[] = {
+		trusting_context(false, "", "", "", false), trusting_context(false, "", chain, "", false), trusting_context(false, "", "", hashed_directory(chain), false), NULL,
+	};
+
+	(void) state;
+	setenv("SSL_CERT_FILE", chain, 1);		/* what the library takes for the system's */
+	clients[3] = trusting_context(false, "", "", "", true);
+	unsetenv("SSL_CERT_FILE");
+	for (size_t i = 0; i < COUNT_OF(clients); i++) {
+		struct end server, client;
+
+		make_ends(&server, &client, sc, clients[i]);
+		meet(&server, &client);
+		assert_int_equal(client.peer.trust, i == 0 ? TLS_UNTRUSTED : TLS_TRUSTED);
+		end_both(&server, &client);
+		tls_context_free(clients[i]);
+	}
+	tls_context_free(sc);
 }
 
 static void test_a_session_is_resumed_under_its_name_only_and_stays_untrusted(void **state)
@@ -445,20 +497,15 @@ static void test_files_that_do_not_fit_are_not_used(void **state)
 static int set_up(void **state)
 {
 	(void) state;
-	return mkdtemp(directory) == NULL;
+	scratch_directory(directory);
+	return 0;
 }
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = { "server", "client", "expired", "stranger", "again", "old", "silent", "one", "two", "key-only" };
-	char path[300];
-
 	(void) state;
-	for (size_t i = 0; i < COUNT_OF(files); i++) {
-		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
-		unlink(path);
-	}
-	return rmdir(directory);
+	scratch_remove(directory);
+	return 0;
 }
 
 int main(void)
@@ -469,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_cipher_grades_and_exclusions),
 		cmocka_unit_test(test_two_ends_talk_and_know_each_other),
 		cmocka_unit_test(test_untrusted_expired_and_misnamed_certificates_are_told_apart),
+		cmocka_unit_test(test_cas_are_those_of_a_file_a_directory_and_the_system),
 		cmocka_unit_test(test_a_session_is_resumed_under_its_name_only_and_stays_untrusted),
 		cmocka_unit_test(test_no_common_version_is_a_failure_with_words),
 		cmocka_unit_test(test_of_traced_sessions_so_many_are_shown_and_so_many_bytes),

@@ -50,6 +50,13 @@ class Authority:
         path.chmod(0o600)
         return path
 
+    def hashed_directory(self):
+        """As openssl rehash makes it: with a link to the CA, which leads out of it."""
+        path = self.directory / "hashed"
+        path.mkdir()
+        (path / (openssl("x509", "-in", self.certificate, "-noout", "-hash").strip() + ".0")).symlink_to(self.certificate)
+        return path
+
 
 def new_key(path, kind):
     if kind == "ec":

@@ -133,14 +133,15 @@ def test_levels_that_prove_the_server(instance, ca):
     good, expired = ca.issue("good", name="localhost"), ca.issue("expired", name="localhost", valid=(-20, -1))
     other, foreign = ca.issue("other", name="other.example"), Authority(ca.directory / "foreign").issue("foreign", name="localhost")
     wrong = "Server certificate not verified"
+    hashed = ca.hashed_directory()
     for chain, level, more, words in (
-            (good, "verify", {}, None), (good, "secure", {}, None), (other, "secure", {}, wrong), (other, "verify", {}, wrong),
+            (good, "verify", {"smtp_tls_CAfile": "", "smtp_tls_CApath": hashed}, None), (good, "secure", {}, None), (other, "secure", {}, wrong), (other, "verify", {}, wrong),
             (other, "verify", {"smtp_tls_verify_cert_match": "hostname, .example"}, None),
             (expired, "verify", {}, wrong), (foreign, "secure", {}, wrong),
             (foreign, "fingerprint", {"smtp_tls_fingerprint_cert_match": fingerprint(foreign[0]).lower()}, None),
             (good, "fingerprint", {"smtp_tls_fingerprint_cert_match": fingerprint(foreign[0])}, wrong)):
         with TlsSink(chain) as sink:
-            mail = relaying(instance, sink, smtp_tls_security_level=level, smtp_tls_CAfile=ca.certificate, **more)
+            mail = relaying(instance, sink, **{"smtp_tls_security_level": level, "smtp_tls_CAfile": ca.certificate, **more})
             line = deliver(mail)
             if words is None:
                 assert f", tls={level}, dsn=2.0.0, status=sent" in line

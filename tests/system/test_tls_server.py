@@ -233,10 +233,7 @@ def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
 
 def test_a_trusted_certificate_can_be_demanded(instance, ca):
     good, foreign = ca.issue("good"), Authority(ca.directory / "others").issue("bad")
-    hashed = ca.directory / "hashed"            # links to what the jail does not let smtpd open
-    hashed.mkdir()
-    (hashed / (openssl("x509", "-in", ca.certificate, "-noout", "-hash").strip() + ".0")).symlink_to(ca.certificate)
-    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=hashed,
+    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=ca.hashed_directory(),
                                 smtpd_tls_loglevel="0", smtpd_tls_loglevel_maps="inline:{ 127.0.0=ssl-developer }", smtpd_tls_trace_size_limit="600",
                                 tls_trace_rate_limit="0"))
     for certificate, expected in ((good, 250), (foreign, 554), (None, 554)):
