@@ -137,8 +137,10 @@ void take_body(struct message *m, struct str bytes)
 
 void end_body(struct message *m)
 {
-	if (m->check_line != NULL && m->check_line->text.len > 0)
-		end_line(m, m->check_line, buf_str(&m->check_line->text), false);
+	struct check_line *c = m->check_line;
+
+	if (c != NULL && c->text.len > 0)
+		end_line(m, c, c->judged ? STR_NONE : buf_str(&c->text), false);
 	if (m->writer != NULL && queue_written(m->writer) > 0 && m->last_byte != '\n')
 		store(m, STR("\n"));
 }
