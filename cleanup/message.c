@@ -121,7 +121,6 @@ static void begin_storing(struct message *m)
 
 	if (m->discard || m->refused.code != 0)
 		return;
-	m->begun_in_hold = m->hold;
 	r = queue_create(the_cleanup.queue, m->hold ? QUEUE_HOLD : QUEUE_INCOMING, str_of(m->id), &m->writer);
 	if (r < 0)
 		refuse_error(m, r, "create queue file");
@@ -309,13 +308,13 @@ static void commit(struct message *m)
 	m->committed = true;
 }
 
-/* HOLD by a line of the body came after the file was begun. */
-static void move_to_hold(struct message *m)
+/* HOLD by a line of the body came after the file was begun. It goes there before the commit: what is to be held must never be seen in incoming. */
+static void place_in_hold(struct message *m)
 {
-	if (!m->hold || m->begun_in_hold)
-		return;
-	if (queue_move(the_cleanup.queue, QUEUE_INCOMING, QUEUE_HOLD, str_of(m->id)) < 0)
-		m->hold = false;
+	int r = m->hold ? queue_place_in(m->writer, QUEUE_HOLD) : 0;
+
+	if (r < 0)
+		refuse_error(m, r, "move queue file to hold");
 }
 
 static void end_content(struct message *m)
@@ -330,6 +329,8 @@ static void end_content(struct message *m)
 		make_recipients(m);
 		note_needs(m);
 	}
+	if (m->refused.code == 0 && !m->discard)
+		place_in_hold(m);
 }
 
 void message_end(struct message *m, struct cleanup_reply *ret)
@@ -341,9 +342,7 @@ void message_end(struct message *m, struct cleanup_reply *ret)
 		*ret = (struct cleanup_reply){ .code = (uint64_t) m->refused.code, .dsn = m->refused.dsn, .text = m->refused.text };
 		return;
 	}
-	if (m->committed)
-		move_to_hold(m);
-	else
+	if (!m->committed)
 		log_mail(ROAD_INFO, str_of(m->id), "removed (discarded)");
 	*ret = (struct cleanup_reply){ .code = 250, .dsn = STR("2.0.0"), .size = m->parts.size,
 				       .text = arena_fmt(m->arena, "Ok: queued as %s", m->id) };

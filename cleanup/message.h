@@ -99,7 +99,7 @@ struct message {
 	struct buf packed;		/* of e, once it is final */
 	struct queue_parts parts;	/* when committed */
 	struct queue_place place;
-	bool committed, begun_in_hold;
+	bool committed;
 };
 
 /* message.c. a: ends with the message. packed and content views must live as long as the message. */

@@ -241,6 +241,8 @@ static void header_checks_act(void **state)
 
 static void body_checks_act_line_by_line(void **state)
 {
+	static const char beginning[] = "A: b\n\nhold me\n";
+	static char large[200000];
 	static const char text[] = "A: b\n\nfirst\nsecret one\nlast\nchange me\nunfinished secret";
 	struct recipient to = { .address = STR("bob@example.net") };
 	struct envelope e = from_client(&to, 1);
@@ -255,6 +257,13 @@ static void body_checks_act_line_by_line(void **state)
 	}
 	struct stored s = pass_text(CLEANUP_EXTERNAL, "A: b\n\nhold me\n");
 	assert_int_equal(s.where, QUEUE_HOLD);
+	drop(&s);
+	/* so large that its file was there before */
+	memset(large, 'y', sizeof(large));
+	memcpy(large, beginning, sizeof(beginning) - 1);
+	s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(large, sizeof(large)), 50000);
+	assert_int_equal(s.where, QUEUE_HOLD);
+	assert_int_equal(s.body.len, sizeof(large) - 6 + 1);
 	drop(&s);
 	s = pass_text(CLEANUP_EXTERNAL, "A: b\n\nvirus\n");
 	assert_reply(&s, 550, "5.7.1", "ill");

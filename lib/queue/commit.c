@@ -60,6 +60,22 @@ void queue_no_empty_line(struct queue_writer *w)
 	w->no_empty_line = true;
 }
 
+int queue_place_in(struct queue_writer *w, enum queue_name where)
+{
+	int dir = queue_dir(w->q, where), r = 0;
+
+	if (dir < 0)
+		return dir;
+	if (w->created)
+		r = queue_move(w->q, w->where, where, str_of(w->id));
+	if (r < 0)
+		return r;
+	w->where = where;
+	w->dir = dir;
+	queue_path(w->q, where, str_of(w->id), w->path);
+	return 0;
+}
+
 uint64_t queue_written(const struct queue_writer *w)
 {
 	return w->body_len;

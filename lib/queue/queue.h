@@ -85,6 +85,8 @@ int queue_commit(struct queue_writer *w, const struct envelope *e, struct str pa
 struct str queue_small_body(const struct queue_writer *w);
 /* The content ended with its headers, without an empty line: then there is no body either. */
 void queue_no_empty_line(struct queue_writer *w);
+/* Before the commit: it shall lie in another queue. -errno: it is where it was. */
+int queue_place_in(struct queue_writer *w, enum queue_name where);
 uint64_t queue_written(const struct queue_writer *w);	/* body bytes so far */
 void queue_writer_free(struct queue_writer *w);		/* not committed: the file is removed. NULL is fine */
 
