@@ -8,7 +8,7 @@
 #include "lib/log/log.h"
 #include "lib/queue/requeue.h"
 
-enum { COMMAND_MS = 600000 };
+enum { COMMAND_MS = 600000, PORTION = 4 << 20 /* bytes of ids in one request */ };
 
 /* ---- which ---- */
 
@@ -131,30 +131,46 @@ static void delete_from_maildrop(struct super *s, struct str ids, struct buf *do
 			buf_addf(done, "%.*s\n", PSTR(id));
 }
 
+static void act_on_portion(struct super *s, const struct action *a, struct str ids, struct buf *done)
+{
+	struct arena *arena = arena_new("reply", NULL, 64 << 20);
+	struct qmgr_command m = { .command = str_of(a->command), .argument = ids };
+	struct qmgr_command_reply rep;
+	int r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep, in(COMMAND_MS));
+
+	if (qmgr_is_not_there(r)) {
+		act_on_files(s, a, ids, done);
+	} else if (r < 0) {
+		die(EX_TEMPFAIL, "queue manager: %s", error_text(r));
+	} else {
+		s->failed |= rep.code != 0;
+		buf_add(done, rep.text);
+		if (queues_of(s, a) & 1 << QUEUE_MAILDROP)
+			delete_from_maildrop(s, ids, done);
+	}
+	arena_free(arena);
+}
+
+/* Whole lines: a request for millions of messages would be too large. */
+static bool take_portion(struct str *rest, struct str *ret)
+{
+	ssize_t end = rest->len <= PORTION ? -1 : str_find_last(str_head(*rest, PORTION), '\n');
+
+	*ret = end < 0 ? *rest : str_head(*rest, (size_t) end + 1);
+	*rest = str_skip(*rest, ret->len);
+	return ret->len > 0;
+}
+
 void super_act(struct super *s, const struct action *a, struct str ids, struct buf *done)
 {
 	AUTO(buf) chosen = BUF((size_t) 256 << 20);
-	struct arena *arena = arena_new("reply", NULL, (size_t) 512 << 20);
-	struct qmgr_command m = { .command = str_of(a->command) };
-	struct qmgr_command_reply rep;
-	int r = 0;
+	struct str rest, portion;
 
 	if (s->only != 0)
 		filter(s, a, ids, &chosen);
 	else
 		buf_add(&chosen, ids);
-	m.argument = buf_str(&chosen);
-	if (chosen.len > 0)
-		r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep, in(COMMAND_MS));
-	if (qmgr_is_not_there(r)) {
-		act_on_files(s, a, buf_str(&chosen), done);
-	} else if (r < 0) {
-		die(EX_TEMPFAIL, "queue manager: %s", error_text(r));
-	} else if (chosen.len > 0) {
-		s->failed |= rep.code != 0;
-		buf_add(done, rep.text);
-		if (queues_of(s, a) & 1 << QUEUE_MAILDROP)
-			delete_from_maildrop(s, buf_str(&chosen), done);
-	}
-	arena_free(arena);
+	rest = buf_str(&chosen);
+	while (take_portion(&rest, &portion))
+		act_on_portion(s, a, portion, done);
 }
