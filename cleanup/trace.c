@@ -39,6 +39,13 @@ static void add_tls_clause(struct message *m, struct buf *b)
 	buf_addf(b, ")\n\t(%.*s)\n\t", PSTR(rest));
 }
 
+/* A name that somebody else's database holds must not end the comment that it stands in. */
+static void add_comment_text(struct buf *b, struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		buf_add_byte(b, strchr("()\\", text.at[i]) != NULL ? '?' : text.at[i]);
+}
+
 static void add_from_clause(struct message *m, struct buf *b)
 {
 	struct str name = m->e.client_name.len > 0 ? m->e.client_name : STR("unknown");
@@ -46,8 +53,11 @@ static void add_from_clause(struct message *m, struct buf *b)
 
 	buf_addf(b, "from %.*s (%.*s [%.*s])\n\t", PSTR(helo), PSTR(name), PSTR(address_literal(m)));
 	add_tls_clause(m, b);
-	if (m->e.sasl_username.len > 0 && (m->flags & CLEANUP_SHOW_LOGIN) != 0)
-		buf_addf(b, "(Authenticated sender: %.*s)\n\t", PSTR(m->e.sasl_username));
+	if (m->e.sasl_username.len > 0 && (m->flags & CLEANUP_SHOW_LOGIN) != 0) {
+		buf_add_text(b, "(Authenticated sender: ");
+		add_comment_text(b, m->e.sasl_username);
+		buf_add_text(b, ")\n\t");
+	}
 }
 
 /* Only when there is exactly one: a list would tell each recipient about the others. */
