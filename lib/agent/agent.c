@@ -21,7 +21,7 @@
 #include "lib/base/failpoint.h"
 #include "lib/ipc/channel.h"
 
-enum { MOST_GROUPS = 8, WAIT_SLICE_MS = 1000 };
+enum { MOST_GROUPS = 8, WAIT_SLICE_MS = 1000, ENOUGH_WORDS = FRAME_LIMIT / 2, MOST_OUTCOMES = FRAME_LIMIT - (64 << 10) };
 
 struct connection {
 	struct list link;
@@ -54,15 +54,26 @@ void agent_wind_down(void)
 		leave(c);
 }
 
+/*
+ * What all of thousands of recipients were told may be more than a reply holds. Who is left out of it counts as deferred, and gets the message
+ * again: so the last ones' codes have to do.
+ */
+static int pack_outcome(const struct outcome *o, struct buf *outcomes)
+{
+	const struct outcome brief = { .index = o->index, .status = o->status, .dsn = o->dsn, .at_us = o->at_us };
+
+	return outcome_pack(outcomes->len < ENOUGH_WORDS ? o : &brief, outcomes);
+}
+
 static void reply(struct request *q)
 {
 	struct delivery *d = &q->d;
-	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 2);
+	AUTO(buf) outcomes = BUF(MOST_OUTCOMES);
 	struct deliver_reply rep = { .site_dsn = d->site_dsn, .site_reason = str_head(d->site_reason, 4096) };
 	struct frame_out out;
 
 	for (size_t i = 0; i < d->env.recipient_count; i++)
-		if (outcome_pack(&d->outcomes[i], &outcomes) < 0)
+		if (pack_outcome(&d->outcomes[i], &outcomes) < 0)
 			log_mail(ROAD_ERROR, d->queue_id, "outcome of <%.*s> is too long to report",
 				 PSTR(d->env.recipients[i].address));
 	rep.outcomes = buf_str(&outcomes);
