@@ -12,7 +12,7 @@
 #include "lib/daemon/startup.h"
 #include "master/master.h"
 
-enum { KILL_AFTER_MS = 5000, LAST_MS = 5000, NO_SIGNAL = 0 };
+enum { AWARE_MS = 5000, KILL_AFTER_MS = 5000, LAST_MS = 5000, NO_SIGNAL = 0 };
 
 struct watched {
 	struct service *service;	/* a client at its door */
@@ -48,6 +48,12 @@ static void watch_service(struct service *s)
 			watch(w->line, NULL, w);
 }
 
+/* Who asked for a reload hears of it when no worker of before takes anybody any more, or has had time to hear of that itself. */
+static struct {
+	int64_t at_latest;		/* mono_ms(); 0: nobody waits for an answer */
+	struct buf warnings;		/* of the daemons, which will log them themselves */
+} unanswered;
+
 static int milliseconds_to_next_event(void)
 {
 	int64_t next = INT64_MAX;
@@ -60,6 +66,8 @@ static int milliseconds_to_next_event(void)
 	}
 	if (waits_for_address)
 		next = MIN(next, mono_ms() + 250);
+	if (unanswered.at_latest != 0)
+		next = MIN(next, unanswered.at_latest);
 	if (next == INT64_MAX)
 		return -1;
 	return (int) MIN(MAX(next - mono_ms(), (int64_t) 0), (int64_t) 3600000);
@@ -169,7 +177,6 @@ static void refuse_reload(const struct buf *why)
 	notify_ready();
 }
 
-/* warnings: of the daemons, which will log them themselves. */
 static void change_generation(struct settings *new_settings, const struct buf *warnings)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -185,8 +192,9 @@ static void change_generation(struct settings *new_settings, const struct buf *w
 	settings_free(old);
 	open_log(&settings->common, "master", LOG_TO_SYSLOG);		/* maillog_file may have changed */
 	log_info("reload -- %s", version_and_place());
-	instance_note_reload(false, buf_text(warnings));
-	notify_ready();
+	unanswered.at_latest = mono_ms() + AWARE_MS;
+	unanswered.warnings = BUF(1 << 20);
+	buf_add(&unanswered.warnings, buf_str(warnings));
 }
 
 /* Reads the files, and has the daemons try what they say. What became of it, end_reload() hears. */
@@ -194,7 +202,7 @@ static void begin_reload(void)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	if (rehearsed != NULL) {
+	if (rehearsed != NULL || unanswered.at_latest != 0) {
 		reload_again = true;
 		return;
 	}
@@ -227,6 +235,20 @@ static void end_reload(void)
 		refuse_reload(&words);
 	} else {
 		change_generation(tried, &words);
+	}
+}
+
+static void answer_reload(void)
+{
+	if (unanswered.at_latest == 0 || (workers_unaware() > 0 && mono_ms() < unanswered.at_latest))
+		return;
+	unanswered.at_latest = 0;
+	instance_note_reload(false, buf_text(&unanswered.warnings));
+	buf_free(&unanswered.warnings);
+	notify_ready();
+	if (reload_again) {
+		reload_again = false;
+		begin_reload();
 	}
 }
 
@@ -302,6 +324,7 @@ int supervise(void)
 		services_retry_listeners();
 		signal_number = turn(milliseconds_to_next_event());
 		end_reload();
+		answer_reload();
 		if (signal_number == SIGHUP)
 			begin_reload();
 		else if (signal_number != NO_SIGNAL)

@@ -129,7 +129,7 @@ void service_retire_workers(struct service *s);		/* a new generation: those of n
 void worker_report(struct worker *w);			/* something can be read from its line */
 void workers_reap(void);
 int workers_left(bool also_last);
-int workers_unaware(void);			/* that do not know yet that they have to end, or take one client at a time and have none */
+int workers_unaware(void);			/* old ones that do not know yet that they have to end, or take one client at a time and have none */
 void workers_signal(int signal_number, bool also_last);
 int64_t service_next_event(const struct service *s);	/* mono_ms() when something is due; INT64_MAX */
 void service_timers(struct service *s);

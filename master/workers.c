@@ -272,7 +272,7 @@ int workers_unaware(void)
 
 	LIST_EACH(s, &services, struct service, link)
 		LIST_EACH(w, &s->workers, struct worker, link)
-			n += !s->program->ends_last && w->state != LEAVING && w->state != FULL;
+			n += w->is_old && !s->program->ends_last && w->state != LEAVING && w->state != FULL;
 	return n;
 }
 
