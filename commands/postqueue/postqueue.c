@@ -185,7 +185,9 @@ int main(int argc, char **argv)
 	struct request r = { 0 };
 	const char *config_dir = parse_options(argc, argv, &r);
 
+	die_always_with(EX_UNAVAILABLE);	/* Postfix's answer to a configuration that cannot be read */
 	command_start("postqueue", config_dir, groups, structs, &world);
+	die_always_with(0);
 	if (chdir(world.common.queue_directory) < 0)
 		die(EX_UNAVAILABLE, "queue_directory %s: %s", world.common.queue_directory,
 		    error_text(errno));

@@ -100,7 +100,7 @@ static void report(struct action *a, struct str done, bool one_by_one)
 /* For each kind of action that was asked for, also when there was nothing to do. -e and -f are one kind. */
 static void report_totals(void)
 {
-	static const char kinds[] = "rdhHe";
+	static const char kinds[] = "rdehH";
 
 	for (const char *kind = kinds; *kind != 0; kind++) {
 		const struct action *a = action_of(*kind), *with = *kind == 'e' ? action_of('f') : NULL;
@@ -117,6 +117,7 @@ static void carry_out(struct super *s, const struct request *r)
 	AUTO(buf) done = BUF((size_t) 256 << 20);
 
 	r->action->asked_for = true;
+	action_of('H')->asked_for |= r->action->letter == 'f';
 	collect(s, r, &ids);
 	if (ids.len == 0)
 		return;
@@ -125,6 +126,7 @@ static void carry_out(struct super *s, const struct request *r)
 		AUTO(buf) released = BUF((size_t) 256 << 20);
 
 		super_act(s, action_of('H'), buf_str(&done), &released);
+		report(action_of('H'), buf_str(&released), !is_all(r->id));
 	}
 	if (r->action->letter == 'r' && done.len > 0)
 		trigger("public/pickup");
@@ -185,7 +187,7 @@ static unsigned parse_queues(char **names)
 		else if (queue_name_parse(str_of(*names), &q) >= 0)
 			which |= 1u << q;
 		else
-			die(EX_USAGE, "there is no queue \"%s\"", *names);
+			die(EX_USAGE, "invalid directory name: %s", *names);
 	}
 	return which;
 }

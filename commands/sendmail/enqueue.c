@@ -40,7 +40,7 @@ struct str default_sender(struct request *q)
 	struct account account;
 
 	if (account_by_uid(q->arena, getuid(), &account) <= 0)
-		die(EX_OSERR, "unable to find out the account name of uid %ld; use -f", (long) getuid());
+		die(EX_TEMPFAIL, "unable to find out the account name of uid %ld; use -f", (long) getuid());
 	return account.name;
 }
 
@@ -146,7 +146,7 @@ static enum line_ends line_ends_of(struct request *q)
 		return FIX_STRICT;
 	if (str_is_nocase(text, STR("never")))
 		return FIX_NEVER;
-	die(EX_CONFIG, "parameter sendmail_fix_line_endings = %s: always, strict or never expected", text.at);
+	die(EX_TEMPFAIL, "parameter sendmail_fix_line_endings = %s: always, strict or never expected", text.at);
 }
 
 static void put(struct intake *i, struct str bytes)
@@ -256,6 +256,15 @@ static void insist_on_recipients(struct intake *i, const struct envelope *e)
 	die(EX_DATAERR, "No recipient addresses found in message header");
 }
 
+/* What is wrong with this system may be mended before the next attempt. */
+static int finish(struct submission *out)
+{
+	char id[32];
+	const int status = submission_end(out, id);
+
+	return status == EX_CONFIG ? EX_TEMPFAIL : status;
+}
+
 int enqueue(struct request *q)
 {
 	struct intake i = { .q = q, .fix = line_ends_of(q), .first_line = true, .line_start = true, .headers = BUF(MOST_HEADERS),
@@ -263,7 +272,6 @@ int enqueue(struct request *q)
 	AUTO(buf) why = BUF_WORDS;
 	struct envelope e;
 	struct input in;
-	char id[32];
 
 	make_envelope(q, &e);
 	if (submission_begin(postdrop_path(q), q->dir, &e, &i.out, &why) < 0)
@@ -271,16 +279,16 @@ int enqueue(struct request *q)
 	if (q->flags & ENVELOPE_VERIFY) {		/* -bv: there is no message */
 		submission_write(i.out, STR("Subject: probe\n\n"));
 		printf("Mail Delivery Status Report will be mailed to <%.*s>.\n", PSTR(e.sender));
-		return submission_end(i.out, id);
+		return finish(i.out);
 	}
 	input_begin(&in, STDIN_FILENO);
 	copy_content(&i, &in);
 	if (in.error < 0) {
 		submission_abort(i.out);
-		die(EX_IOERR, "reading the message: %s", error_text(in.error));
+		die(EX_TEMPFAIL, "reading the message: %s", error_text(in.error));
 	}
 	input_free(&in);
 	insist_on_recipients(&i, &e);
 	buf_free(&i.headers);
-	return submission_end(i.out, id);
+	return finish(i.out);
 }

@@ -16,7 +16,7 @@ struct command {
 static void add(struct request *q, struct command *c, struct str argument)
 {
 	if (c->argc == MOST_ARGUMENTS)
-		die(EX_USAGE, "too many arguments");
+		die(EX_TEMPFAIL, "too many arguments");
 	c->argv[c->argc++] = (char *) (uintptr_t) str_c(q->arena, argument);
 }
 
@@ -45,7 +45,7 @@ static void run(struct request *q, struct command *c)
 	const char *path = arena_fmt(q->arena, "%s/%s", q->world.common.command_directory, c->argv[0]).at;
 
 	execv(path, c->argv);
-	die(EX_OSFILE, "cannot run %s: %s", path, error_text(errno));
+	die(EX_TEMPFAIL, "cannot run %s: %s", path, error_text(errno));
 }
 
 int hand_over(struct request *q)
@@ -81,5 +81,5 @@ int hand_over(struct request *q)
 		BUG("mode %d", (int) q->mode);
 	}
 	run(q, &c);
-	return EX_OSFILE;
+	return EX_TEMPFAIL;
 }

@@ -10,7 +10,7 @@
 
 static __attribute__((noreturn)) void usage(void)
 {
-	die(EX_USAGE, "usage: sendmail [options] [recipient...]; see sendmail(1)");
+	die(EX_TEMPFAIL, "usage: sendmail [options] [recipient...]; see sendmail(1)");
 }
 
 static const char *program_name(const char *path)
@@ -24,13 +24,13 @@ static void take_mode(struct request *q, const char *argument)
 {
 	switch (argument[0]) {
 	case 'd': case 'l': q->mode = MODE_DAEMON; break;
-	case 'h': case 'H': break;			/* host status: there is none */
+	case 'h': case 'H': q->mode = MODE_NOTHING; break;	/* host status: there is none */
 	case 'i': q->mode = MODE_NEWALIASES; break;
 	case 'm': q->mode = MODE_ENQUEUE; break;
 	case 'p': q->mode = MODE_MAILQ; break;
 	case 's': q->mode = MODE_SMTP; break;
 	case 'v': q->mode = MODE_ENQUEUE; q->flags |= ENVELOPE_VERIFY; break;
-	default: die(EX_USAGE, "unsupported: -b%s", argument);
+	default: die(EX_TEMPFAIL, "unsupported: -b%s", argument);
 	}
 }
 
@@ -42,20 +42,28 @@ static void take_queue_run(struct request *q, const char *argument)
 		q->mode = MODE_FLUSH_ID;
 	else if (argument[0] == 'R' && argument[1] != '\0')
 		q->mode = MODE_FLUSH_SITE;
-	else if (!is_digit(argument[0]))		/* an interval: the queue manager knows its own */
-		die(EX_USAGE, "-q%s is not implemented", argument);
+	else if (is_digit(argument[0]))			/* an interval: the queue manager knows its own */
+		q->mode = MODE_DAEMON;
+	else
+		die(EX_TEMPFAIL, "-q%s is not implemented", argument);
 	if (q->mode == MODE_FLUSH_ID || q->mode == MODE_FLUSH_SITE)
 		q->argument = argument + 1;
 }
 
-static unsigned parse_notify(const char *text)
+/* As with Postfix a value that means nothing does not keep the message. */
+static void ignore(char option)
+{
+	fprintf(stderr, "sendmail: warning: bad -%c option value -- ignored\n", option);
+}
+
+static void take_notify(struct request *q, const char *text)
 {
 	static const struct { struct str name; unsigned bit; } known[] = {
 		{ STR_INIT("never"), NOTIFY_NEVER }, { STR_INIT("success"), NOTIFY_SUCCESS },
 		{ STR_INIT("failure"), NOTIFY_FAILURE }, { STR_INIT("delay"), NOTIFY_DELAY },
 	};
 	struct str rest = str_of(text), word;
-	unsigned bits = 0;
+	unsigned bits = 0, unknown = 0;
 
 	while (str_token(&rest, ", \t", &word)) {
 		unsigned bit = 0;
@@ -63,22 +71,23 @@ static unsigned parse_notify(const char *text)
 		for (size_t i = 0; i < COUNT_OF(known); i++)
 			if (str_is_nocase(word, known[i].name))
 				bit = known[i].bit;
-		if (bit == 0)
-			die(EX_USAGE, "bad -N option value -- specify never, or success, failure, delay");
 		bits |= bit;
+		unknown += bit == 0;
 	}
-	if (bits == 0 || ((bits & NOTIFY_NEVER) != 0 && bits != NOTIFY_NEVER))
-		die(EX_USAGE, "bad -N option value -- specify never, or success, failure, delay");
-	return bits;
+	if (unknown > 0 || bits == 0 || ((bits & NOTIFY_NEVER) != 0 && bits != NOTIFY_NEVER))
+		ignore('N');
+	else
+		q->notify = bits;
 }
 
-static enum dsn_return parse_return(const char *text)
+static void take_return(struct request *q, const char *text)
 {
 	if (str_is_nocase(str_of(text), STR("full")))
-		return RETURN_FULL;
-	if (str_is_nocase(str_of(text), STR("hdrs")))
-		return RETURN_HEADERS;
-	die(EX_USAGE, "bad -R option value -- specify full or hdrs");
+		q->ret = RETURN_FULL;
+	else if (str_is_nocase(str_of(text), STR("hdrs")))
+		q->ret = RETURN_HEADERS;
+	else
+		ignore('R');
 }
 
 static void take_body_type(struct request *q, const char *text)
@@ -88,7 +97,7 @@ static void take_body_type(struct request *q, const char *text)
 	else if (str_is_nocase(str_of(text), STR("7BIT")))
 		q->flags &= ~(unsigned) ENVELOPE_8BITMIME;
 	else
-		die(EX_USAGE, "bad -B option value -- specify 7BIT or 8BITMIME");
+		die(EX_TEMPFAIL, "-B option needs 8BITMIME or 7BIT");
 }
 
 static void take_envid(struct request *q, const char *text)
@@ -96,7 +105,7 @@ static void take_envid(struct request *q, const char *text)
 	struct str id = str_of(text);
 
 	if (id.len > 100 || !str_is_ascii(id) || str_has_control(id))
-		die(EX_USAGE, "bad -V option value -- up to 100 printable characters");
+		die(EX_TEMPFAIL, "bad -V option value -- up to 100 printable characters");
 	q->envid = text;
 }
 
@@ -106,7 +115,7 @@ static void take_old_option(struct request *q, const char *text)
 	case 'i': q->dot_is_content = true; break;
 	case 'A':
 		if (text[1] == '\0')
-			die(EX_USAGE, "-oA requires pathname");
+			die(EX_TEMPFAIL, "-oA requires pathname");
 		q->alias_database = text + 1;
 		break;
 	case '7': q->flags &= ~(unsigned) ENVELOPE_8BITMIME; break;
@@ -136,11 +145,11 @@ static void take_option(struct request *q, int option)
 	case 'F': q->full_name = optarg; break;
 	case 'i': q->dot_is_content = true; break;
 	case 'I': q->mode = MODE_NEWALIASES; break;
-	case 'N': q->notify = parse_notify(optarg); break;
+	case 'N': take_notify(q, optarg); break;
 	case 'o': take_old_option(q, optarg); break;
 	case 'O': take_long_option(q, optarg); break;
 	case 'q': take_queue_run(q, optarg); break;
-	case 'R': q->ret = parse_return(optarg); break;
+	case 'R': take_return(q, optarg); break;
 	case 't': q->extract = true; break;
 	case 'V': take_envid(q, optarg); break;
 	case 'v':
@@ -159,6 +168,11 @@ static void take_option(struct request *q, int option)
 
 void parse_options(struct request *q, int argc, char **argv)
 {
+	static const char *const without_operands[] = {
+		[MODE_ENQUEUE] = NULL, [MODE_SMTP] = "stand-alone mode", [MODE_MAILQ] = "display queue mode",
+		[MODE_NEWALIASES] = "alias initialization mode", [MODE_DAEMON] = "daemon mode", [MODE_FLUSH] = "flush queue mode",
+		[MODE_FLUSH_ID] = "flush queue mode", [MODE_FLUSH_SITE] = "flush queue mode", [MODE_NOTHING] = NULL,
+	};
 	int option;
 
 	if (strcmp(program_name(argv[0]), "mailq") == 0)
@@ -169,8 +183,10 @@ void parse_options(struct request *q, int argc, char **argv)
 		take_option(q, option);
 	q->words = argv + optind;
 	q->word_count = argc - optind;
+	if (without_operands[q->mode] != NULL && q->word_count > 0)
+		die(EX_TEMPFAIL, "%s requires no recipient", without_operands[q->mode]);
 	if (q->extract && q->mode != MODE_ENQUEUE)
-		die(EX_USAGE, "-t can be used only in delivery mode");
+		die(EX_TEMPFAIL, "-t can be used only in delivery mode");
 	if (q->extract && (q->flags & ENVELOPE_VERIFY) != 0)
-		die(EX_USAGE, "-t cannot be used together with -bv");
+		die(EX_TEMPFAIL, "-t option cannot be used with -bv");
 }

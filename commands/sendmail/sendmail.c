@@ -17,8 +17,11 @@ int main(int argc, char **argv)
 	q.mode = MODE_ENQUEUE;
 	q.arena = arena_new("sendmail", NULL, MOST_MEMORY);
 	parse_options(&q, argc, argv);
+	die_always_with(EX_TEMPFAIL);		/* a configuration that cannot be read is no reason to give mail up */
 	command_start("sendmail", q.dir, (const struct param_group *const[]){ &submit_group, NULL }, (void *const[]){ &q.conf }, &q.world);
+	die_always_with(0);
 	switch (q.mode) {
+	case MODE_NOTHING: return 0;
 	case MODE_ENQUEUE: return enqueue(&q);
 	case MODE_SMTP: return run_dialogue(&q);
 	default: return hand_over(&q);

@@ -12,10 +12,11 @@ enum mode {
 	MODE_SMTP,			/* -bs */
 	MODE_MAILQ,			/* -bp, mailq */
 	MODE_NEWALIASES,		/* -bi, -I, newaliases */
-	MODE_DAEMON,			/* -bd, -bl */
+	MODE_DAEMON,			/* -bd, -bl, -qTIME */
 	MODE_FLUSH,			/* -q */
 	MODE_FLUSH_ID,			/* -qI id */
 	MODE_FLUSH_SITE,		/* -qR site */
+	MODE_NOTHING,			/* -bh, -bH */
 };
 
 struct request {
@@ -40,7 +41,9 @@ struct request {
 	struct submit_conf conf;
 };
 
-/* options.c. Dies with EX_USAGE. */
+/*
+ * options.c. Dies with EX_TEMPFAIL, like Postfix's for all that is not about a message or its recipients: who calls shall keep the mail.
+ */
 void parse_options(struct request *q, int argc, char **argv);
 
 /* enqueue.c: a message on standard input. Returns the exit status. */
