@@ -38,7 +38,7 @@ static void want(struct edit *e, struct str argument)
 	} else if (str_cut(&value, '=', &name))
 		die(POSTCONF_FAILURE, "-X or -# requires names without value: \"%.*s\"", PSTR(argument));
 	name = str_trim(name);
-	if (name.len == 0 || str_find_any(name, " \t\r") >= 0)
+	if (name.len == 0 || str_find_any(name, "\r\n") >= 0)
 		die(POSTCONF_FAILURE, "-X or -# requires names without value: \"%.*s\"", PSTR(argument));
 	c = map_get(e->wanted, name);
 	if (c != NULL && kind == EDIT_SET)

@@ -83,10 +83,12 @@ static void put_head(void)
 /* Postfix's, and what became of them here. */
 static void put_absent(void)
 {
-	static const char *const planned[] = {
-#define PLANNED(name) #name,
+	static const struct { const char *name, *heading; } planned[] = {
+#define PLANNED_FOR(what) { NULL, what },
+#define PLANNED(name) { #name, NULL },
 #include "lib/conf/params/planned.def"
 #undef PLANNED
+#undef PLANNED_FOR
 	};
 	static const struct { const char *name, *reason; } never[] = {
 #define NEVER(name, reason) { #name, reason },
@@ -102,10 +104,12 @@ static void put_absent(void)
 		put_text(never[i].reason);
 		puts(".");
 	}
-	puts(".SH PARAMETERS OF POSTFIX THAT ARE NOT SUPPORTED YET\n.nh");
+	puts(".SH PARAMETERS OF POSTFIX THAT ARE NOT SUPPORTED YET\nBy what they wait for.\n.nh");
 	for (size_t i = 0; i < COUNT_OF(planned); i++) {
-		put_text(planned[i]);
-		puts(i + 1 < COUNT_OF(planned) ? "," : ".");
+		if (planned[i].heading != NULL)
+			fputs(".TP\n.B ", stdout);
+		put_text(planned[i].heading != NULL ? planned[i].heading : planned[i].name);
+		puts(planned[i].heading != NULL || i + 1 == COUNT_OF(planned) || planned[i + 1].heading != NULL ? "" : ",");
 	}
 }
 

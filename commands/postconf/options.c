@@ -101,14 +101,18 @@ static void take_option(struct postconf *p, struct request *q, int option)
 static void choose_mode(struct request *q, const bool *seen)
 {
 	const struct mode_rule *chosen = NULL;
+	AUTO(buf) all = BUF(200);
+	int count = 0;
 
 	for (size_t i = 0; i < COUNT_OF(MODES); i++) {
 		if (!seen[(unsigned char) MODES[i].letter])
 			continue;
-		if (chosen != NULL)
-			die(POSTCONF_FAILURE, "specify one of -%c -%c", chosen->letter, MODES[i].letter);
-		chosen = &MODES[i];
+		chosen = chosen == NULL ? &MODES[i] : chosen;
+		buf_addf(&all, " -%c", MODES[i].letter);
+		count++;
 	}
+	if (count > 1)
+		die(POSTCONF_FAILURE, "specify one of%s", buf_text(&all));
 	if (chosen == NULL)
 		return;
 	if (q->mode != MAIN_CF)

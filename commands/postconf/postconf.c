@@ -120,6 +120,8 @@ static int answer(struct postconf *p, const struct request *q, char **arguments,
 	}
 	if (!p->defaults)
 		review_tell(p->review, about, say_warning, NULL);
+	else if (review_no_services(p->review) != NULL)		/* nor does it matter, but Postfix says so */
+		warn("%s", review_no_services(p->review));
 	return p->failed ? POSTCONF_FAILURE : status;
 }
 

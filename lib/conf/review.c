@@ -29,9 +29,11 @@ struct review {
 const char *conf_absence(struct str name)
 {
 	static const struct { struct str name; const char *text; } absent[] = {
-#define PLANNED(name) { STR_INIT(#name), "a Postfix parameter that is not supported yet" },
+#define PLANNED_FOR(what) { STR_INIT(""), "a Postfix parameter that is not supported yet: it waits for " what },
+#define PLANNED(name) { STR_INIT(#name), NULL },	/* as above it */
 #include "lib/conf/params/planned.def"
 #undef PLANNED
+#undef PLANNED_FOR
 #define NEVER(name, reason) { STR_INIT(#name), "a Postfix parameter that has no effect here: " reason },
 #include "lib/conf/params/never.def"
 #undef NEVER
@@ -50,9 +52,12 @@ const char *conf_absence(struct str name)
 	for (size_t i = 0; i < COUNT_OF(families); i++)
 		if (str_ends(name, families[i].suffix))
 			name = families[i].in_place_of;
-	for (size_t i = 0; i < COUNT_OF(absent); i++)
+	for (size_t i = 0, heading = 0; i < COUNT_OF(absent); i++) {
+		if (absent[i].text != NULL)
+			heading = i;
 		if (str_is(name, absent[i].name))
-			return absent[i].text;
+			return absent[heading].text;
+	}
 	return NULL;
 }
 
@@ -304,6 +309,11 @@ struct conf *review_conf(const struct review *v)
 const struct master_cf *review_services(const struct review *v)
 {
 	return &v->services;
+}
+
+const char *review_no_services(const struct review *v)
+{
+	return v->no_services;
 }
 
 static void tell_of_main_cf(struct review *v)

@@ -23,6 +23,7 @@ void review_close(struct review *v);
 enum name_class review_class(struct review *v, struct str name);
 /* The services of master.cf, implicit ones included; empty when it cannot be read. */
 const struct master_cf *review_services(const struct review *v);
+const char *review_no_services(const struct review *v);		/* why not, or NULL */
 struct conf *review_conf(const struct review *v);
 /* nearest.c: the known name that this one may have been meant for; empty: none is near. */
 struct str review_nearest(struct review *v, struct arena *a, struct str name);

@@ -49,10 +49,13 @@ SHOW_MAIN = """relayhost|-n|relayhost myhostname nonsense|-x relayhost|-h relayh
 -o relayhost=abc relayhost|-n -o relayhost=zz|-o relayhost= -n relayhost|-d relayhost mydestination|-dh relayhost|-d nonsense
 -d slow_destination_concurrency_limit|-dx mydestination|-df smtpd_recipient_restrictions|-p relayhost|slow_destination_concurrency_limit
 slow_destination_recipient_limit fast_destination_recipient_limit|helper|unknown|undef|-x -h myhostname mydomain|mydomain myorigin mynetworks_style
-maildrop_time_limit|-x maildrop_time_limit|-d maildrop_time_limit slow_time_limit|-n maildrop_time_limit|relayhost relayhost|-fh nosuch relayhost|b relayhost=a|-l|-T run-version|-T bogus|-T|-z|-c"""
+maildrop_time_limit|-x maildrop_time_limit|-d maildrop_time_limit slow_time_limit|-n maildrop_time_limit|relayhost relayhost|-fh nosuch relayhost|b relayhost=a|-l|-T run-version|-T bogus|-T|-z|-c|-bt|-hH relayhost|-nfx|-nxh relayhost
+-C all,bogus|-o relayhost=a -o relayhost=b relayhost|-o relayhost=a -e relayhost=b|-o inet_protocols=ipv6 -n|-- relayhost|relayhost -n
+-x slow_destination_concurrency_limit|-H slow_destination_concurrency_limit|smtp_destination_concurrency_limit|-d local_destination_concurrency_limit
+-c /nonexistent|-c /nonexistent -d relayhost mydestination|-c /nonexistent -d -C user|-c /nonexistent -n|-c /nonexistent -l|-c relative relayhost"""
 SHOW_MASTER = """-M|-Mf|-M smtp|-M smtp/inet|-M */unix|-M nosuch|-M smtp/inet/x|-M smtp/bogus|-M smtp slow/unix|-M */*|-Mx|-Mfx
 -F|-Ff|-F smtp|-F smtp/inet|-F smtp/inet/command|-F */*/chroot|-Fh */inet/chroot|-FH|-Ffh smtp|-FfH smtp|-F x/y/z/w|-F smtp/inet/bogus|-Fx
--P|-Pf|-Px|-P smtp|-P smtp/inet/syslog_name|-P smtp/inet/nosuch|-Ph|-PH|-P */*/smtpd_banner|-P nosuch|-P a/b/c/d"""
+-P|-Pf|-Px|-P smtp|-P smtp/inet/syslog_name|-P smtp/inet/nosuch|-Ph|-PH|-P */*/smtpd_banner|-P nosuch|-P a/b/c/d|-MFP|-Md|-MH|-Mp|-Fd|-Pn"""
 EDIT_MAIN = """-e mydestination=zzz newone=y relayhost=|-e foo|-e a=b=c|-e =x|-e relayhost=a relayhost=b|relayhost=a b|relayhost=[a]:25|-e new=|-e|-X|-#
 -X mydestination not_there|-X a=b|-# relayhost|-# mydestination|-# nosuch|-X relayhost helper|-# relayhost nosuch helper|-pe a=b|-X -p relayhost
 -#p relayhost|-X #foo|-# #foo|-e unknown=1 inet_protocols=all|-X myhostname unknown inet_protocols"""
@@ -76,7 +79,7 @@ WITH_BLANKS = [
     ["-Me", "smtp/inet=smtp inet n - n - - smtpd -o a=b", "slow/unix=slow unix - - n - - smtp -v"],
     ["-Me", "smtp/inet=smtp inet n - n - - smtpd", "smtp/inet=smtp inet n - y - - smtpd"], ["-Me", "smtp/bogus=smtp bogus - - - - - x"],
     ["-Fe", "smtp/inet/command=smtpd -v"], ["-Fe", "smtp/inet/service=a b"], ["-Fe", "smtp/inet/command=smtpd -o a=b -o {c = d e}"],
-    ["-Pe", "slow/unix/a b=x"],
+    ["-Pe", "slow/unix/a b=x"], ["-#", "a b"], ["-X", "a b"], ["-C", "all all", "-n"],
 ]
 
 # main.cf or master.cf of their own: (main.cf, master.cf, command lines one after the other)
@@ -131,6 +134,7 @@ def warnings_of(stderr):
     lines = [re.sub(r" \(did you mean .*?\)|file @T@/master.cf: line \d+: (?=invalid)", "", line) for line in lines]
     lines = [re.sub(r"(master\.cf), line \d+: field \"service\".*must not.*", r"\1: logical line", line) for line in lines]
     lines = [re.sub(r"(?<=parameter override: )(.*attribute name).*", r"\1", line) for line in lines]
+    lines = [line.replace("specify one of -b and -t", "specify one of -b -t") for line in lines]
     fatal = [line for line in lines if "fatal" in line]
     return fatal or sorted(set(lines))
 
