@@ -9,7 +9,130 @@
 #include "lib/conf/master_cf.h"
 #include "lib/conf/programs.h"
 
-static void say_problem(void *arg, bool fatal, const char *text)
+struct look {
+	struct work *work;
+	report_fn *say;
+	void *arg;
+	int problems;			/* those in the way of a start */
+};
+
+/* Behind the place of the parameter that the words begin with. */
+static void report(void *arg, bool fatal, const char *words)
+{
+	struct look *l = arg;
+	AUTO(buf) text = BUF(8192);
+	const char *file;
+	int line;
+
+	if (conf_where_words(l->work->world.conf, str_of(words), &file, &line))
+		buf_addf(&text, "%s, line %d: ", file, line);
+	buf_add_text(&text, words);
+	l->say(l->arg, fatal, buf_text(&text));
+	l->problems += fatal;
+}
+
+__attribute__((format(printf, 3, 4))) static void complain(struct look *l, bool fatal, const char *format, ...)
+{
+	AUTO(buf) words = BUF(8192);
+	va_list arguments;
+
+	va_start(arguments, format);
+	buf_addv(&words, format, arguments);
+	va_end(arguments);
+	report(l, fatal, buf_text(&words));
+}
+
+/* Postfix's programs that are not here: what such a service is asked to do waits until it is. */
+static void name_absent_programs(struct look *l, const struct master_cf *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct service_entry *s = &table->services[i];
+		const struct program *p = program_find(s->command);
+		AUTO(buf) path = BUF(4096);
+
+		buf_addf(&path, "%s/%.*s", l->work->world.common.daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command));
+		if (p->shape != IN_PROCESS && access(buf_text(&path), X_OK) < 0)
+			complain(l, false, "%s/master.cf, line %d: service %.*s: there is no program %s: whoever asks for this service has to wait",
+				 conf_dir(l->work->world.conf), s->line, PSTR(s->name), buf_text(&path));
+	}
+}
+
+static void report_odd(void *arg, const char *words)
+{
+	report(arg, false, words);
+}
+
+static void look_at_services(struct look *l, bool thorough)
+{
+	struct arena *a = arena_new("master.cf", NULL, 64 << 20);
+	struct conf *c = l->work->world.conf;
+	AUTO(buf) why = BUF_WORDS;
+	struct master_cf table;
+
+	if (master_cf_load(c, a, &table, &why) < 0) {
+		report(l, true, buf_text(&why));
+	} else {
+		master_cf_check_names(c, &table, report_odd, l);
+		if (thorough)
+			name_absent_programs(l, &table);
+	}
+	arena_free(a);
+}
+
+/* "myorigin = /etc/mailname": all who read mail addresses need that file. */
+static void look_at_origin(struct look *l)
+{
+	const char *myorigin = l->work->world.common.myorigin;
+
+	if (myorigin[0] == '/' && access(myorigin, R_OK) < 0)
+		complain(l, true, "myorigin = %s: %s", myorigin, error_text(errno));
+}
+
+/* The log is written with root's rights: only where the administrator said that logs go. */
+static void look_at_log(struct look *l)
+{
+	const char *prefixes = l->work->log.maillog_file_prefixes, *file = l->work->world.common.maillog_file;
+	struct str rest = str_of(prefixes), prefix;
+
+	if (file[0] == '\0')
+		return;
+	while (str_token(&rest, ", \t\r\n", &prefix))
+		if (str_starts(str_of(file), prefix))
+			return;
+	complain(l, true, "maillog_file = %s does not begin with any of maillog_file_prefixes = %s", file, prefixes);
+}
+
+static void look_at_master(struct look *l)
+{
+	AUTO(buf) path = BUF(4096);
+
+	buf_addf(&path, "%s/master", l->work->world.common.daemon_directory);
+	if (access(buf_text(&path), X_OK) < 0)
+		complain(l, true, "daemon_directory %s: master: %s", l->work->world.common.daemon_directory, error_text(errno));
+}
+
+int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg)
+{
+	const struct common_conf *common = &w->world.common;
+	struct look l = { .work = w, .say = say, .arg = arg };
+	AUTO(buf) why = BUF_WORDS;
+	struct instance_ids ids;
+
+	look_at_services(&l, thorough);
+	look_at_origin(&l);
+	look_at_log(&l);
+	look_at_master(&l);
+	if (instance_ids(common, &ids, &why) < 0) {
+		report(&l, true, buf_text(&why));
+		return l.problems;
+	}
+	if (access(common->queue_directory, F_OK) == 0)
+		layout_create(common, &ids, report, &l);
+	layout_check(common, conf_dir(w->world.conf), &ids, thorough, report, &l);
+	return l.problems;
+}
+
+void say_problem(void *arg, bool fatal, const char *text)
 {
 	(void) arg;
 	if (fatal)
@@ -22,93 +145,6 @@ static void say_review(void *arg, const char *text)
 {
 	(void) arg;
 	log_warning("%s", text);
-}
-
-/* Postfix's programs that are not here: what such a service is asked to do waits until it is. */
-static void name_absent_programs(struct work *w, const struct master_cf *table)
-{
-	for (size_t i = 0; i < table->count; i++) {
-		const struct service_entry *s = &table->services[i];
-		const struct program *p = program_find(s->command);
-		AUTO(buf) path = BUF(4096);
-
-		buf_addf(&path, "%s/%.*s", w->world.common.daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command));
-		if (p->shape != IN_PROCESS && access(buf_text(&path), X_OK) < 0)
-			log_warning("%s/master.cf, line %d: service %.*s: there is no program %s: whoever asks for this service has to wait",
-				    conf_dir(w->world.conf), s->line, PSTR(s->name), buf_text(&path));
-	}
-}
-
-/* "myorigin = /etc/mailname": all who read mail addresses need that file. */
-static bool has_origin(struct work *w)
-{
-	const char *myorigin = w->world.common.myorigin;
-
-	if (myorigin[0] != '/' || access(myorigin, R_OK) == 0)
-		return true;
-	log_error("myorigin = %s: %s", myorigin, error_text(errno));
-	return false;
-}
-
-bool has_good_services(struct work *w, bool thorough)
-{
-	struct arena *a = arena_new("master.cf", NULL, 64 << 20);
-	AUTO(buf) why = BUF_WORDS;
-	struct master_cf table;
-	const bool good = master_cf_load(w->world.conf, a, &table, &why) == 0;
-
-	if (!good)
-		log_error("%s", buf_text(&why));
-	else if (thorough)
-		name_absent_programs(w, &table);
-	arena_free(a);
-	return good;
-}
-
-/* The log is written with root's rights: only where the administrator said that logs go. */
-static bool has_good_log(struct work *w)
-{
-	struct str rest = str_of(w->log.maillog_file_prefixes), prefix, file = str_of(w->world.common.maillog_file);
-
-	if (file.len == 0)
-		return true;
-	while (str_token(&rest, ", \t\r\n", &prefix))
-		if (str_starts(file, prefix))
-			return true;
-	log_error("maillog_file = %.*s does not begin with any of maillog_file_prefixes = %s", PSTR(file), w->log.maillog_file_prefixes);
-	return false;
-}
-
-static bool has_master(struct work *w)
-{
-	AUTO(buf) path = BUF(4096);
-
-	buf_addf(&path, "%s/master", w->world.common.daemon_directory);
-	if (access(buf_text(&path), X_OK) == 0)
-		return true;
-	log_error("daemon_directory %s: master: %s", w->world.common.daemon_directory, error_text(errno));
-	return false;
-}
-
-bool is_fit(struct work *w, bool thorough)
-{
-	const struct common_conf *common = &w->world.common;
-	AUTO(buf) why = BUF_WORDS;
-	struct instance_ids ids;
-	int problems = 0;
-
-	problems += !has_good_services(w, thorough);
-	problems += !has_origin(w);
-	problems += !has_good_log(w);
-	problems += !has_master(w);
-	if (instance_ids(common, &ids, &why) < 0) {
-		log_error("%s", buf_text(&why));
-		return false;
-	}
-	if (access(common->queue_directory, F_OK) == 0)
-		problems += layout_create(common, &ids, say_problem, NULL);
-	problems += layout_check(common, conf_dir(w->world.conf), &ids, thorough, say_problem, NULL);
-	return problems == 0;
 }
 
 static void say_wrong(void *arg, const char *text)
@@ -125,8 +161,8 @@ void tell_of_names(struct work *w)
 int do_check(struct work *w)
 {
 	const int wrong_values = conf_check_values(w->world.conf, say_wrong, NULL);
-	const bool fit = is_fit(w, true);
+	const int obstacles = find_obstacles(w, true, say_problem, NULL);
 
 	tell_of_names(w);
-	return fit && wrong_values == 0 ? 0 : 1;
+	return obstacles == 0 && wrong_values == 0 ? 0 : 1;
 }

@@ -78,6 +78,17 @@ static void say_odd(void *arg, const char *text)
 	lint_say(arg, false, "%s", text);
 }
 
+/* What a start only warns of does not make the status of lint either. */
+static void say_found(void *arg, bool fatal, const char *text)
+{
+	struct lint *l = arg;
+	const int before = l->wrong;
+
+	lint_say(l, fatal, "%s", text);
+	if (!fatal)
+		l->wrong = before;
+}
+
 const char *lint_place(struct lint *l, struct str name)
 {
 	const char *file;
@@ -301,6 +312,8 @@ void lint_way(struct lint *l, const char *place, struct str address)
 		lint_say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address), route_why(l->route));
 		return;
 	}
+	if (!to.is_error && l->table.count > 0 && !master_cf_has(&l->table, to.transport))
+		lint_say(l, true, "%s: mail for %.*s goes to service %.*s, which master.cf does not have", place, PSTR(address), PSTR(to.transport));
 	if (to.is_error || to.class == CLASS_LOCAL || str_find(to.nexthop, '/') >= 0)
 		return;
 	if (!str_is(to.transport, STR("smtp")) && !str_is(to.transport, STR("relay")))
@@ -421,7 +434,7 @@ int do_lint(struct work *w)
 	conf_check_values(l.conf, say_wrong, &l);
 	conf_review(l.conf, say_odd, &l);
 	lint_comments(&l);
-	l.wrong += !is_fit(w, true);
+	find_obstacles(w, true, say_found, &l);
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);
 		lint_secrets(&l);

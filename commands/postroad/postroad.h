@@ -28,9 +28,9 @@ int do_logrotate(struct work *w);
 int do_lint(struct work *w);
 int do_explain(struct work *w, int argc, char **argv);	/* argv[0]: "explain" */
 
-/* What start and check look at alike: true if nothing is in the way of a start. Says everything that is not as it should be. */
-bool is_fit(struct work *w, bool thorough);
-bool has_good_services(struct work *w, bool thorough);	/* of that, what is about master.cf; thorough: programs that are not there are named */
+/* What start, check and lint look at alike: says everything that is not as it should be. How much of it is in the way of a start. */
+int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg);
+void say_problem(void *arg, bool fatal, const char *text);	/* to the log */
 /* Names in main.cf and master.cf that nothing reads, or that are not supported here. */
 void tell_of_names(struct work *w);
 /* The running system, or false: it does not run (said, unless quiet). Dies when that cannot be found out. */

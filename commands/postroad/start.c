@@ -20,7 +20,7 @@ static void insist_on_start(struct work *w)
 
 	if (find_running(w, &running, true))
 		die(EX_UNAVAILABLE, "the %s mail system is already running: PID: %d", w->world.common.mail_name, (int) running.pid);
-	if (!is_fit(w, false))
+	if (find_obstacles(w, false, say_problem, NULL) > 0)
 		die(EX_CONFIG, "cannot start: see above");
 	tell_of_names(w);
 }

@@ -184,16 +184,16 @@ static void check_queue_directory(struct checking *c, const struct queue_directo
 	struct stat st;
 
 	buf_addf(&path, "%s/%s", c->common->queue_directory, d->name);
-	if (!look_at_directory(c, "", buf_text(&path), &st))
+	if (!look_at_directory(c, "queue_directory ", buf_text(&path), &st))
 		return;
 	if (st.st_uid != uid)
-		complain(c, true, "%s: owned by uid %u, must be %s (uid %u) (mend: chown %s %s)", buf_text(&path), (unsigned) st.st_uid,
+		complain(c, true, "queue_directory %s: owned by uid %u, must be %s (uid %u) (mend: chown %s %s)", buf_text(&path), (unsigned) st.st_uid,
 			 holder, (unsigned) uid, holder, buf_text(&path));
 	if (c->ids->is_root && d->group == SETGID_GROUP && st.st_gid != c->ids->setgid_gid)
-		complain(c, true, "%s: group is gid %u, must be %s (gid %u) (mend: chgrp %s %s)", buf_text(&path), (unsigned) st.st_gid,
+		complain(c, true, "queue_directory %s: group is gid %u, must be %s (gid %u) (mend: chgrp %s %s)", buf_text(&path), (unsigned) st.st_gid,
 			 c->common->setgid_group, (unsigned) c->ids->setgid_gid, c->common->setgid_group, buf_text(&path));
 	if ((st.st_mode & 07777) != d->mode)
-		complain(c, (st.st_mode & ~d->mode & 0777) != 0, "%s: mode is %03o, should be %03o (mend: chmod %03o %s)", buf_text(&path),
+		complain(c, (st.st_mode & ~d->mode & 0777) != 0, "queue_directory %s: mode is %03o, should be %03o (mend: chmod %03o %s)", buf_text(&path),
 			 (unsigned) st.st_mode & 07777, (unsigned) d->mode, (unsigned) d->mode, buf_text(&path));
 }
 
@@ -215,12 +215,12 @@ static void check_mail_below(struct checking *c, int at, const char *name, int d
 		if (e->d_name[0] == '.' || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (st.st_uid != c->ids->owner_uid)
-			complain(c, false, "%s/%s/%s: owned by uid %u, not by %s", c->common->queue_directory, name, e->d_name,
+			complain(c, false, "queue_directory %s/%s/%s: owned by uid %u, not by %s", c->common->queue_directory, name, e->d_name,
 				 (unsigned) st.st_uid, c->common->mail_owner);
 		if (S_ISDIR(st.st_mode) && depth > 0)
 			check_mail_below(c, fd, e->d_name, depth - 1);
 		else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-			complain(c, false, "%s/%s/%s: not a regular file", c->common->queue_directory, name, e->d_name);
+			complain(c, false, "queue_directory %s/%s/%s: not a regular file", c->common->queue_directory, name, e->d_name);
 	}
 	closedir(dir);
 }
@@ -275,10 +275,10 @@ static void check_setgid(struct checking *c, const char *name)
 	if (!c->ids->is_root || stat(buf_text(&path), &st) < 0)
 		return;
 	if (st.st_gid != c->ids->setgid_gid)
-		complain(c, false, "%s: group is gid %u, should be %s (gid %u) (mend: chgrp %s %s)", buf_text(&path), (unsigned) st.st_gid,
+		complain(c, false, "command_directory %s: group is gid %u, should be %s (gid %u) (mend: chgrp %s %s)", buf_text(&path), (unsigned) st.st_gid,
 			 c->common->setgid_group, (unsigned) c->ids->setgid_gid, c->common->setgid_group, buf_text(&path));
 	if ((st.st_mode & 07111) != 02111)
-		complain(c, false, "%s: mode is %04o, should be 2755: local users cannot hand in mail or see the queue (mend: chmod 2755 %s)",
+		complain(c, false, "command_directory %s: mode is %04o, should be 2755: local users cannot hand in mail or see the queue (mend: chmod 2755 %s)",
 			 buf_text(&path), (unsigned) st.st_mode & 07777, buf_text(&path));
 }
 
