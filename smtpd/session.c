@@ -417,7 +417,7 @@ static void converse(struct session *s)
 		if (run_command(s, &c) == LEAVE)
 			break;
 	explain_end(s);
-	flush_last(s->stream);
+	flush(s->stream);
 }
 
 void identity_changed(struct session *s)

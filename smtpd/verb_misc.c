@@ -59,5 +59,6 @@ enum next verb_quit(struct session *s, const struct command *c)
 {
 	(void) c;
 	reply(s, 221, "2.0.0", "Bye");
+	flush_last(s->stream);
 	return LEAVE;
 }

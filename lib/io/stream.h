@@ -50,7 +50,10 @@ bool stream_poll_input(struct stream *s);	/* is anything to read right now, with
 void write_str(struct stream *s, struct str b);			/* gathers; flushes itself at 64 KiB */
 void writef(struct stream *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void flush(struct stream *s) MAY_YIELD;				/* implicit before a read that would wait */
-/* Before the end: the kernel keeps the last bytes until stream_free() or shutdown(), which must follow at once, and saves a packet. */
+/*
+ * Before the end: the kernel keeps the last bytes until stream_free() or shutdown(), which must follow at once, and saves a packet. Only where the peer
+ * has nothing more to say: for input that nobody has read the connection is reset, and what was kept is lost.
+ */
 void flush_last(struct stream *s) MAY_YIELD;
 /* Writes the buffer, then n pieces without copying (writev). */
 struct iovec;
