@@ -134,7 +134,8 @@ static int add_certificate(struct chain *c, const unsigned char *data, long len)
 	}
 	if (c->issuers == NULL)
 		c->issuers = sk_X509_new_null();
-	BUG_UNLESS(c->issuers != NULL && sk_X509_push(c->issuers, x) > 0);
+	if (c->issuers == NULL || sk_X509_push(c->issuers, x) <= 0)
+		die(EX_OSERR, "out of memory");
 	return 0;
 }
 

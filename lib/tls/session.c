@@ -80,7 +80,8 @@ static BIO_METHOD *socket_method(void)
 	if (method != NULL)
 		return method;
 	method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream's socket");
-	BUG_UNLESS(method != NULL);
+	if (method == NULL)
+		die(EX_OSERR, "out of memory");
 	BIO_meth_set_read(method, socket_read);
 	BIO_meth_set_write(method, socket_write);
 	BIO_meth_set_ctrl(method, socket_control);
@@ -214,7 +215,8 @@ static struct tls *tls_new(struct tls_context *c, int fd)
 	BIO *socket = BIO_new(socket_method());
 
 	t->ssl = SSL_new(c->ssl);
-	BUG_UNLESS(t->ssl != NULL && socket != NULL);		/* memory */
+	if (t->ssl == NULL || socket == NULL)
+		die(EX_OSERR, "out of memory");
 	t->fd = fd;
 	t->context = c;
 	t->ahead = BUF(MOST_AHEAD);

@@ -59,7 +59,8 @@ void tls_tickets_scope(const struct tls_config *conf, unsigned char *ret_scope)
 				    conf->protocols.max, conf->protocols.excluded, conf->session_s };
 	EVP_MD_CTX *d = EVP_MD_CTX_new();
 
-	BUG_UNLESS(d != NULL && EVP_DigestInit_ex(d, EVP_sha256(), NULL) == 1);
+	if (d == NULL || EVP_DigestInit_ex(d, EVP_sha256(), NULL) != 1)
+		die(EX_OSERR, "out of memory");
 	for (size_t i = 0; i < COUNT_OF(texts); i++)
 		add_text(d, texts[i]);
 	EVP_DigestUpdate(d, numbers, sizeof(numbers));
