@@ -81,9 +81,11 @@ static int give_up(int fd, int error)
 
 static int finish_connect(int fd, when_t until)
 {
-	int result = co_wait_fd(fd, POLLOUT, until), error = 0;
+	int result = co_wait_fd(fd, POLLOUT, in(0)), error = 0;	/* within a host it is there already */
 	socklen_t len = sizeof(error);
 
+	if (result == -ETIMEDOUT)
+		result = co_wait_fd(fd, POLLOUT, until);
 	if (result < 0)
 		return result;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
