@@ -54,29 +54,27 @@ static bool is_double_bounce(const struct qmgr *q, const struct resolution *res)
 	       && str_is_nocase(local, q->double_bounce_sender);
 }
 
-/* A FILTER action overrides where mail goes: "transport:nexthop", either part may be empty. */
-static void apply_filter(const struct message *m, struct arena *a, struct path *p, struct str recipient)
+/*
+ * content_filter or a FILTER action, "transport:nexthop": gets the address as it is. What becomes of it is asked when the filter has handed the mail back.
+ */
+static struct path filter_path(const struct message *m, struct arena *a, struct str recipient)
 {
-	struct str rest = m->env.filter_transport, transport;
+	struct str rest = m->env.filter_transport;
+	struct path p;
 
-	if (rest.len == 0)
-		return;
-	str_cut(&rest, ':', &transport);
-	if (transport.len > 0)
-		p->transport = transport;
+	str_cut(&rest, ':', &p.transport);
 	if (rest.len == 0)
 		rest = str_of(m->q->conf->default_filter_nexthop);
 	if (rest.len == 0)
 		rest = str_skip(recipient, (size_t) (str_find_last(recipient, '@') + 1));
-	p->nexthop = p->key = arena_copy(a, rest);
+	p.nexthop = p.key = arena_copy(a, rest);
+	return p;
 }
 
-static struct path choose_path(struct message *m, uint32_t position, struct arena *a)
+static struct path resolve_path(struct message *m, struct recipient *r, struct arena *a)
 {
 	struct qmgr *q = m->q;
-	struct recipient *r = &m->env.recipients[position];
 	struct resolution res;
-	struct path p;
 
 	if (resolve_address(q->route, a, m->env.sender, r->address, &res) < 0) {
 		log_mail(ROAD_WARNING, m->id, "cannot resolve <%.*s>: %s", PSTR(r->address),
@@ -92,10 +90,15 @@ static struct path choose_path(struct message *m, uint32_t position, struct aren
 			r->original = r->address;
 		r->address = arena_copy(m->arena, res.recipient);
 	}
-	p = (struct path){ res.transport, res.nexthop, res.nexthop };
-	if (!res.is_error)
-		apply_filter(m, a, &p, r->address);
-	if (is_in_list(q->conf->defer_transports, p.transport))
+	return (struct path){ res.transport, res.nexthop, res.nexthop };
+}
+
+static struct path choose_path(struct message *m, uint32_t position, struct arena *a)
+{
+	struct recipient *r = &m->env.recipients[position];
+	struct path p = m->env.filter_transport.len > 0 ? filter_path(m, a, r->address) : resolve_path(m, r, a);
+
+	if (is_in_list(m->q->conf->defer_transports, p.transport))
 		return retry_path(a, "4.3.2", "deferred transport");
 	return p;
 }

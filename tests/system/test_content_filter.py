@@ -10,16 +10,17 @@ def test_mail_through_a_filter_and_back(instance):
     with Sink(answers={}) as filter_, Sink(answers={}) as next_hop:
         one = instance(main={"content_filter": f"scan:[127.0.0.1]:{filter_.port}", "relayhost": f"[127.0.0.1]:{next_hop.port}", "mydestination": "example.org",
                              "receive_override_options": "no_address_mappings", "local_recipient_maps": "inline:{joe=x}",
-                             "virtual_alias_maps": "inline:{ {joe@example.org=out@example.com} }", "always_bcc": "copy@example.com",
+                             "virtual_alias_domains": "alias.example",
+                             "virtual_alias_maps": "inline:{ {joe@example.org=out@example.com} {info@alias.example=x@example.com} }", "always_bcc": "copy@example.com",
                              "header_checks": "regexp:{ {/^Subject: bad/ REJECT no} {/^Subject: seen/ PREPEND X-Seen: once} }"},
                        master=f"scan unix - - n - - smtp\n127.0.0.1:{back_port} inet n - n - - smtpd -o content_filter= -o "
                               "receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters\n")
         one.send("Subject: seen\n\nhello\n", recipients=["joe@example.org"])
-        one.command("sendmail", "-f", "me@example.org", "joe@example.org", input="Subject: from here\n\nhello\n")
+        one.command("sendmail", "-f", "me@example.org", "info@alias.example", input="Subject: from here\n\nhello\n")
         wait_until(lambda: len(filter_.messages) == 2, 30, lambda: one.log_tail())
         by_smtp, by_sendmail = sorted(filter_.messages, key=lambda m: b"from here" in m.content)
-        for message in (by_smtp, by_sendmail):      # no alias, no copy yet
-            assert [r.partition(">")[0] for r in message.recipients] == ["<joe@example.org"]
+        for message, name in (by_smtp, "joe@example.org"), (by_sendmail, "info@alias.example"):      # no alias, no copy yet, nor is it asked whether there is one
+            assert [r.partition(">")[0] for r in message.recipients] == [f"<{name}"]
         assert by_smtp.content.count(b"X-Seen: once") == 1
         assert not next_hop.messages
 
