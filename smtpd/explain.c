@@ -25,6 +25,7 @@ struct request {
 };
 
 static struct arena *memory;
+static bool asks_policy;		/* are policy servers really asked */
 
 /* ---- what is asked ---- */
 
@@ -51,6 +52,8 @@ static bool parse_argument(struct request *q, struct str argument)
 		*vec_add(memory, &q->recipients) = value;
 	else if (take(argument, "tls=", &value))
 		q->tls = str_is(value, STR("yes"));
+	else if (take(argument, "ask-policy=", &value))
+		asks_policy = str_is(value, STR("yes"));
 	else if (take(argument, "trusted=", &value))
 		q->trusted = str_is(value, STR("yes"));
 	else
@@ -106,7 +109,7 @@ static void on_rule(const struct question *q, const struct rule *r, const struct
 	};
 
 	put_rule(q, r);
-	if (v != NULL && r->row->ask == ask_policy_service) {
+	if (v != NULL && restrict_observer->passes(r)) {
 		printf("not asked: another program's decision\n");
 		return;
 	}
@@ -134,7 +137,7 @@ static void on_check(const struct question *q, const char *parameter, const stru
 /* A policy service would remember the question. */
 static bool passes(const struct rule *r)
 {
-	return r->row->ask == ask_policy_service;
+	return !asks_policy && r->row->ask == ask_policy_service;
 }
 
 static const struct restrict_observer observer = { .list = on_list, .rule = on_rule, .check = on_check, .passes = passes };
@@ -207,15 +210,15 @@ static void tell_effects(const struct session *s)
 	if ((fx->cleanup_flags & CLEANUP_DISCARD) != 0)
 		printf("access: DISCARD: the message is thrown away\n");
 	if (fx->filter.len > 0)
-		printf("access: FILTER %.*s\n", PSTR(fx->filter));
+		printf("access: FILTER %.*s gets the message first\n", PSTR(fx->filter));
 	else if (the_smtpd->receive.filter.len > 0)
-		printf("content_filter: %.*s\n", PSTR(the_smtpd->receive.filter));
+		printf("content_filter: %.*s gets the message first\n", PSTR(the_smtpd->receive.filter));
 	if (fx->redirect.len > 0)
-		printf("access: REDIRECT %.*s\n", PSTR(fx->redirect));
+		printf("access: REDIRECT <%.*s> gets the message in the place of all recipients\n", PSTR(fx->redirect));
 	for (size_t i = 0; i < fx->prepend.len; i++)
 		printf("access: PREPEND %.*s\n", PSTR(fx->prepend.at[i]));
 	for (size_t i = 0; i < fx->bcc.len; i++)
-		printf("access: BCC %.*s\n", PSTR(fx->bcc.at[i]));
+		printf("access: BCC <%.*s> gets a copy\n", PSTR(fx->bcc.at[i]));
 }
 
 static bool ask_content(struct session *s)

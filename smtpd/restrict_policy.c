@@ -52,12 +52,12 @@ static void put_client(struct buf *b, const struct session *s)
 	put(b, "server_port", str_of(port));
 }
 
-/* The same for all questions about one message, and of no other. */
+/* The same for all questions about one message, and of no other. That of a mail which postroad explain imagines says so. */
 static void put_instance(struct buf *b, const struct session *s)
 {
 	const uint64_t since = s->tx == NULL ? 0 : (uint64_t) s->tx->envelope.arrival_us;
 
-	buf_addf(b, "instance=%x.%" PRIx64 ".%s\n", (unsigned) getpid(), since, s->peer.port);
+	buf_addf(b, "instance=%s%x.%" PRIx64 ".%s\n", restrict_observer != NULL ? "explain." : "", (unsigned) getpid(), since, s->peer.port);
 }
 
 static bool is_about_content(const struct question *q)

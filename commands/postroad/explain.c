@@ -16,17 +16,28 @@
 #include "lib/conf/master_cf.h"
 #include "lib/daemon/rehearsal.h"
 #include "lib/mail/mail_address.h"
+#include "lib/peers/cleanup.h"
+#include "lib/peers/receive.h"
 #include "lib/route/route.h"
 
 extern char **environ;
+
+/* The configuration as one service has it, with its overrides in master.cf. */
+struct view {
+	struct conf *conf;
+	struct common_conf common;
+	struct route *route;
+};
 
 struct explanation {
 	struct work *work;
 	struct arena *arena;
 	struct master_cf table;
-	struct route *route;
+	struct view taker, cleanup, qmgr;	/* the smtpd that would take the mail, and those behind it */
+	struct receive receive;		/* the taker's */
+	VEC(struct str) unexpanded;	/* the recipients that recipient_bcc_maps is asked about */
 	const char *from, *client, *name, *helo, *service, *sasl, *ccert;
-	bool tls, trusted;
+	bool tls, trusted, asks_policy;
 	char **recipients;
 	int count;
 };
@@ -34,7 +45,7 @@ struct explanation {
 __attribute__((noreturn)) static void usage(void)
 {
 	die(EX_USAGE, "usage: postroad explain [--from sender] [--client address] [--name hostname] [--helo name] [--tls] [--ccert fingerprint] [--trusted] "
-	    "[--sasl user] [--service name] recipient...");
+	    "[--sasl user] [--service name] [--ask-policy] recipient...");
 }
 
 static void take_words(struct explanation *e, int argc, char **argv)
@@ -43,12 +54,12 @@ static void take_words(struct explanation *e, int argc, char **argv)
 					       { "name", required_argument, NULL, 'n' }, { "helo", required_argument, NULL, 'h' },
 					       { "service", required_argument, NULL, 's' }, { "tls", no_argument, NULL, 't' },
 					       { "ccert", required_argument, NULL, 'C' }, { "trusted", no_argument, NULL, 'T' },
-					       { "sasl", required_argument, NULL, 'S' }, { NULL, 0, NULL, 0 } };
+					       { "sasl", required_argument, NULL, 'S' }, { "ask-policy", no_argument, NULL, 'p' }, { NULL, 0, NULL, 0 } };
 	int c;
 
 	e->from = "";
 	e->client = "192.0.2.1";
-	optind = 1;
+	optind = 0;		/* begins anew, and lets options stand behind recipients */
 	while ((c = getopt_long(argc, argv, "", words, NULL)) != -1)
 		switch (c) {
 		case 'f': e->from = optarg; break;
@@ -60,6 +71,7 @@ static void take_words(struct explanation *e, int argc, char **argv)
 		case 'C': e->ccert = optarg; break;
 		case 'T': e->trusted = true; break;
 		case 'S': e->sasl = optarg; break;
+		case 'p': e->asks_policy = true; break;
 		default: usage();
 		}
 	e->recipients = argv + optind;
@@ -104,6 +116,7 @@ static const char *const *questions(struct explanation *e)
 	add_pair(e, &more, "ccert", e->ccert);
 	add_pair(e, &more, "trusted", e->trusted ? "yes" : NULL);
 	add_pair(e, &more, "sasl", e->sasl);
+	add_pair(e, &more, "ask-policy", e->asks_policy ? "yes" : NULL);
 	add_pair(e, &more, "sender", e->from);
 	for (int i = 0; i < e->count; i++)
 		add_pair(e, &more, "recipient", e->recipients[i]);
@@ -130,10 +143,8 @@ static int ask_daemon(struct explanation *e, const struct service_entry *s, cons
 	return WEXITSTATUS(status);
 }
 
-static int ask_smtpd(struct explanation *e)
+static int ask_smtpd(struct explanation *e, const struct service_entry *s)
 {
-	const struct service_entry *s = find_smtpd(e);
-
 	if (s == NULL) {
 		puts("no service in master.cf runs smtpd: mail comes only from this machine's own programs");
 		return 0;
@@ -141,24 +152,94 @@ static int ask_smtpd(struct explanation *e)
 	return ask_daemon(e, s, questions(e));
 }
 
+/* ---- what each service sees ---- */
+
+static const struct service_entry *find_unix(const struct explanation *e, struct str name)
+{
+	for (size_t i = 0; i < e->table.count; i++)
+		if (e->table.services[i].type == SERVICE_UNIX && str_is(e->table.services[i].name, name))
+			return &e->table.services[i];
+	return NULL;
+}
+
+/* s NULL: main.cf alone. */
+static void open_view(struct explanation *e, const struct service_entry *s, struct view *ret)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str assignment;
+	size_t at = 0;
+	int r = conf_load(conf_dir(e->work->world.conf), &ret->conf, &why);
+
+	while (r >= 0 && s != NULL && service_override(s, &at, &assignment))
+		r = conf_override(ret->conf, assignment, &why);
+	if (r >= 0)
+		r = conf_fill(ret->conf, &common_group, &ret->common, &why);
+	if (r < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+}
+
+static void open_routes(struct view *v)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (route_open(v->conf, &v->common, &v->route, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+}
+
+/* The service that takes the mail may have a cleanup and a filter of its own. */
+static void open_views(struct explanation *e, const struct service_entry *taker)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct receive_conf *settings = ARENA_NEW(e->arena, struct receive_conf);
+
+	open_view(e, taker, &e->taker);
+	if (conf_fill(e->taker.conf, &receive_group, settings, &why) < 0 || receive_parse(settings, &e->receive, &why) < 0)
+		die(EX_CONFIG, "%s", buf_text(&why));
+	open_view(e, find_unix(e, str_of(e->taker.common.cleanup_service_name)), &e->cleanup);
+	open_view(e, find_unix(e, STR("qmgr")), &e->qmgr);
+	open_routes(&e->cleanup);
+	open_routes(&e->qmgr);
+}
+
+static struct str setting(const struct view *v, struct arena *a, const char *parameter)
+{
+	struct str value;
+
+	return conf_get(v->conf, a, str_of(parameter), &value) ? str_trim(value) : STR_NONE;
+}
+
+static void close_view(struct view *v)
+{
+	route_free(v->route);
+	conf_free(v->conf);
+}
+
 /* ---- rewriting and the way ---- */
 
-static void tell_failure(struct explanation *e, const char *step)
+static void tell_failure(const struct route *r, const char *step)
 {
-	printf("  %s: cannot tell: %s\n", step, route_why(e->route));
+	printf("  %s: cannot tell: %s\n", step, route_why(r));
+}
+
+static bool maps_addresses(const struct explanation *e)
+{
+	return (e->receive.cleanup_flags & CLEANUP_NO_MAPPINGS) == 0;
 }
 
 /* "user@host" typed without quotes is meant as it stands; "joe" gets its domain by rewriting. */
 static struct str rewritten(struct explanation *e, struct str address, unsigned use)
 {
-	struct str full = rewrite_address(e->route, e->arena, address, true), other = full;
+	struct route *route = e->cleanup.route;
+	struct str full = rewrite_address(route, e->arena, address, true), other = full;
 	int r;
 
 	if (!str_is(full, address))
 		printf("  rewritten to <%.*s>\n", PSTR(full));
-	r = route_canonical(e->route, e->arena, use, full, &other);
+	if (!maps_addresses(e))
+		return full;
+	r = route_canonical(route, e->arena, use, full, &other);
 	if (r < 0)
-		tell_failure(e, "canonical_maps");
+		tell_failure(route, "canonical_maps");
 	else if (r > 0)
 		printf("  canonical_maps, masquerade_domains: <%.*s>\n", PSTR(other));
 	return r > 0 ? other : full;
@@ -175,18 +256,10 @@ static const char *class_name(enum address_class class)
 	}
 }
 
-static const struct service_entry *find_transport(const struct explanation *e, struct str transport)
-{
-	for (size_t i = 0; i < e->table.count; i++)
-		if (e->table.services[i].type == SERVICE_UNIX && str_is(e->table.services[i].name, transport))
-			return &e->table.services[i];
-	return NULL;
-}
-
 /* The service that delivers; local says itself what becomes of one of its names, and smtp to which hosts it would go, and how. */
 static void tell_service(struct explanation *e, struct str sender, const struct resolution *to)
 {
-	const struct service_entry *s = find_transport(e, to->transport);
+	const struct service_entry *s = find_unix(e, to->transport);
 	struct str local = to->recipient, domain;
 	struct words words = { 0 };
 
@@ -207,13 +280,39 @@ static void tell_service(struct explanation *e, struct str sender, const struct 
 	}
 }
 
+static void tell_path(struct explanation *e, struct str sender, const struct resolution *to)
+{
+	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to->transport), PSTR(to->nexthop), PSTR(to->recipient));
+	tell_service(e, sender, to);
+}
+
+/* A content filter gets the address as it is (qmgr/intake.c): what becomes of it is asked when it comes back. */
+static void tell_filter(struct explanation *e, struct str sender, struct str recipient)
+{
+	struct resolution to = { .recipient = recipient, .nexthop = e->receive.filter };
+	struct str local, domain;
+
+	str_cut(&to.nexthop, ':', &to.transport);
+	if (to.nexthop.len == 0)
+		to.nexthop = setting(&e->qmgr, e->arena, "default_filter_nexthop");
+	if (to.nexthop.len == 0 && address_split(recipient, &local, &domain))
+		to.nexthop = domain;
+	printf("  <%.*s>\n    filtered   by content_filter; the way from there is that of the service which the filter hands it to\n", PSTR(recipient));
+	tell_path(e, sender, &to);
+}
+
 static void tell_way(struct explanation *e, struct str sender, struct str recipient)
 {
+	struct route *route = e->qmgr.route;
 	struct resolution to;
 	struct str text = STR_NONE;
 
-	if (resolve_address(e->route, e->arena, sender, recipient, &to) < 0) {
-		tell_failure(e, "route");
+	if (e->receive.filter.len > 0) {
+		tell_filter(e, sender, recipient);
+		return;
+	}
+	if (resolve_address(route, e->arena, sender, recipient, &to) < 0) {
+		tell_failure(route, "route");
 		return;
 	}
 	printf("  <%.*s>\n    class      %s\n", PSTR(recipient), class_name(to.class));
@@ -221,22 +320,21 @@ static void tell_way(struct explanation *e, struct str sender, struct str recipi
 		printf("    %s %.*s\n", str_is(to.transport, STR("retry")) ? "deferred  " : "returned  ", PSTR(to.nexthop));
 		return;
 	}
-	if (recipient_exists(e->route, e->arena, to.recipient, &to, &text) == 0)
+	if (recipient_exists(route, e->arena, to.recipient, &to, &text) == 0)
 		printf("    unknown    %.*s\n", PSTR(text));
-	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to.transport), PSTR(to.nexthop), PSTR(to.recipient));
-	tell_service(e, sender, &to);
+	tell_path(e, sender, &to);
 }
 
+/* How it gets into the queue: in canonical form, or as those that it is an alias for. */
 static void tell_recipient(struct explanation *e, struct str sender, struct str recipient)
 {
-	struct str_list members;
-	int r;
+	struct route *route = e->cleanup.route;
+	struct str_list members = { 1, &recipient };
 
-	printf("\nrecipient <%.*s>\n", PSTR(recipient));
 	recipient = rewritten(e, recipient, USE_ENVELOPE_RECIPIENT);
-	r = expand_virtual_alias(e->route, e->arena, recipient, &members);
-	if (r < 0) {
-		tell_failure(e, "virtual_alias_maps");
+	*vec_add(e->arena, &e->unexpanded) = recipient;
+	if (maps_addresses(e) && expand_virtual_alias(route, e->arena, recipient, &members) < 0) {
+		tell_failure(route, "virtual_alias_maps");
 		return;
 	}
 	if (members.count != 1 || !str_is(members.at[0], recipient))
@@ -245,35 +343,88 @@ static void tell_recipient(struct explanation *e, struct str sender, struct str 
 		tell_way(e, sender, members.at[i]);
 }
 
-static void tell_copies(struct explanation *e)
-{
-	static const char *const names[] = { "always_bcc", "sender_bcc_maps", "recipient_bcc_maps", "header_checks", "body_checks" };
-	struct str value;
+/* ---- copies ---- */
 
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (conf_get(e->work->world.conf, e->arena, str_of(names[i]), &value) && value.len > 0)
-			printf("also: %s = %.*s\n", names[i], PSTR(value));
+static void tell_copy(struct explanation *e, struct str sender, const char *parameter, struct str copy)
+{
+	printf("\ncopy <%.*s>, as %s says\n", PSTR(copy), parameter);
+	tell_recipient(e, sender, copy);
+}
+
+static void tell_mapped_copy(struct explanation *e, struct str sender, const char *parameter, struct str key)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct str specs = setting(&e->cleanup, e->arena, parameter), copy;
+	struct tables *ts;
+	int r;
+
+	if (specs.len == 0)
+		return;
+	if (tables_open(specs, TABLE_FOLD_KEY, &ts, &why) < 0)
+		die(EX_CONFIG, "%s: %s", parameter, buf_text(&why));
+	r = route_lookup_address(e->cleanup.route, ts, e->arena, key, &copy, NULL);
+	if (r < 0)
+		printf("\ncopy: %s: cannot tell: %s\n", parameter, tables_why(ts));
+	else if (r > 0)
+		tell_copy(e, sender, parameter, copy);
+	tables_free(ts);
+}
+
+static void tell_copies(struct explanation *e, struct str sender)
+{
+	const struct str always = setting(&e->cleanup, e->arena, "always_bcc");
+	const size_t recipients = e->unexpanded.len;
+
+	if (!maps_addresses(e))
+		return;
+	if (always.len > 0)
+		tell_copy(e, sender, "always_bcc", always);
+	if (sender.len > 0)
+		tell_mapped_copy(e, sender, "sender_bcc_maps", sender);
+	for (size_t i = 0; i < recipients; i++)
+		tell_mapped_copy(e, sender, "recipient_bcc_maps", e->unexpanded.at[i]);
+}
+
+/* What depends on the content, which is not known. */
+static void tell_checks(struct explanation *e)
+{
+	static const char *const names[] = { "header_checks", "body_checks" };
+
+	for (size_t i = 0; i < COUNT_OF(names) && (e->receive.cleanup_flags & CLEANUP_NO_CHECKS) == 0; i++) {
+		const struct str value = setting(&e->cleanup, e->arena, names[i]);
+
+		if (value.len > 0)
+			printf("\nalso: %s = %.*s\n", names[i], PSTR(value));
+	}
 }
 
 int do_explain(struct work *w, int argc, char **argv)
 {
 	struct explanation e = { .work = w, .arena = arena_new("explanation", NULL, 256 << 20) };
 	AUTO(buf) why = BUF_WORDS;
+	const struct service_entry *taker;
 	struct str sender;
 	int status;
 
 	take_words(&e, argc, argv);
 	if (master_cf_load(w->world.conf, e.arena, &e.table, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	if (route_open(w->world.conf, &w->world.common, &e.route, &why) < 0)
-		die(EX_CONFIG, "%s", buf_text(&why));
-	status = ask_smtpd(&e);
+	taker = find_smtpd(&e);
+	open_views(&e, taker);
+	status = ask_smtpd(&e, taker);
 	printf("\nsender <%s>\n", e.from);
+	if (!maps_addresses(&e))
+		puts("  receive_override_options: no canonical, virtual alias or bcc maps");
 	sender = e.from[0] == 0 ? STR_NONE : rewritten(&e, str_of(e.from), USE_ENVELOPE_SENDER);
-	for (int i = 0; i < e.count; i++)
+	for (int i = 0; i < e.count; i++) {
+		printf("\nrecipient <%s>\n", e.recipients[i]);
 		tell_recipient(&e, sender, str_of(e.recipients[i]));
-	tell_copies(&e);
-	route_free(e.route);
+	}
+	tell_copies(&e, sender);
+	tell_checks(&e);
+	close_view(&e.taker);
+	close_view(&e.cleanup);
+	close_view(&e.qmgr);
 	arena_free(e.arena);
 	return status;
 }

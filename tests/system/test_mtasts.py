@@ -4,6 +4,7 @@
 import contextlib
 import http.server
 import json
+import re
 import ssl
 import threading
 
@@ -326,6 +327,10 @@ def test_enforce_means_the_named_hosts_with_their_certificates_or_not_at_all(wor
     found = json.loads(one.command("posttls-finger", "-j", "-l", "configured", "d10.mail").stdout)["policy"]
     assert (found["asked"], found["level"], found["source"], found["holds"]) == ("may", "secure", "MTA-STS", True), found
     assert found["mta_sts"]["mode"] == "enforce" and found["mta_sts"]["domain"] == "d10.mail"
+
+    said = one.command("postroad", "explain", "--client", "127.0.0.1", "--name", "localhost", "user@d10.mail").stdout
+    assert "    MTA-STS    enforce, policy of d10.mail: mx.d10.mail\n" in said
+    assert re.search(r"\n    host       mx\.d10\.mail\[127\.0\.\d+\.\d+\]:\d+\n      TLS      secure \(MTA-STS\)", said), said
 
     unnamed = hosts.add("other.d11.mail", "other.d11.mail")
     publish_mail(world, "d11.mail", policy("enforce"), "other.d11.mail")
