@@ -5,76 +5,52 @@
 #include "lib/base/map.h"
 #include "smtpd/smtpd.h"
 
-static struct map *counters;		/* network -> int *, only those above 0 */
+static struct map *counters;		/* client -> int *, only those above 0 */
 
 static size_t length_of(const struct address_ip *ip)
 {
 	return ip->family == AF_INET ? 4 : 16;
 }
 
-/* The address without the bits that do not count: an IPv6 customer has a whole network. Returns how many do. */
-static int64_t network_of(const struct address_ip *ip, struct address_ip *ret)
+/* An IPv6 customer has a whole network. */
+struct str client_counted_as(struct arena *a, const struct address_ip *ip)
 {
-	int64_t bits = ip->family == AF_INET ? the_smtpd->conf.smtpd_client_ipv4_prefix_length
-					     : the_smtpd->conf.smtpd_client_ipv6_prefix_length;
+	const int64_t bits = ip->family == AF_INET ? the_smtpd->conf.smtpd_client_ipv4_prefix_length : the_smtpd->conf.smtpd_client_ipv6_prefix_length;
+	struct address_ip network = { .family = ip->family };
+	char address[64];
 
-	*ret = (struct address_ip){ .family = ip->family };
 	for (size_t i = 0; i < length_of(ip); i++) {
 		int64_t left = bits - (int64_t) i * 8;
 		unsigned mask = left >= 8 ? 0xff : left <= 0 ? 0 : 0xff00u >> left & 0xff;
 
-		ret->bytes[i] = (unsigned char) (ip->bytes[i] & mask);
+		network.bytes[i] = (unsigned char) (ip->bytes[i] & mask);
 	}
-	return bits;
-}
-
-void client_network_print(const struct address_ip *ip, char text[80])
-{
-	struct address_ip network;
-	int64_t bits = network_of(ip, &network);
-	char address[64];
-
 	ip_print(&network, address);
-	snprintf(text, 80, bits == (int64_t) length_of(ip) * 8 ? "%s" : "%s/%d", address, (int) bits);
+	return arena_fmt(a, bits == (int64_t) length_of(ip) * 8 ? "%s" : "%s/%d", address, (int) bits);
 }
 
-/* The key that sessions are counted under. */
-static struct str network(const struct address_ip *ip, char key[17])
+int client_enters(struct str client)
 {
-	struct address_ip of;
-
-	network_of(ip, &of);
-	key[0] = (char) length_of(ip);
-	memcpy(key + 1, of.bytes, length_of(ip));
-	return str_make(key, 1 + length_of(ip));
-}
-
-int client_enters(const struct address_ip *ip)
-{
-	char bytes[17];
-	struct str key = network(ip, bytes);
 	int *count;
 
 	if (counters == NULL)
 		counters = map_new();
-	count = map_get(counters, key);
+	count = map_get(counters, client);
 	if (count == NULL) {
 		count = get_memory(sizeof(*count));
-		map_put(counters, key, count);
+		map_put(counters, client, count);
 	}
 	return ++*count;
 }
 
-int client_leaves(const struct address_ip *ip)
+int client_leaves(struct str client)
 {
-	char bytes[17];
-	struct str key = network(ip, bytes);
-	int *count = map_get(counters, key);
+	int *count = map_get(counters, client);
 	int left;
 
 	BUG_UNLESS(count != NULL);
 	left = --*count;
 	if (left == 0)
-		free(map_remove(counters, key));
+		free(map_remove(counters, client));
 	return left;
 }

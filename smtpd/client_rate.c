@@ -53,13 +53,11 @@ static void log_silence(int64_t error)
 static int64_t excess(struct session *s, enum anvil_event event, bool counts)
 {
 	const int64_t limit = limit_of(event);
-	char client[80];
 	int64_t count;
 
 	if (limit == 0 || !has_limits(s))
 		return 0;
-	client_network_print(&s->peer.ip, client);
-	count = anvil_ask(str_of(the_world->service), str_of(client), event, counts);
+	count = anvil_ask(str_of(the_world->service), client_counted_as(s->step, &s->peer.ip), event, counts);
 	if (count < 0)
 		log_silence(count);
 	return count > limit ? count : 0;
@@ -87,14 +85,12 @@ bool is_one_too_many(struct session *s)
 {
 	const int64_t limit = the_smtpd->conf.smtpd_client_connection_count_limit;
 	int64_t here, count;
-	char client[80];
 
 	if (limit == 0 || !has_limits(s))
 		return false;
-	s->counted = s->peer.ip;
-	client_network_print(&s->counted, client);
-	here = client_enters(&s->counted);
-	count = anvil_sessions(str_of(the_world->service), str_of(client), (uint64_t) here);
+	s->counted = client_counted_as(s->arena, &s->peer.ip);
+	here = client_enters(s->counted);
+	count = anvil_sessions(str_of(the_world->service), s->counted, (uint64_t) here);
 	if (count < 0) {
 		log_silence(count);
 		count = here;
@@ -107,10 +103,6 @@ bool is_one_too_many(struct session *s)
 
 void is_one_less(struct session *s)
 {
-	char client[80];
-
-	if (s->counted.family == 0)
-		return;
-	client_network_print(&s->counted, client);
-	anvil_sessions_now(str_of(the_world->service), str_of(client), (uint64_t) client_leaves(&s->counted));
+	if (s->counted.len > 0)
+		anvil_sessions_now(str_of(the_world->service), s->counted, (uint64_t) client_leaves(s->counted));
 }

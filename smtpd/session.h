@@ -68,7 +68,7 @@ struct session {
 	struct transaction *tx;		/* NULL outside a mail transaction */
 	struct peer peer;
 	struct address_ip local;	/* our end of the connection */
-	struct address_ip counted;	/* whose session it was when they were counted; family 0: nobody counts */
+	struct str counted;		/* whose session it was when they were counted (client_count.h); empty: nobody counts */
 	struct buf reply;		/* the line under way: reply.c */
 	struct buf helo;		/* what HELO or EHLO said, made harmless; empty: not yet */
 	struct buf sasl_method, sasl_username;	/* printable; empty: not authenticated */

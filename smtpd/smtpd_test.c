@@ -117,38 +117,48 @@ static void every_restriction_has_its_function_and_stands_once(void **state)
 
 /* ---- counting ---- */
 
-static struct address_ip ip(const char *text)
-{
-	struct address_ip parsed;
+static struct arena *names;
 
-	assert_int_equal(ip_parse(str_of(text), &parsed), 0);
-	return parsed;
+static struct str client(const char *text)
+{
+	struct address_ip ip;
+
+	assert_int_equal(ip_parse(str_of(text), &ip), 0);
+	return client_counted_as(names, &ip);
 }
 
 static void sessions_are_counted_by_network(void **state)
 {
-	struct address_ip a = ip("192.0.2.1"), b = ip("192.0.2.2"), six = ip("2001:db8:0:0:0:f::1"), near = ip("2001:db8:0:0:0:1::2"),
-			  far = ip("2001:db8:0:0:1::1");
+	struct str a, b, six, near, far;
 
 	(void) state;
+	names = arena_new("names", NULL, 1 << 16);
 	smtpd.conf.smtpd_client_ipv4_prefix_length = 32;
 	smtpd.conf.smtpd_client_ipv6_prefix_length = 84;
-	assert_int_equal(client_enters(&a), 1);
-	assert_int_equal(client_enters(&a), 2);
-	assert_int_equal(client_enters(&b), 1);
-	assert_int_equal(client_enters(&six), 1);
-	assert_int_equal(client_enters(&near), 2);	/* the first 84 bits are the same */
-	assert_int_equal(client_enters(&far), 1);
-	client_leaves(&a);
-	assert_int_equal(client_enters(&a), 2);
-	client_leaves(&a);
-	client_leaves(&a);
-	assert_int_equal(client_enters(&a), 1);
-	client_leaves(&a);
-	client_leaves(&b);
-	client_leaves(&six);
-	client_leaves(&near);
-	client_leaves(&far);
+	a = client("192.0.2.1");
+	b = client("192.0.2.2");
+	six = client("2001:db8:0:0:0:f::1");
+	near = client("2001:db8:0:0:0:1::2");
+	far = client("2001:db8:0:0:1::1");
+	assert_str(a, "192.0.2.1");
+	assert_str(six, "2001:db8::/84");
+	assert_int_equal(client_enters(a), 1);
+	assert_int_equal(client_enters(a), 2);
+	assert_int_equal(client_enters(b), 1);
+	assert_int_equal(client_enters(six), 1);
+	assert_int_equal(client_enters(near), 2);	/* the first 84 bits are the same */
+	assert_int_equal(client_enters(far), 1);
+	client_leaves(a);
+	assert_int_equal(client_enters(a), 2);
+	client_leaves(a);
+	client_leaves(a);
+	assert_int_equal(client_enters(a), 1);
+	client_leaves(a);
+	client_leaves(b);
+	client_leaves(six);
+	client_leaves(near);
+	client_leaves(far);
+	arena_free(names);
 }
 
 int main(void)

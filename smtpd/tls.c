@@ -140,11 +140,6 @@ const char *tls_socket(void)
 
 /* ---- the handshake ---- */
 
-static void retire_for_new_files(void)
-{
-	daemon_retire("TLS key or certificate files have changed");
-}
-
 static bool is_available(void)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -156,7 +151,7 @@ static bool is_available(void)
 	if (r > 0)
 		log_info("TLS key and certificate files have changed and are in use");
 	else if (r == -EACCES)
-		retire_for_new_files();		/* a process that starts as root can read them */
+		daemon_retire("TLS key or certificate files have changed");		/* a process that starts as root can read them */
 	else if (r < 0)
 		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
 	return tls_context_is_usable(the_smtpd->tls_context);

@@ -58,17 +58,18 @@ int https_open(const struct https_trust *trust, struct buf *why)
 	return 0;
 }
 
-const char *https_ca_path(int n)
+const struct jail_path *https_more_paths(void)
 {
+	static struct jail_path paths[3];
 	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
-	bool own = *web.trust.ca_file != 0 || *web.trust.ca_path != 0;
-	const char *file = own ? web.trust.ca_file : built->cainfo, *path = own ? web.trust.ca_path : built->capath;
-	const char *const all[] = { file == NULL ? "" : file, path == NULL ? "" : path };
+	const bool own = *web.trust.ca_file != 0 || *web.trust.ca_path != 0;
+	const char *const all[] = { own ? web.trust.ca_file : built->cainfo, own ? web.trust.ca_path : built->capath };
+	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT_OF(all); i++)
-		if (all[i][0] != 0 && n-- == 0)
-			return all[i];
-	return NULL;
+		if (all[i] != NULL && all[i][0] != 0)
+			paths[n++] = (struct jail_path){ all[i], 'r' };
+	return paths;
 }
 
 /* ---- one exchange; these run on the pool thread ---- */

@@ -10,12 +10,13 @@
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/co/co.h"
+#include "lib/jail/jail.h"
 
 struct https_trust { const char *ca_file, *ca_path; };	/* both "": the CAs of the system */
 /* In start(), before the jail closes. -errno with words. The texts live as long as the process. */
 int https_open(const struct https_trust *trust, struct buf *why);
-/* What a jailed process has to be able to read: file or directory; NULL: nothing. n from 0 */
-const char *https_ca_path(int n);
+/* What a jailed process has to be able to read: a daemon's more_paths. */
+const struct jail_path *https_more_paths(void);
 /* A coroutine that drives all requests, as long as the process: scope_start(scope, "https", https_run, NULL). */
 void https_run(void *unused) MAY_YIELD;
 

@@ -229,16 +229,6 @@ static void wind_down(void)
 	bell_ring(&leaving);
 }
 
-static const struct jail_path *more_paths(void)
-{
-	static struct jail_path paths[4] = { { "$data", 'w' } };
-	const char *path;
-
-	for (int i = 0; i < 2 && (path = https_ca_path(i)) != NULL; i++)
-		paths[i + 1] = (struct jail_path){ path, 'r' };
-	return paths;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct param_group *const groups[] = { &https_group, &tlsrpt_group, NULL };
@@ -252,9 +242,9 @@ int main(int argc, char **argv)
 			.user = AS_MAIL_OWNER,
 			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
 			.capabilities = "",
-			.paths = { { "private/resolver", 'c' }, { "public/cleanup", 'c' } },
+			.paths = { { "private/resolver", 'c' }, { "public/cleanup", 'c' }, { "$data", 'w' } },
 		},
-		.more_paths = more_paths,
+		.more_paths = https_more_paths,
 		.start = start,
 		.run = run,
 		.serve = serve,
