@@ -51,8 +51,9 @@ def test_a_good_configuration_has_no_faults(instance):
     ({"virtual_alias_maps": "inline:{ {a@example.org=b@example.org} {b@example.org=a@example.org} {c@example.org=d@example.com} }"},
      ["virtual_alias_maps: <a@example.org>: unreasonable virtual_alias_maps map nesting"]),
     ({"canonical_maps": "texthash:$config_directory/circle"}, ["canonical_maps: <x@example.org>: unreasonable canonical_maps map nesting"]),
-    ({"transport_maps": "inline:{ {example.com=smtp:[127.0.0.1]} {example.net=smtp:[192.0.2.1]} }"},
-     ["transport_maps: mail for postmaster@example.com goes to [127.0.0.1], which is this machine"]),
+    ({"transport_maps": "inline:{ {example.com=smtp:[127.0.0.1]} {example.net=smtp:[192.0.2.1]} {example.edu=bar:} }"},
+     ["transport_maps: mail for postmaster@example.com goes to [127.0.0.1], which is this machine",
+      "main.cf:@LINE@: transport_maps: mail for postmaster@example.edu goes to service bar, which master.cf does not have"]),
     ({"smtp_sasl_auth_enable": "yes", "relayhost": "[mail.example.com]:587", "smtp_sasl_security_options": "noanonymous",
       "smtp_sasl_password_maps": "texthash:$config_directory/circle, static:", "smtp_tls_security_level": "may"},
      ["smtp_sasl_security_options: passwords may be said in the clear", "/circle: everybody may read the passwords (mend: chmod o-rwx "]),
@@ -73,7 +74,7 @@ def test_faults_are_found(instance, change, words):
 
 def test_overrides_of_a_service_are_its_own_fault(instance):
     one = instance(main=GOOD, master="127.0.0.1:20271 inet n - n - - smtpd -o smtpd_relay_restrictions=$nowhere,check_sender_access,static:OK,reject\n"
-                   "127.0.0.1:20272 inet n - n - - smtpd -o mynetworks=192.0.0.0/8\n", start=False)
+                   "127.0.0.1:20272 inet n - n - - smtpd -o mynetworks=192.0.0.0/8 -o content_filter=none:\n", start=False)
     one.write()
     status, said = lint(one)
     assert status == 1
@@ -81,6 +82,7 @@ def test_overrides_of_a_service_are_its_own_fault(instance):
     for port in ("20271", "20272"):
         line = 1 + next(number for number, row in enumerate(rows) if port in row)
         assert port != "20271" or f"master.cf:{line}: undefined parameter: nowhere" in said
+        assert port != "20272" or f'master.cf:{line}: content_filter = none:: master.cf has no service "none"' in said
         assert f"master.cf:{line}: service 127.0.0.1:{port}: open relay" in said
     assert f"service {one.address}:{one.smtp_port}: open relay" not in said
 
@@ -105,7 +107,7 @@ def test_rights_and_tables_that_are_not_made_yet(instance):
     (one.queue / "deferred").chmod(0o755)
     status, said = lint(one)
     assert status == 1
-    for words in (f"transport_maps: open {source}.db: No such file or directory (mend: run postmap, or for aliases newaliases)", f"chmod 700 {one.queue}/deferred",
+    for words in (f"transport_maps: open {source}.db: No such file or directory (mend: run postmap, or for aliases newaliases)", f"main.cf:1: queue_directory {one.queue}/deferred: mode is 755, should be 700 (mend: chmod 700 {one.queue}/deferred)",
                   f"{one.etc}/main.cf: "):
         assert words in said, said
     (one.etc / "main.cf").chmod(0o644)
