@@ -132,6 +132,7 @@ class Instance:
             "alias_database": "",
             "local_recipient_maps": "",
             "max_idle": "1h",       # toll.py: a process that is no longer there has died, and none has merely had nothing to do for a while
+            "service_throttle_time": "1s",          # what a test kills before it was ready is there again soon
             "import_environment": "MAIL_CONFIG TZ ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS POSTROAD_STACK_CENSUS",
         }
         self.main.update(main or {})

@@ -61,7 +61,7 @@ def test_daemons_killed_at_random_under_load_lose_nothing(instance):
         dns.add("mx.example.com", "A", sink.address, ttl=1)
         mail = instance(start=False, main={
             "dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
-            "queue_run_delay": "1s", "transport_retry_time": "1s", "service_throttle_time": "1s", "mydestination": "", "virtual_mailbox_domains": "example.org",
+            "queue_run_delay": "1s", "transport_retry_time": "1s", "mydestination": "", "virtual_mailbox_domains": "example.org",
             "virtual_mailbox_maps": "static:box/", "virtual_minimum_uid": "1", "virtual_uid_maps": f"static:{os.getuid() or 1}",
             "virtual_gid_maps": f"static:{os.getgid() or 1}"})
         mailboxes = mail.root / "mailboxes"

@@ -120,7 +120,7 @@ def test_when_the_log_is_full_mail_goes_on_in_files_and_the_log_is_emptied(slow)
 
 
 def test_a_held_message_has_a_file_wherever_it_was_when_it_was_held(slow):
-    mail = slow(minimal_backoff_time="600s", service_throttle_time="1s")
+    mail = slow(minimal_backoff_time="600s")
     queue_id = mail.send("Subject: x\r\n\r\nbody\r\n")
     wait_until(lambda: slow.asked > 0, 30, mail.log_tail)
     mail.command("postsuper", "-h", queue_id)

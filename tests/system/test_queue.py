@@ -258,7 +258,7 @@ def test_the_structure_check_mends_what_a_power_cut_left(instance):
 
 
 def test_a_killed_queue_manager_loses_nothing(instance, sink):
-    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "service_throttle_time": "1s"})
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
     sent = set()
     for number in range(60):
         mail.send(f"Subject: {number}\r\nX-Number: {number}.\r\n\r\nbody\r\n", recipients=["someone@example.com"])
@@ -307,7 +307,7 @@ def test_a_reload_does_not_wait_for_a_slow_delivery_and_does_not_repeat_it(insta
 
 def test_agents_that_die_cost_a_deferral_and_no_message(instance, sink):
     mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s",
-                          "transport_retry_time": "1s", "service_throttle_time": "1s"})
+                          "transport_retry_time": "1s"})
     for number in range(40):
         mail.send(f"Subject: x\r\nX-Number: {number}.\r\n\r\nbody\r\n", recipients=["someone@example.com"])
         if number % 8 == 3:
