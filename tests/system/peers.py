@@ -3,6 +3,7 @@
 the system's MTA)."""
 
 import contextlib
+import fcntl
 import imaplib
 import os
 import pwd
@@ -138,21 +139,25 @@ service auth {{
         self.close()
 
 
-def unpacked(package, program):
-    """The package's tree under the build directory, downloaded at the first use."""
+@contextlib.contextmanager
+def alone_with(package):
+    """The package's tree under the build directory, which no other test prepares meanwhile."""
     tree = BUILD / "peers" / package
-    if not (tree / program).exists():
-        tree.mkdir(parents=True, exist_ok=True)
-        words = ["apt-get", "download", "-qq", package]
-        subprocess.run(words, cwd=tree, check=True, timeout=120, stderr=subprocess.DEVNULL)
-        for deb in sorted(tree.glob("*.deb")):
-            subprocess.run(["dpkg", "-x", deb, tree], check=True, timeout=60)
+    tree.mkdir(parents=True, exist_ok=True)
+    with open(tree / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield tree
+
+
+def unpacked(package, program, *libraries):
+    """The package's tree under the build directory, and these libraries in it; downloaded at the first use."""
+    with alone_with(package) as tree:
+        if not (tree / program).exists():
+            words = ["apt-get", "download", "-qq", package, *libraries]
+            subprocess.run(words, cwd=tree, check=True, timeout=120, stderr=subprocess.DEVNULL)
+            for deb in sorted(tree.glob("*.deb")):
+                subprocess.run(["dpkg", "-x", deb, tree], check=True, timeout=60)
     return tree
-
-
-def postfix_tree():
-    """The postfix package, unpacked; only its commands are run, where nothing needs an account or a queue."""
-    return unpacked("postfix", "usr/sbin/postconf")
 
 
 class Exim:

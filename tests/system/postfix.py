@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from instance import BUILD, Instance
+from instance import Instance
+from peers import alone_with, unpacked
 
 ROWS = """
 {smtp}    inet  n       -       n       -       -       smtpd
@@ -36,21 +37,22 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
 
-def unpacked():
-    """The package's tree; downloaded at the first use, its accounts made if they are missing. Needs root."""
-    tree = BUILD / "peers/postfix"
-    if not (tree / "usr/sbin/postfix").exists():
-        tree.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "-qq", "postfix", "libnsl2"], cwd=tree, check=True, timeout=120, stderr=subprocess.DEVNULL)
-        for package in tree.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, tree], check=True, timeout=60)
-    for name in ("main.cf", "master.cf"):
-        if not (tree / "etc/postfix" / f"{name}.proto").exists():
-            shutil.copy(tree / "usr/share/postfix" / f"{name}.dist", tree / "etc/postfix" / f"{name}.proto")
-    for group in ("postfix", "postdrop"):
-        subprocess.run(["groupadd", "-f", "-r", group], check=True)
-    if subprocess.run(["id", "postfix"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-        subprocess.run(["useradd", "-r", "-g", "postfix", "-d", "/nonexistent", "-s", "/usr/sbin/nologin", "postfix"], check=True)
+def postfix_tree():
+    """The package's tree; of this only commands can be run that need neither an account nor a queue."""
+    return unpacked("postfix", "usr/sbin/postfix", "libnsl2")
+
+
+def postfix_with_accounts():
+    """The package's tree, and its accounts, made if they are missing. Needs root."""
+    tree = postfix_tree()
+    with alone_with("postfix"):
+        for name in ("main.cf", "master.cf"):
+            if not (tree / "etc/postfix" / f"{name}.proto").exists():
+                shutil.copy(tree / "usr/share/postfix" / f"{name}.dist", tree / "etc/postfix" / f"{name}.proto")
+        for group in ("postfix", "postdrop"):
+            subprocess.run(["groupadd", "-f", "-r", group], check=True)
+        if subprocess.run(["id", "postfix"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            subprocess.run(["useradd", "-r", "-g", "postfix", "-d", "/nonexistent", "-s", "/usr/sbin/nologin", "postfix"], check=True)
     return tree
 
 
@@ -59,7 +61,7 @@ class Postfix(Instance):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.tree = unpacked()
+        self.tree = postfix_with_accounts()
         self.commands = self.tree / "usr/sbin"
         daemons = self.tree / "usr/lib/postfix/sbin"
         self.main = {**self.main, "compatibility_level": "3.6", "daemon_directory": daemons, "shlib_directory": daemons.parent,

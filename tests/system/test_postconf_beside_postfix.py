@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from instance import COMMANDS
-from peers import postfix_tree
+from postfix import postfix_tree
 
 MAIN = """\
 # the host

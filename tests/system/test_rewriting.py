@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from instance import Instance
-from postfix import Postfix, unpacked
+from postfix import Postfix, postfix_with_accounts
 from sink import Sink
 
 pytestmark = pytest.mark.root
@@ -441,7 +441,7 @@ def both(ask, name):
 @pytest.fixture(scope="module")
 def answers():
     """All configurations, three at a time: most of it is waiting for programs to start and stop."""
-    unpacked()
+    postfix_with_accounts()
     with ThreadPoolExecutor(3) as pool:
         asked = {name: pool.submit(both, routed if name.startswith("routing") else through, name) for name in CONFIGURATIONS}
     return {name: one.result() for name, one in asked.items()}
