@@ -100,8 +100,8 @@ struct daemon {
 	int (*explain)(void);
 };
 
-int daemon_main(int argc, char **argv, const struct daemon *d);
-bool daemon_is_winding_down(void);
+int daemon_main(int argc, char **argv, const struct daemon *d);	/* all that main() does; the exit status */
+bool daemon_is_winding_down(void);	/* told to end: what is under way is finished, and nothing begun */
 /* Ends the process in an orderly way once the sessions are through (a singleton that cannot go on, say). */
 void daemon_retire(const char *reason);
 

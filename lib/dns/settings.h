@@ -10,7 +10,7 @@ struct dns_settings {
 	bool ipv4, ipv6;
 	int64_t timeout_ms;
 };
-const struct dns_settings *dns_settings(void);
+const struct dns_settings *dns_settings(void);		/* as dns_use() left them */
 /* Only from the cache, without waiting; false: not there. */
 bool dns_query_kept(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret);
 

@@ -50,7 +50,7 @@ void log_mail_text(enum log_level level, struct str queue_id, struct str text);
 struct log_rate { int64_t next_ms; unsigned left_out; };
 bool log_rate_ok(struct log_rate *rate, int seconds);
 
-void log_flush(void);
+void log_flush(void);		/* writes what gathered; outside the loop, what a stuck receiver does not take is lost */
 
 /* "Nov 22 00:18:10 host tag[pid]: " for maillog files; local time. */
 struct buf;

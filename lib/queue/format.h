@@ -84,8 +84,8 @@ struct queue_head {
 	uint64_t segment_at;
 };
 
-uint64_t queue_head_message_size(const struct queue_head *h);
-void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE]);
+uint64_t queue_head_message_size(const struct queue_head *h);			/* headers, the empty line and the body, with LF line ends */
+void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE]);	/* as on disk, with its checksum; no NUL at the end */
 /*
  * data: the first QUEUE_HEAD_SIZE bytes (or fewer, if the file has fewer). 0; -ENODATA debris; -EBADMSG damaged; -ENOTSUP newer, or of Postfix. Offsets
  * are checked against file_size, lengths against the limits above.

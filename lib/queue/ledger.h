@@ -26,8 +26,8 @@ struct ledger {
 	void (*trouble)(struct ledger *l, int error);	/* told once, until they can be written again */
 };
 
-void ledger_init(struct ledger *l, int dir, const char *segment);
-void ledger_close(struct ledger *l);
+void ledger_init(struct ledger *l, int dir, const char *segment);	/* dir: of the log, and stays the caller's; the file is opened when it is needed */
+void ledger_close(struct ledger *l);					/* without writing: flush first */
 /* Writes what gathered. 0, -errno: it stays. */
 int ledger_flush(struct ledger *l);
 /* 0, or -errno of packing the record. */

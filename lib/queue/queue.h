@@ -23,8 +23,8 @@
 enum { SEGMENT_NAME_SIZE = 17 };
 
 enum queue_name { QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD, QUEUE_CORRUPT, QUEUE_MAILDROP, QUEUE_COUNT };
-const char *queue_name_text(enum queue_name q);
-int queue_name_parse(struct str text, enum queue_name *ret);
+const char *queue_name_text(enum queue_name q);			/* the name of its directory, "incoming" */
+int queue_name_parse(struct str text, enum queue_name *ret);	/* 0, or -EINVAL: no such queue */
 
 /*
  * A new long queue id: base-52 time, 'z', and a part that makes it unique across workers and restarts (Postfix's long shape:

@@ -41,7 +41,7 @@ struct residents {
 	struct map *by_id;
 };
 
-struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);
+struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);	/* knows nothing before residents_look(); dir stays the caller's; verify: checksums too */
 void residents_free(struct residents *all);	/* NULL is fine */
 
 /* Finds what is new in the directory, the segments and the ledgers. 0, -errno of the directory. */

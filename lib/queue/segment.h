@@ -22,9 +22,9 @@
 enum { SEGMENT_ALIGN = QUEUE_HEAD_SIZE, SEGMENT_PATH_SIZE = 32 };
 
 enum segment_file { SEGMENT_LOG, SEGMENT_DONE, SEGMENT_FREE };
-void segment_path(char path[SEGMENT_PATH_SIZE], enum segment_file kind, const char *name);
-bool segment_path_parse(const char *path, enum segment_file *ret_kind, const char **ret_name);
-void segment_name_new(char name[SEGMENT_NAME_SIZE]);
+void segment_path(char path[SEGMENT_PATH_SIZE], enum segment_file kind, const char *name);			/* "log-NAME" */
+bool segment_path_parse(const char *path, enum segment_file *ret_kind, const char **ret_name);		/* false: no file of ours; the name is part of path */
+void segment_name_new(char name[SEGMENT_NAME_SIZE]);								/* 64 random bits, in hexadecimal */
 
 uint64_t segment_align(uint64_t at);		/* the next multiple of SEGMENT_ALIGN */
 int segment_own(int fd);			/* 0, -EAGAIN: has an owner, -errno */

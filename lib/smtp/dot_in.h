@@ -31,7 +31,7 @@ struct dot_in {
 	uint64_t bytes, lines;		/* written so far; the size in SMTP's counting is bytes + lines */
 };
 
-void dot_in_begin(struct dot_in *d, bool dots);
+void dot_in_begin(struct dot_in *d, bool dots);		/* dots: DATA; otherwise BDAT, where a dot is a dot and the end is the caller's to know */
 /*
  * Decodes `in` onto the end of out, which must have room for in.len + 1 bytes. Returns how many bytes were used: all, unless the
  * end of data was met (dot_in_ended); what follows is the next command.
