@@ -95,12 +95,18 @@ static void moved(struct departure *d)
 	}
 }
 
+static bool is_fresh_removal(const struct message *m)
+{
+	return m->leaves == TO_BE_REMOVED && !m->is_stuck;
+}
+
 static void end_departure(struct departure *d)
 {
 	struct qmgr *q = d->m->q;
 
 	d->m->to_do = 0;
 	list_remove(&d->m->link);
+	q->removing -= is_fresh_removal(d->m);
 	if (d->m->leaves == TO_BE_REMOVED)
 		removed(d->m, d->result);
 	else
@@ -153,6 +159,7 @@ static void leave(struct message *m)
 
 	m->to_do = 1;			/* so that nobody concludes it a second time meanwhile */
 	q->under_way++;
+	q->removing += is_fresh_removal(m);
 	list_append(&q->leaving_messages, &m->link);
 	if (q->leaver_runs)
 		return;

@@ -55,7 +55,7 @@ struct qmgr {
 	bool leaver_runs;
 	/* what the disk does not take: unwritten.c */
 	struct map *unwritten;		/* id -> journal lines */
-	size_t unwritten_finals, stuck_count;
+	size_t unwritten_finals, stuck_count, removing;	/* removing: and not known to be stuck */
 	bool is_held_up, let_through;	/* deliveries wait; one of them need not */
 	bool disk_wait;
 	size_t content_bytes;		/* held in memory: see log.c */

@@ -169,12 +169,15 @@ static size_t count_of(struct buf *deliveries)
 
 static void play_bounded(struct scene *s)
 {
-	enum { MESSAGES = 160, BOUND = 100, UNDER_WAY = 20, NOW_AND_THEN = 10 };
+	enum { MESSAGES = 260, BOUND = 100, UNDER_WAY = 20, NOW_AND_THEN = 50 };
 	const when_t end = in(60000);
 	char id[32];
 
 	is_read_only = true;
-	for (int i = 0; i < MESSAGES; i++)
+	announce(s, id, "ok@x");
+	while (s->q.stuck_count == 0 && mono_ms() < end)
+		co_sleep(in(10));
+	for (int i = 1; i < MESSAGES; i++)
 		announce(s, id, "ok@x");
 	while (!s->q.is_held_up && mono_ms() < end)
 		co_sleep(in(10));

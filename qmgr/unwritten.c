@@ -167,7 +167,8 @@ void unwritten_flush(struct qmgr *q)
 
 size_t unrecorded(const struct qmgr *q)
 {
-	return q->unwritten_finals + q->stuck_count + queue_unwritten(q->queue);
+	/* where one cannot be removed, the others that are about to be will not either */
+	return q->unwritten_finals + q->stuck_count + (q->stuck_count > 0 ? q->removing : 0) + queue_unwritten(q->queue);
 }
 
 static void run_disk_wait(void *arg)

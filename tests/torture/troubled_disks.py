@@ -384,7 +384,7 @@ def refusing_disk_under_load(seed, rounds):
 
 
 UNRECORDED = 100        # MOST_UNRECORDED of qmgr/unwritten.c
-UNDER_WAY = 20          # deliveries to one destination; and the few that go on
+UNDER_WAY = 20          # deliveries to one destination; as many again before the first is found to be stuck, and the few that go on
 
 
 def kill_while_refusing(seed):
@@ -401,13 +401,13 @@ def kill_while_refusing(seed):
             with stopped([scene.mail.master_pid()]):
                 scene.mail.kill("qmgr")
                 allow()
-            extra = scene.settle(duplicates=UNRECORDED + 2 * UNDER_WAY)
+            extra = scene.settle(duplicates=UNRECORDED + 3 * UNDER_WAY)
         assert extra >= UNRECORDED // 2, f"only {extra}: this shows nothing"
         scene.mail.stop()
         return summary(scene, extra)
 
 
-@experiment("killed-while-refusing", rounds=3, short=1)
+@experiment("killed-while-refusing", rounds=3)
 def killed_while_refusing(seed, rounds):
     """a disk takes nothing while a backlog could go out, and then qmgr dies: what only it knew comes twice, and that is bounded"""
     return "; ".join(kill_while_refusing(f"{seed} {number}") for number in range(rounds))
