@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """The proxymap service by itself: what it looks up, and what it refuses."""
 
+import contextlib
 import os
 import pwd
 import socket
+import threading
 
 import pytest
 
@@ -263,3 +265,37 @@ def test_postmap_changes_a_table_through_proxywrite(instance):
     assert done.returncode == 1 and "not made" in done.stderr
     done = mail.command("postmap", "-i", f"proxy:hash:{mail.data}/other", input="a b\n", check=False)
     assert done.returncode == 1 and "not approved" in done.stderr
+
+
+def test_a_server_of_a_tcp_table_that_hangs_keeps_only_those_who_ask_it(instance):
+    """And they hear 451 when it goes away; otherwise after 90 seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as quick:
+        threading.Thread(target=answer_not_found, args=(quick,), daemon=True).start()
+        one = instance(main={"relay_domains": "corp.example", "smtpd_recipient_restrictions": f"check_sender_access tcp:127.0.0.1:{quick.getsockname()[1]}, "
+                             "check_sender_access inline:{other@far.example=OK}, " f"check_recipient_access tcp:127.0.0.1:{silent.getsockname()[1]}"})
+        with one.client() as waiting, one.client() as other:
+            for client, name in (waiting, "waiting"), (other, "other"):
+                client.ehlo()
+                client.mail(f"{name}@far.example")
+            waiting.putcmd("RCPT", "TO:<ask@corp.example>")
+            silent.settimeout(60)
+            asking, _ = silent.accept()
+            assert asking.recv(100) == b"get ask@corp.example\n"
+            for number in range(20):
+                assert other.rcpt(f"user{number}@corp.example")[0] == 250
+            silent.close()
+            asking.close()
+            assert waiting.getreply()[0] == 451
+
+
+def answer_not_found(listener):
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=answer_each, args=(connection,), daemon=True).start()
+
+
+def answer_each(connection):
+    with connection, contextlib.suppress(OSError):
+        for _ in connection.makefile("rb"):
+            connection.sendall(b"500 not here\n")
