@@ -6,7 +6,12 @@
 
 #include "lib/base/die.h"
 
-enum { MOST_MEMORY = 512 << 20, PAUSE_EVERY = 50 };
+enum {
+	PAUSE_EVERY = 50,
+	/* All of them travel in one frame (lib/ipc): reasons are told for as many recipients as there is room for. */
+	MOST_LISTED = 15 << 20, ENOUGH_WORDS = MOST_LISTED / 2,
+	RESERVE = 2 * MOST_LISTED,
+};
 
 struct state {				/* of one recipient, replayed */
 	struct recipient r;
@@ -30,6 +35,23 @@ static struct state *find(struct replay *p, uint32_t index)
 	return NULL;
 }
 
+/* Attempt after attempt says the same: no new copy then. Without room the former words stay. */
+static void keep_words(struct arena *a, struct str *kept, struct str now)
+{
+	if (!str_is(*kept, now) && arena_left(a) > now.len + RESERVE)
+		*kept = arena_copy(a, now);
+}
+
+static void keep_outcome(struct arena *a, struct outcome *kept, const struct outcome *now)
+{
+	kept->index = now->index;
+	kept->status = now->status;
+	kept->at_us = now->at_us;
+	keep_words(a, &kept->dsn, now->dsn);
+	keep_words(a, &kept->relay, now->relay);
+	keep_words(a, &kept->text, now->text);
+}
+
 static void replay_record(void *arg, const struct journal_record *r)
 {
 	struct replay *p = arg;
@@ -37,11 +59,7 @@ static void replay_record(void *arg, const struct journal_record *r)
 	struct recipient more;
 
 	if (r->kind == JOURNAL_OUTCOME && s != NULL) {
-		s->last = r->outcome;
-		s->last.dsn = arena_copy(p->a, r->outcome.dsn);
-		s->last.relay = arena_copy(p->a, r->outcome.relay);
-		s->last.text = arena_copy(p->a, r->outcome.text);
-		s->last.remote_mta = s->last.diagnostic = STR_NONE;
+		keep_outcome(p->a, &s->last, &r->outcome);
 	} else if (r->kind == JOURNAL_TOLD && s != NULL) {
 		s->told = true;
 	} else if (r->kind == JOURNAL_EXPIRE) {
@@ -69,21 +87,26 @@ static void pack_unfinished(const struct replay *p, struct buf *b)
 		o.index = s->r.index;
 		o.address = s->r.address;
 		o.original = s->r.original;
-		outcome_pack(&o, b);
+		if (b->len > ENOUGH_WORDS)
+			o.relay = o.text = STR_NONE;
+		if (outcome_pack(&o, b) < 0)
+			return;
 	}
 }
 
 static int fill(struct queue_file *f, struct arena *a, struct listed_message *ret)
 {
 	struct replay p = { .a = a };
-	AUTO(buf) packed = BUF(64 << 20);
+	AUTO(buf) packed = BUF(MOST_LISTED);
 	struct envelope e;
 	int r = queue_file_envelope(f, a, &e);
 
 	if (r < 0)
 		return r;
+	p.states.at = arena_get(a, (e.recipient_count + 1) * sizeof(*p.states.at));
+	p.states.cap = e.recipient_count + 1;
 	for (size_t i = 0; i < e.recipient_count; i++)
-		*vec_add(a, &p.states) = (struct state){ .r = e.recipients[i] };
+		p.states.at[p.states.len++].r = e.recipients[i];
 	r = journal_read(f, replay_record, &p);
 	if (r < 0)
 		return r;
@@ -126,7 +149,7 @@ static int list_one(void *arg, struct str id, int64_t mtime_s)
 	(void) mtime_s;
 	if (w->l->are_other != NULL && w->l->are_other(w->l->arg, id))
 		return 0;
-	a = arena_new("listed message", NULL, MOST_MEMORY);
+	a = arena_new("listed message", NULL, LISTED_MEMORY);
 	if (list_message(w->q, w->where, id, a, &m) >= 0)
 		r = w->l->each(w->l->arg, &m);
 	arena_free(a);

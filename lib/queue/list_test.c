@@ -116,6 +116,32 @@ static void finished_recipients_are_left_out_and_the_last_reason_counts(void **s
 	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), f->s.a, &m), -ENODATA);
 }
 
+/* Thousands of attempts, each with other words: more than the arena has room for beside its reserve. */
+static void words_of_many_attempts_do_not_use_up_the_memory(void **state)
+{
+	enum { AT_ONCE = 500, TIMES = 20, LENGTH = 4000 };
+	static char text[2][LENGTH];
+	static struct journal_record r[AT_ONCE];
+	struct fixture *f = *state;
+	AUTO(queue_file) file = { .fd = -1 };
+	struct arena *a = arena_new("small", NULL, (size_t) 36 << 20);
+	struct listed_message m;
+
+	memset(text[0], 'a', LENGTH);
+	memset(text[1], 'b', LENGTH);
+	for (size_t i = 0; i < AT_ONCE; i++)
+		r[i] = (struct journal_record){ .kind = JOURNAL_OUTCOME,
+						.outcome = { .index = 1, .status = OUTCOME_DEFERRED, .dsn = STR("4.0.0"),
+							     .relay = STR("none"), .text = str_make(text[i % 2], LENGTH), .at_us = 1 } };
+	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), true, false, &file), 0);
+	for (int i = 0; i < TIMES; i++)
+		assert_int_equal(journal_append(&file, r, AT_ONCE), 0);
+	outcome(f, 0, OUTCOME_DELIVERED, "fine");
+	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), a, &m), 0);
+	assert_true(m.recipients.len > LENGTH);
+	arena_free(a);
+}
+
 static void added_recipients_are_listed(void **state)
 {
 	struct fixture *f = *state;
@@ -203,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_A_MESSAGE(a_new_message_lists_all_recipients_without_reasons),
 		ON_A_MESSAGE(finished_recipients_are_left_out_and_the_last_reason_counts),
+		ON_A_MESSAGE(words_of_many_attempts_do_not_use_up_the_memory),
 		ON_A_MESSAGE(added_recipients_are_listed),
 		ON_A_MESSAGE(a_listing_leaves_out_what_is_claimed_and_what_is_no_message),
 		ON_A_MESSAGE(a_requeued_message_has_the_recipients_that_are_left),

@@ -96,7 +96,7 @@ static void report_active(struct report *r)
 
 	r->as = "active";
 	while (r->result >= 0 && map_next(r->active, &at)) {
-		struct arena *a = arena_new("listed message", NULL, (size_t) 512 << 20);
+		struct arena *a = arena_new("listed message", NULL, LISTED_MEMORY);
 		struct listed_message m;
 
 		if (list_message(queue, QUEUE_INCOMING, at.key, a, &m) >= 0
@@ -122,14 +122,16 @@ static void report_all(struct report *r)
 static void report_one(struct report *r, struct str id)
 {
 	static const enum queue_name order[] = { QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD, QUEUE_MAILDROP };
+	struct arena *a = arena_new("listed message", NULL, LISTED_MEMORY);
+	bool is_found = false;
 	struct listed_message m;
 
 	queue_refresh(queue);
-	for (size_t i = 0; i < COUNT_OF(order); i++)
-		if (list_message(queue, order[i], id, r->call->arena, &m) >= 0) {
-			report_message(r, &m);
-			return;
-		}
+	for (size_t i = 0; i < COUNT_OF(order) && !is_found; i++)
+		is_found = list_message(queue, order[i], id, a, &m) >= 0;
+	if (is_found)
+		report_message(r, &m);
+	arena_free(a);
 }
 
 static void serve_listing(struct server_call *call)
