@@ -57,7 +57,7 @@ def test_no_recipient_is_a_command_a_file_or_an_option(instance):
 def test_control_characters_in_arguments_are_refused_or_dropped(still, word):
     for option in ("-f", "-F", "-V"):
         done = still.command("sendmail", option, word, "someone@example.com", input=MESSAGE, check=False)
-        assert done.returncode in (0, 64, 65), (option, done.stderr)
+        assert done.returncode in (0, 64, 65, 75), (option, done.stderr)
     done = still.command("sendmail", "-f", "me@example.net", word, input=MESSAGE, check=False)
     assert done.returncode in (0, 64, 65)
     for path in maildrop(still):
