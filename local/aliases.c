@@ -12,6 +12,7 @@
 #include "lib/disk/disk.h"
 #include "lib/mail/mail_address.h"
 #include "lib/mailbox/path.h"
+#include "lib/table/type.h"
 #include "local/local.h"
 
 bool list_has(const char *list, const char *word)
@@ -68,14 +69,16 @@ static int rights_of_owner(struct task *t, uid_t uid, struct rights *ret)
 static uid_t table_owner(struct task *t, struct str spec)
 {
 	struct str path = spec, type;
+	const struct table_type *made;
 	struct stat st;
 
 	while (str_cut(&path, ':', &type) && str_is(type, STR("proxy")))
 		;
 	if (path.len == 0 || path.at[0] != '/')
 		return 0;
-	if (str_is(type, STR("hash")) || str_is(type, STR("btree")))
-		path = arena_fmt(t->arena, "%.*s.db", PSTR(path));
+	made = table_type_find(type);
+	if (made != NULL && made->suffix != NULL)
+		path = arena_fmt(t->arena, "%.*s%s", PSTR(path), made->suffix);
 	return stat(str_c(t->arena, path), &st) < 0 ? 0 : st.st_uid;
 }
 

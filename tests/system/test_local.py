@@ -500,6 +500,15 @@ def test_files_are_written_with_the_rights_of_the_tables_owner(local):
     one.send(MESSAGE, recipients=[f"system@{DOMAIN}"])
     status(one, f"system@{DOMAIN}", "deferred")
     assert not Path("/etc/postroad-test-must-not-exist").exists()
+    one.file("more", f"own: {out}/own\n")
+    one.command("postalias", f"cdb:{one.etc}/more")
+    os.chown(one.etc / "more.cdb", UID, -1) if IS_ROOT else None        # that of the file which is read counts
+    one.main["alias_maps"] += f", cdb:{one.etc}/more"
+    one.write()
+    one.reload()
+    one.send(MESSAGE, recipients=[f"own@{DOMAIN}"])
+    assert status(one, f"own@{DOMAIN}", "sent") == f"delivered to file: {out}/own"
+    assert (out / "own").stat().st_uid == UID
 
 
 def test_lists_are_read_as_postfix_reads_them(local):
