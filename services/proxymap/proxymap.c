@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The proxymap service: looks keys up in tables on behalf of the other daemons: those that they must not open themselves, and those that may block. It
- * opens only what proxy_read_maps names, for whoever can connect to its socket. As the service proxywrite it changes tables too, and opens only
- * what proxy_write_maps names.
+ * opens only what proxy_read_maps names, and the tables of servers that the configuration names anywhere, for whoever can connect to its socket. As the
+ * service proxywrite it changes tables too, and opens only what proxy_write_maps names.
  */
 #include <errno.h>
 
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/base/map.h"
+#include "lib/conf/master_cf.h"
 #include "lib/conf/params/table.h"
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
@@ -42,8 +43,13 @@ static bool is_socket(struct str spec)
 	return str_starts(spec, STR("unix:")) && str_find(spec, '/') >= 0;
 }
 
-/* Tables stand in lists, also between { } and behind "!"; everything else there is no table and does not count. */
-static void approve(struct str list)
+enum approval { ALL_PROXIED, ONLY_SERVERS };
+
+/*
+ * Tables stand in lists, also between { } and behind "!"; everything else there is no table and does not count. ONLY_SERVERS: of those, the ones that are
+ * asked here without being called proxy:.
+ */
+static void approve(struct str list, enum approval which)
 {
 	static char yes;
 	struct str word, spec;
@@ -52,12 +58,46 @@ static void approve(struct str list)
 		while (word.len > 0 && word.at[0] == '!')
 			word = str_skip(word, 1);
 		if (word.len >= 2 && word.at[0] == '{' && word.at[word.len - 1] == '}')
-			approve(str_make(word.at + 1, word.len - 2));
-		else if (table_is_proxied(word, &spec) && !is_socket(spec))
+			approve(str_make(word.at + 1, word.len - 2), which);
+		else if (table_is_proxied(word, &spec) && !is_socket(spec) && (which == ALL_PROXIED || str_is(spec, word)))
 			map_put(approved, spec, &yes);
 		else if (table_is_composed(word, &spec))	/* opened by who asks, except for those inside that block */
-			approve(spec);
+			approve(spec, which);
 	}
+}
+
+static void approve_servers(struct str raw, struct arena *a)
+{
+	AUTO(buf) ignored = BUF_WORDS;
+	struct str value;
+
+	if (conf_expand(the_world->conf, a, raw, &value, &ignored) >= 0)
+		approve(value, ONLY_SERVERS);
+}
+
+/*
+ * A table of a server is asked here so that nobody else waits, not because its daemon must not: it may be wherever tables may be, in restriction classes and
+ * behind -o too.
+ */
+static void approve_servers_anywhere(void)
+{
+	struct arena *a = arena_new("values", NULL, (size_t) 256 << 20);
+	AUTO(buf) ignored = BUF_WORDS;
+	struct master_cf services;
+	struct str name, value;
+	size_t at = 0;
+
+	while (conf_next_set(the_world->conf, &at, &name, &value))
+		approve_servers(value, a);
+	if (master_cf_load(the_world->conf, a, &services, &ignored) < 0)
+		services.count = 0;		/* master says why */
+	for (size_t i = 0; i < services.count; i++) {
+		at = 0;
+		while (service_override(&services.services[i], &at, &value))
+			if (str_cut(&value, '=', &name))
+				approve_servers(value, a);
+	}
+	arena_free(a);
 }
 
 /* Such a table has connections, and perhaps a file that only root may read. */
@@ -97,7 +137,9 @@ static void start(void)
 {
 	approved = map_new();
 	tables = map_new();
-	approve(str_of(writes() ? conf.proxy_write_maps : conf.proxy_read_maps));
+	approve(str_of(writes() ? conf.proxy_write_maps : conf.proxy_read_maps), ALL_PROXIED);
+	if (!writes())
+		approve_servers_anywhere();
 	accounts_for_tables();
 	for (struct map_at i = { 0 }; map_next(approved, &i);) {
 		AUTO(buf) why = BUF_WORDS;

@@ -64,6 +64,17 @@ def test_other_tables_are_refused(proxymap):
     assert "proxy_read_maps does not name" in service.log()
 
 
+def test_servers_may_be_asked_wherever_the_configuration_names_them(proxymap):
+    service = proxymap("", start=False, smtpd_restriction_classes="strict", strict="check_sender_access unix:passwd.byname", data_checks="{{ proxy:inline:{ a=b } }}")
+    with (service.instance.etc / "master.cf").open("a") as rows:
+        rows.write("extra unix - - n - - smtpd -o { smtpd_data_restrictions = check_sender_access unix:group.byname }\n")
+    service.start()
+    with Peer(service.path) as peer:
+        assert look_up(peer, "unix:passwd.byname", "daemon")[0] == FOUND
+        assert look_up(peer, "unix:group.byname", "daemon")[0] == FOUND
+        assert look_up(peer, "inline:{ a=b }", "a")[0] == CANNOT_TELL      # proxy: has to be in proxy_read_maps
+
+
 def test_accounts_are_found_and_not_found(proxymap):
     me = pwd.getpwuid(os.getuid())
     service = proxymap("unix:passwd.byname proxy:unix:group.byname")
