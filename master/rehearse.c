@@ -125,7 +125,10 @@ static void try_row(struct service_entry *e, struct places *all, struct words *w
 	AUTO(buf) why = BUF_WORDS;
 	int n;
 
-	s = (struct service){ .entry = e, .type = e->type, .program = program_find(e->command) };
+	memset(&s, 0, sizeof(s));	/* it is too large for a stack, which a compound literal may take */
+	s.entry = e;
+	s.type = e->type;
+	s.program = program_find(e->command);
 	snprintf(s.name, sizeof(s.name), "%.*s", PSTR(e->name));
 	service_find_file(&s);
 	try_program(&s, w);
