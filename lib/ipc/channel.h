@@ -44,6 +44,7 @@ bool channel_has_input(const struct channel *ch);
  */
 struct client;
 struct client *client_new(const char *path);
+const char *client_path(const struct client *cl);
 void client_wipes(struct client *cl);		/* as channel_wipes(), before the first call */
 void client_free(struct client *cl);
 /*

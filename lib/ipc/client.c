@@ -221,6 +221,11 @@ static int be_connected(struct client *cl, when_t until)
 	return result;
 }
 
+const char *client_path(const struct client *cl)
+{
+	return cl->path;
+}
+
 int client_channel(struct client *cl, struct channel **ret, when_t until)
 {
 	int fd = connect_unix(cl->path, until);

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/log/log.h"
 
 enum { MOST_UNSENT = 256 << 10 };
 
@@ -170,7 +171,7 @@ static int send_whole(struct mail_out *m, struct cleanup_reply *ret, when_t unti
 	return CALL(service, cleanup_request, &request, m->arena, cleanup_reply, ret, until);
 }
 
-/* Whatever went wrong on the way is temporary, except an envelope that no queue file can hold. */
+/* Whatever went wrong on the way is temporary, except an envelope that no queue file can hold. Nobody else says that there is no cleanup service. */
 static void verdict_of_error(int error, struct mail_verdict *ret)
 {
 	if (error == -EINVAL)
@@ -179,6 +180,8 @@ static void verdict_of_error(int error, struct mail_verdict *ret)
 		*ret = (struct mail_verdict){ 452, STR("4.5.3"), STR("Error: too many recipients"), 0 };
 	else
 		*ret = (struct mail_verdict){ 451, STR("4.3.0"), STR("Error: queue file write error"), 0 };
+	if (ret->code == 451)
+		log_warning_rarely(60, "service %s: %s", client_path(service), error_text(error));
 }
 
 void mail_out_end(struct mail_out *m, struct mail_verdict *ret, when_t until)
