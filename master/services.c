@@ -12,15 +12,11 @@
 
 struct list services = LIST_INIT(services);
 
-static const char *const TYPE_NAMES[] = {
-	[SERVICE_INET] = "inet", [SERVICE_UNIX] = "unix", [SERVICE_FIFO] = "fifo", [SERVICE_PASS] = "pass", [SERVICE_DGRAM] = "unix-dgram",
-};
-
 const char *service_label(const struct service *s)
 {
 	static char label[300];
 
-	snprintf(label, sizeof(label), "%s/%s", s->name, TYPE_NAMES[s->type]);
+	snprintf(label, sizeof(label), "%s/%s", s->name, service_type_text(s->type));
 	return label;
 }
 
@@ -96,7 +92,7 @@ bool service_is_disabled(const struct service_entry *e)
 			name = str_head(word, (size_t) slash);
 			type = str_skip(word, (size_t) slash + 1);
 		}
-		if (str_is(type, str_of(TYPE_NAMES[e->type])) && (name.len == 0 || str_is(name, e->name)))
+		if (str_is(type, str_of(service_type_text(e->type))) && (name.len == 0 || str_is(name, e->name)))
 			return true;
 	}
 	/* Nobody logs there when the log goes to syslog. */

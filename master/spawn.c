@@ -49,10 +49,6 @@ static void reset_signals(void)
 /* -n name -t type -s N ... and then the row's own arguments. */
 static char **command_line(struct arena *a, const struct service *s)
 {
-	static const char *const TYPES[] = {
-		[SERVICE_INET] = "inet", [SERVICE_UNIX] = "unix", [SERVICE_FIFO] = "fifo", [SERVICE_PASS] = "pass",
-		[SERVICE_DGRAM] = "unix-dgram",
-	};
 	const struct service_entry *e = s->entry;
 	VEC(const char *) argv = { 0 };
 
@@ -60,7 +56,7 @@ static char **command_line(struct arena *a, const struct service *s)
 	*vec_add(a, &argv) = "-n";
 	*vec_add(a, &argv) = s->name;
 	*vec_add(a, &argv) = "-t";
-	*vec_add(a, &argv) = TYPES[s->type];
+	*vec_add(a, &argv) = service_type_text(s->type);
 	*vec_add(a, &argv) = arena_fmt(a, "-s%d", open_listeners(s)).at;
 	if (program_is_ours(s->program))
 		*vec_add(a, &argv) = arena_fmt(a, "-i%d", FIRST_LISTENER_FD + open_listeners(s)).at;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* See transaction.h. */
 #include "smtpd/transaction.h"
 
 #include <errno.h>

@@ -36,13 +36,14 @@ static bool is_number(struct str text)
 
 static bool is_possible(int column, struct str value)
 {
-	static const char *const types[] = { "inet", "unix", "fifo", "pass", "unix-dgram", NULL };
 	static const char *const answers[] = { "-", "y", "n", NULL };
+
+	enum service_type type;
 
 	if (value.len == 0)
 		return false;
 	switch (column) {
-	case TYPE: return is_one_of(value, types);
+	case TYPE: return service_type_parse(value, &type) == 0;
 	case PRIVATE:
 	case UNPRIVILEGED:
 	case CHROOT: return is_one_of(value, answers);

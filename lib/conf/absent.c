@@ -37,8 +37,3 @@ const char *conf_absence(struct str name)
 	}
 	return NULL;
 }
-
-bool conf_is_planned(struct str name)
-{
-	return conf_absence(name) != NULL;
-}

@@ -164,7 +164,6 @@ const struct param *conf_param(struct str name);	/* by name over all groups, or 
 int conf_check_values(struct conf *c, void (*say)(void *arg, const char *text), void *arg);
 /* conf_check_values() for one name. How many mistakes. */
 int conf_check_value(struct conf *c, struct str name, void (*say)(void *arg, const char *text), void *arg);
-bool conf_is_planned(struct str name);		/* a Postfix parameter that is not here (params/planned.def, never.def) */
 const char *conf_absence(struct str name);	/* what to say of it: "a Postfix parameter that ..."; NULL: it is none */
 /*
  * What the administrator should know about main.cf and the overrides in master.cf: names that nothing reads, Postfix parameters

@@ -71,21 +71,12 @@ static int take_yes_no(struct reading *r, struct str *rest, const char *field, b
 
 static int take_type(struct reading *r, struct str *rest, enum service_type *ret)
 {
-	static const struct { struct str name; enum service_type type; } types[] = {
-		{ STR_INIT("inet"), SERVICE_INET }, { STR_INIT("unix"), SERVICE_UNIX }, { STR_INIT("fifo"), SERVICE_FIFO },
-		{ STR_INIT("pass"), SERVICE_PASS }, { STR_INIT("unix-dgram"), SERVICE_DGRAM },
-	};
 	struct str text;
 	int e = take_field(r, rest, "type", &text);
 
 	if (e < 0)
 		return e;
-	for (size_t i = 0; i < COUNT_OF(types); i++)
-		if (str_is(text, types[i].name)) {
-			*ret = types[i].type;
-			return 0;
-		}
-	return fail(r, "type", text, "inet, unix, fifo, pass or unix-dgram expected");
+	return service_type_parse(text, ret) < 0 ? fail(r, "type", text, "inet, unix, fifo, pass or unix-dgram expected") : 0;
 }
 
 static int take_wakeup(struct reading *r, struct str *rest, struct service_entry *s)

@@ -4,8 +4,7 @@
 #define ROAD_CONF_MASTER_CF_H
 
 #include "lib/conf/conf.h"
-
-enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERVICE_DGRAM /* unix-dgram */ };
+#include "lib/conf/service_type.h"
 
 enum { MASTER_CF_COLUMNS = 8 };		/* service type private unprivileged chroot wakeup maxproc command */
 

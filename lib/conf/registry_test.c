@@ -192,7 +192,7 @@ static void undefined(void *arg, struct str name)
 	for (size_t i = 0; i < COUNT_OF(others); i++)
 		if (str_is(name, str_of(others[i])))
 			return;
-	if (!conf_is_planned(name))
+	if (conf_absence(name) == NULL)
 		fail_msg("default of %s: $%.*s is no parameter", (const char *) arg, PSTR(name));
 }
 

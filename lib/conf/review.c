@@ -172,7 +172,7 @@ enum name_class review_class(struct review *v, struct str name)
 		return NAME_BUILT_IN;
 	if (is_of_a_service(v, name) || is_time_limit(v, name))
 		return NAME_OF_SERVICE;
-	if (conf_is_planned(name))
+	if (conf_absence(name) != NULL)
 		return NAME_PLANNED;
 	return map_get(v->used, name) != NULL || is_of_a_table(v, name) ? NAME_OF_USER : NAME_UNUSED;
 }
@@ -214,7 +214,7 @@ static void say_undefined(void *arg, struct str name)
 	struct review *v = arg;
 	struct str key = arena_fmt(v->arena, "undefined %.*s", PSTR(name));
 
-	if (conf_is_planned(name) || map_put(v->used, key, v) != NULL)
+	if (conf_absence(name) != NULL || map_put(v->used, key, v) != NULL)
 		return;
 	if (v->what & REVIEW_WITH_LINES)
 		say(v, "%s, line %d: undefined parameter: %.*s", v->path, v->line, PSTR(name));
@@ -229,7 +229,7 @@ static void try_to_expand(struct review *v, struct str name, struct str value)
 	const char *file;
 
 	/* Of planned ones nobody knows whether their $names are to be expanded at run time. */
-	if (param_is_raw(name) || conf_is_planned(name))
+	if (param_is_raw(name) || conf_absence(name) != NULL)
 		return;
 	conf_where(v->conf, name, &file, &v->line);
 	if (conf_expand_noting(v->conf, v->arena, value, &text, &words, say_undefined, v) < 0)
@@ -308,7 +308,7 @@ static void expand_overrides(struct review *v, const struct service_entry *s)
 	for (size_t at = 0; service_override(s, &at, &assignment);)
 		conf_override(own, assignment, &words);
 	for (size_t at = 0; service_override(s, &at, &assignment);)
-		if (conf_split_assignment(assignment, &name, &value, &words) == 0 && !param_is_raw(name) && !conf_is_planned(name) &&
+		if (conf_split_assignment(assignment, &name, &value, &words) == 0 && !param_is_raw(name) && conf_absence(name) == NULL &&
 		    conf_expand_noting(own, v->arena, value, &text, &words, say_undefined, v) < 0)
 			say(v, "%s, line %d: %.*s: %s", v->path, s->line, PSTR(name), buf_text(&words));
 	conf_free(own);

@@ -36,7 +36,7 @@ static void test_a_command_line_of_master(void **unused)
 
 	(void) unused;
 	assert_string_equal(o.service, "maildrop");
-	assert_int_equal(o.kind, LISTEN_UNIX);
+	assert_int_equal(o.type, SERVICE_UNIX);
 	assert_int_equal(o.listeners, 2);
 	assert_int_equal(o.session_limit, 7);
 	assert_true(o.unprivileged && o.chroot && !o.foreground);

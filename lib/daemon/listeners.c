@@ -25,23 +25,23 @@ int listeners_inherit(const struct daemon_options *o, struct listener ret[MOST_L
 
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || set_nonblocking(fd) < 0)
 			die(EX_USAGE, "descriptor %d is not a listener of the service; use -d to run this program by hand", fd);
-		ret[i] = (struct listener){ .fd = fd, .kind = o->kind, .is_public = listener_is_public(fd) };
+		ret[i] = (struct listener){ .fd = fd, .type = o->type, .is_public = listener_is_public(fd) };
 	}
 	return o->listeners;
 }
 
-static int listen_at_path(const char *path, enum listener_kind kind)
+static int listen_at_path(const char *path, enum service_type type)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd;
 
-	if (kind == LISTEN_FIFO) {
+	if (type == SERVICE_FIFO) {
 		if (mkfifo(path, 0622) < 0 && errno != EEXIST)
 			return -errno;
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 		return fd < 0 ? -errno : fd;
 	}
-	if (kind != LISTEN_DGRAM)
+	if (type != SERVICE_DGRAM)
 		return listen_unix(path, 0666, 1024);
 	if (strlen(path) >= sizeof(sa.sun_path))
 		return -ENAMETOOLONG;
@@ -73,14 +73,14 @@ int listeners_open(const struct daemon_options *o, struct listener ret[MOST_LIST
 	int n = 0;
 
 	for (char *const *spec = o->rest; *spec != NULL && n < MOST_LISTENERS; spec++) {
-		struct listener l = { .kind = o->kind };
+		struct listener l = { .type = o->type };
 
 		if (strchr(*spec, '/') == NULL && strchr(*spec, ':') == NULL)
 			break;		/* the program's own arguments begin */
 		if (strchr(*spec, '/') != NULL) {
-			l.fd = listen_at_path(*spec, o->kind);
+			l.fd = listen_at_path(*spec, o->type);
 		} else {
-			l.kind = LISTEN_INET;
+			l.type = SERVICE_INET;
 			l.fd = listen_at_port(*spec);
 		}
 		if (l.fd < 0)

@@ -254,13 +254,11 @@ static void introduce_services(void)
  */
 static void be_the_only_one(const struct daemon_options *o)
 {
-	static const char *const TYPES[] = { [LISTEN_INET] = "inet", [LISTEN_UNIX] = "unix", [LISTEN_FIFO] = "fifo", [LISTEN_PASS] = "pass",
-					     [LISTEN_DGRAM] = "unix-dgram" };
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	AUTO(buf) path = BUF(400);
 	int fd;
 
-	buf_addf(&path, "pid/%s.%s", TYPES[o->kind], world.service);
+	buf_addf(&path, "pid/%s.%s", service_type_text(o->type), world.service);
 	for (char *c = path.at + 4; *c != 0; c++)
 		if (*c == '/')
 			*c = '_';

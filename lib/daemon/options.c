@@ -5,16 +5,13 @@
 #include "lib/base/die.h"
 #include "lib/daemon/private.h"
 
-static const struct { const char *name; enum listener_kind kind; } KINDS[] = {
-	{ "inet", LISTEN_INET }, { "unix", LISTEN_UNIX }, { "fifo", LISTEN_FIFO }, { "pass", LISTEN_PASS }, { "unix-dgram", LISTEN_DGRAM },
-};
-
-static enum listener_kind parse_kind(const char *text)
+static enum service_type parse_type(const char *text)
 {
-	for (size_t i = 0; i < COUNT_OF(KINDS); i++)
-		if (str_is(str_of(text), str_of(KINDS[i].name)))
-			return KINDS[i].kind;
-	die(EX_USAGE, "option -t: unknown service type \"%s\"", text);
+	enum service_type type;
+
+	if (service_type_parse(str_of(text), &type) < 0)
+		die(EX_USAGE, "option -t: unknown service type \"%s\"", text);
+	return type;
 }
 
 static int parse_count(char option, const char *text, int most)
@@ -34,7 +31,7 @@ __attribute__((noreturn)) static void usage(const char *program)
 
 void options_parse(int argc, char **argv, struct daemon_options *ret)
 {
-	struct daemon_options o = { .kind = LISTEN_UNIX, .main_cf = -1, .keepsake = -1 };
+	struct daemon_options o = { .type = SERVICE_UNIX, .main_cf = -1, .keepsake = -1 };
 	const char **overrides = get_memory((size_t) argc * sizeof(*overrides));
 	int c;
 
@@ -52,7 +49,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 		case 'r': o.chroot = true; break;
 		case 'R': o.strict = o.rehearsal; o.rehearsal = true; break;
 		case 's': o.listeners = parse_count('s', optarg, MOST_LISTENERS); break;
-		case 't': o.kind = parse_kind(optarg); break;
+		case 't': o.type = parse_type(optarg); break;
 		case 'u': o.unprivileged = true; break;
 		case 'v': o.verbose++; break;
 		default: usage(argv[0]);

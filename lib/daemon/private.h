@@ -3,17 +3,16 @@
 #ifndef ROAD_DAEMON_PRIVATE_H
 #define ROAD_DAEMON_PRIVATE_H
 
+#include "lib/conf/service_type.h"
 #include "lib/daemon/daemon.h"
 #include "lib/daemon/startup.h"
 #include "lib/daemon/supervision.h"
 
 /* ---- the command line (options.c) ---- */
 
-enum listener_kind { LISTEN_INET, LISTEN_UNIX, LISTEN_FIFO, LISTEN_PASS, LISTEN_DGRAM };
-
 struct daemon_options {
 	const char *service;
-	enum listener_kind kind;
+	enum service_type type;
 	const char *config_dir;		/* NULL: MAIL_CONFIG */
 	int listeners;			/* inherited from FIRST_LISTENER_FD on */
 	int main_cf;			/* -i: main.cf, open; -1: to be read from config_dir */
@@ -34,7 +33,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret);
 
 struct listener {
 	int fd;
-	enum listener_kind kind;
+	enum service_type type;
 	bool is_public;
 };
 /* The inherited ones, or in the foreground those that the remaining arguments name. Dies. Returns how many. */

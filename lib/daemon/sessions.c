@@ -85,7 +85,7 @@ static int limit(void)
 /* With so many sessions another process is not worth while. At a Unix socket a session is a peer's whole traffic, so that one is enough work. */
 static int settled_sessions(void)
 {
-	return run->listeners[0].kind == LISTEN_UNIX ? 0 : 1;
+	return run->listeners[0].type == SERVICE_UNIX ? 0 : 1;
 }
 
 static void report_growth(void)
@@ -109,7 +109,7 @@ static void keep_identity(struct session *s)
 {
 	struct stat st;
 
-	if (!s->socket.is_inet && s->from->kind == LISTEN_UNIX && fstat(s->socket.fd, &st) == 0)
+	if (!s->socket.is_inet && s->from->type == SERVICE_UNIX && fstat(s->socket.fd, &st) == 0)
 		s->identity = st.st_ino;
 }
 
@@ -165,7 +165,7 @@ static void run_session(void *arg)
 	struct session *s = arg;
 	const struct daemon *d = run->d;
 
-	if (d->wake != NULL && s->from->kind == LISTEN_UNIX && !take_triggers(s->socket.fd, d->wake, NEVER)) {
+	if (d->wake != NULL && s->from->type == SERVICE_UNIX && !take_triggers(s->socket.fd, d->wake, NEVER)) {
 		co_forget_fd(s->socket.fd);
 		close(s->socket.fd);
 	} else {
@@ -260,7 +260,7 @@ static void rest_after(int error, int64_t *rest_ms)
  */
 static int accept_politely(const struct listener *l)
 {
-	if (l->kind == LISTEN_UNIX && session_count > 0 && has_master() && !run->d->singleton) {
+	if (l->type == SERVICE_UNIX && session_count > 0 && has_master() && !run->d->singleton) {
 		int result = co_wait_fd(l->fd, POLLIN, in(0));
 
 		if (result == -ETIMEDOUT)
@@ -290,7 +290,7 @@ static void run_accept(void *arg)
 			return;
 		if (fd == -EAGAIN)
 			continue;	/* another one was first */
-		result = fd < 0 ? fd : l->kind == LISTEN_PASS ? begin_passing(l, fd) : begin_session(l, fd);
+		result = fd < 0 ? fd : l->type == SERVICE_PASS ? begin_passing(l, fd) : begin_session(l, fd);
 		if (result < 0) {
 			rest_after(result, &rest_ms);
 			continue;
@@ -335,10 +335,10 @@ static void start_accepting(void)
 	for (int i = 0; i < run->listener_count; i++) {
 		struct listener *l = &run->listeners[i];
 
-		if (l->kind == LISTEN_DGRAM)
+		if (l->type == SERVICE_DGRAM)
 			start_or_die(sessions_scope, "datagrams", run_datagrams, l);
 		else
-			start_or_die(accept_scope, "accept", l->kind == LISTEN_FIFO ? run_fifo : run_accept, l);
+			start_or_die(accept_scope, "accept", l->type == SERVICE_FIFO ? run_fifo : run_accept, l);
 	}
 }
 
@@ -405,7 +405,7 @@ static void stop_accepting(void)
 	for (int i = 0; i < run->listener_count; i++) {
 		struct listener *l = &run->listeners[i];
 
-		if (l->kind == LISTEN_DGRAM)
+		if (l->type == SERVICE_DGRAM)
 			continue;
 		co_forget_fd(l->fd);
 		close(l->fd);
