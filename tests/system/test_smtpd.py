@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import smtplib
 import socket
 import subprocess
 import time
@@ -465,3 +466,10 @@ def test_actions_at_the_end_of_data_reach_small_and_streamed_messages(instance, 
         assert len(filter_.messages) == 1 and len(filter_.messages[0].recipients) == 2
         assert [path.name for path in (mail.queue / "hold").rglob("*") if path.is_file()] == [ids["hold"]]
         mail.command("postsuper", "-d", "ALL")
+
+
+def test_a_cleanup_service_that_is_not_there_is_named_in_the_log(instance):
+    mail = instance(main={"cleanup_service_name": "nowhere"})
+    with mail.client() as client, pytest.raises(smtplib.SMTPDataError, match="queue file write error"):
+        client.sendmail("a@example.net", ["user@example.org"], "Subject: s\r\n\r\nbody\r\n")
+    mail.wait_for_log(r"smtpd\[\d+\]: warning: service public/nowhere: No such file or directory")
