@@ -9,6 +9,12 @@ import subprocess
 from instance import DAEMONS, Instance, wait_until
 
 
+def listens(path):
+    """Whether path is a socket that takes connections: its name is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 class Foreground:
     """with Foreground("resolver", {"dns_resolver_addresses": ...}) as service: Peer(service.path)"""
 
@@ -28,13 +34,10 @@ class Foreground:
 
     def start(self):
         self.run()
-        wait_until(lambda: self.process.poll() is not None or self._listens(), what=f"{self.program} listens")
+        wait_until(lambda: self.process.poll() is not None or listens(self.path), what=f"{self.program} listens")
         assert self.process.poll() is None, self.log()
         return self
 
-    def _listens(self):
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.path)) == 0
 
     def log(self):
         return self.errors.read_text(errors="replace")

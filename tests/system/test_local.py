@@ -177,10 +177,11 @@ def test_swapping_the_mailbox_for_a_link_during_deliveries_gains_nothing(local):
         done.set()
         attacker.join()
     assert target.read_text() == ""
-    # and when it wins the race for certain
-    path.unlink(missing_ok=True)
-    path.symlink_to(target)
-    os.chown(path, pwd.getpwnam(OTHER).pw_uid, -1, follow_symlinks=False)
+    # and when it wins the race for certain: in one step, since deliveries that were put off may still make a mailbox here
+    sure = one.root / "out" / "link"
+    sure.symlink_to(target)
+    os.chown(sure, pwd.getpwnam(OTHER).pw_uid, -1, follow_symlinks=False)
+    sure.rename(path)
     one.send(MESSAGE, recipients=[f"{USER}+sure@{DOMAIN}"])
     one.wait_for_log(rf"to=<{USER}\+sure@{DOMAIN}>.*status=deferred .*symbolic link that belongs to somebody else")
     assert target.read_text() == ""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from foreground import listens
 from instance import BUILD, COMMANDS, DAEMONS, PATIENCE, SANITIZED, Instance, free_port, wait_until
 
 ECHOD = BUILD / "tests/system/echod"
@@ -654,7 +655,7 @@ def test_a_daemon_in_the_foreground_listens_itself(echo):
     process = subprocess.Popen([one.programs / "smtpd", "-d", "-c", one.etc, "-n", "by-hand", f"{one.address}:{port}", "public/by-hand"],
                                stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: (one.queue / "public/by-hand").exists(), 30, "the socket")
+        wait_until(lambda: listens(one.queue / "public/by-hand"), 30, "the socket")
         talk = one.talk("public/by-hand")
         assert talk.pid() == process.pid
         assert one.talk(port).ask("x") == "x"

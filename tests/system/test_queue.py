@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from foreground import listens
 from frames import Peer
 from instance import DAEMONS, wait_until
 from sink import Sink
@@ -339,7 +340,7 @@ def test_only_one_queue_manager_works_on_a_queue(instance):
     other = subprocess.Popen([str(DAEMONS / "qmgr"), "-d", "-c", str(mail.etc), "-n", "other", str(mail.queue / "other")],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        wait_until(lambda: (mail.queue / "other").exists(), what="the other one listens")
+        wait_until(lambda: listens(mail.queue / "other"), what="the other one listens")
         for _ in range(3):
             mail.command("postqueue", "-f")
             mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
