@@ -60,17 +60,6 @@ static void read_answer(struct arena *a, enum dns_type type, struct str name, co
 	}
 }
 
-/* A question may be asked again: once more when the connection broke, as it does when the service is restarted. */
-static int ask_twice(struct arena *a, const struct dns_request *request, struct dns_reply *ret_reply)
-{
-	when_t until = in(dns_settings()->timeout_ms);
-	int r = CALL(resolver, dns_request, request, a, dns_reply, ret_reply, until);
-
-	if (r == -EPIPE || r == -ECONNRESET)
-		r = CALL(resolver, dns_request, request, a, dns_reply, ret_reply, until);
-	return r;
-}
-
 static void ask_resolver(struct kept *k, enum dns_type type, struct str name)
 {
 	struct arena *a = arena_new("dns", NULL, 4 << 20);
@@ -81,7 +70,7 @@ static void ask_resolver(struct kept *k, enum dns_type type, struct str name)
 
 	if (resolver == NULL)
 		resolver = client_new(dns_settings()->path);
-	answer.result = ask_twice(a, &request, &reply);
+	answer.result = ASK(resolver, dns_request, &request, a, dns_reply, &reply, in(dns_settings()->timeout_ms));
 	if (answer.result < 0) {
 		answer.why = arena_fmt(a, "resolver service: %s", error_text(answer.result));
 	} else {

@@ -71,6 +71,13 @@ int client_channel(struct client *cl, struct channel **ret, when_t until) MAY_YI
 		frame_close(&reply_frame_); \
 	} \
 	result_; })
+/* CALL() of a question, or of a change, that may be put twice: once more when the connection broke, as it does when the service is restarted. */
+#define ASK(cl, request, m, a, reply, ret_m, until) __extension__({ \
+	const when_t asked_until_ = (until); \
+	int answer_ = CALL(cl, request, m, a, reply, ret_m, asked_until_); \
+	if (answer_ == -EPIPE || answer_ == -ECONNRESET) \
+		answer_ = CALL(cl, request, m, a, reply, ret_m, asked_until_); \
+	answer_; })
 #define TELL(cl, request, m, until) __extension__({ \
 	const struct request *typed_m_ = (m); \
 	client_tell((cl), put_any_##request, typed_m_, (until)); })

@@ -17,9 +17,10 @@ static struct client *anvil(void)
 	return one;
 }
 
-static bool was_restarted(int r)
+/* A count or an error, as ASK() gave it. */
+static int64_t count_of(int result, uint64_t count)
 {
-	return r == -EPIPE || r == -ECONNRESET;
+	return result < 0 ? result : (int64_t) MIN(count, (uint64_t) INT32_MAX);
 }
 
 int64_t anvil_ask(struct str service, struct str client, enum anvil_event event, bool counts)
@@ -27,13 +28,10 @@ int64_t anvil_ask(struct str service, struct str client, enum anvil_event event,
 	const struct anvil_event_request request = { .service = str_head(service, LONGEST_NAME), .client = client, .event = event, .more = counts };
 	struct arena *a = arena_new("anvil", NULL, 64 << 10);
 	struct anvil_event_reply reply;
-	when_t until = in(PATIENCE_MS);
-	int r = CALL(anvil(), anvil_event_request, &request, a, anvil_event_reply, &reply, until);
+	int r = ASK(anvil(), anvil_event_request, &request, a, anvil_event_reply, &reply, in(PATIENCE_MS));
 
-	if (was_restarted(r))
-		r = CALL(anvil(), anvil_event_request, &request, a, anvil_event_reply, &reply, until);
 	arena_free(a);
-	return r < 0 ? r : (int64_t) MIN(reply.count, (uint64_t) INT32_MAX);
+	return count_of(r, reply.count);
 }
 
 int64_t anvil_sessions(struct str service, struct str client, uint64_t here)
@@ -41,13 +39,10 @@ int64_t anvil_sessions(struct str service, struct str client, uint64_t here)
 	const struct anvil_sessions_request request = { .service = str_head(service, LONGEST_NAME), .client = client, .here = here };
 	struct arena *a = arena_new("anvil", NULL, 64 << 10);
 	struct anvil_sessions_reply reply;
-	when_t until = in(PATIENCE_MS);
-	int r = CALL(anvil(), anvil_sessions_request, &request, a, anvil_sessions_reply, &reply, until);
+	int r = ASK(anvil(), anvil_sessions_request, &request, a, anvil_sessions_reply, &reply, in(PATIENCE_MS));
 
-	if (was_restarted(r))
-		r = CALL(anvil(), anvil_sessions_request, &request, a, anvil_sessions_reply, &reply, until);
 	arena_free(a);
-	return r < 0 ? r : (int64_t) MIN(reply.count, (uint64_t) INT32_MAX);
+	return count_of(r, reply.count);
 }
 
 void anvil_sessions_now(struct str service, struct str client, uint64_t here)

@@ -16,18 +16,14 @@ void sts_use(const char *path)
 	service = client_new(path);
 }
 
-/* Once more when the connection broke: the service was restarted. */
 int sts_ask(struct arena *a, struct str domain, struct sts_policy *ret)
 {
 	const struct mtasts_request request = { .domain = domain };
-	when_t until = in(ASK_MS);
 	struct mtasts_reply reply;
 	int r;
 
 	BUG_UNLESS(service != NULL);
-	r = CALL(service, mtasts_request, &request, a, mtasts_reply, &reply, until);
-	if (r == -EPIPE || r == -ECONNRESET)
-		r = CALL(service, mtasts_request, &request, a, mtasts_reply, &reply, until);
+	r = ASK(service, mtasts_request, &request, a, mtasts_reply, &reply, in(ASK_MS));
 	if (r >= 0 && reply.mode > STS_ENFORCE)
 		r = -EBADMSG;
 	if (r < 0)

@@ -17,17 +17,12 @@ void tokens_use(const char *path)
 	client_wipes(service);
 }
 
-/* Once more when the connection broke: the service was restarted. */
 int token_ask(struct arena *a, struct str user, struct str *ret_token, struct buf *why)
 {
 	const struct token_request request = { .user = user };
-	when_t until = in(ASK_MS);
 	struct token_reply reply;
-	int r;
+	int r = ASK(service, token_request, &request, a, token_reply, &reply, in(ASK_MS));
 
-	r = CALL(service, token_request, &request, a, token_reply, &reply, until);
-	if (r == -EPIPE || r == -ECONNRESET)
-		r = CALL(service, token_request, &request, a, token_reply, &reply, until);
 	if (r < 0) {
 		buf_addf(why, "the service cannot be asked: %s", error_text(r));
 		return r;

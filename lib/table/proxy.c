@@ -38,16 +38,6 @@ static int proxy_open(struct table *t, struct str name, void **ret_content, stru
 	return 0;
 }
 
-/* The service may just have ended for want of work, or been restarted: a question, and a change too, can be asked once more. */
-#define ASK_TWICE(t, message, request, a, ret_reply) ({ \
-	struct client *service_ = service_of(t); \
-	when_t until_ = in(PROXY_PATIENCE_MS); \
-	int r_ = CALL(service_, message, request, a, table_reply, ret_reply, until_); \
-	if (r_ == -EPIPE || r_ == -ECONNRESET) \
-		r_ = CALL(service_, message, request, a, table_reply, ret_reply, until_); \
-	r_; \
-})
-
 static int understand(const struct table *t, int r, const struct table_reply *reply, struct buf *why)
 {
 	if (r < 0) {
@@ -79,7 +69,7 @@ static int proxy_get(struct table *t, void *content, struct arena *a, struct str
 	if (r < 0)
 		return r;
 	own = arena_new("proxy", NULL, 4 << 20);
-	r = understand(t, ASK_TWICE(t, table_request, &request, own, &reply), &reply, why);
+	r = understand(t, ASK(service_of(t), table_request, &request, own, table_reply, &reply, in(PROXY_PATIENCE_MS)), &reply, why);
 	if (r > 0)
 		r = table_value(a, reply.value, ret_value, why);
 	arena_wipe(own);
@@ -96,7 +86,7 @@ static int proxy_change(struct table *t, struct str key, const struct str *value
 	if (r < 0)
 		return r;
 	own = arena_new("proxy", NULL, 4 << 20);
-	r = understand(t, ASK_TWICE(t, table_change, &request, own, &reply), &reply, why);
+	r = understand(t, ASK(service_of(t), table_change, &request, own, table_reply, &reply, in(PROXY_PATIENCE_MS)), &reply, why);
 	arena_free(own);
 	return r;
 }
