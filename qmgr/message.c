@@ -78,33 +78,7 @@ int message_announced(struct qmgr *q, const struct qmgr_announce *from, struct m
 
 int message_position(const struct message *m, uint32_t index)
 {
-	if (index < m->env.recipient_count && m->env.recipients[index].index == index)
-		return (int) index;
-	for (size_t i = 0; i < m->env.recipient_count; i++)
-		if (m->env.recipients[i].index == index)
-			return (int) i;
-	return -ENOENT;
-}
-
-static void add_recipient(struct message *m, struct str line)
-{
-	size_t n = m->env.recipient_count;
-	struct recipient *more;
-	struct rcpt_state *states;
-	struct recipient r;
-
-	if (recipient_unpack(arena_copy(m->arena, line), &r) < 0 || message_position(m, r.index) >= 0)
-		return;
-	more = arena_get(m->arena, (n + 1) * sizeof(*more));
-	states = arena_get(m->arena, (n + 1) * sizeof(*states));
-	if (n > 0) {
-		memcpy(more, m->env.recipients, n * sizeof(*more));
-		memcpy(states, m->states, n * sizeof(*states));
-	}
-	more[n] = r;
-	m->env.recipients = more;
-	m->states = states;
-	m->env.recipient_count++;
+	return envelope_position(&m->env, index);
 }
 
 static void replay_outcome(struct message *m, const struct outcome *o)
@@ -136,9 +110,6 @@ static void replay(void *arg, const struct journal_record *r)
 		break;
 	case JOURNAL_DELAY_WARNED:
 		m->delay_warned = true;
-		break;
-	case JOURNAL_ADD_RECIPIENT:
-		add_recipient(m, r->text);
 		break;
 	case JOURNAL_EXPIRE:
 		m->force_expire = true;

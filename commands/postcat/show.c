@@ -216,9 +216,7 @@ static void show_outcome(const struct outcome *o)
 
 static void show_record(void *arg, const struct journal_record *r)
 {
-	const struct showing *s = arg;
-	struct recipient added;
-
+	(void) arg;
 	switch (r->kind) {
 	case JOURNAL_OUTCOME:
 		show_outcome(&r->outcome);
@@ -228,10 +226,6 @@ static void show_record(void *arg, const struct journal_record *r)
 		break;
 	case JOURNAL_DELAY_WARNED:
 		printf("delay_warned: yes\n");
-		break;
-	case JOURNAL_ADD_RECIPIENT:
-		if (recipient_unpack(r->text, &added) == 0)
-			show_recipient(s, &added);
 		break;
 	case JOURNAL_EXPIRE:
 		printf("forced_expire: yes\n");

@@ -92,15 +92,6 @@ static int undo_on_error(struct buf *b, size_t start, int error)
 	return error;
 }
 
-int recipient_pack(const struct recipient *r, struct buf *b)
-{
-	size_t start = b->len;
-	int error = 0;
-
-	put_recipient(b, r, &error);
-	return undo_on_error(b, start, error);
-}
-
 int envelope_pack(const struct envelope *e, struct buf *b)
 {
 	size_t start = b->len;
@@ -130,7 +121,7 @@ static int get_number(struct str text, int64_t max, int64_t *ret)
 	return str_to_int(text, 0, max, ret) < 0 ? -EBADMSG : 0;
 }
 
-int recipient_unpack(struct str line, struct recipient *ret)
+static int recipient_unpack(struct str line, struct recipient *ret)
 {
 	struct str word, address, original;
 	int64_t index, notify;
@@ -218,4 +209,14 @@ int envelope_unpack(struct str packed, struct arena *a, struct envelope *ret)
 		return -EBADMSG;
 	*ret = e;
 	return 0;
+}
+
+int envelope_position(const struct envelope *e, uint32_t index)
+{
+	if (index < e->recipient_count && e->recipients[index].index == index)
+		return (int) index;		/* of every message in the queue */
+	for (size_t i = 0; i < e->recipient_count; i++)
+		if (e->recipients[i].index == index)
+			return (int) i;
+	return -ENOENT;
 }

@@ -62,9 +62,6 @@ int envelope_pack(const struct envelope *e, struct buf *b);	/* -EINVAL control c
  * arena is too small. Unknown attribute names are skipped.
  */
 int envelope_unpack(struct str packed, struct arena *a, struct envelope *ret);
-
-/* One "to" line: what JOURNAL_ADD_RECIPIENT holds (without the line end; unpack takes it with or without). */
-int recipient_pack(const struct recipient *r, struct buf *b);
-int recipient_unpack(struct str line, struct recipient *ret);		/* views; -EBADMSG */
+int envelope_position(const struct envelope *e, uint32_t index);	/* of that recipient in the array; -ENOENT */
 
 #endif

@@ -14,7 +14,7 @@
 
 static const struct str kinds[] = {
 	[JOURNAL_OUTCOME] = STR_INIT("outcome"), [JOURNAL_TOLD] = STR_INIT("told"), [JOURNAL_DELAY_WARNED] = STR_INIT("delay"),
-	[JOURNAL_ADD_RECIPIENT] = STR_INIT("add"), [JOURNAL_EXPIRE] = STR_INIT("expire"),
+	[JOURNAL_EXPIRE] = STR_INIT("expire"),
 	[JOURNAL_REQUEUED] = STR_INIT("requeued"), [JOURNAL_DONE] = STR_INIT("done"),
 };
 
@@ -44,9 +44,7 @@ static int add_text(struct buf *b, const struct journal_record *r)
 	case JOURNAL_TOLD:
 		return buf_addf(b, " %u", r->outcome.index);
 	default:
-		if (str_find(r->text, '\n') >= 0)
-			return -EINVAL;
-		return r->text.len == 0 ? 0 : buf_addf(b, " %.*s", PSTR(r->text));
+		return 0;
 	}
 }
 
@@ -134,7 +132,6 @@ int journal_record_parse(struct str line, const char *id, struct journal_record 
 	str_cut(&rest, ' ', &word);
 	if (parse_kind(word, &record.kind) < 0)
 		return -EBADMSG;
-	record.text = rest;
 	if (record.kind == JOURNAL_OUTCOME && outcome_unpack(&rest, &record.outcome) != 1)
 		return -EBADMSG;
 	if (record.kind == JOURNAL_TOLD) {

@@ -14,25 +14,22 @@ enum {
 };
 
 struct state {				/* of one recipient, replayed */
-	struct recipient r;
 	struct outcome last;		/* its views are copied */
 	bool told;
 };
 
 struct replay {
 	struct arena *a;
-	VEC(struct state) states;
+	struct envelope e;
+	struct state *states;		/* as many as recipients */
 	bool forced_expire;
 };
 
 static struct state *find(struct replay *p, uint32_t index)
 {
-	if (index < p->states.len && p->states.at[index].r.index == index)
-		return &p->states.at[index];
-	for (size_t i = 0; i < p->states.len; i++)
-		if (p->states.at[i].r.index == index)
-			return &p->states.at[i];
-	return NULL;
+	int at = envelope_position(&p->e, index);
+
+	return at < 0 ? NULL : &p->states[at];
 }
 
 /* Attempt after attempt says the same: no new copy then. Without room the former words stay. */
@@ -56,7 +53,6 @@ static void replay_record(void *arg, const struct journal_record *r)
 {
 	struct replay *p = arg;
 	struct state *s = find(p, r->outcome.index);
-	struct recipient more;
 
 	if (r->kind == JOURNAL_OUTCOME && s != NULL) {
 		keep_outcome(p->a, &s->last, &r->outcome);
@@ -64,9 +60,6 @@ static void replay_record(void *arg, const struct journal_record *r)
 		s->told = true;
 	} else if (r->kind == JOURNAL_EXPIRE) {
 		p->forced_expire = true;
-	} else if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0
-		   && find(p, more.index) == NULL) {
-		*vec_add(p->a, &p->states) = (struct state){ .r = more };
 	}
 }
 
@@ -78,15 +71,15 @@ static bool is_finished(const struct state *s)
 
 static void pack_unfinished(const struct replay *p, struct buf *b)
 {
-	for (size_t i = 0; i < p->states.len; i++) {
-		const struct state *s = &p->states.at[i];
-		struct outcome o = s->last;
+	for (size_t i = 0; i < p->e.recipient_count; i++) {
+		const struct recipient *r = &p->e.recipients[i];
+		struct outcome o = p->states[i].last;
 
-		if (is_finished(s))
+		if (is_finished(&p->states[i]))
 			continue;
-		o.index = s->r.index;
-		o.address = s->r.address;
-		o.original = s->r.original;
+		o.index = r->index;
+		o.address = r->address;
+		o.original = r->original;
 		if (b->len > ENOUGH_WORDS)
 			o.relay = o.text = STR_NONE;
 		if (outcome_pack(&o, b) < 0)
@@ -98,15 +91,11 @@ static int fill(struct queue_file *f, struct arena *a, struct listed_message *re
 {
 	struct replay p = { .a = a };
 	AUTO(buf) packed = BUF(MOST_LISTED);
-	struct envelope e;
-	int r = queue_file_envelope(f, a, &e);
+	int r = queue_file_envelope(f, a, &p.e);
 
 	if (r < 0)
 		return r;
-	p.states.at = arena_get(a, (e.recipient_count + 1) * sizeof(*p.states.at));
-	p.states.cap = e.recipient_count + 1;
-	for (size_t i = 0; i < e.recipient_count; i++)
-		p.states.at[p.states.len++].r = e.recipients[i];
+	p.states = arena_get(a, (p.e.recipient_count + 1) * sizeof(*p.states));
 	r = journal_read(f, replay_record, &p);
 	if (r < 0)
 		return r;
@@ -117,7 +106,7 @@ static int fill(struct queue_file *f, struct arena *a, struct listed_message *re
 		.arrival_s = f->arrival_us / 1000000,
 		.size = f->parts.size,
 		.forced_expire = p.forced_expire,
-		.sender = e.sender,
+		.sender = p.e.sender,
 		.recipients = arena_copy(a, buf_str(&packed)),
 	};
 	return packed.len == 0 ? -ENODATA : 0;

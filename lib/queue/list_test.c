@@ -142,19 +142,6 @@ static void words_of_many_attempts_do_not_use_up_the_memory(void **state)
 	arena_free(a);
 }
 
-static void added_recipients_are_listed(void **state)
-{
-	struct fixture *f = *state;
-	struct listed_message m;
-	struct recipient r = { .index = 3, .address = STR("dave@example.net") };
-	AUTO(buf) line = BUF(1000);
-
-	assert_int_equal(recipient_pack(&r, &line), 0);
-	record(f, &(struct journal_record){ .kind = JOURNAL_ADD_RECIPIENT,
-					    .text = str_head(buf_str(&line), line.len - 1) });
-	assert_true(str_ends(listed(f, &m), STR("dave@example.net():;")));
-}
-
 struct seen { int count; bool claimed; };
 
 static bool is_claimed(void *arg, struct str id)
@@ -230,7 +217,6 @@ int main(void)
 		ON_A_MESSAGE(a_new_message_lists_all_recipients_without_reasons),
 		ON_A_MESSAGE(finished_recipients_are_left_out_and_the_last_reason_counts),
 		ON_A_MESSAGE(words_of_many_attempts_do_not_use_up_the_memory),
-		ON_A_MESSAGE(added_recipients_are_listed),
 		ON_A_MESSAGE(a_listing_leaves_out_what_is_claimed_and_what_is_no_message),
 		ON_A_MESSAGE(a_requeued_message_has_the_recipients_that_are_left),
 		ON_A_MESSAGE(requeueing_what_everybody_has_only_removes_it),

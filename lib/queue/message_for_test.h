@@ -95,7 +95,7 @@ static inline void see(void *arg, const struct journal_record *r)
 	s->count++;
 	s->last_index = r->outcome.index;
 	s->last_kind = r->kind;
-	snprintf(s->text, sizeof(s->text), "%.*s", PSTR(r->kind == JOURNAL_OUTCOME ? r->outcome.text : r->text));
+	snprintf(s->text, sizeof(s->text), "%.*s", PSTR(r->outcome.text));
 }
 
 static inline struct journal_record outcome_of(uint32_t index, const char *text)

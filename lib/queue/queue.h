@@ -152,7 +152,6 @@ enum journal_kind {
 	JOURNAL_OUTCOME,		/* an outcome: delivered, deferred, bounced (told or not yet told) */
 	JOURNAL_TOLD,			/* the sender was told of recipient index's bounce */
 	JOURNAL_DELAY_WARNED,		/* a delay notice went out */
-	JOURNAL_ADD_RECIPIENT,		/* expansion: text is a packed recipient line */
 	JOURNAL_EXPIRE,			/* forced expiry (postsuper -e) */
 	JOURNAL_REQUEUED,
 	JOURNAL_DONE,			/* in a ledger only: removed, or moved to a file of its own */
@@ -160,7 +159,6 @@ enum journal_kind {
 struct journal_record {
 	enum journal_kind kind;
 	struct outcome outcome;		/* JOURNAL_OUTCOME; index for TOLD */
-	struct str text;
 };
 /*
  * One write; not synced. On failure nothing was recorded. It changes the mtime: queue_set_next_attempt comes after it. In the intake log it is

@@ -11,28 +11,24 @@
 enum { MOST_MEMORY = 512 << 20, PIECE = 64 << 10 };
 
 struct replay {
-	struct arena *a;
-	VEC(struct recipient) to;
+	struct envelope e;
+	bool *is_left_out;		/* a recipient each */
 };
 
 static void leave_out(struct replay *p, uint32_t index)
 {
-	for (size_t i = 0; i < p->to.len; i++)
-		if (p->to.at[i].index == index) {
-			p->to.at[i] = p->to.at[--p->to.len];
-			return;
-		}
+	int at = envelope_position(&p->e, index);
+
+	if (at >= 0)
+		p->is_left_out[at] = true;
 }
 
 /* Who could not get it is left out only when the sender knows. */
 static void replay_record(void *arg, const struct journal_record *r)
 {
 	struct replay *p = arg;
-	struct recipient more;
 
-	if (r->kind == JOURNAL_ADD_RECIPIENT && recipient_unpack(arena_copy(p->a, r->text), &more) >= 0)
-		*vec_add(p->a, &p->to) = more;
-	else if (r->kind == JOURNAL_TOLD)
+	if (r->kind == JOURNAL_TOLD)
 		leave_out(p, r->outcome.index);
 	else if (r->kind == JOURNAL_OUTCOME && r->outcome.status != OUTCOME_DEFERRED && r->outcome.status != OUTCOME_PENDING
 		 && r->outcome.status != OUTCOME_BOUNCED)
@@ -78,21 +74,24 @@ static int write_copy(struct queue *q, struct queue_file *f, const struct envelo
 
 static int requeue_file(struct queue *q, struct queue_file *f, struct arena *a)
 {
-	struct replay p = { .a = a };
-	struct envelope e;
-	int r = queue_file_envelope(f, a, &e);
+	struct replay p = { 0 };
+	uint32_t kept = 0;
+	int r = queue_file_envelope(f, a, &p.e);
 
-	for (size_t i = 0; r >= 0 && i < e.recipient_count; i++)
-		*vec_add(a, &p.to) = e.recipients[i];
-	if (r >= 0)
-		r = journal_read(f, replay_record, &p);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < p.to.len; i++)
-		p.to.at[i].index = (uint32_t) i;
-	e.recipients = p.to.at;
-	e.recipient_count = p.to.len;
-	return p.to.len == 0 ? 0 : write_copy(q, f, &e, a);
+	p.is_left_out = arena_get(a, p.e.recipient_count + 1);
+	r = journal_read(f, replay_record, &p);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p.e.recipient_count; i++)
+		if (!p.is_left_out[i]) {
+			p.e.recipients[kept] = p.e.recipients[i];
+			p.e.recipients[kept].index = kept;
+			kept++;
+		}
+	p.e.recipient_count = kept;
+	return kept == 0 ? 0 : write_copy(q, f, &p.e, a);
 }
 
 int queue_requeue(struct queue *q, enum queue_name where, struct str id)
