@@ -52,16 +52,27 @@ static bool lock_for_writing(int fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
+static const char *name_in(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+static void add_directory(struct buf *dir, const char *path)
+{
+	buf_add(dir, name_in(path) == path ? STR(".") : str_make(path, (size_t) (name_in(path) - path)));
+}
+
 /* Removes files of the same kind that nobody holds: their writers were killed. */
 static void sweep(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	struct str prefix = { slash + 1, strlen(slash + 1) };
+	const struct str prefix = str_of(name_in(path));
 	AUTO(buf) dir = BUF(4096);
 	struct dirent *entry;
 	DIR *d;
 
-	buf_add(&dir, str_make(path, (size_t) (slash - path) + 1));
+	add_directory(&dir, path);
 	d = opendir(buf_text(&dir));
 	while (d != NULL && (entry = readdir(d)) != NULL) {
 		struct str name = str_of(entry->d_name);
@@ -245,7 +256,7 @@ static int sync_directory(const char *path)
 	AUTO(buf) dir = BUF(4096);
 	AUTO_FD fd = -1;
 
-	buf_add(&dir, str_make(path, (size_t) (strrchr(path, '/') - path) + 1));
+	add_directory(&dir, path);
 	fd = open(buf_text(&dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* A directory that we may write but not read cannot be synced; the content is safe. */
 	return fd < 0 || fsync(fd) == 0 ? 0 : -errno;

@@ -19,7 +19,7 @@ enum edit_flags {
 	EDIT_KEEP_NUL = 2,		/* keys and values end with a NUL byte */
 };
 
-/* path of the database itself (NAME.db), absolute. Waits a while for another writer: then -EBUSY. */
+/* path of the database itself (NAME.db). Waits a while for another writer: then -EBUSY. */
 int edit_open(const struct database_driver *driver, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why);
 /* 1 stored, 0 the key is there already (and replace is false), -errno with words. */
 int edit_put(struct edit *e, struct str key, struct str value, bool replace, struct buf *why);

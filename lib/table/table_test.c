@@ -204,6 +204,22 @@ static void test_an_edit_starts_from_what_is_there(void **state)
 	table_free(t);
 }
 
+static void test_a_table_in_the_working_directory_can_be_changed(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	AUTO_FD before = open(".", O_RDONLY | O_DIRECTORY);
+	const struct database_driver *hash = driver_of("hash");
+	struct edit *e;
+
+	(void) state;
+	assert_int_equal(chdir(directory), 0);
+	assert_int_equal(edit_open(hash, "x.db", EDIT_FROM_EXISTING, 1 << 20, &e, &why), 0);
+	assert_int_equal(edit_put(e, STR("a"), STR("1"), false, &why), 1);
+	assert_int_equal(edit_commit(e, 0644, (uid_t) -1, (gid_t) -1, &why), 0);
+	assert_int_equal(access("x.db", F_OK), 0);
+	assert_int_equal(fchdir(before), 0);
+}
+
 static void test_what_a_killed_writer_left_is_swept_and_harms_nobody(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -490,6 +506,7 @@ int main(void)
 		TEST(test_databases_are_read_with_and_without_nul),
 		TEST(test_a_hash_is_not_read_as_a_btree),
 		TEST(test_an_edit_starts_from_what_is_there),
+		TEST(test_a_table_in_the_working_directory_can_be_changed),
 		TEST(test_what_a_killed_writer_left_is_swept_and_harms_nobody),
 		TEST(test_a_replaced_file_is_noticed_within_a_second_or_two),
 		TEST(test_a_file_rewritten_in_place_counts_when_it_has_settled),
