@@ -226,14 +226,14 @@ static void lint_tables(struct lint *l)
 							PSTR(name)).at, value, 0);
 }
 
-/* In main.cf there are no comments behind a value, though many a file has them. */
+/* In main.cf there are no comments behind a value, though many a file has them: they become part of it, or cut off the rest of a list. */
 static void lint_comments(struct lint *l)
 {
 	struct str name, raw;
 
 	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw);)
 		if (str_starts(raw, STR("#")) || str_find_str(raw, STR(" #")) >= 0 || str_find_str(raw, STR("\t#")) >= 0)
-			lint_say(l, false, "%s: what stands behind # is part of the value (mend: give the comment a line of its own)", lint_place(l, name));
+			lint_say(l, false, "%s: a comment behind a value is none (mend: give it a line of its own)", lint_place(l, name));
 }
 
 /* ---- keys ---- */

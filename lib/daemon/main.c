@@ -207,11 +207,11 @@ static void warn(const char *text)
 }
 
 /* Only a process that starts as root can open it again. */
-static void make_way(const char *spec)
+static void make_way(const char *what)
 {
 	static char reason[300];		/* kept by daemon_retire() */
 
-	snprintf(reason, sizeof(reason), "table %s has changed", spec);
+	snprintf(reason, sizeof(reason), "%s has changed", what);
 	daemon_retire(reason);
 }
 

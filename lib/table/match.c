@@ -7,7 +7,7 @@
 #include "lib/base/die.h"
 #include "lib/table/network.h"
 #include "lib/table/source.h"
-#include "lib/table/watch.h"
+#include "lib/table/type.h"
 
 enum { MOST_FILE_NESTING = 10, FILE_LIMIT = 64 << 20 };
 
@@ -29,6 +29,7 @@ struct match_file {			/* patterns that stand in a file, replaced as a whole when
 	struct watch *watch;
 	struct patterns *patterns;
 	unsigned users;			/* lookups within it that wait for a table: it is not reread meanwhile */
+	bool outgrown;			/* it changed and this process may not read it: said once */
 };
 
 struct match_list {
@@ -70,10 +71,8 @@ static void free_patterns(struct patterns *p)
 
 static int read_match_file(struct match_file *f, unsigned depth, struct buf *why)
 {
-	AUTO(buf) text = BUF(FILE_LIMIT + 65536), plain = BUF(FILE_LIMIT + 65536);
-	struct source lines;
+	AUTO(buf) text = BUF(FILE_LIMIT + 65536);
 	struct patterns *p;
-	struct str line;
 	struct stat st;
 	AUTO_FD fd = watch_open(f->watch, &st, why);
 	int r;
@@ -86,13 +85,7 @@ static int read_match_file(struct match_file *f, unsigned depth, struct buf *why
 		return r;
 	}
 	watch_saw(f->watch, &st);
-	source_start(&lines, f->watch->path, buf_str(&text));
-	while (source_next(&lines, &line)) {
-		buf_add(&plain, line);
-		buf_add_byte(&plain, '\n');
-	}
-	source_end(&lines);
-	r = read_patterns(buf_str(&plain), depth + 1, &p, why);
+	r = read_patterns(buf_str(&text), depth + 1, &p, why);
 	if (r < 0)
 		return r;
 	free_patterns(f->patterns);
@@ -129,6 +122,29 @@ static int read_entry(struct entry *e, unsigned depth, struct buf *why)
 	return 0;
 }
 
+/*
+ * To the next pattern, over comments: "127.0.0.0/8 # not 10.0.0.0/8 any more" trusts one network. A comment goes on to the end of its line, which in main.cf is the
+ * logical one; it should have a line of its own.
+ */
+static void skip_to_pattern(struct str *text, bool at_line_start)
+{
+	struct str comment;
+
+	while (text->len > 0) {
+		if (text->at[0] == '#') {
+			str_cut(text, '\n', &comment);
+			if (!at_line_start)
+				table_warn("comment at end of line is not supported: \"%.*s\"", PSTR(str_head(str_trim(comment), 100)));
+			at_line_start = true;
+			continue;
+		}
+		if (text->at[0] != ',' && !is_space(text->at[0]))
+			return;
+		at_line_start = at_line_start || text->at[0] == '\n';
+		*text = str_skip(*text, 1);
+	}
+}
+
 static int read_patterns(struct str text, unsigned depth, struct patterns **ret_p, struct buf *why)
 {
 	struct patterns *p = get_memory(sizeof(*p));
@@ -136,7 +152,7 @@ static int read_patterns(struct str text, unsigned depth, struct patterns **ret_
 	int more, r = 0;
 
 	p->arena = arena_new("patterns", NULL, (size_t) 1 << 30);
-	while ((more = str_token_braced(&text, ", \t\r\n", &word)) > 0) {
+	while (skip_to_pattern(&text, p->at.len == 0), (more = str_token_braced(&text, ", \t\r\n", &word)) > 0) {
 		struct entry e = { .kind = PATTERN_TEXT };
 
 		for (; word.len > 0 && word.at[0] == '!'; word = str_skip(word, 1))
@@ -256,16 +272,31 @@ static bool match_name(const struct question *q, struct str pattern)
 
 static int match_patterns(const struct question *q, const struct patterns *p, bool *ret_negated);
 
+/* Reads the file again. As with tables, what was read before stays when this process has no longer the right to read it. */
+static int reread(struct match_file *f, struct buf *why)
+{
+	int r = read_match_file(f, 0, why);
+
+	if (r >= 0)
+		return r;
+	if (!is_not_allowed(r) || !f->watch->seen) {
+		f->watch->seen = false;
+		return r;
+	}
+	if (!f->outgrown)
+		table_tell_outgrown(f->watch->path);
+	f->outgrown = true;
+	return 0;
+}
+
 /* The file's patterns, read again when it changed. */
 static int match_file(const struct question *q, struct match_file *f, bool *ret_negated)
 {
 	AUTO(buf) why = BUF_WORDS;
 	int r;
 
-	if (f->users == 0 && watch_changed(f->watch, true) && (r = read_match_file(f, 0, &why)) < 0) {
-		f->watch->seen = false;
+	if (f->users == 0 && watch_changed(f->watch, true) && (r = reread(f, &why)) < 0)
 		return cannot_tell(q->list, r, buf_text(&why));
-	}
 	if (!f->watch->seen)
 		return cannot_tell(q->list, -EIO, "a file of patterns cannot be read");
 	f->users++;

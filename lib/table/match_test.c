@@ -111,6 +111,77 @@ static void test_lists_read_files_and_notice_changes(void **state)
 	match_list_free(m);
 }
 
+static const char *outgrown;
+
+static void keep_name(const char *what)
+{
+	outgrown = what;
+}
+
+static void test_a_file_that_may_not_be_read_again_leaves_the_old_patterns(void **state)
+{
+	struct match_list *m;
+
+	(void) state;
+	table_set_outgrown(keep_name);
+	chmod(directory, 0711);
+	write_file("list", "example.com\n");
+	m = open_list(path_of("list"), 0);
+	outgrown = NULL;
+	replace_file("list", "example.net\n");
+	chmod(path_of("list"), 0);
+	seconds_pass(2);
+	if (getuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(domain_in(m, "example.com"), 1);
+	assert_int_equal(domain_in(m, "example.net"), 0);
+	assert_string_equal(outgrown, path_of("list"));
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+	chmod(path_of("list"), 0644);
+	seconds_pass(2);
+	assert_int_equal(domain_in(m, "example.net"), 1);
+	match_list_free(m);
+	table_set_outgrown(NULL);
+}
+
+static char warned[300];
+
+static void note_warning(const char *text)
+{
+	snprintf(warned, sizeof(warned), "%s", text);
+}
+
+static void test_what_stands_in_a_comment_is_no_pattern(void **state)
+{
+	struct match_list *m;
+
+	(void) state;
+	table_set_warning(note_warning);
+	warned[0] = 0;
+	write_file("list", "#127.0.0.1\n  # 127.0.0.2\n\t192.0.2.1\n  , 192.0.2.2\n");
+	m = open_list(path_of("list"), 0);
+	assert_int_equal(client_in(m, "", "127.0.0.1"), 0);
+	assert_int_equal(client_in(m, "", "127.0.0.2"), 0);
+	assert_int_equal(client_in(m, "", "192.0.2.1"), 1);
+	assert_int_equal(client_in(m, "", "192.0.2.2"), 1);
+	assert_string_equal(warned, "");
+	match_list_free(m);
+	write_file("list", "192.0.2.1 # 10.0.0.0/8 {, 1.2.3.4/5\n192.0.2.2 #");
+	m = open_list(path_of("list"), 0);
+	assert_int_equal(client_in(m, "", "192.0.2.1"), 1);
+	assert_int_equal(client_in(m, "", "192.0.2.2"), 1);
+	assert_int_equal(client_in(m, "", "10.0.0.1"), 0);
+	match_list_free(m);
+	m = open_list("127.0.0.0/8, a#b.example #, 10.0.0.0/8 0.0.0.0/0", 0);
+	assert_int_equal(client_in(m, "", "127.0.0.1"), 1);
+	assert_int_equal(client_in(m, "", "10.0.0.1"), 0);
+	assert_int_equal(domain_in(m, "a#b.example"), 1);
+	assert_string_equal(warned, "comment at end of line is not supported: \"#, 10.0.0.0/8 0.0.0.0/0\"");
+	match_list_free(m);
+	table_set_warning(NULL);
+}
+
 static void test_a_network_with_host_bits_is_refused(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -129,6 +200,8 @@ int main(void)
 		TEST(test_tables_in_lists_are_asked_for_parents_too),
 		TEST(test_clients_match_by_network_address_and_name),
 		TEST(test_lists_read_files_and_notice_changes),
+		TEST(test_a_file_that_may_not_be_read_again_leaves_the_old_patterns),
+		TEST(test_what_stands_in_a_comment_is_no_pattern),
 		TEST(test_a_network_with_host_bits_is_refused),
 	};
 

@@ -7,7 +7,7 @@
 #include "lib/table/type.h"
 
 static void (*warning)(const char *text);
-static void (*outgrown)(const char *spec);
+static void (*outgrown)(const char *what);
 static unsigned always;
 static char service_directory[1024] = "private";
 static char module_directory[1024] = TABLEMODULEDIR, meta_directory[1024] = SYSCONFDIR;
@@ -32,15 +32,15 @@ void table_warn(const char *format, ...)
 	warning(buf_text(&words));
 }
 
-void table_set_outgrown(void (*say)(const char *spec))
+void table_set_outgrown(void (*say)(const char *what))
 {
 	outgrown = say;
 }
 
-void table_tell_outgrown(const struct table *t)
+void table_tell_outgrown(const char *what)
 {
 	if (outgrown != NULL)
-		outgrown(t->spec);
+		outgrown(what);
 }
 
 void table_insist(void)

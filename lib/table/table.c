@@ -115,7 +115,7 @@ int table_reopen(struct table *t)
 	r = open_from_file(t, &content, &t->why);
 	if (stays_with_old(t, r)) {
 		if (!t->outgrown)
-			table_tell_outgrown(t);
+			table_tell_outgrown(t->spec);
 		t->outgrown = true;
 		return 0;
 	}

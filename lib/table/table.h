@@ -93,10 +93,10 @@ void table_set_module_directories(const char *modules, const char *meta);
 /* Where words about source lines that are left out and files that cannot be opened go; daemons: log_warning. NULL: nowhere. */
 void table_set_warning(void (*say)(const char *text));
 /*
- * A table's file changed, and this process, which opened it before it gave up its rights, may not open it again. It goes on with the old content; the hook
- * (daemons: retire) sees to it that a fresh process takes over. Called once per table.
+ * The file of a table or of a match list changed, and this process, which opened it before it gave up its rights, may not open it again. It goes on with the old
+ * content; the hook (daemons: retire) sees to it that a fresh process takes over. Called once for each.
  */
-void table_set_outgrown(void (*say)(const char *spec));
+void table_set_outgrown(void (*say)(const char *what));
 /*
  * How unix:passwd.byname and unix:group.byname are answered inside proxymap: the line as in /etc/passwd or /etc/group into *ret_line.
  * 1 found, 0 no such name, -errno cannot tell.

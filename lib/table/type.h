@@ -77,7 +77,7 @@ static inline bool is_not_allowed(int error)
  * the process gave up root), an intact old content stays, and table_set_outgrown's hook is told.
  */
 int table_reopen(struct table *t);
-void table_tell_outgrown(const struct table *t);
+void table_tell_outgrown(const char *what);
 /* Through table_set_warning's hook: "warning" words about a source line that is left out. */
 void table_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
