@@ -96,6 +96,25 @@ static bool is_still_named(void)
 	return stat(path, &named) == 0 && named.st_ino == ours.st_ino && named.st_dev == ours.st_dev;
 }
 
+/*
+ * What was not written is lost, but for the rest of a line that was begun: the next write starts with that, lest two lines become one.
+ * b consists of whole lines, or such a rest and whole lines.
+ */
+static void drop_what_was_not_begun(struct buf *b, size_t done)
+{
+	static bool is_torn;			/* the file ends within a line */
+
+	if (done > 0)
+		is_torn = b->at[done - 1] != '\n';
+	buf_cut_front(b, done);
+	if (is_torn) {
+		b->len = (size_t) str_find(buf_str(b), '\n') + 1;
+		b->at[b->len] = '\0';
+	} else {
+		buf_clear(b);
+	}
+}
+
 /* A full disk or a pipe that nobody reads must not stop the mail: lines are lost, and the next ones tried again. */
 static void write_out(struct buf *b)
 {
@@ -111,7 +130,7 @@ static void write_out(struct buf *b)
 		else if (n < 0 && errno != EINTR)
 			break;
 	}
-	buf_clear(b);
+	drop_what_was_not_begun(b, done);
 }
 
 static void add_datagram(struct buf *out, struct str text)

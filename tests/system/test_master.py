@@ -583,6 +583,39 @@ def test_log_lines_of_strangers_are_bounded_and_clean(echo):
     assert b"\x1b" not in one.maillog.read_bytes()
 
 
+@pytest.mark.root
+def test_lines_that_a_full_disk_cuts_short_do_not_run_into_others(echo):
+    one = echo(start=False)
+    place = one.root / "log"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", place], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        one.maillog = one.main["maillog_file"] = place / "maillog"
+        filler = place / "filler"
+        filler.write_bytes(b"x" * 40000)
+        one.start()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(str(one.queue / "public/postlog"))
+            sender.settimeout(60 * PATIENCE)
+            for n in range(300):
+                sender.send(f"line {n} {'x' * 190} ends\n".encode())
+            wait_until(lambda: os.statvfs(place).f_bavail == 0, 30, "a full disk")
+            filler.unlink()
+
+            def comes():                # what was sent before may still be on its way to be lost
+                sender.send(b"room again\n")
+                return "room again" in one.log()
+            wait_until(comes, 30, "a line after the full disk")
+        one.stop()
+        lines = [line for line in one.log().splitlines() if line.startswith("line ")]
+        assert 10 < len(lines) < 300 and all(re.fullmatch(r"line \d+ x{190} ends", line) for line in lines), lines[-1]
+        assert all(line in ("room again", "") for line in one.log().splitlines() if line.endswith("room again"))
+    finally:
+        one.stop()
+        subprocess.run(["umount", place], check=True)
+
+
 @pytest.mark.skipif(not Path("/usr/share/postfix/master.cf.dist").exists() and not os.environ.get("POSTFIX_MASTER_CF"),
                     reason="needs Postfix's own master.cf (package postfix, or POSTFIX_MASTER_CF)")
 def test_postfix_own_master_cf_starts_unchanged(echo):
