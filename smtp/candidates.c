@@ -126,8 +126,9 @@ static bool find_exchangers(struct job *job, const struct destination *to, const
 	for (size_t i = 0; i < n; i++) {
 		if (mx->records[i].mx.host.len == 0)
 			continue;
-		lookups[used++] = (struct lookup){ .arena = job->arena, .host = mx->records[i].mx.host,
-						   .preference = mx->records[i].mx.preference };
+		lookups[used] = (struct lookup){ .arena = job->arena, .host = mx->records[i].mx.host, .preference = mx->records[i].mx.preference };
+		list->best_named = used == 0 ? lookups[used].preference : MIN(list->best_named, lookups[used].preference);
+		used++;
 	}
 	if (used == 0) {
 		*ret_why = trouble_make(job, HARD, false, "5.1.0", NULL, "Domain %.*s does not accept mail (nullMX)", PSTR(to->host));
@@ -240,13 +241,24 @@ static void limit_list(struct candidates *list, size_t limit)
 	list->len = limit;
 }
 
+/* Nobody better than us is left. Mail that we back up waits while the better ones cannot be looked up: it goes round only if there are none. */
+static struct trouble only_ourselves(struct job *job, const struct destination *to, bool knows_best)
+{
+	if (knows_best)
+		return trouble_make(job, HARD, false, "5.4.6", NULL, "mail for %.*s loops back to myself", PSTR(to->host));
+	return trouble_make(job, SOFT, true, "4.4.4", NULL, "unable to find primary relay for %.*s", PSTR(to->host));
+}
+
 bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret, struct trouble *ret_why)
 {
+	bool knows_best;
+
 	if (!(to->use_mx ? find_domain(job, to, ret, ret_why) : find_host(job, to, ret, ret_why)))
 		return false;
 	put_in_order(ret);
+	knows_best = ret->at[0].preference == ret->best_named;
 	if (to->detect_loops && !cut_at_own(ret)) {
-		*ret_why = trouble_make(job, HARD, false, "5.4.6", NULL, "mail for %.*s loops back to myself", PSTR(to->host));
+		*ret_why = only_ourselves(job, to, knows_best);
 		return false;
 	}
 	for (size_t i = 0; i < ret->len; i++)

@@ -118,7 +118,11 @@ struct candidate {
 	bool by_mx, mx_is_signed;
 	struct str mx_canonical;	/* the domain's name at the end of its aliases */
 };
-struct candidates { struct candidate *at; size_t len, cap; };
+struct candidates {
+	struct candidate *at;
+	size_t len, cap;
+	unsigned best_named;		/* the best preference of all exchangers, also of those without a known address */
+};
 
 /* In the order of trying, at most smtp_mx_address_limit. False: there is none, and *ret_why says so. */
 bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret, struct trouble *ret_why) MAY_YIELD;

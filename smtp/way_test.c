@@ -18,6 +18,7 @@ static const struct zone_row ZONE[] = {
 	{ "bogus.example", DNS_MX, DNS_BOGUS, "" },
 	{ "dangling.example", DNS_MX, DNS_OK, "10 nowhere.example" },
 	{ "maybe.example", DNS_MX, DNS_OK, "10 nowhere.example, 20 brokenhost.example" },
+	{ "backup.example", DNS_MX, DNS_OK, "10 brokenhost.example, 20 mx1.example, 30 mx2.example" },
 	{ "half.example", DNS_MX, DNS_OK, "10 nowhere.example, 20 brokenhost.example, 30 mx1.example" },
 	{ "brokenhost.example", DNS_A, DNS_CANNOT_TELL, "" },
 	{ "empty.example", DNS_TXT, DNS_OK, "" },
@@ -132,6 +133,9 @@ static void test_mail_does_not_loop_back_to_us(void **unused)
 	static const struct case_ equal = { .servers = { "", "" }, .nexthop = "same.example", .outcomes = "B", .dsn = "5.4.6" };
 	static const struct case_ better = { .servers = { REFUSING, "", "" }, .nexthop = "three.example", .outcomes = "d", .site = true,
 					     .relay = "mx1.example[127.0.0.1]:%d" };
+	/* we are its backup, and the better one cannot be looked up for the moment */
+	static const struct case_ backup = { .servers = { "", "" }, .nexthop = "backup.example", .outcomes = "d", .dsn = "4.4.4", .site = true,
+					     .text = "unable to find primary relay for backup.example" };
 	static const struct case_ other_port = { .servers = { TAKES }, .nexthop = "[127.0.0.1]:%d", .outcomes = "D" };
 	static const struct case_ greeted = { .servers = { "A\nS 220 hi\nC EHLO\nS 250 client.example\nQ" }, .nexthop = "[mx1.example]", .outcomes = "B",
 					      .dsn = "5.4.6" };
@@ -143,6 +147,7 @@ static void test_mail_does_not_loop_back_to_us(void **unused)
 	ip_parse(STR("127.0.0.1"), &at.ip);
 	run(&best);
 	run(&equal);
+	run(&backup);
 	run(&other_port);
 	ip_parse(STR("127.0.0.2"), &at.ip);
 	run(&better);
