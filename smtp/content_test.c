@@ -210,10 +210,17 @@ static void test_those_who_were_one_too_many_get_another_transaction(void **unus
 		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT TO:<a@x>\nS 250 ok\nC RCPT TO:<b@x>\nS 552 5.2.2 mailbox full\n" DATA_OK "E" },
 		.to = "a@x b@x", .outcomes = "DB" };
 
+	/* a server that takes one at a time, and none today: nobody is asked twice */
+	static const struct case_ refused = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT TO:<a@x>\nS 250 ok\nC RCPT TO:<b@x>\nS 450 4.2.0 grey\nC RCPT TO:<c@x>\nS 452 4.5.3 too many\n"
+			     "C DATA\nS 451 4.3.0 not now\nC RSET\nS 250 ok\nC MAIL\nS 250 ok\nC RCPT TO:<c@x>\nS 250 ok\nC DATA\nS 451 4.3.0 not now\nE" },
+		.to = "a@x b@x c@x", .outcomes = "ddd", .text = "host 127.0.0.1[127.0.0.1] said: 451 4.3.0 not now (in reply to DATA command)" };
+
 	(void) unused;
 	configure("");
 	run(&c);
 	run(&full);
+	run(&refused);
 }
 
 static void test_a_probe_stops_after_rcpt(void **unused)
@@ -223,10 +230,16 @@ static void test_a_probe_stops_after_rcpt(void **unused)
 	static const struct case_ bad = {
 		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nE" }, .deliver_flags = DELIVER_PROBE, .outcomes = "B" };
 
+	static const struct case_ not_now = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 2.1.5 yes\nC DATA\nS 451 4.3.0 not now\nE" }, .deliver_flags = DELIVER_PROBE, .outcomes = "d",
+		.dsn = "4.3.0" };
+
 	(void) unused;
 	configure("");
 	run(&good);
 	run(&bad);
+	configure("smtp_address_verify_target = data");
+	run(&not_now);
 }
 
 int main(void)

@@ -16,7 +16,7 @@
  * Small enough that neither side can block the other with full buffers, and more than a transaction of default_destination_recipient_limit
  * recipients has, which so needs one exchange less.
  */
-enum { WINDOW = 100, MANY_RECIPIENTS = 100 };
+enum { WINDOW = 100, MANY_RECIPIENTS = 100, LONGEST_COMMAND = 1 << 20 };
 
 struct transaction {
 	struct job *job;
@@ -101,7 +101,7 @@ static void send_mail(struct transaction *t)
 {
 	const struct envelope *env = &t->d->env;
 	unsigned offers = t->s->offers.features;
-	AUTO(buf) line = BUF(8192);
+	AUTO(buf) line = BUF(LONGEST_COMMAND);
 
 	buf_add_text(&line, "MAIL FROM:");
 	add_address(&line, outside_sender(t->job));
@@ -167,7 +167,7 @@ static void add_original(struct buf *line, const struct recipient *r, struct str
 static void send_rcpt(struct transaction *t, const struct recipient *r)
 {
 	struct str address = outside_address(t->job, r);
-	AUTO(buf) line = BUF(16384);
+	AUTO(buf) line = BUF(LONGEST_COMMAND);
 
 	buf_add_text(&line, "RCPT TO:");
 	add_address(&line, address);
@@ -193,6 +193,13 @@ static void send_next(struct transaction *t)
 
 /* ---- replies ---- */
 
+static struct trouble refusal(struct transaction *t, const char *in_reply_to)
+{
+	if (reply_class(&t->s->reply) < 4)
+		t->s->is_dead = true;		/* that answers something else: we are out of step */
+	return trouble_of_reply(t->job, t->s, in_reply_to);
+}
+
 static void judge_mail(struct transaction *t)
 {
 	struct trouble trouble;
@@ -202,7 +209,7 @@ static void judge_mail(struct transaction *t)
 		return;
 	}
 	t->mail_refused = true;
-	trouble = trouble_of_reply(t->job, t->s, "MAIL FROM command");
+	trouble = refusal(t, "MAIL FROM command");
 	message_trouble(t, &trouble, false);
 }
 
@@ -231,7 +238,7 @@ static void judge_rcpt(struct transaction *t, size_t i)
 		t->accepted_count++;
 		return;
 	}
-	trouble = trouble_of_reply(t->job, t->s, "RCPT TO command");
+	trouble = refusal(t, "RCPT TO command");
 	if (is_too_many(t)) {
 		trouble.kind = SOFT;
 		t->later[i] = true;
@@ -244,12 +251,15 @@ static void judge_data(struct transaction *t)
 {
 	struct trouble trouble;
 
-	if (reply_class(&t->s->reply) == 3)
+	if (reply_class(&t->s->reply) == 3) {
+		if (t->mail_refused)
+			t->s->is_dead = true;	/* it waits for the content of nothing */
 		return;
+	}
 	t->data_refused = true;
 	if (t->accepted_count == 0)
 		return;			/* "no valid recipients": we know */
-	trouble = trouble_of_reply(t->job, t->s, "DATA command");
+	trouble = refusal(t, "DATA command");
 	message_trouble(t, &trouble, true);
 }
 
@@ -327,9 +337,13 @@ static void report_accepted(struct transaction *t, struct recipient *r)
 		relayed(t->d, r, &how, "%.*s", PSTR(said));
 }
 
-/* The server waits for content that nobody is to get: an empty message, which it will refuse. */
+/* The server waits for content that nobody is to get: an empty message, which it will refuse (with LMTP in no words: one reply for each of nobody). */
 static void end_empty(struct transaction *t)
 {
+	if (the_client.lmtp) {
+		t->s->is_dead = true;
+		return;
+	}
 	write_str(t->s->stream, STR(".\r\n"));
 	session_reply(t->s, the_client.conf.smtp_data_done_timeout);
 }
@@ -339,7 +353,7 @@ static void judge_end(struct transaction *t, bool *is_accepted, struct recipient
 	struct trouble trouble;
 
 	if (reply_class(&t->s->reply) != 2)
-		trouble = trouble_of_reply(t->job, t->s, "end of DATA command");
+		trouble = refusal(t, "end of DATA command");
 	for (size_t i = 0; i < n; i++) {
 		if (!is_accepted[i])
 			continue;
@@ -419,17 +433,23 @@ static void send_message(struct transaction *t)
 
 /* ---- all of it ---- */
 
+/* With all who are pending; the next time only with those who were one too many before. */
 static void begin(struct transaction *t)
 {
+	const struct transaction before = *t;
 	struct delivery *d = t->d;
 
 	*t = (struct transaction){ .job = t->job, .d = d, .s = t->s };
 	t->to = arena_get(t->job->arena, (d->env.recipient_count + 1) * sizeof(struct recipient *));
 	t->accepted = arena_get(t->job->arena, d->env.recipient_count + 1);
 	t->later = arena_get(t->job->arena, d->env.recipient_count + 1);
-	EACH_RECIPIENT(r, d)
-		if (is_pending(d, r))
-			t->to[t->count++] = r;
+	for (size_t i = 0; i < before.count; i++)
+		if (before.later[i])
+			t->to[t->count++] = before.to[i];
+	if (before.to == NULL)
+		EACH_RECIPIENT(r, d)
+			if (is_pending(d, r))
+				t->to[t->count++] = r;
 	t->total = t->count + 2 - ((d->flags & DELIVER_PROBE) != 0 && strcmp(the_client.conf.smtp_address_verify_target, "data") != 0);
 }
 
@@ -459,8 +479,8 @@ static void run_once(struct transaction *t)
 	if (t->over || t->mail_refused)
 		return;
 	if (t->d->flags & DELIVER_PROBE) {
-		for (size_t i = 0; i < t->count; i++)
-			if (t->accepted[i] && is_pending(t->d, t->to[i]))
+		for (size_t i = 0; i < t->count && !t->data_refused; i++)
+			if (t->accepted[i])
 				report_accepted(t, t->to[i]);
 		if (t->sent > t->count + 1)
 			t->s->is_dead = true;	/* DATA was tried, and there is no content to send */
@@ -493,6 +513,6 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 			*ret_stale = true;
 			return;
 		}
-		/* those who were one too many get a transaction of their own, as long as each makes progress */
+		/* those who were one too many get a transaction of their own, as long as each takes somebody */
 	} while (!s->is_dead && t.later_count > 0 && t.accepted_count > 0);
 }

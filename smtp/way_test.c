@@ -218,6 +218,23 @@ static void test_a_session_is_reset_after_a_transaction_that_came_to_nothing(voi
 	end_case();
 }
 
+/* The next message would be taken for the content of the one before, or get the answers to it. */
+static void test_a_session_that_is_out_of_step_is_not_used_again(void **unused)
+{
+	static const struct case_ content_of_nothing = { .servers = { HELLO "C MAIL\nS 450 4.1.8 who?\nC RCPT\nS 503 no\nC DATA\nS 354 hm\nE\n" HELLO ENVELOPE DATA_OK "Q" },
+							 .outcomes = "D" };
+	static const struct case_ odd = { .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 250 ok\nE\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+
+	(void) unused;
+	configure("");
+	run_many(&content_of_nothing, 2);
+	cache_end_all();
+	end_case();
+	run_many(&odd, 2);
+	cache_end_all();
+	end_case();
+}
+
 static void test_a_kept_session_that_died_costs_nothing(void **unused)
 {
 	static const struct case_ closed = { .servers = { HELLO ENVELOPE DATA_OK "X\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
@@ -340,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_families_are_preferred_and_balanced),
 		cmocka_unit_test(test_a_session_is_used_again),
 		cmocka_unit_test(test_a_session_is_reset_after_a_transaction_that_came_to_nothing),
+		cmocka_unit_test(test_a_session_that_is_out_of_step_is_not_used_again),
 		cmocka_unit_test(test_a_kept_session_that_died_costs_nothing),
 		cmocka_unit_test(test_a_session_is_not_used_more_often_than_allowed),
 		cmocka_unit_test(test_a_cancelled_delivery_hangs_up_and_reports_nothing),
