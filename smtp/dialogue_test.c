@@ -37,10 +37,13 @@ static void test_helo_where_ehlo_is_not_known(void **unused)
 		.outcomes = "D" };
 	static const struct case_ never = {
 		.servers = { "A\nS 220 old\nC HELO client.example\nS 250 mx\n" ENVELOPE DATA_OK "E" }, .outcomes = "D" };
+	static const struct case_ myself = {
+		.servers = { "A\nS 220 old\nC EHLO\nS 502 what?\nC HELO\nS 250 client.example\nQ" }, .nexthop = "[127.0.0.1]", .outcomes = "B", .dsn = "5.4.6" };
 
 	(void) unused;
 	configure("");
 	run(&c);
+	run(&myself);
 	configure("smtp_never_send_ehlo = yes");
 	run(&never);
 	configure("smtp_always_send_ehlo = no");

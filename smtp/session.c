@@ -172,12 +172,12 @@ static bool hello(struct job *job, struct session *s, bool extended, struct trou
 	int result = say_hello(s, verb);
 
 	if (result == 0) {
-		if (extended) {
-			ehlo_parse(&s->reply, str_of(the_client.conf.smtp_discard_ehlo_keywords), &s->offers);
-			auth_note_offers(s);
-			if (the_onlooker != NULL)
-				the_onlooker->greeted(s);
-		}
+		ehlo_parse(&s->reply, str_of(the_client.conf.smtp_discard_ehlo_keywords), &s->offers);
+		if (!extended)
+			s->offers = (struct ehlo){ .host = s->offers.host };
+		auth_note_offers(s);
+		if (extended && the_onlooker != NULL)
+			the_onlooker->greeted(s);
 		return true;
 	}
 	if (result > 0 && extended && !the_client.lmtp && s->reply.code != 421)
