@@ -20,7 +20,7 @@ enum {
 struct dialogue {
 	struct job *job;
 	struct session *s;
-	const struct login *login;
+	struct login *login;
 	const struct sasl_mechanism *mechanism;
 	struct sasl_login *sasl;
 	struct buf answer, line;	/* secrets: of a fixed size, overwritten at the end */
@@ -52,12 +52,13 @@ static bool refused(struct dialogue *d, const struct refusal *r, const char *cac
 /* Servers have been seen that quote what they were told. The log need not have it. */
 static void hide(struct buf *reply, struct str secret)
 {
+	size_t from = 0;
 	ssize_t at;
 
 	if (secret.len < 4)
 		return;
-	while ((at = str_find_str(buf_str(reply), secret)) >= 0)
-		memset(reply->at + at, '*', secret.len);
+	for (; (at = str_find_str(str_skip(buf_str(reply), from), secret)) >= 0; from += (size_t) at + secret.len)
+		memset(reply->at + from + at, '*', secret.len);
 }
 
 static bool take_verdict(struct dialogue *d, struct trouble *ret_why)

@@ -39,9 +39,9 @@ bool auth_prepare(struct job *job, struct destinations *to) MAY_YIELD;
 bool auth_takes_strangers(struct job *job, const struct destination *to, const struct candidate *at) MAY_YIELD;
 /* 1: *ret, which the caller frees unless it is the job's; 0: there is none for this server; -errno, and the log says why. */
 int login_find(struct job *job, struct str host, const struct destination *to, struct login **ret) MAY_YIELD;
-/* The token, if it takes one. -errno, and the log says why. */
+/* The token, if it takes one and has none yet. -errno, and the log says why. */
 int login_complete(struct job *job, struct login *l) MAY_YIELD;
-void login_refused(const struct login *l) MAY_YIELD;
+void login_refused(struct login *l) MAY_YIELD;	/* forgets a token */
 void login_free(struct login *l);	/* NULL is fine */
 
 /* ---- with which mechanism (mechanisms.c) ---- */

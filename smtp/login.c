@@ -10,7 +10,7 @@
 #include "lib/table/table.h"
 #include "smtp/smtp.h"
 
-enum { LOGIN_MEMORY = 128 << 10 };
+enum { LOGIN_MEMORY = 128 << 10, MEMORY_FOR_TOKEN = 32 << 10 };
 
 static struct tables *passwords;	/* NULL: switched off */
 static const char *recipient_delimiter;
@@ -142,19 +142,27 @@ int login_complete(struct job *job, struct login *l)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct str token;
-	int r = l->is_token ? token_ask(l->arena, str_of(l->user), &token, &why) : 0;
+	int r = -E2BIG;
 
+	if (!l->is_token || *l->password != 0)
+		return 0;
+	if (arena_left(l->arena) < MEMORY_FOR_TOKEN)
+		buf_add_text(&why, "too many were refused");
+	else
+		r = token_ask(l->arena, str_of(l->user), &token, &why);
 	if (r < 0)
 		log_mail(ROAD_WARNING, job->d->queue_id, "no token for %s from service %s: %s", l->user, the_client.conf.smtp_sasl_token_service, buf_text(&why));
-	else if (l->is_token)
+	else
 		l->password = str_c(l->arena, token);
 	return r;
 }
 
-void login_refused(const struct login *l)
+void login_refused(struct login *l)
 {
-	if (l->is_token)
-		token_refuse(str_of(l->user), str_of(l->password));
+	if (!l->is_token)
+		return;
+	token_refuse(str_of(l->user), str_of(l->password));
+	l->password = "";
 }
 
 /* ---- which sessions may be used ---- */
