@@ -142,21 +142,20 @@ int listeners_plan(struct service *s, struct listener plan[MOST_LISTENERS], stru
 
 /* ---- opening ---- */
 
+/* The directory is the mail owner's, and we are root: modes come with the names, and nothing that stands there is changed. */
 static int open_fifo(const char *path)
 {
-	int fd;
+	mode_t usual;
+	int made, fd;
 
 	unlink(path);
-	if (mkfifo(path, 0600) < 0)
-		return -errno;
+	usual = umask(0);
+	made = mkfifo(path, 0622) < 0 ? -errno : 0;
+	umask(usual);
+	if (made < 0)
+		return made;
 	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	if (fchmod(fd, 0622) < 0) {
-		close(fd);
-		return -errno;
-	}
-	return fd;
+	return fd < 0 ? -errno : fd;
 }
 
 static int open_datagram(const char *path)
@@ -164,6 +163,7 @@ static int open_datagram(const char *path)
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	AUTO_FD fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	const int size = 4 << 20;
+	int result;
 
 	if (fd < 0)
 		return -errno;
@@ -172,9 +172,8 @@ static int open_datagram(const char *path)
 	memcpy(at.sun_path, path, strlen(path));
 	unlink(path);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (bind(fd, (struct sockaddr *) &at, sizeof(at)) < 0 || chmod(path, 0666) < 0)
-		return -errno;
-	return fd_take(&fd);
+	result = bind_unix(fd, &at, 0666);
+	return result < 0 ? result : fd_take(&fd);
 }
 
 /* The lock says that nobody else serves this path, so a socket that is there is a former run's, even if its last workers still finish. */

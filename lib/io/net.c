@@ -162,6 +162,16 @@ static int remove_stale(const char *path, const struct sockaddr_un *at)
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* The name comes with its mode: a chmod() afterwards would go wherever a link leads that somebody with rights to the directory has put there meanwhile. */
+int bind_unix(int fd, const struct sockaddr_un *at, mode_t mode)
+{
+	const mode_t usual = umask(0777 & ~mode);
+	const int result = bind(fd, (const struct sockaddr *) at, sizeof(*at)) < 0 ? -errno : 0;
+
+	umask(usual);
+	return result;
+}
+
 int listen_unix(const char *path, mode_t mode, int backlog)
 {
 	struct sockaddr_un at;
@@ -175,10 +185,10 @@ int listen_unix(const char *path, mode_t mode, int backlog)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	/* connecting is refused until listen(), so the mode is right before anybody gets in */
-	if (bind(fd, (const struct sockaddr *) &at, sizeof(at)) < 0 || chmod(path, mode) < 0 || listen(fd, backlog) < 0)
-		return -errno;
-	return fd_take(&fd);
+	result = bind_unix(fd, &at, mode);
+	if (result < 0)
+		return result;
+	return listen(fd, backlog) < 0 ? -errno : fd_take(&fd);
 }
 
 int bind_tcp(const struct address_ip *address)

@@ -36,7 +36,8 @@ int port_parse(struct str text, uint16_t *ret_port);
 int connect_unix(const char *path, when_t until) MAY_YIELD;		/* fd or -errno */
 /* `from` NULL: the kernel chooses. fd or -errno. Sets TCP_NODELAY. */
 int connect_tcp(const struct address_ip *to, const struct address_ip *from, when_t until) MAY_YIELD;
-int listen_unix(const char *path, mode_t mode, int backlog);		/* replaces a stale socket; fd or -errno */
+int bind_unix(int fd, const struct sockaddr_un *at, mode_t mode);	/* whatever the umask is, for an instant the whole process's; 0 or -errno */
+int listen_unix(const char *path, mode_t mode, int backlog);		/* the same; replaces a stale socket; fd or -errno */
 int bind_tcp(const struct address_ip *at);		/* as listen_tcp(), and nobody can connect yet: is the place free? */
 int listen_tcp(const struct address_ip *at, int backlog);		/* SO_REUSEADDR, IPV6_V6ONLY; fd or -errno */
 int accept_one(int listener, when_t until, struct address_ip *ret_peer /* or NULL */) MAY_YIELD;	/* fd or -errno */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -192,6 +193,34 @@ static void test_the_last_words_come_with_the_end_of_the_connection(void **unuse
 	assert_int_equal(loop_run(last_words, NULL), 0);
 }
 
+/* Whoever may write to the directory could put a link in the place of a name whose mode is still to be changed. */
+static void test_a_socket_has_its_mode_from_the_beginning(void **unused)
+{
+	const mode_t usual = umask(077);
+	char place[] = "/tmp/net-test-XXXXXX", path[200];
+	union { struct inotify_event first; char bytes[2048]; } seen;
+	struct stat st;
+	ssize_t n;
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), listener;
+
+	(void) unused;
+	assert_non_null(mkdtemp(place));
+	snprintf(path, sizeof(path), "%s/open_to_all", place);
+	assert_true(inotify_add_watch(watch, place, IN_CREATE | IN_ATTRIB) >= 0);
+	listener = listen_unix(path, 0666, 10);
+	assert_true(listener >= 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0666);
+	assert_int_equal(umask(usual), 077);
+	n = read(watch, &seen, sizeof(seen));
+	assert_int_equal(n, sizeof(seen.first) + seen.first.len);	/* one event: nothing was changed afterwards */
+	assert_int_equal(seen.first.mask, IN_CREATE);
+	close(watch);
+	close(listener);
+	unlink(path);
+	rmdir(place);
+}
+
 static void unix_sockets(void *unused)
 {
 	char path[200], file[200], data[10];
@@ -299,6 +328,7 @@ int main(void)
 		cmocka_unit_test(test_host_and_port),
 		cmocka_unit_test(test_tcp_connects_and_accepts),
 		cmocka_unit_test(test_the_last_words_come_with_the_end_of_the_connection),
+		cmocka_unit_test(test_a_socket_has_its_mode_from_the_beginning),
 		cmocka_unit_test(test_unix_sockets_replace_stale_ones_and_pass_descriptors),
 		cmocka_unit_test(test_a_full_backlog_is_waited_for_until_the_deadline),
 	};
