@@ -170,6 +170,23 @@ static void a_big_frame(void)
 	client_free(cl);
 }
 
+/* A service that has lost its mind, or is somebody else's by now, costs the call and not the process that asked. */
+static void too_much(void)
+{
+	struct client *cl = client_new(socket_path);
+	struct arena *a = arena_new("ask", NULL, 100);
+	char command[32];
+	struct qmgr_command q = { .argument = STR_NONE };
+	struct qmgr_command_reply r;
+
+	memset(command, 'x', sizeof(command));
+	q.command = str_make(command, sizeof(command));
+	assert_int_equal(CALL(cl, qmgr_command, &q, a, qmgr_command_reply, &r, in(5000)), -EMSGSIZE);
+	arena_free(a);
+	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
+	client_free(cl);
+}
+
 static void descriptors(void)
 {
 	struct client *cl = client_new(socket_path);
@@ -294,6 +311,7 @@ static void test_a_peer_that_dies_after_its_last_word_is_noticed(void **state) {
 static void test_many_calls_share_a_connection(void **state) { (void) state; in_loop(many_calls); }
 static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) { (void) state; in_loop(a_timeout); }
 static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) { (void) state; in_loop(a_big_frame); }
+static void test_an_answer_larger_than_the_asker_has_room_for_is_an_error(void **state) { (void) state; in_loop(too_much); }
 static void test_descriptors_arrive_with_their_message_and_are_given_away(void **state) { (void) state; in_loop(descriptors); }
 static void test_a_service_that_is_not_there_is_an_error(void **state) { (void) state; in_loop(nobody_there); }
 static void test_garbage_ends_its_connection_only(void **state) { (void) state; in_loop(garbage); }
@@ -307,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_many_calls_share_a_connection),
 		cmocka_unit_test(test_a_call_that_times_out_does_not_disturb_the_next),
 		cmocka_unit_test(test_a_frame_larger_than_the_socket_buffer_arrives),
+		cmocka_unit_test(test_an_answer_larger_than_the_asker_has_room_for_is_an_error),
 		cmocka_unit_test(test_descriptors_arrive_with_their_message_and_are_given_away),
 		cmocka_unit_test(test_a_service_that_is_not_there_is_an_error),
 		cmocka_unit_test(test_garbage_ends_its_connection_only),

@@ -124,25 +124,32 @@ void client_free(struct client *cl)
 
 /* ---- replies ---- */
 
-static void keep_reply(struct call *c, struct frame *f)
+/* The caller has made room for what he asks for: a service that says more talks nonsense, and that is his error, not this process's end. */
+static int keep_reply(struct call *c, struct frame *f)
 {
-	struct str bytes = arena_copy(c->arena, f->attributes);
+	enum { OVERHEAD = 64 };
 
+	if (arena_left(c->arena) < f->attributes.len + f->message.len + OVERHEAD) {
+		frame_close(f);
+		return -EMSGSIZE;
+	}
 	*c->reply = *f;
 	c->reply->message = arena_copy(c->arena, f->message);
-	c->reply->attributes = bytes;
-	c->result = 0;
-	bell_ring(&c->done);
+	c->reply->attributes = arena_copy(c->arena, f->attributes);
+	return 0;
 }
 
 static void take_reply(struct client *cl, struct frame *f)
 {
 	uint32_t slot = f->call & MOST_CALLS;
+	struct call *c = slot < cl->slot_count ? cl->slots[slot] : NULL;
 
-	if (slot < cl->slot_count && cl->slots[slot] != NULL && cl->slots[slot]->number == f->call)
-		keep_reply(cl->slots[slot], f);
-	else
-		frame_close(f);		/* the caller gave up meanwhile */
+	if (c == NULL || c->number != f->call || c->result <= 0) {
+		frame_close(f);		/* the caller gave up meanwhile, or has his answer */
+		return;
+	}
+	c->result = keep_reply(c, f);
+	bell_ring(&c->done);
 }
 
 static void run_reader(void *arg)
