@@ -99,7 +99,7 @@ static const struct demand *demand_for(const struct job *job, const struct sessi
 {
 	if (!s->is_encrypted)
 		return &settings.plain;
-	return policy_proves_host(&job->policy) ? &settings.verified : &settings.encrypted;
+	return policy_proves_exchanger(&job->policy) ? &settings.verified : &settings.encrypted;
 }
 
 const struct sasl_mechanism *auth_choose(const struct job *job, const struct session *s, const struct login *l)

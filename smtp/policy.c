@@ -51,6 +51,11 @@ bool policy_proves_host(const struct tls_policy *p)
 	return p->level >= TLS_FINGERPRINT;
 }
 
+bool policy_proves_exchanger(const struct tls_policy *p)
+{
+	return policy_proves_host(p) && p->level != TLS_HALF_DANE;
+}
+
 /* Of an entry in the table only with smtp_tls_enforce_sts_mx_patterns, and where there are some. */
 static bool policy_counts_sts_names(const struct tls_policy *p)
 {
@@ -463,7 +468,10 @@ static void apply_sts_of_table(struct job *job, const struct candidate *at, stru
 		p->match = STR("hostname");
 }
 
-/* A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). */
+/*
+ * A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). What DANE knows of a host that unsigned MX records
+ * name proves it, but not that the domain names it: whoever forges those records can have records of his own.
+ */
 static void apply_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
 	if (p->sts == NULL || at == NULL || p->refused.len > 0)
@@ -472,7 +480,7 @@ static void apply_sts(struct job *job, const struct candidate *at, struct tls_po
 		apply_sts_of_table(job, at, p);
 		return;
 	}
-	if (policy_proves_host(p) || !is_named_by_sts(job, at, p) || p->sts->mode != STS_ENFORCE)
+	if (policy_proves_exchanger(p) || !is_named_by_sts(job, at, p) || p->sts->mode != STS_ENFORCE || policy_proves_host(p))
 		return;
 	p->level = TLS_SECURE;
 	p->from = FROM_MTA_STS;
@@ -491,10 +499,16 @@ static void apply_socket(struct tls_policy *p)
 		refuse_configuration(p, "", "the level dane is not for Unix-domain sockets");
 }
 
+/* Proved to be a host, and named by a policy that is authentic. */
+static bool is_half_dane_with_sts(const struct tls_policy *p)
+{
+	return p->level == TLS_HALF_DANE && p->sts != NULL && p->sts->mode == STS_ENFORCE;
+}
+
 /* REQUIRETLS: where nothing else does, the host's own certificate has to prove that it is the host (RFC 8689 4.2.1). */
 static void demand_proof(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
-	if (p->refused.len > 0 || policy_proves_host(p))
+	if (p->refused.len > 0 || policy_proves_exchanger(p) || is_half_dane_with_sts(p))
 		return;
 	if (!policy_may_use_tls() || !name_is_certain(at)) {
 		refuse(p, "5.7.30", arena_fmt(job->arena, "REQUIRETLS is required, but %s host %.*s as a server for %.*s",

@@ -4,8 +4,8 @@
  * policy table and MTA-STS, and made final for each of its hosts (policy_of_host), where DANE has its say. Whoever opens, reuses or resumes anything
  * goes by the final one, and whatever becomes of it is told to tls_told().
  *
- * Sources only ever strengthen: DANE authenticates a host whatever MTA-STS thinks of it (RFC 8461 2), and MTA-STS asks for a proof where nothing
- * else does. No source takes back what another one asks for, but the sender may, for his message (requiretls.c). An entry of the policy table is the administrator's word: MTA-STS is not asked then.
+ * Sources only ever strengthen: DANE authenticates a host whatever MTA-STS thinks of it (RFC 8461 2), unless unsigned MX records led there, and MTA-STS asks for a
+ * proof where nothing else does. No source takes back what another one asks for, but the sender may, for his message (requiretls.c). An entry of the policy table is the administrator's word: MTA-STS is not asked then.
  */
 #ifndef ROAD_SMTP_POLICY_H
 #define ROAD_SMTP_POLICY_H
@@ -61,6 +61,8 @@ void policy_of_destination(struct job *job, const struct destination *to, struct
 void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret) MAY_YIELD;
 /* Only such a server may get the mail that proves to be the right one: sessions are no good for another host. */
 bool policy_proves_host(const struct tls_policy *p);
+/* The same, and that it is the right one for the domain: not at the level halfdane, where nothing vouches for the MX records. */
+bool policy_proves_exchanger(const struct tls_policy *p);
 
 /* Under p->sts: is this a host that the domain names, or do names not count? */
 bool sts_allows(const struct tls_policy *p, struct str host);

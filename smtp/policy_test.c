@@ -163,7 +163,9 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 		{ TLS_MAY, "MX.example", false, TLS_SECURE }, { TLS_NONE, "a.mail.example", false, TLS_SECURE }, { TLS_MAY, "mail.example", true, TLS_MAY },
 		{ TLS_MAY, "a.b.mail.example", true, TLS_MAY }, { TLS_ENCRYPT, "other.example", true, TLS_ENCRYPT },
 		{ TLS_DANE, "mx.example", false, TLS_SECURE },		/* there are no records */
-		{ TLS_HALF_DANE, "other.example", false, TLS_HALF_DANE }, { TLS_VERIFY, "mx.example", false, TLS_VERIFY },
+		/* where forged MX records may have led, DANE does not make up for the name */
+		{ TLS_HALF_DANE, "other.example", true, TLS_HALF_DANE }, { TLS_HALF_DANE, "mx.example", false, TLS_HALF_DANE },
+		{ TLS_VERIFY, "mx.example", false, TLS_VERIFY },
 	};
 	struct tls_policy of, p;
 
@@ -184,6 +186,28 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 			assert_int_equal(p.protocols.min, 0x0303);
 			assert_int_equal(p.from, FROM_MTA_STS);
 		}
+	}
+}
+
+static void test_requiretls_needs_more_than_forged_mx_records_with_dane(void **unused)
+{
+	struct sts_policy sts = { .mode = STS_ENFORCE, .domain = STR("d.example"), .mx = STR("mx.example\n") };
+	const struct sts_policy *const policies[] = { NULL, &sts };
+	struct candidate at = { .host = STR("mx.example"), .by_mx = true };
+
+	(void) unused;
+	configure("smtp_tls_security_level = may");
+	policy_open();
+	for (size_t i = 0; i < COUNT_OF(policies); i++) {
+		struct tls_policy of, p;
+
+		make("d.example", "x", &of);
+		of.level = of.asked = TLS_HALF_DANE;
+		of.wish = TLS_DEMANDED;
+		of.sts = policies[i];
+		policy_of_host(&job, &of, &to, &at, &p);
+		assert_int_equal(p.refused.len > 0, policies[i] == NULL);
+		assert_int_equal(p.level, TLS_HALF_DANE);
 	}
 }
 
@@ -299,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_what_makes_no_sense_in_an_entry_is_said),
 		cmocka_unit_test(test_an_entry_is_found_by_next_hop_and_by_the_domains_above),
 		cmocka_unit_test(test_what_a_policy_asks_for_is_in_its_id),
+		cmocka_unit_test(test_requiretls_needs_more_than_forged_mx_records_with_dane),
 		cmocka_unit_test(test_mta_sts_strengthens_and_never_weakens),
 		cmocka_unit_test(test_requiretls_comes_to_what_its_policy_says),
 		cmocka_unit_test(test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it),

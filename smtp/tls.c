@@ -129,7 +129,7 @@ static void tell(struct job *job, const struct session *s, enum tls_outcome what
 {
 	const struct tls_policy *p = &job->policy;
 
-	if (p->sts != NULL && !policy_proves_host(p) && !sts_allows(p, s->host))
+	if (p->sts != NULL && !policy_proves_exchanger(p) && !sts_allows(p, s->host))
 		return;			/* that the domain does not name this host was told when its policy was made */
 	tls_told(job, p, s->host, &s->ip, what, words);
 }
