@@ -121,12 +121,13 @@ static void open_edit(struct making *m, unsigned flags)
 		die(EX_CANTCREAT, "%s", buf_text(&why));
 }
 
-/* A table there already keeps its mode and group; a new one has its source's mode, as far as that is for reading. */
+/* A table there already keeps its mode, owner and group; a new one has its source's mode, as far as that is for reading, and its owner may write. */
 static void commit(struct making *m, mode_t source_mode)
 {
 	AUTO(buf) why = BUF_WORDS;
 	const struct stat *existing = m->edit == NULL ? NULL : edit_existing(m->edit);
-	mode_t mode = m->job->default_mode ? 0644 : source_mode & 0644;
+	mode_t mode = m->job->default_mode ? 0644 : (source_mode & 0644) | S_IWUSR;
+	uid_t uid = (uid_t) -1;
 	gid_t gid = (gid_t) -1;
 
 	if (m->edit == NULL)
@@ -134,8 +135,10 @@ static void commit(struct making *m, mode_t source_mode)
 	if (existing != NULL) {
 		mode = existing->st_mode & 0777;
 		gid = existing->st_gid;
+		if (geteuid() == 0)
+			uid = existing->st_uid;
 	}
-	if (edit_commit(m->edit, mode, (uid_t) -1, gid, &why) < 0)
+	if (edit_commit(m->edit, mode, uid, gid, &why) < 0)
 		die(EX_IOERR, "%s", buf_text(&why));
 }
 

@@ -27,12 +27,20 @@ __attribute__((noreturn)) static void usage(const struct job *job)
 	    job->aliases ? "finNoprsuvw" : "bfFhimnNoprsuUvw");
 }
 
+/* -q and -d: one of them, once. */
+static const char *only_key(const struct job *job, const char *key)
+{
+	if (job->query != NULL || job->remove != NULL)
+		die(EX_USAGE, "specify only one of -s or -q or -d, and that once");
+	return key;
+}
+
 /* What makes no sense together. */
 static void check_options(const struct job *job)
 {
 	const bool of_message = job->headers || job->body;
 
-	if ((job->query != NULL) + (job->remove != NULL) + job->list > 1)
+	if (job->list && (job->query != NULL || job->remove != NULL))
 		die(EX_USAGE, "specify only one of -s or -q or -d");
 	if ((of_message || job->mime) && (job->query == NULL || strcmp(job->query, "-") != 0))
 		die(EX_USAGE, "specify -b -h or -m only with \"-q -\"");
@@ -47,7 +55,7 @@ static void parse_options(int argc, char **argv, struct job *job, const char **r
 		switch (c) {
 		case 'b': job->body = true; break;
 		case 'c': config_dir = optarg; break;
-		case 'd': job->remove = optarg; break;
+		case 'd': job->remove = only_key(job, optarg); break;
 		case 'f': job->fold = false; break;
 		case 'F': job->files = true; break;
 		case 'h': job->headers = true; break;
@@ -57,7 +65,7 @@ static void parse_options(int argc, char **argv, struct job *job, const char **r
 		case 'N': job->with_nul = true; break;
 		case 'o': job->stay_root = true; break;
 		case 'p': job->default_mode = true; break;
-		case 'q': job->query = optarg; break;
+		case 'q': job->query = only_key(job, optarg); break;
 		case 'r': job->replace = true; job->ignore_duplicates = false; break;
 		case 's': job->list = true; break;
 		case 'u': *ret_utf8 = "no"; break;
@@ -96,12 +104,14 @@ static struct target parse_target(struct arena *a, const char *text, const char 
 	else
 		str_cut(&name, ':', &type_name);
 	type = table_type_find(type_name);
-	if (type != NULL && type->open == NULL && !(type->traits & TYPE_BLOCKS) && name.len > 0 && name.at[0] != '{')
+	if (type == NULL)
+		die(EX_USAGE, "unsupported table type: %s", text);
+	if (type->open == NULL && !(type->traits & TYPE_BLOCKS) && name.len > 0 && name.at[0] != '{')
 		name = absolute(a, name);
 	t.type = str_c(a, type_name);
 	t.path = str_c(a, name);
 	t.spec = str_c(a, arena_fmt(a, "%s:%s", t.type, t.path));
-	t.database = type != NULL && type->suffix != NULL ? str_c(a, arena_fmt(a, "%s%s", t.path, type->suffix)) : NULL;
+	t.database = type->suffix != NULL ? str_c(a, arena_fmt(a, "%s%s", t.path, type->suffix)) : NULL;
 	return t;
 }
 

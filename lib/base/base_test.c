@@ -46,6 +46,20 @@ static void test_cut_and_token_walk_a_string(void **state)
 	assert_int_equal(str_token_braced(&rest, ", ", &token), -EINVAL);
 }
 
+static void test_only_text_that_is_one_pair_of_braces_has_an_inside(void **state)
+{
+	static const char *const not_one[] = { "", "{", "}", "a", "{a", "a}", "{a}b", "{a}{b}", "{a}}", "{{a}", "a{b}", "{a} {b}" };
+	struct str inner;
+
+	(void) state;
+	assert_int_equal(str_unbrace(STR(" { a {b} {c}d } "), &inner), 0);
+	assert_str(inner, "a {b} {c}d");
+	assert_int_equal(str_unbrace(STR("{}"), &inner), 0);
+	assert_str(inner, "");
+	for (size_t i = 0; i < COUNT_OF(not_one); i++)
+		assert_int_equal(str_unbrace(str_of(not_one[i]), &inner), -EINVAL);
+}
+
 static void test_utf8_is_checked_strictly(void **state)
 {
 	(void) state;
@@ -252,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_formatted_text_grows_the_buffer_or_leaves_it_alone),
 		cmocka_unit_test(test_a_number_out_of_range_is_told_from_no_number),
 		cmocka_unit_test(test_cut_and_token_walk_a_string),
+		cmocka_unit_test(test_only_text_that_is_one_pair_of_braces_has_an_inside),
 		cmocka_unit_test(test_utf8_is_checked_strictly),
 		cmocka_unit_test(test_formatted_text_of_any_length_is_added_whole),
 		cmocka_unit_test(test_a_buffer_stops_at_its_limit_unchanged),

@@ -162,6 +162,23 @@ int str_token_braced(struct str *rest, const char *separators, struct str *ret_t
 	return 1;
 }
 
+int str_unbrace(struct str text, struct str *ret_inner)
+{
+	size_t depth = 0, i = 0;
+
+	text = str_trim(text);
+	for (; i < text.len; i++) {
+		depth += text.at[i] == '{';
+		depth -= text.at[i] == '}' && depth > 0;
+		if (depth == 0)
+			break;
+	}
+	if (i == 0 || i + 1 != text.len)
+		return -EINVAL;
+	*ret_inner = str_trim(str_make(text.at + 1, text.len - 2));
+	return 0;
+}
+
 int str_to_int(struct str s, int64_t min, int64_t max, int64_t *ret_number)
 {
 	bool negative = s.len > 0 && s.at[0] == '-';

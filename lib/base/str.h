@@ -84,6 +84,12 @@ bool str_token(struct str *rest, const char *separators, struct str *ret_token);
  */
 int str_token_braced(struct str *rest, const char *separators, struct str *ret_token);
 
+/*
+ * What text in braces, "{ ... }", has between them, without white space at its ends. -EINVAL: there is no brace at its start, or the one that
+ * closes it is missing or not the end of the text ("{a}{b}").
+ */
+int str_unbrace(struct str text, struct str *ret_inner);
+
 /* Decimal numbers, whole string. -EINVAL not a number, -ERANGE outside min..max. */
 int str_to_int(struct str s, int64_t min, int64_t max, int64_t *ret_number);
 int str_to_uint64(struct str s, unsigned base, uint64_t *ret_number);	/* base 8, 10, 16 */

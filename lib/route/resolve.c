@@ -146,8 +146,6 @@ static int ask_sender_table(struct walk *w, struct tables *ts, const char *name,
 		return cannot_tell(w->r, found, "%s: %s", name, tables_why(ts));
 	if (found == 0 || str_is_nocase(value, STR("DUNNO")))
 		return 0;
-	if (value.len == 0)
-		return cannot_tell(w->r, -EINVAL, "%s: empty result for %.*s", name, PSTR(sender));
 	*ret_value = value;
 	return 1;
 }

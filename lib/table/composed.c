@@ -51,13 +51,11 @@ static int open_list(struct table *t, struct str name, void **ret_content, struc
 	struct str rest, spec;
 	int more = 1, r = 0;
 
-	name = str_trim(name);
-	if (name.len < 2 || name.at[0] != '{' || name.at[name.len - 1] != '}') {
+	if (str_unbrace(name, &rest) < 0) {
 		buf_addf(why, "expected %s:{ type:name, ... } instead of \"%.*s\"", t->type->name, PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	c = get_memory(sizeof(*c));
-	rest = str_make(name.at + 1, name.len - 2);
 	while (r == 0 && (more = str_token_braced(&rest, ", \t\r\n", &spec)) > 0)
 		r = add_inner(c, spec, t->flags, why);
 	if (more < 0) {

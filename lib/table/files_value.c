@@ -29,7 +29,10 @@ int files_value(struct str value, struct buf *ret, struct buf *why)
 		AUTO_FD fd = -1;
 		int r;
 
-		buf_add(&path, name);
+		if (buf_add(&path, name) < 0) {
+			buf_addf(why, "open %.*s...: %s", PSTR(str_head(name, 100)), error_text(-ENAMETOOLONG));
+			return -ENAMETOOLONG;
+		}
 		fd = openat(start_directory, buf_text(&path), O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		r = fd < 0 ? -errno : source_read_file(fd, MOST_CONTENT / 2, &one);
 		if (r == 0 && !first)

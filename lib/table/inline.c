@@ -23,23 +23,30 @@ static int add_pair(const struct table *t, struct memory *m, struct str pair, st
 	return r;
 }
 
+static int add_item(const struct table *t, struct memory *m, struct str item, struct buf *why)
+{
+	struct str pair = item;
+
+	if (item.at[0] == '{' && str_unbrace(item, &pair) < 0) {
+		buf_addf(why, "expected { key = value } instead of \"%.*s\"", PSTR(str_head(item, 60)));
+		return -EINVAL;
+	}
+	return add_pair(t, m, pair, why);
+}
+
 static int inline_open(struct table *t, struct str name, void **ret_content, struct buf *why)
 {
 	struct memory *m;
 	struct str rest, item;
 	int more, r = 0;
 
-	name = str_trim(name);
-	if (name.len < 2 || name.at[0] != '{' || name.at[name.len - 1] != '}') {
+	if (str_unbrace(name, &rest) < 0 || rest.len == 0) {
 		buf_addf(why, "expected inline:{ key=value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	m = memory_new(t->flags & TABLE_FILE_VALUES ? (size_t) 2 << 30 : 64 << 20);
-	rest = str_make(name.at + 1, name.len - 2);
 	while ((more = str_token_braced(&rest, ", \t\r\n", &item)) > 0 && r == 0) {
-		if (item.at[0] == '{' && item.at[item.len - 1] == '}')
-			item = str_make(item.at + 1, item.len - 2);
-		r = add_pair(t, m, item, why);
+		r = add_item(t, m, item, why);
 	}
 	if (more < 0 && r == 0) {
 		buf_add_text(why, "missing '}'");

@@ -17,9 +17,10 @@ bool network_of_address(struct str text, struct network *ret_n)
 	return inet_pton(n.family, ended, ret_n->bytes) == 1;
 }
 
-static bool is_bracketed(struct str text)
+/* Of "[address]" and "[address/length]" what is between them. */
+static struct str without_brackets(struct str text)
 {
-	return text.len >= 2 && text.at[0] == '[' && text.at[text.len - 1] == ']';
+	return text.len >= 2 && text.at[0] == '[' && text.at[text.len - 1] == ']' ? str_make(text.at + 1, text.len - 2) : text;
 }
 
 /* Clears the bits behind the length; true when none was set. */
@@ -40,13 +41,13 @@ static bool clear_host_bits(struct network *n)
 int network_parse(struct str text, struct network *ret_n, struct buf *why)
 {
 	struct network n;
-	struct str length = text, address;
+	struct str length = without_brackets(text), address;
 	bool has_length;
 	int64_t bits;
 	char right[INET6_ADDRSTRLEN];
 
 	has_length = str_cut(&length, '/', &address);
-	if (!network_of_address(is_bracketed(address) ? str_make(address.at + 1, address.len - 2) : address, &n)) {
+	if (!network_of_address(without_brackets(address), &n)) {
 		buf_addf(why, "bad address pattern: \"%.*s\"", PSTR(str_head(text, 60)));
 		return -EINVAL;
 	}

@@ -36,17 +36,14 @@ static int random_open(struct table *t, struct str name, void **ret_content, str
 	struct str rest, value;
 	int more = 0, r = 0;
 
-	name = str_trim(name);
-	if (name.len < 2 || name.at[0] != '{' || name.at[name.len - 1] != '}') {
+	if (str_unbrace(name, &rest) < 0) {
 		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	v = get_memory(sizeof(*v));
 	v->arena = arena_new("randmap", NULL, t->flags & TABLE_FILE_VALUES ? (size_t) 2 << 30 : 64 << 20);
-	rest = str_make(name.at + 1, name.len - 2);
 	while (r == 0 && (more = str_token_braced(&rest, ", \t\r\n", &value)) > 0) {
-		if (value.len >= 2 && value.at[0] == '{' && value.at[value.len - 1] == '}')
-			value = str_trim(str_make(value.at + 1, value.len - 2));
+		str_unbrace(value, &value);
 		r = add_value(t, v, value, why);
 	}
 	if (r == 0 && more == 0 && v->at.len > 0) {

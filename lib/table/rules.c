@@ -143,6 +143,13 @@ static bool is_keyword(struct str line, struct str word)
 	return str_starts_nocase(line, word) && (line.len == word.len || !is_alnum(line.at[word.len]));
 }
 
+/* Often a line of its own that begins with white space, and so continues this one. */
+static void warn_of_extra(const struct reading *in, const char *what)
+{
+	table_warn("%s map %s, line %d: ignoring extra text after %s: lines between IF and ENDIF do not begin with white space", in->rules->syntax->name,
+		   in->lines->name, in->lines->line, what);
+}
+
 static int read_if(struct reading *in, struct str rest, struct rule *r, struct buf *why)
 {
 	int error;
@@ -156,14 +163,16 @@ static int read_if(struct reading *in, struct str rest, struct rule *r, struct b
 	if (error < 0)
 		return error;
 	if (str_trim(rest).len > 0)
-		table_warn("%s map %s, line %d: ignoring extra text after \"IF\" pattern", in->rules->syntax->name, in->lines->name, in->lines->line);
+		warn_of_extra(in, "IF pattern");
 	in->open_ifs[in->depth++] = in->rules->at.len;
 	return 0;
 }
 
-static int read_endif(struct reading *in, struct rule *r, struct buf *why)
+static int read_endif(struct reading *in, struct str rest, struct rule *r, struct buf *why)
 {
 	r->kind = RULE_ENDIF;
+	if (rest.len > 0)
+		warn_of_extra(in, "ENDIF");
 	if (in->depth == 0) {
 		buf_add_text(why, "ENDIF without IF");
 		return -EINVAL;
@@ -204,7 +213,7 @@ static void read_rule(struct reading *in, struct str line)
 	if (is_keyword(line, STR("if")))
 		error = read_if(in, skip_space(str_skip(line, 2)), &r, &why);
 	else if (is_keyword(line, STR("endif")))
-		error = read_endif(in, &r, &why);
+		error = read_endif(in, skip_space(str_skip(line, 5)), &r, &why);
 	else
 		error = read_result(in, line, &r, &why);
 	if (error == 0) {
@@ -298,7 +307,7 @@ int take_delimited(struct str *rest, struct str *ret_pattern, struct str *ret_fl
 	char delimiter = rest->at[0];
 	size_t i;
 
-	if (is_alnum(delimiter)) {
+	if (is_alnum(delimiter) || delimiter == '\\') {
 		buf_addf(why, "invalid regexp delimiter \"%c\"", delimiter);
 		return -EINVAL;
 	}

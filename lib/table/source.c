@@ -95,6 +95,10 @@ int source_split_entry(struct str line, struct str *ret_key, struct str *ret_val
 	bool quoted = false;
 	size_t i;
 
+	if (memchr(line.at, 0, line.len) != NULL) {
+		buf_add_text(why, "a null byte -- ignoring this line");
+		return -EINVAL;
+	}
 	for (i = 0; i < line.len; i++) {
 		if (line.at[i] == '\\' && i + 1 < line.len)
 			i++;

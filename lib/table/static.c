@@ -12,12 +12,9 @@ static int static_open(struct table *t, struct str name, void **ret_content, str
 	struct memory *m;
 	int r;
 
-	if (name.at[0] == '{') {
-		if (name.at[name.len - 1] != '}') {
-			buf_add_text(why, "missing '}'");
-			return -EINVAL;
-		}
-		name = str_trim(str_make(name.at + 1, name.len - 2));
+	if (name.at[0] == '{' && str_unbrace(name, &name) < 0) {
+		buf_addf(why, "expected static:{ value } instead of \"%.*s\"", PSTR(str_head(name, 60)));
+		return -EINVAL;
 	}
 	r = table_source_value(t, name, &room, &name, why);
 	if (r < 0)

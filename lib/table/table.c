@@ -18,20 +18,19 @@ enum { TEXT_LIMIT = 256 << 20 };
 /* { { line }, { line } } as the text of a file. */
 static int text_from_braces(struct str name, struct buf *text, struct buf *why)
 {
-	struct str rest, rule;
+	struct str rest, rule, line;
 	int more = 1;
 
-	if (name.len < 2 || name.at[name.len - 1] != '}') {
-		buf_add_text(why, "missing '}'");
+	if (str_unbrace(name, &rest) < 0) {
+		buf_addf(why, "expected { { rule }, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
-	rest = str_make(name.at + 1, name.len - 2);
 	while ((more = str_token_braced(&rest, ", \t\r\n", &rule)) > 0) {
-		if (rule.at[0] != '{' || rule.at[rule.len - 1] != '}') {
+		if (str_unbrace(rule, &line) < 0) {
 			buf_addf(why, "expected { rule } instead of \"%.*s\"", PSTR(str_head(rule, 60)));
 			return -EINVAL;
 		}
-		buf_add(text, str_trim(str_make(rule.at + 1, rule.len - 2)));
+		buf_add(text, line);
 		buf_add_byte(text, '\n');
 	}
 	if (more < 0)
@@ -192,8 +191,8 @@ bool table_is_composed(struct str spec, struct str *ret_inner)
 
 	if (type == NULL || !(type->traits & TYPE_COMPOSED))
 		return false;
-	name = str_trim(name);
-	*ret_inner = name.len >= 2 && name.at[0] == '{' && name.at[name.len - 1] == '}' ? str_make(name.at + 1, name.len - 2) : name;
+	*ret_inner = name;
+	str_unbrace(name, ret_inner);
 	return true;
 }
 
@@ -359,6 +358,13 @@ int table_get(struct table *t, struct arena *a, struct str key, struct str *ret_
 		key.at = folded;
 	}
 	return get_with_words(t, a, key, ret_value);
+}
+
+int table_empty_result(struct table *t, struct str key)
+{
+	buf_clear(&t->why);
+	buf_addf(&t->why, "table %s: empty result for \"%.*s\"", t->spec, PSTR(str_head(key, 100)));
+	return -EBADMSG;
 }
 
 static int change(struct table *t, struct str key, const struct str *value)

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
-#include "lib/table/table.h"
+#include "lib/table/type.h"
 
 struct tables {
 	size_t count;
@@ -62,7 +62,7 @@ static int get_from_each(struct tables *ts, struct arena *a, struct str key, boo
 		r = table_get(ts->at[i], a, key, ret_value);
 		if (r != 0) {
 			ts->last = ts->at[i];
-			return r;
+			return r > 0 && a != NULL && ret_value->len == 0 ? table_empty_result(ts->at[i], key) : r;
 		}
 	}
 	return 0;

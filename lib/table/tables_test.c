@@ -36,6 +36,18 @@ static void test_the_first_table_that_knows_or_cannot_tell_decides(void **state)
 	tables_free(ts);
 }
 
+static void test_a_key_with_nothing_behind_it_is_no_answer(void **state)
+{
+	struct tables *ts = open_tables("inline:{ a= }, inline:{ a=1 }");
+	struct str value;
+
+	(void) state;
+	assert_int_equal(tables_get(ts, arena, STR("a"), &value), -EBADMSG);
+	assert_string_equal(tables_why(ts), "table inline:{ a= }: empty result for \"a\"");
+	assert_int_equal(tables_get(ts, NULL, STR("a"), NULL), 1);	/* it is there */
+	tables_free(ts);
+}
+
 static void expect_address(struct tables *ts, const char *address, bool local, const char *value, const char *extension)
 {
 	struct address_lookup how = { .delimiter = STR("+-"), .local_domain = local };
@@ -105,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_first_table_that_knows_or_cannot_tell_decides),
+		TEST(test_a_key_with_nothing_behind_it_is_no_answer),
 		TEST(test_the_forms_of_an_address_are_tried_in_order),
 		TEST(test_a_local_part_that_needs_quotes_is_looked_up_with_them_first),
 		TEST(test_patterns_see_only_whole_addresses),

@@ -61,6 +61,8 @@ struct table {
 const struct table_type *table_type_find(struct str name);
 const struct table_type *table_type_at(size_t n);	/* the n-th type there is, in no order; NULL: no more */
 bool table_type_is_installed(const struct table_type *type);	/* it needs no module, or there is one */
+/* -EBADMSG with words: it found the key, and nothing for it, which is no answer. */
+int table_empty_result(struct table *t, struct str key);
 /* A found value as a result in the arena: 1, or -EMSGSIZE when it does not fit. a NULL: 1. */
 int table_value(struct arena *a, struct str value, struct str *ret_value, struct buf *why);
 /*

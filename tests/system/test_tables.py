@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Tables beside those of Postfix: what one makes the other reads, and the same questions get the same answers."""
 
+import os
 import random
 from concurrent import futures
 
@@ -82,7 +83,8 @@ def test_changes_meet_in_the_same_file(mail, postfix, kind):
 
 
 OPTIONS = [["-q", "a"], ["-q", "b"], ["-f", "-q", "b"], ["-f", "-q", "B"], ["-q", "zz"], ["-q", "-"], ["-s"], ["-d", "a"], ["-d", "A"], ["-d", "zz"], ["-d", "-"], ["-f", "-d", "A"],
-           ["-d", "a", "-i"], ["-i"], ["-r", "-i"], ["-w", "-i"], [], ["-N"], ["-n"], ["-w"], ["-r"], ["-o"], ["-p"], ["-f"], ["-u"], ["-U"], ["-v"], ["-q", "a", "-s"], ["-s", "-i"], ["-z"]]
+           ["-d", "a", "-i"], ["-i"], ["-r", "-i"], ["-w", "-i"], [], ["-N"], ["-n"], ["-w"], ["-r"], ["-o"], ["-p"], ["-f"], ["-u"], ["-U"], ["-v"], ["-q", "a", "-s"], ["-s", "-i"], ["-z"], ["-q", "a", "-q", "b"],
+           ["-q", "a", "-d", "b"]]
 SOURCES = {"postmap": ("a 1\nB 2\n\"x y\"@z q\ndup 1\ndup 2\nk: v\nnoval\n", "new 5\na 9\n"), "postalias": ("a: joe, \"a b\"@c\nB: x\nbad\ndup: 1\ndup: 2\n", "new: 5\na: 9\n")}
 
 
@@ -162,8 +164,29 @@ def test_aliases_are_stored_as_postfix_stores_them(mail, postfix, kind):
 
 def test_text_tables_answer_the_same(mail, postfix):
     text, keys = source_text()
-    spec = f"texthash:{mail.file('text', text)}"
+    spec = f"texthash:{mail.file('text', text + 'null' + chr(0) + 'byte v' + chr(10))}"
     assert ask(mail, spec, keys).stdout == ask(postfix, spec, keys).stdout != ""
+    for options in (("-s",), ("-fs",)):
+        ours, theirs = (commands.command("postmap", *options, spec) for commands in (mail, postfix))
+        assert sorted(ours.stdout.splitlines()) == sorted(theirs.stdout.splitlines()) and ours.stdout.count(chr(10)) > 490
+
+
+def test_modes_and_owners_are_as_postfix_leaves_them(mail, postfix):
+    """Of a new table from sources that may be written or not, and of one that is replaced by root itself."""
+    for number, (mode, options) in enumerate([(0o444, []), (0o400, ["-f"]), (0o755, []), (0o660, []), (0o600, ["-p"]), (0o644, ["-o"]), (0o644, ["-oi"]), (0o644, ["-o", "-d", "a"])]):
+        left = []
+        for commands, name in ((postfix, "theirs"), (mail, "ours")):
+            directory = mail.root / f"modes-{number}-{name}"
+            directory.mkdir()
+            (directory / "t").write_text("a 1\nb 2\n")
+            (directory / "t").chmod(mode)
+            if "-o" in "".join(options):
+                postfix.command("postmap", f"hash:{directory}/t")
+                os.chown(directory / "t.db", 1, 1)
+            commands.command("postmap", *options, f"hash:{directory}/t", input="c 3\n")
+            st = (directory / "t.db").stat()
+            left.append((oct(st.st_mode), st.st_uid, st.st_gid))
+        assert left[0] == left[1], (mode, options)
 
 
 COMPOSED = [
@@ -172,6 +195,8 @@ COMPOSED = [
     "pipemap:{ inline:{ a=b, q=nothere }, inline:{ b=c } }", "pipemap:{ inline:{ a=b, q=z }, inline:{ b=c }, static:end }",
     "unionmap:{ inline:{ a=1 }, fail:x }", "pipemap:{ inline:{ a=b }, fail:x }", "pipemap:{ inline:{ a=b }, nosuch:type }", "unionmap:{}", "unionmap:x",
     "randmap:{ one }", "randmap:{ same, same }", "randmap:{}", "internal:x", "fail:always", "inline:{ a }", "inline:{ a=b", "static:{ x", "pipemap:{ regexp:{ { /^(.)$/ $1$1 } }, inline:{ aa=double } }",
+    "inline:{}", "inline:{ {a=b}{b=c} }", "inline:{ {a=b}x }", "inline:{a=b}}", "unionmap:{static:a}}", "static:{a}b", "randmap:{a}}", "regexp:{{/a/ x}{/b/ y}}",
+    "regexp:{{/a/ x}}}", "regexp:{ {if /./}, {/a/ x}, {endif extra} }", "cidr:{ {[192.0.2.0/24] x} }", "inline:{a=}",
 ]
 
 
@@ -221,6 +246,7 @@ endif
 /(un(nested)?)(group)/           $1-$2-$3
 /bad [/                          broken
 /out of range/                   $7
+\backslash\                      no delimiter
 /toomany/ $1
 !/neg/ $1
 /no result/
@@ -265,15 +291,17 @@ endif
 ::/0             any six
 10.3.3.3/24      host bits
 ::ffff:0:0/96    mapped
+[198.51.100.0/24]  in brackets
+[2001:dba::/32]  six in brackets
 300.1.1.1        nonsense
 10.0.0.0/8       rest of ten
 """,
 }
 QUESTIONS = {
     "regexp": ["joe@example.com", "JOE@EXAMPLE.COM", "noat", "xyz@", "xyzq@q", "xyq", "x@q", "abd@x", "ABD@x", "acd@local", "upper@here", "a/slash/@", "pipe|d@",
-               "unnestedgroup@", "ungroup@", "out of range@", "no result@", "if-open@", "", "@", "a b@c", "toomany@", "neg@"],
+               "unnestedgroup@", "ungroup@", "out of range@", "no result@", "backslash@", "if-open@", "", "@", "a b@c", "toomany@", "neg@"],
     "cidr": ["192.0.2.1", "192.0.2.255", "192.0.3.0", "10.1.2.3", "10.2.3.4", "10.2.3.5", "10.100.0.1", "10.200.0.1", "10.3.3.3", "2001:db8::1", "2001:DB9::1", "::1",
-             "2002::", "::ffff:192.0.3.1", "example.com", "", "192.0.2", "192.0.2.1.5", "0.0.0.0", "255.255.255.255", "[192.0.2.1]"],
+             "2002::", "::ffff:192.0.3.1", "example.com", "", "192.0.2", "192.0.2.1.5", "0.0.0.0", "255.255.255.255", "[192.0.2.1]", "198.51.100.7", "2001:dba::7"],
 }
 QUESTIONS["pcre"] = QUESTIONS["regexp"] + ["lookbehind77@", "multi\tline@", "lazyabcdend@", "whitespace@", "anchored@x", "not anchored@x", "ünï@x"]
 
