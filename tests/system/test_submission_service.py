@@ -2,6 +2,7 @@
 """The rows submission and submissions of the stock master.cf: users send mail with real clients over TLS; Dovecot checks their passwords and gets the mail."""
 
 import os
+import pwd
 import re
 import smtplib
 import ssl
@@ -11,7 +12,7 @@ from email import message_from_bytes
 import pytest
 
 from certificates import Authority
-from instance import TOP, Instance, free_port, wait_until
+from instance import IS_ROOT, TOP, Instance, free_port, wait_until
 from peers import Dovecot, Exim
 
 PASSWORD = "secret"
@@ -27,14 +28,24 @@ def stock_rows(**ports):
     return rows
 
 
+def snippets():
+    """What README tells people with passwords to put into main.cf, and into Dovecot's configuration."""
+    chapter = (TOP / "README.md").read_text().partition("Users who send mail, from anywhere")[2].partition("Give root an alias")[0]
+    blocks = [re.sub("^    ", "", block, flags=re.M) for block in re.findall("(?:^    .*\n)+", chapter, re.M)]
+    main, dovecot = blocks
+    return dict(line.split(" = ") for line in main.splitlines()), dovecot
+
+
 class Service:
     def __init__(self, directory):
         self.ca = Authority(directory / "ca")
-        self.dovecot = Dovecot()
+        main, block = snippets()
+        assert (main.pop("smtpd_sasl_path"), main.pop("smtpd_tls_chain_files")) == ("private/auth", "/etc/ssl/private/mail.pem")
+        user = "daemon" if IS_ROOT else pwd.getpwuid(os.getuid()).pw_name
+        self.dovecot = Dovecot(more=block.replace("/var/spool/postroad/private/auth", "of-postroad").replace("postfix", user))
         self.starttls, self.wrapped, self.clear = free_port(), free_port(), free_port()
         self.mail = Instance(hostname="localhost", main={
-            "smtpd_tls_chain_files": self.ca.chain_file("server"), "smtpd_tls_security_level": "may", "smtpd_sasl_type": "dovecot",
-            "smtpd_sasl_path": self.dovecot.auth_socket, "myhostname": "mail.example.org", "mydomain": "example.org", "mynetworks": "192.0.2.1",
+            **main, "smtpd_tls_chain_files": self.ca.chain_file("server"), "smtpd_sasl_path": self.dovecot.root / "run/of-postroad", "myhostname": "mail.example.org", "mydomain": "example.org", "mynetworks": "192.0.2.1",
             "myorigin": "example.org", "append_dot_mydomain": "yes", "smtpd_soft_error_limit": "100",
             "mydestination": "", "virtual_mailbox_domains": "example.org", "virtual_mailbox_maps": "static:x",
             "virtual_transport": f"lmtp:unix:{self.dovecot.lmtp_socket}", "smtpd_client_restrictions": "reject_unknown_reverse_client_hostname, reject",
