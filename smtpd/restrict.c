@@ -29,7 +29,7 @@ const struct restriction restrictions[] = {
 	{ "check_sasl_access", KNOWS_CLIENT, ARG_TABLE, ask_login_access, false },
 	{ "permit_tls_clientcerts", KNOWS_CLIENT, NO_ARG, ask_client_certificate, false },
 	{ "permit_tls_all_clientcerts", KNOWS_CLIENT, NO_ARG, ask_trusted_certificate, false },
-	{ "check_ccert_access", KNOWS_CLIENT, ARG_TABLE, ask_certificate_access, false },
+	{ "check_ccert_access", KNOWS_CLIENT, ARG_CERTIFICATE_TABLE, ask_certificate_access, false },
 	{ "reject_plaintext_session", 0, NO_ARG, ask_plaintext, false },
 	{ "check_client_access", KNOWS_CLIENT, ARG_TABLE, ask_client_access, false },
 	{ "check_reverse_client_hostname_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_access, false },

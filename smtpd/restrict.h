@@ -22,6 +22,7 @@ enum knowledge { KNOWS_CLIENT = 1, KNOWS_HELO = 2, KNOWS_SENDER = 4, KNOWS_RECIP
 enum arg_kind {
 	NO_ARG,
 	ARG_TABLE,		/* "type:name" */
+	ARG_CERTIFICATE_TABLE,	/* the same, or "{ type:name, { search_order = pubkey_fingerprint, cert_fingerprint } }" */
 	ARG_DOMAIN,		/* "domain" or "domain=filter", of a DNS list */
 	ARG_TIME,		/* seconds */
 	ARG_SERVICE,		/* "unix:path", "inet:host:port", or one with settings in { } */
@@ -47,12 +48,18 @@ struct rule_list {
 	struct rule *rules;
 };
 
+enum certificate_key { CERTIFICATE_KEYS_END, CERTIFICATE_FINGERPRINT, CERTIFICATE_KEY_FINGERPRINT };
+
 struct rule {
 	const struct restriction *row;
 	bool warn_only;		/* behind warn_if_reject */
 	const char *argument;	/* as written; NULL: none */
 	union {
-		struct { struct table *table; bool partial; };	/* partial: parents of the key are tried too (not for patterns) */
+		struct {
+			struct table *table;
+			bool partial;				/* parents of the key are tried too (not for patterns) */
+			enum certificate_key order[3];		/* check_ccert_access: what is looked up */
+		};
 		struct dns_list *dns_list;
 		struct policy_service *policy;
 		int64_t milliseconds;

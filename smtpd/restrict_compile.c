@@ -95,6 +95,10 @@ static int need_table(struct compiler *c, struct str spec, struct rule *r)
 {
 	int error;
 
+	if (!is_table_spec(spec)) {
+		buf_addf(c->why, "%s needs a type:table, not \"%.*s\"", r->row->name, PSTR(spec));
+		return -EINVAL;
+	}
 	r->table = map_get(open_tables, spec);
 	if (r->table == NULL) {
 		if (c->conf == NULL) {
@@ -108,6 +112,51 @@ static int need_table(struct compiler *c, struct str spec, struct rule *r)
 	}
 	r->partial = table_has_fixed_keys(r->table);
 	return 0;
+}
+
+static struct str without_braces(struct str text)
+{
+	const bool has = text.len >= 2 && text.at[0] == '{' && text.at[text.len - 1] == '}';
+
+	return has ? str_trim(str_head(str_skip(text, 1), text.len - 2)) : text;
+}
+
+/* "search_order = pubkey_fingerprint, cert_fingerprint" */
+static int parse_search_order(struct compiler *c, struct str text, enum certificate_key *ret)
+{
+	enum certificate_key *end = ret;
+	struct str name, word;
+
+	if (!str_cut(&text, '=', &name) || !equals(str_trim(name), "search_order"))
+		goto refuse;
+	while (str_token(&text, SEPARATORS, &word)) {
+		const bool is_key = equals(word, "pubkey_fingerprint");
+
+		if ((!is_key && !equals(word, "cert_fingerprint")) || end == ret + 2)
+			goto refuse;
+		*end++ = is_key ? CERTIFICATE_KEY_FINGERPRINT : CERTIFICATE_FINGERPRINT;
+	}
+	*end = CERTIFICATE_KEYS_END;
+	if (end > ret)
+		return 0;
+refuse:
+	buf_addf(c->why, "check_ccert_access: besides the table there may be { search_order = cert_fingerprint, pubkey_fingerprint }, in either order, or one of them");
+	return -EINVAL;
+}
+
+static int need_certificate_table(struct compiler *c, struct str word, struct rule *r)
+{
+	struct str rest = without_braces(word), spec = STR_NONE, more;
+
+	r->order[0] = CERTIFICATE_FINGERPRINT;
+	r->order[1] = CERTIFICATE_KEY_FINGERPRINT;
+	if (rest.len == word.len)
+		return need_table(c, word, r);
+	str_token_braced(&rest, SEPARATORS, &spec);
+	while (str_token_braced(&rest, SEPARATORS, &more) > 0)
+		if (parse_search_order(c, without_braces(more), r->order) < 0)
+			return -EINVAL;
+	return need_table(c, spec, r);
 }
 
 static int need_service(struct compiler *c, struct str spec, struct rule *r)
@@ -147,11 +196,9 @@ static int compile_argument(struct compiler *c, struct rule *r)
 	r->argument = str_c(c->arena, word);
 	switch (r->row->arg) {
 	case ARG_TABLE:
-		if (!is_table_spec(word)) {
-			buf_addf(c->why, "%s needs a type:table, not \"%.*s\"", r->row->name, PSTR(word));
-			return -EINVAL;
-		}
 		return need_table(c, word, r);
+	case ARG_CERTIFICATE_TABLE:
+		return need_certificate_table(c, word, r);
 	case ARG_DOMAIN:
 		if (dns_list_parse(c->conf == NULL ? c->arena : forever, word, &r->dns_list) < 0) {
 			buf_addf(c->why, "%s: bad domain or filter \"%.*s\"", r->row->name, PSTR(word));

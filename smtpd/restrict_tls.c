@@ -39,16 +39,17 @@ struct verdict ask_trusted_certificate(struct question *q, const struct rule *r)
 	return has_certificate(q) && q->s->tls->trust == TLS_TRUSTED ? permit() : dunno();
 }
 
-/* check_ccert_access: the certificate's fingerprint, then its key's */
+/* check_ccert_access: the certificate's fingerprint, then its key's, or as search_order says */
 struct verdict ask_certificate_access(struct question *q, const struct rule *r)
 {
+	const struct tls_peer *p = q->s->tls;
 	struct search f;
 
 	if (!has_certificate(q))
 		return dunno();
 	f = search_begin(q, r, buf_str(&q->s->peer.shown), "Client certificate");
-	if (!search_key(&f, q->s->tls->fingerprint, true))
-		search_key(&f, q->s->tls->key_fingerprint, true);
+	for (const enum certificate_key *key = r->order; *key != CERTIFICATE_KEYS_END; key++)
+		search_key(&f, *key == CERTIFICATE_FINGERPRINT ? p->fingerprint : p->key_fingerprint, true);
 	return search_end(&f);
 }
 
