@@ -39,6 +39,11 @@ static enum tls_level parse_level(const struct smtpd_conf *c)
 	return c->smtpd_enforce_tls ? TLS_LEVEL_ENCRYPT : c->smtpd_use_tls ? TLS_LEVEL_MAY : TLS_LEVEL_NONE;
 }
 
+static bool demands_certificates(const struct smtpd *s)
+{
+	return s->conf.smtpd_tls_req_ccert && s->tls_level == TLS_LEVEL_ENCRYPT;
+}
+
 static struct str groups_of_grade(struct arena *a, const struct smtpd *s)
 {
 	struct str grade = str_trim(str_of(s->conf.smtpd_tls_eecdh_grade));
@@ -58,7 +63,7 @@ static const char *ciphers_of_level(struct arena *a, const struct smtpd *s, bool
 {
 	const struct tls_grades grades = { .high = s->tls.tls_high_cipherlist, .medium = s->tls.tls_medium_cipherlist, .null = s->tls.tls_null_cipherlist };
 	const struct smtpd_conf *c = &s->conf;
-	bool wants_certificates = c->smtpd_tls_ask_ccert || c->smtpd_tls_req_ccert;	/* which ciphers without certificates leave no room for */
+	bool wants_certificates = c->smtpd_tls_ask_ccert || demands_certificates(s);	/* which ciphers without certificates leave no room for */
 	struct str exclude = arena_fmt(a, "%s %s %s", c->smtpd_tls_exclude_ciphers, mandatory ? c->smtpd_tls_mandatory_exclude_ciphers : "",
 				       wants_certificates ? "aNULL" : "");
 	AUTO(buf) why = BUF_WORDS;
@@ -80,7 +85,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		.session_ids = c->smtpd_tls_always_issue_session_ids, .trust_server_certs = s->tls.tls_trust_server_ccerts,
 		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
 		.opportunistic = !mandatory, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
-		.need_cert = c->smtpd_tls_req_ccert, .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
+		.need_cert = demands_certificates(s), .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
 		.session_s = s->tickets.smtpd_tls_session_cache_timeout / 1000, .ticket_cipher = str_c(a, str_trim(str_of(s->tls.tls_session_ticket_cipher))),
 	};
 	const char *protocols = mandatory ? c->smtpd_tls_mandatory_protocols : c->smtpd_tls_protocols;
@@ -117,6 +122,8 @@ void open_tls(struct smtpd *to)
 		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
 	if (to->tls_level == TLS_LEVEL_NONE)
 		return;
+	if (to->conf.smtpd_tls_req_ccert && !demands_certificates(to))
+		daemon_complain("smtpd_tls_req_ccert does not count while TLS is not mandatory");
 	if (tables_open(str_of(to->tls.tls_server_sni_maps), TABLE_FOLD_KEY | TABLE_FILE_VALUES, &to->sni_maps, &why) < 0)
 		die(EX_CONFIG, "tls_server_sni_maps: %s", buf_text(&why));
 	to->tls_texts = arena_new("smtpd tls", NULL, 256 << 10);	/* as long as the process */
@@ -176,10 +183,18 @@ static void log_established(const struct session *s)
 	if (s->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
 		log_info("%s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", buf_text(&s->peer.shown), PSTR(p->subject),
 			 PSTR(p->issuer), PSTR(p->fingerprint), PSTR(p->key_fingerprint));
-	if (s->tls_loglevel >= 2 && p->trust == TLS_UNTRUSTED)
+	if ((s->tls_loglevel >= 2 || demands_certificates(the_smtpd)) && p->trust == TLS_UNTRUSTED)
 		log_info("%scertificate verification failed for %s: %.*s", p->whose, buf_text(&s->peer.shown), PSTR(p->why));
 	log_info("%s TLS connection established from %s%s%.*s: %.*s", words[p->trust], buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "",
 		 PSTR(s->sni), PSTR(p->summary));
+}
+
+/* smtpd_tls_req_ccert: what is wrong with the client's certificate. NULL: nothing, or it does not matter. */
+static const char *wrong_certificate(const struct session *s)
+{
+	if (s->tls == NULL || s->tls->trust == TLS_TRUSTED || !demands_certificates(the_smtpd))
+		return NULL;
+	return s->tls->trust == TLS_ANONYMOUS ? "No client certificate presented" : "Client certificate not trusted";
 }
 
 static void log_trace(void *arg, const char *line)
@@ -242,6 +257,8 @@ static bool shake_hands(struct session *s, bool wrapped)
 	tls_peer(t, s->arena, peer);
 	s->tls = peer;
 	log_established(s);
+	if (wrong_certificate(s) != NULL)
+		log_info("NOQUEUE: abort: TLS from %s: %s", buf_text(&s->peer.shown), wrong_certificate(s));
 	forget_clear_text(s);
 	identity_changed(s);		/* lists of clients may know certificates */
 	if (peer->resumed || !comes_too_often(s, ANVIL_TLS_SESSION))
@@ -308,11 +325,9 @@ static bool is_allowed_before(enum verb_id id)
 
 struct verdict tls_verdict(const struct session *s, enum verb_id id)
 {
-	if (the_smtpd->tls_level != TLS_LEVEL_ENCRYPT || is_allowed_before(id))
+	if (wrong_certificate(s) != NULL)	/* whatever is said first, and that ends the session */
+		return reject(s->step, 421, STR("4.7.1"), "%s Error: %s", the_smtpd->common->myhostname, wrong_certificate(s));
+	if (the_smtpd->tls_level != TLS_LEVEL_ENCRYPT || is_allowed_before(id) || s->tls != NULL)
 		return dunno();
-	if (s->tls == NULL)
-		return reject(s->step, 530, STR("5.7.0"), "Must issue a STARTTLS command first");
-	if (conf()->smtpd_tls_req_ccert && s->tls->trust != TLS_TRUSTED)
-		return reject(s->step, 554, STR("5.7.1"), "Error: no trusted client certificate");
-	return dunno();
+	return reject(s->step, 530, STR("5.7.0"), "Must issue a STARTTLS command first");
 }

@@ -207,9 +207,15 @@ def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
     access.write_text(f"{key_fingerprint(foreign[0])} REJECT we know this one\n")
     relay = ca.directory / "relay"
     relay.write_text(f"{fingerprint(known[0])} known\n")
+    # each kind of key says something else: which is looked up first, or at all, is told by what is found
+    kinds = ca.directory / "kinds"
+    kinds.write_text(f"{fingerprint(known[0])} WARN by the certificate\n{key_fingerprint(known[0])} WARN by the key\n")
+    orders = ("texthash:{0}", "{{ texthash:{0} }}", "{{ texthash:{0}, {{ search_order = pubkey_fingerprint, cert_fingerprint }} }}",
+              "{{ texthash:{0} {{ search_order = cert_fingerprint }} }}", "{{ texthash:{0} {{ search_order = pubkey_fingerprint }} }}")
     mail = instance(main=secure(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_loglevel="2", smtpd_tls_CAfile=ca.certificate, mynetworks="192.0.2.1", smtpd_tls_received_header="yes",
                                 relay_clientcerts=f"texthash:{relay}",
-                                smtpd_client_restrictions=f"check_ccert_access texthash:{access}",
+                                smtpd_client_restrictions=f"check_ccert_access texthash:{access}, " + ", ".join(
+                                    "check_ccert_access " + order.format(kinds) for order in orders),
                                 smtpd_relay_restrictions="permit_tls_clientcerts, reject_unauth_destination"))
 
     def rcpt(certificate):
@@ -220,6 +226,8 @@ def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
             client.mail("a@example.net")
             return client.rcpt("b@elsewhere.example")
     assert rcpt(known)[0] == 250
+    found = [re.search(r"by the (\w+);", line).group(1) for line in mail.wait_for_log(r"NOQUEUE: warn: RCPT from \S+: by the ", 5)]
+    assert found == ["certificate", "certificate", "key", "certificate", "key"]
     assert rcpt(unknown) == (554, b"5.7.1 <b@elsewhere.example>: Relay access denied")
     assert rcpt(None)[0] == 554
     code, text = rcpt(foreign)
@@ -236,12 +244,18 @@ def test_a_trusted_certificate_can_be_demanded(instance, ca):
     mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=ca.hashed_directory(),
                                 smtpd_tls_loglevel="0", smtpd_tls_loglevel_maps="inline:{ 127.0.0=ssl-developer }", smtpd_tls_trace_size_limit="600",
                                 tls_trace_rate_limit="0"))
-    for certificate, expected in ((good, 250), (foreign, 554), (None, 554)):
+    refused = {foreign: "Client certificate not trusted", None: "No client certificate presented"}
+    for certificate in (good, foreign, None):
         with mail.client() as client:
             client._host = "localhost"
             client.starttls(context=trusting(ca, certificate))
-            client.ehlo()
-            assert client.mail("a@example.net")[0] == expected
+            if certificate == good:
+                client.ehlo()
+                assert client.mail("a@example.net")[0] == 250
+                continue
+            assert client.docmd("EHLO client.example") == (421, f"4.7.1 mail.example.org Error: {refused[certificate]}".encode())
+        mail.wait_for_log(rf"NOQUEUE: abort: TLS from localhost\[127.0.0.1\]: {refused[certificate]}$")
+    mail.wait_for_log(r"certificate verification failed for localhost\[127.0.0.1\]: untrusted issuer /CN=")
     # what was asked for to be seen: steps, certificates, bytes
     mail.wait_for_log(r"\[127\.0\.0\.1\]: SSL_accept:SSLv3/TLS read client hello$", 3)
     mail.wait_for_log(r"\[127\.0\.0\.1\]: depth=1 verify=1 subject=/CN=Test CA$")
