@@ -7,7 +7,7 @@
 #include "lib/table/setup.h"
 #include "lib/table/type.h"
 
-enum { PROXY_PATIENCE_MS = 100 * 1000 };
+enum { PROXY_PATIENCE_MS = 100 * 1000, MOST_KEY = 1 << 20, MOST_KEY_TO_CHANGE = 4096 };	/* keys as lib/ipc/messages.def has them */
 
 /* Of this process, shared by all its proxied tables; never freed. */
 static struct client *proxymap, *proxywrite;
@@ -50,9 +50,9 @@ static int understand(const struct table *t, int r, const struct table_reply *re
 	return -EIO;
 }
 
-static int check_key(struct str key, struct buf *why)
+static int check_key(struct str key, size_t most, struct buf *why)
 {
-	if (key.len <= 4096)
+	if (key.len <= most)
 		return 0;
 	buf_add_text(why, "the key is too long to be asked of proxymap");
 	return -EMSGSIZE;
@@ -63,7 +63,7 @@ static int proxy_get(struct table *t, void *content, struct arena *a, struct str
 	struct table_request request = { .spec = t->name, .flags = t->flags, .key = key };
 	struct table_reply reply;
 	struct arena *own;
-	int r = check_key(key, why);
+	int r = check_key(key, MOST_KEY, why);
 
 	(void) content;
 	if (r < 0)
@@ -81,7 +81,7 @@ static int proxy_change(struct table *t, struct str key, const struct str *value
 	struct table_change request = { .spec = t->name, .flags = t->flags, .key = key, .value = value == NULL ? STR_NONE : *value, .removal = value == NULL };
 	struct table_reply reply;
 	struct arena *own;
-	int r = check_key(key, why);
+	int r = check_key(key, MOST_KEY_TO_CHANGE, why);
 
 	if (r < 0)
 		return r;

@@ -45,17 +45,18 @@ def test_mail_through_a_filter_and_back(instance):
 
 
 def test_a_service_with_a_cleanup_of_its_own(instance):
-    """As submission services have it, for header_checks of their own."""
+    """As submission services have it, for header_checks of their own. The others here are proxymap's, which is asked about headers of any length."""
     port = free_port()
+    references = "\n".join(f" <{n}.abcdefgh@example.com>" for n in range(400))
     with Sink(answers={}) as sink:
-        one = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"},
+        one = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "header_checks": "proxy:regexp:{ {/^References: .*399/ PREPEND X-Found: yes} }"},
                        master="subcleanup unix n - - - 0 cleanup -o {header_checks=regexp:{{/^X-Mailer:/ IGNORE}}}\n"
                               f"127.0.0.1:{port} inet n - n - - smtpd -o cleanup_service_name=subcleanup\n")
-        one.send("Subject: a\nX-Mailer: x\n\nx\n", recipients=["a@example.com"])
+        one.send(f"Subject: a\nX-Mailer: x\nReferences:{references}\n\nx\n", recipients=["a@example.com"])
         one.smtp_port = port
         one.send("Subject: b\nX-Mailer: x\n\nx\n", recipients=["a@example.com"])
         wait_until(lambda: len(sink.messages) == 2, 30, lambda: one.log_tail())
-        assert {(b"Subject: a" in m.content, b"X-Mailer" in m.content) for m in sink.messages} == {(True, True), (False, False)}
+        assert {(b"Subject: a" in m.content, b"X-Mailer" in m.content, b"X-Found" in m.content) for m in sink.messages} == {(True, True, True), (False, False, False)}
         one.wait_empty()
 
 
