@@ -17,7 +17,7 @@
 #include "lib/table/fold.h"
 #include "lib/table/table.h"
 
-enum { CALLS_PER_CONNECTION = 5000, MOST_TABLES = 2000, CANNOT_TELL = 2 };
+enum { CALLS_PER_CONNECTION = 5000, MOST_TABLES = 2000, MOST_VALUE = 1 << 20, CANNOT_TELL = 2 };
 /* What a client may ask for; the others are this process's own affair. */
 enum { CLIENT_FLAGS = TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION };
 
@@ -222,7 +222,10 @@ static void look_up(struct arena *a, const struct table_request *request, struct
 
 	if (r == -ENOENT && writes())
 		r = 0;			/* nobody has stored anything yet */
-	if (r < 0) {
+	if (r > 0 && ret->value.len > MOST_VALUE) {
+		buf_addf(why, "table %.*s: a result of %zu bytes is too long", PSTR(request->spec), ret->value.len);
+		ret->value = STR_NONE;
+	} else if (r < 0) {
 		buf_add_text(why, table_why(t));
 		log_warning_rarely(60, "%s", buf_text(why));
 	} else if (t != NULL) {

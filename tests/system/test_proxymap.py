@@ -88,8 +88,10 @@ def test_accounts_are_found_and_not_found(proxymap):
 
 
 def test_broken_tables_cannot_tell(proxymap):
-    service = proxymap("proxy:fail:on-purpose proxy:hash:{etc}/missing proxy:nosuch:type")
+    service = proxymap("proxy:fail:on-purpose proxy:hash:{etc}/missing proxy:nosuch:type proxy:texthash:{etc}/long", {"long": "x " + "y" * 1048577 + "\n"})
     with Peer(service.path) as peer:
+        status, _, why = look_up(peer, f"texthash:{service.instance.etc}/long", "x")
+        assert status == CANNOT_TELL and "1048577 bytes" in why
         assert look_up(peer, "fail:on-purpose", "x")[0] == CANNOT_TELL
         status, _, why = look_up(peer, f"hash:{service.instance.etc}/missing", "x")
         assert status == CANNOT_TELL and "missing.db: No such file or directory" in why
