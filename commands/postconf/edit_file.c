@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Replacing a configuration file as a whole: lock, write beside it, sync, rename. See postconf.h. */
+/* Replacing a configuration file as a whole: lock a file beside it, write that, sync, rename. See postconf.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -32,19 +32,37 @@ static const char *real_path(struct arena *a, const char *path)
 	return kept;
 }
 
-/* The directory's own lock, because the file itself is replaced. */
-static int lock_directory(struct arena *a, const char *path)
-{
-	const struct str dir = str_head(str_of(path), (size_t) str_find_last(str_of(path), '/'));
-	const char *name = dir.len == 0 ? "/" : str_c(a, dir);
-	int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+static const char *unfinished;		/* a temporary file that is ours and has not taken its place */
 
-	if (fd < 0)
-		die(POSTCONF_FAILURE, "open %s: %s", name, error_text(errno));
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			die(POSTCONF_FAILURE, "lock %s: %s", name, error_text(errno));
-	return fd;
+static void remove_unfinished(void)
+{
+	if (unfinished != NULL)
+		unlink(unfinished);
+}
+
+/*
+ * The lock is on the file that will take the place: a file that everybody may read, or its directory, everybody may lock as well. One that another editor moved into place or
+ * removed while we waited does not count; one that a killed editor left does.
+ */
+static int lock_temporary(const char *path)
+{
+	struct stat held, there;
+
+	for (;;) {
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		if (fd < 0)
+			die(POSTCONF_FAILURE, "create %s: %s", path, error_text(errno));
+		while (flock(fd, LOCK_EX) < 0)
+			if (errno != EINTR)
+				die(POSTCONF_FAILURE, "lock %s: %s", path, error_text(errno));
+		if (fstat(fd, &held) == 0 && lstat(path, &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev) {
+			unfinished = path;
+			atexit(remove_unfinished);
+			return fd;
+		}
+		close(fd);
+	}
 }
 
 void edit_open(struct edit_file *f, const char *dir, const char *name)
@@ -54,7 +72,7 @@ void edit_open(struct edit_file *f, const char *dir, const char *name)
 	*f = (struct edit_file){ .arena = arena_new("edit", NULL, 1 << 30), .out = BUF(POSTCONF_MOST_FILE) };
 	f->path = real_path(f->arena, arena_fmt(f->arena, "%s/%s", dir, name).at);
 	f->temporary = arena_fmt(f->arena, "%s.tmp", f->path).at;
-	f->directory = lock_directory(f->arena, f->path);
+	f->fd = lock_temporary(f->temporary);
 	if (conf_read_file(f->arena, f->path, &f->text, &why) < 0)
 		die(POSTCONF_FAILURE, "%s", buf_text(&why));
 }
@@ -66,30 +84,32 @@ static void write_all(int fd, struct str text, const char *path)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			const int error = errno;
-
-			unlink(path);
-			die(POSTCONF_FAILURE, "write %s: %s", path, error_text(error));
-		}
+		if (n < 0)
+			die(POSTCONF_FAILURE, "write %s: %s", path, error_text(errno));
 		text = str_skip(text, (size_t) n);
 	}
 }
 
+/* The name that survives a power cut leads to whole content. */
+static int sync_directory(const struct edit_file *f)
+{
+	const struct str dir = str_head(str_of(f->path), (size_t) str_find_last(str_of(f->path), '/') + 1);
+	AUTO_FD fd = open(str_c(f->arena, dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : fsync(fd);
+}
+
 static void replace(struct edit_file *f, const struct stat *old)
 {
-	AUTO_FD fd = -1;
-
-	unlink(f->temporary);	/* left by an editor that was killed: we hold the lock */
-	fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		die(POSTCONF_FAILURE, "create %s: %s", f->temporary, error_text(errno));
-	if (fchown(fd, old->st_uid, old->st_gid) < 0 && errno != EPERM)
+	if (ftruncate(f->fd, 0) < 0 || (fchown(f->fd, old->st_uid, old->st_gid) < 0 && errno != EPERM))
 		die(POSTCONF_FAILURE, "chown %s: %s", f->temporary, error_text(errno));
-	if (fchmod(fd, old->st_mode & 07777) < 0)
+	write_all(f->fd, buf_str(&f->out), f->temporary);
+	if (fchmod(f->fd, old->st_mode & 07777) < 0)
 		die(POSTCONF_FAILURE, "chmod %s: %s", f->temporary, error_text(errno));
-	write_all(fd, buf_str(&f->out), f->temporary);
-	if (fsync(fd) < 0 || rename(f->temporary, f->path) < 0 || fsync(f->directory) < 0)
+	if (fsync(f->fd) < 0 || rename(f->temporary, f->path) < 0)
+		die(POSTCONF_FAILURE, "replace %s: %s", f->path, error_text(errno));
+	unfinished = NULL;
+	if (sync_directory(f) < 0)
 		die(POSTCONF_FAILURE, "replace %s: %s", f->path, error_text(errno));
 }
 
@@ -101,7 +121,9 @@ void edit_commit(struct edit_file *f)
 		die(POSTCONF_FAILURE, "stat %s: %s", f->path, error_text(errno));
 	if (!str_is(f->text, buf_str(&f->out)))
 		replace(f, &old);
-	close(f->directory);
+	remove_unfinished();
+	unfinished = NULL;
+	close(f->fd);
 	buf_free(&f->out);
 	arena_free(f->arena);
 }

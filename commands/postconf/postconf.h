@@ -159,7 +159,7 @@ struct edit_file {
 	const char *path, *temporary;
 	struct str text;		/* as it is */
 	struct buf out;			/* as it will be */
-	int directory;			/* open and locked */
+	int fd;				/* of the temporary file, locked */
 };
 void edit_open(struct edit_file *f, const char *dir, const char *name);
 void edit_commit(struct edit_file *f);	/* nothing is written when nothing changed; frees all */

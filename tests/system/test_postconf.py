@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """postconf: what it prints and how it edits, in the shapes that scripts expect. Needs no running mail system."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -323,4 +325,19 @@ def test_editors_at_once_lose_nothing_and_readers_always_see_a_whole_file(postco
     wanted = {f"user_{n}_{i}" for n in range(20) for i in range(2)}
     assert {line.split(" =")[0] for line in postconf.main.read_text().splitlines()} >= wanted
     assert {name.split("/")[-1] for name in postconf("-PH", "slow").split()} >= wanted
+    assert sorted(os.listdir(postconf.dir)) == ["main.cf", "master.cf"]
+
+
+def test_nobody_who_may_only_read_can_keep_an_editor_waiting(postconf):
+    with contextlib.ExitStack() as held:
+        for path in postconf.dir, postconf.main:
+            fd = os.open(path, os.O_RDONLY)
+            held.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        postconf("-e", "relayhost=a")
+        postconf("-e", "relayhost=a")                          # changes nothing
+        postconf("-e", "no assignment", status=1)
+        postconf.dir.joinpath("main.cf.tmp").write_text("what a killed editor left, and longer than what comes" * 100)
+        postconf("-e", "relayhost=b")
+    assert "relayhost = b\n" in postconf.main.read_text() and "killed" not in postconf.main.read_text()
     assert sorted(os.listdir(postconf.dir)) == ["main.cf", "master.cf"]
