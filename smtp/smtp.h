@@ -20,7 +20,6 @@
 struct client {
 	struct smtp_conf conf;
 	struct tls_conf tls;
-	struct arena *tls_texts;	/* what the TLS context refers to; as long as the process */
 	const struct common_conf *common;
 	bool lmtp;
 	uint16_t default_port;

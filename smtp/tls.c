@@ -55,21 +55,19 @@ void tls_open(void)
 {
 	const struct smtp_conf *c = &the_client.conf;
 	struct tls_options options;
-	struct arena *a;
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_config conf;
 
 	policy_open();
 	if (!policy_may_use_tls())
 		return;
-	a = the_client.tls_texts = arena_new("smtp tls", NULL, 256 << 10);
 	open_library(&options);
 	parse_settings();
 	conf = (struct tls_config){
 		.name = the_client.lmtp ? "lmtp" : "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
 		.eccert_file = c->smtp_tls_eccert_file, .eckey_file = c->smtp_tls_eckey_file, .ca_file = c->smtp_tls_CAfile, .ca_path = c->smtp_tls_CApath,
 		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
-		.groups = str_c(a, arena_fmt(a, "%s %s", the_client.tls.tls_eecdh_auto_curves, the_client.tls.tls_ffdhe_auto_groups)),
+		.curves = the_client.tls.tls_eecdh_auto_curves, .groups = the_client.tls.tls_ffdhe_auto_groups,
 		.digest = c->smtp_tls_fingerprint_digest, .dane_digests = the_client.tls.tls_dane_digests, .session_s = c->smtp_tls_session_cache_timeout / 1000,
 		.options = options,
 	};
@@ -261,7 +259,7 @@ static bool is_dane(const struct tls_policy *p)
 static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_why)
 {
 	const struct tls_policy *p = &job->policy;
-	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .opportunistic = p->level == TLS_MAY, .sni = server_name(job, s->host),
+	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .lenient = p->level <= TLS_ENCRYPT, .sni = server_name(job, s->host),
 				 .anchors = p->anchors, .anchor_count = p->anchor_count,
 				 .trace_limits = { the_client.conf.smtp_tls_trace_size_limit, the_client.tls.tls_trace_rate_limit },
 				 .trace = log_trace, .trace_arg = s,

@@ -44,21 +44,6 @@ static bool demands_certificates(const struct smtpd *s)
 	return s->conf.smtpd_tls_req_ccert && s->tls_level == TLS_LEVEL_ENCRYPT;
 }
 
-static struct str groups_of_grade(struct arena *a, const struct smtpd *s)
-{
-	struct str grade = str_trim(str_of(s->conf.smtpd_tls_eecdh_grade));
-
-	if (str_is_nocase(grade, STR("auto")))
-		return arena_fmt(a, "%s %s", s->tls.tls_eecdh_auto_curves, s->tls.tls_ffdhe_auto_groups);
-	if (str_is_nocase(grade, STR("strong")))
-		return arena_fmt(a, "%s %s", s->tls.tls_eecdh_strong_curve, s->tls.tls_ffdhe_auto_groups);
-	if (str_is_nocase(grade, STR("ultra")))
-		return arena_fmt(a, "%s %s", s->tls.tls_eecdh_ultra_curve, s->tls.tls_ffdhe_auto_groups);
-	if (str_is_nocase(grade, STR("none")))
-		return str_of(s->tls.tls_ffdhe_auto_groups);
-	die(EX_CONFIG, "smtpd_tls_eecdh_grade: \"%.*s\" is none of auto, strong, ultra, none", PSTR(grade));
-}
-
 static const char *ciphers_of_level(struct arena *a, const struct smtpd *s, bool mandatory)
 {
 	const struct tls_grades grades = { .high = s->tls.tls_high_cipherlist, .medium = s->tls.tls_medium_cipherlist, .null = s->tls.tls_null_cipherlist };
@@ -84,7 +69,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		.dcert_file = c->smtpd_tls_dcert_file, .dkey_file = c->smtpd_tls_dkey_file, .dh_file = c->smtpd_tls_dh1024_param_file,
 		.session_ids = c->smtpd_tls_always_issue_session_ids, .trust_server_certs = s->tls.tls_trust_server_ccerts,
 		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
-		.opportunistic = !mandatory, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
+		.preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
 		.need_cert = demands_certificates(s), .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
 		.session_s = s->tickets.smtpd_tls_session_cache_timeout / 1000, .ticket_cipher = str_c(a, str_trim(str_of(s->tls.tls_session_ticket_cipher))),
 	};
@@ -100,7 +85,8 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 	if (!tables_are_empty(s->sni_maps))
 		t.chains_for = chains_for_name;
 	t.ciphers = ciphers_of_level(a, s, mandatory);
-	t.groups = str_c(a, groups_of_grade(a, s));
+	t.curves = s->tls.tls_eecdh_auto_curves;
+	t.groups = s->tls.tls_ffdhe_auto_groups;
 	return t;
 }
 

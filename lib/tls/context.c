@@ -127,11 +127,16 @@ static int go_on(int ok, X509_STORE_CTX *x)
 /* ---- the rest ---- */
 
 /* A list with an unknown name would be refused as a whole. */
-static void use_groups(SSL_CTX *ssl, const char *groups)
+static void use_groups(SSL_CTX *ssl, const struct tls_config *conf)
 {
-	struct str rest = str_of(groups), word;
+	AUTO(buf) all = BUF(4096);
 	AUTO(buf) known = BUF(4096);
+	struct str rest, word;
 
+	if (str_trim(str_of(conf->curves)).len == 0)
+		return;
+	buf_addf(&all, "%s %s", conf->curves, conf->groups);
+	rest = buf_str(&all);
 	while (str_token(&rest, ":, \t\r\n", &word)) {
 		AUTO(buf) one = BUF(200);
 
@@ -193,7 +198,7 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 	if (conf->preempt)
 		SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_read_ahead(ssl, 1);
-	if (conf->opportunistic)
+	if (conf->server)		/* versions and ciphers are as main.cf says, whatever the library thinks of them */
 		SSL_CTX_set_security_level(ssl, 0);
 	SSL_CTX_set_verify_depth(ssl, conf->depth);
 	if (!conf->server)
@@ -218,7 +223,7 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 		return tls_failed(why, "cipher list", conf->ciphers);
 	if (conf->dane_digests != NULL && tls_dane_enable(ssl, conf->dane_digests, why) < 0)
 		return -EINVAL;
-	use_groups(ssl, conf->groups);
+	use_groups(ssl, conf);
 	if (conf->chains_for != NULL)
 		tls_names_listen(ssl);
 	return set_authorities(c, ssl, why);

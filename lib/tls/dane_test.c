@@ -60,7 +60,7 @@ static int tear_down(void **unused)
 static int open_client(const char *digests, struct tls_context **ret, struct buf *why)
 {
 	const struct tls_config conf = { .name = "test", .chain_files = "", .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "", .ca_file = "",
-					 .ca_path = "", .depth = 9, .ciphers = "HIGH", .groups = "", .digest = "sha256", .dane_digests = digests };
+					 .ca_path = "", .depth = 9, .ciphers = "HIGH", .curves = "", .groups = "", .digest = "sha256", .dane_digests = digests };
 
 	return tls_context_open(&conf, ret, why);
 }

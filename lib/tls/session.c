@@ -186,7 +186,7 @@ static int apply(struct tls *t, const struct tls_wish *w)
 	int r = 0;
 
 	tls_trace_begin(t, w);
-	if (w->opportunistic)
+	if (w->lenient)
 		SSL_set_security_level(t->ssl, 0);
 	if (w->protocols != NULL)
 		r = tls_protocols_apply(w->protocols, t->ssl, NULL);

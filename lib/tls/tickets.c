@@ -55,7 +55,7 @@ void tls_tickets_scope(const struct tls_config *conf, unsigned char *ret_scope)
 {
 	const char *const texts[] = { conf->name, conf->ca_file, conf->ca_path, conf->ciphers, conf->digest, conf->ticket_cipher, conf->chain_files,
 				      conf->cert_file, conf->eccert_file };
-	const int64_t numbers[] = { conf->default_ca, conf->opportunistic, conf->ask_cert, conf->need_cert, conf->depth, conf->protocols.min,
+	const int64_t numbers[] = { conf->default_ca, conf->ask_cert, conf->need_cert, conf->depth, conf->protocols.min,
 				    conf->protocols.max, conf->protocols.excluded, conf->session_s };
 	EVP_MD_CTX *d = EVP_MD_CTX_new();
 

@@ -66,7 +66,6 @@ struct tls_config {			/* texts live as long as the context */
 	const char *ca_file, *ca_path;	/* both are read at the beginning */
 	const char *dh_file;		/* server: parameters for DHE; NULL, "" or "auto": made to fit the key */
 	bool default_ca;		/* and those that the system trusts */
-	bool opportunistic;		/* weak keys and signatures are better than none */
 	bool preempt;			/* the server's order of ciphers counts */
 	bool ask_cert, need_cert;	/* server: of the client */
 	bool trust_server_certs;	/* server: a client's certificate may be one for servers */
@@ -76,7 +75,7 @@ struct tls_config {			/* texts live as long as the context */
 	int depth;			/* of certificate chains */
 	struct tls_protocols protocols;
 	const char *ciphers;		/* complete list, TLS 1.2 and older */
-	const char *groups;		/* curves and groups in order; unknown ones are left out; "": the library's */
+	const char *curves, *groups;	/* in order; unknown ones are left out; curves "": as the library has both */
 	const char *digest;		/* of fingerprints */
 	const char *dane_digests;	/* client: those that TLSA records may use, the strongest first; NULL: there will be no records */
 	int64_t session_s;		/* how long sessions may be resumed; 0: never */
@@ -118,7 +117,7 @@ struct tls_trace_limits {
 struct tls_wish {			/* of one handshake; zeros: as the context says */
 	const struct tls_protocols *protocols;
 	const char *ciphers;
-	bool opportunistic;
+	bool lenient;			/* client: nothing has to be proved, so that old versions, weak keys and anonymous ciphers are better than nothing */
 	const char *sni;		/* client: the name to ask for; NULL: none */
 	void *chains_arg;		/* server: for tls_config's chains_for */
 	const struct tls_tlsa *anchors;	/* client: the certificate has to fit one of these; CAs do not count then. Such sessions are not resumed */

@@ -123,7 +123,7 @@ static struct tls_context *trusting_context(bool server, const char *chain, cons
 {
 	const struct tls_config conf = {
 		.server = server, .name = "test", .chain_files = chain, .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "",
-		.ca_file = ca, .ca_path = ca_path, .default_ca = default_ca, .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .groups = "nonsense X25519 P-256",
+		.ca_file = ca, .ca_path = ca_path, .default_ca = default_ca, .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .curves = "nonsense X25519 P-256", .groups = "",
 		.digest = "sha256", .session_s = 100,
 	};
 	static const unsigned char secret[TLS_TICKET_SECRET] = "of all contexts here";

@@ -16,8 +16,8 @@ from sink import Sink
 class TlsSink(Sink):
     """A sink that offers STARTTLS (or begins with TLS: wrapped). reply: to STARTTLS. After 220 without a certificate it talks nonsense."""
 
-    def __init__(self, chain=None, wrapped=False, reply="220 2.0.0 go", **more):
-        self.chain, self.wrapped, self.reply = chain, wrapped, reply
+    def __init__(self, chain=None, wrapped=False, reply="220 2.0.0 go", old=False, **more):
+        self.chain, self.wrapped, self.reply, self.old = chain, wrapped, reply, old
         self.tls, self.names, self.hellos, self.clients = [], [], [], []
         self.client_authority = None            # a CA: clients have to have a certificate of its
         super().__init__(**more)
@@ -30,6 +30,9 @@ class TlsSink(Sink):
             self.hellos.append(handler.request.recv(16384, socket.MSG_PEEK))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*map(str, self.chain))
+        if self.old:            # no more than TLS 1.0
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
         if self.client_authority:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(str(self.client_authority.certificate))

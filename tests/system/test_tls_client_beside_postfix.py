@@ -29,7 +29,9 @@ CASES = {
     "encrypt, not offered": (None, "encrypt"),
     "encrypt, nonsense": ("nonsense", "encrypt"),
     "encrypt, no version in common": ("good", "encrypt protocols=<=TLSv1.1 ciphers=medium"),
+    "encrypt, an old server": ("old", "encrypt"),
     "verify": ("good", "verify"),
+    "verify, an old server": ("old", "verify"),
     "verify, another name": ("other name", "verify"),
     "verify, untrusted": ("foreign", "verify"),
     "verify, expired": ("expired", "verify"),
@@ -58,6 +60,8 @@ def certificates(ca):
 def server(what, chains):
     if what is None:
         return Sink()
+    if what == "old":
+        return TlsSink(chains["good"], old=True)
     if what in chains:
         return TlsSink(chains[what])
     return TlsSink() if what == "nonsense" else TlsSink(chains["good"], reply=what)

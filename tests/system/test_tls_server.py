@@ -151,9 +151,12 @@ def test_wrapper_mode_and_its_row_in_master_cf(instance, ca):
 
 
 def test_protocols_and_ciphers_are_those_configured(instance, ca):
-    mail = instance(main=secure(ca, smtpd_tls_protocols="TLSv1.2", smtpd_tls_ciphers="high", smtpd_tls_exclude_ciphers="AES128, CAMELLIA"))
-    def probe(*options):
-        with Closing(mail) as raw:
+    port = free_port()
+    mail = instance(main=secure(ca, smtpd_tls_protocols="TLSv1.2", smtpd_tls_ciphers="high", smtpd_tls_exclude_ciphers="AES128, CAMELLIA"),
+                    master=f"127.0.0.1:{port} inet n - n - - smtpd\n  -o smtpd_tls_security_level=encrypt -o smtpd_tls_mandatory_ciphers=null\n"
+                           "  -o { tls_null_cipherlist = eNULL:aNULL } -o tls_eecdh_auto_curves=\n")
+    def probe(*options, port=mail.smtp_port):
+        with Closing(mail, port) as raw:
             context = ssl._create_unverified_context()
             for change in options:
                 change(context)
@@ -166,13 +169,22 @@ def test_protocols_and_ciphers_are_those_configured(instance, ca):
     with pytest.raises((ssl.SSLError, OSError)):
         probe(lambda context: setattr(context, "minimum_version", ssl.TLSVersion.TLSv1_3))
     mail.wait_for_log(r"SSL_accept error from", 2)
+    # where TLS is mandatory, too, whatever the library thinks of such versions and ciphers
+    def old(ciphers):
+        def change(context):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+            context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+        return change
+    assert probe(old("eNULL"), port=port) == ("TLSv1", "ECDHE-ECDSA-NULL-SHA")
+    assert probe(old("aNULL"), port=port)[1].startswith("AECDH")
+    assert probe(lambda context: context.set_ecdh_curve("prime256v1"), port=port)[0] == "TLSv1.3"
 
 
 class Closing:
     """A raw client that has said STARTTLS."""
 
-    def __init__(self, mail):
-        self.raw = Raw(mail)
+    def __init__(self, mail, port=None):
+        self.raw = Raw(mail, port)
         self.raw.reply()
         self.raw.say(HELLO)
         assert self.raw.say(b"STARTTLS\r\n")[0].startswith("220")
@@ -482,7 +494,6 @@ REFUSED = {
     "grade": ({"smtpd_tls_ciphers": "best"}, 'smtpd_tls_ciphers: "best" is no cipher grade'),
     "ciphers": ({"tls_medium_cipherlist": "nonsense"}, "TLS: cipher list nonsense"),
     "digest": ({"smtpd_tls_fingerprint_digest": "sha257"}, 'there is no digest "sha257"'),
-    "curve": ({"smtpd_tls_eecdh_grade": "wild"}, 'smtpd_tls_eecdh_grade: "wild" is none of'),
     "log level": ({"smtpd_tls_loglevel": "loud"}, 'smtpd_tls_loglevel: "loud" is no log level'),
     "library": ({"tls_config_file": "/nonexistent/openssl.cnf"}, "tls_config_file /nonexistent/openssl.cnf: "),
     "options": ({"tls_ssl_options": "NO_SUCH"}, 'tls_ssl_options or tls_disable_workarounds: "NO_SUCH" is no name'),
