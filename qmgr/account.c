@@ -50,8 +50,7 @@ static void write_journal(struct message *m, const struct outcome *outcomes, siz
 /* Will nothing but the removal of the file follow? Then the file need not be written to. */
 static bool is_all_done(const struct message *m)
 {
-	return m->to_do == 1 && m->fate == STAYS && !has_notes(&m->failures) && !has_notes(&m->successes)
-	       && !has_notes(&m->deferrals);
+	return m->to_do == 1 && m->fate == STAYS && !is_unfinished(m);
 }
 
 /* ---- outcomes ---- */

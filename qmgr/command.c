@@ -17,6 +17,17 @@ enum { PAUSE_EVERY = 100 };
 
 /* ---- on one message. 0 done, -ENOENT not there, -errno ---- */
 
+/* It may not be where it was when it went to sleep: a predecessor moved it. Or the walk after the start has not come to it yet. */
+static int delete_from_disk(struct qmgr *q, struct str id)
+{
+	static const enum queue_name places[] = { QUEUE_DEFERRED, QUEUE_INCOMING, QUEUE_HOLD };
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < COUNT_OF(places) && r == -ENOENT; i++)
+		r = queue_finish(q->queue, places[i], id);
+	return r;
+}
+
 static int delete_one(struct qmgr *q, struct str id)
 {
 	struct message *m = map_get(q->active, id);
@@ -33,20 +44,42 @@ static int delete_one(struct qmgr *q, struct str id)
 		drop_waiting_entries(m);
 		return r;
 	}
-	r = queue_finish(q->queue, sl != NULL ? (enum queue_name) sl->where : QUEUE_HOLD, id);
-	if (r == -ENOENT && sl == NULL)
-		r = queue_finish(q->queue, QUEUE_INCOMING, id);		/* announced a moment ago */
+	r = delete_from_disk(q, id);
 	if (sl != NULL && (r >= 0 || r == -ENOENT))
 		sleepers_remove(q->sleepers, sl);
 	return r;
 }
 
-/* Copying takes time: a sleeper must not wake up meanwhile. */
+static int find_place(struct qmgr *q, struct str id, enum queue_name *ret)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_find(q->queue, id, false, &f);
+
+	if (r >= 0)
+		*ret = f.where;
+	return r == -ENODATA || r == -ENOTSUP ? -ENOENT : MIN(r, 0);	/* no message, or none of ours */
+}
+
+/* Neither in memory nor, from now on, asleep. */
+static int carry_away(struct qmgr *q, struct str id, enum queue_name from, enum fate fate)
+{
+	struct sleeper *sl = sleepers_find(q->sleepers, id);
+	int r;
+
+	if (sl != NULL)
+		sleepers_remove(q->sleepers, sl);
+	take_in_hand(q, id);
+	r = fate == REQUEUED ? queue_requeue(q->queue, from, id) : queue_move(q->queue, from, QUEUE_HOLD, id);
+	put_down(q, id);
+	if (r < 0 && r != -ENOENT && from != QUEUE_HOLD)
+		sleepers_add(q->sleepers, from, id, wall_us() + q->conf->minimal_backoff_time * 1000, (uint32_t) ALL_SITES);
+	return r;
+}
+
 static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 {
 	struct message *m = map_get(q->active, id);
-	struct sleeper *sl = sleepers_find(q->sleepers, id);
-	enum queue_name where;
+	enum queue_name from;
 	int r;
 
 	if (m != NULL) {
@@ -56,15 +89,12 @@ static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 		drop_waiting_entries(m);
 		return 0;
 	}
-	if (sl == NULL)
-		return -ENOENT;
-	where = (enum queue_name) sl->where;
-	sleepers_remove(q->sleepers, sl);
-	r = fate == REQUEUED ? queue_requeue(q->queue, where, id) : queue_move(q->queue, where, QUEUE_HOLD, id);
-	if (r < 0 && r != -ENOENT)
-		sleepers_add(q->sleepers, where, id, wall_us() + q->conf->minimal_backoff_time * 1000,
-			     (uint32_t) ALL_SITES);
-	return r;
+	r = find_place(q, id, &from);
+	if (r < 0)
+		return r;
+	if (from == QUEUE_INCOMING || from == QUEUE_DEFERRED || (from == QUEUE_HOLD && fate == REQUEUED))
+		return carry_away(q, id, from, fate);
+	return -ENOENT;
 }
 
 static int hold_one(struct qmgr *q, struct str id)
@@ -74,9 +104,7 @@ static int hold_one(struct qmgr *q, struct str id)
 
 static int requeue_one(struct qmgr *q, struct str id)
 {
-	int r = set_aside(q, id, REQUEUED);
-
-	return r == -ENOENT ? queue_requeue(q->queue, QUEUE_HOLD, id) : r;
+	return set_aside(q, id, REQUEUED);
 }
 
 static int release_one(struct qmgr *q, struct str id)
@@ -87,6 +115,7 @@ static int release_one(struct qmgr *q, struct str id)
 
 	if (m != NULL && m->fate == HELD) {	/* was not held yet */
 		m->fate = STAYS;
+		m->flushed = true;	/* who was dropped from the line need not wait for the next attempt's time */
 		return 0;
 	}
 	r = queue_move(q->queue, QUEUE_HOLD, QUEUE_DEFERRED, id);
@@ -95,6 +124,12 @@ static int release_one(struct qmgr *q, struct str id)
 	queue_set_next_attempt(q->queue, QUEUE_DEFERRED, id, now);
 	sleepers_add(q->sleepers, QUEUE_DEFERRED, id, now * 1000000, (uint32_t) ALL_SITES);
 	return 0;
+}
+
+/* Out of the intake log: it is as good as deferred. */
+static bool is_on_its_way_to_deferred(const struct message *m)
+{
+	return !list_is_empty(&m->link) && m->leaves == TO_DEFERRED;
 }
 
 static int expire_one(struct qmgr *q, struct str id)
@@ -108,19 +143,15 @@ static int expire_one(struct qmgr *q, struct str id)
 		r = journal_append(&f, &(struct journal_record){ .kind = JOURNAL_EXPIRE }, 1);
 	if (r < 0)
 		return r;
-	if (m != NULL)
+	if (m != NULL) {
 		m->force_expire = true;
+		m->flushed |= is_on_its_way_to_deferred(m);
+	}
 	if (sl != NULL) {
 		queue_set_next_attempt(q->queue, (enum queue_name) sl->where, id, wall_s());
 		sleepers_set_due(q->sleepers, sl, wall_us());
 	}
 	return 0;
-}
-
-/* Out of the intake log: it is as good as deferred. */
-static bool is_on_its_way_to_deferred(const struct message *m)
-{
-	return !list_is_empty(&m->link) && m->leaves == TO_DEFERRED;
 }
 
 static int flush_one(struct qmgr *q, struct str id)
@@ -129,7 +160,7 @@ static int flush_one(struct qmgr *q, struct str id)
 	struct message *m = sl == NULL ? map_get(q->active, id) : NULL;
 
 	if (m != NULL)
-		m->flushed = is_on_its_way_to_deferred(m);
+		m->flushed |= is_on_its_way_to_deferred(m);
 	if (sl == NULL)
 		return m != NULL ? 0 : -ENOENT;
 	sleepers_set_due(q->sleepers, sl, wall_us());
@@ -183,14 +214,18 @@ static void run_on_each(struct qmgr *q, const struct command *c, struct str argu
 	struct str rest, id;
 	int seen = 0;
 
+	if (!c->for_everybody)
+		intake_put_to_sleep(q);
 	if (str_trim(argument).len == 0)
 		collect_ids(q, c->all, &ids);
 	else
 		buf_add(&ids, argument);
 	rest = buf_str(&ids);
 	while (str_token(&rest, "\n", &id)) {
-		int r = queue_id_is_valid(id) ? c->one(q, id) : -EINVAL;
+		int r = queue_id_is_valid(id) ? wait_until_put_down(q, id) : -EINVAL;
 
+		if (r >= 0)
+			r = c->one(q, id);
 		if (r >= 0) {
 			rep->count++;
 			buf_addf(text, "%.*s\n", PSTR(id));

@@ -92,8 +92,11 @@ static void hand_in_again(void *arg)
 {
 	struct message *m = arg;
 	struct qmgr *q = m->q;
-	int r = queue_requeue(q->queue, m->where, m->id);
+	int r;
 
+	take_in_hand(q, m->id);
+	r = queue_requeue(q->queue, m->where, m->id);
+	put_down(q, m->id);
 	m->to_do = 0;
 	if (r < 0 && r != -ENOENT) {
 		log_mail(ROAD_ERROR, m->id, "cannot be requeued: %s", error_text(r));
@@ -121,7 +124,7 @@ static void start_handing_in(struct message *m)
 	}
 }
 
-static bool is_unfinished(const struct message *m)
+bool is_unfinished(const struct message *m)
 {
 	if (has_notes(&m->failures) || has_notes(&m->successes))
 		return true;		/* somebody is still to be told */
@@ -139,7 +142,7 @@ static bool has_more_to_tell(const struct message *m)
 	return (m->failures.is_cut || m->successes.is_cut) && m->failures.count == 0 && m->successes.count == 0;
 }
 
-static void end_attempt(struct message *m)
+void end_attempt(struct message *m)
 {
 	switch (m->fate) {
 	case GONE:

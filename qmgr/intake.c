@@ -192,7 +192,7 @@ void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct
 
 bool is_known(const struct qmgr *q, struct str id)
 {
-	return map_get(q->active, id) != NULL || sleepers_find(q->sleepers, id) != NULL;
+	return map_get(q->active, id) != NULL || sleepers_find(q->sleepers, id) != NULL || is_in_hand(q, id);
 }
 
 static void log_active(const struct message *m)
@@ -270,8 +270,7 @@ static int check_job(void *file)
 
 /*
  * Are headers and body what they were? An agent has no checksum to compare with, and what was damaged on disk must not go out. What is in
- * the log was looked at when it was found there. Waits only for what is large: then somebody else may have taken the message up
- * meanwhile (-EALREADY).
+ * the log was looked at when it was found there. Waits only for what is large.
  */
 static int check_content(struct qmgr *q, enum queue_name where, struct str id)
 {
@@ -282,8 +281,10 @@ static int check_content(struct qmgr *q, enum queue_name where, struct str id)
 		return MIN(r, 0);
 	if (f.parts.size <= CHECKED_AT_ONCE)
 		return queue_file_check(&f);
+	take_in_hand(q, id);
 	r = co_offload(check_job, &f);
-	return is_known(q, id) ? -EALREADY : r;
+	put_down(q, id);
+	return r;
 }
 
 static void load_and_activate(struct qmgr *q, struct sleeper *sl)
@@ -299,7 +300,7 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = check_content(q, where, str_of(id));
-	if (r == -ECANCELED || r == -EALREADY)
+	if (r == -ECANCELED)
 		return;
 	if (r == 0)
 		r = message_load(q, where, str_of(id), &m);
@@ -328,6 +329,20 @@ static void put_to_sleep(struct message *m)
 	message_free(m);
 }
 
+static void take_arrival(struct qmgr *q, struct message *m, bool room)
+{
+	list_remove(&m->link);
+	q->arrival_count--;
+	if (is_known(q, m->id))
+		message_free(m);	/* found on disk before it was announced */
+	else if (m->was_in_log && !queue_is_in_log(q->queue, m->where, m->id))
+		put_to_sleep(m);	/* found, and perhaps finished since: the disk will tell */
+	else if (room)
+		activate(m);
+	else
+		put_to_sleep(m);
+}
+
 static bool take_one(struct qmgr *q)
 {
 	struct message *m = LIST_FIRST(&q->arrivals, struct message, link);
@@ -340,17 +355,16 @@ static bool take_one(struct qmgr *q)
 		load_and_activate(q, sl);
 		return true;
 	}
-	list_remove(&m->link);
-	q->arrival_count--;
-	if (is_known(q, m->id))
-		message_free(m);	/* found on disk before it was announced */
-	else if (m->was_in_log && !queue_is_in_log(q->queue, m->where, m->id))
-		put_to_sleep(m);	/* found, and perhaps finished since: the disk will tell */
-	else if (has_room(q))
-		activate(m);
-	else
-		put_to_sleep(m);
+	take_arrival(q, m, has_room(q));
 	return true;
+}
+
+void intake_put_to_sleep(struct qmgr *q)
+{
+	struct message *m;
+
+	while ((m = LIST_FIRST(&q->arrivals, struct message, link)) != NULL)
+		take_arrival(q, m, false);
 }
 
 /* The timer for whoever is due next. When there is no room, it is room that wakes. */

@@ -88,10 +88,11 @@ static void moved(struct departure *d)
 		log_mail(ROAD_ERROR, m->id, "cannot be moved to %s: %s", queue_name_text(to), error_text(r));
 		m->fate = STAYS;
 		defer_in_place(m, m->where);
-	} else if (r == -ENOENT || to == QUEUE_HOLD) {
+	} else if (r == -ENOENT || (to == QUEUE_HOLD && m->fate == HELD)) {
 		forget(m);
 	} else {
-		defer_in_place(m, to);
+		m->where = to;
+		end_attempt(m);		/* somebody may have held, released or requeued it meanwhile */
 	}
 }
 

@@ -11,10 +11,11 @@
  *   leave.c       what is through is removed, or moved to where it waits, in batches
  *   log.c         the intake log: what lies there, and what has to leave it
  *   command.c     what administrators ask for
+ *   in_hand.c     what is between places while somebody waits for the disk
  *   handover.c    a reload: what is under way is finished here, the successor takes the rest
  *
  * A message is in one of three places: in memory (q->active), asleep (q->sleepers), or in hold/, which nobody
- * here knows by heart.
+ * here knows by heart. On its way from one to another it may be in hand (q->in_hand).
  */
 #ifndef ROAD_QMGR_QMGR_H
 #define ROAD_QMGR_QMGR_H
@@ -44,6 +45,8 @@ struct qmgr {
 	struct sleepers *sleepers;
 	struct map *active;		/* id -> struct message */
 	size_t active_recipients, active_retries;
+	struct map *in_hand;		/* ids */
+	struct bell is_put_down;
 	struct list arrivals;		/* announced, not yet resolved */
 	size_t arrival_count;
 	int workers, workers_inside;	/* intake coroutines; of them in the middle of a message */
@@ -154,6 +157,7 @@ bool message_is_old(const struct message *m, int64_t now_us);
 int message_position(const struct message *m, uint32_t index);
 bool is_only_verified(const struct message *m);	/* sendmail -bv: outcomes of any kind are notes in successes, and final */
 bool recipient_is_open(const struct message *m, uint32_t position);	/* still to be tried */
+bool is_unfinished(const struct message *m);	/* or somebody is still to be told */
 uint32_t message_sites(const struct message *m);	/* for its sleeper */
 /* The envelope with some of its recipients. */
 /* verp: of one recipient, with the sender that VERP makes for him */
@@ -178,6 +182,14 @@ void intake_announced(struct qmgr *q, const struct qmgr_announce *m);
 void intake_wake(struct qmgr *q);			/* there may be room, or somebody due */
 void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct str why);
 bool is_known(const struct qmgr *q, struct str id);
+void intake_put_to_sleep(struct qmgr *q);		/* what has arrived and is not resolved waits on disk, where commands find it */
+
+/* ---- in_hand.c ---- */
+
+void take_in_hand(struct qmgr *q, struct str id);	/* it must not be */
+void put_down(struct qmgr *q, struct str id);
+bool is_in_hand(const struct qmgr *q, struct str id);
+int wait_until_put_down(struct qmgr *q, struct str id) MAY_YIELD;	/* 0, -ECANCELED */
 
 /* ---- scan.c ---- */
 
@@ -225,6 +237,7 @@ void let_go_if_idle(struct message *m);			/* nobody works on it any more: the su
 int notify(struct message *m, const char *kind, const struct notes *notes, int64_t retry_until_s) MAY_YIELD;
 
 void conclude(struct message *m);			/* nothing to do any more in this attempt */
+void end_attempt(struct message *m);			/* and everybody was told who had to be: where it goes now */
 void forget(struct message *m);				/* out of memory, wherever its file is */
 void defer_in_place(struct message *m, enum queue_name where);	/* its file is there now, or could not be moved: it sleeps */
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -466,112 +465,6 @@ static void what_exceeds_the_active_limit_waits_on_disk(void **state)
 	play(state, play_limits);
 }
 
-static uint64_t command(struct scene *s, const char *name, const char *argument, uint64_t *ret_count)
-{
-	int pair[2];
-	struct qmgr_command m = { .command = str_of(name), .argument = str_of(argument) };
-	struct qmgr_command_reply rep;
-	struct visitor v = { &s->q, geteuid(), true };
-	struct frame_out out;
-	struct frame f, reply;
-	struct channel *ours, *theirs;
-	struct server_call call = { .frame = &f, .state = &v };
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	ours = channel_new(pair[0]);
-	theirs = channel_new(pair[1]);
-	assert_true(put_qmgr_command(channel_buf(ours), 7, &m, &out) >= 0);
-	assert_int_equal(channel_send(ours, &out), 0);
-	assert_int_equal(channel_receive(theirs, &f, in(5000)), 1);
-	call.ch = theirs;
-	call.arena = arena_new("call", NULL, 1 << 20);
-	serve_command(&call);
-	arena_free(call.arena);
-	assert_int_equal(channel_receive(ours, &reply, in(5000)), 1);
-	assert_true(get_qmgr_command_reply(&reply, &rep, NULL) >= 0);
-	*ret_count = rep.count;
-	channel_free(ours);
-	channel_free(theirs);
-	return rep.code;
-}
-
-static void play_commands(struct scene *s)
-{
-	char asleep[32], busy[32], third[32];
-	uint64_t n;
-
-	announce(s, asleep, "defer@x");
-	announce(s, busy, "hang@x");
-	announce(s, third, "defer@y");
-	settle(s);
-	/* hold: the one asleep at once, the one being delivered when it is through */
-	assert_int_equal(command(s, "hold", asleep, &n), 0);
-	assert_int_equal(n, 1);
-	assert_true(lies_in(s, QUEUE_HOLD, asleep));
-	assert_null(sleepers_find(s->q.sleepers, str_of(asleep)));
-	assert_int_equal(command(s, "release", "", &n), 0);
-	assert_int_equal(n, 1);
-	buf_clear(&s->deliveries);
-	settle(s);
-	EXPECT_DELIVERIES(s, "smtp defer@x;");
-	assert_int_equal(command(s, "flush", "", &n), 0);
-	assert_int_equal(n, 2);
-	settle(s);
-	buf_clear(&s->deliveries);
-	assert_int_equal(command(s, "flush_site", "Y", &n), 0);
-	assert_int_equal(n, 1);
-	settle(s);
-	EXPECT_DELIVERIES(s, "smtp defer@y;");
-	assert_int_equal(command(s, "flush_id", third, &n), 0);
-	assert_int_equal(n, 1);
-	assert_int_equal(command(s, "active", "", &n), 0);
-	assert_true(n >= 1);
-	settle(s);
-	assert_int_equal(command(s, "expire", third, &n), 0);
-	settle(s);
-	EXPECT_NOTICES(s, "failure 0:4.2.0;");
-	assert_false(lies_anywhere(s, third));
-	assert_int_equal(command(s, "delete", "", &n), 0);
-	assert_int_equal(n, 2);
-	assert_false(lies_anywhere(s, asleep));
-	assert_false(lies_anywhere(s, busy));
-	assert_int_equal(command(s, "delete", busy, &n), 0);
-	assert_int_equal(n, 0);
-	s->hanging_released = true;
-	bell_ring(&s->release);
-	settle(s);
-	assert_int_equal(map_count(s->q.active), 0);
-	assert_int_equal(command(s, "nonsense", "", &n), EINVAL);
-}
-
-static void commands_take_effect_at_once(void **state)
-{
-	play(state, play_commands);
-}
-
-static void play_late_hold(struct scene *s)
-{
-	char id[32], more[32];
-	uint64_t n;
-
-	announce(s, id, "hang@x");
-	announce(s, more, "hang@x defer@y");
-	settle(s);
-	assert_int_equal(command(s, "hold", id, &n), 0);
-	assert_int_equal(command(s, "hold", more, &n), 0);
-	s->hanging_released = true;
-	bell_ring(&s->release);
-	settle(s);
-	assert_false(lies_anywhere(s, id));		/* delivered: there is nothing to hold */
-	assert_true(lies_in(s, QUEUE_HOLD, more));
-	assert_int_equal(map_count(s->q.active), 0);
-}
-
-static void a_hold_does_not_keep_what_is_delivered_meanwhile(void **state)
-{
-	play(state, play_late_hold);
-}
-
 static void play_turns(struct scene *s)
 {
 	AUTO(buf) packed = BUF(1 << 20);
@@ -763,8 +656,6 @@ int main(void)
 		IN_SCENE(a_request_that_crosses_an_agents_leaving_is_not_deferred),
 		IN_SCENE(a_recipient_that_cannot_be_resolved_now_is_deferred),
 		IN_SCENE(what_exceeds_the_active_limit_waits_on_disk),
-		IN_SCENE(commands_take_effect_at_once),
-		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
 		IN_SCENE(new_mail_and_retries_take_turns_when_both_wait_on_disk),
 		IN_SCENE(a_successor_leaves_alone_what_is_being_delivered),
 		IN_SCENE(what_a_predecessor_deferred_meanwhile_is_found),

@@ -28,6 +28,7 @@ struct scene {
 	bool leave_after_reply;		/* the agent says goodbye after its next reply */
 	struct bell release;		/* hanging deliveries go on */
 	bool hanging_released;
+	bool has_log;			/* new messages lie in the intake log */
 	void (*play)(struct scene *s);
 };
 
@@ -39,6 +40,7 @@ int scene_end(void **state);
 void play(void **state, void (*how)(struct scene *));
 void settle(struct scene *s);		/* everything that can happen without time passing has happened */
 
+void use_log(struct scene *s);
 /* A message to the recipients (separated by blanks) in incoming. id is given back. */
 void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
 		  struct buf *ret_packed, struct queue_parts *ret_parts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See scene.h. No test itself: linked with qmgr_test. */
+/* See scene.h. No test itself: linked with qmgr_test and command_test. */
 #include "qmgr/scene.h"
 
 #include <errno.h>
@@ -162,8 +162,9 @@ static int play_delivery(struct player *p, struct frame *f)
 
 	if (get_deliver_request(f, &m, &why) < 0 || envelope_unpack(arena_copy(a, m.envelope), a, &e) < 0)
 		fail_msg("malformed request: %s", buf_text(&why));
-	assert_true(m.message >= 0);
-	close(m.message);
+	assert_true(m.message >= 0 || m.content.len > 0);
+	if (m.message >= 0)
+		close(m.message);
 	buf_addf(&s->deliveries, "%s", p->name);
 	for (size_t i = 0; i < e.recipient_count; i++) {
 		struct str word = word_of(&e.recipients[i]), rest = word;
@@ -276,7 +277,8 @@ static void play_bounce(struct server_call *call)
 
 	if (get_bounce_request(call->frame, &m, &why) < 0)
 		fail_msg("malformed bounce request: %s", buf_text(&why));
-	close(m.message);
+	if (m.message >= 0)
+		close(m.message);
 	buf_addf(&s->notices, "%.*s", PSTR(m.kind));
 	while (outcome_unpack(&m.outcomes, &o) > 0)
 		buf_addf(&s->notices, " %u:%.*s", o.index, PSTR(o.dsn));
@@ -337,6 +339,7 @@ static void end_play(struct scene *s)
 	turn_cancel(&q->dispatch_turn);
 	client_free(q->bounce);
 	map_free(q->active, NULL);
+	map_free(q->in_hand, NULL);
 	unwritten_free(q);
 	sleepers_free(q->sleepers);
 	schedule_free(q->schedule);
@@ -381,8 +384,16 @@ void settle(struct scene *s)
 	}
 }
 
-void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
-		  struct buf *ret_packed, struct queue_parts *ret_parts)
+void use_log(struct scene *s)
+{
+	assert_int_equal(mkdirat(s->dir, "intake", 0700), 0);
+	assert_int_equal(queue_append_to_intake(s->q.queue, s->dir, &(struct intake_limits){ 1 << 20, 4 }), 0);
+	assert_int_equal(queue_open_intake(s->q.queue, s->dir, true, true), 0);
+	s->has_log = true;
+}
+
+static void make_placed_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
+				struct buf *ret_packed, struct queue_parts *ret_parts, struct queue_place *ret_place)
 {
 	static struct recipient to[1000];
 	struct envelope e = { .sender = STR("sender@example.org"),
@@ -401,17 +412,24 @@ void make_message(struct scene *s, char id[32], const char *recipients, unsigned
 	assert_int_equal(envelope_pack(&e, ret_packed), 0);
 	assert_int_equal(queue_create(s->q.queue, QUEUE_INCOMING, str_of(id), &w), 0);
 	assert_int_equal(queue_write_body(w, STR("body\n")), 0);
-	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts, NULL), 0);
+	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts, ret_place), 0);
 	queue_writer_free(w);
+}
+
+void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
+		  struct buf *ret_packed, struct queue_parts *ret_parts)
+{
+	make_placed_message(s, id, recipients, notify, ret_packed, ret_parts, NULL);
 }
 
 void announce_notifying(struct scene *s, char id[32], const char *recipients, unsigned notify)
 {
 	AUTO(buf) packed = BUF(1 << 20);
 	struct queue_parts parts;
+	struct queue_place place = { .segment = "" };
 	struct qmgr_announce m;
 
-	make_message(s, id, recipients, notify, &packed, &parts);
+	make_placed_message(s, id, recipients, notify, &packed, &parts, s->has_log ? &place : NULL);
 	m = (struct qmgr_announce){ .queue_id = str_of(id),
 				    .queue = STR("incoming"),
 				    .size = parts.size,
@@ -419,7 +437,12 @@ void announce_notifying(struct scene *s, char id[32], const char *recipients, un
 				    .headers_len = parts.headers_len,
 				    .body_at = parts.body_at,
 				    .body_len = parts.body_len,
-				    .envelope = buf_str(&packed) };
+				    .envelope = buf_str(&packed),
+				    .segment = str_of(place.segment),
+				    .place_at = place.at,
+				    .place_len = place.len,
+				    .headers = STR("Subject: x\n"),
+				    .body = STR("body\n") };
 	intake_announced(&s->q, &m);
 }
 

@@ -20,6 +20,7 @@ void qmgr_begin(struct qmgr *q)
 	q->schedule = schedule_new(rules_of, q);
 	q->sleepers = sleepers_new();
 	q->active = map_new();
+	q->in_hand = map_new();
 	q->bounce = client_new("private/bounce");
 	list_init(&q->arrivals);
 	list_init(&q->leaving_messages);
@@ -31,6 +32,7 @@ void qmgr_begin(struct qmgr *q)
 	bell_init(&q->ready);
 	bell_init(&q->look);
 	bell_init(&q->settled);
+	bell_init(&q->is_put_down);
 	q->sleep_timer.run = wake_sleepers;
 	dispatch_init(q);
 }

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: ISC */
+/* What administrators ask the queue manager for, wherever the message is and whatever is done with it meanwhile. */
+#include "qmgr/scene.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+
+static uint64_t command(struct scene *s, const char *name, const char *argument, uint64_t *ret_count)
+{
+	int pair[2];
+	struct qmgr_command m = { .command = str_of(name), .argument = str_of(argument) };
+	struct qmgr_command_reply rep;
+	struct visitor v = { &s->q, geteuid(), true };
+	struct frame_out out;
+	struct frame f, reply;
+	struct channel *ours, *theirs;
+	struct server_call call = { .frame = &f, .state = &v };
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ours = channel_new(pair[0]);
+	theirs = channel_new(pair[1]);
+	assert_true(put_qmgr_command(channel_buf(ours), 7, &m, &out) >= 0);
+	assert_int_equal(channel_send(ours, &out), 0);
+	assert_int_equal(channel_receive(theirs, &f, in(5000)), 1);
+	call.ch = theirs;
+	call.arena = arena_new("call", NULL, 1 << 20);
+	serve_command(&call);
+	arena_free(call.arena);
+	assert_int_equal(channel_receive(ours, &reply, in(5000)), 1);
+	assert_true(get_qmgr_command_reply(&reply, &rep, NULL) >= 0);
+	*ret_count = rep.count;
+	channel_free(ours);
+	channel_free(theirs);
+	return rep.code;
+}
+
+static void play_commands(struct scene *s)
+{
+	char asleep[32], busy[32], third[32];
+	uint64_t n;
+
+	announce(s, asleep, "defer@x");
+	announce(s, busy, "hang@x");
+	announce(s, third, "defer@y");
+	settle(s);
+	/* hold: the one asleep at once, the one being delivered when it is through */
+	assert_int_equal(command(s, "hold", asleep, &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(lies_in(s, QUEUE_HOLD, asleep));
+	assert_null(sleepers_find(s->q.sleepers, str_of(asleep)));
+	assert_int_equal(command(s, "release", "", &n), 0);
+	assert_int_equal(n, 1);
+	buf_clear(&s->deliveries);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@x;");
+	assert_int_equal(command(s, "flush", "", &n), 0);
+	assert_int_equal(n, 2);
+	settle(s);
+	buf_clear(&s->deliveries);
+	assert_int_equal(command(s, "flush_site", "Y", &n), 0);
+	assert_int_equal(n, 1);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@y;");
+	assert_int_equal(command(s, "flush_id", third, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(command(s, "active", "", &n), 0);
+	assert_true(n >= 1);
+	settle(s);
+	assert_int_equal(command(s, "expire", third, &n), 0);
+	settle(s);
+	EXPECT_NOTICES(s, "failure 0:4.2.0;");
+	assert_false(lies_anywhere(s, third));
+	assert_int_equal(command(s, "delete", "", &n), 0);
+	assert_int_equal(n, 2);
+	assert_false(lies_anywhere(s, asleep));
+	assert_false(lies_anywhere(s, busy));
+	assert_int_equal(command(s, "delete", busy, &n), 0);
+	assert_int_equal(n, 0);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_int_equal(map_count(s->q.active), 0);
+	assert_int_equal(command(s, "nonsense", "", &n), EINVAL);
+}
+
+static void commands_take_effect_at_once(void **state)
+{
+	play(state, play_commands);
+}
+
+static void play_late_hold(struct scene *s)
+{
+	char id[32], more[32];
+	uint64_t n;
+
+	announce(s, id, "hang@x");
+	announce(s, more, "hang@x defer@y");
+	settle(s);
+	assert_int_equal(command(s, "hold", id, &n), 0);
+	assert_int_equal(command(s, "hold", more, &n), 0);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_false(lies_anywhere(s, id));		/* delivered: there is nothing to hold */
+	assert_true(lies_in(s, QUEUE_HOLD, more));
+	assert_int_equal(map_count(s->q.active), 0);
+}
+
+static void a_hold_does_not_keep_what_is_delivered_meanwhile(void **state)
+{
+	play(state, play_late_hold);
+}
+
+static int deliveries_begun(const struct scene *s)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < s->deliveries.len; i++)
+		n += s->deliveries.at[i] == '@';
+	return n;
+}
+
+static void play_hold_and_release(struct scene *s)
+{
+	char id[32];
+	uint64_t n;
+
+	/* more than can be delivered at once */
+	announce(s, id, "hang@a hang@b hang@c hang@d hang@e hang@f hang@g hang@h hang@i hang@j hang@k hang@l");
+	settle(s);
+	assert_in_range(deliveries_begun(s), 2, 11);
+	assert_int_equal(command(s, "hold", id, &n), 0);
+	assert_int_equal(command(s, "release", id, &n), 0);
+	assert_int_equal(n, 1);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_int_equal(deliveries_begun(s), 12);		/* the others at once, and nobody twice */
+	assert_false(lies_anywhere(s, id));
+}
+
+static void who_was_delivered_between_hold_and_release_does_not_get_it_again(void **state)
+{
+	play(state, play_hold_and_release);
+}
+
+/* Ours instead of the C library's: on a pool thread a file's sync takes as long as the test likes. */
+static _Atomic bool syncs_wait;
+
+int fsync(int fd)
+{
+	while (syncs_wait)
+		usleep(1000);
+	return (int) syscall(SYS_fsync, fd);
+}
+
+/* Deferred, and on its way out of the intake log. */
+static void make_one_leave(struct scene *s, char id[32])
+{
+	announce(s, id, "defer@x");
+	syncs_wait = true;
+	while (list_is_empty(&s->q.departing))
+		co_pass();
+}
+
+static void let_it_arrive(struct scene *s)
+{
+	syncs_wait = false;
+	settle(s);
+}
+
+static void play_leaving_the_log(struct scene *s)
+{
+	char held[32], released[32], requeued[32], expired[32], deleted[32];
+	uint64_t n;
+
+	use_log(s);
+	make_one_leave(s, held);
+	assert_int_equal(command(s, "hold", held, &n), 0);
+	let_it_arrive(s);
+	assert_true(lies_in(s, QUEUE_HOLD, held));
+
+	make_one_leave(s, released);
+	assert_int_equal(command(s, "hold", released, &n), 0);
+	assert_int_equal(command(s, "release", released, &n), 0);
+	let_it_arrive(s);
+	assert_true(lies_in(s, QUEUE_DEFERRED, released));
+
+	make_one_leave(s, requeued);
+	assert_int_equal(command(s, "requeue", requeued, &n), 0);
+	let_it_arrive(s);
+	assert_true(lies_in(s, QUEUE_MAILDROP, requeued));
+	assert_false(lies_in(s, QUEUE_DEFERRED, requeued));
+
+	make_one_leave(s, expired);
+	assert_int_equal(command(s, "expire", expired, &n), 0);
+	let_it_arrive(s);
+	EXPECT_NOTICES(s, "failure 0:4.2.0;");
+	assert_false(lies_anywhere(s, expired));
+
+	make_one_leave(s, deleted);
+	assert_int_equal(command(s, "delete", deleted, &n), 0);
+	let_it_arrive(s);
+	assert_false(lies_anywhere(s, deleted));
+}
+
+static void a_command_reaches_a_message_that_is_leaving_the_intake_log(void **state)
+{
+	play(state, play_leaving_the_log);
+}
+
+/* Held before its deferral, so that it leaves the log for hold/. */
+static void play_released_on_the_way(struct scene *s)
+{
+	char id[32];
+	uint64_t n;
+
+	use_log(s);
+	announce(s, id, "hang@x defer@y");
+	settle(s);
+	assert_int_equal(command(s, "hold", id, &n), 0);
+	syncs_wait = true;
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	while (list_is_empty(&s->q.departing))
+		co_pass();
+	buf_clear(&s->deliveries);
+	assert_int_equal(command(s, "release", id, &n), 0);
+	assert_int_equal(n, 1);
+	let_it_arrive(s);
+	EXPECT_DELIVERIES(s, "smtp defer@y;");
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+}
+
+static void a_message_released_while_it_moves_to_hold_does_not_stay_there(void **state)
+{
+	play(state, play_released_on_the_way);
+}
+
+struct order {
+	struct scene *s;
+	const char *name, *id;
+	uint64_t count;
+	bool is_done;
+};
+
+static void give_order(void *arg)
+{
+	struct order *o = arg;
+
+	assert_int_equal(command(o->s, o->name, o->id, &o->count), 0);
+	o->is_done = true;
+}
+
+/* A scan, and another order, come while a message is copied. */
+static void play_scan_meanwhile(struct scene *s)
+{
+	char id[32];
+	struct order requeue = { s, "requeue", id, 0, false }, delete = { s, "delete", id, 0, false };
+
+	announce(s, id, "defer@x");
+	settle(s);
+	buf_clear(&s->deliveries);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(id), wall_s() - 1), 0);
+	syncs_wait = true;
+	scope_start(s->players, "order", give_order, &requeue);
+	while (!is_in_hand(&s->q, str_of(id)))
+		co_pass();
+	scope_start(s->players, "order", give_order, &delete);
+	scan_deferred_in_background(&s->q);
+	co_sleep(in(20));
+	let_it_arrive(s);
+	while (!requeue.is_done || !delete.is_done)
+		co_sleep(in(1));
+	EXPECT_DELIVERIES(s, "");
+	assert_int_equal(requeue.count, 1);
+	assert_int_equal(delete.count, 0);	/* it is not the queue manager's any more */
+	assert_true(lies_in(s, QUEUE_MAILDROP, id));
+	assert_int_equal(map_count(s->q.active), 0);
+}
+
+static void what_is_being_requeued_is_not_found_by_a_scan(void **state)
+{
+	play(state, play_scan_meanwhile);
+}
+
+static void play_unknown(struct scene *s)
+{
+	AUTO(buf) packed = BUF(1 << 20);
+	struct queue_parts parts;
+	char moved[32], deleted[32], unresolved[32];
+	uint64_t n;
+
+	/* moved by a predecessor, and not yet noticed */
+	make_message(s, moved, "ok@x", 0, &packed, &parts);
+	buf_clear(&packed);
+	make_message(s, deleted, "ok@x", 0, &packed, &parts);
+	sleepers_add(s->q.sleepers, QUEUE_INCOMING, str_of(moved), INT64_MAX, 0);
+	sleepers_add(s->q.sleepers, QUEUE_INCOMING, str_of(deleted), INT64_MAX, 0);
+	assert_int_equal(queue_move(s->q.queue, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(moved)), 0);
+	assert_int_equal(queue_move(s->q.queue, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(deleted)), 0);
+	assert_int_equal(command(s, "hold", moved, &n), 0);
+	assert_true(lies_in(s, QUEUE_HOLD, moved));
+	assert_int_equal(command(s, "delete", deleted, &n), 0);
+	assert_false(lies_anywhere(s, deleted));
+	/* arrived, and its recipients not yet looked at */
+	s->q.is_ready = false;		/* so that they stay so */
+	announce(s, unresolved, "ok@x");
+	assert_int_equal(s->q.arrival_count, 1);
+	assert_int_equal(command(s, "hold", unresolved, &n), 0);
+	s->q.is_ready = true;
+	intake_wake(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "");
+	assert_true(lies_in(s, QUEUE_HOLD, unresolved));
+}
+
+static void a_message_is_found_by_a_command_wherever_it_lies(void **state)
+{
+	play(state, play_unknown);
+}
+
+#define IN_SCENE(test) cmocka_unit_test_setup_teardown(test, scene_begin, scene_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_SCENE(commands_take_effect_at_once),
+		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
+		IN_SCENE(who_was_delivered_between_hold_and_release_does_not_get_it_again),
+		IN_SCENE(a_command_reaches_a_message_that_is_leaving_the_intake_log),
+		IN_SCENE(a_message_released_while_it_moves_to_hold_does_not_stay_there),
+		IN_SCENE(what_is_being_requeued_is_not_found_by_a_scan),
+		IN_SCENE(a_message_is_found_by_a_command_wherever_it_lies),
+	};
+
+	return cmocka_run_group_tests_name("qmgr commands", tests, NULL, NULL);
+}
