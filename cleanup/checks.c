@@ -7,6 +7,7 @@
 
 #include "lib/log/log.h"
 #include "lib/mail/dsn.h"
+#include "lib/table/listing.h"
 
 enum { MOST_LOOKED_AT = 1 << 20 };
 
@@ -202,6 +203,35 @@ static const struct action {
 	{ STR_INIT("FILTER"), do_filter }, { STR_INIT("PREPEND"), do_prepend }, { STR_INIT("REPLACE"), do_replace },
 };
 
+static const struct action *find_action(struct str name)
+{
+	for (size_t i = 0; i < COUNT_OF(actions); i++)
+		if (str_is_nocase(name, actions[i].name))
+			return &actions[i];
+	return NULL;
+}
+
+static void rehearse_entry(void *parameter, const struct table_entry *e)
+{
+	struct str value = e->value, name = STR_NONE;
+
+	str_token(&value, " \t", &name);
+	if (find_action(name) != NULL)
+		return;
+	if (e->path != NULL)
+		log_warning("%s, line %d: \"%.*s\" is no action of %s, and will be ignored", e->path, e->line, PSTR(str_head(name, 60)), (char *) parameter);
+	else
+		log_warning("%s: \"%.*s\" is no action, and will be ignored", (char *) parameter, PSTR(str_head(name, 60)));
+}
+
+void checks_rehearse(const char *parameter, const char *tables)
+{
+	struct str rest = str_of(tables), spec;
+
+	while (str_token_braced(&rest, ", \t\r\n", &spec) > 0)
+		table_each_entry(spec, rehearse_entry, (void *) (uintptr_t) parameter);
+}
+
 /* Most lookups find nothing: what they need on the way is given back at once. */
 static int look_up(struct message *m, struct tables *tables, struct str text, struct str *ret)
 {
@@ -219,6 +249,7 @@ bool check_text(struct message *m, enum check_class class, struct str text, stru
 {
 	struct tables *tables = checks_for(m, class);
 	struct check c = { .m = m, .class = class, .text = text, .ret = ret };
+	const struct action *action;
 	struct str value, name;
 	int found;
 
@@ -237,9 +268,9 @@ bool check_text(struct message *m, enum check_class class, struct str text, stru
 	}
 	str_token(&c.argument, " \t", &name);
 	c.argument = str_trim(c.argument);
-	for (size_t i = 0; i < COUNT_OF(actions); i++)
-		if (str_is_nocase(name, actions[i].name))
-			return actions[i].run(&c);
+	action = find_action(name);
+	if (action != NULL)
+		return action->run(&c);
 	c.argument = value;
 	warn(&c, "unknown action, ignored");
 	return true;

@@ -167,6 +167,19 @@ static void open_intake(void)
 		log_warning("queue directory intake: %s; every message gets a file of its own", error_text(r));
 }
 
+/* Before a reload, and for lint: what would be found wrong only when a message meets it. */
+static void rehearse_checks(void)
+{
+	const struct cleanup_conf *c = &the_cleanup.conf;
+
+	checks_rehearse("header_checks", c->header_checks);
+	if (strcmp(c->mime_header_checks, c->header_checks) != 0)
+		checks_rehearse("mime_header_checks", c->mime_header_checks);
+	if (strcmp(c->nested_header_checks, c->header_checks) != 0)
+		checks_rehearse("nested_header_checks", c->nested_header_checks);
+	checks_rehearse("body_checks", c->body_checks);
+}
+
 static void start(void)
 {
 	const struct cleanup_conf *c = &the_cleanup.conf;
@@ -191,6 +204,8 @@ static void start(void)
 	the_cleanup.nested_checks = open_tables("nested_header_checks", c->nested_header_checks, 0);
 	the_cleanup.body_checks = open_tables("body_checks", c->body_checks, 0);
 	split_drop_headers();
+	if (the_world->rehearsing)
+		rehearse_checks();
 }
 
 static const struct param_group *const groups[] = { &cleanup_group, &queue_group, &route_group, NULL };

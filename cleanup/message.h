@@ -154,6 +154,7 @@ void end_body(struct message *m) MAY_YIELD;
 /* checks.c. False: the header or line is left out. *ret may be replaced text. */
 enum check_class { CHECK_HEADER, CHECK_MIME_HEADER, CHECK_NESTED_HEADER, CHECK_BODY };
 struct tables *checks_for(const struct message *m, enum check_class c);
+void checks_rehearse(const char *parameter, const char *tables);	/* says what is no action in its tables */
 bool check_text(struct message *m, enum check_class c, struct str text, struct str *ret) MAY_YIELD;
 
 #endif

@@ -51,6 +51,13 @@ static void open_library(struct tls_options *ret_options)
 		die(EX_CONFIG, "tls_ssl_options or tls_disable_workarounds: %s", buf_text(&why));
 }
 
+static void say_odd(void *arg, const char *text)
+{
+	const struct smtp_conf *c = arg;
+
+	log_warning("%s_tls_%s: %s", the_client.lmtp ? "lmtp" : "smtp", c->smtp_tls_chain_files[0] != 0 ? "chain_files" : "cert_file", text);
+}
+
 void tls_open(void)
 {
 	const struct smtp_conf *c = &the_client.conf;
@@ -73,6 +80,8 @@ void tls_open(void)
 	};
 	if (tls_context_open(&conf, &tls.context, &why) != 0)
 		daemon_complain("TLS is not available: %s", buf_text(&why));
+	if (the_world->rehearsing)
+		tls_context_review(tls.context, say_odd, &the_client.conf);
 }
 
 bool tls_has_tables(void)

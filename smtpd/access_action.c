@@ -284,8 +284,43 @@ static struct verdict ask_restrictions(struct question *q, const struct rule *r,
 	return rules_ask(q, list);
 }
 
+static const struct action *find_action(struct str word)
+{
+	for (size_t i = 0; i < COUNT_OF(actions); i++)
+		if (str_is_nocase(word, str_of(actions[i].name)))
+			return &actions[i];
+	return NULL;
+}
+
+bool access_may_permit(struct str value)
+{
+	const struct action *action;
+	struct str word = STR_NONE;
+
+	str_token(&value, " \t", &word);
+	action = find_action(word);
+	return action == NULL ? reply_code(value) == 0 : action->act == act_permit;
+}
+
+bool access_makes_sense(struct arena *a, struct str value)
+{
+	const struct rule_list *list;
+	struct str text = value, word;
+
+	if (is_all_digits(value) || reply_code(value) != 0)
+		return true;
+	if (!str_token(&text, " \t", &word))
+		return false;
+	if (str_is_nocase(word, STR("FILTER")))
+		return str_find(text, ':') > 0;
+	if (str_is_nocase(word, STR("REDIRECT")) || str_is_nocase(word, STR("BCC")))
+		return str_find(text, '@') > 0;
+	return find_action(word) != NULL || restrict_compile_result(a, value, STAGE_RECIPIENT, &list) >= 0;
+}
+
 struct verdict access_verdict(struct question *q, const struct rule *r, struct str value)
 {
+	const struct action *action;
 	struct str text, word;
 	int code;
 
@@ -298,8 +333,6 @@ struct verdict access_verdict(struct question *q, const struct rule *r, struct s
 	text = value;
 	if (!str_token(&text, " \t", &word))
 		return misconfigured(q, r, value);
-	for (size_t i = 0; i < COUNT_OF(actions); i++)
-		if (str_is_nocase(word, str_of(actions[i].name)))
-			return actions[i].act(q, r, str_trim(text));
-	return ask_restrictions(q, r, value);
+	action = find_action(word);
+	return action != NULL ? action->act(q, r, str_trim(text)) : ask_restrictions(q, r, value);
 }

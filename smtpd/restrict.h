@@ -145,6 +145,8 @@ int restrict_compile_result(struct arena *a, struct str text, enum stage stage, 
 
 /* access_action.c: what a value of an access table means, about q->subject. */
 struct verdict access_verdict(struct question *q, const struct rule *r, struct str value) MAY_YIELD;
+bool access_makes_sense(struct arena *a, struct str value);	/* as far as can be seen before it is needed; for lint, as the next */
+bool access_may_permit(struct str value);			/* or is it an action that lets nobody through? */
 
 /* An enhanced code from elsewhere, made to fit what the text is about ("Sender address"). */
 struct str fit_dsn(struct arena *a, const char *class, struct str code);

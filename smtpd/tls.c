@@ -95,6 +95,13 @@ static bool names_certificates(const struct smtpd_conf *c)
 	return c->smtpd_tls_chain_files[0] != 0 || c->smtpd_tls_cert_file[0] != 0 || c->smtpd_tls_eccert_file[0] != 0;
 }
 
+static void say_odd(void *arg, const char *text)
+{
+	const struct smtpd_conf *c = arg;
+
+	log_warning("smtpd_tls_%s: %s", c->smtpd_tls_chain_files[0] != 0 ? "chain_files" : "cert_file", text);
+}
+
 void open_tls(struct smtpd *to)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -124,6 +131,8 @@ void open_tls(struct smtpd *to)
 		daemon_complain("TLS is not available: %s", buf_text(&why));
 	else if (r != 0)
 		log_warning("TLS is not available: %s", buf_text(&why));
+	if (the_world->rehearsing)
+		tls_context_review(to->tls_context, say_odd, &to->conf);
 }
 
 const char *tls_socket(void)

@@ -255,87 +255,6 @@ static void lint_secrets(struct lint *l)
 	}
 }
 
-/* ---- routing ---- */
-
-/* A domain has one class: which of two lists counts is a matter of order, and seldom what was meant. */
-static void lint_classes(struct lint *l)
-{
-	static const char *const lists[] = { "mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains" };
-	struct map *first = map_new();
-	struct str value, word;
-
-	for (size_t i = 0; i < COUNT_OF(lists); i++) {
-		if (!conf_get(l->conf, l->arena, str_of(lists[i]), &value))
-			continue;
-		while (str_token(&value, ", \t\r\n", &word)) {
-			const char *other;
-
-			if (str_find_any(word, ":/!") >= 0)
-				continue;
-			other = map_put(first, arena_lower(l->arena, word), (void *) (uintptr_t) lists[i]);
-			if (other != NULL && other != lists[i] && i < 3)
-				lint_say(l, false, "%s: domain %.*s is in %s too, and only one of them can count (mend: leave it in one)", lint_place(l, str_of(lists[i])), PSTR(word), other);
-		}
-	}
-	map_free(first, NULL);
-}
-
-/* "[host]:port", "host:port" */
-static struct str host_of(struct str nexthop)
-{
-	struct str host = nexthop, rest;
-
-	if (str_starts(nexthop, STR("["))) {
-		rest = str_skip(nexthop, 1);
-		str_cut(&rest, ']', &host);
-	} else
-		str_cut(&nexthop, ':', &host);
-	return host;
-}
-
-static bool is_ourselves(struct lint *l, struct str host)
-{
-	struct address_ip ip;
-
-	if (ip_parse(host, &ip) == 0)
-		return is_own_address(l->route, &ip);
-	return str_is_nocase(host, str_of(l->work->world.common.myhostname));
-}
-
-/* Mail that leaves for this very machine comes back, and goes round until it has too many hops. Another port may be another server. */
-void lint_way(struct lint *l, const char *place, struct str address)
-{
-	struct resolution to;
-	struct str port;
-
-	if (resolve_address(l->route, l->arena, STR("postmaster"), address, &to) < 0) {
-		lint_say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address), route_why(l->route));
-		return;
-	}
-	if (!to.is_error && l->table.count > 0 && !master_cf_has(&l->table, to.transport))
-		lint_say(l, true, "%s: mail for %.*s goes to service %.*s, which master.cf does not have", place, PSTR(address), PSTR(to.transport));
-	if (to.is_error || to.class == CLASS_LOCAL || str_find(to.nexthop, '/') >= 0)
-		return;
-	if (!str_is(to.transport, STR("smtp")) && !str_is(to.transport, STR("relay")))
-		return;
-	port = str_skip(to.nexthop, (size_t) (str_find_last(to.nexthop, ':') + 1));
-	if (is_ourselves(l, host_of(to.nexthop)) && (port.len == to.nexthop.len || str_ends(to.nexthop, STR("]")) || str_is(port, STR("25"))))
-		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is this machine: it would come back for ever (mend: another next hop, or the domain in mydestination)", place, PSTR(address),
-		    PSTR(to.nexthop));
-}
-
-static void lint_ways(struct lint *l)
-{
-	struct str value, word;
-
-	lint_way(l, lint_place(l, STR("relayhost")), STR("someone@not-here.invalid"));
-	if (!conf_get(l->conf, l->arena, STR("relay_domains"), &value))
-		return;
-	while (str_token(&value, ", \t\r\n", &word))
-		if (str_find_any(word, ":/!$") < 0)
-			lint_way(l, lint_place(l, STR("relay_domains")), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
-}
-
 /* ---- aliases: RFC 5321 4.5.1, and root's mail, which is never delivered with root's rights ---- */
 
 static void lint_aliases(struct lint *l)
@@ -354,12 +273,79 @@ static void lint_aliases(struct lint *l)
 	tables_free(ts);
 }
 
-/* ---- ports ---- */
+/* Keys that were put into a table (postmap -F). */
+static void lint_keys_in_tables(struct lint *l)
+{
+	const char *place = lint_place(l, STR("tls_server_sni_maps"));
+	const struct table_type *kind;
+	struct str value, spec, type;
+	struct stat st;
+
+	if (!conf_get(l->conf, l->arena, STR("tls_server_sni_maps"), &value))
+		return;
+	while (str_token_braced(&value, ", \t\r\n", &spec) > 0) {
+		const char *path;
+
+		if (!str_cut(&spec, ':', &type) || (kind = table_type_find(type)) == NULL || kind->suffix == NULL)
+			continue;
+		path = arena_fmt(l->arena, "%.*s%s", PSTR(spec), kind->suffix).at;
+		if (stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+			lint_say(l, false, "%s: %s: everybody may read the keys in it (mend: chmod o-rwx %s)", place, path, path);
+	}
+}
+
+/* ---- rows and ports ---- */
+
+static void lint_rows(struct lint *l)
+{
+	for (size_t i = 0; i < l->table.count; i++) {
+		const struct service_entry *s = &l->table.services[i];
+
+		if (s->replaced_line > 0)
+			lint_say(l, false, "%s/master.cf, line %d: service %.*s: the row for it in line %d does not count (mend: remove one of them)", conf_dir(l->conf),
+				 s->line, PSTR(s->name), s->replaced_line);
+	}
+}
+
+/* An address that a row wants. */
+struct wanted_port {
+	const struct service_entry *by;
+	struct address_ip at;
+};
+
+static bool ip_is_any(const struct address_ip *ip)
+{
+	static const unsigned char zeros[16];
+
+	return memcmp(ip->bytes, zeros, ip->family == AF_INET ? 4 : 16) == 0;
+}
+
+/* Both cannot have it: the same address, or one that stands for all. */
+static bool excludes(const struct address_ip *a, const struct address_ip *b)
+{
+	return a->port == b->port && a->family == b->family && (ip_is_any(a) || ip_is_any(b) || ip_is_same(a, b));
+}
+
+/* Of two rows of ours that want the same, the second does not get it. */
+static bool is_free_of_ours(struct lint *l, const struct service_entry *s, const struct address_ip *at)
+{
+	for (size_t i = 0; i < l->ports.len; i++)
+		if (l->ports.at[i].by != s && excludes(&l->ports.at[i].at, at)) {
+			lint_say(l, true, "%s/master.cf, line %d: service %.*s: the service in line %d has that port already (mend: another port or address for one of them)",
+				 conf_dir(l->conf), s->line, PSTR(s->name), l->ports.at[i].by->line);
+			return false;
+		}
+	*vec_add(l->arena, &l->ports) = (struct wanted_port){ s, *at };
+	return true;
+}
 
 static void try_port(struct lint *l, const struct service_entry *s, const struct address_ip *at)
 {
-	int fd = bind_tcp(at);
+	int fd;
 
+	if (!is_free_of_ours(l, s, at) || l->is_running)
+		return;
+	fd = bind_tcp(at);
 	if (fd >= 0)
 		close(fd);
 	else
@@ -410,10 +396,6 @@ static void lint_port(struct lint *l, const struct service_entry *s)
 /* While the system runs its ports are taken, by itself. */
 static void lint_ports(struct lint *l)
 {
-	struct instance_state running;
-
-	if (find_running(l->work, &running, true))
-		return;
 	for (size_t i = 0; i < l->table.count; i++)
 		if (l->table.services[i].type == SERVICE_INET)
 			lint_port(l, &l->table.services[i]);
@@ -429,7 +411,8 @@ int do_lint(struct work *w)
 	int status;
 
 	accounts_for_tables();
-	if (!find_running(w, &running, true))
+	l.is_running = find_running(w, &running, true);
+	if (!l.is_running)
 		table_set_services(NULL);
 	conf_check_values(l.conf, say_wrong, &l);
 	conf_review(l.conf, say_odd, &l);
@@ -438,14 +421,15 @@ int do_lint(struct work *w)
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);
 		lint_secrets(&l);
+		lint_keys_in_tables(&l);
 		lint_passwords(&l);
 		lint_daemons(&l);
+		lint_rows(&l);
 		lint_ports(&l);
 	}
 	if (route_open(l.conf, &w->world.common, &l.route, &why) >= 0) {
-		lint_classes(&l);
-		lint_ways(&l);
 		lint_keys(&l);
+		lint_routes(&l);
 		route_free(l.route);
 	}
 	lint_aliases(&l);

@@ -14,6 +14,8 @@ struct lint {
 	struct master_cf table;
 	struct map *seen;		/* specs of tables, words that were said */
 	struct route *route;
+	bool is_running;
+	VEC(struct wanted_port) ports;	/* lint.c */
 	int wrong;
 };
 
@@ -25,7 +27,9 @@ const char *lint_place(struct lint *l, struct str name);	/* "FILE, line N: name"
 void lint_keys(struct lint *l);
 /* lint_passwords.c: for servers that are logged in to. */
 void lint_passwords(struct lint *l);
-/* lint.c: mail for this address that leaves for this very machine would come back. */
+/* lint_routes.c: what sends mail to this very machine, from where it would come back. */
+void lint_routes(struct lint *l);
+/* The way of mail for this address; looked at once, for the first who asks. */
 void lint_way(struct lint *l, const char *place, struct str address);
 
 #endif

@@ -247,6 +247,7 @@ int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct st
 		if ((e = parse_row(&r, line, &entry)) < 0)
 			return e;
 		earlier = find_entry(&list, entry.name, entry.type);
+		entry.replaced_line = earlier == NULL ? 0 : earlier->line;
 		*(earlier != NULL ? earlier : vec_add(a, &list)) = entry;
 	}
 	add_implicit(a, &list);

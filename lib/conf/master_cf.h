@@ -22,6 +22,7 @@ struct service_entry {
 	struct str *argv;		/* arguments as given, without the program, { } removed, -o overrides included as they stand */
 	struct str column[MASTER_CF_COLUMNS];	/* as written, "-" and all */
 	int line;			/* of master.cf; 0: implicit, see below */
+	int replaced_line;		/* of an earlier row with this name and type; 0: there is none */
 };
 
 struct master_cf {

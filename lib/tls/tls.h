@@ -103,6 +103,13 @@ void tls_context_free(struct tls_context *c);		/* NULL is fine; sessions live on
  * that starts anew may read them.
  */
 int tls_context_refresh(struct tls_context *c, struct buf *why);
+/*
+ * Says what is odd about the certificates that a usable context presents (review.c): not valid yet, expired or soon so, followed by one that did not issue it. In
+ * rehearsals; the context must serve nobody at the time.
+ */
+void tls_context_review(const struct tls_context *c, void (*say)(void *arg, const char *text), void *arg);
+/* The same for what chains_for would give it. -errno with words: it cannot be used. */
+int tls_text_review(const struct tls_context *c, struct str pem, void (*say)(void *arg, const char *text), void *arg, struct buf *why);
 /* Words for start: is there such a digest (sha256, sha1, md5)? */
 bool tls_digest_exists(const char *name);
 

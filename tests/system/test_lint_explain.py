@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from instance import free_port
+
 GOOD = {"alias_maps": "inline:{postmaster=joe, root=joe, mailer-daemon=joe}", "mydestination": "$myhostname, example.org",
         "local_recipient_maps": "inline:{joe=x, postmaster=x}"}
 
@@ -70,6 +72,64 @@ def test_faults_are_found(instance, change, words):
     last = len((one.etc / "main.cf").read_text().splitlines())
     for word in words:
         assert word.replace("@LINE@", str(last)) in said
+
+
+def expect_said(one, words):
+    status, said = lint(one)
+    missing = [word for word in words if word not in said]
+    assert status == 1 and not missing, (missing, said)
+    return said
+
+
+def test_loops_are_found_wherever_a_next_hop_is_named(instance):
+    second = free_port()
+    one = instance(main=dict(GOOD, local_transport="lmtp:[127.0.0.1]:@PORT@", virtual_mailbox_domains="v.example", virtual_transport="smtp:localhost", relay_domains="r.example, com",
+                             relay_transport="relay:[mail.example.org]", mailbox_transport="local:", fallback_transport="smtp:[127.0.0.1]:25", smtp_fallback_relay="[192.0.2.77]",
+                             proxy_interfaces="192.0.2.77", sender_dependent_relayhost_maps="inline:{@a.example=[127.0.0.1]}", virtual_alias_domains="va.example",
+                             sender_dependent_default_transport_maps="inline:{ {@b.example=smtp:[127.0.0.1]:%d} {@c.example=nosuch:} }" % second, content_filter="smtp:[127.0.0.1]:%d" % second,
+                             transport_maps="texthash:$config_directory/transport", header_checks="regexp:$config_directory/checks", relayhost="relay:[192.0.2.1]",
+                             virtual_alias_maps="inline:{ {x@va.example=y@va.example} {z@va.example=joe} }"),
+                   master=f"127.0.0.1:{second} inet n - n - - smtpd\n", start=False)
+    one.set(local_transport=f"lmtp:[127.0.0.1]:{one.smtp_port}")
+    one.write()
+    one.file("transport", "* smtp:[127.0.0.1]\n")
+    one.file("checks", "/^a/ FILTER smtp:[127.0.0.1]\n/^b/ REJCT typo\nif /x/\n/^c/ DUNNO\nendif\n")
+    own, other = (f"this system's own service 127.0.0.1:{port} (master.cf, line " for port in (one.smtp_port, second))
+    said = expect_said(one, [
+        f": local_transport: [127.0.0.1]:{one.smtp_port} is {own}2): the mail would come back for ever", ": virtual_transport: localhost is this machine", ": relay_transport: [mail.example.org] is this machine",
+        ": mailbox_transport: local: is local delivery again, for ever", ": fallback_transport: [127.0.0.1]:25 is this machine", ": smtp_fallback_relay: [192.0.2.77] is this machine",
+        ": sender_dependent_relayhost_maps: [127.0.0.1] is this machine", f": sender_dependent_default_transport_maps: [127.0.0.1]:{second} is {other}",
+        ': sender_dependent_default_transport_maps: master.cf has no service "nosuch"', f": service pickup: its content_filter is {other}", "which has one too: the mail would go round for ever (mend: -o content_filter= there)",
+        ": content_filter: every service that takes mail sends it to the filter", ": transport_maps: mail for someone@not-here.invalid goes to [127.0.0.1], which is this machine", "/checks:1: : [127.0.0.1] is this machine",
+        '/checks:2: "REJCT" is no action of header_checks', ': relayhost: "relay:[192.0.2.1]" is no host', ': relay_domains: "com" is a top-level domain',
+        ": virtual_alias_maps: <x@va.example> comes to <y@va.example>, whose domain is one of virtual_alias_domains: nobody is there"])
+    assert "z@va.example" not in said and "DUNNO" not in said and all("main.cf:" in line for line in said.splitlines() if "is this machine" in line and "/checks" not in line)
+    one.set(content_filter=f"smtp:[127.0.0.1]:{second}")
+    (one.etc / "master.cf").write_text((one.etc / "master.cf").read_text().rstrip("\n") + " -o content_filter=\n")
+    assert "content_filter" not in lint(one)[1]
+
+
+def test_what_strangers_may_claim_and_what_means_nothing_in_access_tables(instance):
+    one = instance(main=dict(GOOD, smtpd_restriction_classes="picky", picky="check_helo_access inline:{ {friend.example=OK} }, check_client_access texthash:$config_directory/clients",
+                             smtpd_relay_restrictions="picky, check_sender_access texthash:$config_directory/senders, reject_unauth_destination", smtpd_sasl_auth_enable="yes",
+                             smtpd_sender_restrictions="check_sender_access inline:{ {example.org=OK} }", smtpd_sasl_security_options="noplaintext", smtpd_authorized_xclient_hosts="[2001:db8::]/31"), start=False)
+    one.write()
+    one.file("senders", "example.com OK\nann@ permit\nx@example.net REJECT\n<> 250\n")
+    one.file("clients", "192.0.2.77 REJCT no\n192.0.2.78 554 5.7.1 no\n192.0.2.79 picky\n192.0.2.80 REDIRECT nobody\n")
+    said = expect_said(one, [
+        "/senders:1: open relay: any stranger may relay who says MAIL FROM example.com (mend: ", "/senders:2: open relay: any stranger may relay who says MAIL FROM ann@",
+        "/senders:4: open relay: any stranger may relay who says MAIL FROM <>", ": picky: open relay: any stranger may relay who says HELO friend.example", '/clients:1: key 192.0.2.77: "REJCT no" is no action',
+        '/clients:4: key 192.0.2.80: "REDIRECT nobody" is no action', "smtpd_authorized_xclient_hosts: a stranger (client 2001:db8::1) may say that he is anybody",
+        "smtpd_sasl_security_options: without noanonymous"])
+    assert "MAIL FROM example.org" not in said and "x@example.net" not in said and "/clients:2" not in said and "/clients:3" not in said
+
+
+def test_rows_that_want_the_same(instance):
+    first, second = free_port(), free_port()
+    one = instance(main=GOOD, master=f"127.0.0.1:{first} inet n - n - - smtpd\n0.0.0.0:{first} inet n - n - - smtpd\n127.0.0.1:{second} inet n - n - - smtpd\n127.0.0.1:{second} inet n - n - 1 smtpd\n", start=False)
+    one.write()
+    last = len((one.etc / "master.cf").read_text().splitlines())
+    expect_said(one, [f"master.cf:{last - 2}: service 0.0.0.0:{first}: the service in line {last - 3} has that port already", f"master.cf:{last}: service 127.0.0.1:{second}: the row for it in line {last - 1} does not count"])
 
 
 def test_overrides_of_a_service_are_its_own_fault(instance):
@@ -236,3 +296,42 @@ def test_a_certificate_and_a_key_that_do_not_match(instance):
     one.set(smtpd_tls_key_file=one.etc / "other.key")
     status, said = lint(one)
     assert status == 1 and f"service {one.address}:{one.smtp_port}: TLS is not available: " in said and "mismatch" in said
+
+
+def test_certificates_that_have_expired_chains_in_disorder_and_those_for_names(instance):
+    one = instance(main=GOOD, start=False)
+    one.write()
+    (one.etc / "ext").write_text("basicConstraints=CA:TRUE\n")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60, cwd=one.etc)
+
+    def make(name, issuer, days, *more):
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-days", days, "-out", f"{name}.crt", *more, *(["-signkey", f"{name}.key"] if issuer == name else ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key", "-CAcreateserial"]))
+
+    make("root", "root", "30", "-extfile", "ext")
+    make("middle", "root", "30", "-extfile", "ext")
+    for name, days in (("leaf", "30"), ("old", "-1"), ("soon", "1")):
+        make(name, "middle", days)
+
+    def chain(file, *parts):
+        path = one.file(file, "".join((one.etc / part).read_text() for part in parts), 0o600)
+        return str(path)
+
+    good = chain("good", "leaf.key", "leaf.crt", "middle.crt")
+    one.set(smtpd_tls_security_level="may", smtpd_tls_chain_files=good)
+    assert lint(one)[0] == 0
+    one.set(smtpd_tls_chain_files=chain("odd", "leaf.key", "leaf.crt", "root.crt"), smtp_tls_security_level="may", smtp_tls_chain_files=chain("expired", "old.key", "old.crt", "middle.crt"))
+    expect_said(one, [": smtpd_tls_chain_files: the certificate of /CN=leaf is followed by that of /CN=root, who did not issue it (mend: ", ": smtp_tls_chain_files: the certificate of /CN=old has expired: 20"])
+    one.set(smtpd_tls_chain_files=chain("nearly", "soon.key", "soon.crt", "middle.crt"), smtp_tls_chain_files="", tls_server_sni_maps=f"hash:{one.etc}/names, texthash:{one.etc}/more")
+    one.file("names", f"good.example {good}\nold.example {chain('expired', 'old.key', 'old.crt')}\nnone.example {chain('crossed', 'old.key', 'leaf.crt')}\n")
+    one.file("more", f".example.org {good}\nodd.example {one.etc}/odd\n")
+    one.command("postmap", "-F", f"hash:{one.etc}/names")
+    said = expect_said(one, [": smtpd_tls_chain_files: the certificate of /CN=soon expires soon: ", "/names:2: old.example: the certificate of /CN=old has expired", "/names:3: none.example: its key and certificates cannot be used: ",
+                             "/more:2: odd.example: the certificate of /CN=leaf is followed by that of /CN=root", f"tls_server_sni_maps: {one.etc}/names.db: everybody may read the keys in it (mend: chmod o-rwx "])
+    assert "good.example" not in said and "/more:1" not in said
+    chain("good", "soon.key", "soon.crt")
+    assert "/names:1: good.example: the files have changed since the table was made (mend: postmap -F)" in lint(one)[1]
+    one.command("postmap", f"hash:{one.etc}/names")
+    assert "/names:1: good.example: the table does not have its key and certificates (mend: make it with postmap -F)" in lint(one)[1]
