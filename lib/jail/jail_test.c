@@ -115,6 +115,37 @@ static int new_process(void) { return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) < 
 static int trace_parent(void) { return syscall(SYS_ptrace, 16, getppid(), 0, 0) < 0 ? errno : 0; }
 static int signal_parent(void) { return kill(getppid(), 0) < 0 ? errno : 0; }
 static int more_descriptors(void) { return syscall(SYS_prlimit64, 0, 7, (unsigned long[]){ 100, 100 }, NULL) < 0 ? errno : 0; }
+/* All of a pointer is looked at: memory can be had where the lower half of the address is 0. */
+static int more_descriptors_from_afar(void)
+{
+	unsigned long *at = mmap((void *) 0x700000000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if ((uintptr_t) at != 0x700000000000)
+		return 100;
+	at[0] = at[1] = 100;
+	return syscall(SYS_prlimit64, 0, 7, at, NULL) < 0 ? errno : 0;
+}
+
+/* tgkill() is for oneself: where there is no Landlock, nothing else keeps the mail owner's other processes apart. */
+static int signal_parent_s_thread(void)
+{
+	int call;
+	unsigned count;
+
+	if (syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0) != 0)
+		return 100;
+	(void) !syscall(SYS_tgkill, getppid(), getppid(), 0);
+	return jail_next_refusal(&call, &count) && call == SYS_tgkill ? EPERM : 0;
+}
+
+/* Its flags are in memory, where no filter looks. */
+static int create_with_flags_in_memory(void)
+{
+	struct { uint64_t flags, mode, resolve; } how = { .flags = O_CREAT | O_RDWR, .mode = 0600 };
+
+	return result_of((int) syscall(437, AT_FDCWD, "mine/new", &how, sizeof(how)));
+}
+
 static int become_root(void) { return setuid(0) < 0 ? errno : getuid() == 0 ? 0 : 1; }
 static int own_namespace(void) { return syscall(SYS_unshare, 0x10000000) < 0 ? errno : 0; }
 static int io_ring(void) { return syscall(425, 1, NULL) < 0 ? errno : 0; }
@@ -175,7 +206,8 @@ static const struct jail open_jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .ca
 static void test_core_runs_and_does_nothing_else(void **unused)
 {
 	static int (*const attempts[])(void) = { read_shadow, run_program, unix_stream, inet_stream, inet6_stream, inet_datagram, packet_socket,
-		netlink_socket, executable_memory, new_process, trace_parent, signal_parent, more_descriptors, own_namespace, io_ring };
+		netlink_socket, executable_memory, new_process, trace_parent, signal_parent, signal_parent_s_thread, more_descriptors,
+		more_descriptors_from_afar, own_namespace, io_ring };
 
 	(void) unused;
 	SKIP_UNDER_SANITIZERS();
@@ -192,6 +224,7 @@ static void test_files_are_those_of_the_table(void **unused)
 	SKIP_UNDER_SANITIZERS();
 	assert_int_equal(in_jail(&writer, create_in_mine), 0);
 	assert_int_equal(in_jail(&reader, create_in_mine), EPERM);	/* the filter: opened for reading only */
+	assert_int_equal(in_jail(&reader, create_with_flags_in_memory), ENOSYS);
 	assert_int_equal(in_jail(&reader, list_others), 0);
 	if (!has_landlock())
 		skip();

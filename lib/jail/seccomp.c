@@ -92,8 +92,9 @@ static void step(struct filter *f, struct sock_filter s)
 }
 
 #define LOAD(field) ((struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) offsetof(struct seccomp_data, field)))
-/* Low half of an argument: the rest of an int is not looked at by the kernel either. */
+/* Low half of an argument: the rest of an int is not looked at by the kernel either. Both machines that this is for have it first. */
 #define LOAD_ARG(i) LOAD(args[i])
+#define LOAD_ARG_HIGH(i) ((struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) offsetof(struct seccomp_data, args[i]) + 4))
 #define RETURN(what) ((struct sock_filter) BPF_STMT(BPF_RET | BPF_K, (what)))
 #define MASK(bits) ((struct sock_filter) BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) (bits)))
 #define SKIP_UNLESS(value, n) ((struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) (value), 0, (n)))
@@ -114,6 +115,18 @@ static void allow_if(struct filter *f, int call, int argument, uint32_t mask, ui
 	step(f, LOAD_ARG(argument));
 	step(f, MASK(mask));
 	step(f, SKIP_UNLESS(value, 1));
+	step(f, ALLOW);
+	step(f, RETURN(otherwise));
+}
+
+/* Allowed when the argument, a pointer, is NULL: all of it. */
+static void allow_if_null(struct filter *f, int call, int argument, uint32_t otherwise)
+{
+	step(f, SKIP_UNLESS(call, 6));
+	step(f, LOAD_ARG(argument));
+	step(f, SKIP_UNLESS(0, 3));
+	step(f, LOAD_ARG_HIGH(argument));
+	step(f, SKIP_UNLESS(0, 1));
 	step(f, ALLOW);
 	step(f, RETURN(otherwise));
 }
@@ -167,7 +180,8 @@ static void allow_by_argument(struct filter *f, unsigned sets, uint32_t otherwis
 	allow_if(f, SYS_mprotect, 2, PROT_EXEC, 0, otherwise);
 	allow_if(f, SYS_clone, 0, THREAD, THREAD, otherwise);
 	answer(f, SYS_clone3, ENOSYS);			/* its flags are in memory: the C library then takes clone */
-	allow_if(f, SYS_prlimit64, 2, ~0U, 0, otherwise);	/* asking only */
+	allow_if_null(f, SYS_prlimit64, 2, otherwise);	/* asking only */
+	allow_if(f, SYS_tgkill, 0, ~0U, (uint32_t) getpid(), otherwise);	/* oneself: a process that is shut in has no children */
 	step(f, SKIP_UNLESS(SYS_prctl, 6));
 	step(f, LOAD_ARG(0));
 	step(f, SKIP_IF(PR_SET_NAME, 2));
@@ -183,6 +197,7 @@ static void allow_by_argument(struct filter *f, unsigned sets, uint32_t otherwis
 	}
 	step(f, RETURN(SECCOMP_RET_ERRNO | ENOTTY));
 	allow_sockets(f, sets, otherwise);
+	answer(f, SYS_openat2, ENOSYS);			/* likewise in memory: who asks for it then takes openat */
 	if (sets & SYS_FILES_WRITE)
 		allow(f, SYS_openat);
 	else if (sets & SYS_FILES_READ)

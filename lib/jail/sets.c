@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The named sets of system calls, each defined once. Calls whose arguments matter (socket, clone, mmap, mprotect, openat, ioctl, prctl) are not
+ * The named sets of system calls, each defined once. Calls whose arguments matter (socket, clone, mmap, mprotect, openat, ioctl, prctl, tgkill) are not
  * here but in seccomp.c. A C library chooses freely between old and new forms of a call, so both are listed where both exist.
  */
 #include "lib/jail/sets.h"
@@ -21,7 +21,7 @@ static const int CORE[] = {
 	SYS_mincore, SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_getrandom, SYS_getcpu,
 	/* oneself */
 	SYS_getpid, SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_capget, SYS_getrusage, SYS_uname,
-	SYS_sysinfo, SYS_umask, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_sigaltstack, SYS_tgkill, SYS_restart_syscall,
+	SYS_sysinfo, SYS_umask, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_sigaltstack, SYS_restart_syscall,
 	SYS_setitimer, SYS_exit, SYS_exit_group,
 #ifdef SYS_poll			/* the older architectures' own forms */
 	SYS_poll, SYS_epoll_wait, SYS_select, SYS_dup2, SYS_pipe, SYS_time, SYS_getrlimit, SYS_stat, SYS_lstat, SYS_alarm,
@@ -31,7 +31,7 @@ static const int CORE[] = {
 static const int ACCEPT[] = { SYS_accept4, SYS_accept };
 
 static const int FILES_READ[] = {
-	SYS_openat2, SYS_getdents64, SYS_readlinkat, SYS_faccessat, SYS_faccessat2, SYS_statfs, SYS_chdir, SYS_fchdir, SYS_getcwd,
+	SYS_getdents64, SYS_readlinkat, SYS_faccessat, SYS_faccessat2, SYS_statfs, SYS_chdir, SYS_fchdir, SYS_getcwd,
 	SYS_fadvise64, SYS_readahead, SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch,
 #ifdef SYS_readlink
 	SYS_readlink, SYS_access, SYS_getdents,
