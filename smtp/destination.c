@@ -5,7 +5,17 @@
  */
 #include <errno.h>
 
+#include "lib/dns/idn.h"
 #include "smtp/smtp.h"
+
+/* As DNS, certificates and MTA-STS have it. What is no name stays as it is, and will not be found. */
+static struct str name_of_host(struct str host, struct arena *a)
+{
+	char room[256];
+	struct str ascii;
+
+	return !str_is_ascii(host) && idn_to_ascii(host, room, &ascii) ? arena_copy(a, ascii) : arena_lower(a, host);
+}
 
 static int parse_unix(struct str path, struct arena *a, struct destination *ret)
 {
@@ -24,7 +34,7 @@ static int parse_inet(struct str text, struct arena *a, struct destination *ret)
 
 	if (host_port_split(text, &host, &port) < 0 || host.len == 0)
 		return -EINVAL;
-	ret->host = arena_lower(a, host);
+	ret->host = name_of_host(host, a);
 	ret->use_mx = !brackets && !the_client.lmtp;
 	ret->port = the_client.default_port;
 	ret->detect_loops = port.len == 0 && !the_client.lmtp;

@@ -95,7 +95,7 @@ struct str outside_address(const struct job *job, const struct recipient *r);
 struct destination {
 	struct str text;		/* as it was given, without "inet:": "[host]:25", for people and as a key */
 	struct str key;			/* canonical: sessions are kept under it */
-	struct str host;		/* domain, host, or address literal without brackets */
+	struct str host;		/* domain, host, or address literal without brackets; lower case, A-labels */
 	struct str path;		/* not empty: a Unix socket */
 	uint16_t port;
 	bool use_mx;

@@ -26,6 +26,23 @@ static const struct zone_row ZONE[] = {
 };
 
 
+/* Certificates, TLSA records and MTA-STS know the ASCII form of a name only. */
+static void test_a_next_hop_has_its_name_as_certificates_have_it(void **unused)
+{
+	struct arena *a = arena_new("t", NULL, 1 << 20);
+	struct destinations to = { 0 };
+
+	(void) unused;
+	configure("");
+	assert_int_equal(destinations_parse(STR("B\xc3\x9c" "cher.example:26 [mx.b\xc3\xbc" "cher.example] \xff.example PLAIN.example"), a, &to), 0);
+	assert_str(to.at[0].host, "xn--bcher-kva.example");
+	assert_str(to.at[0].text, "B\xc3\x9c" "cher.example:26");
+	assert_str(to.at[1].host, "mx.xn--bcher-kva.example");
+	assert_str(to.at[2].host, "\xff.example");
+	assert_str(to.at[3].host, "plain.example");
+	arena_free(a);
+}
+
 static void test_exchangers_are_tried_in_order(void **unused)
 {
 	static const struct case_ first = { .servers = { TAKES, "" }, .nexthop = "two.example:%d", .outcomes = "D", .relay = "mx1.example[127.0.0.1]:%d" };
@@ -349,6 +366,7 @@ static void test_a_host_that_does_not_answer_is_given_up(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_next_hop_has_its_name_as_certificates_have_it),
 		cmocka_unit_test(test_exchangers_are_tried_in_order),
 		cmocka_unit_test(test_no_more_sessions_and_addresses_than_allowed),
 		cmocka_unit_test(test_what_dns_says_decides),
