@@ -5,13 +5,14 @@
  * preference are left out: they would send the mail back.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/random.h>
 
 #include "lib/conf/own_addresses.h"
 #include "lib/dns/dns.h"
 #include "smtp/smtp.h"
 
-enum { MOST_EXCHANGERS = 100 };
+enum { MOST_EXCHANGERS = 100, MOST_OF_ONE_HOST = 100 };
 
 static uint32_t draw(uint32_t below)
 {
@@ -46,6 +47,7 @@ static struct trouble dns_trouble(struct job *job, struct str name, const char *
 			    PSTR(answer->why.len > 0 ? answer->why : str_of(dns_status_text(answer->status))));
 }
 
+/* Our own are never left out: mail must not come back to us because a host has very many others. */
 static void add_addresses(struct job *job, struct candidates *list, struct str host, unsigned preference, uint16_t port,
 			  const struct dns_answer *answer)
 {
@@ -54,7 +56,8 @@ static void add_addresses(struct job *job, struct candidates *list, struct str h
 				       .is_signed = answer->security == DNS_VALIDATED, .canonical = answer->canonical };
 
 		c.ip.port = port;
-		*vec_add(job->arena, list) = c;
+		if (i < MOST_OF_ONE_HOST || is_own(&c.ip))
+			*vec_add(job->arena, list) = c;
 	}
 }
 
@@ -164,42 +167,38 @@ static bool find_domain(struct job *job, const struct destination *to, struct ca
 
 /* ---- order ---- */
 
-/* Which of two candidates of one preference comes first: < 0 the first. */
-static int compare_family(const struct candidate *a, const struct candidate *b)
+/* The family that is wanted comes first. */
+static unsigned family_rank(const struct candidate *c)
 {
 	int wanted = the_client.ipv4_first ? AF_INET : AF_INET6;
 
-	if ((!the_client.ipv4_first && !the_client.ipv6_first) || a->ip.family == b->ip.family)
-		return 0;
-	return a->ip.family == wanted ? -1 : 1;
+	return (the_client.ipv4_first || the_client.ipv6_first) && c->ip.family != wanted;
 }
 
-/* A stable insertion sort: lists are short. */
+static int compare(const void *a, const void *b)
+{
+	const struct candidate *one = a, *other = b;
+	const unsigned keys[][2] = { { one->preference, other->preference }, { family_rank(one), family_rank(other) }, { one->draw, other->draw } };
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (keys[i][0] != keys[i][1])
+			return keys[i][0] < keys[i][1] ? -1 : 1;
+	return 0;
+}
+
+/* By preference and family; those that are alike by the luck of the draw, or as DNS has them. */
 static void put_in_order(struct candidates *list)
 {
-	if (the_client.conf.smtp_randomize_addresses) {
-		for (size_t i = list->len; i > 1; i--) {
-			size_t j = draw((uint32_t) i);
-			struct candidate swap = list->at[i - 1];
+	for (size_t i = 0; i < list->len; i++)
+		list->at[i].draw = (unsigned) i;
+	for (size_t i = list->len; i > 1 && the_client.conf.smtp_randomize_addresses; i--) {
+		size_t j = draw((uint32_t) i);
+		unsigned swap = list->at[i - 1].draw;
 
-			list->at[i - 1] = list->at[j];
-			list->at[j] = swap;
-		}
+		list->at[i - 1].draw = list->at[j].draw;
+		list->at[j].draw = swap;
 	}
-	for (size_t i = 1; i < list->len; i++) {
-		struct candidate c = list->at[i];
-		size_t j = i;
-
-		for (; j > 0; j--) {
-			const struct candidate *before = &list->at[j - 1];
-
-			if (before->preference < c.preference
-			    || (before->preference == c.preference && compare_family(before, &c) <= 0))
-				break;
-			list->at[j] = *before;
-		}
-		list->at[j] = c;
-	}
+	qsort(list->at, list->len, sizeof(list->at[0]), compare);
 }
 
 /* Cuts at ourselves: false when nothing better than us is left. */

@@ -22,7 +22,7 @@ static void answer(struct arena *a, struct str name, enum dns_type type, struct 
 			continue;
 		ret->status = row->status;
 		ret->why = row->status == DNS_OK ? STR_NONE : row->status == DNS_NO_DOMAIN ? STR("Host not found") : STR("Host not found, try again");
-		ret->records = arena_get(a, 20 * sizeof(*ret->records));
+		ret->records = arena_get(a, (strlen(row->data) / 4 + 20) * sizeof(*ret->records));
 		data = str_of(row->data);
 		while (str_token(&data, ",", &one)) {
 			struct dns_record *r = &ret->records[ret->count++];

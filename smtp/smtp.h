@@ -110,6 +110,7 @@ struct candidate {
 	struct str host;
 	struct address_ip ip;		/* with port */
 	unsigned preference;
+	unsigned draw;			/* among those that are alike */
 	bool is_best;			/* of the best preference: its session may be kept for the destination */
 	/* For DANE: where it comes from, and whether DNSSEC vouches for that. */
 	bool is_signed;			/* the address, with all aliases on the way to it */

@@ -2,6 +2,8 @@
 /* Which servers a message is offered to: MX and addresses, next ones, fallback, loops; and sessions that are kept. */
 #include "smtp/client_for_test.h"
 
+#include <time.h>
+
 /* ---- finding the way ---- */
 
 static const struct zone_row ZONE[] = {
@@ -208,6 +210,45 @@ static void test_families_are_preferred_and_balanced(void **unused)
 	the_client.ipv4_first = the_client.ipv6_first = false;
 }
 
+/* A hundred exchangers with a thousand addresses each: what one domain may say must not keep all others waiting. */
+static void find_crowd(void *unused)
+{
+	AUTO(buf) exchangers = BUF(1 << 20), addresses = BUF(1 << 20);
+	static const struct destination to = { .host = STR_INIT("crowd.example"), .port = 25, .use_mx = true };
+	struct delivery d = { .arena = arena_new("t", NULL, 256 << 20) };
+	struct job job = { .d = &d, .arena = d.arena };
+	struct zone_row rows[] = { { "crowd.example", DNS_MX, DNS_OK, NULL }, { "mx.example", DNS_A, DNS_OK, NULL }, { NULL, 0, 0, NULL } };
+	struct candidates list = { 0 };
+	struct trouble why;
+	clock_t before;
+
+	(void) unused;
+	for (int i = 0; i < 100; i++)
+		buf_addf(&exchangers, "%s%d mx.example", i > 0 ? ", " : "", 1000 - i);
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&addresses, "%s10.0.%d.%d", i > 0 ? ", " : "", i / 250, i % 250);
+	rows[0].data = buf_text(&exchangers);
+	rows[1].data = buf_text(&addresses);
+	zone = rows;
+	before = clock();
+	assert_true(candidates_find(&job, &to, &list, &why));
+	assert_true((clock() - before) / CLOCKS_PER_SEC < 1);
+	assert_int_equal(list.len, 5);
+	for (size_t i = 0; i < list.len; i++)
+		assert_int_equal(list.at[i].preference, 901);
+	arena_free(d.arena);
+	loop_stop();
+}
+
+static void test_a_domain_with_very_many_addresses_is_sorted_in_no_time(void **unused)
+{
+	(void) unused;
+	configure("");
+	alarm(60);
+	assert_int_equal(loop_run(find_crowd, NULL), 0);
+	alarm(0);
+}
+
 /* ---- kept sessions ---- */
 
 static void test_a_session_is_used_again(void **unused)
@@ -372,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_what_dns_says_decides),
 		cmocka_unit_test(test_a_fallback_relay_takes_what_cannot_be_reached),
 		cmocka_unit_test(test_mail_does_not_loop_back_to_us),
+		cmocka_unit_test(test_a_domain_with_very_many_addresses_is_sorted_in_no_time),
 		cmocka_unit_test(test_families_are_preferred_and_balanced),
 		cmocka_unit_test(test_a_session_is_used_again),
 		cmocka_unit_test(test_a_session_is_reset_after_a_transaction_that_came_to_nothing),
