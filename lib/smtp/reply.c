@@ -138,15 +138,19 @@ static bool is_mechanism(struct str name)
 
 void ehlo_mechanisms(const struct reply *r, struct buf *ret)
 {
+	enum { MOST_MECHANISMS = 100 };
 	struct str rest = buf_str(&r->lines), line, word;
+	int count = 0;
 
 	reply_next(&rest, &line);
 	while (reply_next(&rest, &line)) {
 		if (!str_starts_nocase(line, STR("AUTH ")) && !str_starts_nocase(line, STR("AUTH=")))
 			continue;
 		line = str_skip(line, 5);
-		while (str_token(&line, " \t", &word))
-			if (is_mechanism(word) && !is_listed(buf_str(ret), word))
-				buf_addf(ret, "%s%.*s", ret->len > 0 ? " " : "", PSTR(word));
+		while (count < MOST_MECHANISMS && str_token(&line, " \t", &word))
+			if (is_mechanism(word) && !is_listed(buf_str(ret), word)) {
+				buf_addf(ret, "%s%.*s", count > 0 ? " " : "", PSTR(word));
+				count++;
+			}
 	}
 }

@@ -53,7 +53,7 @@ struct ehlo {
 };
 /* `discard`: keywords to overlook, separated by commas or blanks (smtp_discard_ehlo_keywords). */
 void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret);
-/* The mechanisms of its AUTH lines, also of "AUTH=" ones, each once, separated by blanks. What is no name of a mechanism is left out. */
+/* The first 100 mechanisms of its AUTH lines, also of "AUTH=" ones, each once, separated by blanks. What is no name of a mechanism is left out. */
 void ehlo_mechanisms(const struct reply *r, struct buf *ret);
 
 #endif

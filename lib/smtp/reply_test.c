@@ -131,6 +131,18 @@ static void test_mechanisms_of_all_auth_lines_each_once(void **unused)
 	assert_int_equal(e.features, EHLO_AUTH);
 	ehlo_parse(&r, STR("auth"), &e);
 	assert_int_equal(e.features, 0);
+	/* tens of thousands would be compared with each other */
+	buf_clear(&names);
+	reply_feed(&r, STR("250-mx.example"));
+	for (int i = 0; i < 500; i++) {
+		char line[40];
+
+		snprintf(line, sizeof(line), "250-AUTH M%d N%d", i, i);
+		reply_feed(&r, str_of(line));
+	}
+	reply_feed(&r, STR("250 DSN"));
+	ehlo_mechanisms(&r, &names);
+	assert_true(str_ends(buf_str(&names), STR(" M49 N49")));
 	buf_clear(&names);
 	reply_feed(&r, STR("250-mx.example"));
 	reply_feed(&r, STR("250 AUTH=LOGIN"));
