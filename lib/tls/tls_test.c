@@ -118,13 +118,15 @@ static const char *make_chain(const char *label, const char *name, long days)
 	return at;
 }
 
+static const char *dh_file;		/* of the next server; NULL: none of its own */
+
 /* Of a client: trusts what is in the directory, too, or what the system trusts. */
 static struct tls_context *trusting_context(bool server, const char *chain, const char *ca, const char *ca_path, bool default_ca)
 {
 	const struct tls_config conf = {
 		.server = server, .name = "test", .chain_files = chain, .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "",
 		.ca_file = ca, .ca_path = ca_path, .default_ca = default_ca, .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .curves = "nonsense X25519 P-256", .groups = "",
-		.digest = "sha256", .session_s = 100,
+		.digest = "sha256", .session_s = 100, .dh_file = dh_file,
 	};
 	static const unsigned char secret[TLS_TICKET_SECRET] = "of all contexts here";
 	unsigned char key[TLS_TICKET_KEY];
@@ -359,6 +361,52 @@ static void test_no_common_version_is_a_failure_with_words(void **state)
 	tls_context_free(cc);
 }
 
+/* A group of so many bits, which is none to rely on. */
+static void make_group(const char *path, size_t bits)
+{
+	const size_t len = bits / 8;
+	unsigned char der[1024], *at = der;
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	*at++ = 0x30, *at++ = 0x82, *at++ = (unsigned char) ((len + 8) >> 8), *at++ = (unsigned char) (len + 8);
+	*at++ = 0x02, *at++ = 0x82, *at++ = (unsigned char) ((len + 1) >> 8), *at++ = (unsigned char) (len + 1), *at++ = 0;
+	memset(at, 0xff, len);
+	at += len;
+	*at++ = 0x02, *at++ = 0x01, *at++ = 0x02;
+	PEM_write(f, "DH PARAMETERS", "", der, at - der);
+	fclose(f);
+}
+
+static void test_a_server_cannot_have_us_work_for_a_second(void **state)
+{
+	static const struct { size_t bits; int result; } rows[] = { { 3072, 0 }, { 4096, 0 }, { 4104, -EPROTO } };
+	const struct tls_protocols only_1_2 = { .min = 0x0303, .max = 0x0303 };
+	struct tls_context *cc = context(false, "", "");
+	char path[SCRATCH_PATH + 10];
+
+	(void) state;
+	snprintf(path, sizeof(path), "%s/group", directory);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct tls_context *sc;
+		struct end server, client;
+
+		make_group(path, rows[i].bits);
+		dh_file = path;
+		sc = context(true, make_chain("dh", "server.example", 10), "");
+		dh_file = NULL;
+		make_ends(&server, &client, sc, cc);
+		server.wish.protocols = client.wish.protocols = &only_1_2;
+		server.wish.ciphers = client.wish.ciphers = "ADH-AES256-GCM-SHA384";
+		server.wish.lenient = client.wish.lenient = true;
+		meet(&server, &client);
+		assert_int_equal(client.result, rows[i].result);
+		end_both(&server, &client);
+		tls_context_free(sc);
+	}
+	tls_context_free(cc);
+}
+
 static void count_lines(void *counts, const char *line)
 {
 	int *n = counts;
@@ -518,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_untrusted_expired_and_misnamed_certificates_are_told_apart),
 		cmocka_unit_test(test_cas_are_those_of_a_file_a_directory_and_the_system),
 		cmocka_unit_test(test_a_session_is_resumed_under_its_name_only_and_stays_untrusted),
+		cmocka_unit_test(test_a_server_cannot_have_us_work_for_a_second),
 		cmocka_unit_test(test_no_common_version_is_a_failure_with_words),
 		cmocka_unit_test(test_of_traced_sessions_so_many_are_shown_and_so_many_bytes),
 		cmocka_unit_test(test_a_table_may_know_the_log_level_of_a_peer),
