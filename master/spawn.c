@@ -64,6 +64,8 @@ static char **command_line(struct arena *a, const struct service *s)
 		*vec_add(a, &argv) = arena_fmt(a, "-k%d", FIRST_LISTENER_FD + open_listeners(s) + 1).at;
 	if (s->session_limit > 0)
 		*vec_add(a, &argv) = arena_fmt(a, "-m%d", s->session_limit).at;
+	if (program_is_ours(s->program) && s->most_workers > 0)
+		*vec_add(a, &argv) = arena_fmt(a, "-w%d", s->most_workers).at;
 	if (e->unprivileged)
 		*vec_add(a, &argv) = "-u";
 	if (e->chroot)

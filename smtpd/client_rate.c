@@ -81,6 +81,15 @@ bool came_too_often(struct session *s, enum anvil_event event)
 
 /* ---- sessions at the same time ---- */
 
+/*
+ * So many sessions of a client a worker keeps to itself: most clients have few, and anvil hears of none of these. What it does not hear of is an eighth of the limit at
+ * most, in all workers together; small limits are exact.
+ */
+static int64_t most_untold(void)
+{
+	return the_world->workers == 0 ? 0 : the_smtpd->conf.smtpd_client_connection_count_limit / (8 * the_world->workers);
+}
+
 bool is_one_too_many(struct session *s)
 {
 	const int64_t limit = the_smtpd->conf.smtpd_client_connection_count_limit;
@@ -90,6 +99,8 @@ bool is_one_too_many(struct session *s)
 		return false;
 	s->counted = client_counted_as(s->arena, &s->peer.ip);
 	here = client_enters(s->counted);
+	if (here <= most_untold())
+		return false;
 	count = anvil_sessions(str_of(the_world->service), s->counted, (uint64_t) here);
 	if (count < 0) {
 		log_silence(count);
@@ -103,6 +114,11 @@ bool is_one_too_many(struct session *s)
 
 void is_one_less(struct session *s)
 {
-	if (s->counted.len > 0)
-		anvil_sessions_now(str_of(the_world->service), s->counted, (uint64_t) client_leaves(s->counted));
+	int64_t left;
+
+	if (s->counted.len == 0)
+		return;
+	left = client_leaves(s->counted);
+	if (left >= most_untold())
+		anvil_sessions_now(str_of(the_world->service), s->counted, (uint64_t) (left > most_untold() ? left : 0));
 }

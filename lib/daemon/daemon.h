@@ -34,6 +34,7 @@ struct daemon_world {
 	const struct common_conf *common;
 	int queue_dir;			/* descriptor of queue_directory; the working directory too */
 	int session_limit;		/* most sessions at once in this process; 0: none */
+	int workers;			/* the processes that share the clients of this service, at most; 0: nobody knows */
 	struct str *arguments;		/* what follows the options (programs that read key=value arguments, as pipe) */
 	size_t argument_count;
 	int keepsake;			/* a singleton's that the table of programs gives one: a file in memory, which the process after it finds as we leave it; -1: none */

@@ -29,7 +29,7 @@ static struct daemon_options parsed(char *const *words)
 
 static void test_a_command_line_of_master(void **unused)
 {
-	char *words[] = { (char *) "pipe", (char *) "-n", (char *) "maildrop", (char *) "-t", (char *) "unix", (char *) "-s2", (char *) "-m7",
+	char *words[] = { (char *) "pipe", (char *) "-n", (char *) "maildrop", (char *) "-t", (char *) "unix", (char *) "-s2", (char *) "-m7", (char *) "-w4",
 			  (char *) "-u", (char *) "-r", (char *) "-o", (char *) "a=b", (char *) "-o", (char *) "{ c = d }", (char *) "flags=DR",
 			  (char *) "argv=/bin/x", (char *) "-d", (char *) "${recipient}", NULL };
 	struct daemon_options o = parsed(words);
@@ -39,6 +39,7 @@ static void test_a_command_line_of_master(void **unused)
 	assert_int_equal(o.type, SERVICE_UNIX);
 	assert_int_equal(o.listeners, 2);
 	assert_int_equal(o.session_limit, 7);
+	assert_int_equal(o.workers, 4);
 	assert_true(o.unprivileged && o.chroot && !o.foreground);
 	assert_int_equal(o.override_count, 2);
 	assert_string_equal(o.overrides[1], "{ c = d }");

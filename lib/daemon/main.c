@@ -293,6 +293,7 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	world.program = d->name;
 	world.service = o.service == NULL ? d->name : o.service;
 	world.session_limit = o.session_limit;
+	world.workers = o.workers;
 	world.keepsake = o.keepsake;
 	if (o.keepsake >= 0)
 		fcntl(o.keepsake, F_SETFD, FD_CLOEXEC);

@@ -37,7 +37,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 
 	opterr = 0;
 	optind = 1;
-	while ((c = getopt(argc, argv, "+c:di:k:m:n:o:rRs:t:uv")) != -1) {
+	while ((c = getopt(argc, argv, "+c:di:k:m:n:o:rRs:t:uvw:")) != -1) {
 		switch (c) {
 		case 'c': o.config_dir = optarg; break;
 		case 'd': o.foreground = true; break;
@@ -52,6 +52,7 @@ void options_parse(int argc, char **argv, struct daemon_options *ret)
 		case 't': o.type = parse_type(optarg); break;
 		case 'u': o.unprivileged = true; break;
 		case 'v': o.verbose++; break;
+		case 'w': o.workers = parse_count('w', optarg, 1000000); break;
 		default: usage(argv[0]);
 		}
 	}

@@ -18,6 +18,7 @@ struct daemon_options {
 	int main_cf;			/* -i: main.cf, open; -1: to be read from config_dir */
 	int keepsake;			/* -k; -1: none */
 	int session_limit;
+	int workers;			/* -w; 0: not told */
 	int verbose;
 	bool foreground, unprivileged, chroot;
 	bool rehearsal;			/* -R: reads its configuration and ends; see rehearsal.h */

@@ -127,6 +127,31 @@ def test_sessions_in_all_processes_are_counted_until_they_end_or_their_process_d
     mail.wait_for_log(r"anvil\[\d+\]: statistics: max connection count \d+ for \(127.0.0.1:\d+:127.0.0.1\) at ")
 
 
+def test_who_has_few_sessions_costs_anvil_nothing(tmp_path):
+    """Two processes keep up to three sessions each to themselves, of fifty."""
+    with Instance(main={"mynetworks": "192.0.2.1", "worker_processes": "2"}) as mail:
+        for _ in range(5):
+            with Raw(mail) as client:
+                assert client.say("QUIT")[0] == 221
+        assert not mail.pids("anvil")
+        for _ in range(2):
+            clients = wait_until(lambda: crowd(mail, 50), 60, "what has ended does not count", pause=0.5)
+            more = [Raw(mail, hello=False) for _ in range(7)]
+            assert {client.greeting[0] for client in more} <= {220, 421} and more[-1].greeting[0] == 421
+            for client in clients + more:
+                client.close()
+        assert mail.pids("anvil")
+
+
+def crowd(mail, n):
+    """So many sessions, each of them heard; else nothing."""
+    clients = [Raw(mail, hello=False) for _ in range(n)]
+    if {client.greeting[0] for client in clients} == {220}:
+        return clients
+    for client in clients:
+        client.close()
+
+
 def test_some_are_not_counted(world):
     mail, ports = world
     with Raw(mail, ports["exempt"]) as client:
