@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 
+#include "lib/mail/atext.h"
 #include "lib/mail/mail_address.h"
 #include "lib/route/private.h"
 
@@ -43,7 +44,7 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	struct str suffix = propagate ? extension : STR_NONE;
 	int found;
 
-	if (rest.len > 0 && rest.at[0] == '@' && str_find(rest, ',') < 0) {
+	if (rest.len > 0 && rest.len <= 1 + DOMAIN_MAX && rest.at[0] == '@' && str_find(rest, ',') < 0) {
 		*vec_add(a, &list) = rewrite_address(r, a, with_local_part_of(a, address, rest), true);
 	} else {
 		while ((found = address_list_next(&rest, a, &one)) > 0) {
@@ -56,7 +57,7 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 		}
 		if (found < 0)
 			return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s",
-					   PSTR(address), PSTR(value));
+					   PSTR(address), PSTR(str_head(value, 200)));
 	}
 	ret->at = list.at;
 	ret->count = list.len;

@@ -233,6 +233,22 @@ static void test_a_result_of_a_million_addresses_is_refused_within_the_memory_th
 	unlink(path);
 }
 
+static void test_a_domain_that_cannot_be_one_is_refused_within_the_memory_there_is(void **state)
+{
+	AUTO(buf) text = BUF(1 << 20);
+	struct arena *small = arena_new("test", NULL, 1500000);
+	struct str_list list;
+
+	(void) state;
+	buf_add_byte(&text, '@');
+	while (text.len < 1000000)
+		buf_add_byte(&text, 'a');
+	use("");
+	assert_int_equal(route_map_result(route, small, STR("a@b.example"), buf_str(&text), STR_NONE, false, &list), -EBADMSG);
+	assert_non_null(strstr(route_why(route), "the result for a@b.example is no list of addresses: @aaaa"));
+	arena_free(small);
+}
+
 static void test_own_addresses_are_known(void **state)
 {
 	struct address_ip ip;
@@ -296,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_virtual_aliases_are_expanded_to_the_end),
 		cmocka_unit_test(test_alias_loops_and_floods_end_at_the_limits),
 		cmocka_unit_test(test_a_result_of_a_million_addresses_is_refused_within_the_memory_there_is),
+		cmocka_unit_test(test_a_domain_that_cannot_be_one_is_refused_within_the_memory_there_is),
 		cmocka_unit_test(test_own_addresses_are_known),
 		cmocka_unit_test(test_an_international_domain_is_the_same_in_both_forms),
 		cmocka_unit_test(test_resolving_costs_little_memory),
