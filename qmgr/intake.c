@@ -93,10 +93,26 @@ static struct path resolve_path(struct message *m, struct recipient *r, struct a
 	return (struct path){ res.transport, res.nexthop, res.nexthop };
 }
 
+enum { MOST_TRANSPORT = 128, MOST_NEXTHOP = 1024 };	/* of a deliver_request */
+
+/*
+ * A table may say more than a request holds, and an agent that gets such a request ends the connection, with all others' mail on it. Where the next hop is a text to be told,
+ * its beginning will do.
+ */
+static struct path made_to_fit(const struct message *m, struct arena *a, struct path p)
+{
+	if (str_is(p.transport, STR("error")) || str_is(p.transport, STR("retry")))
+		p.nexthop = p.key = str_head(p.nexthop, MOST_NEXTHOP);
+	if (p.transport.len <= MOST_TRANSPORT && p.nexthop.len <= MOST_NEXTHOP)
+		return p;
+	log_mail(ROAD_WARNING, m->id, "too long for a transport and next hop: %.*s:%.*s", PSTR(str_head(p.transport, 100)), PSTR(str_head(p.nexthop, 100)));
+	return retry_path(a, "4.3.5", "mail system configuration error");
+}
+
 static struct path choose_path(struct message *m, uint32_t position, struct arena *a)
 {
 	struct recipient *r = &m->env.recipients[position];
-	struct path p = m->env.filter_transport.len > 0 ? filter_path(m, a, r->address) : resolve_path(m, r, a);
+	struct path p = made_to_fit(m, a, m->env.filter_transport.len > 0 ? filter_path(m, a, r->address) : resolve_path(m, r, a));
 
 	if (is_in_list(m->q->conf->defer_transports, p.transport))
 		return retry_path(a, "4.3.2", "deferred transport");

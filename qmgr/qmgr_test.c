@@ -443,6 +443,23 @@ static void a_recipient_that_cannot_be_resolved_now_is_deferred(void **state)
 	play(state, play_resolver_down);
 }
 
+static void play_endless(struct scene *s)
+{
+	char id[32];
+
+	announce(s, id, "ok@x ok@far ok@wordy");
+	settle(s);
+	assert_true(str_find_str(buf_str(&s->deliveries), STR("smtp ok@x;")) >= 0);
+	assert_true(str_find_str(buf_str(&s->deliveries), STR("retry ok@far (4.3.5 mail system configuration error);")) >= 0);
+	assert_true(str_find_str(buf_str(&s->deliveries), STR("retry ok@wordy (xxxx")) >= 0);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+}
+
+static void a_next_hop_that_does_not_fit_into_a_request_harms_nobody_else(void **state)
+{
+	play(state, play_endless);
+}
+
 static void play_limits(struct scene *s)
 {
 	char id[20][32];
@@ -655,6 +672,7 @@ int main(void)
 		IN_SCENE(without_even_the_retry_service_mail_waits_on_disk),
 		IN_SCENE(a_request_that_crosses_an_agents_leaving_is_not_deferred),
 		IN_SCENE(a_recipient_that_cannot_be_resolved_now_is_deferred),
+		IN_SCENE(a_next_hop_that_does_not_fit_into_a_request_harms_nobody_else),
 		IN_SCENE(what_exceeds_the_active_limit_waits_on_disk),
 		IN_SCENE(new_mail_and_retries_take_turns_when_both_wait_on_disk),
 		IN_SCENE(a_successor_leaves_alone_what_is_being_delivered),
