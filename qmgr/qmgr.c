@@ -168,7 +168,6 @@ static void run(void)
 
 	q->scope = scope_open("queue manager");
 	if (be_the_only_one() >= 0) {
-		q->started_s = wall_s();
 		q->is_ready = true;
 		bell_ring(&q->ready);
 		scan_at_start(q);

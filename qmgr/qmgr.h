@@ -73,7 +73,6 @@ struct qmgr {
 	struct bell ready;		/* the lock is ours and the queue is known */
 	struct bell look;		/* run(): look at the disk, or leave */
 	struct bell settled;		/* under_way fell to 0 */
-	int64_t started_s;
 	bool is_ready, look_soon, leaving;
 };
 

@@ -196,6 +196,16 @@ static void while_nothing_can_be_written_few_deliveries_begin(void **state)
 	play(state, play_bounded);
 }
 
+/* As if the file system's clock were an hour ahead of ours. */
+static void date_ahead(struct scene *s, const char *id)
+{
+	const struct timespec then = { .tv_sec = wall_s() + 3600 }, both[2] = { then, then };
+	AUTO(buf) path = BUF(100);
+
+	buf_addf(&path, "incoming/%s", id);
+	assert_int_equal(utimensat(s->dir, buf_text(&path), both, 0), 0);
+}
+
 static void play_restart(struct scene *s)
 {
 	char id[32], fresh[32];
@@ -206,10 +216,10 @@ static void play_restart(struct scene *s)
 	settle(s);
 	buf_clear(&s->deliveries);
 	make_message(s, fresh, "ok@x", 0, &packed, &parts);	/* its announcement got lost */
+	date_ahead(s, fresh);
 	/* a queue manager that knows nothing */
 	sleepers_free(s->q.sleepers);
 	s->q.sleepers = sleepers_new();
-	s->q.started_s = wall_s();	/* whatever lies there is older than the process */
 	scan_at_start(&s->q);
 	scan_deferred_in_background(&s->q);
 	settle(s);
@@ -596,7 +606,6 @@ static void play_damage(struct scene *s)
 	close(fd);
 	fd = openat(s->dir, "incoming/3b9dkLz0DEBRS", O_WRONLY | O_CREAT, 0600);
 	close(fd);
-	s->q.started_s = wall_s();	/* whatever lies there is older than the process */
 	scan_at_start(&s->q);
 	settle(s);
 	EXPECT_DELIVERIES(s, "");

@@ -23,6 +23,12 @@ struct walk {
 	int seen, found;
 };
 
+/* The time of a file in deferred/ is that of its next attempt. In incoming/ it is what the file system's clock said, which may be ahead of ours. */
+static int64_t due_us(enum queue_name where, int64_t mtime_s)
+{
+	return where == QUEUE_DEFERRED ? mtime_s * 1000000 : MIN(mtime_s * 1000000, wall_us());
+}
+
 static int take_name(void *arg, struct str id, int64_t mtime_s)
 {
 	struct walk *w = arg;
@@ -36,7 +42,7 @@ static int take_name(void *arg, struct str id, int64_t mtime_s)
 		return -ECANCELED;
 	if (mtime_s >= w->older_than_s || is_known(q, id))
 		return 0;
-	sleepers_add(q->sleepers, w->where, id, mtime_s * 1000000, (uint32_t) ALL_SITES);
+	sleepers_add(q->sleepers, w->where, id, due_us(w->where, mtime_s), (uint32_t) ALL_SITES);
 	w->found++;
 	return 0;
 }
@@ -53,12 +59,12 @@ static int walk(struct qmgr *q, enum queue_name where, int64_t older_than_s)
 }
 
 /*
- * What is younger than this process will be announced to it; of what came in the second of the start it is
- * not sure. A message that is found here and announced besides is known by then.
+ * Also what seems to be younger than this process, whatever clock says so: a message that is found here and announced besides is known by then,
+ * and one that is not whole yet will be announced.
  */
 void scan_at_start(struct qmgr *q)
 {
-	walk(q, QUEUE_INCOMING, q->started_s + 1);
+	walk(q, QUEUE_INCOMING, INT64_MAX);
 }
 
 void scan_incoming(struct qmgr *q, int64_t older_than_s)
@@ -127,7 +133,7 @@ static void look_elsewhere(struct qmgr *q, enum queue_name where, struct str id)
 	AUTO(queue_file) f = { .fd = -1 };
 
 	if (queue_file_open(q->queue, other, id, false, false, &f) >= 0)
-		sleepers_add(q->sleepers, other, id, f.mtime_s * 1000000, (uint32_t) ALL_SITES);
+		sleepers_add(q->sleepers, other, id, due_us(other, f.mtime_s), (uint32_t) ALL_SITES);
 }
 
 /* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */

@@ -320,7 +320,6 @@ static void begin(struct scene *s)
 	q->double_bounce_sender = STR("double-bounce");
 	qmgr_begin(q);
 	q->scope = scope_open("queue manager");
-	q->started_s = wall_s();
 	q->is_ready = true;
 }
 
