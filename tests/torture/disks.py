@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiment import Skip
 from scene import PATIENCE
-from instance import BUILD
+from instance import BUILD, wait_until
 
 MEGABYTE = 1 << 20
 MKFS = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f", "-K"], "btrfs": ["mkfs.btrfs", "-q", "-f", "-K"]}
@@ -52,6 +52,21 @@ def mount(kind, device, place, *options):
         raise Skip(f"this kernel has no {kind}")
     if done.returncode != 0:
         raise AssertionError(f"mount {kind} {device}: {done.stdout}")
+
+
+def is_attached(file):
+    """Whether a loop device still has the file."""
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):          # detached meanwhile
+            if path.read_text().startswith(str(file)):
+                return True
+    return False
+
+
+def wait_detached(file):
+    """A process that was started in a mount namespace of its own has a copy of the mount, and while it lives the file system goes on: a copy
+    of that is not mounted beside it (xfs), or taken for it (btrfs)."""
+    wait_until(lambda: not is_attached(file), 120, f"{file} is no loop device's any more")
 
 
 def unmount(place):
@@ -96,6 +111,8 @@ class Disks:
             unmount(place)
         for device in self.device.values():
             run("losetup", "-d", device, check=False)
+        for name in self.device:
+            wait_detached(self.place / name)
         if os.path.ismount(self.place):
             unmount(self.place)
         self.server.stdin.close()
@@ -134,6 +151,7 @@ def mounted_image(kind, image, place):
         yield
     finally:
         unmount(place)
+        wait_detached(image)
 
 
 @contextlib.contextmanager
