@@ -5,6 +5,7 @@ Works as root (daemons drop to the account "daemon") and as an ordinary user. No
 """
 
 import contextlib
+import functools
 import grp
 import itertools
 import json
@@ -19,6 +20,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from dns_server import DnsServer
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("POSTROAD_BUILD", TOP / "build")).resolve()
@@ -57,6 +60,12 @@ def wait_until(question, timeout=30.0, what="", pause=0.01):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout * PATIENCE:g} s: {what() if callable(what) else what or question}")
         time.sleep(pause)
+
+
+@functools.cache
+def nowhere():
+    """The name server of tests that bring none: no name is there, whatever this machine's name servers say or do not say."""
+    return DnsServer()
 
 
 MASTER = """
@@ -131,6 +140,7 @@ class Instance:
             "alias_maps": "",
             "alias_database": "",
             "local_recipient_maps": "",
+            "dns_resolver_addresses": nowhere().at,
             "max_idle": "1h",       # toll.py: a process that is no longer there has died, and none has merely had nothing to do for a while
             "service_throttle_time": "1s",          # what a test kills before it was ready is there again soon
             "import_environment": "MAIL_CONFIG TZ ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS POSTROAD_STACK_CENSUS",
@@ -145,11 +155,14 @@ class Instance:
 
     # ---- configuration ----
 
+    def master_cf(self):
+        """What master.cf says."""
+        return MASTER.format(smtp=f"{self.address}:{self.smtp_port}", smtpd_limit=self.smtpd_limit) + self.master_extra
+
     def write(self):
         lines = [f"{name} = {value}\n" for name, value in self.main.items() if value is not None]
-        (self.etc / "main.cf").write_text("".join(lines))
-        rows = MASTER.format(smtp=f"{self.address}:{self.smtp_port}", smtpd_limit=self.smtpd_limit)
-        (self.etc / "master.cf").write_text(rows + self.master_extra)
+        self.file("main.cf", "".join(lines))
+        self.file("master.cf", self.master_cf())
 
     def set(self, **parameters):
         """Changes main.cf; takes effect with the next start or reload()."""
@@ -157,10 +170,11 @@ class Instance:
         self.write()
 
     def file(self, name, text, mode=0o644):
-        path = self.etc / name
-        path.write_text(text)
-        path.chmod(mode)
-        return path
+        """A file beside main.cf, put in place in one step: a daemon that looks meanwhile sees the former or this one."""
+        path, beside = self.etc / name, self.etc / f".{name}"
+        beside.write_text(text)
+        beside.chmod(mode)
+        return beside.rename(path)
 
     # ---- life ----
 
@@ -199,8 +213,7 @@ class Instance:
 
     def pids(self, program):
         """The processes of this instance that run `program`: children of its master."""
-        children = Path(f"/proc/{self.master_pid()}/task/{self.master_pid()}/children").read_text().split()
-        return [int(pid) for pid in children if _program_of(pid) == program]
+        return [pid for pid in children_of(self.master_pid()) if _program_of(pid) == program]
 
     def kill(self, program, number=signal.SIGKILL):
         """Signals every process of that program; how many there were."""
@@ -280,9 +293,10 @@ class Instance:
         wait_until(lambda: not self.queue_files() and not self.queue_list(), timeout, lambda: f"queue empty\n{self.log_tail()}", pause=0.05)
 
     def queue_files(self):
-        """Every message that has a file of its own, by path."""
-        return [path for name in ("incoming", "active", "deferred", "hold", "maildrop")
-                for path in (self.queue / name).rglob("*") if path.is_file()]
+        """Every message that has a file of its own, by path. Looked for twice, or one that moves at this moment might be met nowhere."""
+        found = {path.name: path for name in ("incoming", "active", "deferred", "hold", "maildrop") * 2
+                 for path in (self.queue / name).rglob("*") if path.is_file()}
+        return list(found.values())
 
     # ---- using ----
 
@@ -323,6 +337,15 @@ class Instance:
             code, text = client.getreply()
             assert code == 250, (code, text)
             return re.search(r"queued as (\S+)", text.decode()).group(1)
+
+
+def children_of(pid):
+    """The kernel may leave out a child when one before it ends during the reading: so until it says the same twice."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    before, now = None, path.read_text()
+    while now != before:
+        before, now = now, path.read_text()
+    return [int(child) for child in now.split()]
 
 
 def _program_of(pid):

@@ -153,7 +153,7 @@ def unpacked(package, program, *libraries):
     """The package's tree under the build directory, and these libraries in it; downloaded at the first use."""
     with alone_with(package) as tree:
         if not (tree / program).exists():
-            words = ["apt-get", "download", "-qq", package, *libraries]
+            words = ["apt-get", "download", "-qq", "-o", "Acquire::Retries=5", package, *libraries]
             subprocess.run(words, cwd=tree, check=True, timeout=120, stderr=subprocess.DEVNULL)
             for deb in sorted(tree.glob("*.deb")):
                 subprocess.run(["dpkg", "-x", deb, tree], check=True, timeout=60)

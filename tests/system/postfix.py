@@ -67,12 +67,12 @@ class Postfix(Instance):
         self.main = {**self.main, "compatibility_level": "3.6", "daemon_directory": daemons, "shlib_directory": daemons.parent,
                      "command_directory": self.commands, "meta_directory": self.tree / "etc/postfix", "mail_owner": "postfix",
                      "setgid_group": "postdrop", "sendmail_path": self.commands / "sendmail",
-                     "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH TZ", "export_environment": "LD_LIBRARY_PATH TZ"}
+                     "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH TZ", "export_environment": "LD_LIBRARY_PATH TZ",
+                     "dns_resolver_addresses": None}
         shutil.chown(self.data, "postfix")
 
-    def write(self):
-        super().write()
-        (self.etc / "master.cf").write_text(ROWS.format(smtp=f"{self.address}:{self.smtp_port}") + self.master_extra)
+    def master_cf(self):
+        return ROWS.format(smtp=f"{self.address}:{self.smtp_port}") + self.master_extra
 
     def command(self, name, *arguments, check=True, input=None, timeout=60, **more):
         libraries = f"{self.tree}/usr/lib/postfix:{self.tree}/usr/lib/x86_64-linux-gnu:{self.tree}/usr/lib/aarch64-linux-gnu"

@@ -16,7 +16,7 @@ class Message:
 class Sink:
     """answers: maps a stage ("connect", "EHLO", "MAIL", "RCPT", "DATA", ".", "QUIT") to a reply text or a function of the argument.
 
-    A reply of None closes the connection without an answer. extensions: EHLO keywords. keep_commands: also records every line.
+    A reply of None closes the connection without an answer. extensions: EHLO keywords. connections: how many there were; open: how many there are.
     """
 
     def __init__(self, address="127.0.0.1", port=None, answers=None, extensions=("PIPELINING", "8BITMIME", "SIZE 100000000", "DSN", "SMTPUTF8"),
@@ -28,7 +28,7 @@ class Sink:
         self.lmtp = lmtp
         self.messages = []
         self.commands = []
-        self.connections = 0
+        self.connections = self.open = 0
         self.lock = threading.Lock()
         sink = self
 
@@ -39,10 +39,15 @@ class Sink:
                 super().setup()
 
             def handle(self):
+                with sink.lock:
+                    sink.open += 1
                 try:
                     sink._session(self)
                 except OSError:
                     pass
+                finally:
+                    with sink.lock:
+                        sink.open -= 1
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True

@@ -68,10 +68,8 @@ MAIN = {
 
 
 class DebianInstance(Instance):
-    def write(self):
-        super().write()
-        rows = "\n".join(line.strip() for line in ROWS.splitlines())
-        (self.etc / "master.cf").write_text(rows.replace("PORT", f"{self.address}:{self.smtp_port}"))
+    def master_cf(self):
+        return "\n".join(line.strip() for line in ROWS.splitlines()).replace("PORT", f"{self.address}:{self.smtp_port}")
 
 
 @pytest.fixture
@@ -116,6 +114,6 @@ def test_mail_from_network_and_host_reaches_the_mailbox(debian):
     wait_until(lambda: mailbox.exists() and mailbox.read_text().count("\nSubject: ") == 3, 30, debian.log_tail)
     debian.wait_empty()
     assert "Return-Path: <root@mail.example.org>" in mailbox.read_text()
-    assert debian.log_lines("orig_to=<postmaster@mail.example.org>")
+    debian.wait_for_log("orig_to=<postmaster@mail.example.org>")
     debian.stop()
     assert not debian.log_lines("warning|error:|fatal|panic"), debian.log()

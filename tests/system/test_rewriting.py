@@ -294,15 +294,9 @@ class System:
 
     def _without_agents(self):
         """The rows of the usual agents make room for those that only log."""
-        plain = self.instance.write
-
-        def write():
-            plain()
-            path = self.instance.etc / "master.cf"
-            rows = path.read_text().splitlines(keepends=True)
-            path.write_text("".join(row for row in rows
-                                    if row.split() and (row.split()[0] not in SERVICES or "via-" in row)))
-        self.instance.write = write
+        rows = self.instance.master_cf().splitlines(keepends=True)
+        text = "".join(row for row in rows if row.split() and (row.split()[0] not in SERVICES or "via-" in row))
+        self.instance.master_cf = lambda: text
 
     def __enter__(self):
         self.instance.start()
@@ -421,6 +415,9 @@ def routed(kind, configuration):
             ids[queue_id] = sender
         for queue_id in ids:
             system.instance.wait_for_log(rf"{queue_id}: removed", timeout=60)
+            (active,) = system.instance.wait_for_log(rf"{queue_id}: from=<.* nrcpt=\d+ \(queue active\)")
+            # an agent may say what became of its recipients after qmgr has heard of it
+            system.instance.wait_for_log(rf": {queue_id}: to=<", count=int(re.search(r"nrcpt=(\d+)", active).group(1)))
         for line in system.instance.log().splitlines():
             m = re.search(r"via-(\w+)/\w+\[\d+\]: (\w+): to=<(.*?)>,(?: orig_to=<(.*?)>,)? relay=none,.* dsn=(\S+), status=(\w+) \((.*)\)$", line)
             if m and m.group(2) in ids:
