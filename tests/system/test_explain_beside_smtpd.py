@@ -176,11 +176,13 @@ def delivered(one, queue_id, expected):
     """In the words of foretold()."""
     if expected == {"thrown away"}:
         assert not one.log_lines(f"{queue_id}: to=")
-        return expected if one.log_lines(": discard: RCPT ") else set()
+        return expected if one.wait_for_log(": discard: RCPT ") else set()
     if expected == {"held"}:
         return expected if [message for message in one.queue_list() if message["queue_id"] == queue_id and message["queue_name"] == "hold"] else set()
     one.wait_for_log(f"{queue_id}: removed", timeout=60)
-    lines = [re.search(r"via-(\w+)/\w+\[\d+\]: \S+ to=<(.*?)>.* dsn=(\S+), status=(\w+) \((.*)\)$", line).groups() for line in one.log_lines(f"{queue_id}: to=<")]
+    recipients = int(re.search(r"nrcpt=(\d+) \(queue active\)", one.wait_for_log(f"{queue_id}: from=<.*nrcpt=")[0]).group(1))
+    lines = one.wait_for_log(f"{queue_id}: to=<", count=recipients)        # an agent may say so after qmgr has heard from it
+    lines = [re.search(r"via-(\w+)/\w+\[\d+\]: \S+ to=<(.*?)>.* dsn=(\S+), status=(\w+) \((.*)\)$", line).groups() for line in lines]
     found = {(via, text, to) for via, to, _, status, text in lines if status == "sent"}
     found |= {(via, f"{dsn} {text}", to) for via, to, dsn, status, text in lines if status != "sent"}
     if any(isinstance(fact, str) and not fact.startswith("and ") for fact in expected):        # a redirected message

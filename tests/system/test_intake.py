@@ -64,7 +64,7 @@ def test_a_message_that_is_delivered_at_once_never_has_a_file(slow, sink):
 def test_while_the_system_is_down_it_is_found_by_all_commands(slow, sink):
     mail = slow()
     ids = [mail.send(f"Subject: {number}\r\n\r\nbody\r\n") for number in range(4)]
-    wait_until(lambda: len(mail.queue_list()) == 4, what=mail.log_tail)
+    wait_until(lambda: len(mail.queue_list()) == slow.asked == 4, what=mail.log_tail)
     mail.kill_everything()
     listing = mail.command("postqueue", "-p").stdout
     assert all(queue_id in listing for queue_id in ids)
@@ -73,6 +73,7 @@ def test_while_the_system_is_down_it_is_found_by_all_commands(slow, sink):
     assert "Placed on hold: 1 message" in mail.command("postsuper", "-h", ids[2]).stderr
     assert "Requeued: 1 message" in mail.command("postsuper", "-r", ids[3]).stderr
     slow.let_go()
+    wait_until(lambda: len(sink.messages) == 4, 30, "the next hop has taken what it was sent")
     mail.start()
     wait_until(lambda: queues(mail) == ["hold"], 30, mail.log_tail)
     subjects = {re.search(rb"Subject: (\d)", message.content).group(1) for message in sink.messages if b"Subject" in message.content}
@@ -116,7 +117,7 @@ def test_when_the_log_is_full_mail_goes_on_in_files_and_the_log_is_emptied(slow)
     slow.let_go()
     mail.wait_empty(60 * PATIENCE)
     for queue_id in ids:
-        assert len(mail.log_lines(f"{queue_id}: to=.*status=sent")) == 1
+        assert len(mail.wait_for_log(f"{queue_id}: to=.*status=sent")) == 1
 
 
 def test_a_held_message_has_a_file_wherever_it_was_when_it_was_held(slow):

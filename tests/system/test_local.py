@@ -322,7 +322,7 @@ def test_alias_loops_end(local):
     one.send(MESSAGE, recipients=[f"c@{DOMAIN}"])
     for name in "ef":
         one.wait_for_log(rf"to=<{name}@example.invalid>, orig_to=<c@{DOMAIN}>.*status=sent")
-    assert len(one.log_lines("status=sent .forwarded as")) == 1
+    assert len(one.wait_for_log("status=sent .forwarded as")) == 1
     one.set(transport_maps="")
     one.reload()
     one.send(MESSAGE, recipients=[f"a@{DOMAIN}"])

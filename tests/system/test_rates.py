@@ -68,7 +68,7 @@ def test_all_processes_count_together(world, what):
     assert replies.count((450, [f"4.7.1 Error: {words}"])) == 6
     assert {code for code, _ in replies} == {450, 535 if what == "auth" else 250}
     mail.wait_for_log(rf"warning: {name} rate limit exceeded: 12 from \S+\[127.0.0.1\] for service 127.0.0.1:{ports[what]}$")
-    assert len(workers(mail, ports[what])) == 6
+    wait_until(lambda: len(workers(mail, ports[what])) == 6, 30, lambda: f"six processes say so\n{mail.log_tail()}")
 
 
 def test_connections_are_counted_too(world):
@@ -113,7 +113,7 @@ def test_sessions_in_all_processes_are_counted_until_they_end_or_their_process_d
             client.close()
 
     def kill_worker(client):
-        (line,) = mail.wait_for_log(rf"smtpd\[\d+\]: connect from \S+:{client.sock.getsockname()[1]}$")
+        *_, line = mail.wait_for_log(rf"smtpd\[\d+\]: connect from \S+:{client.sock.getsockname()[1]}$")
         os.kill(int(re.search(r"smtpd\[(\d+)\]", line).group(1)), signal.SIGKILL)
     for end in (lambda client: client.say("QUIT"), kill_worker):
         clients = wait_until(lambda: connect(3), 60, "what was before does not count")
@@ -187,6 +187,9 @@ def converse(mail, dialogue):
         for line in dialogue:
             code, text = client.say(line)
             said.append((code, [re.sub("Postroad|Postfix|queued as .*", "", line) for line in text]))
+            if code == 421:
+                assert client.file.readline() == b"", "the connection ends"
+                break
     return said
 
 

@@ -49,7 +49,7 @@ def send(mail, domain, options=("REQUIRETLS",), text="Subject: x\r\n\r\nsecret b
 
 def outcome(mail, domain, *arguments, **more):
     queue_id = send(mail, domain, *arguments, **more)
-    (line,) = mail.wait_for_log(f"{queue_id}: to=<user@{domain}>.* status=", timeout=60)
+    line, *_ = mail.wait_for_log(f"{queue_id}: to=<user@{domain}>.* status=", timeout=60)
     return line
 
 

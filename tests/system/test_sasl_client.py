@@ -281,7 +281,7 @@ class World:
 
     def deliver(self, name, sender="sender@example.net"):
         queue_id = self.mail.send("Subject: x\r\n\r\nx\r\n", sender=sender, recipients=[f"someone@{name}.example"])
-        (line,) = self.mail.wait_for_log(rf"{queue_id}: to=<someone@{name}.example>.* status=", timeout=60)
+        line, *_ = self.mail.wait_for_log(rf"{queue_id}: to=<someone@{name}.example>.* status=", timeout=60)
         return line
 
     def close(self):
@@ -343,12 +343,12 @@ def test_a_refused_login_is_remembered_by_all_processes_until_the_password_chang
     assert b"wrong" not in kept and b64("wrong").encode() not in kept
 
     text = proxied.read_text()
-    proxied.write_text(text.replace(f":{sink.port} {WRONG}", f":{sink.port} {USER}:wrongly"))
+    mail.file("proxied", text.replace(f":{sink.port} {WRONG}", f":{sink.port} {USER}:wrongly"))
     wait_until(lambda: "said: 535" in world.deliver("cached") and len(sink.logins) == 2, 30, "the new password, tried")     # refused as well
-    proxied.write_text(text.replace(f":{sink.port} {WRONG}", f":{sink.port} {RIGHT}"))
+    mail.file("proxied", text.replace(f":{sink.port} {WRONG}", f":{sink.port} {RIGHT}"))
     wait_until(lambda: "status=sent" in world.deliver("cached"), 30, "the right password, tried")
     assert sink.logins[2:] == [("PLAIN", USER)]
-    proxied.write_text(text)
+    mail.file("proxied", text)
 
 
 def test_a_refused_login_is_tried_again_after_a_while(world):
@@ -384,7 +384,7 @@ def tokens(tmp_path_factory):
     sinks = {name: AuthSink("PLAIN XOAUTH2", user=f"{name}@example.org", password=password) for name, password in
              (("fine", "token-1"), ("json", "from.json"), ("fails", "x"), ("slow", "x"), ("odd", "x"))}
     with Instance(main={"smtp_sasl_auth_enable": "yes", "smtp_host_lookup": "native", "inet_protocols": "ipv4", "smtp_sasl_token_service": "tokens",
-                        "smtp_sasl_security_options": "noanonymous", "tokens_time_limit": "2s", "smtp_connection_cache_on_demand": "no",
+                        "smtp_sasl_security_options": "noanonymous", "tokens_time_limit": "6s", "smtp_connection_cache_on_demand": "no",
                         "transport_maps": "inline:{" + ",".join(f"{{ {name}.example = smtp:[localhost]:{s.port} }}" for name, s in sinks.items()) + "}",
                         "smtp_sasl_password_maps": "inline:{" + ",".join(f"{{ [localhost]:{s.port} = {s.user}: }}" for s in sinks.values()) + "}"},
                   master=f"tokens unix - n n - 1 tokens user={user} argv={helper} ${{user}}\n") as mail:
@@ -398,7 +398,7 @@ def test_tokens_come_from_the_helper_and_are_kept_until_they_are_refused(tokens)
 
     def deliver(name):
         queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=[f"someone@{name}.example"])
-        (line,) = mail.wait_for_log(rf"{queue_id}: to=<someone@{name}.example>.* status=", timeout=60)
+        line, *_ = mail.wait_for_log(rf"{queue_id}: to=<someone@{name}.example>.* status=", timeout=60)
         return line
 
     def ran(name):

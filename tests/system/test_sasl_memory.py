@@ -61,7 +61,7 @@ def world(tmp_path_factory):
     with AuthServer(answer=check) as auth:
         with Instance(main={
                 "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": auth.path, "smtpd_soft_error_limit": "100",
-                "smtpd_tls_chain_files": ca.chain_file("server"), "smtpd_tls_security_level": "may", "worker_processes": "1",
+                "smtpd_tls_chain_files": ca.chain_file("server"), "smtpd_tls_security_level": "may", "worker_processes": "1", "smtp_connection_cache_time_limit": "1000s",
                 "smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_sasl_password_maps": "proxy:texthash:$config_directory/passwords",
                 "transport_maps": f"inline:{{ {{ relay.example = smtp:[127.0.0.1]:{sink.port} }} }}"}) as mail:
             mail.file("passwords", f"[127.0.0.1]:{sink.port} jane:{PASSWORD}\n")
@@ -91,7 +91,7 @@ def test_what_a_client_said_does_not_stay(world, way):
             client.file = client.sock.makefile("rb")
             assert client.say("EHLO client.example")[0] == 250
         say_passwords(client)
-        assert found(mail, "smtpd") == []
+        wait_until(lambda: not found(mail, "smtpd"), 30, lambda: found(mail, "smtpd"))      # it may be about to wipe it when the answer is here
     for first in ("AUTH LOGIN\r\n" + b64(PASSWORD), "EHLO x\r\nNOOP\r\naUTH PLAIN " + b64(PASSWORD)):
         with Raw(mail) as client:       # ahead of its time, which is noted in the log
             client.tell(first)
@@ -117,13 +117,13 @@ def test_who_hears_passwords_leaves_no_core_file_and_lets_nobody_look(world):
 def test_what_we_said_does_not_stay(world):
     mail, _ = world
     queue_id = mail.send("Subject: x\r\n\r\nx\r\n", recipients=["someone@relay.example"])
-    (line,) = mail.wait_for_log(rf"{queue_id}: to=<someone@relay.example>.* status=", timeout=60)
+    line, *_ = mail.wait_for_log(rf"{queue_id}: to=<someone@relay.example>.* status=", timeout=60)
     assert "status=sent" in line
-    assert found(mail, "smtp") == []
+    wait_until(lambda: not found(mail, "smtp"), 30, lambda: found(mail, "smtp"))
 
 
 def test_nothing_of_it_is_in_the_log(world):
     mail, _ = world
+    mail.wait_for_log("improper command pipelining after AUTH")
     log = mail.log().encode()
-    assert b"improper command pipelining after AUTH" in log
     assert not [name for name, secret in SECRETS.items() if secret in log]

@@ -29,7 +29,7 @@ def service(name, **options):
 
 def deliver(mail, domain):
     queue_id = mail.send(f"Subject: {domain}\r\n\r\nx\r\n", recipients=[f"someone@{domain}"])
-    (line,) = mail.wait_for_log(rf"{queue_id}: to=<someone@{domain}>.* status=", timeout=60)
+    line, *_ = mail.wait_for_log(rf"{queue_id}: to=<someone@{domain}>.* status=", timeout=60)
     return line
 
 

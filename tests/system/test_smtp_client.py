@@ -3,7 +3,6 @@
 
 import re
 import threading
-import time
 
 import pytest
 
@@ -69,10 +68,10 @@ def test_a_stream_of_mail_shares_a_few_sessions(instance):
         wait_until(lambda: len(sink.messages) == 30, 30, mail.log_tail)
         mail.wait_empty()
         assert sink.connections <= 6, sink.connections
-        assert mail.log_lines(r"conn_use=\d+, delay=")
+        mail.wait_for_log(r"conn_use=\d+, delay=")
         # nobody keeps a session that is not used: they end by themselves, and the next message gets a new one
         before = sink.connections
-        time.sleep(2.5)
+        wait_until(lambda: sink.open == 0, 30, "the end of the sessions")
         mail.send(BODY, recipients=["late@example.com"])
         wait_until(lambda: len(sink.messages) == 31, 30, mail.log_tail)
         assert sink.connections == before + 1
@@ -101,9 +100,8 @@ def test_a_server_that_hangs_up_on_a_kept_session_costs_no_deferral(instance):
     with Sink(answers={"MAIL": once_per_connection}) as sink:
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "smtp_connection_cache_time_limit": "30s"})
         for number in range(4):
-            mail.send(BODY, recipients=[f"user{number}@example.com"])
-            wait_until(lambda: len(sink.messages) == number + 1, 30, mail.log_tail)
-        mail.wait_empty()
+            queue_id = mail.send(BODY, recipients=[f"user{number}@example.com"])
+            mail.wait_for_log(f"{queue_id}: removed")       # and the session is kept for the next
     assert refused[0] == 3 and sink.connections == 4
     assert not mail.log_lines("status=deferred")
 
@@ -150,7 +148,7 @@ def test_lmtp_says_who_got_it(instance):
         queue_id = mail.send(BODY, recipients=["a@example.com", "full@example.com", "c@example.com"])
         mail.wait_for_log(rf"{queue_id}: to=<full@example.com>, relay=127.0.0.1\[127.0.0.1\]:{sink.port}, .*status=deferred \(host 127.0.0.1\[127.0.0.1\] "
                           r"said: 452 4.2.2 full \(in reply to end of DATA command\)\)")
-        assert len(mail.log_lines(rf"postfix/lmtp\[\d+\]: {queue_id}: .*status=sent \(250 2.0.0 saved\)")) == 2
+        assert len(mail.wait_for_log(rf"postfix/lmtp\[\d+\]: {queue_id}: .*status=sent \(250 2.0.0 saved\)", count=2)) == 2
 
 
 def test_a_message_under_way_survives_a_reload(instance):

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from instance import COMMANDS, IS_ROOT, SANITIZED, processes_below, wait_until
+from instance import COMMANDS, IS_ROOT, PATIENCE, SANITIZED, processes_below, wait_until
 from sink import Sink
 
 MESSAGE = "To: someone@example.com\nSubject: hello\n\nfirst line\n.leading dot\nlast line\n"
@@ -69,7 +69,7 @@ def test_submissions_at_the_same_time_do_not_wait_for_the_timer(running):
     environment = dict(os.environ, MAIL_CONFIG=str(running.etc))
     script = "i=0; while [ $i -lt 40 ]; do \"$0\" -i -f me@example.net someone@example.com </dev/null || exit 1; i=$((i+1)); done"
     shells = [subprocess.Popen(["sh", "-c", script, COMMANDS / "sendmail"], env=environment) for _ in range(5)]
-    assert [shell.wait(120) for shell in shells] == [0] * 5
+    assert [shell.wait(120 * PATIENCE) for shell in shells] == [0] * 5
     running.wait_for_log("to=<someone@example.com>, .*status=sent", count=200, timeout=30)
     wait_until(lambda: not maildrop(running), 30, "maildrop empty")
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_removed_from_maildrop_is_sent_once_and_bounds_what_else_
     os.chown(place, before.st_uid, before.st_gid)
     place.chmod(before.st_mode)
     wait_until(lambda: not maildrop(running), 60, "maildrop empty")
-    assert len(running.log_lines(sent)) == 70, "each was sent once"
+    assert len(running.wait_for_log(sent, count=70)) == 70, "each was sent once"
 
 
 def test_sendmail_bs_speaks_smtp_and_the_message_goes_its_way(running):
@@ -96,7 +96,7 @@ def test_sendmail_bs_speaks_smtp_and_the_message_goes_its_way(running):
         "Subject: x\r\n\r\nhello\r\n..dot\r\n.\r\nQUIT\r\n"
     done = running.command("sendmail", "-bs", input=dialogue.encode())
     assert re.search(rb"250 2.0.0 Ok: queued as \w+", done.stdout)
-    (line,) = running.wait_for_log(r"pickup\[\d+\]: \w+: uid=\d+ from=<me@example.net>$")
+    line, *_ = running.wait_for_log(r"pickup\[\d+\]: \w+: uid=\d+ from=<me@example.net>$")
     identity = re.search(r"pickup\[\d+\]: (\w+):", line).group(1)
     running.wait_for_log(rf"cleanup\[\d+\]: {identity}: message-id=")
     running.wait_for_log(rf"qmgr\[\d+\]: {identity}: removed")
@@ -238,12 +238,13 @@ def test_hostile_files_in_maildrop_harm_nobody(still):
     os.link(directory / "4bOther", directory / "4bOtherLink")
     still.start()
     still.wait_for_log(r"to=<someone@example.com>, .*status=sent")
-    before = len(still.log_lines("pickup"))
-    still.command("sendmail", "-f", "me@example.net", "again@example.com", input=MESSAGE)
-    still.wait_for_log("to=<again@example.com>, .*status=sent")
+    for name in ("again", "and-again"):
+        still.command("sendmail", "-f", "me@example.net", f"{name}@example.com", input=MESSAGE)
+        still.wait_for_log(f"to=<{name}@example.com>, .*status=sent")
     assert len(still.log_lines("to=<someone@example.com>, .*status=sent")) == 1
-    assert len(still.log_lines("pickup")) == before + 1, "each oddity is told once"
-    assert len(maildrop(still)) == 10
+    wait_until(lambda: len(maildrop(still)) == 10, 30, lambda: f"what is left: {maildrop(still)}")
+    told = [re.sub(r".*pickup\[\d+\]: ", "", line) for line in still.log_lines(r"pickup\[\d+\]: warning")]
+    assert len(told) >= 8 and len(set(told)) == len(told), "each oddity is told once"
     assert not still.log_lines("root:x:")
 
 
@@ -390,7 +391,8 @@ def test_bv_reports_what_would_happen_and_delivers_nothing(instance):
         assert actions == {"user@example.com": "deliverable", "other@example.com": "deliverable", "nobody@example.com": "undeliverable",
                            "later@example.com": "undeliverable", "x@gone.example": "deliverable"}
         assert "no such user" in text and "delivers to discard" in text
-        assert mail.log_lines(r"to=<user@example.com>.*status=deliverable") and not mail.log_lines("copy@example.com")
+        mail.wait_for_log(r"to=<user@example.com>.*status=deliverable")
+        assert not mail.log_lines("copy@example.com")
         assert not mail.log_lines("status=(deferred|bounced)")
 
 

@@ -147,7 +147,7 @@ def test_a_user_sends_mail_with(service, tmp_path, name):
 def test_the_log_says_who_and_by_which_service(service, tmp_path):
     python(True)(service, "for the log", tmp_path)
     service.received("for the log")
-    assert service.mail.log_lines(r"postfix/submissions/smtpd\[\d+\]: \w+: client=\S+\[127.0.0.1\], sasl_method=\S+, sasl_username=jane$")
+    service.mail.wait_for_log(r"postfix/submissions/smtpd\[\d+\]: \w+: client=\S+\[127.0.0.1\], sasl_method=\S+, sasl_username=jane$")
 
 
 def test_nothing_goes_without_tls_and_a_password(service):
@@ -200,7 +200,7 @@ def test_extensions_and_headers_of_a_submission(service):
     assert "To: j@example.org, someone@sub.example.org\r\n" in message
     assert "From: jane@example.org\r\n" in message
     assert re.search(r"Message-Id: <\S+@mail.example.org>\r\n", message) and "\r\nDate: " in message
-    assert service.mail.log_lines("sasl_username=jane, sasl_sender=jane@example.org")
+    service.mail.wait_for_log("sasl_username=jane, sasl_sender=jane@example.org")
 
 
 def assert_notified(service, what):
@@ -220,9 +220,9 @@ def test_msmtp_asks_for_notifications(service, tmp_path):
 @pytest.mark.parametrize("scheme", ("smtp", "smtps"))
 def test_curl_sends_from_an_address_in_utf8(service, tmp_path, scheme):
     curl(scheme, sender="jäne@example.org", recipient=f"öl-{scheme}@utf8.example")(service, "in UTF-8", tmp_path)
-    (line,) = service.mail.wait_for_log(rf"to=<öl-{scheme}@utf8.example>, .*status=sent")
+    line, *_ = service.mail.wait_for_log(rf"to=<öl-{scheme}@utf8.example>, .*status=sent")
     queue_id = re.search(r": (\w+): to=", line).group(1)
-    assert service.mail.log_lines(rf"{queue_id}: from=<jäne@example.org>")
+    service.mail.wait_for_log(rf"{queue_id}: from=<jäne@example.org>")
 
 
 @pytest.mark.root

@@ -133,7 +133,7 @@ def test_a_certificate_with_a_nul_in_its_name_has_none(mail, ca):
     with mail.client() as client:
         client.starttls(context=context)
         client.ehlo("x")
-    (line,) = mail.wait_for_log(r"subject_CN=")
+    line, *_ = mail.wait_for_log(r"subject_CN=")
     assert re.search(r"subject_CN=, issuer=Test CA, fingerprint=[0-9A-F:]{95},", line), line
     assert not mail.log_lines(r"subject_CN=good\.example")
     mail.wait_for_log(r"Trusted TLS connection established from ")      # a name is not what trust is about
@@ -145,5 +145,6 @@ def test_a_hello_in_a_thousand_pieces_is_a_hello(mail):
     with after_starttls(mail) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(b"".join(b"\x16\x03\x01\x00\x01" + hello[i:i + 1] for i in range(5, len(hello))))
-        assert connection.recv(1) in (b"\x16", b"\x15", b"")
+        with contextlib.suppress(ConnectionResetError):         # what it left unread makes this of its end
+            assert connection.recv(1) in (b"\x16", b"\x15", b"")
     wait_until(lambda: mail.client().__enter__() is not None, 30, "the server lives")

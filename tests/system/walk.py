@@ -463,6 +463,7 @@ class Client:
         self.to_send = []
         self.received = b""
         self.answers = 0
+        self.was_reset = False              # it talked on when the server had hung up: replies under way may have been lost with the connection
         self.trail = []
         self.batches_left = dice.randrange(1, 100)
 
@@ -543,6 +544,7 @@ class Walk:
                 pass
             except (BrokenPipeError, ConnectionResetError):
                 client.to_send.clear()      # closed by the server: read() will see whether that was right
+                client.was_reset = True
             if client.batches_left < 0 and not last_words and self.dice.random() < 0.1:
                 self.close(client)          # at any point of the dialogue
                 clients[number] = self.open()
@@ -553,9 +555,9 @@ class Walk:
             try:
                 alive = client.read()
             except ConnectionResetError:
-                alive = False
+                alive, client.was_reset = False, True
             if not alive:
-                if not client.model.closed or client.answers < len(client.model.expected):
+                if not client.model.closed or (client.answers < len(client.model.expected) and not client.was_reset):
                     raise Mistake(f"the server hung up after {client.answers} of {len(client.model.expected)} replies, after {client.trail}")
                 self.close(client)
                 clients[clients.index(client)] = self.open()
