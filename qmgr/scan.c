@@ -11,10 +11,7 @@
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
-enum {
-	PAUSE_EVERY = 200,		/* names between two looks at the rest of the world */
-	DEBRIS_AGE_S = 3600,		/* a file without a head that is older is what a crash left */
-};
+enum { PAUSE_EVERY = 200 };		/* names between two looks at the rest of the world */
 
 struct walk {
 	struct qmgr *q;
@@ -111,10 +108,10 @@ static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 	if (queue_id_time(id, &made_us) < 0)
 		return;
 	/* a client may take hours over a large message */
-	if (wall_us() - made_us < (int64_t) DEBRIS_AGE_S * 1000000
-	    || queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < DEBRIS_AGE_S) {
+	if (wall_us() - made_us < (int64_t) QUEUE_DEBRIS_AGE_S * 1000000
+	    || queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < QUEUE_DEBRIS_AGE_S) {
 		if (where == QUEUE_DEFERRED)	/* which is not looked through again */
-			sleepers_add(q->sleepers, where, id, wall_us() + DEBRIS_AGE_S * INT64_C(1000000) / 10, (uint32_t) ALL_SITES);
+			sleepers_add(q->sleepers, where, id, wall_us() + QUEUE_DEBRIS_AGE_S * INT64_C(1000000) / 10, (uint32_t) ALL_SITES);
 		return;
 	}
 	if (where != QUEUE_INCOMING) {

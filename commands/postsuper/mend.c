@@ -11,8 +11,6 @@
 #include "lib/base/die.h"
 #include "lib/log/log.h"
 
-enum { DEBRIS_AGE_S = 3600 };
-
 struct check {
 	struct super *s;
 	enum queue_name where;
@@ -43,7 +41,7 @@ static void put_aside(struct check *c, struct str id)
 /* What was deferred has been whole before. */
 static void end_debris(struct check *c, struct str id, int64_t mtime_s)
 {
-	if (wall_s() - mtime_s < DEBRIS_AGE_S)
+	if (wall_s() - mtime_s < QUEUE_DEBRIS_AGE_S)
 		return;
 	if (c->where == QUEUE_DEFERRED) {
 		if (c->mend)

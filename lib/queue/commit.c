@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
@@ -156,14 +157,26 @@ struct commit {
 	const char *head;
 };
 
-/* A large message may take so long that somebody held its file for debris: then nothing may be promised. */
-static int still_has_a_name(int fd)
+static int still_has_a_name(const struct queue_writer *w)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(w->fd, &st) < 0)
 		return -errno;
 	return st.st_nlink > 0 ? 0 : -ESTALE;
+}
+
+/*
+ * A large message may take so long that somebody held its file for debris: then nothing may be promised. But what was whole and is gone although
+ * it is too young for debris has been found by a queue manager that has just started, and is through.
+ */
+static int is_not_debris(const struct queue_writer *w)
+{
+	int64_t made_us;
+
+	if (queue_id_time(str_of(w->id), &made_us) == 0 && wall_us() - made_us < QUEUE_DEBRIS_AGE_S * INT64_C(1000000))
+		return 0;
+	return still_has_a_name(w);
 }
 
 static int write_pieces_and_head(struct commit *c)
@@ -171,9 +184,11 @@ static int write_pieces_and_head(struct commit *c)
 	struct iovec head = { (char *) (uintptr_t) c->head, QUEUE_HEAD_SIZE };
 	int r = pwritev_all(c->w->fd, c->pieces, c->count, c->at);
 
-	if (!c->in_one)
-		FAILPOINT("queue.commit.before_head");
-	return r < 0 || c->in_one ? r : pwritev_all(c->w->fd, &head, 1, 0);
+	if (c->in_one || r < 0)
+		return r;
+	FAILPOINT("queue.commit.before_head");
+	r = still_has_a_name(c->w);
+	return r < 0 ? r : pwritev_all(c->w->fd, &head, 1, 0);
 }
 
 static int commit_job(void *arg)
@@ -192,7 +207,7 @@ static int commit_job(void *arg)
 		r = -errno;
 	FAILPOINT("queue.commit.synced");
 	if (r == 0 && !c->in_one)
-		r = still_has_a_name(w->fd);
+		r = is_not_debris(w);
 	if (r == 0) {
 		/* some file systems tell of trouble only now; a signal says nothing about the data */
 		if (close(w->fd) < 0 && errno != EINTR)

@@ -20,7 +20,7 @@
 #include "lib/queue/envelope.h"
 #include "lib/queue/outcome.h"
 
-enum { SEGMENT_NAME_SIZE = 17 };
+enum { SEGMENT_NAME_SIZE = 17, QUEUE_DEBRIS_AGE_S = 3600 };	/* the age from which a file without a head is what a crash left */
 
 enum queue_name { QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD, QUEUE_CORRUPT, QUEUE_MAILDROP, QUEUE_COUNT };
 const char *queue_name_text(enum queue_name q);			/* the name of its directory, "incoming" */
