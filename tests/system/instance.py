@@ -283,7 +283,9 @@ class Instance:
         try:
             return wait_until(look, timeout)
         except AssertionError:
-            raise AssertionError(f"{count} x {pattern!r} not in the log:\n{self.log_tail()}") from None
+            about = re.match(r"[0-9A-Za-z]{10,}", pattern)             # a queue id: all about it
+            lines = "\n".join(self.log_lines(about.group(0)) if about else [])
+            raise AssertionError(f"{count} x {pattern!r} not in the log:\n{lines}\n...\n{self.log_tail()}") from None
 
     def queue_list(self):
         """postqueue -j as a list of dictionaries."""

@@ -171,12 +171,12 @@ def ours_knows(words, output):
     return output if not any(option in words for option in ("-a", "-A", "-m")) or any("fatal" in w for w in output[2]) else output[0]
 
 
-def both(directory, postfix, case):
+def both(directory, postfix, environment, case):
     """What either answered to each command line, and the files in the end."""
     main, master, runs = case
     directory.mkdir()
     theirs = Side(directory / "a", *postfix, main, master)
-    ours = Side(directory / "b", COMMANDS / "postconf", os.environ, main, master)
+    ours = Side(directory / "b", COMMANDS / "postconf", environment, main, master)
     answers = [(words, theirs.run(words), ours.run(words)) for words in runs if words]
     return answers, theirs.files(), ours.files()
 
@@ -185,9 +185,10 @@ def both(directory, postfix, case):
 def results(tmp_path_factory):
     """Of all cases, several at once: Postfix's commands sleep for a second before they fail."""
     tree, top = postfix_tree(), tmp_path_factory.mktemp("beside")
-    postfix = tree / "usr/sbin/postconf", dict(os.environ, LD_LIBRARY_PATH=f"{tree}/usr/lib/postfix")
+    environment = dict(os.environ)          # a copy: pytest changes its own while the threads read it
+    postfix = tree / "usr/sbin/postconf", {**environment, "LD_LIBRARY_PATH": f"{tree}/usr/lib/postfix"}
     with ThreadPoolExecutor(24) as pool:
-        yield [pool.submit(both, top / str(1000 + number), postfix, case) for number, case in enumerate(CASES)]
+        yield [pool.submit(both, top / str(1000 + number), postfix, environment, case) for number, case in enumerate(CASES)]
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[" ; ".join(" ".join(words) for words in case[2])[:60] for case in CASES])
