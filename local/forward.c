@@ -68,7 +68,7 @@ static void submit(struct task *t, const struct letter *l, struct mailbox_result
 	make_envelope(t, &e);
 	queue_id_new(id);
 	e.queue_id = str_of(id);
-	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS, &e);
+	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC, &e);
 	r = letter_copy(l, marked ? LETTER_DELIVERED_TO : 0, write_piece, out);
 	if (r < 0) {
 		mail_out_abort(out);

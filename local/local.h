@@ -44,9 +44,8 @@ struct local {
 	struct route_conf route;
 	struct str delimiter;
 	struct tables *aliases, *mailbox_command, *mailbox_transport, *fallback_transport;
-	struct route *rewriting;	/* what stands in lists gets its standard form before it is judged */
+	struct route *rewriting;	/* what stands in lists gets its standard form before it is judged; transport_maps may lead it elsewhere */
 	struct mailbox_rules rules;
-	struct tables *routes;		/* transport_maps: single addresses here may be delivered elsewhere */
 	int most_slow;			/* commands and the like at once for one recipient */
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
 	gid_t own_gid;

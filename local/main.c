@@ -84,13 +84,12 @@ static void start(void)
 	the_local.delimiter = str_of(the_world->common->recipient_delimiter);
 	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps,
 					TABLE_NO_REGEXP_SUBSTITUTION);
-	the_local.routes = open_tables("transport_maps", the_local.route.transport_maps, TABLE_FOLD_KEY);
 	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps,
 						TABLE_NO_REGEXP_SUBSTITUTION);
 	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps, 0);
 	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps,
 						   0);
-	if (route_open_rewriting(the_world->conf, the_world->common, &the_local.rewriting, &why) < 0)
+	if (route_open_local(the_world->conf, the_world->common, &the_local.rewriting, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	find_mail_owner();
 	read_limit();

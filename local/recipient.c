@@ -241,12 +241,11 @@ int read_list(struct task *t, struct str text, size_t most, struct destinations 
 
 bool is_local_name(struct task *t, struct str address, struct str *ret_local)
 {
-	struct address_lookup how = { .delimiter = the_local.delimiter, .no_domain_catch_all = true };
-	struct str domain, transport;
+	struct str domain;
 
 	return address_split(address, ret_local, &domain)
 	       && is_local_domain(the_local.rewriting, t->arena, domain) > 0
-	       && tables_get_address(the_local.routes, t->arena, address, &how, &transport, NULL) == 0;
+	       && route_leads_elsewhere(the_local.rewriting, t->arena, address) == 0;
 }
 
 /* An alias for one name of this machine leads straight to it, without a new message. */

@@ -16,7 +16,7 @@ enum cleanup_flags {
 	CLEANUP_HOLD = 2,		/* a HOLD action upstream: goes to hold/ */
 	CLEANUP_DISCARD = 4,		/* a DISCARD action upstream: swallowed with success */
 	CLEANUP_ADD_RECEIVED = 8,	/* prepend a Received header (smtpd and pickup) */
-	CLEANUP_NO_BCC = 16,		/* notices: no always_bcc and the like */
+	CLEANUP_NO_BCC = 16,		/* notices, and what local forwards: no always_bcc and the like */
 	CLEANUP_EXTERNAL = 32,		/* remote client: no missing headers, unless always_add_missing_headers */
 	CLEANUP_PREPENDED = 64,		/* the content begins with headers of the server's own, up to an empty line: they go above Received */
 	CLEANUP_NO_MAPPINGS = 128,	/* receive_override_options: addresses stay what they are, and nobody gets copies */

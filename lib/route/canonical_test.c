@@ -73,6 +73,9 @@ static void test_classes_say_where(void **state)
 	expect(USE_HEADER_RECIPIENT, "user+ext@whole.example", "user+ext@other.example");
 	assert_int_equal(open_with("masquerade_classes = header_sender, headers", &why), -EINVAL);
 	assert_str(buf_str(&why), "masquerade_classes: unknown class \"headers\"");
+	buf_clear(&why);
+	assert_int_equal(open_with("propagate_unmatched_extensions = virtual, headers", &why), -EINVAL);
+	assert_str(buf_str(&why), "propagate_unmatched_extensions: unknown class \"headers\"");
 }
 
 static void test_loops_and_failing_tables_are_errors(void **state)
@@ -165,7 +168,8 @@ static void test_standard_form_stays_as_it_is(void **state)
 			expect_standard_form(address, true);
 			expect_standard_form(address, false);
 			mapped = rewrite_address(route, arena, address, true);
-			assert_true(route_canonical(route, arena, USE_HEADER_SENDER, mapped, &mapped) >= 0);
+			if (route_canonical(route, arena, USE_HEADER_SENDER, mapped, &mapped) < 0)
+				fail_msg("<%.*s>: %s", PSTR(mapped), route_why(route));
 			assert_int_equal(route_canonical(route, arena, USE_HEADER_SENDER, mapped, &mapped), 0);
 			arena_reset(arena);
 		}

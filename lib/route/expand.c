@@ -13,6 +13,8 @@
 #include "lib/mail/mail_address.h"
 #include "lib/route/private.h"
 
+enum { MEMORY_FOR_ONE = 64 << 10 };	/* an address, rewritten: more than any needs */
+
 static struct str insert_extension(struct arena *a, struct str address, struct str extension)
 {
 	struct str local, domain;
@@ -24,16 +26,17 @@ static struct str insert_extension(struct arena *a, struct str address, struct s
 	return arena_fmt(a, "%.*s%.*s@%.*s", PSTR(local), PSTR(extension), PSTR(domain));
 }
 
-/* "@other.example": the same user there, with the extension that he has. */
-static struct str with_local_part_of(struct arena *a, struct str address, struct str at_domain)
+/*
+ * "@other.example", alone or before more addresses: the same user there, without the extension that did not count in the look-up: it is put in like
+ * everybody's.
+ */
+static struct str with_local_part_of(struct arena *a, struct str address, struct str extension, struct str at_domain)
 {
 	struct str local, domain;
 
 	address_split(address, &local, &domain);
-	return arena_fmt(a, "%.*s%.*s", PSTR(local), PSTR(at_domain));
+	return arena_fmt(a, "%.*s%.*s", PSTR(str_head(local, local.len - extension.len)), PSTR(at_domain));
 }
-
-enum { MEMORY_FOR_ONE = 64 << 10 };	/* an address, rewritten: more than any needs */
 
 int route_map_result(struct route *r, struct arena *a, struct str address, struct str value,
 		     struct str extension, bool propagate,
@@ -42,23 +45,25 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	VEC(struct str) list = { 0 };
 	struct str rest = str_trim(value), one;
 	struct str suffix = propagate ? extension : STR_NONE;
+	const ssize_t blank = str_find_any(rest, ", \t\r\n");
+	const size_t end = blank < 0 ? rest.len : (size_t) blank;
 	int found;
 
-	if (rest.len > 0 && rest.len <= 1 + DOMAIN_MAX && rest.at[0] == '@' && str_find(rest, ',') < 0) {
-		*vec_add(a, &list) = rewrite_address(r, a, with_local_part_of(a, address, rest), true);
-	} else {
-		while ((found = address_list_next(&rest, a, &one)) > 0) {
-			if (list.len > (size_t) r->conf.virtual_alias_expansion_limit
-			    || arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
-				return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses", PSTR(address));
-			if (one.len > 0)
-				*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true),
-								      suffix);
-		}
-		if (found < 0)
-			return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s",
-					   PSTR(address), PSTR(str_head(value, 200)));
+	if (end > 0 && end <= 1 + DOMAIN_MAX && rest.at[0] == '@') {
+		one = rewrite_address(r, a, with_local_part_of(a, address, extension, str_head(rest, end)), true);
+		*vec_add(a, &list) = insert_extension(a, one, suffix);
+		rest = str_skip(rest, end);
 	}
+	while ((found = address_list_next(&rest, a, &one)) > 0) {
+		if (list.len > (size_t) r->conf.virtual_alias_expansion_limit
+		    || arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
+			return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses", PSTR(address));
+		if (one.len > 0)
+			*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true), suffix);
+	}
+	if (found < 0)
+		return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s", PSTR(address),
+				   PSTR(str_head(value, 200)));
 	ret->at = list.at;
 	ret->count = list.len;
 	return 0;
@@ -134,8 +139,8 @@ int expand_virtual_alias(struct route *r, struct arena *a, struct str recipient,
 
 		do
 			found = expand_one(&e, i);
-		while (found > 0 && ++rounds <= r->conf.virtual_alias_recursion_limit);
-		if (found > 0)
+		while (found > 0 && ++rounds < r->conf.virtual_alias_recursion_limit);
+		if (found > 0 && !is_own_alias(&e, e.at.at[i]))
 			return cannot_tell(r, -ELOOP, "unreasonable virtual_alias_maps map nesting for %.*s",
 					   PSTR(recipient));
 		if (found < 0)

@@ -71,33 +71,40 @@ static int open_lists(struct route *r, struct buf *why)
 	return error;
 }
 
+static int open_table(const char *name, const char *specs, struct tables **ret, struct buf *why)
+{
+	AUTO(buf) words = BUF_WORDS;
+	const int error = tables_open(str_of(specs), TABLE_FOLD_KEY, ret, &words);
+
+	if (error < 0)
+		buf_addf(why, "%s: %s", name, buf_text(&words));
+	return error;
+}
+
 static int open_tables(struct route *r, struct buf *why)
 {
-	struct { const char *name; struct str specs; struct tables **tables; } rows[] = {
-		{ "virtual_alias_maps", str_of(r->conf.virtual_alias_maps), &r->virtual_alias_maps },
-		{ "virtual_mailbox_maps", str_of(r->conf.virtual_mailbox_maps), &r->virtual_mailbox_maps },
-		{ "local_recipient_maps", str_of(r->conf.local_recipient_maps), &r->local_recipients },
-		{ "relay_recipient_maps", str_of(r->conf.relay_recipient_maps), &r->relay_recipients },
-		{ "transport_maps", str_of(r->conf.transport_maps), &r->transport },
-		{ "relocated_maps", str_of(r->conf.relocated_maps), &r->relocated },
-		{ "sender_dependent_relayhost_maps", str_of(r->conf.sender_dependent_relayhost_maps),
+	const struct { const char *name; const char *specs; struct tables **tables; } rows[] = {
+		{ "virtual_alias_maps", r->conf.virtual_alias_maps, &r->virtual_alias_maps },
+		{ "virtual_mailbox_maps", r->conf.virtual_mailbox_maps, &r->virtual_mailbox_maps },
+		{ "local_recipient_maps", r->conf.local_recipient_maps, &r->local_recipients },
+		{ "relay_recipient_maps", r->conf.relay_recipient_maps, &r->relay_recipients },
+		{ "transport_maps", r->conf.transport_maps, &r->transport },
+		{ "relocated_maps", r->conf.relocated_maps, &r->relocated },
+		{ "sender_dependent_relayhost_maps", r->conf.sender_dependent_relayhost_maps,
 		  &r->sender_relayhost },
 		{ "sender_dependent_default_transport_maps",
-		  str_of(r->conf.sender_dependent_default_transport_maps),
+		  r->conf.sender_dependent_default_transport_maps,
 		  &r->sender_transport },
-		{ "canonical_maps", str_of(r->conf.canonical_maps), &r->canonical },
-		{ "sender_canonical_maps", str_of(r->conf.sender_canonical_maps), &r->sender_canonical },
-		{ "recipient_canonical_maps", str_of(r->conf.recipient_canonical_maps), &r->recipient_canonical },
+		{ "canonical_maps", r->conf.canonical_maps, &r->canonical },
+		{ "sender_canonical_maps", r->conf.sender_canonical_maps, &r->sender_canonical },
+		{ "recipient_canonical_maps", r->conf.recipient_canonical_maps, &r->recipient_canonical },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		AUTO(buf) words = BUF_WORDS;
-		int error = tables_open(rows[i].specs, TABLE_FOLD_KEY, rows[i].tables, &words);
+		const int error = open_table(rows[i].name, rows[i].specs, rows[i].tables, why);
 
-		if (error < 0) {
-			buf_addf(why, "%s: %s", rows[i].name, buf_text(&words));
+		if (error < 0)
 			return error;
-		}
 	}
 	return 0;
 }
@@ -112,10 +119,32 @@ static bool list_has(const char *list, struct str word)
 	return false;
 }
 
-static int open_all(struct route *r, struct conf *c, bool only_rewriting, struct buf *why)
+enum extent { REWRITING, LOCAL, ALL };
+
+static int check_propagation(const char *list, struct buf *why)
+{
+	static const char *const kinds[] = { "canonical", "virtual", "alias", "forward", "include", "generic" };
+	struct str rest = str_of(list), word;
+
+	while (str_token(&rest, ", \t\r\n", &word)) {
+		bool known = false;
+
+		for (size_t i = 0; i < COUNT_OF(kinds); i++)
+			known |= str_is(word, str_of(kinds[i]));
+		if (!known) {
+			buf_addf(why, "propagate_unmatched_extensions: unknown class \"%.*s\"", PSTR(word));
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int open_all(struct route *r, struct conf *c, enum extent extent, struct buf *why)
 {
 	int error = conf_fill(c, &route_group, &r->conf, why);
 
+	if (error >= 0)
+		error = check_propagation(r->conf.propagate_unmatched_extensions, why);
 	if (error >= 0)
 		error = read_origin(r, why);
 	if (error >= 0)
@@ -124,8 +153,10 @@ static int open_all(struct route *r, struct conf *c, bool only_rewriting, struct
 		error = conf_proxy_addresses(c, r->arena, &r->proxies, why);
 	if (error >= 0)
 		error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
-	if (error < 0 || only_rewriting)
+	if (error < 0 || extent == REWRITING)
 		return error;
+	if (extent == LOCAL)
+		return open_table("transport_maps", r->conf.transport_maps, &r->transport, why);
 	error = open_lists(r, why);
 	if (error >= 0)
 		error = open_canonical(r, why);
@@ -139,7 +170,7 @@ bool route_propagates(const struct route *r, struct str kind)
 	return list_has(r->conf.propagate_unmatched_extensions, kind);
 }
 
-static int open_route(struct conf *c, const struct common_conf *common, bool only_rewriting, struct route **ret,
+static int open_route(struct conf *c, const struct common_conf *common, enum extent extent, struct route **ret,
 		      struct buf *why)
 {
 	struct route *r = get_memory(sizeof(*r));
@@ -149,7 +180,7 @@ static int open_route(struct conf *c, const struct common_conf *common, bool onl
 	r->common = common;
 	r->delimiter = str_of(common->recipient_delimiter);
 	r->why = BUF_WORDS;
-	error = open_all(r, c, only_rewriting, why);
+	error = open_all(r, c, extent, why);
 	if (error < 0) {
 		route_free(r);
 		return error;
@@ -163,12 +194,17 @@ static int open_route(struct conf *c, const struct common_conf *common, bool onl
 
 int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
 {
-	return open_route(c, common, false, ret, why);
+	return open_route(c, common, ALL, ret, why);
 }
 
 int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
 {
-	return open_route(c, common, true, ret, why);
+	return open_route(c, common, REWRITING, ret, why);
+}
+
+int route_open_local(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+{
+	return open_route(c, common, LOCAL, ret, why);
 }
 
 void route_free(struct route *r)

@@ -166,7 +166,8 @@ static void check_expansion(const char *address, int error, const char *expected
 	"{four@mail.example.com = five@x.example} {self@v.example = self@v.example, other@x.example} {@old.example = @new.example} " \
 	"{loop1@v.example = loop2@v.example} {loop2@v.example = loop1@v.example} {@catch.example = all@x.example} " \
 	"{grow@v.example = grow@v.example.x} {quoted@v.example = \"a b\"@x.example} {bad@v.example = two words} {worse@v.example = <two} " \
-	"{local = user} {case@v.example = Case@V.Example} {list@v.example = a@x.example b}}\n"
+	"{local = user} {case@v.example = Case@V.Example} {list@v.example = a@x.example b} " \
+	"{both@v.example = @x.example, other@y.example} {same@v.example = @x.example} {chain@v.example = one@v.example} }\n"
 
 static void test_virtual_aliases_are_expanded_to_the_end(void **state)
 {
@@ -188,9 +189,13 @@ static void test_virtual_aliases_are_expanded_to_the_end(void **state)
 	check_expansion("bad@v.example", 0, "two@mail.example.com words@mail.example.com");
 	check_expansion("list@v.example", 0, "a@x.example b@mail.example.com");
 	check_expansion("worse@v.example", -EBADMSG, NULL);
+	check_expansion("both@v.example", 0, "both@x.example other@y.example");
+	check_expansion("both+ext@v.example", 0, "both+ext@x.example other+ext@y.example");
+	check_expansion("two words@old.example", 0, "two words@new.example");
 	use("recipient_delimiter = +\n" "propagate_unmatched_extensions = canonical\n" ALIASES);
 	check_expansion("one+ext@v.example", 0, "three@x.example five@x.example");
 	check_expansion("joe+ext@old.example", 0, "joe+ext@new.example");
+	check_expansion("same+ext@v.example", 0, "same@x.example");
 }
 
 static void test_alias_loops_and_floods_end_at_the_limits(void **state)
@@ -200,6 +205,11 @@ static void test_alias_loops_and_floods_end_at_the_limits(void **state)
 	(void) state;
 	use(ALIASES);
 	check_expansion("loop1@v.example", -ELOOP, NULL);
+	use("virtual_alias_recursion_limit = 2\n" ALIASES);	/* so many look-ups, the last of which must find nothing */
+	check_expansion("one@v.example", -ELOOP, NULL);
+	check_expansion("two@v.example", 0, "three@x.example five@x.example");
+	check_expansion("catch@catch.example", 0, "all@x.example");
+	check_expansion("self@v.example", 0, "self@v.example other@x.example");
 	buf_add_text(&text, "virtual_alias_expansion_limit = 10\nvirtual_alias_maps = inline:{ {list@v.example = ");
 	for (int i = 0; i < 10; i++)
 		buf_addf(&text, "%suser%d@x.example", i == 0 ? "" : ", ", i);

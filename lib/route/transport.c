@@ -67,3 +67,12 @@ int apply_transport_maps(struct route *r, struct arena *a, struct str domain, st
 		apply_entry(value, domain, res);
 	return found;
 }
+
+int route_leads_elsewhere(struct route *r, struct arena *a, struct str address)
+{
+	struct resolution res = { .transport = STR_NONE, .recipient = address };
+	struct str local, domain;
+	const int found = address_split(address, &local, &domain) ? apply_transport_maps(r, a, domain, &res) : 0;
+
+	return found <= 0 ? found : res.transport.len > 0 && !str_is(res.transport, STR("local"));
+}

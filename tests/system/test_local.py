@@ -283,8 +283,10 @@ def test_an_alias_for_one_name_is_followed_without_a_new_message(local):
 
 
 def test_an_alias_for_several_makes_one_new_message(local):
-    one = local(aliases=f"list: {USER}, {USER}+b, somebody@example.invalid\nowner-list: {USER}\n",
-                main={"transport_maps": "inline:{ {example.invalid = discard:gone} }"})
+    """Which nobody gets a second copy of; so does an alias for a name of this machine whose domain a transport map leads elsewhere."""
+    one = local(aliases=f"list: {USER}, {USER}+b, somebody@example.invalid\nowner-list: {USER}\naway: {USER}@localhost\n",
+                main={"transport_maps": "inline:{ {example.invalid = discard:gone} {localhost = discard:away} }",
+                      "always_bcc": "copies@example.invalid", "recipient_bcc_maps": "static:more-copies@example.invalid"})
     one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
     text = status(one, f"list@{DOMAIN}", "sent")
     new_id = re.fullmatch(r"forwarded as (\S+)", text).group(1)
@@ -296,6 +298,9 @@ def test_an_alias_for_several_makes_one_new_message(local):
         assert letter.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
     one.wait_for_log(rf"{new_id}: from=<owner-list@{DOMAIN}>, size=\d+, nrcpt=3")
     one.wait_for_log(rf"{new_id}: to=<somebody@example.invalid>.*\(gone\)")
+    one.send(MESSAGE, recipients=[f"away@{DOMAIN}"])
+    assert "forwarded as" in status(one, f"away@{DOMAIN}", "sent")
+    one.wait_for_log(rf"to=<{USER}@localhost>, orig_to=<away@{DOMAIN}>, relay=none, .*\(away\)")
     one.wait_empty()
 
 
