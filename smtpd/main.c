@@ -25,7 +25,7 @@ static struct match_list *open_list(const char *name, const char *patterns)
 	unsigned parent = match_parent_flag(str_of(smtpd.common->parent_domain_matches_subdomains), str_of(name));
 
 	if (match_list_open(name, str_of(patterns), parent, &list, &why) < 0)
-		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+		die(EX_CONFIG, "%s", buf_text(&why));
 	return list;
 }
 

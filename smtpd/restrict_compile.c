@@ -335,7 +335,7 @@ static void compile_class(struct conf *conf, struct str name, enum stage stage, 
 	struct str text;
 
 	if (!conf_get(conf, forever, name, &text))
-		die(EX_CONFIG, "restriction class %s is not defined", c.parameter);
+		die(EX_CONFIG, "smtpd_restriction_classes: restriction class %s is not defined", c.parameter);
 	if (compile_text(&c, text, by_stage[stage]) >= 0)
 		return;
 	if (stage < STAGE_DATA)

@@ -29,7 +29,7 @@ static struct match_list *open_list(const char *name, const char *patterns)
 	struct match_list *list;
 
 	if (match_list_open(name, str_of(patterns), 0, &list, &why) < 0)
-		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
+		die(EX_CONFIG, "%s", buf_text(&why));
 	return list;
 }
 

@@ -50,16 +50,33 @@ static void print_difference(struct postconf *p, struct str name, struct str her
 	putchar('}');
 }
 
-/* The directory itself is no difference. */
+static bool is_default(const struct conf *c, struct str name)
+{
+	const char *file;
+	int line;
+
+	return !conf_where(c, name, &file, &line);
+}
+
+/*
+ * The directory itself is no difference, nor is a default that reads the same in both: what it names is one, and is told. What was set and reads the
+ * same is shown with its $names replaced.
+ */
 static int compare_parameter(struct postconf *p, struct conf *other, struct str name)
 {
+	bool expand = p->expand;
 	struct str raw_here = STR_NONE, raw_there = STR_NONE, here = STR_NONE, there = STR_NONE;
 	const bool is_here = expanded(p->conf, p->arena, name, &raw_here, &here);
 	const bool is_there = expanded(other, p->arena, name, &raw_there, &there);
 
 	if (str_is(name, STR("config_directory")) || (is_here == is_there && str_is(here, there)))
 		return 0;
-	print_difference(p, name, p->expand ? here : raw_here, is_here, p->expand ? there : raw_there, is_there);
+	if (is_here && is_there && str_is(raw_here, raw_there)) {
+		if (is_default(p->conf, name) && is_default(other, name))
+			return 0;
+		expand = true;
+	}
+	print_difference(p, name, expand ? here : raw_here, is_here, expand ? there : raw_there, is_there);
 	return 1;
 }
 

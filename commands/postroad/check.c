@@ -158,9 +158,14 @@ void tell_of_names(struct work *w)
 	conf_review(w->world.conf, say_review, NULL);
 }
 
+int tell_of_values(struct work *w)
+{
+	return conf_check_values(w->world.conf, say_wrong, NULL);
+}
+
 int do_check(struct work *w)
 {
-	const int wrong_values = conf_check_values(w->world.conf, say_wrong, NULL);
+	const int wrong_values = tell_of_values(w);
 	const int obstacles = find_obstacles(w, true, say_problem, NULL);
 
 	tell_of_names(w);

@@ -341,15 +341,18 @@ static bool is_free_of_ours(struct lint *l, const struct service_entry *s, const
 
 static void try_port(struct lint *l, const struct service_entry *s, const struct address_ip *at)
 {
+	char where[64];
 	int fd;
 
 	if (!is_free_of_ours(l, s, at) || l->is_running)
 		return;
+	ip_print(at, where);
 	fd = bind_tcp(at);
 	if (fd >= 0)
 		close(fd);
 	else
-		lint_say(l, true, "%s/master.cf, line %d: service %.*s: %s%s", conf_dir(l->conf), s->line, PSTR(s->name), error_text(fd),
+		lint_say(l, true, "%s/master.cf, line %d: service %.*s: cannot listen at port %u of %s: %s%s", conf_dir(l->conf), s->line, PSTR(s->name), (unsigned) at->port, where,
+			 error_text(fd),
 			 fd == -EADDRINUSE ? " (mend: stop who has the port, or take another)" : "");
 }
 

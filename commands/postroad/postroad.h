@@ -33,6 +33,7 @@ int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg);
 void say_problem(void *arg, bool fatal, const char *text);	/* to the log */
 /* Names in main.cf and master.cf that nothing reads, or that are not supported here. */
 void tell_of_names(struct work *w);
+int tell_of_values(struct work *w);		/* how many no program can read */
 /* The running system, or false: it does not run (said, unless quiet). Dies when that cannot be found out. */
 bool find_running(struct work *w, struct instance_state *ret, bool quiet);
 

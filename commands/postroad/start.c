@@ -22,6 +22,7 @@ static void insist_on_start(struct work *w)
 		die(EX_UNAVAILABLE, "the %s mail system is already running: PID: %d", w->world.common.mail_name, (int) running.pid);
 	if (find_obstacles(w, false, say_problem, NULL) > 0)
 		die(EX_CONFIG, "cannot start: see above");
+	tell_of_values(w);		/* as with Postfix, who does not read them starts */
 	tell_of_names(w);
 }
 

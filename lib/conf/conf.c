@@ -119,11 +119,33 @@ bool conf_where(const struct conf *c, struct str name, const char **ret_file, in
 	return true;
 }
 
-bool conf_where_words(const struct conf *c, struct str words, const char **ret_file, int *ret_line)
+/* A parameter that main.cf does not set may be what it is because of one that it does: "virtual_alias_domains" of virtual_alias_maps. */
+bool conf_where_from(struct conf *c, struct str name, const char **ret_file, int *ret_line)
+{
+	struct str rest, skipped;
+
+	if (conf_where(c, name, ret_file, ret_line))
+		return true;
+	if (conf_setting(c, name) != NULL || !conf_raw(c, name, &rest))
+		return false;
+	while (str_cut(&rest, '$', &skipped)) {
+		size_t n = 0;
+
+		while (rest.len > 0 && rest.at[0] == '{')
+			rest = str_skip(rest, 1);
+		while (n < rest.len && (is_alnum(rest.at[n]) || rest.at[n] == '_'))
+			n++;
+		if (conf_where(c, str_head(rest, n), ret_file, ret_line))
+			return true;
+	}
+	return false;
+}
+
+bool conf_where_words(struct conf *c, struct str words, const char **ret_file, int *ret_line)
 {
 	const ssize_t end = str_find_any(words, ": =");
 
-	return end > 0 && conf_where(c, str_head(words, (size_t) end), ret_file, ret_line);
+	return end > 0 && conf_where_from(c, str_head(words, (size_t) end), ret_file, ret_line);
 }
 
 bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struct str *ret_raw_value)

@@ -140,8 +140,10 @@ int conf_split_assignment(struct str line, struct str *ret_name, struct str *ret
 
 /* Where a parameter was set: "main.cf", line; false when it was not. For messages and postconf. */
 bool conf_where(const struct conf *c, struct str name, const char **ret_file, int *ret_line);
+/* The same; of one that was not set, of the first that its default names and that was. */
+bool conf_where_from(struct conf *c, struct str name, const char **ret_file, int *ret_line);
 /* The same of the parameter that somebody's words begin with: "mynetworks: bad network length". */
-bool conf_where_words(const struct conf *c, struct str words, const char **ret_file, int *ret_line);
+bool conf_where_words(struct conf *c, struct str words, const char **ret_file, int *ret_line);
 /* Walks what main.cf sets, in the order of first appearance. *at starts at 0. */
 bool conf_next_set(const struct conf *c, size_t *at, struct str *ret_name, struct str *ret_raw_value);
 

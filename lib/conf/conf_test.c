@@ -122,10 +122,10 @@ static void test_file_with_a_nul_byte_is_refused(void **state)
 	snprintf(path, sizeof(path), "%s/main.cf", dir);
 	f = fopen(path, "w");
 	assert_non_null(f);
-	fwrite("a = b\0c\n", 1, 8, f);
+	fwrite("# x\na = b\0c\n", 1, 12, f);
 	fclose(f);
 	assert_int_equal(conf_load(dir, &c, &why), -EINVAL);
-	assert_non_null(strstr(buf_text(&why), "NUL"));
+	assert_non_null(strstr(buf_text(&why), "main.cf, line 2: contains a NUL byte"));
 }
 
 static void test_missing_file_says_which(void **state)
@@ -545,6 +545,25 @@ static void test_every_wrong_value_is_told_with_its_place(void **state)
 	conf_free(c);
 }
 
+static void test_what_a_default_names_tells_its_place(void **state)
+{
+	AUTO(buf) said = BUF(100000);
+	const char *file;
+	struct conf *c;
+	int line = 0;
+
+	(void) state;
+	c = load("\nvirtual_alias_maps = hash:x\ncompatibility_level = abc\n");
+	assert_true(conf_where_words(c, STR("virtual_alias_domains: no such table"), &file, &line));
+	assert_int_equal(line, 2);
+	assert_false(conf_where_words(c, STR("message_size_limit: too much"), &file, &line));
+	assert_int_equal(conf_override(c, STR("relay_domains=$virtual_alias_maps"), &said), 0);
+	assert_false(conf_where_words(c, STR("relay_domains: of master.cf"), &file, &line));
+	assert_true(conf_check_values(c, collect, &said) > 0);
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 3: mynetworks_style = "));
+	conf_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -569,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_members_of_families_are_checked_like_parameters),
 		cmocka_unit_test(test_family_value_comes_from_main_cf_then_family_then_caller),
 		cmocka_unit_test(test_every_wrong_value_is_told_with_its_place),
+		cmocka_unit_test(test_what_a_default_names_tells_its_place),
 		cmocka_unit_test(test_review_tells_unused_planned_undefined_and_duplicate),
 	};
 

@@ -60,7 +60,7 @@ static void name_the_place(struct conf *c, struct str name, struct buf *why)
 	struct str raw;
 	int line;
 
-	if (conf_where(c, name, &file, &line))
+	if (conf_where_from(c, name, &file, &line))
 		buf_addf(why, "%s, line %d: ", file, line);
 	else
 		buf_addf(why, "parameter ");

@@ -40,9 +40,19 @@ int conf_read_file(struct arena *a, const char *path, struct str *ret_text, stru
 	return r;
 }
 
+static int line_at(struct str text, size_t at)
+{
+	int line = 1;
+
+	for (size_t i = 0; i < at; i++)
+		line += text.at[i] == '\n';
+	return line;
+}
+
 int conf_read_open(struct arena *a, int fd, const char *path, struct str *ret_text, struct buf *why)
 {
 	struct stat st;
+	ssize_t nul;
 	int r;
 
 	if (fstat(fd, &st) < 0) {
@@ -63,8 +73,9 @@ int conf_read_open(struct arena *a, int fd, const char *path, struct str *ret_te
 		buf_addf(why, "read %s: %s", path, error_text(r));
 		return r;
 	}
-	if (str_find(*ret_text, '\0') >= 0) {
-		buf_addf(why, "%s: contains a NUL byte: this is not a text file", path);
+	nul = str_find(*ret_text, '\0');
+	if (nul >= 0) {
+		buf_addf(why, "%s, line %d: contains a NUL byte: this is not a text file", path, line_at(*ret_text, (size_t) nul));
 		return -EINVAL;
 	}
 	return 0;

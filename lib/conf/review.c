@@ -179,16 +179,15 @@ enum name_class review_class(struct review *v, struct str name)
 
 static void say_unused(struct review *v, int line, struct str name, struct str value)
 {
+	AUTO(buf) place = BUF(64);
 	struct str near;
 
 	value = str_head(value, 200);
-	if ((v->what & REVIEW_WITH_LINES) == 0) {
-		say(v, "%s: unused parameter: %.*s=%.*s", v->path, PSTR(name), PSTR(value));
-		return;
-	}
+	if (v->what & REVIEW_WITH_LINES)
+		buf_addf(&place, ", line %d", line);
 	near = v->guesses++ < MOST_GUESSES ? review_nearest(v, v->arena, name) : STR_NONE;
-	say(v, "%s, line %d: unused parameter: %.*s=%.*s%s%.*s%s", v->path, line, PSTR(name), PSTR(value), near.len > 0 ? " (did you mean " : "", PSTR(near),
-	    near.len > 0 ? "?)" : "");
+	say(v, "%s%s: unused parameter: %.*s=%.*s%s%.*s%s", v->path, buf_text(&place), PSTR(name), PSTR(value), near.len > 0 ? " (did you mean " : "",
+	    PSTR(near), near.len > 0 ? "?)" : "");
 }
 
 static void judge(struct review *v, int line, struct str name, struct str value)

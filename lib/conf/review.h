@@ -33,7 +33,7 @@ struct str review_nearest(struct review *v, struct arena *a, struct str name);
  */
 enum {
 	REVIEW_UNUSED_IN_MAIN_CF = 1, REVIEW_UNUSED_IN_MASTER_CF = 2,
-	REVIEW_WITH_LINES = 4,		/* of unused and undefined names, and what may have been meant; without it in Postfix's words */
+	REVIEW_WITH_LINES = 4,		/* of unused and undefined names; without it in Postfix's words */
 };
 void review_tell(struct review *v, unsigned what, void (*say)(void *arg, const char *text), void *arg);
 

@@ -49,7 +49,8 @@ def test_a_good_configuration_has_no_faults(instance):
     ({"relayhost": "[127.0.0.1]"}, ["error: ", "relayhost: mail for someone@not-here.invalid goes to [127.0.0.1], which is this machine"]),
     ({"virtual_mailbox_domains": "example.org"}, ["virtual_mailbox_domains: domain example.org is in mydestination too"]),
     ({"alias_maps": "inline:{root=joe}"}, ["alias_maps: there is no alias for postmaster"]),
-    ({"virtual_alias_maps": "nosuch:/x"}, ["nosuch"]),
+    ({"virtual_alias_maps": "nosuch:/x"}, ["main.cf:@LINE@: virtual_alias_domains: unsupported table type: nosuch:/x"]),
+    ({"smtpd_restriction_classes": "mine"}, ["main.cf:@LINE@: smtpd_restriction_classes: restriction class mine is not defined"]),
     ({"virtual_alias_maps": "inline:{ {a@example.org=b@example.org} {b@example.org=a@example.org} {c@example.org=d@example.com} }"},
      ["virtual_alias_maps: <a@example.org>: unreasonable virtual_alias_maps map nesting"]),
     ({"canonical_maps": "texthash:$config_directory/circle"}, ["canonical_maps: <x@example.org>: unreasonable canonical_maps map nesting"]),
@@ -179,7 +180,7 @@ def test_a_port_that_somebody_has(instance):
     one.write()
     with socket.create_server((one.address, one.smtp_port)):
         status, said = lint(one)
-    assert status == 1 and f"master.cf:2: service {one.address}:{one.smtp_port}: Address already in use" in said
+    assert status == 1 and f"master.cf:2: service {one.address}:{one.smtp_port}: cannot listen at port {one.smtp_port} of {one.address}: Address already in use" in said
 
 
 def test_explaining_shows_each_answer_rewriting_and_way(instance):

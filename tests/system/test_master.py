@@ -452,6 +452,15 @@ def test_start_names_the_parameter_and_where_it_stands(echo):
     assert "default_process_limit" in words and re.search(r"main\.cf, line \d+", words), words
 
 
+def test_start_tells_of_values_that_a_program_could_not_read(echo):
+    """The others serve."""
+    one = echo(start=False, main={"smtpd_recipient_limit": "many"})
+    one.write()
+    done = one.command("postroad", "start", check=False)
+    assert done.returncode == 0 and re.search(r"error: .*main\.cf, line \d+: smtpd_recipient_limit = many: a number from", done.stderr), done
+    one.command("postroad", "stop")
+
+
 def test_start_names_the_row_that_is_wrong(echo):
     one = echo("a unix n - n - - smtpd\nb unix n - n - lots smtpd\n", start=False)
     assert re.search(r"master\.cf, line 4: field \"maxproc\"", refused(one))

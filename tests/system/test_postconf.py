@@ -285,11 +285,12 @@ def test_differences_between_two_configurations(postconf):
         shutil.copy(postconf.dir / name, other)
     assert postconf("--diff", str(other)) == ""
     with (other / "main.cf").open("a") as f:
-        f.write("helper = y\nsoft_bounce = no\n")
+        f.write("helper = y\nsoft_bounce = no\nmydestination = localhost\n")
     (other / "master.cf").write_text(MASTER.replace("slow unix - - n", "slow unix - - y"))
     text = postconf("--diff", str(other), status=1)
     assert "-helper = x\n+helper = y\n" in text
-    assert "relayhost" in text          # its value is $helper's
+    assert "-relayhost = x\n+relayhost = y\n" in text          # $helper in both
+    assert "proxy_read_maps" not in text and "-mydestination = " in text        # a default of names that are told
     assert "soft_bounce" not in text           # the default, written out
     assert "-slow       unix  -       -       n" in text and "+slow       unix  -       -       y" in text
     found = json.loads(postconf("-j", "--diff", str(other), status=1))
