@@ -170,6 +170,19 @@ static void a_big_frame(void)
 	client_free(cl);
 }
 
+/* The service would end the connection, and with it the calls of all others. */
+static void too_long_a_field(void)
+{
+	struct client *cl = client_new(socket_path);
+
+	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
+	served_connections = 0;
+	assert_int_equal(ask(cl, STR("a command of more than thirty-two bytes"), STR_NONE, in(5000)), -EMSGSIZE);
+	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
+	assert_int_equal(served_connections, 0);		/* still the first one */
+	client_free(cl);
+}
+
 /* A service that has lost its mind, or is somebody else's by now, costs the call and not the process that asked. */
 static void too_much(void)
 {
@@ -311,6 +324,7 @@ static void test_a_peer_that_dies_after_its_last_word_is_noticed(void **state) {
 static void test_many_calls_share_a_connection(void **state) { (void) state; in_loop(many_calls); }
 static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) { (void) state; in_loop(a_timeout); }
 static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) { (void) state; in_loop(a_big_frame); }
+static void test_a_request_with_too_long_a_field_is_not_sent(void **state) { (void) state; in_loop(too_long_a_field); }
 static void test_an_answer_larger_than_the_asker_has_room_for_is_an_error(void **state) { (void) state; in_loop(too_much); }
 static void test_descriptors_arrive_with_their_message_and_are_given_away(void **state) { (void) state; in_loop(descriptors); }
 static void test_a_service_that_is_not_there_is_an_error(void **state) { (void) state; in_loop(nobody_there); }
@@ -325,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_many_calls_share_a_connection),
 		cmocka_unit_test(test_a_call_that_times_out_does_not_disturb_the_next),
 		cmocka_unit_test(test_a_frame_larger_than_the_socket_buffer_arrives),
+		cmocka_unit_test(test_a_request_with_too_long_a_field_is_not_sent),
 		cmocka_unit_test(test_an_answer_larger_than_the_asker_has_room_for_is_an_error),
 		cmocka_unit_test(test_descriptors_arrive_with_their_message_and_are_given_away),
 		cmocka_unit_test(test_a_service_that_is_not_there_is_an_error),

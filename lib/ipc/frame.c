@@ -79,6 +79,17 @@ void frame_put_fd(struct frame_out *f, const char *name, int fd)
 		close(fd);
 }
 
+int frame_drop(struct frame_out *f, int error)
+{
+	if (f->b->len > f->start) {
+		f->b->len = f->start;
+		f->b->at[f->start] = 0;
+	}
+	while (f->fd_count > 0)
+		close(f->fds[--f->fd_count]);
+	return error;
+}
+
 int frame_end(struct frame_out *f)
 {
 	size_t length = f->b->len - f->start - sizeof(uint32_t);
@@ -86,15 +97,8 @@ int frame_end(struct frame_out *f)
 
 	if (f->error >= 0 && length > FRAME_LIMIT)
 		f->error = -EMSGSIZE;
-	if (f->error < 0) {
-		if (f->b->len > f->start) {
-			f->b->len = f->start;
-			f->b->at[f->start] = 0;
-		}
-		while (f->fd_count > 0)
-			close(f->fds[--f->fd_count]);
-		return f->error;
-	}
+	if (f->error < 0)
+		return frame_drop(f, f->error);
 	memcpy(f->b->at + f->start, &wire, sizeof(wire));
 	f->b->at[f->fd_count_at] = (char) f->fd_count;
 	return 0;

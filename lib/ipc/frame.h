@@ -35,6 +35,8 @@ void frame_put_i64(struct frame_out *f, const char *name, int64_t value);
 void frame_put_fd(struct frame_out *f, const char *name, int fd);	/* -1: none goes along */
 /* 0, or the sticky error: then nothing was added to b and the descriptors are closed. */
 int frame_end(struct frame_out *f);
+/* Takes the last frame in b back, and closes its descriptors. Returns error. */
+int frame_drop(struct frame_out *f, int error);
 
 /* A received frame. Strings point into its bytes. Descriptors are closed by frame_close unless taken. */
 struct frame {

@@ -17,10 +17,30 @@
 		frame_begin(ret_frame, b, call, STR(#name)); \
 		fields \
 		return frame_end(ret_frame); \
-	} \
-	int put_any_##name(struct buf *b, uint32_t call, const void *m, struct frame_out *ret_frame) \
+	}
+#include "lib/ipc/messages.def"
+#undef MESSAGE
+#undef FIELD_STR
+#undef FIELD_U64
+#undef FIELD_I64
+#undef FIELD_FD
+
+/*
+ * put_any_NAME: a request. One with a field that the server would not take is refused here: there it would end the connection, and all other calls on it.
+ */
+#define FIELD_STR(n, max) fits = fits && m->n.len <= (size_t) (max);
+#define FIELD_U64(n)
+#define FIELD_I64(n)
+#define FIELD_FD(n)
+#define MESSAGE(name, fields) \
+	int put_any_##name(struct buf *b, uint32_t call, const void *any, struct frame_out *ret_frame) \
 	{ \
-		return put_##name(b, call, m, ret_frame); \
+		const struct name *m = any; \
+		bool fits = true; \
+		int r = put_##name(b, call, m, ret_frame); \
+		(void) m; \
+		fields \
+		return r < 0 || fits ? r : frame_drop(ret_frame, -EMSGSIZE); \
 	}
 #include "lib/ipc/messages.def"
 #undef MESSAGE

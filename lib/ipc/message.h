@@ -4,7 +4,7 @@
  *
  *   struct name { one member per field };
  *   int put_name(struct buf *b, uint32_t call, const struct name *m, struct frame_out *ret_frame);
- *   int put_any_name(..., const void *m, ...)   the same, for the generic client_exchange
+ *   int put_any_name(..., const void *m, ...)   the same, for the generic client_exchange; -EMSGSIZE: a string is longer than its field
  *   int get_name(struct frame *f, struct name *ret_m, struct buf *why);     -EBADMSG; strings point into the frame
  *
  *   field                C type         as
