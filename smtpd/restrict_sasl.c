@@ -61,10 +61,10 @@ static bool is_listed(struct str list, struct str login)
 	return false;
 }
 
-/* The null sender belongs to everybody. */
+/* The null sender belongs to everybody. Where no tables say whose addresses are, none is anybody's. */
 static bool has_sender(const struct question *q)
 {
-	return q->sender.len > 0 && !tables_are_empty(the_smtpd->sender_logins) && the_smtpd->sasl != NULL;
+	return q->sender.len > 0 && the_smtpd->sasl != NULL;
 }
 
 static struct verdict refuse_sender(struct question *q, struct str why)

@@ -35,7 +35,7 @@ static struct {
 
 __attribute__((noreturn)) static void usage(void)
 {
-	die(EX_USAGE, "usage: posttls-finger [-acCefjSvw] [-a family] [-A anchors] [-d digest] [-F CAfile] [-g grade] [-h host_lookup] [-H chainfiles] [-k certfile]"
+	die(EX_USAGE, "usage: posttls-finger [-cCefjSvwxX] [-a family] [-A anchors] [-d digest] [-F CAfile] [-g grade] [-h host_lookup] [-H chainfiles] [-k certfile]"
 	    " [-K keyfile] [-l level] [-L logopts] [-m count] [-M insecure_mx_policy] [-o name=value] [-p protocols] [-P CApath] [-r delay] [-s servername]"
 	    " [-t timeout] [-T timeout] destination [match ...]");
 }

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from auth_server import AuthServer, Raw
-from instance import Instance, wait_until
+from instance import Instance, free_port, wait_until
 from peers import Dovecot
 
 SASL = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_soft_error_limit": "100", "smtpd_hard_error_limit": "200",
@@ -19,6 +19,8 @@ def b64(text):
 
 
 GOOD, BAD = b64("\0jane\0secret"), b64("\0jane\0wrong")
+
+OWNERLESS = free_port()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def mail(dovecot):
                         "smtpd_sender_restrictions": "check_recipient_access inline:{ users@example.org=users known@example.org=known "
                                                      "authed@example.org=authed unauthed@example.org=unauthed "
                                                      "access@example.org=access }",
-                        "default_transport": "discard", "local_transport": "discard"}) as one:
+                        "default_transport": "discard", "local_transport": "discard"},
+                  master=f"127.0.0.1:{OWNERLESS} inet n - n - - smtpd\n  -o smtpd_sender_login_maps= -o smtpd_sender_restrictions=reject_sender_login_mismatch\n") as one:
         yield one
 
 
@@ -106,6 +109,15 @@ def test_replies_and_log_lines_are_those_of_postfix(dovecot, mail):
         postfix.wait_for_log("SASL PLAIN authentication failed")
         for line in {re.sub(r".*?smtpd\[\d+\]: ", "", line) for line in postfix.log_lines("SASL ")}:
             mail.wait_for_log(re.escape(line) + "$")
+
+
+def test_without_tables_of_owners_no_address_is_a_users(mail):
+    with Raw(mail, OWNERLESS) as client:
+        for expected in (250, 553):
+            assert client.say("MAIL FROM:<jane@example.net>")[0] == 250
+            assert client.say("RCPT TO:<here@example.org>")[0] == expected
+            assert client.say("RSET")[0] == 250
+            assert expected == 553 or client.login()[0] == 235
 
 
 def test_an_answer_may_be_as_long_as_the_limit(mail):
