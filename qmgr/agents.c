@@ -148,7 +148,7 @@ static bool is_stalled(const struct connection *c)
 {
 	const struct call *oldest = LIST_FIRST(&c->calls, struct call, link);
 
-	return oldest != NULL && oldest->since + c->of->q->common->ipc_timeout <= mono_ms();
+	return oldest != NULL && oldest->since + c->of->q->common->daemon_timeout <= mono_ms();
 }
 
 static bool is_tired(const struct connection *c)

@@ -179,7 +179,7 @@ def stopped(pids):
 @experiment("stopped-peers", rounds=60, short=3)
 def stopped_peers(seed, rounds):
     """a daemon stands still for a while, often longer than the others wait"""
-    with WideScene(seed, main={"ipc_timeout": "2s"}) as scene:
+    with WideScene(seed, main={"ipc_timeout": "2s", "daemon_timeout": "2s"}) as scene:
         scene.mail.start()
         scene.load(smtp=2, pause=0.02)
         scene.wait_for_promises(20)

@@ -167,7 +167,7 @@ class Scene:
             "virtual_mailbox_maps": "inline:{ box@box.example=box/, file@box.example=file }", "virtual_mailbox_base": self.boxes,
             "virtual_uid_maps": f"static:{uid}", "virtual_gid_maps": f"static:{gid}", "virtual_mailbox_limit": "0",
             "mailbox_size_limit": "0", "queue_minfree": "0", "virtual_mailbox_lock": "fcntl", "deliver_lock_delay": "1s",
-            "smtpd_client_connection_count_limit": "0", "ipc_timeout": "20s", "mail_spool_directory": f"{self.boxes}/",
+            "smtpd_client_connection_count_limit": "0", "ipc_timeout": "20s", "daemon_timeout": "20s", "mail_spool_directory": f"{self.boxes}/",
             "virtual_destination_recipient_limit": "1", "virtual_destination_concurrency_limit": "2",
             "alias_maps": f"inline:{{ {{list = {', '.join(ALIASES[LIST])}}} }}"})
         self.mail.main.update(main or {})

@@ -53,7 +53,7 @@ def memory(pid):
 def biggest_killed(seed, rounds):
     """one message with 20,000 recipients, and the biggest process is killed again and again, as by a kernel without memory"""
     crowd = [f"u{number}@relay.example" for number in range(CROWD)]
-    with Scene(seed, routes=[crowd], main={"smtpd_recipient_limit": CROWD, "ipc_timeout": "60s"}) as scene:
+    with Scene(seed, routes=[crowd], main={"smtpd_recipient_limit": CROWD, "ipc_timeout": "60s", "daemon_timeout": "60s"}) as scene:
         scene.mail.start()
         client = scene.client(scene.dice)
         letter = scene.ledger.new(scene.dice, [crowd])
