@@ -18,9 +18,12 @@ int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t
 {
 	int64_t age_ms = (now_us - arrival_us) / 1000;
 
-	int64_t most_ms = MAX(conf->maximal_backoff_time, conf->minimal_backoff_time);
+	return now_us / 1000000 + MIN(MAX(age_ms, conf->minimal_backoff_time) / 1000, longest_wait_s(conf));
+}
 
-	return now_us / 1000000 + MIN(MAX(age_ms, conf->minimal_backoff_time), most_ms) / 1000;
+int64_t longest_wait_s(const struct qmgr_conf *conf)
+{
+	return MAX(conf->maximal_backoff_time, conf->minimal_backoff_time) / 1000;
 }
 
 void forget(struct message *m)

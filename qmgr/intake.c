@@ -309,6 +309,7 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	enum queue_name where = (enum queue_name) sl->where;
 	bool insist = sl->insist;
 	unsigned busy = sl->busy;
+	int64_t now_s;
 	char id[32];
 	int r;
 
@@ -330,7 +331,8 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 		return;
 	}
 	m->insist = insist;
-	if (!insist && m->not_before_s > wall_s()) {	/* somebody else has tried it meanwhile */
+	now_s = wall_s();
+	if (!insist && m->not_before_s > now_s && m->not_before_s <= now_s + longest_wait_s(q->conf)) {	/* somebody else has tried it meanwhile */
 		sleepers_add(q->sleepers, where, m->id, m->not_before_s * 1000000, message_sites(m));
 		message_free(m);
 		return;

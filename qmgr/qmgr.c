@@ -179,6 +179,7 @@ static void run(void)
 			break;
 		q->look_soon = false;
 		if (!q->leaving) {
+			scan_after_clock_step(q);
 			scan_incoming(q, wall_s() - SETTLED_AGE_S);
 			log_keep(q);
 			unwritten_flush(q);

@@ -73,6 +73,7 @@ struct qmgr {
 	struct bell ready;		/* the lock is ours and the queue is known */
 	struct bell look;		/* run(): look at the disk, or leave */
 	struct bell settled;		/* under_way fell to 0 */
+	int64_t clock_ahead_us;		/* of the monotonic one, when last looked at */
 	bool is_ready, look_soon, leaving;
 };
 
@@ -195,6 +196,7 @@ int wait_until_put_down(struct qmgr *q, struct str id) MAY_YIELD;	/* 0, -ECANCEL
 void scan_at_start(struct qmgr *q) MAY_YIELD;
 void scan_deferred_in_background(struct qmgr *q);
 void scan_incoming(struct qmgr *q, int64_t older_than_s) MAY_YIELD;
+void scan_after_clock_step(struct qmgr *q);	/* if there was one since the last time */
 /* A file that cannot be taken: what to do with it. */
 void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int error);
 
@@ -252,6 +254,7 @@ bool log_take(struct qmgr *q, const struct qmgr_announce *from, struct message *
 void log_forget_content(struct message *m);
 void log_keep(struct qmgr *q);				/* starts what looks after the log, unless it runs */
 int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us);
+int64_t longest_wait_s(const struct qmgr_conf *conf);	/* between two attempts; what is due later was said by a clock that was wrong */
 
 /* ---- command.c ---- */
 

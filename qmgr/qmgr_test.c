@@ -641,6 +641,49 @@ static void a_message_that_vanished_from_the_disk_is_forgotten(void **state)
 	play(state, play_vanished);
 }
 
+enum { DAY_S = 86400 };
+
+static void play_clock_set_back(struct scene *s)
+{
+	AUTO(buf) packed = BUF(1 << 20);
+	struct queue_parts parts;
+	struct sleeper *sl;
+	char fresh[32], old[32], asleep[32];
+
+	/* written before the clock was set back, and found after a restart */
+	make_message(s, fresh, "ok@x", 0, &packed, &parts);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_INCOMING, str_of(fresh), wall_s() + DAY_S), 0);
+	buf_clear(&packed);
+	make_message(s, old, "ok@y", 0, &packed, &parts);
+	assert_int_equal(queue_move(s->q.queue, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(old)), 0);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(old), wall_s() + DAY_S), 0);
+	scan_at_start(&s->q);
+	scan_deferred_in_background(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@x;");
+	sl = sleepers_find(s->q.sleepers, str_of(old));
+	assert_non_null(sl);
+	assert_in_range(sl->due.key / 1000000, wall_s() + 3990, wall_s() + 4001);
+	sleepers_set_due(s->q.sleepers, sl, wall_us());
+	intake_wake(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@y;");
+	/* fell asleep before it */
+	announce(s, asleep, "defer@x");
+	settle(s);
+	sl = sleepers_find(s->q.sleepers, str_of(asleep));
+	assert_non_null(sl);
+	sleepers_set_due(s->q.sleepers, sl, wall_us() + DAY_S * INT64_C(1000000));
+	s->q.clock_ahead_us += DAY_S * INT64_C(1000000);
+	scan_after_clock_step(&s->q);
+	assert_in_range(sl->due.key / 1000000, wall_s() + 3990, wall_s() + 4001);
+}
+
+static void when_the_clock_is_set_back_nothing_waits_longer_than_between_two_attempts(void **state)
+{
+	play(state, play_clock_set_back);
+}
+
 static void waits_grow_with_the_age_of_a_message(void **state)
 {
 	struct scene *s = *state;
@@ -688,6 +731,7 @@ int main(void)
 		IN_SCENE(what_a_predecessor_deferred_meanwhile_is_found),
 		IN_SCENE(a_damaged_file_is_put_aside_and_a_young_half_one_left_alone),
 		IN_SCENE(a_message_that_vanished_from_the_disk_is_forgotten),
+		IN_SCENE(when_the_clock_is_set_back_nothing_waits_longer_than_between_two_attempts),
 		IN_SCENE(waits_grow_with_the_age_of_a_message),
 	};
 

@@ -11,7 +11,10 @@
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
-enum { PAUSE_EVERY = 200 };		/* names between two looks at the rest of the world */
+enum {
+	PAUSE_EVERY = 200,		/* names between two looks at the rest of the world */
+	CLOCK_STEP_S = 60,		/* less is not worth looking at all that sleeps */
+};
 
 struct walk {
 	struct qmgr *q;
@@ -20,10 +23,29 @@ struct walk {
 	int seen, found;
 };
 
-/* The time of a file in deferred/ is that of its next attempt. In incoming/ it is what the file system's clock said, which may be ahead of ours. */
-static int64_t due_us(enum queue_name where, int64_t mtime_s)
+/* Nothing waits longer: what says so is from before our clock was set back. In incoming/ it may be the file system's clock that is ahead. */
+static int64_t latest_us(const struct qmgr *q, enum queue_name where)
 {
-	return where == QUEUE_DEFERRED ? mtime_s * 1000000 : MIN(mtime_s * 1000000, wall_us());
+	return wall_us() + (where == QUEUE_DEFERRED ? longest_wait_s(q->conf) * 1000000 : 0);
+}
+
+static void wake_by_new_clock(void *arg, struct sleeper *sl)
+{
+	struct qmgr *q = arg;
+
+	sleepers_set_due(q->sleepers, sl, MIN(sl->due.key, latest_us(q, (enum queue_name) sl->where)));
+}
+
+void scan_after_clock_step(struct qmgr *q)
+{
+	const int64_t ahead_us = wall_us() - mono_ms() * 1000;
+
+	if (ahead_us < q->clock_ahead_us - CLOCK_STEP_S * INT64_C(1000000)) {
+		log_info("the clock was set back: what waits for its time is looked at again");
+		sleepers_each(q->sleepers, wake_by_new_clock, q);
+	}
+	q->clock_ahead_us = ahead_us;
+	intake_wake(q);
 }
 
 static int take_name(void *arg, struct str id, int64_t mtime_s)
@@ -39,7 +61,7 @@ static int take_name(void *arg, struct str id, int64_t mtime_s)
 		return -ECANCELED;
 	if (mtime_s >= w->older_than_s || is_known(q, id))
 		return 0;
-	sleepers_add(q->sleepers, w->where, id, due_us(w->where, mtime_s), (uint32_t) ALL_SITES);
+	sleepers_add(q->sleepers, w->where, id, MIN(mtime_s * 1000000, latest_us(q, w->where)), (uint32_t) ALL_SITES);
 	w->found++;
 	return 0;
 }
@@ -130,7 +152,7 @@ static void look_elsewhere(struct qmgr *q, enum queue_name where, struct str id)
 	AUTO(queue_file) f = { .fd = -1 };
 
 	if (queue_file_open(q->queue, other, id, false, false, &f) >= 0)
-		sleepers_add(q->sleepers, other, id, due_us(other, f.mtime_s), (uint32_t) ALL_SITES);
+		sleepers_add(q->sleepers, other, id, MIN(f.mtime_s * 1000000, latest_us(q, other)), (uint32_t) ALL_SITES);
 }
 
 /* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */

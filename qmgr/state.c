@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/clock.h"
 #include "qmgr/qmgr.h"
 
 enum { BOUNCES_AT_ONCE = 20 };
@@ -17,6 +18,7 @@ void qmgr_begin(struct qmgr *q)
 	q->connections_per_service = (int) (q->common->worker_processes > 0
 						    ? q->common->worker_processes
 						    : MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
+	q->clock_ahead_us = wall_us() - mono_ms() * 1000;
 	q->schedule = schedule_new(rules_of, q);
 	q->sleepers = sleepers_new();
 	q->active = map_new();
