@@ -19,6 +19,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 from dns_server import DnsServer
@@ -60,6 +61,13 @@ def wait_until(question, timeout=30.0, what="", pause=0.01):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout * PATIENCE:g} s: {what() if callable(what) else what or question}")
         time.sleep(pause)
+
+
+@functools.cache
+def seed():
+    """For what is tried at random: another for each version of the server, and the same as often as it is tested. POSTROAD_SEED: this one."""
+    sources = b"".join(path.read_bytes() for path in sorted((TOP / "smtpd").glob("*.c")))
+    return int(os.environ.get("POSTROAD_SEED", zlib.crc32(sources)))
 
 
 @functools.cache

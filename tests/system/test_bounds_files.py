@@ -159,12 +159,13 @@ def test_aliases_that_explode_come_back(aliases):
     with Toll(one, "qmgr", "cleanup", "smtpd") as toll:
         for name in names:
             one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
-        for name in names:
-            one.wait_for_log(rf"to=<{name}@{DOMAIN}>, .*status=(bounced|deferred|sent) \(", timeout=60)
+        verdicts = {}
+        for name in names:          # of itself, or of whom it leads to; what is forwarded is not yet everybody's verdict
+            who = f": to=<{name}@{DOMAIN}>" if name in ("wide", "t1") else f"to=<{name}@{DOMAIN}>"
+            verdicts[name] = one.wait_for_log(rf"{who}, .*status=(bounced|deferred|sent) \(", timeout=60)[0].partition("status=")[2]
     toll.check(most_mib=64, left_mib=48)
     peaks = [kib(pid, "VmHWM") for pid in one.pids("local")]
     assert not peaks or max(peaks) < (64 << 10 if not SANITIZED else 1 << 20), peaks
-    verdicts = {name: one.log_lines(rf"to=<{name}@{DOMAIN}>, .*status=")[0].partition("status=")[2] for name in names}
     for name in names:
         assert verdicts[name].startswith("sent" if name in ("wide", "t1") else ("bounced", "deferred")), verdicts
     one.send(MESSAGE, recipients=[f"warm@{DOMAIN}"])

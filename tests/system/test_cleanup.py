@@ -178,7 +178,9 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(cleanup):
         threads = [threading.Thread(target=load, args=[stop]) for _ in range(3)]
         for thread in threads:
             thread.start()
-        time.sleep(0.05 * PATIENCE + 0.037 * moment)
+        goal = len(acknowledged) + 20
+        wait_until(lambda goal=goal: len(acknowledged) >= goal, what="messages that are acknowledged")
+        time.sleep(0.037 * moment)
         service.kill()
         stop.set()
         for thread in threads:
@@ -270,7 +272,7 @@ def test_strangers_are_refused(cleanup):
     program = ("import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
                "sys.exit(0 if s.recv(1) == b'' else 1)")
     assert subprocess.run([sys.executable, "-c", program, str(service.path)], timeout=30).returncode == 0
-    assert "refused a connection of uid 65534" in service.log()
+    wait_until(lambda: "refused a connection of uid 65534" in service.log(), what=service.log)
 
 
 @pytest.mark.root

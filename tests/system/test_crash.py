@@ -83,14 +83,14 @@ def test_daemons_killed_at_random_under_load_lose_nothing(instance):
             load.start()
         kills = 0
         deadline = time.monotonic() + 120 * PATIENCE
-        while kills < 20 and time.monotonic() < deadline:
+        while (kills < 20 or any(len(load.acknowledged) <= 10 for load in loads)) and time.monotonic() < deadline:
             time.sleep(dice.uniform(0.1, 0.4))
             kills += mail.kill(dice.choice(KILLABLE)) > 0
         for load in loads:
             load.stop.set()
         for load in loads:
             load.join(60)
-        assert kills == 20
+        assert kills >= 20
         assert all(len(load.acknowledged) > 10 for load in loads)
         acknowledged = set().union(*(load.acknowledged for load in loads))
         wait_until(lambda: acknowledged <= set(arrived()), 90,
@@ -100,7 +100,7 @@ def test_daemons_killed_at_random_under_load_lose_nothing(instance):
         found = arrived()
         duplicates = sum(len(contents) - 1 for contents in found.values())
         # Only what was in flight when an agent, qmgr, pickup or cleanup died may come twice: for each kill at most a destination's concurrency.
-        assert duplicates <= 20 * 20, duplicates
+        assert duplicates <= kills * 20, duplicates
         for number, contents in found.items():
             for content in contents:
                 assert content.replace(b"\r\n", b"\n").endswith(f"\n\nbody {number}\n".encode())
@@ -122,8 +122,7 @@ def test_expired_mail_is_returned_to_its_sender(instance):
     port = free_port()
     with Sink() as senders_host:
         mail = instance(main={"transport_maps": f"inline:{{ example.com=smtp:[127.0.0.1]:{port}, example.net=smtp:[127.0.0.1]:{senders_host.port} }}",
-                              "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s", "maximal_queue_lifetime": "2s",
-                              "bounce_queue_lifetime": "2s"})
+                              "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s", "maximal_queue_lifetime": "2s"})
         queue_id = mail.send("Subject: never arrives\r\n\r\nbody\r\n", recipients=["someone@example.com"])
         mail.wait_for_log(rf"{queue_id}: from=<sender@example.net>, status=expired, returned to sender", timeout=30)
         notice = wait_until(lambda: senders_host.messages, 30, mail.log_tail)[0]

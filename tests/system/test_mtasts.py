@@ -131,7 +131,7 @@ def world():
 def shared(world):
     """One instance for everything that does not restart it. What fails is tried again at once, unless a test says otherwise."""
     from instance import Instance
-    one = Instance(main={**world.settings(), "mtasts_fetch_time_limit": "3s"})
+    one = Instance(main={**world.settings(), "mtasts_fetch_time_limit": "8s"})
     with one:
         yield one
 

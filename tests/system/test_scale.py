@@ -62,5 +62,5 @@ def test_a_hundred_thousand_deferred_messages_do_not_hold_up_new_mail(instance):
         mail.send("Subject: new\r\n\r\nbody\r\n", recipients=["b@example.com"])
         wait_until(lambda: sink.messages, 60, mail.log_tail, pause=0.002)
         took = time.monotonic() - start
-        assert took < 10 * PATIENCE, f"{took:.2f} s from start to the arrival of new mail"
+        assert took < 30 * PATIENCE, f"{took:.2f} s from start to the arrival of new mail"
         assert len(mail.queue_files()) >= count

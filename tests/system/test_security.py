@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from instance import COMMANDS, DAEMONS, SANITIZED, wait_until
+from instance import COMMANDS, DAEMONS, SANITIZED, seed, wait_until
 from toll import LONG
 
 DOMAIN = "mail.example.org"
@@ -103,8 +103,7 @@ def test_files_in_the_current_directory_configure_nothing(still, tmp_path):
 
 def test_mutated_files_in_maildrop_stop_nobody(still):
     """postdrop writes them, and whoever gets its group could write others."""
-    seed = int(os.environ.get("POSTROAD_SEED", random.randrange(1 << 30)))
-    dice = random.Random(seed)
+    dice = random.Random(seed())
     still.command("sendmail", "-f", "me@example.net", "someone@example.com", input=MESSAGE * 50)
     (good,) = maildrop(still)
     data, owner = good.read_bytes(), good.stat()
@@ -128,8 +127,8 @@ def test_mutated_files_in_maildrop_stop_nobody(still):
     still.command("postqueue", "-p", timeout=60)
     still.command("sendmail", "-f", "me@example.net", "again@example.com", input=MESSAGE)
     still.wait_for_log("to=<again@example.com>, .*status=sent", timeout=60)
-    assert pids["pickup"] == still.pids("pickup") and pids["qmgr"] == still.pids("qmgr"), f"seed {seed}\n{still.log_tail()}"
-    assert not still.log_lines(r"killed by signal (?!15)|panic:"), f"seed {seed}"
+    assert pids["pickup"] == still.pids("pickup") and pids["qmgr"] == still.pids("qmgr"), f"seed {seed()}\n{still.log_tail()}"
+    assert not still.log_lines(r"killed by signal (?!15)|panic:"), f"seed {seed()}"
 
 
 # ---- what privileged programs are made of ----
