@@ -48,6 +48,8 @@ struct connection {
 	int call_count;
 	uint32_t next_number;
 	when_t idle_since;
+	when_t heard_at;		/* the last frame */
+	when_t pinged_at;		/* since then; 0: not */
 	bool leaving;			/* takes no more requests */
 	bool goodbye;			/* the agent answered all that it got */
 };
@@ -144,11 +146,35 @@ static int take_reply(struct connection *c, struct frame *f)
 
 /* ---- one connection's life ---- */
 
-static bool is_stalled(const struct connection *c)
+/* How long it has said nothing although it has something to do. */
+static int64_t silence(const struct connection *c)
 {
 	const struct call *oldest = LIST_FIRST(&c->calls, struct call, link);
 
-	return oldest != NULL && oldest->since + c->of->q->common->daemon_timeout <= mono_ms();
+	return oldest == NULL ? 0 : mono_ms() - MAX(oldest->since, c->heard_at);
+}
+
+/*
+ * A delivery may take hours, with a slow host and a large message: an agent that is alive answers a ping meanwhile. One that leaves hears nothing any more (sending
+ * to it has failed then), and has longer.
+ */
+static bool is_stalled(const struct connection *c)
+{
+	const struct common_conf *conf = c->of->q->common;
+
+	return c->pinged_at != 0 && mono_ms() >= c->pinged_at + (channel_error(c->ch) < 0 ? conf->daemon_timeout : conf->ipc_timeout);
+}
+
+static void ping_if_silent(struct connection *c)
+{
+	struct agent_ping m = {};
+	struct frame_out out;
+
+	if (c->pinged_at != 0 || silence(c) == 0 || silence(c) < c->of->q->common->ipc_timeout / 4)
+		return;
+	c->pinged_at = mono_ms();
+	if (put_agent_ping(channel_buf(c->ch), 0, &m, &out) >= 0)
+		channel_send(c->ch, &out);
 }
 
 static bool is_tired(const struct connection *c)
@@ -167,12 +193,18 @@ static int receive_replies(struct connection *c)
 			return -ETIMEDOUT;
 		if (r == -ETIMEDOUT && is_tired(c))
 			return 0;
-		if (r == -ETIMEDOUT)
+		if (r == -ETIMEDOUT) {
+			ping_if_silent(c);
 			continue;
+		}
 		if (r <= 0)
 			return r;
+		c->heard_at = mono_ms();
+		c->pinged_at = 0;
 		if (str_is(f.message, STR("agent_goodbye")))
 			c->leaving = c->goodbye = true;
+		else if (str_is(f.message, STR("agent_ping")))
+			r = 0;
 		else if (str_is(f.message, STR("deliver_reply")))
 			r = take_reply(c, &f);
 		else

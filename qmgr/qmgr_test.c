@@ -371,6 +371,48 @@ static void an_agent_that_dies_costs_a_deferral(void **state)
 	play(state, play_agent_dies);
 }
 
+/* A large message over a slow line, and all else that its agent has under way: as long as the agent answers, it is waited for. */
+static void play_long_delivery(struct scene *s)
+{
+	char id[32];
+
+	announce(s, id, "hang@x");
+	settle(s);
+	loop_use_virtual_time(wall_us());
+	co_sleep(in(3 * s->common.ipc_timeout));
+	assert_true(lies_in(s, QUEUE_INCOMING, id));
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp hang@x;");
+	assert_false(lies_anywhere(s, id));
+}
+
+static void a_delivery_that_takes_hours_is_waited_for(void **state)
+{
+	play(state, play_long_delivery);
+}
+
+static void play_stuck_agent(struct scene *s)
+{
+	char id[32];
+
+	s->is_stuck = true;
+	announce(s, id, "hang@x");
+	settle(s);
+	loop_use_virtual_time(wall_us());
+	co_sleep(in(s->common.ipc_timeout));
+	assert_true(lies_in(s, QUEUE_INCOMING, id));
+	co_sleep(in(s->common.ipc_timeout / 2));
+	settle(s);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+}
+
+static void an_agent_that_does_not_answer_costs_a_deferral(void **state)
+{
+	play(state, play_stuck_agent);
+}
+
 static void play_agents_gone(struct scene *s)
 {
 	char id[32];
@@ -720,6 +762,8 @@ int main(void)
 		IN_SCENE(the_sender_is_warned_once_of_a_delay),
 		IN_SCENE(mail_for_a_dead_destination_is_deferred_without_being_tried),
 		IN_SCENE(an_agent_that_dies_costs_a_deferral),
+		IN_SCENE(a_delivery_that_takes_hours_is_waited_for),
+		IN_SCENE(an_agent_that_does_not_answer_costs_a_deferral),
 		IN_SCENE(a_transport_that_cannot_be_reached_costs_a_deferral),
 		IN_SCENE(without_even_the_retry_service_mail_waits_on_disk),
 		IN_SCENE(a_request_that_crosses_an_agents_leaving_is_not_deferred),

@@ -28,6 +28,7 @@ struct scene {
 	bool leave_after_reply;		/* the agent says goodbye after its next reply */
 	struct bell release;		/* hanging deliveries go on */
 	bool hanging_released;
+	bool is_stuck;			/* agents do not answer pings */
 	bool has_log;			/* new messages lie in the intake log */
 	void (*play)(struct scene *s);
 };

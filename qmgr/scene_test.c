@@ -228,6 +228,15 @@ static void play_request(void *arg)
 	arena_free(q->a);
 }
 
+static void answer_ping(struct player *p)
+{
+	struct agent_ping m = {};
+	struct frame_out out;
+
+	if (!the_scene->is_stuck && put_agent_ping(channel_buf(p->ch), 0, &m, &out) >= 0)
+		channel_send(p->ch, &out);
+}
+
 static void play_connection(void *arg)
 {
 	struct player *p = arg;
@@ -235,9 +244,15 @@ static void play_connection(void *arg)
 	struct frame f;
 
 	while (channel_receive(p->ch, &f, NEVER) > 0) {
-		struct arena *a = arena_new("request", NULL, 1 << 20);
-		struct request *q = ARENA_NEW(a, struct request);
+		struct arena *a;
+		struct request *q;
 
+		if (str_is(f.message, STR("agent_ping"))) {
+			answer_ping(p);
+			continue;
+		}
+		a = arena_new("request", NULL, 1 << 20);
+		q = ARENA_NEW(a, struct request);
 		*q = (struct request){ p, f, a };
 		q->f.message = arena_copy(a, f.message);
 		q->f.attributes = arena_copy(a, f.attributes);

@@ -175,6 +175,15 @@ static int next_frame(struct connection *c, struct frame *frame)
 	}
 }
 
+static void answer_ping(struct connection *c)
+{
+	struct agent_ping m = {};
+	struct frame_out out;
+
+	if (put_agent_ping(channel_buf(c->ch), 0, &m, &out) >= 0)
+		channel_send(c->ch, &out);
+}
+
 static int take_requests(struct connection *c)
 {
 	struct frame frame;
@@ -186,6 +195,8 @@ static int take_requests(struct connection *c)
 			r = take_request(c, &frame, &q);
 			if (r >= 0)
 				start_request(c, q);
+		} else if (str_is(frame.message, STR("agent_ping"))) {
+			answer_ping(c);
 		}
 		frame_close(&frame);
 		if (r < 0)

@@ -289,6 +289,31 @@ static void deliveries_do_not_wait_for_each_other(void **state)
 	play(deliver_when_released, play_overtaking);
 }
 
+static void play_ping(struct scene *s)
+{
+	struct agent_ping m = {};
+	struct frame_out out;
+	struct frame f;
+	AUTO(buf) b = BUF(1000);
+	struct deliver_reply rep;
+	uint32_t call;
+
+	send_request(s, 1, "slow", everybody, 1);
+	assert_int_equal(put_agent_ping(channel_buf(s->ch), 0, &m, &out), 0);
+	assert_int_equal(channel_send(s->ch, &out), 0);
+	assert_int_equal(channel_receive(s->ch, &f, in(10000)), 1);
+	assert_str(f.message, "agent_ping");
+	s->released = true;
+	bell_ring(&s->release);
+	assert_str(reply_text(s, &b, &call, &rep), "3:delivered:2.0.0:slow;");
+}
+
+static void an_agent_answers_a_ping_while_deliveries_wait(void **state)
+{
+	(void) state;
+	play(deliver_when_released, play_ping);
+}
+
 static void play_leaving(struct scene *s)
 {
 	AUTO(buf) b = BUF(1000);
@@ -359,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_failed_site_defers_who_is_left_and_is_reported),
 		cmocka_unit_test(content_is_headers_an_empty_line_and_the_body_in_pieces_of_any_size),
 		cmocka_unit_test(deliveries_do_not_wait_for_each_other),
+		cmocka_unit_test(an_agent_answers_a_ping_while_deliveries_wait),
 		cmocka_unit_test(an_agent_that_leaves_finishes_what_it_has_and_says_goodbye),
 		cmocka_unit_test(without_the_queue_manager_deliveries_are_broken_off),
 		cmocka_unit_test(nonsense_ends_the_connection),
