@@ -5,14 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/die.h"
 #include "lib/disk/disk.h"
 #include "lib/mail/mail_address.h"
 #include "lib/mailbox/path.h"
-#include "lib/table/type.h"
 #include "local/local.h"
 
 bool list_has(const char *list, const char *word)
@@ -65,23 +63,6 @@ static int rights_of_owner(struct task *t, uid_t uid, struct rights *ret)
 	return 0;
 }
 
-/* Only tables in files have an owner; of others the administrator counts as such. */
-static uid_t table_owner(struct task *t, struct str spec)
-{
-	struct str path = spec, type;
-	const struct table_type *made;
-	struct stat st;
-
-	while (str_cut(&path, ':', &type) && str_is(type, STR("proxy")))
-		;
-	if (path.len == 0 || path.at[0] != '/')
-		return 0;
-	made = table_type_find(type);
-	if (made != NULL && made->suffix != NULL)
-		path = arena_fmt(t->arena, "%.*s%s", PSTR(path), made->suffix);
-	return stat(str_c(t->arena, path), &st) < 0 ? 0 : st.st_uid;
-}
-
 /* ---- names ---- */
 
 static int look_up(struct task *t, struct str name, struct str *ret_value)
@@ -110,7 +91,8 @@ int find_alias(struct task *t, struct str name, struct alias *ret)
 	}
 	if (r <= 0)
 		return r;
-	r = rights_of_owner(t, table_owner(t, str_of(tables_answered_by(the_local.aliases))), &found.rights);
+	/* Only tables in files have an owner; of others the administrator counts as such. */
+	r = rights_of_owner(t, tables_owner(the_local.aliases), &found.rights);
 	if (r < 0)
 		return r;
 	*ret = found;

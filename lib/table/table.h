@@ -62,6 +62,11 @@ int tables_get_part(struct tables *ts, struct arena *a, struct str key, struct s
 int tables_get_domain(struct tables *ts, struct arena *a, struct str name, struct str *ret_key, struct str *ret_value) MAY_YIELD;
 const char *tables_why(const struct tables *ts);
 const char *tables_answered_by(const struct tables *ts);	/* spec of the table that found, or could not tell, last */
+/*
+ * The owner of that table's file, as it was when what was found was read from it: whoever owns the directory can have the name lead to somebody else's file by now. No file of
+ * this process's, proxy: among them: 0.
+ */
+uid_t tables_owner(const struct tables *ts);
 
 /*
  * The usual order for an address: user+ext@domain, user@domain, user+ext, user (last two when local_domain), @domain. Pattern tables are asked for the

@@ -106,6 +106,13 @@ const char *tables_answered_by(const struct tables *ts)
 	return ts->last == NULL ? "" : table_spec(ts->last);
 }
 
+uid_t tables_owner(const struct tables *ts)
+{
+	const struct watch *file = ts->last == NULL ? NULL : ts->last->file;
+
+	return file == NULL || !file->seen ? 0 : file->as_seen.st_uid;
+}
+
 /* Local parts that contain a delimiter as part of a name; lists: owner-x and x-request are such names. */
 static bool is_never_split(struct str local_part, char delimiter, bool lists)
 {

@@ -62,6 +62,36 @@ static void expect_address(struct tables *ts, const char *address, bool local, c
 	}
 }
 
+static void test_who_owned_the_file_that_was_read_is_the_owner(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	const char *spec = str_c(arena, arena_fmt(arena, "inline:{ a=1 } texthash:%s", path_of("x")));
+	struct tables *ts;
+	struct str value;
+
+	(void) state;
+	if (getuid() != 0)
+		skip();
+	write_file("x", "b 1\n");
+	assert_int_equal(chown(path_of("x"), 1234, 0), 0);
+	assert_int_equal(tables_open(str_of(spec), 0, &ts, &why), 0);
+	write_file("victim", "c 1\n");
+	assert_int_equal(chown(path_of("victim"), 5678, 0), 0);
+	assert_int_equal(rename(path_of("victim"), path_of("x")), 0);
+	assert_int_equal(tables_get(ts, arena, STR("b"), &value), 1);
+	assert_int_equal(tables_owner(ts), 1234);
+	assert_int_equal(tables_get(ts, arena, STR("a"), &value), 1);
+	assert_int_equal(tables_owner(ts), 0);
+	seconds_pass(2);
+	assert_int_equal(tables_get(ts, arena, STR("c"), &value), 1);
+	assert_int_equal(tables_owner(ts), 5678);
+	assert_int_equal(chown(path_of("x"), 1234, 0), 0);
+	seconds_pass(4);
+	assert_int_equal(tables_get(ts, arena, STR("c"), &value), 1);
+	assert_int_equal(tables_owner(ts), 1234);
+	tables_free(ts);
+}
+
 static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 {
 	struct str value, extension;
@@ -118,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_first_table_that_knows_or_cannot_tell_decides),
 		TEST(test_a_key_with_nothing_behind_it_is_no_answer),
+		TEST(test_who_owned_the_file_that_was_read_is_the_owner),
 		TEST(test_the_forms_of_an_address_are_tried_in_order),
 		TEST(test_a_local_part_that_needs_quotes_is_looked_up_with_them_first),
 		TEST(test_patterns_see_only_whole_addresses),

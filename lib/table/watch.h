@@ -36,6 +36,6 @@ void watch_saw(struct watch *w, const struct stat *st);
  * (settle true: for content that is kept in memory meanwhile).
  */
 bool watch_changed(struct watch *w, bool settle);
-bool stat_is_same(const struct stat *a, const struct stat *b);	/* device, inode, time of change, size */
+bool stat_is_same(const struct stat *a, const struct stat *b);	/* device, inode, owner, time of change, size */
 
 #endif
