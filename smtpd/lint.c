@@ -15,9 +15,16 @@ enum { MOST_CLASSES = 10, MOST_CLAIMS = 2000 };		/* within each other; of a list
 
 /* ---- lists ---- */
 
-static bool is_final(const struct rule *r)
+/* Nothing is asked behind it: "permit", "reject", "defer", or a class with one of these. */
+static bool is_final(const struct rule *r, int depth)
 {
-	return !r->warn_only && (r->row->ask == ask_permit || r->row->ask == ask_reject || r->row->ask == ask_defer);
+	if (r->warn_only)
+		return false;
+	if (r->row->arg == ARG_CLASS && depth < MOST_CLASSES)
+		for (size_t i = 0; i < r->class->count; i++)
+			if (is_final(&r->class->rules[i], depth + 1))
+				return true;
+	return r->row->ask == ask_permit || r->row->ask == ask_reject || r->row->ask == ask_defer;
 }
 
 static bool is_same(const struct rule *a, const struct rule *b)
@@ -36,16 +43,23 @@ static void place(const struct rule_list *list, struct buf *b)
 	buf_addf(b, "%s: ", list->name);
 }
 
-static void lint_list(const struct rule_list *list)
+static const char *name_of(const struct rule *r)
+{
+	return r->row->arg == ARG_CLASS ? r->class->name : r->row->name;
+}
+
+/* Said once of a class, wherever it is used. */
+static void lint_list(const struct rule_list *list, int depth)
 {
 	AUTO(buf) where = BUF(1024);
 
 	place(list, &where);
 	for (size_t i = 0; i < list->count; i++) {
-		if (is_final(&list->rules[i]) && i + 1 < list->count) {
+		if (list->rules[i].row->arg == ARG_CLASS && depth < MOST_CLASSES)
+			lint_list(list->rules[i].class, depth + 1);
+		if (is_final(&list->rules[i], 0) && i + 1 < list->count) {
 			log_warning("%s%s is never reached behind %s (mend: remove it, or move it to the front)", buf_text(&where),
-				    list->rules[i + 1].row->arg == ARG_CLASS ? list->rules[i + 1].class->name : list->rules[i + 1].row->name,
-				    list->rules[i].row->name);
+				    name_of(&list->rules[i + 1]), name_of(&list->rules[i]));
 			return;
 		}
 		for (size_t j = 0; j < i; j++)
@@ -292,7 +306,7 @@ static void lint_logins(void)
 int lint_restrictions(struct arena *a)
 {
 	for (int i = 0; i < STAGE_COUNT; i++) {
-		lint_list(the_smtpd->rules[i]);
+		lint_list(the_smtpd->rules[i], 0);
 		each_value(a, the_smtpd->rules[i], is_access, lint_value, 0);
 	}
 	restrict_observer = &observer;

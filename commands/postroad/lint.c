@@ -185,6 +185,7 @@ static void lint_table(struct lint *l, const char *place, struct str spec, int d
 	else
 		lint_server(l, place, spec, t);
 	lint_age(l, place, type, name);
+	lint_table_password(l, place, type, name);
 	if (name.len > 0 && name.at[0] == '/')
 		lint_writers(l, place, str_c(l->arena, name));
 }
@@ -257,19 +258,71 @@ static void lint_secrets(struct lint *l)
 
 /* ---- aliases: RFC 5321 4.5.1, and root's mail, which is never delivered with root's rights ---- */
 
+/*
+ * Names of aliases that lead to each other and to nothing else: the mail would be nobody's. An alias to itself is the user of that name, and what is no alias is
+ * somebody or something else.
+ */
+static bool leads_somewhere(struct lint *l, struct tables *ts, struct str name, struct map *passed)
+{
+	struct str value, one;
+
+	if (map_put(passed, arena_lower(l->arena, name), l) != NULL)
+		return false;
+	if (tables_get(ts, l->arena, name, &value) <= 0)
+		return true;
+	while (str_token(&value, ", \t\r\n", &one))
+		if (str_find_any(one, "@:/|\"\\") >= 0 || str_is_nocase(one, name) || leads_somewhere(l, ts, one, passed))
+			return true;
+	return false;
+}
+
+static void lint_needed_alias(struct lint *l, struct tables *ts, const char *name)
+{
+	struct map *passed = map_new();
+	struct str value;
+
+	if (tables_get(ts, l->arena, str_of(name), &value) == 0)
+		lint_say(l, false, "%s: there is no alias for %s (mend: give it one)", lint_place(l, STR("alias_maps")), name);
+	else if (!leads_somewhere(l, ts, str_of(name), passed))
+		lint_say(l, true, "%s: the alias for %s leads to other aliases in a circle, and to nobody (mend: name somebody)", lint_place(l, STR("alias_maps")), name);
+	map_free(passed, NULL);
+}
+
+/* What newaliases makes, and nobody reads. */
+static void lint_alias_database(struct lint *l, struct str maps)
+{
+	struct str databases, one, map;
+	const char *file;
+	int line;
+
+	if (!conf_where(l->conf, STR("alias_database"), &file, &line) || !conf_get(l->conf, l->arena, STR("alias_database"), &databases))
+		return;
+	while (str_token_braced(&databases, ", \t\r\n", &one) > 0) {
+		struct str rest = maps;
+		bool is_read = false;
+
+		while (!is_read && str_token_braced(&rest, ", \t\r\n", &map) > 0) {
+			table_is_proxied(map, &map);
+			is_read = str_is(map, one);
+		}
+		if (!is_read)
+			lint_say(l, false, "%s: newaliases makes %.*s, which alias_maps does not name (mend: name it in both, or in neither)", lint_place(l, STR("alias_database")), PSTR(one));
+	}
+}
+
 static void lint_aliases(struct lint *l)
 {
 	static const char *const needed[] = { "postmaster", "root", "mailer-daemon" };
 	AUTO(buf) why = BUF_WORDS;
-	struct str maps = STR_NONE, value;
+	struct str maps = STR_NONE;
 	struct tables *ts;
 
 	conf_get(l->conf, l->arena, STR("alias_maps"), &maps);
+	lint_alias_database(l, maps);
 	if (maps.len == 0 || tables_open(maps, TABLE_FOLD_KEY, &ts, &why) < 0)
 		return;		/* no local delivery, or said already */
 	for (size_t i = 0; i < COUNT_OF(needed); i++)
-		if (tables_get(ts, l->arena, str_of(needed[i]), &value) == 0)
-			lint_say(l, false, "%s: there is no alias for %s (mend: give it one)", lint_place(l, STR("alias_maps")), needed[i]);
+		lint_needed_alias(l, ts, needed[i]);
 	tables_free(ts);
 }
 

@@ -27,6 +27,7 @@ const char *lint_place(struct lint *l, struct str name);	/* "FILE, line N: name"
 void lint_keys(struct lint *l);
 /* lint_passwords.c: for servers that are logged in to. */
 void lint_passwords(struct lint *l);
+void lint_table_password(struct lint *l, const char *place, struct str type, struct str name);	/* of a table that logs in to its server */
 /* lint_routes.c: what sends mail to this very machine, from where it would come back. */
 void lint_routes(struct lint *l);
 /* The way of mail for this address; looked at once, for the first who asks. */

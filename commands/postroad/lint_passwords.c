@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /* postroad lint: passwords for other servers: who may read them, whether they may be said in the clear, and whether the relay host has one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "commands/postroad/lint.h"
 #include "lib/sasl/options.h"
+#include "lib/table/source.h"
 #include "lib/table/type.h"
+
+enum { MOST_SETTINGS = 1 << 20 };
 
 static bool everybody_reads(const char *path)
 {
@@ -75,6 +80,49 @@ static void lint_relay_host(struct lint *l, const char *place, struct str maps)
 	if (tables_get(tables, l->arena, relay, &value) == 0 && tables_get(tables, l->arena, host, &value) == 0)
 		lint_say(l, false, "%s: there is no user and password for relayhost, neither for \"%.*s\" nor for \"%.*s\"", place, PSTR(relay), PSTR(host));
 	tables_free(tables);
+}
+
+/* The settings of a table that asks a server: "password = x" of databases, "bind_pw = x" of directories. */
+static bool has_secret(const char *path)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	AUTO(buf) text = BUF(MOST_SETTINGS + 65536);
+	struct source lines;
+	struct str line, name;
+	bool found = false;
+
+	if (fd < 0 || source_read_file(fd, MOST_SETTINGS, &text) < 0)
+		return false;
+	source_start(&lines, path, buf_str(&text));
+	while (!found && source_next(&lines, &line)) {
+		found = str_cut(&line, '=', &name) && str_trim(line).len > 0;
+		name = str_trim(name);
+		found = found && (str_is(name, STR("password")) || str_is(name, STR("bind_pw")));
+	}
+	source_end(&lines);
+	return found;
+}
+
+void lint_table_password(struct lint *l, const char *place, struct str type, struct str name)
+{
+	static const char *const secrets[] = { "password", "bind_pw" };
+	const struct table_type *kind = table_type_find(type);
+	const char *path = str_c(l->arena, name), *file;
+	int line;
+
+	if (kind == NULL || !(kind->traits & TYPE_BLOCKS) || name.len == 0)
+		return;
+	if (name.at[0] == '/') {
+		if (everybody_reads(path) && has_secret(path))
+			lint_say(l, false, "%s: %s: everybody may read the password in it (mend: chmod o-rwx %s)", place, path, path);
+		return;
+	}
+	for (size_t i = 0; i < COUNT_OF(secrets); i++) {
+		struct str parameter = arena_fmt(l->arena, "%.*s_%s", PSTR(name), secrets[i]);
+
+		if (conf_where(l->conf, parameter, &file, &line) && everybody_reads(file))
+			lint_say(l, false, "%s: everybody may read this password (mend: give the table a file of its own, which nobody else may read)", lint_place(l, parameter));
+	}
 }
 
 void lint_passwords(struct lint *l)
