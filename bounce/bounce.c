@@ -79,6 +79,7 @@ static void load_templates(void)
 static void start(void)
 {
 	insist_on_words("notify_classes", conf.notify_classes, "2bounce, bounce, data, delay, policy, protocol, resource, software");
+	insist_on_words("internal_mail_filter_classes", conf.internal_mail_filter_classes, "bounce, notify");
 	mail_out_use(the_world->common->cleanup_service_name);
 	load_templates();
 }

@@ -46,6 +46,8 @@ static void find_mail_owner(void)
 		the_local.mail_uid = owner.uid;
 		the_local.mail_gid = owner.gid;
 	}
+	if (the_local.privileged && account_by_name(a, str_of(the_world->common->default_privs), &owner) == 0)
+		daemon_complain("default_privs: there is no account \"%s\"", the_world->common->default_privs);
 	arena_free(a);
 }
 
@@ -69,6 +71,7 @@ static void insist_on_sense(const struct local_conf *conf)
 
 	insist_on_words("allow_mail_to_commands", conf->allow_mail_to_commands, sources);
 	insist_on_words("allow_mail_to_files", conf->allow_mail_to_files, sources);
+	insist_on_words("prepend_delivered_header", conf->prepend_delivered_header, "command, file, forward");
 	insist_on_mailbox_limit("mailbox_size_limit", conf->mailbox_size_limit);
 }
 

@@ -91,10 +91,32 @@ static void say_of_queue(const char *words)
 	log_warning("%s", words);
 }
 
+/* Of two settings that contradict each other one gives way, as in Postfix; with words when it is not a default. */
+static void adjust(int64_t *value, const char *name, int64_t to, const char *words)
+{
+	const char *file;
+	int line;
+
+	if (conf_where(the_world->conf, str_of(name), &file, &line))
+		log_warning("%s is %s: adjusted", name, words);
+	*value = to;
+}
+
+static void reconcile(struct qmgr_conf *c)
+{
+	if (c->bounce_queue_lifetime > c->maximal_queue_lifetime)
+		adjust(&c->bounce_queue_lifetime, "bounce_queue_lifetime", c->maximal_queue_lifetime, "larger than maximal_queue_lifetime");
+	if (c->maximal_backoff_time < c->minimal_backoff_time)
+		adjust(&c->maximal_backoff_time, "maximal_backoff_time", c->minimal_backoff_time, "smaller than minimal_backoff_time");
+	if (c->qmgr_message_recipient_limit < c->qmgr_message_active_limit)
+		adjust(&c->qmgr_message_recipient_limit, "qmgr_message_recipient_limit", c->qmgr_message_active_limit, "smaller than qmgr_message_active_limit");
+}
+
 static void start(void)
 {
 	struct qmgr *q = &the_qmgr;
 
+	reconcile(&conf);
 	q->conf = &conf;
 	q->queue_conf = &queue_settings;
 	q->raw = the_world->conf;

@@ -84,6 +84,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		die(EX_CONFIG, "smtpd_tls_fingerprint_digest: there is no digest \"%s\"", t.digest);
 	if (!tables_are_empty(s->sni_maps))
 		t.chains_for = chains_for_name;
+	ciphers_of_level(a, s, !mandatory);	/* also what does not count now must not be misspelt */
 	t.ciphers = ciphers_of_level(a, s, mandatory);
 	t.curves = s->tls.tls_eecdh_auto_curves;
 	t.groups = s->tls.tls_ffdhe_auto_groups;

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from instance import free_port
+from instance import IS_ROOT, free_port
 
 GOOD = {"alias_maps": "inline:{postmaster=joe, root=joe, mailer-daemon=joe}", "mydestination": "$myhostname, example.org",
         "local_recipient_maps": "inline:{joe=x, postmaster=x}"}
@@ -43,6 +43,12 @@ def test_a_good_configuration_has_no_faults(instance):
     ({"smtpd_relay_restrictions": "permit"}, ["specify at least one working instance"]),
     ({"smtpd_recipient_restrictions": "reject_unauth_destination, permit, reject_unlisted_recipient"},
      ["smtpd_recipient_restrictions: reject_unlisted_recipient is never reached behind permit"]),
+    ({"smtpd_restriction_classes": "dialup, loose", "dialup": "permit_mynetworks, reject, permit_sasl_authenticated", "loose": "permit_mynetworks, dialup", "smtpd_client_restrictions": "loose, permit_mynetworks"},
+     [": dialup: permit_sasl_authenticated is never reached behind reject", ": smtpd_client_restrictions: permit_mynetworks is never reached behind loose"]),
+    ({"alias_maps": "inline:{ {postmaster=root, postmaster2} {root=postmaster} {postmaster2=postmaster2x} {postmaster2x=root} {mailer-daemon=mailer-daemon} }", "alias_database": "hash:$config_directory/aliases"},
+     [": alias_maps: the alias for postmaster leads to other aliases in a circle, and to nobody", ": alias_maps: the alias for root leads", ": alias_database: newaliases makes hash:/"]),
+    ({"virtual_alias_maps": "ldap:$config_directory/ldap.cf, mysql:mine", "mine_password": "x", "mine_hosts": "127.0.0.1:9", "mine_user": "u", "mine_dbname": "d", "mine_query": "SELECT 1"},
+     [": virtual_alias_maps: /", "/ldap.cf: everybody may read the password in it (mend: chmod o-rwx ", ": mine_password: everybody may read this password"]),
     ({"smtpd_client_restrictions": "check_client_access inline:{a=OK}, permit_mynetworks, check_client_access inline:{a=OK}"},
      ["smtpd_client_restrictions: check_client_access stands there twice"]),
     ({"smtpd_client_restrictions": "reject_nothing"}, ["smtpd_client_restrictions: unknown restriction \"reject_nothing\""]),
@@ -68,6 +74,7 @@ def test_faults_are_found(instance, change, words):
     one = instance(main=dict(GOOD, **change), start=False)
     one.write()
     one.file("circle", "x@example.org y@example.org\ny@example.org x@example.org\n")
+    one.file("ldap.cf", "server_host = 127.0.0.1:9\nsearch_base = x\nbind = yes\nbind_dn = cn=x\nbind_pw = secret\n")
     status, said = lint(one)
     assert status == 1
     last = len((one.etc / "main.cf").read_text().splitlines())
@@ -146,6 +153,26 @@ def test_overrides_of_a_service_are_its_own_fault(instance):
         assert port != "20272" or f'master.cf:{line}: content_filter = none:: master.cf has no service "none"' in said
         assert f"master.cf:{line}: service 127.0.0.1:{port}: open relay" in said
     assert f"service {one.address}:{one.smtp_port}: open relay" not in said
+
+
+def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
+    """One value each, as Postfix's daemons would refuse or adjust it."""
+    wrong = {"smtp_host_lookup": ("nativ", "has no effect here"), "lmtp_connect_timeout": ("x", "a time from"),
+             "internal_mail_filter_classes": ("bounces", '"bounces" is none of bounce, notify'), "smtpd_tls_mandatory_ciphers": ("hgh", '"hgh" is no cipher grade'), "bounce_queue_lifetime": ("6d", "is larger than maximal_queue_lifetime: adjusted"),
+             "maximal_backoff_time": ("200s", "is smaller than minimal_backoff_time: adjusted"), "qmgr_message_recipient_limit": ("10", "is smaller than qmgr_message_active_limit: adjusted"), "anvil_rate_time_unit": ("0", "a time from 1s"),
+             "virtual_minimum_uid": ("0", "a number from 1"), "pipe_time_limit": ("1y", "a time"), "daemon_timeout": ("1h", "has no effect here")}
+    if IS_ROOT:
+        wrong["default_privs"] = ("nosuchuser", 'there is no account "nosuchuser"')
+    one = instance(main=dict(GOOD, smtpd_tls_security_level="may", **{name: value for name, (value, _) in wrong.items()}), master="pipe unix - n n - - pipe\n  user=nobody argv=/bin/true\n", start=False)
+    one.write()
+    said = lint(one)[1].splitlines()
+    lines = (one.etc / "main.cf").read_text().splitlines()
+    for name, (value, words) in wrong.items():
+        at = f"main.cf:{lines.index(f'{name} = {value}') + 1}: {name}"
+        assert any(at in line and words in line for line in said), (name, said)
+    one = instance(main=dict(GOOD, propagate_unmatched_extensions="canonical, virtuel", prepend_delivered_header="files"), start=False)
+    one.write()
+    expect_said(one, [': propagate_unmatched_extensions: unknown class "virtuel"', ': prepend_delivered_header: "files" is none of command, file, forward'])
 
 
 def test_a_table_that_is_older_than_its_source(instance):
