@@ -239,6 +239,7 @@ def test_other_ways_to_say_what_is_wanted(mail, postgres, mariadb, sqlite, slapd
     for kind, server, text in [
             ("pgsql", postgres, f"hosts = unix:{postgres.root}/.s.PGSQL.{postgres.port}\nuser = test\ndbname = postgres\n" + old.replace("'a%'", "'a%%'")),
             ("pgsql", postgres, f"hosts = postgresql://test@127.0.0.1:{postgres.port}/postgres\n" + old.replace("'a%'", "'a%%'")),
+            ("pgsql", postgres, f"hosts = postgresql://test@127.0.0.1:{postgres.port}/postgres\nuser = nobody\ndbname = other\n" + old.replace("'a%'", "'a%%'")),
             ("pgsql", postgres, f"hosts = 127.0.0.1:{postgres.port}\nuser = test\ndbname = postgres\nquery = SELECT goto FROM alias WHERE address = E'%s' AND goto LIKE 'a%%'\n"),
             ("pgsql", postgres, f"hosts = 127.0.0.1:{postgres.port}\nuser = test\ndbname = postgres\nselect_function = goto_of\nresult_format = %u@%d\n"),
             ("pgsql", postgres, f"hosts = 127.0.0.1:{postgres.port}\nuser = test\ndbname = postgres\nquery = SELECT goto /* 'x */ FROM alias\n  WHERE address = %s -- all of them\n"),

@@ -55,16 +55,17 @@ static void add(struct words *w, const char *name, const char *value)
 	w->values[w->count++] = value;
 }
 
-/* unix:/directory, unix:/directory/.s.PGSQL.5432, inet:host:port, host:port, host, or a URI. */
+static bool is_uri(const char *host)
+{
+	return strncmp(host, "postgresql://", 13) == 0 || strncmp(host, "postgres://", 11) == 0;
+}
+
+/* unix:/directory, unix:/directory/.s.PGSQL.5432, inet:host:port, host:port, host. */
 static void add_host(struct words *w, const char *host)
 {
 	static const char socket_name[] = "/.s.PGSQL.";
 	char *part;
 
-	if (strncmp(host, "postgresql://", 13) == 0 || strncmp(host, "postgres://", 11) == 0) {
-		add(w, "dbname", host);
-		return;
-	}
 	if (strncmp(host, "unix:", 5) == 0 || strncmp(host, "inet:", 5) == 0)
 		host += 5;
 	snprintf(w->room, sizeof(w->room), "%s", host);
@@ -228,10 +229,14 @@ static void *pgsql_connect(const struct driver_settings *s, const char *host, in
 	struct words w = { .count = 0 };
 	PGconn *c;
 
-	add(&w, "dbname", s->get(s, "dbname"));
-	add_host(&w, host);
 	add(&w, "user", s->get(s, "user"));
 	add(&w, "password", s->get(s, "password"));
+	if (is_uri(host)) {
+		add(&w, "dbname", host);	/* what it holds counts more than what came before */
+	} else {
+		add(&w, "dbname", s->get(s, "dbname"));
+		add_host(&w, host);
+	}
 	add(&w, "client_encoding", encoding == NULL ? "UTF8" : encoding);
 	add(&w, "fallback_application_name", "postroad");
 	snprintf(w.seconds, sizeof(w.seconds), "%d", timeout_ms / 1000 + 1);
