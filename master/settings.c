@@ -42,6 +42,16 @@ static int keep_main_cf(struct settings *s, struct buf *why)
 	return conf_load_open(s->config_dir, s->main_cf, &s->conf, why);
 }
 
+/* A master.cf that an editor has cut to nothing is no order to close every door. */
+static int insist_on_services(const struct settings *s, struct buf *why)
+{
+	for (size_t i = 0; i < s->table.count; i++)
+		if (s->table.services[i].line > 0)
+			return 0;
+	buf_addf(why, "%s/master.cf: there is no service in it", s->config_dir);
+	return -EINVAL;
+}
+
 int settings_load(const char *config_dir, struct settings **ret, struct buf *why)
 {
 	struct arena *a = arena_new("settings", NULL, 64 << 20);
@@ -56,6 +66,8 @@ int settings_load(const char *config_dir, struct settings **ret, struct buf *why
 		result = fill(s, why);
 	if (result == 0)
 		result = master_cf_load(s->conf, a, &s->table, why);
+	if (result == 0)
+		result = insist_on_services(s, why);
 	if (result < 0) {
 		settings_free(s);
 		return result;

@@ -51,6 +51,12 @@ def test_mistakes_leave_the_old_configuration_in_force(instance):
         one.wait_for_log("error: reload: .*" + words)
         with one.client() as client:
             assert client.noop()[0] == 250
+    (one.etc / "main.cf").write_text(main)
+    (one.etc / "master.cf").write_text("# cut off\n")
+    done = one.command("postroad", "-c", one.etc, "reload", check=False)
+    assert done.returncode == 78 and "master.cf: there is no service in it" in done.stderr, done.stderr
+    with one.client() as client:
+        assert client.noop()[0] == 250
     assert one.master_pid() == master_pid
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         names = {"port": one.smtp_port, "taken": taken.getsockname()[1]}
