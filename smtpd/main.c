@@ -3,6 +3,8 @@
  * smtpd: receives mail over SMTP and hands it to cleanup. Opens everything that its configuration names, then locks itself in: no file is
  * opened afterwards but changed tables, no connection made but to the suite's own sockets.
  */
+#include <unistd.h>
+
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 #include "lib/peers/cleanup.h"
@@ -118,6 +120,8 @@ static void start(void)
 	smtpd.defer_unknown_helo = is_yes_no_value(conf->unknown_helo_hostname_tempfail_action, "defer", "defer_if_permit",
 						   "unknown_helo_hostname_tempfail_action");
 	open_tls(&smtpd);
+	if (the_world->keepsake >= 0)		/* nobody who talks to clients can change what later processes find there */
+		close(the_world->keepsake);
 	open_sasl(&smtpd);
 	compile_restrictions();
 	mail_out_use(the_world->common->cleanup_service_name);

@@ -69,7 +69,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		.dcert_file = c->smtpd_tls_dcert_file, .dkey_file = c->smtpd_tls_dkey_file, .dh_file = c->smtpd_tls_dh1024_param_file,
 		.session_ids = c->smtpd_tls_always_issue_session_ids, .trust_server_certs = s->tls.tls_trust_server_ccerts,
 		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
-		.preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
+		.keepsake = the_world->keepsake, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
 		.need_cert = demands_certificates(s), .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
 		.session_s = s->tickets.smtpd_tls_session_cache_timeout / 1000, .ticket_cipher = str_c(a, str_trim(str_of(s->tls.tls_session_ticket_cipher))),
 	};
@@ -126,6 +126,10 @@ void open_tls(struct smtpd *to)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	t = describe(to->tls_texts, to);
 	r = tls_context_open(&t, &to->tls_context, &why);
+	if (r == 2) {
+		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
+		return;
+	}
 	if (r == -EINVAL)
 		die(EX_CONFIG, "TLS: %s", buf_text(&why));
 	if (r != 0 && names_certificates(&to->conf))

@@ -6,7 +6,7 @@
 #include "lib/conf/programs.h"
 
 static const struct program PROGRAMS[] = {
-	{ "smtpd", .shape = MULTIPLEXES },
+	{ "smtpd", .shape = MULTIPLEXES, .has_keepsake = true },
 	{ "cleanup", .shape = MULTIPLEXES },
 	{ "smtp", .shape = MULTIPLEXES },
 	{ "lmtp", .file = "smtp", .shape = MULTIPLEXES },

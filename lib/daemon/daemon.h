@@ -37,7 +37,7 @@ struct daemon_world {
 	int workers;			/* the processes that share the clients of this service, at most; 0: nobody knows */
 	struct str *arguments;		/* what follows the options (programs that read key=value arguments, as pipe) */
 	size_t argument_count;
-	int keepsake;			/* a singleton's that the table of programs gives one: a file in memory, which the process after it finds as we leave it; -1: none */
+	int keepsake;			/* of a service that the table of programs gives one: a file in memory, which the process after it finds as we leave it; -1: none */
 	bool in_foreground;
 	bool unprivileged, chroot;	/* master.cf's columns */
 	bool rehearsing;		/* -R: start() opens as in earnest, but must change nothing; see rehearsal.h */

@@ -10,12 +10,12 @@
  * Options: -n service -t type -s listeners [-i descriptor] [-k descriptor] [-m sessions] [-u] [-r] [-v] and those of master.cf; MAIL_CONFIG
  * names the configuration. At the descriptor of -i is main.cf as master read it: all processes of a generation have the same, whenever they
  * start, and whatever becomes of the file meanwhile. At that of -k is the keepsake: KEEPSAKE_SIZE bytes of memory, zeros at first, in which a
- * singleton leaves to the process after it what must not be on any disk. Master holds it and never looks into it.
+ * process leaves to the one after it what must not be on any disk. Master holds it and never looks into it.
  */
 #ifndef ROAD_DAEMON_SUPERVISION_H
 #define ROAD_DAEMON_SUPERVISION_H
 
-enum { LIFELINE_FD = 3, FIRST_LISTENER_FD = 4, MOST_LISTENERS = 64, KEEPSAKE_SIZE = 4096 };
+enum { LIFELINE_FD = 3, FIRST_LISTENER_FD = 4, MOST_LISTENERS = 64, KEEPSAKE_SIZE = 65536 };
 
 enum worker_report {
 	WORKER_READY = 'R',		/* started, jailed, accepting */

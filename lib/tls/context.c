@@ -87,10 +87,12 @@ static int read_files(struct tls_context *c, struct buf *why)
 static int use_files(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 {
 	bool chains = str_trim(str_of(c->conf.chain_files)).len > 0;
-	int r = read_files(c, why);
+	int r = c->inherits ? -!tls_keepsake_find(c->conf.keepsake, c) : read_files(c, why);
 
 	for (size_t i = 0; i < c->file_count && r >= 0; i += chains ? 1 : 2)
 		r = chains ? tls_use_chains(ssl, &c->files[i], why) : tls_use_pair(ssl, &c->files[i], &c->files[i + 1], why);
+	if (r >= 0 && c->conf.keepsake > 0)
+		tls_keepsake_leave(c->conf.keepsake, c);
 	for (size_t i = 0; i < c->file_count; i++)
 		tls_file_forget(&c->files[i]);
 	return r < 0 ? r : 0;
@@ -275,6 +277,18 @@ static int make(struct tls_context *c, bool *ret_only_files, struct buf *why)
 	return 0;
 }
 
+/* Keys and certificates cannot be used: those of the process before this one may be there. */
+static int inherit(struct tls_context *c)
+{
+	AUTO(buf) why = BUF_WORDS;
+	bool only_files;
+
+	if (c->conf.keepsake <= 0)
+		return 1;
+	c->inherits = true;
+	return make(c, &only_files, &why) < 0 ? 1 : 2;
+}
+
 int tls_context_open(const struct tls_config *conf, struct tls_context **ret, struct buf *why)
 {
 	struct tls_context *c = get_memory(sizeof(*c));
@@ -296,8 +310,12 @@ int tls_context_open(const struct tls_config *conf, struct tls_context **ret, st
 		tls_context_free(c);
 		return r;
 	}
+	if (r < 0)
+		r = inherit(c);
+	c->inherits = false;
+	c->conf.keepsake = 0;
 	*ret = c;
-	return r < 0;
+	return r;
 }
 
 bool tls_context_is_usable(const struct tls_context *c)

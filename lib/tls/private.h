@@ -15,6 +15,7 @@ struct tls_context {
 	STACK_OF(X509_NAME) *names;	/* of CAs, for clients */
 	struct tls_file *files;
 	size_t file_count;
+	bool inherits;			/* while it is opened: the files are no good, what was left counts */
 	int64_t changed_ms;		/* when a change was noticed that is not loaded yet; 0: none */
 	const EVP_CIPHER *ticket_cipher;	/* NULL: no tickets */
 	unsigned char scope[TLS_TICKET_SCOPE];
@@ -68,6 +69,11 @@ int tls_use_chains(SSL_CTX *ssl, const struct tls_file *f, struct buf *why);
 /* The same for one connection, from text that nobody needs afterwards. `what`: for words. */
 int tls_use_text(SSL *ssl, struct str text, const char *what, struct buf *why);
 int tls_use_pair(SSL_CTX *ssl, const struct tls_file *cert, const struct tls_file *key, struct buf *why);
+
+/* ---- keepsake.c ---- */
+
+void tls_keepsake_leave(int fd, const struct tls_context *c);	/* the texts of the files, which are still there */
+bool tls_keepsake_find(int fd, struct tls_context *c);		/* those that were left, in place of what was read */
 
 /* The library's words for what went wrong just now; empties its queue. */
 void tls_library_words(struct buf *why);

@@ -64,6 +64,7 @@ struct tls_config {			/* texts live as long as the context */
 	const char *chain_files;	/* each: key, certificate, issuers, as often as wanted; not empty: the others do not count */
 	const char *cert_file, *key_file, *eccert_file, *eckey_file, *dcert_file, *dkey_file;	/* NULL, "" or "none": none */
 	const char *ca_file, *ca_path;	/* both are read at the beginning */
+	int keepsake;			/* server: memory that outlasts this process, used only while the context is opened: see keepsake.c; 0: none */
 	const char *dh_file;		/* server: parameters for DHE; NULL, "" or "auto": made to fit the key */
 	bool default_ca;		/* and those that the system trusts */
 	bool preempt;			/* the server's order of ciphers counts */
@@ -90,7 +91,8 @@ struct tls_config {			/* texts live as long as the context */
 struct tls_context;
 /*
  * -EINVAL and such with words for a configuration that cannot work: no cipher, no CA file, no server certificate is named. 1, with words: keys and certificates cannot be
- * used as they are; the context is there, not usable, and refresh tries again when the files change. Files are read with the rights of the moment, so a daemon
+ * used as they are; the context is there, not usable, and refresh tries again when the files change. 2, with words: the same, but those that the process before
+ * this one used are in use. Files are read with the rights of the moment, so a daemon
  * opens its contexts in start(), where it may still read keys that only root can.
  */
 int tls_context_open(const struct tls_config *conf, struct tls_context **ret, struct buf *why);

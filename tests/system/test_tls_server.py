@@ -477,7 +477,19 @@ def test_keys_that_only_root_can_read_are_taken_up_by_new_processes(instance, ca
     certificate, key = ca.issue("private-new")
     main["smtpd_tls_key_file"].write_text(key.read_text())
     main["smtpd_tls_cert_file"].write_text(certificate.read_text())
-    wait_until(lambda: peer_name(mail) != first, 40, pause=0.3)
+    second = wait_until(lambda: peer_name(mail) != first and peer_name(mail), 40, pause=0.3)
+    # those that are no good keep nobody out, however often processes begin anew: the good ones outlast them
+    main["smtpd_tls_key_file"].write_text("this is no key")
+    def is_refused():
+        assert peer_name(mail) == second
+        return mail.log_lines("warning: new TLS key or certificate files are not used: .*there is no key")
+    wait_until(is_refused, 40, pause=0.3)
+    assert mail.kill("smtpd") >= 1
+    wait_until(lambda: len(is_refused()) >= 2, 40, pause=0.3)
+    third, key = ca.issue("private-third")
+    main["smtpd_tls_cert_file"].write_text(third.read_text())
+    main["smtpd_tls_key_file"].write_text(key.read_text())
+    wait_until(lambda: peer_name(mail) != second, 40, pause=0.3)
 
 
 def test_without_a_usable_certificate_mail_goes_on_in_the_clear(instance, ca):
