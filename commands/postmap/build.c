@@ -121,18 +121,27 @@ static void open_edit(struct making *m, unsigned flags)
 		die(EX_CANTCREAT, "%s", buf_text(&why));
 }
 
-/* A table there already keeps its mode, owner and group; a new one has its source's mode, as far as that is for reading, and its owner may write. */
-static void commit(struct making *m, mode_t source_mode)
+/* Might whoever owns the table there is read the source anyhow? Else he may have let its name lead to what is none of his business. */
+static bool may_read(const struct stat *owned, const struct stat *source)
+{
+	return owned->st_uid == geteuid() || owned->st_uid == source->st_uid || (source->st_mode & S_IROTH) != 0;
+}
+
+/*
+ * A table there already keeps its mode, owner and group; a new one has its source's mode, as far as that is for reading, and its owner may write. source NULL: what was there
+ * has only been changed.
+ */
+static void commit(struct making *m, const struct stat *source)
 {
 	AUTO(buf) why = BUF_WORDS;
 	const struct stat *existing = m->edit == NULL ? NULL : edit_existing(m->edit);
-	mode_t mode = m->job->default_mode ? 0644 : (source_mode & 0644) | S_IWUSR;
+	mode_t mode = m->job->default_mode || source == NULL ? 0644 : (source->st_mode & 0644) | S_IWUSR;
 	uid_t uid = (uid_t) -1;
 	gid_t gid = (gid_t) -1;
 
 	if (m->edit == NULL)
 		return;
-	if (existing != NULL) {
+	if (existing != NULL && (source == NULL || may_read(existing, source))) {
 		mode = existing->st_mode & 0777;
 		gid = existing->st_gid;
 		if (geteuid() == 0)
@@ -195,7 +204,7 @@ void build_table(const struct job *job, const struct target *target)
 			put_entry(&m, line);
 	}
 	source_end(&m.lines);
-	commit(&m, job->incremental ? 0644 : st.st_mode);
+	commit(&m, job->incremental ? NULL : &st);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	table_free(m.proxied);
@@ -227,7 +236,7 @@ bool remove_keys(const struct job *job, const struct target *target)
 		arena_reset(m.arena);
 	}
 	if (found)
-		commit(&m, 0644);
+		commit(&m, NULL);
 	else
 		edit_abandon(m.edit);
 	table_free(m.proxied);

@@ -221,6 +221,26 @@ def test_two_writers_lose_nothing(mail):
 
 
 @pytest.mark.root
+def test_a_table_of_somebody_else_does_not_get_him_what_he_may_not_read(mail):
+    """He can let the name of the source lead to root's file, and root makes his table of that."""
+    nobody = pwd.getpwnam("nobody")
+    theirs = mail.root / "theirs"
+    theirs.mkdir()
+    secret = mail.file("secret", "root: password\n")
+    secret.chmod(0o600)
+    (theirs / "aliases").symlink_to(secret)
+    for name in ("aliases.cdb", "plain.cdb"):
+        (theirs / name).write_bytes(b"")
+        os.chown(theirs / name, nobody.pw_uid, nobody.pw_gid)
+    mail.command("postalias", f"cdb:{theirs}/aliases")
+    made = (theirs / "aliases.cdb").stat()
+    assert (made.st_uid, made.st_mode & 0o777) == (0, 0o600)
+    (theirs / "plain").symlink_to(mail.file("plain", "a: b\n"))
+    mail.command("postalias", f"cdb:{theirs}/plain")
+    assert (theirs / "plain.cdb").stat().st_uid == nobody.pw_uid
+
+
+@pytest.mark.root
 def test_root_works_as_the_owner_of_the_source(mail):
     nobody = pwd.getpwnam("nobody")
     theirs = mail.root / "theirs"
