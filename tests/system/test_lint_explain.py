@@ -160,7 +160,7 @@ def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
     wrong = {"smtp_host_lookup": ("nativ", "has no effect here"), "lmtp_connect_timeout": ("x", "a time from"),
              "internal_mail_filter_classes": ("bounces", '"bounces" is none of bounce, notify'), "smtpd_tls_mandatory_ciphers": ("hgh", '"hgh" is no cipher grade'), "bounce_queue_lifetime": ("6d", "is larger than maximal_queue_lifetime: adjusted"),
              "maximal_backoff_time": ("200s", "is smaller than minimal_backoff_time: adjusted"), "qmgr_message_recipient_limit": ("10", "is smaller than qmgr_message_active_limit: adjusted"), "anvil_rate_time_unit": ("0", "a time from 1s"),
-             "virtual_minimum_uid": ("0", "a number from 1"), "pipe_time_limit": ("1y", "a time"), "daemon_timeout": ("1h", "has no effect here")}
+             "virtual_minimum_uid": ("0", "a number from 1"), "pipe_time_limit": ("1y", "a time")}
     if IS_ROOT:
         wrong["default_privs"] = ("nosuchuser", 'there is no account "nosuchuser"')
     one = instance(main=dict(GOOD, smtpd_tls_security_level="may", **{name: value for name, (value, _) in wrong.items()}), master="pipe unix - n n - - pipe\n  user=nobody argv=/bin/true\n", start=False)
