@@ -46,6 +46,25 @@ static void recipients_are_grouped_by_transport_and_next_hop(void **state)
 	play(state, play_grouping);
 }
 
+/* Nobody limits how many go in one delivery, and they are more than a request to an agent has room for. */
+static void play_crowd(struct scene *s)
+{
+	AUTO(buf) crowd = BUF(FRAME_LIMIT);
+	char id[32];
+
+	for (int i = 0; i < 20000; i++)
+		buf_addf(&crowd, "ok.%0500d@x ", i);
+	announce(s, id, buf_text(&crowd));
+	settle(s);
+	assert_false(lies_anywhere(s, id));
+	assert_null(sleepers_find(s->q.sleepers, str_of(id)));
+}
+
+static void more_recipients_than_fit_a_request_are_delivered(void **state)
+{
+	play(state, play_crowd);
+}
+
 static void play_deferred(struct scene *s)
 {
 	char id[32];
@@ -750,6 +769,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_SCENE(a_delivered_message_is_removed),
 		IN_SCENE(recipients_are_grouped_by_transport_and_next_hop),
+		IN_SCENE(more_recipients_than_fit_a_request_are_delivered),
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
 		IN_SCENE(while_nothing_can_be_recorded_nobody_gets_or_hears_anything_twice),
 		IN_SCENE(what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can),

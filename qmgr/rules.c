@@ -4,7 +4,10 @@
 #include "lib/log/log.h"
 #include "qmgr/qmgr.h"
 
-enum { MANY_PROCESSES = 1000 };		/* stands for "no limit": every delivery has a descriptor */
+enum {
+	MANY_PROCESSES = 1000,		/* stands for "no limit": every delivery has a descriptor */
+	MOST_IN_A_REQUEST = 5000,	/* recipients, likewise: with the longest addresses and all that DSN adds they fit a frame */
+};
 
 const struct service_entry *service_of(const struct qmgr *q, struct str transport)
 {
@@ -107,6 +110,8 @@ void rules_of(void *qmgr, struct str transport, struct transport_rules *ret)
 
 	r.recipient_limit = family_int(&a, "destination_recipient_limit",
 				       "$default_destination_recipient_limit", 0, 1000000);
+	if (r.recipient_limit == 0 || r.recipient_limit > MOST_IN_A_REQUEST)
+		r.recipient_limit = MOST_IN_A_REQUEST;
 	r.window.limit = family_int(&a, "destination_concurrency_limit",
 				    "$default_destination_concurrency_limit", 0, 1000000);
 	if (service_of(q, transport) != NULL && str_is(service_of(q, transport)->command, STR("local")))

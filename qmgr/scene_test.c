@@ -12,6 +12,8 @@
 #include "lib/io/net.h"
 #include "lib/log/log.h"
 
+enum { MOST_RECIPIENTS = 20000 };
+
 /* ---- routing, simplified: the domain is the next hop, "local" domains go to local; that of "far" and the text for "wordy" are endless ---- */
 
 bool resolver_works = true;
@@ -71,7 +73,7 @@ static void configure(struct scene *s, const char *main_cf)
 }
 
 static const char plain_main[] = "myhostname = test.example\nmydomain = example\nworker_processes = 1\n"
-				 "maximal_backoff_time = 4000s\n";
+				 "maximal_backoff_time = 4000s\nsmtp_destination_recipient_limit = 0\n";
 
 int scene_begin(void **state)
 {
@@ -156,8 +158,8 @@ static struct str word_of(const struct recipient *r)
 static int play_delivery(struct player *p, struct frame *f)
 {
 	struct scene *s = the_scene;
-	struct arena *a = arena_new("request", NULL, 1 << 20);
-	AUTO(buf) packed = BUF(1 << 20);
+	struct arena *a = arena_new("request", NULL, FRAME_LIMIT * 2);
+	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
 	AUTO(buf) why = BUF_WORDS;
 	struct deliver_request m;
 	struct deliver_reply rep = { 0 };
@@ -251,7 +253,7 @@ static void play_connection(void *arg)
 			answer_ping(p);
 			continue;
 		}
-		a = arena_new("request", NULL, 1 << 20);
+		a = arena_new("request", NULL, FRAME_LIMIT * 2);
 		q = ARENA_NEW(a, struct request);
 		*q = (struct request){ p, f, a };
 		q->f.message = arena_copy(a, f.message);
@@ -414,7 +416,7 @@ void use_log(struct scene *s)
 static void make_placed_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
 				struct buf *ret_packed, struct queue_parts *ret_parts, struct queue_place *ret_place)
 {
-	static struct recipient to[1000];
+	static struct recipient to[MOST_RECIPIENTS];
 	struct envelope e = { .sender = STR("sender@example.org"),
 			      .arrival_us = wall_us() - s->age_us,
 			      .recipients = to };
@@ -423,6 +425,7 @@ static void make_placed_message(struct scene *s, char id[32], const char *recipi
 
 	queue_id_new(id);
 	while (str_token(&rest, " ", &one)) {
+		assert_in_range(e.recipient_count, 0, MOST_RECIPIENTS - 1);
 		to[e.recipient_count] = (struct recipient){ .index = (uint32_t) e.recipient_count,
 							    .address = one,
 							    .notify = notify };
@@ -443,7 +446,7 @@ void make_message(struct scene *s, char id[32], const char *recipients, unsigned
 
 void announce_notifying(struct scene *s, char id[32], const char *recipients, unsigned notify)
 {
-	AUTO(buf) packed = BUF(1 << 20);
+	AUTO(buf) packed = BUF(FRAME_LIMIT);
 	struct queue_parts parts;
 	struct queue_place place = { .segment = "" };
 	struct qmgr_announce m;
