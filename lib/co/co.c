@@ -18,6 +18,7 @@
 struct scope {
 	const char *name;
 	int count;
+	bool closing;			/* who is started by one of those that end is cancelled as well */
 	struct list members;
 	struct list waiting;		/* coroutines in scope_wait() or scope_close() */
 };
@@ -221,6 +222,7 @@ int scope_start(struct scope *s, const char *name, void (*run)(void *), void *ar
 	co->run = run;
 	co->arg = arg;
 	co->scope = s;
+	co->cancelled = s->closing;
 	co->started = mono_ms();
 	list_init(&co->waiting);
 	list_init(&co->queued);
@@ -272,6 +274,7 @@ void scope_close(struct scope *s)
 	if (s->count > 0) {
 		if (!co_may_park() || is_member(s))
 			BUG("scope %s: closed by who cannot wait for its end", s->name);
+		s->closing = true;
 		scope_cancel(s);
 		list_append(&s->waiting, &co_current->waiting);
 		co_park(NEVER, false);

@@ -74,6 +74,32 @@ static void test_closing_a_scope_cancels_and_waits(void **unused)
 	assert_string_equal(trace, "tccc!");
 }
 
+static void start_another(void *scope)
+{
+	assert_int_equal(co_sleep(NEVER), -ECANCELED);
+	assert_int_equal(scope_start(scope, "late", sleep_until_cancelled, NULL), 0);
+	note('l');
+}
+
+static void close_scope_that_grows(void *unused)
+{
+	struct scope *s = scope_open("growing");
+
+	(void) unused;
+	scope_start(s, "first", start_another, s);
+	co_pass();
+	scope_close(s);
+	note('!');
+	loop_stop();
+}
+
+static void test_who_is_started_while_its_scope_is_closed_is_cancelled_too(void **unused)
+{
+	(void) unused;
+	run(close_scope_that_grows);
+	assert_string_equal(trace, "lc!");
+}
+
 static void parent_of_sleeper(void *arg)
 {
 	struct scope *s = scope_open("child");
@@ -485,6 +511,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_coroutines_take_turns_and_a_scope_waits_for_all),
 		cmocka_unit_test(test_closing_a_scope_cancels_and_waits),
+		cmocka_unit_test(test_who_is_started_while_its_scope_is_closed_is_cancelled_too),
 		cmocka_unit_test(test_a_cancelled_coroutine_can_still_close_its_own_scope),
 		cmocka_unit_test(test_one_cancelled_before_its_first_run_still_runs_and_unwinds),
 		cmocka_unit_test(test_sleepers_wake_in_the_order_of_their_times),
