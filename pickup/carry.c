@@ -120,7 +120,7 @@ static int copy_content(struct queue_file *f, struct mail_out *out)
 	char *piece = get_memory(PIECE);
 	int r = copy_range(f, f->parts.headers_at, f->parts.headers_len, out, piece);
 
-	if (r == 0 && f->parts.headers_len > 0)
+	if (r == 0 && f->parts.headers_len > 0 && f->parts.size > f->parts.headers_len)
 		mail_out_write(out, STR("\n"), in(CLEANUP_MS));
 	if (r == 0)
 		r = copy_range(f, f->parts.body_at, f->parts.body_len, out, piece);

@@ -109,7 +109,7 @@ static int fill(struct queue_file *f, struct arena *a, struct listed_message *re
 		.sender = p.e.sender,
 		.recipients = arena_copy(a, buf_str(&packed)),
 	};
-	return packed.len == 0 ? -ENODATA : 0;
+	return packed.len == 0 && p.e.recipient_count > 0 ? -ENODATA : 0;	/* none at all: pickup finds them in the headers */
 }
 
 int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a,

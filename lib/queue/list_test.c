@@ -14,6 +14,22 @@ struct fixture {
 	char id[32];
 };
 
+/* As sendmail -t leaves it in maildrop. */
+static void write_message_for_those_in_its_headers(struct fixture *f)
+{
+	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = INT64_C(1700000000000001), .flags = ENVELOPE_EXTRACT };
+	AUTO(buf) packed = BUF(4096);
+	struct queue_parts parts;
+	struct queue_writer *w;
+
+	queue_id_new(f->id);
+	assert_int_equal(envelope_pack(&e, &packed), 0);
+	assert_int_equal(queue_create(f->q, QUEUE_MAILDROP, str_of(f->id), &w), 0);
+	assert_int_equal(queue_write_body(w, STR("To: bob\n\nbody\n")), 0);
+	assert_int_equal(queue_commit(w, &e, buf_str(&packed), STR_NONE, &parts, NULL), 0);
+	queue_writer_free(w);
+}
+
 static void write_message(struct fixture *f, enum queue_name where)
 {
 	struct recipient to[] = { { .index = 0, .address = STR("ann@example.net") },
@@ -82,6 +98,17 @@ static struct str listed(struct fixture *f, struct listed_message *ret)
 	while (outcome_unpack(&rest, &o) > 0)
 		buf_addf(&b, "%.*s(%.*s):%.*s;", PSTR(o.address), PSTR(o.original), PSTR(o.text));
 	return arena_copy(f->s.a, buf_str(&b));
+}
+
+static void a_message_whose_recipients_are_not_known_yet_is_listed(void **state)
+{
+	struct fixture *f = *state;
+	struct listed_message m;
+
+	write_message_for_those_in_its_headers(f);
+	assert_int_equal(list_message(f->q, QUEUE_MAILDROP, str_of(f->id), f->s.a, &m), 0);
+	assert_str(m.sender, "alice@example.org");
+	assert_str(m.recipients, "");
 }
 
 static void a_new_message_lists_all_recipients_without_reasons(void **state)
@@ -209,16 +236,39 @@ static void requeueing_what_everybody_has_only_removes_it(void **state)
 	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), -ENOENT);
 }
 
+static void a_message_that_ends_with_its_headers_still_does_when_it_is_requeued(void **state)
+{
+	struct recipient to = { .address = STR("ann@example.net") };
+	struct envelope e = { .sender = STR("alice@example.org"), .recipient_count = 1, .recipients = &to };
+	struct fixture *f = *state;
+	AUTO(queue_file) file = { .fd = -1 };
+	AUTO(buf) packed = BUF(4096);
+	struct queue_parts parts;
+	struct queue_writer *w;
+
+	queue_id_new(f->id);
+	assert_int_equal(envelope_pack(&e, &packed), 0);
+	assert_int_equal(queue_create(f->q, QUEUE_HOLD, str_of(f->id), &w), 0);
+	queue_no_empty_line(w);
+	assert_int_equal(queue_commit(w, &e, buf_str(&packed), STR("Subject: x\n"), &parts, NULL), 0);
+	queue_writer_free(w);
+	assert_int_equal(queue_requeue(f->q, QUEUE_HOLD, str_of(f->id)), 0);
+	assert_int_equal(queue_file_open(f->q, QUEUE_MAILDROP, str_of(f->id), false, true, &file), 0);
+	assert_int_equal(file.parts.size, parts.size);
+}
+
 #define ON_A_MESSAGE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		ON_A_MESSAGE(a_message_whose_recipients_are_not_known_yet_is_listed),
 		ON_A_MESSAGE(a_new_message_lists_all_recipients_without_reasons),
 		ON_A_MESSAGE(finished_recipients_are_left_out_and_the_last_reason_counts),
 		ON_A_MESSAGE(words_of_many_attempts_do_not_use_up_the_memory),
 		ON_A_MESSAGE(a_listing_leaves_out_what_is_claimed_and_what_is_no_message),
 		ON_A_MESSAGE(a_requeued_message_has_the_recipients_that_are_left),
+		ON_A_MESSAGE(a_message_that_ends_with_its_headers_still_does_when_it_is_requeued),
 		ON_A_MESSAGE(requeueing_what_everybody_has_only_removes_it),
 	};
 

@@ -65,6 +65,8 @@ static int write_copy(struct queue *q, struct queue_file *f, const struct envelo
 		r = queue_create(q, QUEUE_MAILDROP, str_of(f->id), &w);
 	if (r < 0)
 		return r;
+	if (f->parts.size == f->parts.headers_len)
+		queue_no_empty_line(w);
 	r = copy_body(f, w);
 	if (r >= 0)
 		r = queue_commit(w, e, buf_str(&packed), str_make(headers, f->parts.headers_len), &parts, NULL);
