@@ -104,7 +104,7 @@ class Server:
         pids = self.processes()
         self.signal(signal.SIGKILL)
         self.process.wait(30)
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids), 30)
+        wait_until(lambda: all(state == "Z" for pid in pids for state in self.thread_states(pid)), 30)
 
     def close(self):
         if self.process is not None and self.process.poll() is None:
