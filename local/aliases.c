@@ -124,7 +124,7 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
 	r = look_up(t, owner, &value);
 	if (r > 0 && !expand_owner(t, value, ret_sender))
-		*ret_sender = arena_fmt(t->arena, "%.*s@%.*s", PSTR(owner), PSTR(t->domain));
+		*ret_sender = rewrite_address(the_local.rewriting, t->arena, owner, true);
 	return r;
 }
 

@@ -398,6 +398,14 @@ static void tell_checks(struct explanation *e)
 	}
 }
 
+/* As the server takes it from a client: quoted strings undone. What cannot be read stays; the server has said what it thinks of it. */
+static struct str as_written(struct explanation *e, const char *text)
+{
+	struct str address;
+
+	return address_unquote(str_of(text), e->arena, &address) < 0 ? str_of(text) : address;
+}
+
 int do_explain(struct work *w, int argc, char **argv)
 {
 	struct explanation e = { .work = w, .arena = arena_new("explanation", NULL, 256 << 20) };
@@ -415,10 +423,10 @@ int do_explain(struct work *w, int argc, char **argv)
 	printf("\nsender <%s>\n", e.from);
 	if (!maps_addresses(&e))
 		puts("  receive_override_options: no canonical, virtual alias or bcc maps");
-	sender = e.from[0] == 0 ? STR_NONE : rewritten(&e, str_of(e.from), USE_ENVELOPE_SENDER);
+	sender = e.from[0] == 0 ? STR_NONE : rewritten(&e, as_written(&e, e.from), USE_ENVELOPE_SENDER);
 	for (int i = 0; i < e.count; i++) {
 		printf("\nrecipient <%s>\n", e.recipients[i]);
-		tell_recipient(&e, sender, str_of(e.recipients[i]));
+		tell_recipient(&e, sender, as_written(&e, e.recipients[i]));
 	}
 	tell_copies(&e, sender);
 	tell_checks(&e);

@@ -235,6 +235,7 @@ def test_explaining_shows_each_answer_rewriting_and_way(instance):
     assert "permit_mynetworks: PERMIT" in text
     assert "sender <me>\n  rewritten to <me@mail.example.org>" in text
     assert "recipient <old@example.org>\n  canonical_maps, masquerade_domains: <joe@example.org>" in text
+    assert "    recipient  joe@example.org\n" in explain(one, '"joe"@example.org')[1]
     said = explain(one, "postmaster@example.org")[1]
     assert f"    alias      postmaster ({GOOD['alias_maps']})\n      user       joe: there is none\n" in said
     assert list((one.queue / "incoming").iterdir()) == []
