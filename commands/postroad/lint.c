@@ -349,8 +349,20 @@ static void lint_keys_in_tables(struct lint *l)
 
 /* ---- rows and ports ---- */
 
+/* Whom every mail needs. */
+static void lint_missing_rows(struct lint *l)
+{
+	static const char *const needed[] = { "cleanup", "qmgr", "bounce", "proxymap" };
+
+	for (size_t i = 0; i < COUNT_OF(needed); i++)
+		if (!master_cf_has(&l->table, str_of(needed[i])))
+			lint_say(l, true, "%s/master.cf: there is no service %s, without which no mail is delivered (mend: take its row from the master.cf that is installed)",
+				 conf_dir(l->conf), needed[i]);
+}
+
 static void lint_rows(struct lint *l)
 {
+	lint_missing_rows(l);
 	for (size_t i = 0; i < l->table.count; i++) {
 		const struct service_entry *s = &l->table.services[i];
 

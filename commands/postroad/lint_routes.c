@@ -198,16 +198,19 @@ static void lint_top_level(struct lint *l)
 
 static void lint_ways(struct lint *l)
 {
+	static const char *const lists[] = { "mydestination", "virtual_mailbox_domains", "relay_domains" };
 	struct str value = STR_NONE, word;
 
 	conf_get(l->conf, l->arena, STR("relayhost"), &value);
 	lint_relayhost(l, value);
 	lint_way(l, lint_place(l, value.len > 0 ? STR("relayhost") : STR("default_transport")), STR("someone@not-here.invalid"));
-	if (!conf_get(l->conf, l->arena, STR("relay_domains"), &value))
-		return;
-	while (str_token(&value, ", \t\r\n", &word))
-		if (str_find_any(word, ":/!$") < 0)
-			lint_way(l, lint_place(l, STR("relay_domains")), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
+	for (size_t i = 0; i < COUNT_OF(lists); i++) {
+		if (!conf_get(l->conf, l->arena, str_of(lists[i]), &value))
+			continue;
+		while (str_token_braced(&value, ", \t\r\n", &word) > 0)
+			if (str_find_any(word, ":/!$") < 0)
+				lint_way(l, lint_place(l, str_of(lists[i])), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
+	}
 }
 
 static void lint_hop(struct lint *l, const char *place, struct str transport, struct str nexthop)

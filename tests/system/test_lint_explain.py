@@ -132,6 +132,16 @@ def test_what_strangers_may_claim_and_what_means_nothing_in_access_tables(instan
     assert "MAIL FROM example.org" not in said and "x@example.net" not in said and "/clients:2" not in said and "/clients:3" not in said
 
 
+def test_rows_and_programs_that_are_missing(instance):
+    one = instance(main=dict(GOOD, virtual_mailbox_domains="v.example"), master="gone unix - n n - - pipe\n  user=nobody argv=/nonexistent/program ${recipient}\nhere unix - n n - - pipe\n  user=nobody argv=/bin/cat\n", start=False)
+    one.write()
+    rows = [line for line in (one.etc / "master.cf").read_text().splitlines() if line.split()[:1] not in (["cleanup"], ["local"], ["virtual"])]
+    (one.etc / "master.cf").write_text("\n".join(rows) + "\n")
+    said = expect_said(one, ["master.cf: there is no service cleanup, without which no mail is delivered", ": mydestination: mail for postmaster@example.org goes to service local, which master.cf does not have",
+                             ": virtual_mailbox_domains: mail for postmaster@v.example goes to service virtual, which", ": service gone: argv=/nonexistent/program: No such file or directory"])
+    assert "/bin/cat" not in said and "service bounce" not in said
+
+
 def test_rows_that_want_the_same(instance):
     first, second = free_port(), free_port()
     one = instance(main=GOOD, master=f"127.0.0.1:{first} inet n - n - - smtpd\n0.0.0.0:{first} inet n - n - - smtpd\n127.0.0.1:{second} inet n - n - - smtpd\n127.0.0.1:{second} inet n - n - 1 smtpd\n", start=False)
