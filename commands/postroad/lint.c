@@ -237,6 +237,17 @@ static void lint_comments(struct lint *l)
 			lint_say(l, false, "%s: a comment behind a value is none (mend: give it a line of its own)", lint_place(l, name));
 }
 
+/* White space before a parameter's name makes its line a part of the value above; examples are easily copied from a document together with theirs. */
+static void lint_indented(struct lint *l)
+{
+	struct str name, raw, word, last = STR_NONE;
+
+	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw); last = STR_NONE)
+		for (; str_token_braced(&raw, " \t\r\n", &word) > 0; last = word)
+			if (str_is(word, STR("=")) && conf_param(last) != NULL)
+				lint_say(l, false, "%s: \"%.*s =\" is a part of its value (mend: no white space before that line)", lint_place(l, name), PSTR(last));
+}
+
 /* ---- keys ---- */
 
 static void lint_secrets(struct lint *l)
@@ -485,6 +496,7 @@ int do_lint(struct work *w)
 	conf_check_values(l.conf, say_wrong, &l);
 	conf_review(l.conf, say_odd, &l);
 	lint_comments(&l);
+	lint_indented(&l);
 	find_obstacles(w, true, say_found, &l);
 	if (master_cf_load(l.conf, l.arena, &l.table, &why) >= 0) {
 		lint_tables(&l);

@@ -36,6 +36,7 @@ def test_a_good_configuration_has_no_faults(instance):
     ({"relayhsot": "a"}, ["unused parameter: relayhsot=a (did you mean relayhost?)"]),
     ({"html_directory": "/x"}, ["main.cf:", ": html_directory is a Postfix parameter that has no effect here"]),
     ({"smtpd_banner": "$myhostname ESMTP  # ours"}, ["main.cf:@LINE@: smtpd_banner: a comment behind a value is none"]),
+    ({"smtpd_banner": "$myhostname ESMTP\n    smtpd_tls_security_level = may"}, [': smtpd_banner: "smtpd_tls_security_level =" is a part of its value']),
     ({"smtpd_timeout": "never"}, ["main.cf:", "smtpd_timeout = never: a time from"]),
     ({"transport_maps": "hash:/nonexistent/t"}, ["error: ", "main.cf:", ": transport_maps: ", "/nonexistent/t"]),
     ({"mynetworks": "0.0.0.0/0"}, ["error: ", "master.cf:2: service ", "open relay", "someone@not-here.invalid"]),
