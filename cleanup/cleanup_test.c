@@ -156,6 +156,28 @@ static void a_resent_message_gets_resent_headers(void **state)
 	drop(&s);
 }
 
+static void a_message_without_a_recipient_that_may_be_seen_says_so_if_configured(void **state)
+{
+	static const struct { const char *headers; bool says_so; } cases[] = {
+		{ "Subject: x\n\n", true }, { "Bcc: a@b\n\n", true }, { "Resent-From: c@d\n\n", true }, { "Resent-Bcc: c@d\n\n", true },
+		{ "To: a@b\n\n", false }, { "Cc: a@b\n\n", false }, { "Resent-To: c@d\n\n", false }, { "Resent-From: c@d\nTo : a@b\n\n", false },
+	};
+	const char *before = the_cleanup.conf.undisclosed_recipients_header;
+
+	(void) state;
+	the_cleanup.conf.undisclosed_recipients_header = "To: undisclosed-recipients:;";
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct stored s = pass_text(0, cases[i].headers);
+
+		if (cases[i].says_so)
+			assert_has(s.headers, "To: undisclosed-recipients:;\n");
+		else
+			assert_has_not(s.headers, "undisclosed");
+		drop(&s);
+	}
+	the_cleanup.conf.undisclosed_recipients_header = before;
+}
+
 static void bcc_and_return_path_are_removed(void **state)
 {
 	struct stored s = pass_text(REMOTE, "Return-Path: <x@y>\nTo: a@b\nBCC: secret@example.com,\n other@example.com\nX-Bcc: kept\n\n");
@@ -373,6 +395,7 @@ int main(void)
 		cmocka_unit_test(a_header_may_say_that_tls_is_not_required),
 		cmocka_unit_test(requiretls_is_not_forgotten_on_the_way_through_a_filter),
 		cmocka_unit_test(a_resent_message_gets_resent_headers),
+		cmocka_unit_test(a_message_without_a_recipient_that_may_be_seen_says_so_if_configured),
 		cmocka_unit_test(bcc_and_return_path_are_removed),
 		cmocka_unit_test(content_is_kept_byte_for_byte),
 		cmocka_unit_test(a_carriage_return_that_ends_no_line_becomes_a_blank),

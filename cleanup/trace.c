@@ -153,6 +153,8 @@ static void add_from(struct message *m, const char *prefix)
 	add_header(m, buf_str(&b));
 }
 
+enum { VISIBLE_RECIPIENTS = 1 << HEADER_TO | 1 << HEADER_CC | 1 << HEADER_RESENT_TO | 1 << HEADER_RESENT_CC };
+
 void add_missing_headers(struct message *m)
 {
 	const char *prefix = m->is_resent ? "Resent-" : "";
@@ -170,7 +172,6 @@ void add_missing_headers(struct message *m)
 	}
 	if (!has(m, HEADER_FROM, HEADER_RESENT_FROM))
 		add_from(m, prefix);
-	if (undisclosed[0] != '\0' && !has(m, HEADER_TO, HEADER_RESENT_TO) && !has(m, HEADER_CC, HEADER_RESENT_CC)
-	    && !has(m, HEADER_BCC, HEADER_RESENT_BCC))
+	if (undisclosed[0] != '\0' && (m->seen & VISIBLE_RECIPIENTS) == 0)
 		add_header(m, str_of(undisclosed));
 }
