@@ -229,13 +229,24 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 
 /* ---- aliases ---- */
 
+/* In standard form; a name that this leaves without a domain (append_at_myorigin = no) is one of this machine's. */
+static struct str standard_form(struct task *t, struct str address)
+{
+	struct str local, domain;
+
+	address = rewrite_address(the_local.rewriting, t->arena, address, true);
+	if (address.len == 0 || address_split(address, &local, &domain))
+		return address;
+	return arena_fmt(t->arena, "%.*s@%s", PSTR(address), the_world->common->myhostname);
+}
+
 int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad)
 {
 	int r = destinations_parse(text, most, t->arena, ret, ret_bad);
 
 	for (size_t i = 0; r >= 0 && i < ret->count; i++)
 		if (ret->at[i].kind == TO_ADDRESS)
-			ret->at[i].what = rewrite_address(the_local.rewriting, t->arena, ret->at[i].what, true);
+			ret->at[i].what = standard_form(t, ret->at[i].what);
 	return r;
 }
 

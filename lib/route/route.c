@@ -155,8 +155,10 @@ static int open_all(struct route *r, struct conf *c, enum extent extent, struct 
 		error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
 	if (error < 0 || extent == REWRITING)
 		return error;
-	if (extent == LOCAL)
-		return open_table("transport_maps", r->conf.transport_maps, &r->transport, why);
+	if (extent == LOCAL) {
+		error = open_table("transport_maps", r->conf.transport_maps, &r->transport, why);
+		return error < 0 ? error : open_table("relocated_maps", r->conf.relocated_maps, &r->relocated, why);
+	}
 	error = open_lists(r, why);
 	if (error >= 0)
 		error = open_canonical(r, why);

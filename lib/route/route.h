@@ -64,7 +64,7 @@ bool address_is_malformed(struct route *r, struct arena *a, struct str address) 
 const char *route_why(const struct route *r);
 /* mydestination, or a literal address of ours. 1, 0, < 0 cannot tell. A dot at the end does not count. */
 int is_local_domain(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
-/* Does transport_maps give an address of this machine to another agent than local? 1, 0, < 0 cannot tell. */
+/* Does transport_maps give an address of this machine to another agent than local, or has relocated_maps its user moved? 1, 0, < 0 cannot tell. */
 int route_leads_elsewhere(struct route *r, struct arena *a, struct str address) MAY_YIELD;
 /* Class of a domain alone. < 0 cannot tell. */
 int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;

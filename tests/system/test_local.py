@@ -283,10 +283,11 @@ def test_an_alias_for_one_name_is_followed_without_a_new_message(local):
 
 
 def test_an_alias_for_several_makes_one_new_message(local):
-    """Which nobody gets a second copy of; so does an alias for a name of this machine whose domain a transport map leads elsewhere."""
-    one = local(aliases=f"list: {USER}, {USER}+b, somebody@example.invalid\nowner-list: {USER}\naway: {USER}@localhost\n",
+    """Which nobody gets a second copy of; so does an alias for a name of this machine whose domain a transport map leads elsewhere, or whose user has moved."""
+    one = local(aliases=f"list: {USER}, {USER}+b, somebody@example.invalid\nowner-list: {USER}\naway: {USER}@localhost\nmoved: {USER}+moved\n",
                 main={"transport_maps": "inline:{ {example.invalid = discard:gone} {localhost = discard:away} }",
-                      "always_bcc": "copies@example.invalid", "recipient_bcc_maps": "static:more-copies@example.invalid"})
+                      "always_bcc": "copies@example.invalid", "recipient_bcc_maps": "static:more-copies@example.invalid",
+                      "relocated_maps": f"inline:{{ {{{USER}+moved@{DOMAIN} = new@example.invalid}} }}"})
     one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
     text = status(one, f"list@{DOMAIN}", "sent")
     new_id = re.fullmatch(r"forwarded as (\S+)", text).group(1)
@@ -301,6 +302,9 @@ def test_an_alias_for_several_makes_one_new_message(local):
     one.send(MESSAGE, recipients=[f"away@{DOMAIN}"])
     assert "forwarded as" in status(one, f"away@{DOMAIN}", "sent")
     one.wait_for_log(rf"to=<{USER}@localhost>, orig_to=<away@{DOMAIN}>, relay=none, .*\(away\)")
+    one.send(MESSAGE, sender="", recipients=[f"moved@{DOMAIN}"])
+    assert "forwarded as" in status(one, f"moved@{DOMAIN}", "sent")
+    one.wait_for_log(rf"to=<{USER}\+moved@{DOMAIN}>, orig_to=<moved@{DOMAIN}>, relay=none, .*\(User has moved to new@example.invalid\)")
     one.wait_empty()
 
 
@@ -328,7 +332,7 @@ def test_alias_loops_end(local):
     for name in "ef":
         one.wait_for_log(rf"to=<{name}@example.invalid>, orig_to=<c@{DOMAIN}>.*status=sent")
     assert len(one.wait_for_log("status=sent .forwarded as")) == 1
-    one.set(transport_maps="")
+    one.set(transport_maps="", append_at_myorigin="no")     # a name without a domain is one of this machine's all the same
     one.reload()
     one.send(MESSAGE, recipients=[f"a@{DOMAIN}"])
     assert status(one, f"a@{DOMAIN}", "bounced") == f"alias database loop for a@{DOMAIN}"
