@@ -10,7 +10,7 @@
 #include "lib/base/die.h"
 #include "lib/table/helpers.h"
 
-enum { MOST_RESULT = 1 << 20, MOST_ARGUMENT = 1 << 16, MOST_ARGUMENTS = 50 };
+enum { MOST_RESULT = 1 << 20, MOST_ARGUMENT = 1 << 16, MOST_ARGUMENTS = 50, MOST_FILES = 30 };
 
 struct server {
 	const struct server_kind *kind;
@@ -18,7 +18,8 @@ struct server {
 	struct question_form form;
 	struct results results;
 	struct helpers *helpers;
-	struct watch *file;		/* of a database that is one: its directory has to stay readable in the jail */
+	struct watch *files[MOST_FILES];	/* that the driver opens by itself: their directories have to stay readable in the jail */
+	size_t file_count;
 	int users;
 	bool closed;
 };
@@ -30,7 +31,8 @@ static const char *const common_parameters[] = {
 static void free_server(struct server *s)
 {
 	results_free(&s->results);
-	watch_free(s->file);
+	for (size_t i = 0; i < s->file_count; i++)
+		watch_free(s->files[i]);
 	/* A thread that does not come back keeps the parameters. */
 	if (s->helpers != NULL)
 		helpers_release(s->helpers, settings_free, s->settings);
@@ -73,6 +75,47 @@ static int make_helpers(struct server *s, const struct server_driver *driver, st
 	return 0;
 }
 
+/* What is no path is none of ours. */
+static int keep_readable(struct server *s, struct str path, struct buf *why)
+{
+	int r;
+
+	if (!str_starts(path, STR("/")) || s->file_count == MOST_FILES)
+		return 0;
+	r = watch_new(path, &s->files[s->file_count], why);
+	if (r == 0)
+		s->file_count++;
+	return r;
+}
+
+/* A database that is a file has to be there; what certificates and keys lack, the library says when it wants them. */
+static int keep_files_readable(struct server *s, struct buf *why)
+{
+	static const char *const files[] = {
+		"option_file", "tls_CAfile", "tls_cert_file", "tls_key_file", "tls_ca_cert_file", "tls_cert", "tls_key",
+	}, *const directories[] = { "tls_CApath", "tls_ca_cert_dir" };
+	struct str hosts = str_of(settings_get(s->settings, "hosts", "")), host, part;
+	AUTO(buf) unsaid = BUF_WORDS;
+
+	for (size_t i = 0; i < COUNT_OF(files); i++)
+		keep_readable(s, str_of(settings_get(s->settings, files[i], "")), &unsaid);
+	for (size_t i = 0; i < COUNT_OF(directories); i++) {
+		part = str_of(settings_get(s->settings, directories[i], ""));
+		if (part.len > 0)
+			keep_readable(s, arena_fmt(s->settings->arena, "%.*s/.", PSTR(part)), &unsaid);
+	}
+	/* postgresql://host/name?sslrootcert=/path&sslcert=/path */
+	while (str_token(&hosts, ", \t\r\n", &host))
+		for (str_cut(&host, '?', &part); str_token(&host, "&", &part);) {
+			struct str name;
+
+			str_cut(&part, '=', &name);
+			if (str_starts(name, STR("ssl")))
+				keep_readable(s, part, &unsaid);
+		}
+	return keep_readable(s, str_of(settings_get(s->settings, "dbpath", "")), why);
+}
+
 static int open_server(struct server *s, const struct server_driver *driver, struct buf *why)
 {
 	AUTO(buf) words = BUF_WORDS;
@@ -88,8 +131,8 @@ static int open_server(struct server *s, const struct server_driver *driver, str
 	}
 	if (r == 0)
 		r = make_helpers(s, driver, &words);
-	if (r == 0 && settings_get(s->settings, "dbpath", NULL) != NULL)
-		r = watch_new(str_of(settings_get(s->settings, "dbpath", NULL)), &s->file, &words);
+	if (r == 0)
+		r = keep_files_readable(s, &words);
 	if (r < 0)
 		buf_addf(why, "%s: %s", s->settings->file, buf_text(&words));
 	return r;

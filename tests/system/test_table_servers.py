@@ -294,6 +294,9 @@ def test_redis_with_tls_and_password(mail, tmp_path):
         server.cli("-a", "geheim", "--no-auth-warning", "SET", "joe", "here")
         base = f"hosts = 127.0.0.1:{server.port}\ntls = yes\ntls_CAfile = {tls.ca}\n"
         assert ask(mail, f"redis:{mail.file('tls.cf', base + 'password = geheim' + chr(10))}", "joe") == "here"
+        with Service(f"redis:{mail.etc}/tls.cf") as peer:
+            answer = look_up(peer, f"redis:{mail.etc}/tls.cf", "joe")
+            assert answer[:2] == (FOUND, "here"), answer
         with pytest.raises(RuntimeError, match="NOAUTH"):
             ask(mail, f"redis:{mail.file('tls.cf', base)}", "joe")
         with pytest.raises(RuntimeError, match="WRONGPASS|invalid password"):
@@ -302,6 +305,8 @@ def test_redis_with_tls_and_password(mail, tmp_path):
             ask(mail, f"redis:{mail.file('tls.cf', base.replace(f'tls_CAfile = {tls.ca}', '') + 'password = geheim' + chr(10))}", "joe")
         with pytest.raises(RuntimeError, match="(?i)mismatch"):
             ask(mail, f"redis:{mail.file('tls.cf', base + 'password = geheim' + chr(10) + 'tls_server_name = other.example' + chr(10))}", "joe")
+        with pytest.raises(RuntimeError, match="TLS: No such file or directory"):
+            ask(mail, f"redis:{mail.file('tls.cf', base.replace(str(tls.ca), '/nonexistent'))}", "joe")
 
 
 def test_redis_in_a_cluster(mail):

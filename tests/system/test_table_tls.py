@@ -16,9 +16,11 @@ from test_table_servers import Service, ask
 
 
 class Certificates:
-    """Files of a server (below its own directory, its own) and of us (in /etc of the instance): our CA, somebody else's, and certificates of both."""
+    """Files of a server (below its own directory, its own) and of us (in a directory that only the tables name): our CA, somebody else's, and certificates of both."""
 
     def __init__(self, mail):
+        self.directory = mail.root / "pki"
+        self.directory.mkdir(mode=0o755)
         self.authority, self.stranger = Authority(mail.root / "ca"), Authority(mail.root / "stranger", name="Another CA")
         self.ca, self.other_ca = self.ours(mail, self.authority.certificate), self.ours(mail, self.stranger.certificate, "other-ca.pem")
         self.of_name = self.authority.issue("name", name="localhost")
@@ -26,9 +28,8 @@ class Certificates:
         self.cert, self.key = (self.ours(mail, path) for path in self.authority.issue("client", name="test"))
         self.other_cert, self.other_key = (self.ours(mail, path) for path in self.stranger.issue("other", name="test"))
 
-    @staticmethod
-    def ours(mail, path, name=None):
-        copy = mail.etc / (name or path.name)
+    def ours(self, mail, path, name=None):
+        copy = self.directory / (name or path.name)
         shutil.copy(path, copy)
         copy.chmod(0o600 if path.suffix == ".key" else 0o644)
         if IS_ROOT:

@@ -71,13 +71,26 @@ static int fail_errno(const struct step *s, const struct node *n, int error)
 	return fail(s, n, strerror_r(error, room, sizeof(room)));
 }
 
-static int fail_tls(const struct step *s, const struct node *n)
+/* What OpenSSL stumbled over first; a file's or a socket's trouble is the system's, for which it has no words. */
+static void say_tls_error(char *room, size_t size)
 {
-	const char *reason = ERR_reason_error_string(ERR_get_error());
-	long verified = n->tls == NULL ? X509_V_OK : SSL_get_verify_result(n->tls);
+	const unsigned long error = ERR_get_error();
+	const char *reason = ERR_reason_error_string(error);
+	char own[128];
 
 	ERR_clear_error();
-	return fail(s, n, verified != X509_V_OK ? X509_verify_cert_error_string(verified) : reason == NULL ? "TLS failed" : reason);
+	if (reason == NULL)
+		reason = ERR_SYSTEM_ERROR(error) ? strerror_r(ERR_GET_REASON(error), own, sizeof(own)) : "TLS failed";
+	snprintf(room, size, "%s", reason);
+}
+
+static int fail_tls(const struct step *s, const struct node *n)
+{
+	long verified = n->tls == NULL ? X509_V_OK : SSL_get_verify_result(n->tls);
+	char reason[200];
+
+	say_tls_error(reason, sizeof(reason));
+	return fail(s, n, verified != X509_V_OK ? X509_verify_cert_error_string(verified) : reason);
 }
 
 /* 0, or -1 with words: the time is up. */
@@ -368,6 +381,7 @@ static SSL_CTX *make_tls(const struct driver_settings *s, struct driver_words wh
 	const char *verify = s->get(s, "tls_verify_cert");
 	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
 	bool ok = tls != NULL;
+	char reason[200];
 
 	if (ok && (file != NULL || path != NULL))
 		ok = SSL_CTX_load_verify_locations(tls, file, path) == 1;
@@ -380,8 +394,8 @@ static SSL_CTX *make_tls(const struct driver_settings *s, struct driver_words wh
 		SSL_CTX_set_verify(tls, verify == NULL || is_yes(verify) ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 		return tls;
 	}
-	snprintf(why.at, why.size, "TLS: %s", ERR_reason_error_string(ERR_get_error()));
-	ERR_clear_error();
+	say_tls_error(reason, sizeof(reason));
+	snprintf(why.at, why.size, "TLS: %s", reason);
 	SSL_CTX_free(tls);
 	return NULL;
 }
