@@ -199,7 +199,7 @@ static int look_up(struct server *s, struct arena *own, struct arena *a, struct 
 	int r;
 
 	/* No server stores such a key, and modules take C strings. */
-	if (memchr(text.at, 0, text.len) != NULL)
+	if (memchr(text.at, 0, text.len) != NULL || (s->form.keys_are_utf8 && !str_is_utf8(text)))
 		return 0;
 	r = results_wants(&s->results, own, &key, why);
 	if (r > 0)

@@ -14,6 +14,7 @@ struct question_form {
 	size_t count;
 	const struct template *arguments;
 	quote_value *quote;		/* for all arguments; NULL: as they are */
+	bool keys_are_utf8;		/* the server takes no others, so it has none */
 };
 
 /* What is special about a type. */

@@ -12,7 +12,7 @@ static int ldap_form(const struct settings *s, struct question_form *ret_form, s
 
 	if (r == 0)
 		r = template_compile(s->arena, str_of(filter), &both[1], why);
-	*ret_form = (struct question_form){ .count = 2, .arguments = both, .quote = quote_for_ldap };
+	*ret_form = (struct question_form){ .count = 2, .arguments = both, .quote = quote_for_ldap, .keys_are_utf8 = true };
 	return r;
 }
 

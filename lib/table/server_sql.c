@@ -42,7 +42,10 @@ static int make_question(const struct settings *s, enum sql_dialect dialect, str
 
 static int pgsql_form(const struct settings *s, struct question_form *ret_form, struct buf *why)
 {
-	return make_question(s, SQL_PGSQL, ret_form, why);
+	int r = make_question(s, SQL_PGSQL, ret_form, why);
+
+	ret_form->keys_are_utf8 = str_is_nocase(str_of(settings_get(s, "encoding", "UTF8")), STR("UTF8"));
+	return r;
 }
 
 static int mysql_form(const struct settings *s, struct question_form *ret_form, struct buf *why)

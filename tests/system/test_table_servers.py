@@ -173,6 +173,15 @@ def test_nothing_that_is_looked_up_becomes_part_of_the_question(mail, table, kin
     assert ask(mail, spec, "joe@example.com") is not None
 
 
+@pytest.mark.parametrize("kind", ["pgsql", "ldap"])
+def test_bytes_that_are_no_text_are_not_there(mail, table, kind):
+    """A header may have such an address, and these servers refuse the question."""
+    spec = table("search_base = sn=%s,dc=example\n", without=["search_base"]) if kind == "ldap" else table()
+    with Service(spec) as peer:
+        for key in (b"j\xf6rg@example.com", b"\xbf' OR 1=1", b"\xff", b"\xe2\x28\xa1@example.com"):
+            assert look_up(peer, spec, key)[:2] == (NOT_THERE, ""), key
+
+
 @every_type
 def test_results_are_formatted_and_limited(mail, table, kind):
     single = kind == "redis"
