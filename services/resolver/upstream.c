@@ -37,7 +37,7 @@ static const struct { const char *name, *value; } OPTIONS[] = {
 	/* A name server that was down is noticed soon when it is up again: mail waits for it. */
 	{ "infra-keep-probing:", "yes" },
 	{ "infra-host-ttl:", "10" },
-	{ "infra-cache-max-rtt:", "2000" },
+	{ "infra-cache-max-rtt:", "6000" },	/* given up after 5.6 s without an answer, in which either side may have lacked its processor */
 	{ "cache-max-ttl:", "86400" },
 	{ "cache-max-negative-ttl:", "300" },
 	{ "val-log-level:", "2" },		/* words for bogus answers */
