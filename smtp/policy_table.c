@@ -57,7 +57,7 @@ static int take_yes_no(struct str name, struct str value, int *to, struct buf *w
 
 static int take_attribute(struct arena *a, struct str name, struct str value, struct policy_entry *e, struct buf *why)
 {
-	int unused = -1, r;
+	int raw_keys = -1, r;
 
 	if (value.len == 0 && !str_is_nocase(name, STR("exclude")) && !str_is_nocase(name, STR("servername"))) {
 		buf_addf(why, "attribute \"%.*s\" has empty value", PSTR(name));
@@ -73,8 +73,12 @@ static int take_attribute(struct arena *a, struct str name, struct str value, st
 		return take_once(name, value, &e->servername, why);
 	if (str_is_nocase(name, STR("connection_reuse")))
 		return take_yes_no(name, value, &e->reuse, why);
-	if (str_is_nocase(name, STR("enable_rpk")))
-		return take_yes_no(name, value, &unused, why);		/* OpenSSL has raw public keys from 3.2 on: certificates do */
+	if (str_is_nocase(name, STR("enable_rpk"))) {		/* OpenSSL has raw public keys from 3.2 on: certificates do */
+		r = take_yes_no(name, value, &raw_keys, why);
+		if (raw_keys == 1)
+			log_warning_rarely(86400, "%s: enable_rpk=yes has no effect: servers are asked for their certificates", own_name("smtp_tls_policy_maps"));
+		return r;
+	}
 	if (str_is_nocase(name, STR("match"))) {
 		if (!takes_names(e->level) && e->level != TLS_FINGERPRINT)
 			return wrong_level(name, e->level, why);
