@@ -3,6 +3,8 @@
  * The SMTP and LMTP client, a delivery agent. Called "lmtp" it speaks LMTP and takes lmtp_ parameters. Deliveries are
  * coroutines; sessions outlive them for a moment and serve the next message for the same place.
  */
+#include <unistd.h>
+
 #include "lib/base/die.h"
 #include "lib/conf/own_addresses.h"
 #include "smtp/explain.h"
@@ -117,6 +119,8 @@ static void start(void)
 	bind_to_interface(AF_INET6, &the_client.bind6);
 	open_tables();
 	tls_open();
+	if (the_world->keepsake >= 0)		/* nobody who talks to servers can change what later processes find there */
+		close(the_world->keepsake);
 	atexit(cache_end_all);
 }
 

@@ -64,6 +64,7 @@ void tls_open(void)
 	struct tls_options options;
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_config conf;
+	int r;
 
 	policy_open();
 	if (!policy_may_use_tls())
@@ -76,9 +77,12 @@ void tls_open(void)
 		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
 		.curves = the_client.tls.tls_eecdh_auto_curves, .groups = the_client.tls.tls_ffdhe_auto_groups,
 		.digest = c->smtp_tls_fingerprint_digest, .dane_digests = the_client.tls.tls_dane_digests, .session_s = c->smtp_tls_session_cache_timeout / 1000,
-		.options = options,
+		.options = options, .keepsake = the_world->keepsake,
 	};
-	if (tls_context_open(&conf, &tls.context, &why) != 0)
+	r = tls_context_open(&conf, &tls.context, &why);
+	if (r == 2)
+		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
+	else if (r != 0)
 		daemon_complain("TLS is not available: %s", buf_text(&why));
 	if (the_world->rehearsing)
 		tls_context_review(tls.context, say_odd, &the_client.conf);

@@ -8,8 +8,8 @@
 static const struct program PROGRAMS[] = {
 	{ "smtpd", .shape = MULTIPLEXES, .has_keepsake = true },
 	{ "cleanup", .shape = MULTIPLEXES },
-	{ "smtp", .shape = MULTIPLEXES },
-	{ "lmtp", .file = "smtp", .shape = MULTIPLEXES },
+	{ "smtp", .shape = MULTIPLEXES, .has_keepsake = true },
+	{ "lmtp", .file = "smtp", .shape = MULTIPLEXES, .has_keepsake = true },
 	{ "bounce", .shape = MULTIPLEXES },
 	{ "error", .shape = MULTIPLEXES },
 	{ "discard", .shape = MULTIPLEXES },

@@ -64,7 +64,7 @@ struct tls_config {			/* texts live as long as the context */
 	const char *chain_files;	/* each: key, certificate, issuers, as often as wanted; not empty: the others do not count */
 	const char *cert_file, *key_file, *eccert_file, *eckey_file, *dcert_file, *dkey_file;	/* NULL, "" or "none": none */
 	const char *ca_file, *ca_path;	/* both are read at the beginning */
-	int keepsake;			/* server: memory that outlasts this process, used only while the context is opened: see keepsake.c; 0: none */
+	int keepsake;			/* memory that outlasts this process, used only while the context is opened: see keepsake.c; 0: none */
 	const char *dh_file;		/* server: parameters for DHE; NULL, "" or "auto": made to fit the key */
 	bool default_ca;		/* and those that the system trusts */
 	bool preempt;			/* the server's order of ciphers counts */

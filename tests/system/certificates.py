@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Certificates for tests, made with the openssl command: a CA, and what it signs."""
 
+import os
 import re
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -66,6 +67,14 @@ def new_key(path, kind):
     else:
         openssl("genpkey", "-algorithm", kind, "-out", path)
     path.chmod(0o600)
+
+
+def let_others_search(directory):
+    """So that a daemon can see that a file in it has changed."""
+    directory.chmod(0o755)
+    for parent in directory.parents:
+        if parent != parent.parent and parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def fingerprint(certificate):

@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 
-from certificates import Authority, fingerprint, key_fingerprint, openssl
-from instance import wait_until
+from certificates import Authority, fingerprint, key_fingerprint, let_others_search, openssl
+from instance import IS_ROOT, wait_until
 from sink import Sink
 
 
@@ -334,4 +334,26 @@ def test_a_new_certificate_of_the_client_is_taken_up_and_a_wrong_one_is_not(inst
         wait_until(lambda: "status=sent" in deliver(mail) and mail.log_lines("new TLS key or certificate files are not used: .*private key mismatch"), 60, pause=0.5)
         assert set(sink.clients) == {"first.example"}
         files[1].write_text(second[1].read_text())
+        wait_until(lambda: "status=sent" in deliver(mail) and sink.clients[-1] == "second.example", 60, pause=0.5)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root has keys that daemons cannot read")
+def test_the_good_pair_of_the_client_outlasts_bad_files_that_only_root_can_read(instance, ca):
+    first, second = ca.issue("rooted-first", name="first.example"), ca.issue("rooted-second", name="second.example")
+    let_others_search(ca.directory)
+    with TlsSink(ca.issue("wants-a-rooted-one")) as sink:
+        sink.client_authority = ca
+        mail = relaying(instance, sink, smtp_tls_security_level="encrypt", smtp_connection_cache_on_demand="no", smtp_tls_session_cache_timeout="1s",
+                        smtp_tls_cert_file=first[0], smtp_tls_key_file=first[1])
+        first[1].chmod(0o600)
+        assert "status=sent" in deliver(mail)
+        first[1].write_text("this is no key")
+        refusals = "warning: new TLS key or certificate files are not used: .*there is no key"
+        for count in 1, 2:
+            # what a process had in its hands when it was killed waits
+            wait_until(lambda: "status=sent" in deliver(mail) and len(mail.log_lines(refusals)) >= count, 60, pause=0.5)
+            assert mail.kill("smtp") >= 1
+        assert set(sink.clients) == {"first.example"}
+        first[0].write_text(second[0].read_text())
+        first[1].write_text(second[1].read_text())
         wait_until(lambda: "status=sent" in deliver(mail) and sink.clients[-1] == "second.example", 60, pause=0.5)

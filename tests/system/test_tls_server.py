@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from certificates import Authority, fingerprint, key_fingerprint, openssl
+from certificates import Authority, fingerprint, key_fingerprint, let_others_search, openssl
 from instance import IS_ROOT, PATIENCE, SANITIZED, free_port, wait_until
 from sink import Sink
 
@@ -458,14 +458,6 @@ def test_new_certificates_are_taken_up_and_wrong_ones_are_not(instance, ca):
     wait_until(lambda: peer_name(mail) != first, 30, pause=0.3)
     mail.wait_for_log("TLS key and certificate files have changed and are in use")
     assert mail.pids("smtpd") == pids
-
-
-def let_others_search(directory):
-    """So that a daemon can see that a file in it has changed."""
-    directory.chmod(0o755)
-    for parent in directory.parents:
-        if parent != parent.parent and parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root has keys that daemons cannot read")
