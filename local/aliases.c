@@ -117,13 +117,13 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 	struct str owner, value;
 	int r;
 
-	/* A bounce stays one: it must not come back as mail from somebody. */
-	if (t->d->env.sender.len == 0 || str_starts_nocase(alias->name, STR("owner-"))
+	if (str_starts_nocase(alias->name, STR("owner-"))
 	    || str_ends_nocase(alias->name, STR("-request")))
 		return 0;
 	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
 	r = look_up(t, owner, &value);
-	if (r > 0 && !expand_owner(t, value, ret_sender))
+	/* A bounce stays one: it must not come back as mail from somebody. */
+	if (r > 0 && t->d->env.sender.len > 0 && !expand_owner(t, value, ret_sender))
 		*ret_sender = rewrite_address(the_local.rewriting, t->arena, owner, true);
 	return r;
 }

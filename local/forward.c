@@ -56,8 +56,9 @@ static int write_piece(void *arg, struct str bytes)
 	return 0;
 }
 
-static void submit(struct task *t, const struct letter *l, struct mailbox_result *ret)
+static void submit(struct task *t, const struct letter *l, bool final, struct mailbox_result *ret)
 {
+	const unsigned maps = final ? CLEANUP_NO_MAPPINGS : 0;
 	bool marked = list_has(the_local.conf.prepend_delivered_header, "forward");
 	struct mail_verdict verdict;
 	struct mail_out *out;
@@ -68,7 +69,7 @@ static void submit(struct task *t, const struct letter *l, struct mailbox_result
 	make_envelope(t, &e);
 	queue_id_new(id);
 	e.queue_id = str_of(id);
-	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC, &e);
+	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC | maps, &e);
 	r = letter_copy(l, marked ? LETTER_DELIVERED_TO : 0, write_piece, out);
 	if (r < 0) {
 		mail_out_abort(out);
@@ -102,21 +103,21 @@ int do_forward(struct errand *e, struct buf *reply)
 	else if (looped < 0)
 		mailbox_say_error(&result, looped, "cannot read message");
 	else
-		submit(t, &l, &result);
+		submit(t, &l, e->final, &result);
 	reply_result(reply, &result);
 	buf_free(&result.text);
 	return 0;
 }
 
-void forward_all(struct task *t)
+static void forward(struct task *t, const struct str *to, size_t count, bool final)
 {
-	struct errand e = { .kind = ERRAND_FORWARD, .task = t, .rights = { .uid = the_local.mail_uid, .gid = the_local.mail_gid } };
+	struct errand e = { .kind = ERRAND_FORWARD, .task = t, .final = final, .rights = { .uid = the_local.mail_uid, .gid = the_local.mail_gid } };
 	AUTO(buf) addresses = BUF(FRAME_LIMIT / 2);
 	struct str reply;
 	int r = 0;
 
-	for (size_t i = 0; i < t->forward.len && r >= 0; i++) {
-		r = buf_add(&addresses, t->forward.at[i]);
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		r = buf_add(&addresses, to[i]);
 		if (r >= 0)
 			r = buf_add_byte(&addresses, '\n');
 	}
@@ -127,4 +128,13 @@ void forward_all(struct task *t)
 		r = reply_read(t, reply);
 	if (r < 0)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot forward: internal error");
+}
+
+/* First what a map may keep from its way: the names should not get the mail again at every further attempt. */
+void forward_all(struct task *t)
+{
+	if (t->forward.len > 0)
+		forward(t, t->forward.at, t->forward.len, false);
+	if (t->names.len > 0 && (!t->has_result || t->result.status != MAILBOX_DEFERRED))
+		forward(t, t->names.at, t->names.len, true);
 }

@@ -2,9 +2,9 @@
 /*
  * What the list of an alias comes to. Names that are aliases themselves take part with their own lists, each once however often it is
  * named: a message for each of them, with the lists of those in further messages, would double with every level of aliases. Commands, files
- * and \users are dealt with first; all other names and addresses get one new message, each once, and only when nothing has to be tried
- * again. So a mailbox that is full does not make everybody else on the list get the mail again and again, and each of them has a fate of
- * his own.
+ * and \users are dealt with first; all other names and addresses get one new message (two when there are maps, which count for the
+ * addresses only), each once, and only when nothing has to be tried again. So a mailbox that is full does not make everybody else on the
+ * list get the mail again and again, and each of them has a fate of his own.
  *
  * Lists that a list names are gone through before the rest of it, but not by a function that calls itself: hundreds of aliases and :include:
  * files deep it would run out of a coroutine's stack.
@@ -114,6 +114,17 @@ static struct str with_extension(struct task *t, const struct source *from, stru
 }
 
 /*
+ * An alias has the last word on names of this machine, as in Postfix: a virtual alias that leads to it would lead those on its list
+ * back to it. Not so when it has an owner, whose mail it becomes.
+ */
+static bool is_beyond_maps(const struct task *t)
+{
+	const struct route_conf *c = &the_local.route;
+
+	return !t->has_owner && (*c->virtual_alias_maps != 0 || *c->canonical_maps != 0 || *c->recipient_canonical_maps != 0);
+}
+
+/*
  * The alias of this name, if its list can take part here: one with an owner is a list of its own. 1; 0: none; 2: the alias that we are at,
  * "joe: joe, others", which means the user; < 0 (a result has been added).
  */
@@ -146,7 +157,9 @@ static void deliver_address(struct task *t, const struct source *from, struct st
 		r = find_inner_alias(t, from, name, &alias);
 	if (r < 0 || is_known(t, r == 2 ? "user" : is_ours ? "name" : "address", 0, name))
 		return;
-	if (r == 0)
+	if (r == 0 && is_ours && is_beyond_maps(t))
+		*vec_add(t->arena, &t->names) = address;
+	else if (r == 0)
 		*vec_add(t->arena, &t->forward) = address;
 	if (r == 2)
 		deliver_to_user(t, name, false);
@@ -199,7 +212,7 @@ void deliver_list(struct task *t, const struct alias *alias, const struct destin
 		else
 			list_remove(&l->link);
 	}
-	if (t->has_result || t->forward.len > 0)
+	if (t->has_result || t->forward.len + t->names.len > 0)
 		return;
 	if (t->came_back)
 		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));

@@ -81,6 +81,8 @@ struct task {
 	bool passed;			/* another agent has reported the outcome */
 	size_t destination_count, include_count, included;
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
+	VEC(struct str) names;		/* of this machine, for which no map counts any more: a new message of their own */
+	bool has_owner;			/* the alias has: maps count for all of its new message */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
 	struct list begun_lists;	/* list.c: not yet gone through */
 	bool came_back;			/* an alias's list led to itself, or to another one twice */
@@ -178,7 +180,7 @@ void run_command(struct errand *e, const char *command, struct mailbox_result *r
 void announce_new_mail(const struct errand *e, const struct mailbox_result *result);
 
 /* ---- forward.c ---- */
-/* One new message to all of t->forward. Adds a result. */
+/* One new message to all of t->forward, one to all of t->names. Adds a result. */
 void forward_all(struct task *t);
 /* In the hand. */
 int do_forward(struct errand *e, struct buf *reply);

@@ -58,7 +58,7 @@ static void finish(struct task *t)
 {
 	bool only_forwards = !t->has_result;
 
-	if (t->forward.len > 0 && (only_forwards || t->result.status != MAILBOX_DEFERRED))
+	if (t->forward.len + t->names.len > 0 && (only_forwards || t->result.status != MAILBOX_DEFERRED))
 		forward_all(t);
 	if (!t->has_result)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery ended without a result");
@@ -312,6 +312,7 @@ static void deliver_name(struct task *t, struct str name)
 		owner = find_owner(t, &alias, &t->sender);
 		if (owner < 0 || read_alias(t, &alias, &list) < 0)
 			return;
+		t->has_owner = owner > 0;
 		if (owner > 0 || !leads_to_name(t, &alias, &list, &next)) {
 			deliver_list(t, &alias, &list);
 			return;

@@ -308,6 +308,23 @@ def test_an_alias_for_several_makes_one_new_message(local):
     one.wait_empty()
 
 
+def test_maps_do_not_lead_the_names_in_an_alias_away_unless_it_has_an_owner(local):
+    """Least of all back to it: joe may be a virtual alias of an alias that has joe on its list."""
+    one = local(aliases=f"crew: {USER}, mate@example.invalid\nstuck: {USER}, loop@example.invalid\nowned: {USER}+b, mate@example.invalid\nowner-owned: {USER}\n",
+                main={"virtual_alias_maps": f"inline:{{ {{{USER}@{DOMAIN} = crew@{DOMAIN}}} {{{USER}+b@{DOMAIN} = b@example.invalid}} {{mate@example.invalid = m@example.invalid}} {{loop@example.invalid = loop1@example.invalid}} {{loop1@example.invalid = loop@example.invalid}} }}",
+                      "propagate_unmatched_extensions": "", "myorigin": DOMAIN, "transport_maps": "inline:{ {example.invalid = discard:} }"})
+    one.send(MESSAGE, recipients=[f"stuck@{DOMAIN}"])       # a map that fails keeps everybody waiting, so nobody gets it at every attempt
+    assert status(one, f"stuck@{DOMAIN}", "deferred").startswith("cannot forward: ")
+    one.send(MESSAGE, sender="", recipients=[f"{USER}@{DOMAIN}"])
+    assert re.fullmatch(r"forwarded as \S+; forwarded as \S+", status(one, f"crew@{DOMAIN}", "sent"))
+    (letter,) = wait_for_letters(one)
+    assert letter.count(b"\nDelivered-To: ") == 2
+    one.wait_for_log(r"to=<m@example.invalid>, .*status=sent")
+    one.send(MESSAGE, recipients=[f"owned@{DOMAIN}"])
+    one.wait_for_log(r"to=<b@example.invalid>, .*status=sent")
+    assert len(letters(one)) == 1 and not one.log_lines("forwarding loop")
+
+
 def test_who_asked_for_success_only_hears_of_the_expansion_and_of_nothing_else(local):
     one = local(aliases=f"list: {USER}+a, no-such-user\n")
     with one.client() as client:
