@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sqlite3
+import tempfile
 import threading
 import time
 from concurrent import futures
@@ -611,6 +612,28 @@ def test_connections_are_kept_and_bounded(mail, postgres):
         # they were cut off behind our back: nobody notices
         postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'postroad'")
         assert look_up(peer, spec, "it's@example.com")[:2] == (FOUND, "quote")
+
+
+def test_what_is_left_of_the_time_to_connect_does_not_limit_later_questions(mail, postgres):
+    """The first host takes three of four seconds to hang up, so little is left for the second, which is slow now and then."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{directory}/.s.PGSQL.1")
+        listener.listen()
+        os.chmod(directory, 0o755)
+        os.chmod(f"{directory}/.s.PGSQL.1", 0o666)
+
+        def hang_up_late():
+            with contextlib.suppress(OSError), listener.accept()[0] as peer:
+                while peer.recv(1000) and not threading.Event().wait(3):
+                    break
+
+        threading.Thread(target=hang_up_late, daemon=True).start()
+        text = settings("pgsql", postgres).replace("inet:", f"unix:{directory}/.s.PGSQL.1 inet:").replace(" WHERE", ", pg_sleep(CASE WHEN '%s' = 'plain' THEN 2 ELSE 0 END) WHERE")
+        spec = f"pgsql:{mail.file('late.cf', text + 'timeout = 4' + chr(10))}"
+        with Service(spec) as peer:
+            look_up(peer, spec, "it's@example.com")
+            listener.close()
+            wait_until(lambda: look_up(peer, spec, "plain")[:2] == (FOUND, "no domain"), 20)
 
 
 def test_a_table_file_that_was_changed_is_read_again(mail, postgres):

@@ -141,12 +141,16 @@ static bool receive_all(PGconn *c, long long until, struct driver_words why)
 	return true;
 }
 
-/* The server is going or full: another connection, or later this one, can do better. */
+/*
+ * The server is going or full: another connection, or later this one, can do better. So can another when a statement took too
+ * long (57014) for this one: its limit is what was left of the time when it connected.
+ */
 static bool is_about_server(const PGresult *r)
 {
 	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
-	return state != NULL && (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0);
+	return state != NULL && (strncmp(state, "57P", 3) == 0 || strcmp(state, "57014") == 0 || strncmp(state, "08", 2) == 0 ||
+				 strncmp(state, "53", 2) == 0);
 }
 
 static void tell_values(const PGresult *r, const struct driver_question *q)
