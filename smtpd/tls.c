@@ -44,11 +44,22 @@ static bool demands_certificates(const struct smtpd *s)
 	return s->conf.smtpd_tls_req_ccert && s->tls_level == TLS_LEVEL_ENCRYPT;
 }
 
+/* smtpd_tls_cert_file = none: for clients that trust no certificates anyway. */
+static bool is_anonymous(const struct smtpd_conf *c)
+{
+	return strcmp(c->smtpd_tls_cert_file, "none") == 0 && c->smtpd_tls_chain_files[0] == 0 && c->smtpd_tls_eccert_file[0] == 0 && c->smtpd_tls_dcert_file[0] == 0;
+}
+
+static bool asks_for_certificates(const struct smtpd *s)
+{
+	return s->conf.smtpd_tls_ask_ccert && !is_anonymous(&s->conf);
+}
+
 static const char *ciphers_of_level(struct arena *a, const struct smtpd *s, bool mandatory)
 {
 	const struct tls_grades grades = { .high = s->tls.tls_high_cipherlist, .medium = s->tls.tls_medium_cipherlist, .null = s->tls.tls_null_cipherlist };
 	const struct smtpd_conf *c = &s->conf;
-	bool wants_certificates = c->smtpd_tls_ask_ccert || demands_certificates(s);	/* which ciphers without certificates leave no room for */
+	bool wants_certificates = asks_for_certificates(s) || demands_certificates(s);	/* which ciphers without certificates leave no room for */
 	struct str exclude = arena_fmt(a, "%s %s %s", c->smtpd_tls_exclude_ciphers, mandatory ? c->smtpd_tls_mandatory_exclude_ciphers : "",
 				       wants_certificates ? "aNULL" : "");
 	AUTO(buf) why = BUF_WORDS;
@@ -69,7 +80,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 		.dcert_file = c->smtpd_tls_dcert_file, .dkey_file = c->smtpd_tls_dkey_file, .dh_file = c->smtpd_tls_dh1024_param_file,
 		.session_ids = c->smtpd_tls_always_issue_session_ids, .trust_server_certs = s->tls.tls_trust_server_ccerts,
 		.ca_file = c->smtpd_tls_CAfile, .ca_path = c->smtpd_tls_CApath, .default_ca = s->tls.tls_append_default_CA,
-		.keepsake = the_world->keepsake, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = c->smtpd_tls_ask_ccert,
+		.keepsake = the_world->keepsake, .preempt = s->tls.tls_preempt_cipherlist, .ask_cert = asks_for_certificates(s), .anonymous = is_anonymous(c),
 		.need_cert = demands_certificates(s), .depth = (int) c->smtpd_tls_ccert_verifydepth, .digest = c->smtpd_tls_fingerprint_digest,
 		.session_s = s->tickets.smtpd_tls_session_cache_timeout / 1000, .ticket_cipher = str_c(a, str_trim(str_of(s->tls.tls_session_ticket_cipher))),
 	};
@@ -116,6 +127,8 @@ void open_tls(struct smtpd *to)
 		die(EX_CONFIG, "relay_clientcerts: %s", buf_text(&why));
 	if (to->tls_level == TLS_LEVEL_NONE)
 		return;
+	if (is_anonymous(&to->conf) && (to->conf.smtpd_tls_ask_ccert || demands_certificates(to)))
+		log_warning("a server without a certificate cannot ask clients for one");
 	if (to->conf.smtpd_tls_req_ccert && !demands_certificates(to))
 		daemon_complain("smtpd_tls_req_ccert does not count while TLS is not mandatory");
 	if (tables_open(str_of(to->tls.tls_server_sni_maps), TABLE_FOLD_KEY | TABLE_FILE_VALUES, &to->sni_maps, &why) < 0)

@@ -221,7 +221,7 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 	SSL_CTX_set_read_ahead(ssl, 1);
 	if (conf->server)		/* versions and ciphers are as main.cf says, whatever the library thinks of them */
 		SSL_CTX_set_security_level(ssl, 0);
-	SSL_CTX_set_verify_depth(ssl, conf->depth);
+	SSL_CTX_set_verify_depth(ssl, conf->depth + 1);		/* the library does not count the last issuer, nor Postfix the first */
 	if (!conf->server)
 		limit_work(ssl);
 	if (!conf->server)
@@ -242,6 +242,8 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 		return -EINVAL;
 	if (tls_protocols_apply(&conf->protocols, NULL, ssl) < 0)
 		return tls_failed(why, "TLS protocol versions", "");
+	if (conf->anonymous)		/* 1.3 has no ciphers that do without certificates */
+		SSL_CTX_set_options(ssl, SSL_OP_NO_TLSv1_3);
 	if (SSL_CTX_set_cipher_list(ssl, conf->ciphers) != 1)
 		return tls_failed(why, "cipher list", conf->ciphers);
 	if (conf->dane_digests != NULL && tls_dane_enable(ssl, conf->dane_digests, why) < 0)
@@ -300,7 +302,7 @@ int tls_context_open(const struct tls_config *conf, struct tls_context **ret, st
 	r = conf->server ? tls_tickets_choose_cipher(c, why) : 0;
 	if (r >= 0)
 		r = name_files(c, why);
-	if (r >= 0 && conf->server && c->file_count == 0) {
+	if (r >= 0 && conf->server && c->file_count == 0 && !conf->anonymous) {
 		buf_add_text(why, "there is no server certificate");
 		r = -ENOENT;
 	}

@@ -69,11 +69,12 @@ struct tls_config {			/* texts live as long as the context */
 	bool default_ca;		/* and those that the system trusts */
 	bool preempt;			/* the server's order of ciphers counts */
 	bool ask_cert, need_cert;	/* server: of the client */
+	bool anonymous;			/* server: has no certificate, and wants none of its own: TLS 1.2 and older */
 	bool trust_server_certs;	/* server: a client's certificate may be one for servers */
 	bool wipes_plaintext;		/* passwords come: what was read is overwritten in the library's buffers */
 	bool session_ids;		/* server: give a session id (TLS 1.2) although nothing is kept under it */
 	struct tls_options options;
-	int depth;			/* of certificate chains */
+	int depth;			/* of certificate chains: so many issuers between the first and the one that is trusted */
 	struct tls_protocols protocols;
 	const char *ciphers;		/* complete list, TLS 1.2 and older */
 	const char *curves, *groups;	/* in order; unknown ones are left out; curves "": as the library has both */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Certificates for tests, made with the openssl command: a CA, and what it signs."""
 
+import copy
 import os
 import re
 import subprocess
@@ -42,6 +43,12 @@ class Authority:
                 "-out", certificate, "-extfile", extensions, "-startdate", begin.strftime("%Y%m%d%H%M%SZ"),
                 "-enddate", end.strftime("%Y%m%d%H%M%SZ"))
         return certificate, key
+
+    def below(self, label):
+        """Another CA, which this one vouches for."""
+        other = copy.copy(self)
+        other.certificate, other.key = self.issue(label, name=label, more="basicConstraints=critical,CA:TRUE\n")
+        return other
 
     def chain_file(self, label, **more):
         """Key, certificate and the CA in one file."""

@@ -155,6 +155,19 @@ def test_levels_that_prove_the_server(instance, ca):
             mail.stop()
 
 
+def test_a_chain_may_be_so_long_and_no_longer(instance, ca):
+    first = ca.below("first-below")
+    second = first.below("second-below")
+    certificate, key = second.issue("far", name="localhost")
+    certificate.write_text("".join(path.read_text() for path in (certificate, second.certificate, first.certificate)))
+    with TlsSink((certificate, key)) as sink:
+        mail = relaying(instance, sink, smtp_tls_security_level="verify", smtp_tls_CAfile=ca.certificate, smtp_tls_scert_verifydepth="0")
+        assert "Server certificate not verified" in deliver(mail)
+        mail.set(smtp_tls_scert_verifydepth="1")        # as many as Postfix takes then
+        mail.reload()
+        wait_until(lambda: "status=sent" in deliver(mail), 60, pause=0.5)
+
+
 def test_mandatory_tls_waits_rather_than_going_in_the_clear(instance, ca):
     with Sink() as sink:
         line = deliver(relaying(instance, sink, smtp_tls_security_level="encrypt"))

@@ -496,6 +496,13 @@ def test_without_a_usable_certificate_mail_goes_on_in_the_clear(instance, ca):
     mail.wait_for_log("warning: TLS is not available: .*private key mismatch")
 
 
+def test_without_certificates_on_purpose_there_are_anonymous_ciphers(instance):
+    mail = instance(main={"smtpd_tls_security_level": "may", "smtpd_tls_cert_file": "none", "smtpd_tls_ask_ccert": "yes", "smtpd_tls_loglevel": "1"})
+    assert "New, TLSv1.2, Cipher is ADH-AES256-GCM-SHA384" in greet_over_tls(mail.smtp_port, "-cipher", "ALL:@SECLEVEL=0")
+    mail.wait_for_log(r"Anonymous TLS connection established from localhost\[127.0.0.1\]: TLSv1.2 with cipher ADH-AES256-GCM-SHA384 \(256/256 bits\)")
+    mail.wait_for_log("warning: a server without a certificate cannot ask clients for one")
+
+
 REFUSED = {
     "level": ({"smtpd_tls_security_level": "perhaps"}, 'smtpd_tls_security_level: "perhaps" is none of'),
     "protocols": ({"smtpd_tls_protocols": "TLSv9"}, 'smtpd_tls_protocols: "TLSv9" is no TLS protocol version'),
