@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * bounce(8): makes delivery status notifications for qmgr, and hands them to cleanup. It serves private/bounce; the rows defer and trace
- * of master.cf run the same program and accept the same requests. It keeps nothing: what happened to each recipient is in the
- * message's own queue file, and qmgr forgets a failure only when the reply says that the notification is queued.
+ * bounce(8): makes delivery status notifications for qmgr, and hands them to cleanup. It serves
+ * private/bounce; the rows defer and trace of master.cf run the same program and accept the same
+ * requests. It keeps nothing: what happened to each recipient is in the message's own queue file,
+ * and qmgr forgets a failure only when the reply says that the notification is queued.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -73,12 +74,14 @@ static void load_templates(void)
 	bounce_templates_expand(a, the_world->conf, "", templates.built_in, say_warning, NULL);
 	if (bounce_templates_load(a, conf.bounce_template_file, templates.of, say_warning, NULL, &why) < 0)
 		log_warning("bounce_template_file: %s -- using built-in templates", buf_text(&why));
-	bounce_templates_expand(a, the_world->conf, conf.bounce_template_file, templates.of, say_warning, NULL);
+	bounce_templates_expand(a, the_world->conf, conf.bounce_template_file, templates.of,
+				say_warning, NULL);
 }
 
 static void start(void)
 {
-	insist_on_words("notify_classes", conf.notify_classes, "2bounce, bounce, data, delay, policy, protocol, resource, software");
+	insist_on_words("notify_classes", conf.notify_classes,
+			"2bounce, bounce, data, delay, policy, protocol, resource, software");
 	insist_on_words("internal_mail_filter_classes", conf.internal_mail_filter_classes, "bounce, notify");
 	mail_out_use(the_world->common->cleanup_service_name);
 	load_templates();

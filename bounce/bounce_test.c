@@ -69,7 +69,8 @@ void mail_out_abort(struct mail_out *m)
 
 /* ---- one request ---- */
 
-static struct common_conf common = { .myhostname = "mail.example.org", .myorigin = "example.org", .mail_name = "Postroad",
+static struct common_conf common = { .myhostname = "mail.example.org", .myorigin = "example.org",
+				     .mail_name = "Postroad",
 				     .ipc_timeout = 1000 };
 static struct bounce_conf conf;
 static struct templates templates;
@@ -89,12 +90,16 @@ static int message_file(void)
 	return fd;
 }
 
-static int ask_with_file(int file, const char *kind, const char *envelope, const char *outcomes, int64_t retry_until_s)
+static int ask_with_file(int file, const char *kind, const char *envelope, const char *outcomes,
+			 int64_t retry_until_s)
 {
-	struct bounce_request request = { .kind = str_of(kind), .queue_id = STR("ABCDEF"), .envelope = str_of(envelope),
-					  .outcomes = str_of(outcomes), .headers_at = 512, .headers_len = strlen(headers),
+	struct bounce_request request = { .kind = str_of(kind), .queue_id = STR("ABCDEF"),
+					  .envelope = str_of(envelope),
+					  .outcomes = str_of(outcomes), .headers_at = 512,
+					  .headers_len = strlen(headers),
 					  .body_at = 1024, .body_len = strlen(body),
-					  .size = strlen(headers) + 1 + strlen(body), .retry_until_s = retry_until_s,
+					  .size = strlen(headers) + 1 + strlen(body),
+					  .retry_until_s = retry_until_s,
 					  .message = file };
 	struct notice n;
 	int r = notice_decode(arena, &request, &n);
@@ -141,8 +146,10 @@ static int setup(void **state)
 	setenv("TZ", "UTC", 1);
 	tzset();
 	conf = (struct bounce_conf){ .bounce_size_limit = 50000, .notify_classes = "resource, software",
-				     .bounce_notice_recipient = "postmaster", .two_bounce_notice_recipient = "postmaster2",
-				     .delay_notice_recipient = "postmaster3", .double_bounce_sender = "double-bounce",
+				     .bounce_notice_recipient = "postmaster",
+				     .two_bounce_notice_recipient = "postmaster2",
+				     .delay_notice_recipient = "postmaster3",
+				     .double_bounce_sender = "double-bounce",
 				     .internal_mail_filter_classes = "" };
 	arena = arena_new("test", NULL, 64 << 20);
 	bounce_templates_load(arena, "", templates.built_in, NULL, NULL, NULL);
@@ -175,7 +182,8 @@ static void a_failure_is_a_multipart_report_with_the_message(void **state)
 	assert_string_equal(sent[0].id, notice_id);
 	assert_int_equal(sent[0].envelope_flags, ENVELOPE_NOTICE | ENVELOPE_LOCAL);
 	assert_int_equal(sent[0].flags, CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC | CLEANUP_NO_CHECKS);
-	assert_true(str_starts(content(0), STR("From: Mail Delivery System <MAILER-DAEMON>\nSubject: Undelivered Mail Returned to Sender\n"
+	assert_true(str_starts(content(0),
+			       STR("From: Mail Delivery System <MAILER-DAEMON>\nSubject: Undelivered Mail Returned to Sender\n"
 					      "To: alice@example.com\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\n"
 					      "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"")));
 	snprintf(boundary, sizeof(boundary), "boundary=\"%s/mail.example.org\"\n", notice_id);
@@ -199,7 +207,8 @@ static void eight_bits_are_announced_where_they_are(void **state)
 
 	(void) state;
 	ask_about("failure", "sender\talice@example.com\nflags\t1\n" BOB, REFUSED, 0);
-	snprintf(text, sizeof(text), "boundary=\"%s/mail.example.org\"\nContent-Transfer-Encoding: 8bit\n\n", notice_id);
+	snprintf(text, sizeof(text), "boundary=\"%s/mail.example.org\"\nContent-Transfer-Encoding: 8bit\n\n",
+		 notice_id);
 	has(0, text);
 	has(0, "Content-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n");
 	has(0, "Content-Type: message/delivery-status\n\n");
@@ -229,7 +238,8 @@ static void only_headers_are_returned_of_large_messages_and_on_request(void **st
 static void the_original_recipient_is_named(void **state)
 {
 	(void) state;
-	ask_about("failure", "sender\ta@example.com\nto\t0\tbob@example.net\tlist@example.org\t0\trfc822;list@EXAMPLE.org\n", REFUSED, 0);
+	ask_about("failure", "sender\ta@example.com\nto\t0\tbob@example.net\tlist@example.org\t0\trfc822;list@EXAMPLE.org\n",
+		  REFUSED, 0);
 	has(0, "Original-Recipient: rfc822;list@EXAMPLE.org\nFinal-Recipient: rfc822; bob@example.net\n");
 	has(0, "<bob@example.net> (expanded from <list@example.org>): host");
 }
@@ -237,7 +247,8 @@ static void the_original_recipient_is_named(void **state)
 static void utf8_addresses_make_a_global_notification(void **state)
 {
 	(void) state;
-	ask_about("failure", "sender\talice@example.com\nflags\t2\nto\t0\tr\xc3\xa9mi@example.net\t\t0\t\n", REFUSED, 0);
+	ask_about("failure", "sender\talice@example.com\nflags\t2\nto\t0\tr\xc3\xa9mi@example.net\t\t0\t\n",
+		  REFUSED, 0);
 	has(0, "report-type=global-delivery-status");
 	has(0, "Content-Type: message/global-delivery-status\n");
 	has(0, "Final-Recipient: utf-8; r\xc3\xa9mi@example.net\n");
@@ -273,10 +284,12 @@ static void a_template_gives_headers_charset_and_words(void **state)
 	templates.of[BOUNCE_FAILURE].text = STR("Zur\xfc" "ck\n");
 	ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0);
 	has(0, "Content-Transfer-Encoding: 8bit\n\nThis is a MIME");
-	has(0, "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\nZur\xfc" "ck\n\n<bob@example.net>: host");
+	has(0, "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\nZur\xfc"
+	    "ck\n\n<bob@example.net>: host");
 	has(0, "Content-Type: message/delivery-status\n\n");
 	has(1, "Content-Type: text/plain; charset=us-ascii\n\nThis is the mail system at mail.example.org.\n\nMail to the recipients below could not");
-	ask_about("failure", "sender\talice@example.com\nflags\t2\nto\t0\tr\xc3\xa9mi@example.net\t\t0\t\n", REFUSED, 0);
+	ask_about("failure", "sender\talice@example.com\nflags\t2\nto\t0\tr\xc3\xa9mi@example.net\t\t0\t\n",
+		  REFUSED, 0);
 	has(2, "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nThis is the mail system at");
 }
 
@@ -324,7 +337,8 @@ static void thousands_of_recipients_are_all_in_the_report(void **state)
 	assert_int_equal(ask_about("failure", buf_text(&envelope), buf_text(&outcomes), 0), 0);
 	has(0, "\nand 2800 more, which the attached report names.\n");
 	has(0, "Final-Recipient: rfc822; r2999@example.net\nAction: failed\n");
-	for (rest = content(0); (at = str_find_str(rest, STR("Action: failed"))) >= 0; rest = str_skip(rest, (size_t) at + 1))
+	for (rest = content(0); (at = str_find_str(rest, STR("Action: failed"))) >= 0;
+	     rest = str_skip(rest, (size_t) at + 1))
 		failed++;
 	assert_int_equal(failed, 3000);
 }
@@ -332,7 +346,8 @@ static void thousands_of_recipients_are_all_in_the_report(void **state)
 static void a_delay_says_until_when(void **state)
 {
 	(void) state;
-	ask_about("delay", "sender\talice@example.com\n" BOB, "0\tdeferred\t1700000001000000\t4.4.1\tnone\t\t\tconnection refused\t\t\n", 1700086400);
+	ask_about("delay", "sender\talice@example.com\n" BOB,
+		  "0\tdeferred\t1700000001000000\t4.4.1\tnone\t\t\tconnection refused\t\t\n", 1700086400);
 	has(0, "Subject: Delayed Mail (still being retried)\n");
 	has(0, "Action: delayed\nStatus: 4.4.1\nDiagnostic-Code: X-Postroad; connection refused\n");
 	has(0, "Will-Retry-Until: Wed, 15 Nov 2023 22:13:20 +0000 (UTC)\n");
@@ -371,8 +386,10 @@ static void notify_is_honoured_recipient_by_recipient(void **state)
 static void nobody_is_told_when_nobody_wants_to_know(void **state)
 {
 	(void) state;
-	assert_int_equal(ask_about("failure", "sender\ta@example.com\nto\t0\tnever@x\t\t1\t\n", REFUSED, 0), 0);
-	assert_int_equal(ask_about("success", "sender\ta@example.com\n" BOB, "0\tdelivered\t1\t2.0.0\tr\t\t\tsent\t\t\n", 0), 0);
+	assert_int_equal(ask_about("failure", "sender\ta@example.com\nto\t0\tnever@x\t\t1\t\n", REFUSED, 0),
+			 0);
+	assert_int_equal(ask_about("success", "sender\ta@example.com\n" BOB,
+				   "0\tdelivered\t1\t2.0.0\tr\t\t\tsent\t\t\n", 0), 0);
 	assert_int_equal(sent_count, 0);
 	assert_string_equal(notice_id, "");
 }
@@ -382,7 +399,8 @@ static void there_is_never_a_notification_about_a_notification(void **state)
 	(void) state;
 	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(ask_about("failure", "sender\ta@example.com\nflags\t8\n" BOB, REFUSED, 0), 0);
-	assert_int_equal(ask_about("delay", "sender\t\n" BOB, "0\tdeferred\t1\t4.4.1\tr\t\t\tno\t\t\n", 0), 0);
+	assert_int_equal(ask_about("delay", "sender\t\n" BOB, "0\tdeferred\t1\t4.4.1\tr\t\t\tno\t\t\n", 0),
+			 0);
 	assert_int_equal(sent_count, 0);
 	conf.notify_classes = "2bounce";
 	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
@@ -392,7 +410,8 @@ static void there_is_never_a_notification_about_a_notification(void **state)
 	has(0, "Subject: Postmaster Copy: Undelivered Mail\n");
 	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@example.org\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(sent_count, 1);
-	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@elsewhere.example\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@elsewhere.example\n" BOB, REFUSED, 0),
+			 0);
 	assert_int_equal(sent_count, 2);
 	assert_string_equal(sent[1].to, "double-bounce@elsewhere.example");
 }
@@ -421,7 +440,8 @@ static void a_temporary_refusal_means_try_again_and_a_final_one_the_end(void **s
 static void what_cannot_be_read_now_is_told_later(void **state)
 {
 	(void) state;
-	assert_int_equal(ask_with_file(open("/", O_RDONLY), "failure", "sender\talice@example.com\n" BOB, REFUSED, 0), EAGAIN);
+	assert_int_equal(ask_with_file(open("/", O_RDONLY), "failure", "sender\talice@example.com\n" BOB,
+				       REFUSED, 0), EAGAIN);
 	assert_int_equal(sent_count, 1);
 	assert_true(sent[0].aborted);
 }

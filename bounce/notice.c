@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who is told what. A notification has the null sender, and there is never one about another (RFC 5321 6.1): what cannot be returned
- * goes to the postmaster when notify_classes asks for it, from double_bounce_sender, and what cannot be delivered for that one is dropped.
- * NOTIFY (RFC 3461 4.1) is honoured recipient by recipient.
+ * Who is told what. A notification has the null sender, and there is never one about another (RFC
+ * 5321 6.1): what cannot be returned goes to the postmaster when notify_classes asks for it, from
+ * double_bounce_sender, and what cannot be delivered for that one is dropped. NOTIFY (RFC 3461 4.1)
+ * is honoured recipient by recipient.
  */
 #include "bounce/notice.h"
 
@@ -84,7 +85,8 @@ int notice_decode(struct arena *a, struct bounce_request *request, struct notice
 	struct notice n = { .arena = a, .retry_until_s = request->retry_until_s,
 			    .content = { .bytes = request->content, .file = request->message,
 					 .parts = { .size = request->size, .headers_at = request->headers_at,
-						    .headers_len = request->headers_len, .body_at = request->body_at,
+						    .headers_len = request->headers_len,
+						    .body_at = request->body_at,
 						    .body_len = request->body_len } } };
 	int r = decode_kind(request->kind, &n.kind);
 
@@ -159,7 +161,8 @@ static bool needs_utf8(const struct notice *n)
 static const struct bounce_template *choose_template(const struct notice *n)
 {
 	const struct bounce_template *t = &n->templates->of[n->kind];
-	const bool fits = !n->is_utf8 || str_is_nocase(t->charset, STR("us-ascii")) || str_is_nocase(t->charset, STR("utf-8"));
+	const bool fits = !n->is_utf8 || str_is_nocase(t->charset, STR("us-ascii"))
+			  || str_is_nocase(t->charset, STR("utf-8"));
 
 	return fits ? t : &n->templates->built_in[n->kind];
 }
@@ -173,7 +176,10 @@ static void add_address_header(struct buf *b, const char *name, struct str addre
 	buf_add_byte(b, '\n');
 }
 
-/* Composite parts and reports are not encoded (RFC 2045 6.4, RFC 3464 2.1): 8bit is said only where it is so. */
+/*
+ * Composite parts and reports are not encoded (RFC 2045 6.4, RFC 3464 2.1): 8bit is said only where
+ * it is so.
+ */
 static const char *encoding(bool is_8bit)
 {
 	return is_8bit ? "Content-Transfer-Encoding: 8bit\n" : "";
@@ -190,7 +196,8 @@ static bool has_8bit_original(const struct notice *n)
 	return n->is_utf8 || (n->e.flags & ENVELOPE_8BITMIME) != 0;
 }
 
-static void add_headers(const struct notice *n, enum notice_audience who, struct str to, const char *boundary, struct buf *b)
+static void add_headers(const struct notice *n, enum notice_audience who, struct str to,
+			const char *boundary, struct buf *b)
 {
 	const struct bounce_template *t = n->template;
 
@@ -198,23 +205,28 @@ static void add_headers(const struct notice *n, enum notice_audience who, struct
 	buf_addf(b, "Subject: %.*s\n", PSTR(who == TO_SENDER ? t->subject : t->postmaster_subject));
 	add_address_header(b, "To", to);
 	if (n->conf->enable_threaded_bounces && n->e.message_id.len > 0)
-		buf_addf(b, "In-Reply-To: %.*s\nReferences: %.*s\n", PSTR(n->e.message_id), PSTR(n->e.message_id));
+		buf_addf(b, "In-Reply-To: %.*s\nReferences: %.*s\n", PSTR(n->e.message_id),
+			 PSTR(n->e.message_id));
 	if ((n->e.flags & ENVELOPE_TLS_OPTIONAL) != 0 && n->common->tls_required_enable)
 		buf_add_text(b, "TLS-Required: No\n");
 	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
 		 n->is_utf8 ? "global-" : "", boundary);
-	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(has_8bit_words(n, who) || has_8bit_original(n)));
+	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(has_8bit_words(n, who)
+									   || has_8bit_original(n)));
 }
 
-static void add_part(struct buf *b, const char *boundary, const char *description, const char *type, bool is_8bit)
+static void add_part(struct buf *b, const char *boundary, const char *description,
+		     const char *type, bool is_8bit)
 {
-	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\n%s\n", boundary, description, type, encoding(is_8bit));
+	buf_addf(b, "\n--%s\nContent-Description: %s\nContent-Type: %s\n%s\n", boundary, description, type,
+		 encoding(is_8bit));
 }
 
 static const char *words_type(const struct notice *n, enum notice_audience who)
 {
-	const struct str charset = n->is_utf8 ? STR("utf-8") : who == TO_SENDER ? n->template->charset : STR("us-ascii");
+	const struct str charset = n->is_utf8 ? STR("utf-8") : who == TO_SENDER
+				   ? n->template->charset : STR("us-ascii");
 
 	return arena_fmt(n->arena, "text/plain; charset=%.*s", PSTR(charset)).at;
 }
@@ -226,15 +238,18 @@ static const char *original_type(const struct notice *n, bool whole)
 	return whole ? "message/rfc822" : "text/rfc822-headers";
 }
 
-static void compose(const struct notice *n, enum notice_audience who, struct str to, const char *boundary, bool whole, struct buf *b)
+static void compose(const struct notice *n, enum notice_audience who, struct str to, const char *boundary,
+		    bool whole, struct buf *b)
 {
-	static const char *const descriptions[] = { "Undelivered Message", "Delayed Message", "Message", "Message" };
+	static const char *const descriptions[] = { "Undelivered Message", "Delayed Message",
+						    "Message", "Message" };
 	char description[64];
 
 	add_headers(n, who, to, boundary, b);
 	add_part(b, boundary, "Notification", words_type(n, who), has_8bit_words(n, who));
 	add_words(n, who, b);
-	add_part(b, boundary, "Delivery report", n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", n->is_utf8);
+	add_part(b, boundary, "Delivery report",
+		 n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", n->is_utf8);
 	add_report(n, b);
 	if (n->is_damaged)
 		return;		/* RFC 3462: the third part is optional */
@@ -244,9 +259,11 @@ static void compose(const struct notice *n, enum notice_audience who, struct str
 
 /* ---- sending ---- */
 
-static void fill_envelope(const struct notice *n, enum notice_audience who, struct recipient *to, struct envelope *ret)
+static void fill_envelope(const struct notice *n, enum notice_audience who, struct recipient *to,
+			  struct envelope *ret)
 {
-	*ret = (struct envelope){ .sender = who == TO_SENDER ? STR_NONE : str_of(n->conf->double_bounce_sender),
+	*ret = (struct envelope){ .sender = who == TO_SENDER
+				  ? STR_NONE : str_of(n->conf->double_bounce_sender),
 				  .arrival_us = wall_us(), .flags = ENVELOPE_NOTICE | ENVELOPE_LOCAL,
 				  .recipient_count = 1, .recipients = to };
 	if (n->is_utf8)
@@ -258,9 +275,13 @@ static int verdict_to_error(const struct notice *n, const struct mail_verdict *v
 {
 	if (v->code >= 200 && v->code < 300)
 		return 0;
-	log_mail(ROAD_WARNING, n->e.queue_id, "notification to <%.*s> was not queued: %d %.*s %.*s", PSTR(to), v->code, PSTR(v->dsn),
+	log_mail(ROAD_WARNING, n->e.queue_id, "notification to <%.*s> was not queued: %d %.*s %.*s",
+		 PSTR(to), v->code, PSTR(v->dsn),
 		 PSTR(v->text));
-	/* What is refused for good would be refused for ever: the message must not stay in the queue for it. */
+	/*
+	 * What is refused for good would be refused for ever: the message must not stay in the
+	 * queue for it.
+	 */
 	return v->code >= 500 ? 0 : EAGAIN;
 }
 
@@ -281,13 +302,18 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	e.queue_id = str_of(ret_id);
 	snprintf(boundary, sizeof(boundary), "%s/%.38s", ret_id, n->common->myhostname);
 	compose(n, who, to, boundary, whole, &text);
-	log_mail(ROAD_INFO, n->e.queue_id, "%s %s: %s", who == TO_SENDER ? "sender" : "postmaster", kinds[n->kind].logged, ret_id);
+	log_mail(ROAD_INFO, n->e.queue_id, "%s %s: %s", who == TO_SENDER ? "sender" : "postmaster",
+		 kinds[n->kind].logged, ret_id);
 
-	m = mail_out_begin(n->arena, "bounce", CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC | (lists(n->conf->internal_mail_filter_classes, "bounce") ? 0 : CLEANUP_NO_CHECKS), &e);
+	m = mail_out_begin(n->arena, "bounce",
+			   CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC
+			   | (lists(n->conf->internal_mail_filter_classes, "bounce")
+			      ? 0 : CLEANUP_NO_CHECKS), &e);
 	mail_out_write(m, buf_str(&text), until);
 	error = n->is_damaged ? 0 : write_original(n, whole, m, until);
 	if (error < 0) {
-		log_mail(ROAD_WARNING, n->e.queue_id, "the message cannot be read for its notification now: %s", error_text(error));
+		log_mail(ROAD_WARNING, n->e.queue_id,
+			 "the message cannot be read for its notification now: %s", error_text(error));
 		mail_out_abort(m);
 		return EAGAIN;
 	}
@@ -318,7 +344,9 @@ static void send_copy(const struct notice *n)
 	if (class == NULL || !lists(n->conf->notify_classes, class))
 		return;
 	/* The sender knows: failing now would tell him twice. */
-	send_one(n, TO_POSTMASTER, str_of(n->kind == BOUNCE_DELAY ? n->conf->delay_notice_recipient : n->conf->bounce_notice_recipient), id);
+	send_one(n, TO_POSTMASTER,
+		 str_of(n->kind == BOUNCE_DELAY ? n->conf->delay_notice_recipient
+			: n->conf->bounce_notice_recipient), id);
 }
 
 int notice_send(struct notice *n, char ret_id[32])
@@ -328,7 +356,8 @@ int notice_send(struct notice *n, char ret_id[32])
 	ret_id[0] = '\0';
 	n->is_damaged = content_is_cut_off(&n->content);
 	if (n->is_damaged)
-		log_mail(ROAD_ERROR, n->e.queue_id, "the message's file is cut off: its notification goes without it");
+		log_mail(ROAD_ERROR, n->e.queue_id,
+			 "the message's file is cut off: its notification goes without it");
 	keep_wanted(n);
 	n->is_utf8 = needs_utf8(n);
 	n->template = choose_template(n);

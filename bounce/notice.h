@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One notification: decided in notice.c, made of a text for people (words.c), a report for programs (report.c, RFC 3464), and the
- * message it is about (original.c).
+ * One notification: decided in notice.c, made of a text for people (words.c), a report for programs
+ * (report.c, RFC 3464), and the message it is about (original.c).
  */
 #ifndef ROAD_BOUNCE_NOTICE_H
 #define ROAD_BOUNCE_NOTICE_H
@@ -13,7 +13,10 @@
 #include "lib/peers/cleanup.h"
 #include "lib/queue/content.h"
 
-/* With their $names replaced. What is built in is for notices in UTF-8 where the administrator's template is in another charset. */
+/*
+ * With their $names replaced. What is built in is for notices in UTF-8 where the administrator's
+ * template is in another charset.
+ */
 struct templates {
 	struct arena *arena;		/* holds them, as long as the process lives */
 	struct bounce_template of[BOUNCE_KINDS], built_in[BOUNCE_KINDS];
@@ -34,7 +37,8 @@ struct notice {
 	bool is_damaged;		/* the content can never be returned */
 	int64_t retry_until_s;
 	const struct bounce_template *template;		/* what it says */
-	bool is_utf8;			/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */
+	/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */
+	bool is_utf8;
 };
 
 /* notice.c. Decides who has to know, and tells them. Returns 0, or an errno: try again later. */
@@ -45,7 +49,10 @@ int notice_send(struct notice *n, char ret_id[32]) MAY_YIELD;
 void add_words(const struct notice *n, enum notice_audience who, struct buf *b);
 void add_report(const struct notice *n, struct buf *b);
 bool wants_whole_message(const struct notice *n, enum notice_audience who);
-/* Reads the content from the queue file into m: all of it or the headers. -errno: no message may come of m. */
+/*
+ * Reads the content from the queue file into m: all of it or the headers. -errno: no message may
+ * come of m.
+ */
 int write_original(const struct notice *n, bool whole, struct mail_out *m, when_t until) MAY_YIELD;
 
 /* "Name: value" in lines of bearable length; bytes that the kind of notice does not allow as '?'. */

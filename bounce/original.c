@@ -6,7 +6,10 @@
 
 enum { PIECE = 16 << 10 };
 
-/* RET=HDRS, and notices that nothing is lost without, have the headers only; so has what is too large to be carried twice. */
+/*
+ * RET=HDRS, and notices that nothing is lost without, have the headers only; so has what is too
+ * large to be carried twice.
+ */
 bool wants_whole_message(const struct notice *n, enum notice_audience who)
 {
 	if ((n->e.flags & ENVELOPE_REQUIRETLS) != 0 && n->conf->requiretls_redact_dsn)
@@ -38,5 +41,7 @@ int write_original(const struct notice *n, bool whole, struct mail_out *m, when_
 {
 	uint64_t headers = n->content.parts.headers_len;
 
-	return write_range(n, whole ? n->content.parts.size : MIN(headers, (uint64_t) n->conf->bounce_size_limit), m, until);
+	return write_range(n, whole ? n->content.parts.size : MIN(headers,
+								  (uint64_t) n->conf->bounce_size_limit), m,
+									  until);
 }

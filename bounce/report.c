@@ -76,7 +76,8 @@ static void add_message_fields(const struct notice *n, struct buf *b)
 static const char *action(const struct notice *n, const struct outcome *o)
 {
 	if ((n->e.flags & ENVELOPE_VERIFY) != 0)
-		return o->status == OUTCOME_BOUNCED || o->status == OUTCOME_DEFERRED ? "undeliverable" : "deliverable";
+		return o->status == OUTCOME_BOUNCED
+		       || o->status == OUTCOME_DEFERRED ? "undeliverable" : "deliverable";
 	switch (o->status) {
 	case OUTCOME_DELIVERED:
 		return "delivered";
@@ -105,7 +106,8 @@ static void add_original_recipient(const struct notice *n, struct buf *b, const 
 }
 
 /* "dns; host.example". Not in the arena: there may be tens of thousands of recipients. */
-static void add_typed_field(const struct notice *n, struct buf *b, const char *name, const char *prefix, const char *type, struct str value)
+static void add_typed_field(const struct notice *n, struct buf *b, const char *name, const char *prefix,
+			    const char *type, struct str value)
 {
 	AUTO(buf) text = BUF(16 << 10);
 
@@ -125,10 +127,12 @@ static struct str status_of(const struct notice *n, const struct outcome *o)
 {
 	if (dsn_is_valid(o->dsn))
 		return o->dsn;
-	return o->status == OUTCOME_BOUNCED || n->kind == BOUNCE_FAILURE ? STR("5.0.0") : o->status == OUTCOME_DEFERRED ? STR("4.0.0") : STR("2.0.0");
+	return o->status == OUTCOME_BOUNCED || n->kind == BOUNCE_FAILURE
+	       ? STR("5.0.0") : o->status == OUTCOME_DEFERRED ? STR("4.0.0") : STR("2.0.0");
 }
 
-static void add_recipient_fields(const struct notice *n, struct buf *b, const struct recipient *r, const struct outcome *o)
+static void add_recipient_fields(const struct notice *n, struct buf *b, const struct recipient *r,
+				 const struct outcome *o)
 {
 	buf_add_byte(b, '\n');
 	add_original_recipient(n, b, r);

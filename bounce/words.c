@@ -12,7 +12,8 @@ static void add_introduction(const struct notice *n, enum notice_audience who, s
 	if (who == TO_SENDER)
 		buf_add(b, n->template->text);
 	else
-		buf_addf(b, "This is the mail system at %s.\n\nMail to the recipients below %s.\n", n->common->myhostname,
+		buf_addf(b, "This is the mail system at %s.\n\nMail to the recipients below %s.\n",
+			 n->common->myhostname,
 			 n->kind == BOUNCE_DELAY ? "is late" : "could not be delivered");
 }
 
@@ -49,7 +50,8 @@ static void add_wrapped(struct buf *b, struct str text, size_t column)
 	buf_add_byte(b, '\n');
 }
 
-static void add_recipient_words(const struct notice *n, const struct recipient *r, const struct outcome *o, struct buf *b)
+static void add_recipient_words(const struct notice *n, const struct recipient *r, const struct outcome *o,
+				struct buf *b)
 {
 	size_t start;
 	AUTO(buf) text = BUF(16 << 10);
@@ -88,7 +90,8 @@ void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
 	for (size_t i = 0; i < MIN(n->e.recipient_count, (size_t) MOST_NAMED); i++)
 		add_recipient_words(n, &n->e.recipients[i], &n->outcomes[i], b);
 	if (n->e.recipient_count > MOST_NAMED)
-		buf_addf(b, "\nand %zu more, which the attached report names.\n", n->e.recipient_count - MOST_NAMED);
+		buf_addf(b, "\nand %zu more, which the attached report names.\n",
+			 n->e.recipient_count - MOST_NAMED);
 	if (n->is_damaged)
 		add_damage(b);
 }

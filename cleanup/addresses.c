@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Addresses on their way into the queue: standard form, canonical_maps, masquerading. In the envelope always as for this system's own mail; in
- * headers of mail that was handed in here, or with remote_header_rewrite_domain for incomplete addresses of strangers. Headers of strangers are
+ * Addresses on their way into the queue: standard form, canonical_maps, masquerading. In the
+ * envelope always as for this system's own mail; in headers of mail that was handed in here, or
+ * with remote_header_rewrite_domain for incomplete addresses of strangers. Headers of strangers are
  * left alone without it.
  */
 #include "cleanup/message.h"
@@ -14,7 +15,8 @@
 static void refuse_mapping(struct message *m, int error)
 {
 	if (error == -ELOOP) {
-		log_mail(ROAD_WARNING, str_of(m->id), "%s -- message not accepted, try again later", route_why(the_cleanup.route));
+		log_mail(ROAD_WARNING, str_of(m->id), "%s -- message not accepted, try again later",
+			 route_why(the_cleanup.route));
 		refuse(m, 451, "4.3.0", "Error: queue file write error");
 		return;
 	}
@@ -64,16 +66,19 @@ static int rewrite_one(void *arg, const struct header_mailbox *box, struct str *
 
 bool rewrites_headers(const struct message *m)
 {
-	return (m->e.flags & ENVELOPE_LOCAL) != 0 || the_cleanup.route_conf.remote_header_rewrite_domain[0] != '\0';
+	return (m->e.flags & ENVELOPE_LOCAL) != 0
+	       || the_cleanup.route_conf.remote_header_rewrite_domain[0] != '\0';
 }
 
 struct str header_with_our_addresses(struct message *m, const struct header *h, enum header_role role)
 {
-	struct header_step step = { .m = m, .use = role == NAMES_SENDER ? USE_HEADER_SENDER : USE_HEADER_RECIPIENT,
+	struct header_step step = { .m = m,
+				    .use = role == NAMES_SENDER ? USE_HEADER_SENDER : USE_HEADER_RECIPIENT,
 				    .is_local = (m->e.flags & ENVELOPE_LOCAL) != 0 };
 	struct str whole = h->whole;
 
-	if (header_rewrite(h, m->arena, the_cleanup.conf.header_address_token_limit, rewrite_one, &step, &whole) <= 0)
+	if (header_rewrite(h, m->arena, the_cleanup.conf.header_address_token_limit, rewrite_one,
+			   &step, &whole) <= 0)
 		return h->whole;
 	return whole;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The body goes into the queue file byte for byte; only when checks are configured is it looked at line by line. */
+/*
+ * The body goes into the queue file byte for byte; only when checks are configured is it looked at
+ * line by line.
+ */
 #include "cleanup/message.h"
 
 #include "lib/base/die.h"
@@ -147,7 +150,8 @@ void end_body(struct message *m)
 
 void begin_body(struct message *m)
 {
-	if (checks_for(m, CHECK_BODY) == NULL && checks_for(m, CHECK_MIME_HEADER) == NULL && checks_for(m, CHECK_NESTED_HEADER) == NULL)
+	if (checks_for(m, CHECK_BODY) == NULL && checks_for(m, CHECK_MIME_HEADER) == NULL
+	    && checks_for(m, CHECK_NESTED_HEADER) == NULL)
 		return;
 	m->check_line = ARENA_NEW(m->arena, struct check_line);
 	m->check_line->text = BUF(MOST_LINE);

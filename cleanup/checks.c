@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * header_checks and body_checks: a table looked up with each header or line, and the action that the result names (header_checks(5)).
- * Who configures none does not come here.
+ * header_checks and body_checks: a table looked up with each header or line, and the action that
+ * the result names (header_checks(5)). Who configures none does not come here.
  */
 #include "cleanup/message.h"
 
@@ -29,7 +29,8 @@ struct tables *checks_for(const struct message *m, enum check_class c)
 }
 
 static const char *const class_names[] = { "header", "mime-header", "nested-header", "body" };
-static const char *const class_parameters[] = { "header_checks", "mime_header_checks", "nested_header_checks", "body_checks" };
+static const char *const class_parameters[] = { "header_checks", "mime_header_checks",
+						"nested_header_checks", "body_checks" };
 
 /* One check under way. */
 struct check {
@@ -65,7 +66,8 @@ static void log_action(const struct check *c, const char *action, struct str wor
 
 static void warn(const struct check *c, const char *words)
 {
-	log_mail(ROAD_WARNING, str_of(c->m->id), "%s: %s: \"%.*s\"", class_parameters[c->class], words, PSTR(c->argument));
+	log_mail(ROAD_WARNING, str_of(c->m->id), "%s: %s: \"%.*s\"", class_parameters[c->class], words,
+		 PSTR(c->argument));
 }
 
 /* ---- the actions; false: the text is left out ---- */
@@ -200,7 +202,8 @@ static const struct action {
 	{ STR_INIT("REJECT"), do_reject }, { STR_INIT("WARN"), do_warn }, { STR_INIT("INFO"), do_info },
 	{ STR_INIT("HOLD"), do_hold }, { STR_INIT("DISCARD"), do_discard }, { STR_INIT("IGNORE"), do_ignore },
 	{ STR_INIT("STRIP"), do_strip }, { STR_INIT("REDIRECT"), do_redirect }, { STR_INIT("BCC"), do_bcc },
-	{ STR_INIT("FILTER"), do_filter }, { STR_INIT("PREPEND"), do_prepend }, { STR_INIT("REPLACE"), do_replace },
+	{ STR_INIT("FILTER"), do_filter }, { STR_INIT("PREPEND"), do_prepend },
+	{ STR_INIT("REPLACE"), do_replace },
 };
 
 static const struct action *find_action(struct str name)
@@ -219,9 +222,11 @@ static void rehearse_entry(void *parameter, const struct table_entry *e)
 	if (find_action(name) != NULL)
 		return;
 	if (e->path != NULL)
-		log_warning("%s, line %d: \"%.*s\" is no action of %s, and will be ignored", e->path, e->line, PSTR(str_head(name, 60)), (char *) parameter);
+		log_warning("%s, line %d: \"%.*s\" is no action of %s, and will be ignored", e->path,
+			    e->line, PSTR(str_head(name, 60)), (char *) parameter);
 	else
-		log_warning("%s: \"%.*s\" is no action, and will be ignored", (char *) parameter, PSTR(str_head(name, 60)));
+		log_warning("%s: \"%.*s\" is no action, and will be ignored", (char *) parameter,
+			    PSTR(str_head(name, 60)));
 }
 
 void checks_rehearse(const char *parameter, const char *tables)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * cleanup(8): every message that comes into the system passes here on its way to the queue. It serves public/cleanup for smtpd,
- * pickup, bounce and local (lib/peers/cleanup.h), writes queue files, and tells qmgr about them.
+ * cleanup(8): every message that comes into the system passes here on its way to the queue. It
+ * serves public/cleanup for smtpd, pickup, bounce and local (lib/peers/cleanup.h), writes queue
+ * files, and tells qmgr about them.
  *
- * What must stay true: 250 is said only after the message's one sync. A client that dies or gives up leaves nothing behind.
+ * What must stay true: 250 is said only after the message's one sync. A client that dies or gives
+ * up leaves nothing behind.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -26,12 +28,14 @@ static void serve_request(struct server_call *call)
 
 	if (get_cleanup_request(call->frame, &request, &why) < 0) {
 		log_warning("malformed cleanup request: %s", buf_text(&why));
-		reply = (struct cleanup_reply){ .code = 451, .dsn = STR("4.3.0"), .text = STR("Error: internal protocol error") };
+		reply = (struct cleanup_reply){ .code = 451, .dsn = STR("4.3.0"),
+						.text = STR("Error: internal protocol error") };
 		REPLY(call, cleanup_reply, &reply);
 		return;
 	}
 	FAILPOINT("cleanup.request");
-	m = message_begin(call->arena, request.origin, (unsigned) request.flags, request.queue_id, request.envelope);
+	m = message_begin(call->arena, request.origin, (unsigned) request.flags, request.queue_id,
+			  request.envelope);
 	message_feed_all(m, request.content);
 	message_end(m, &reply);
 	FAILPOINT("cleanup.before_reply");
@@ -92,7 +96,8 @@ static void serve_stream(struct server_call *call)
 		return;			/* what follows is out of place: the connection ends */
 	}
 	/* the frame's bytes end with the next receive */
-	m = message_begin(call->arena, begin.origin, (unsigned) begin.flags, begin.queue_id, arena_copy(call->arena, begin.envelope));
+	m = message_begin(call->arena, begin.origin, (unsigned) begin.flags, begin.queue_id,
+			  arena_copy(call->arena, begin.envelope));
 	while ((r = receive_content(call, m)) > 0)
 		;
 	if (r < 0) {
@@ -157,14 +162,16 @@ static void warn_about_queue(const char *words)
 static void open_intake(void)
 {
 	const struct queue_conf *c = &the_cleanup.queue_conf;
-	const struct intake_limits limits = { (uint64_t) c->intake_segment_size, (int) c->intake_segment_limit };
+	const struct intake_limits limits = { (uint64_t) c->intake_segment_size,
+					      (int) c->intake_segment_limit };
 	int r;
 
 	if (c->intake_segment_size == 0)
 		return;
 	r = queue_append_to_intake(the_cleanup.queue, the_world->queue_dir, &limits);
 	if (r < 0)
-		log_warning("queue directory intake: %s; every message gets a file of its own", error_text(r));
+		log_warning("queue directory intake: %s; every message gets a file of its own",
+			    error_text(r));
 }
 
 /* Before a reload, and for lint: what would be found wrong only when a message meets it. */
@@ -187,10 +194,12 @@ static void start(void)
 
 	the_cleanup.common = the_world->common;
 	if (conf_get_bool(the_world->conf, STR("soft_bounce"), false, &the_cleanup.soft_bounce, &why) < 0
-	    || conf_get_bool(the_world->conf, STR("smtputf8_enable"), true, &the_cleanup.smtputf8_enable, &why) < 0
+	    || conf_get_bool(the_world->conf, STR("smtputf8_enable"), true,
+			     &the_cleanup.smtputf8_enable, &why) < 0
 	    || route_open(the_world->conf, the_world->common, &the_cleanup.route, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	if (queue_open(the_world->queue_dir, (int) the_world->common->hash_queue_depth, 1u << QUEUE_INCOMING | 1u << QUEUE_HOLD,
+	if (queue_open(the_world->queue_dir, (int) the_world->common->hash_queue_depth,
+		       1u << QUEUE_INCOMING | 1u << QUEUE_HOLD,
 		       &the_cleanup.queue, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	queue_set_say(the_cleanup.queue, warn_about_queue);
@@ -220,7 +229,8 @@ static const struct daemon cleanup_daemon = {
 		.user = AS_MAIL_OWNER,
 		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
 		.capabilities = "",
-		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "intake", 'w' }, { "public/qmgr", 'c' }, { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
+		.paths = { { "incoming", 'w' }, { "hold", 'w' }, { "intake", 'w' }, { "public/qmgr", 'c' },
+			   { "private/bounce", 'c' }, { "private/proxymap", 'c' }, { "$config", 'r' } },
 	},
 	.start = start,
 	.serve = serve,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Message content through cleanup, up to the point of storing: headers found, completed, recipients taken from them. The first byte chooses
- * the way and the size of the pieces; the content in one piece and in many must give the same headers.
+ * Message content through cleanup, up to the point of storing: headers found, completed, recipients
+ * taken from them. The first byte chooses the way and the size of the pieces; the content in one
+ * piece and in many must give the same headers.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -46,10 +47,12 @@ static void start_world(void)
 /* The id and with it the Received header differ: what follows it counts. */
 static struct message *pass(struct arena *a, unsigned way, struct str content, size_t piece)
 {
-	struct str packed = way & 1 ? STR("sender\ta\narrival\t1\nflags\t4\nuid\t7\nto\t0\tb@example.net\t\t0\t\n")
+	struct str packed = way & 1
+			    ? STR("sender\ta\narrival\t1\nflags\t4\nuid\t7\nto\t0\tb@example.net\t\t0\t\n")
 				    : STR("sender\ta@example.com\narrival\t1\nto\t0\tb@example.net\t\t0\t\n");
 	unsigned flags = CLEANUP_DISCARD | (way & 2 ? CLEANUP_EXTRACT : 0) | (way & 4 ? CLEANUP_EXTERNAL : 0);
-	struct message *m = message_begin(a, way & 1 ? STR("pickup") : STR("smtpd"), flags, STR("FUZZED"), packed);
+	struct message *m = message_begin(a, way & 1 ? STR("pickup") : STR("smtpd"), flags,
+					  STR("FUZZED"), packed);
 	struct cleanup_reply reply;
 
 	if (piece == 0)

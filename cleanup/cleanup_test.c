@@ -29,7 +29,8 @@ static void a_remote_message_gets_a_received_header_with_all_clauses(void **stat
 
 static void several_recipients_are_not_told_about_each_other(void **state)
 {
-	struct recipient to[] = { { .address = STR("bob@example.net") }, { .address = STR("eve@example.net"), .index = 1 } };
+	struct recipient to[] = { { .address = STR("bob@example.net") },
+				  { .address = STR("eve@example.net"), .index = 1 } };
 	struct envelope e = from_client(to, 2);
 	struct stored s = pass("smtpd", REMOTE, &e, STR("Subject: x\n\n"), 0);
 
@@ -59,13 +60,16 @@ static void internationalized_mail_and_ipv6_show_in_received(void **state)
 static void a_local_message_gets_what_it_lacks(void **state)
 {
 	struct recipient to = { .address = STR("bob") };
-	struct envelope e = { .sender = STR("root"), .arrival_us = 1700000000000000, .flags = ENVELOPE_LOCAL, .uid = 1000,
+	struct envelope e = { .sender = STR("root"), .arrival_us = 1700000000000000,
+			      .flags = ENVELOPE_LOCAL, .uid = 1000,
 			      .full_name = STR("Joe \"X\" User"), .recipient_count = 1, .recipients = &to };
-	struct stored s = pass("pickup", CLEANUP_ADD_RECEIVED, &e, STR("To: bob, carol@example.net\n\nhi\n"), 0);
+	struct stored s = pass("pickup", CLEANUP_ADD_RECEIVED, &e, STR("To: bob, carol@example.net\n\nhi\n"),
+			       0);
 	char expected[200];
 
 	(void) state;
-	snprintf(expected, sizeof(expected), "Received: by mail.example.org (Postroad, from userid 1000)\n\tid %s; Tue, 14 Nov", s.id);
+	snprintf(expected, sizeof(expected),
+		 "Received: by mail.example.org (Postroad, from userid 1000)\n\tid %s; Tue, 14 Nov", s.id);
 	assert_has(s.headers, expected);
 	assert_has(s.headers, "\nTo: bob@example.org, carol@example.net\n");
 	snprintf(expected, sizeof(expected), "\nMessage-Id: <20231114221320.%s@mail.example.org>\n", s.id);
@@ -92,8 +96,10 @@ static void a_remote_message_keeps_lacking_it(void **state)
 static void a_header_may_say_that_tls_is_not_required(void **state)
 {
 	static const struct { const char *text; unsigned flags, expected; } cases[] = {
-		{ "TLS-Required: No\n\n", 0, ENVELOPE_TLS_OPTIONAL }, { "tls-required:\tNO \n\n", 0, ENVELOPE_TLS_OPTIONAL },
-		{ "TLS-Required: Yes\n\n", 0, 0 }, { "TLS-Required:\n\n", 0, 0 }, { "X-TLS-Required: No\n\n", 0, 0 }, { "Subject: x\n\nTLS-Required: No\n", 0, 0 },
+		{ "TLS-Required: No\n\n", 0, ENVELOPE_TLS_OPTIONAL },
+		{ "tls-required:\tNO \n\n", 0, ENVELOPE_TLS_OPTIONAL },
+		{ "TLS-Required: Yes\n\n", 0, 0 }, { "TLS-Required:\n\n", 0, 0 },
+		{ "X-TLS-Required: No\n\n", 0, 0 }, { "Subject: x\n\nTLS-Required: No\n", 0, 0 },
 		{ "TLS-Required: No\n\n", ENVELOPE_REQUIRETLS, ENVELOPE_REQUIRETLS },
 	};
 	const bool before = common.tls_required_enable;
@@ -108,7 +114,8 @@ static void a_header_may_say_that_tls_is_not_required(void **state)
 			common.tls_required_enable = on;
 			e.flags |= cases[i].flags;
 			s = pass("smtpd", REMOTE, &e, str_of(cases[i].text), 0);
-			assert_int_equal(s.e.flags & (ENVELOPE_REQUIRETLS | ENVELOPE_TLS_OPTIONAL), on ? cases[i].expected : cases[i].flags);
+			assert_int_equal(s.e.flags & (ENVELOPE_REQUIRETLS | ENVELOPE_TLS_OPTIONAL),
+					 on ? cases[i].expected : cases[i].flags);
 			drop(&s);
 		}
 	common.tls_required_enable = before;
@@ -147,7 +154,8 @@ static void requiretls_is_not_forgotten_on_the_way_through_a_filter(void **state
 
 static void a_resent_message_gets_resent_headers(void **state)
 {
-	struct stored s = pass_text(CLEANUP_ADD_RECEIVED, "From: a@b\nDate: x\nMessage-ID: <1@2>\nResent-From: c@d\n\n");
+	struct stored s = pass_text(CLEANUP_ADD_RECEIVED,
+				    "From: a@b\nDate: x\nMessage-ID: <1@2>\nResent-From: c@d\n\n");
 
 	(void) state;
 	assert_has(s.headers, "Resent-Date:");
@@ -159,8 +167,10 @@ static void a_resent_message_gets_resent_headers(void **state)
 static void a_message_without_a_recipient_that_may_be_seen_says_so_if_configured(void **state)
 {
 	static const struct { const char *headers; bool says_so; } cases[] = {
-		{ "Subject: x\n\n", true }, { "Bcc: a@b\n\n", true }, { "Resent-From: c@d\n\n", true }, { "Resent-Bcc: c@d\n\n", true },
-		{ "To: a@b\n\n", false }, { "Cc: a@b\n\n", false }, { "Resent-To: c@d\n\n", false }, { "Resent-From: c@d\nTo : a@b\n\n", false },
+		{ "Subject: x\n\n", true }, { "Bcc: a@b\n\n", true }, { "Resent-From: c@d\n\n", true },
+		{ "Resent-Bcc: c@d\n\n", true },
+		{ "To: a@b\n\n", false }, { "Cc: a@b\n\n", false }, { "Resent-To: c@d\n\n", false },
+		{ "Resent-From: c@d\nTo : a@b\n\n", false },
 	};
 	const char *before = the_cleanup.conf.undisclosed_recipients_header;
 
@@ -180,7 +190,8 @@ static void a_message_without_a_recipient_that_may_be_seen_says_so_if_configured
 
 static void bcc_and_return_path_are_removed(void **state)
 {
-	struct stored s = pass_text(REMOTE, "Return-Path: <x@y>\nTo: a@b\nBCC: secret@example.com,\n other@example.com\nX-Bcc: kept\n\n");
+	struct stored s = pass_text(REMOTE,
+				    "Return-Path: <x@y>\nTo: a@b\nBCC: secret@example.com,\n other@example.com\nX-Bcc: kept\n\n");
 
 	(void) state;
 	assert_has_not(s.headers, "secret");
@@ -241,7 +252,8 @@ static void headers_are_found_in_pieces_of_any_size(void **state)
 
 	(void) state;
 	for (size_t piece = 0; piece < sizeof(text); piece++) {
-		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text) - 1), piece);
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e,
+				       str_make(text, sizeof(text) - 1), piece);
 
 		assert_str(s.headers, "Subject: a\n b\nTo: x@y\n");
 		assert_str(s.body, "body line\n\nmore\n");
@@ -261,7 +273,8 @@ static void odd_beginnings_are_no_headers(void **state)
 		{ "A: b\n", "A: b\n", "", false },
 		{ "A: b", "A: b\n", "", false },
 		{ "A: b\n\nno newline at the end", "A: b\n", "no newline at the end\n", true },
-		{ "From me Mon Nov 22\nA: b\n\nx\n", "X-Mailbox-Line: From me Mon Nov 22\nA: b\n", "x\n", true },
+		{ "From me Mon Nov 22\nA: b\n\nx\n", "X-Mailbox-Line: From me Mon Nov 22\nA: b\n",
+		  "x\n", true },
 		{ "A: b\nFrom me Mon\nx\n", "A: b\n", "From me Mon\nx\n", true },
 	};
 
@@ -359,13 +372,16 @@ static void a_message_that_is_not_ended_leaves_nothing(void **state)
 	static char text[300000] = "A: b\n\n";
 	struct arena *a = arena_new("message", NULL, 64 << 20);
 	AUTO(queue_file) f = { .fd = -1 };
-	struct message *m = message_begin(a, STR("smtpd"), 0, STR_NONE, STR("sender\t\nto\t0\tb@example.net\t\t0\t\n"));
+	struct message *m = message_begin(a, STR("smtpd"), 0, STR_NONE,
+					  STR("sender\t\nto\t0\tb@example.net\t\t0\t\n"));
 
 	(void) state;
 	message_feed(m, str_make(text, sizeof(text)));
-	assert_int_equal(queue_file_open(the_cleanup.queue, QUEUE_INCOMING, str_of(m->id), false, false, &f), -ENODATA);
+	assert_int_equal(queue_file_open(the_cleanup.queue, QUEUE_INCOMING, str_of(m->id), false, false, &f),
+			 -ENODATA);
 	message_free(m);
-	assert_int_equal(queue_file_open(the_cleanup.queue, QUEUE_INCOMING, str_of(m->id), false, false, &f), -ENOENT);
+	assert_int_equal(queue_file_open(the_cleanup.queue, QUEUE_INCOMING, str_of(m->id), false, false, &f),
+			 -ENOENT);
 	arena_free(a);
 }
 

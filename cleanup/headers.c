@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The message's own headers: found, counted, checked, completed, some dropped, and everything else kept byte for byte.
+ * The message's own headers: found, counted, checked, completed, some dropped, and everything else
+ * kept byte for byte.
  */
 #include "cleanup/message.h"
 
@@ -158,7 +159,8 @@ static void count_hop(struct message *m)
 /* REQUIRETLS weighs more (RFC 8689 4.1). */
 static void note_tls_required(struct message *m, struct str value)
 {
-	if (the_cleanup.common->tls_required_enable && str_is_nocase(str_trim(value), STR("no")) && (m->e.flags & ENVELOPE_REQUIRETLS) == 0)
+	if (the_cleanup.common->tls_required_enable && str_is_nocase(str_trim(value), STR("no"))
+	    && (m->e.flags & ENVELOPE_REQUIRETLS) == 0)
 		m->e.flags |= ENVELOPE_TLS_OPTIONAL;
 }
 
@@ -167,7 +169,10 @@ static bool records_requiretls(void)
 	return the_cleanup.common->requiretls_enable && the_cleanup.conf.requiretls_esmtp_header;
 }
 
-/* REQUIRETLS has come through something that does not know it. True: the header need not be kept, since ours says the same. */
+/*
+ * REQUIRETLS has come through something that does not know it. True: the header need not be kept,
+ * since ours says the same.
+ */
 static bool is_known_requiretls(struct message *m, struct str value)
 {
 	bool known = (m->e.flags & ENVELOPE_REQUIRETLS) != 0;
@@ -205,7 +210,8 @@ static struct str with_our_addresses(struct message *m, struct str whole)
 	if (!rewrites_headers(m) || header_next(&(struct str){ whole.at, whole.len }, &h) <= 0)
 		return whole;
 	role = header_role(h.name);
-	return role == NO_ADDRESSES || h.whole.len != whole.len ? whole : header_with_our_addresses(m, &h, role);
+	return role == NO_ADDRESSES
+	       || h.whole.len != whole.len ? whole : header_with_our_addresses(m, &h, role);
 }
 
 static void take_header(struct message *m, const struct header *h)
@@ -219,7 +225,8 @@ static void take_header(struct message *m, const struct header *h)
 		note_header(m, h, row);
 	if (checks_for(m, class) != NULL && !check_text(m, class, whole, &whole))
 		return;
-	if (is_dropped(h->name) || (row != NULL && row->kind == HEADER_REQUIRE_TLS_ESMTP && is_known_requiretls(m, h->value)))
+	if (is_dropped(h->name) || (row != NULL && row->kind == HEADER_REQUIRE_TLS_ESMTP
+				    && is_known_requiretls(m, h->value)))
 		return;
 	add_header(m, with_our_addresses(m, whole));
 }
@@ -253,6 +260,7 @@ void take_headers(struct message *m, struct str block)
 	}
 	if (m->refused.code == 0)
 		add_missing_headers(m);
-	if (m->refused.code == 0 && (m->seen & (1u << HEADER_MESSAGE_ID | 1u << HEADER_RESENT_MESSAGE_ID)) == 0)
+	if (m->refused.code == 0
+	    && (m->seen & (1u << HEADER_MESSAGE_ID | 1u << HEADER_RESENT_MESSAGE_ID)) == 0)
 		log_mail(ROAD_INFO, str_of(m->id), "message-id=<>");
 }

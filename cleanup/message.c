@@ -40,7 +40,8 @@ void refuse_error(struct message *m, int error, const char *doing)
 
 void refuse_table(struct message *m, const char *parameter, const char *why)
 {
-	log_mail(ROAD_WARNING, str_of(m->id), "%s map lookup problem -- message not accepted, try again later: %s", parameter, why);
+	log_mail(ROAD_WARNING, str_of(m->id),
+		 "%s map lookup problem -- message not accepted, try again later: %s", parameter, why);
 	refuse(m, 451, "4.3.0", "Error: queue file write error");
 }
 
@@ -78,7 +79,8 @@ static void take_id(struct message *m, struct str queue_id)
 	m->id[queue_id.len] = '\0';
 }
 
-struct message *message_begin(struct arena *a, struct str origin, unsigned flags, struct str queue_id, struct str packed)
+struct message *message_begin(struct arena *a, struct str origin, unsigned flags, struct str queue_id,
+			      struct str packed)
 {
 	struct message *m = ARENA_NEW(a, struct message);
 
@@ -187,7 +189,10 @@ static struct str without_stray_cr(struct message *m, struct str bytes)
 	return buf_str(&m->mended);
 }
 
-/* What the server puts in front is not the message's own, and is not looked at. Lines may come in pieces. The rest is the message. */
+/*
+ * What the server puts in front is not the message's own, and is not looked at. Lines may come in
+ * pieces. The rest is the message.
+ */
 static struct str take_prepended(struct message *m, struct str bytes)
 {
 	while (m->awaits_prepended && bytes.len > 0) {
@@ -308,7 +313,10 @@ static void commit(struct message *m)
 	m->committed = true;
 }
 
-/* HOLD by a line of the body came after the file was begun. It goes there before the commit: what is to be held must never be seen in incoming. */
+/*
+ * HOLD by a line of the body came after the file was begun. It goes there before the commit: what
+ * is to be held must never be seen in incoming.
+ */
 static void place_in_hold(struct message *m)
 {
 	int r = m->hold ? queue_place_in(m->writer, QUEUE_HOLD) : 0;
@@ -339,7 +347,8 @@ void message_end(struct message *m, struct cleanup_reply *ret)
 	if (m->refused.code == 0 && !m->discard)
 		commit(m);
 	if (m->refused.code != 0) {
-		*ret = (struct cleanup_reply){ .code = (uint64_t) m->refused.code, .dsn = m->refused.dsn, .text = m->refused.text };
+		*ret = (struct cleanup_reply){ .code = (uint64_t) m->refused.code, .dsn = m->refused.dsn,
+					       .text = m->refused.text };
 		return;
 	}
 	if (!m->committed)
@@ -350,11 +359,13 @@ void message_end(struct message *m, struct cleanup_reply *ret)
 
 static void announce(struct message *m)
 {
-	struct qmgr_announce news = { .queue_id = str_of(m->id), .queue = str_of(m->hold ? "hold" : "incoming"),
+	struct qmgr_announce news = { .queue_id = str_of(m->id),
+				      .queue = str_of(m->hold ? "hold" : "incoming"),
 					  .size = m->parts.size, .headers_at = m->parts.headers_at,
 					  .headers_len = m->parts.headers_len, .body_at = m->parts.body_at,
 					  .body_len = m->parts.body_len, .envelope = buf_str(&m->packed),
-					  .segment = str_of(m->place.segment), .place_at = m->place.at, .place_len = m->place.len };
+					  .segment = str_of(m->place.segment), .place_at = m->place.at,
+					  .place_len = m->place.len };
 	int r;
 
 	if (news.segment.len > 0) {
@@ -364,7 +375,8 @@ static void announce(struct message *m)
 
 	r = TELL(the_cleanup.qmgr, qmgr_announce, &news, in(10000));
 	if (r < 0)
-		log_warning_rarely(60, "cannot tell the queue manager about new mail, it will find it in the queue: %s", error_text(r));
+		log_warning_rarely(60, "cannot tell the queue manager about new mail, it will find it in the queue: %s",
+				   error_text(r));
 }
 
 void message_announce(struct message *m)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One message on its way through cleanup: what a request or a stream of frames feeds, until it is a queue file or refused.
+ * One message on its way through cleanup: what a request or a stream of frames feeds, until it is a
+ * queue file or refused.
  *
  *   state         what may be trusted                         leaves by
  *   IN_HEADERS    held: the beginning of the content;         message_feed() when the end of the headers is seen, message_end()
@@ -8,7 +9,8 @@
  *   IN_BODY       headers: complete; writer set unless        message_end()
  *                 refused or discarded
  *
- * Once `refused` is set nothing more is stored, the rest of the content is only counted, and the reply says why.
+ * Once `refused` is set nothing more is stored, the rest of the content is only counted, and the
+ * reply says why.
  */
 #ifndef ROAD_CLEANUP_MESSAGE_H
 #define ROAD_CLEANUP_MESSAGE_H
@@ -50,9 +52,12 @@ struct refusal {
 };
 
 enum header_kind {
-	HEADER_OTHER, HEADER_RECEIVED, HEADER_MESSAGE_ID, HEADER_DATE, HEADER_FROM, HEADER_SENDER, HEADER_REPLY_TO, HEADER_TO,
-	HEADER_CC, HEADER_BCC, HEADER_RESENT_MESSAGE_ID, HEADER_RESENT_DATE, HEADER_RESENT_FROM, HEADER_RESENT_SENDER,
-	HEADER_RESENT_REPLY_TO, HEADER_RESENT_TO, HEADER_RESENT_CC, HEADER_RESENT_BCC, HEADER_RETURN_PATH, HEADER_ERRORS_TO, HEADER_TLS_REQUIRED,
+	HEADER_OTHER, HEADER_RECEIVED, HEADER_MESSAGE_ID, HEADER_DATE, HEADER_FROM, HEADER_SENDER,
+		HEADER_REPLY_TO, HEADER_TO,
+	HEADER_CC, HEADER_BCC, HEADER_RESENT_MESSAGE_ID, HEADER_RESENT_DATE, HEADER_RESENT_FROM,
+	HEADER_RESENT_SENDER,
+	HEADER_RESENT_REPLY_TO, HEADER_RESENT_TO, HEADER_RESENT_CC, HEADER_RESENT_BCC, HEADER_RETURN_PATH,
+	HEADER_ERRORS_TO, HEADER_TLS_REQUIRED,
 	HEADER_REQUIRE_TLS_ESMTP,
 	HEADER_CONTENT,			/* Content-* and MIME-Version */
 };
@@ -103,20 +108,26 @@ struct message {
 };
 
 /* message.c. a: ends with the message. packed and content views must live as long as the message. */
-struct message *message_begin(struct arena *a, struct str origin, unsigned flags, struct str queue_id, struct str packed);
+struct message *message_begin(struct arena *a, struct str origin, unsigned flags, struct str queue_id,
+			      struct str packed);
 void message_feed(struct message *m, struct str bytes) MAY_YIELD;
 void message_feed_all(struct message *m, struct str bytes) MAY_YIELD;	/* the whole content, once */
-void message_end(struct message *m, struct cleanup_reply *ret) MAY_YIELD;	/* reply and announcement ready; see message_announce */
+/* reply and announcement ready; see message_announce */
+void message_end(struct message *m, struct cleanup_reply *ret) MAY_YIELD;
 void message_announce(struct message *m) MAY_YIELD;
 void message_free(struct message *m);		/* not ended: nothing is left of it */
 
-/* Room for one more step on memory that the message's content or aliases decide about, and for so many bytes; else it is refused. */
+/*
+ * Room for one more step on memory that the message's content or aliases decide about, and for so
+ * many bytes; else it is refused.
+ */
 bool has_memory(struct message *m, size_t bytes);
 /* The same for one more element of a VEC, which may have to grow. */
 #define HAS_ROOM(m, v) has_memory((m), (v)->len < (v)->cap ? 0 : 2 * (v)->cap * sizeof(*(v)->at))
 /* The first refusal stays. */
 void refuse(struct message *m, int code, const char *dsn, const char *text);
-void refuse_error(struct message *m, int error, const char *doing);	/* -errno of the queue: temporary, and logged */
+/* -errno of the queue: temporary, and logged */
+void refuse_error(struct message *m, int error, const char *doing);
 void refuse_table(struct message *m, const char *parameter, const char *why);
 
 /* headers.c: the block of headers without the empty line. */
@@ -132,15 +143,20 @@ void add_missing_headers(struct message *m);
 
 /* addresses.c. They may refuse the message; what they return then does not matter. */
 struct str envelope_address(struct message *m, unsigned use, struct str address) MAY_YIELD;	/* use: enum address_use. "" stays. */
-bool rewrites_headers(const struct message *m);		/* those of strangers are left alone, unless configured */
-struct str header_with_our_addresses(struct message *m, const struct header *h, enum header_role role) MAY_YIELD;
+/* those of strangers are left alone, unless configured */
+bool rewrites_headers(const struct message *m);
+struct str header_with_our_addresses(struct message *m, const struct header *h,
+				     enum header_role role) MAY_YIELD;
 
 /* recipients.c */
 /* Recipients, filter and the wish for hold/ as they are now; before message_end(). -EINVAL: no envelope. */
 int change_envelope(struct message *m, unsigned flags, struct str packed);
 void make_recipients(struct message *m) MAY_YIELD;
 
-/* expanded.c. The file is opened before the announcement: qmgr may be through with it at any time after. -1: nobody is to be told. */
+/*
+ * expanded.c. The file is opened before the announcement: qmgr may be through with it at any time
+ * after. -1: nobody is to be told.
+ */
 void note_expanded(struct message *m, const struct recipient *r);
 int open_for_notification(struct message *m);
 void tell_expanded(struct message *m, int *fd) MAY_YIELD;	/* takes *fd */
@@ -154,7 +170,8 @@ void end_body(struct message *m) MAY_YIELD;
 /* checks.c. False: the header or line is left out. *ret may be replaced text. */
 enum check_class { CHECK_HEADER, CHECK_MIME_HEADER, CHECK_NESTED_HEADER, CHECK_BODY };
 struct tables *checks_for(const struct message *m, enum check_class c);
-void checks_rehearse(const char *parameter, const char *tables);	/* says what is no action in its tables */
+/* says what is no action in its tables */
+void checks_rehearse(const char *parameter, const char *tables);
 bool check_text(struct message *m, enum check_class c, struct str text, struct str *ret) MAY_YIELD;
 
 #endif

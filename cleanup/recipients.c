@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the recipients that a client named to those the queue delivers to: canonical form, virtual aliases, copies, no duplicates.
- * Each keeps the address that was named, and its DSN options.
+ * From the recipients that a client named to those the queue delivers to: canonical form, virtual
+ * aliases, copies, no duplicates. Each keeps the address that was named, and its DSN options.
  */
 #include "cleanup/message.h"
 
@@ -26,7 +26,8 @@ static void add_comparable(struct buf *key, struct str address)
 	char room[IDN_ROOM];
 	struct str local, domain;
 
-	if (!str_is_ascii(address) && address_split(address, &local, &domain) && idn_to_ascii(domain, room, &domain))
+	if (!str_is_ascii(address) && address_split(address, &local, &domain)
+	    && idn_to_ascii(domain, room, &domain))
 		buf_addf(key, "%.*s@%.*s", PSTR(local), PSTR(domain));
 	else
 		buf_add(key, address);
@@ -74,8 +75,10 @@ static struct str canonical_form(struct message *m, struct str address)
 
 static void refuse_expansion(struct message *m, int error)
 {
-	if (error == -ELOOP || error == -E2BIG) {	/* the administrator's mistake: the message waits at the client until it is mended */
-		log_mail(ROAD_WARNING, str_of(m->id), "%s -- message not accepted, try again later", route_why(the_cleanup.route));
+	/* the administrator's mistake: the message waits at the client until it is mended */
+	if (error == -ELOOP || error == -E2BIG) {
+		log_mail(ROAD_WARNING, str_of(m->id), "%s -- message not accepted, try again later",
+			 route_why(the_cleanup.route));
 		refuse(m, 451, "4.6.0", "Alias expansion error");
 		return;
 	}

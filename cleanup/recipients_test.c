@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Whom a message goes to, which addresses its headers then have, and what header and body checks do with it. */
+/*
+ * Whom a message goes to, which addresses its headers then have, and what header and body checks do
+ * with it.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -27,10 +30,14 @@ static void recipients_are_taken_from_headers(void **state)
 
 static void utf8_from_local_programs_needs_smtputf8(void **state)
 {
-	struct recipient to = { .address = STR("r\xc3\xa9mi@example.net") }, plain = { .address = STR("bob@example.net") };
-	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL, .recipient_count = 1, .recipients = &plain };
-	static const struct { const char *origin, *content; bool utf8_address; unsigned expected; } cases[] = {
-		{ "pickup", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false, ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME },
+	struct recipient to = { .address = STR("r\xc3\xa9mi@example.net") },
+		plain = { .address = STR("bob@example.net") };
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL,
+			      .recipient_count = 1, .recipients = &plain };
+	static const struct { const char *origin,
+			      *content; bool utf8_address; unsigned expected; } cases[] = {
+		{ "pickup", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false,
+		  ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME },
 		{ "pickup", "Subject: latin \xfc\n\n", false, ENVELOPE_8BITMIME },
 		{ "pickup", "Subject: x\n\nGr\xc3\xbc\xc3\x9f" "e\n", false, ENVELOPE_8BITMIME },
 		{ "pickup", "Subject: x\n\n", true, ENVELOPE_SMTPUTF8 },
@@ -51,7 +58,9 @@ static void utf8_from_local_programs_needs_smtputf8(void **state)
 static void a_resent_message_goes_to_its_resent_recipients(void **state)
 {
 	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
-	struct stored s = pass("pickup", CLEANUP_EXTRACT, &e, STR("To: old@example.net\nResent-To: new@example.net\nResent-From: x@y\n\n"), 0);
+	struct stored s = pass("pickup", CLEANUP_EXTRACT, &e,
+			       STR("To: old@example.net\nResent-To: new@example.net\nResent-From: x@y\n\n"),
+			       0);
 
 	(void) state;
 	assert_int_equal(s.e.recipient_count, 1);
@@ -72,8 +81,11 @@ static void nobody_to_send_to_is_refused(void **state)
 
 static void aliases_are_expanded_and_remember_where_they_came_from(void **state)
 {
-	struct recipient to[] = { { .address = STR("list@example.org"), .notify = NOTIFY_SUCCESS | NOTIFY_FAILURE, .orcpt = STR("rfc822;list@example.org") },
-				  { .address = STR("al+ext@example.org"), .index = 1, .notify = NOTIFY_SUCCESS } };
+	struct recipient to[] = { { .address = STR("list@example.org"),
+				    .notify = NOTIFY_SUCCESS | NOTIFY_FAILURE,
+				    .orcpt = STR("rfc822;list@example.org") },
+				  { .address = STR("al+ext@example.org"), .index = 1,
+				    .notify = NOTIFY_SUCCESS } };
 	struct envelope e = from_client(to, 2);
 	struct stored s = pass("smtpd", REMOTE, &e, STR("A: b\n\n"), 0);
 
@@ -113,7 +125,8 @@ static void who_shows_the_login_has_aliases_and_who_has_none_does_not_show_it(vo
 
 static void duplicates_are_left_out(void **state)
 {
-	struct recipient to[] = { { .address = STR("bob@example.net") }, { .address = STR("BOB@example.net"), .index = 1 },
+	struct recipient to[] = { { .address = STR("bob@example.net") },
+				  { .address = STR("BOB@example.net"), .index = 1 },
 				  { .address = STR("al@example.org"), .index = 2 } };
 	struct envelope e = from_client(to, 3);
 	struct stored s = pass("smtpd", REMOTE, &e, STR("A: b\n\n"), 0);
@@ -177,7 +190,8 @@ static void local_headers_are_completed_and_nothing_else_is_touched(void **state
 		{ "To: <unclosed", "To: <unclosed" },
 		{ "To: ) > bob, carol", "To: ) > bob, carol@example.org" },
 		{ "To: <@relay.example:bob>, a!b, a%b", "To: <bob@example.org>, b@a, a@b" },
-		{ "To: bob (one)\n (two), < carol > (three)", "To: bob@example.org (one)\n (two), < carol@example.org > (three)" },
+		{ "To: bob (one)\n (two), < carol > (three)",
+		  "To: bob@example.org (one)\n (two), < carol@example.org > (three)" },
 		{ "To: x (one) @ (two)\n y.example. (three)", "To: x@y.example (one) (two) (three)" },
 		{ "Disposition-Notification-To: bob", "Disposition-Notification-To: bob@example.org" },
 		{ "Return-Receipt-To: bob", "Return-Receipt-To: bob@example.org" },
@@ -186,12 +200,14 @@ static void local_headers_are_completed_and_nothing_else_is_touched(void **state
 		{ "Subject: bob", "Subject: bob" },
 	};
 	struct recipient to = { .address = STR("bob@example.net") };
-	struct envelope e = { .sender = STR("me@x.y"), .arrival_us = 1, .flags = ENVELOPE_LOCAL, .recipient_count = 1, .recipients = &to };
+	struct envelope e = { .sender = STR("me@x.y"), .arrival_us = 1, .flags = ENVELOPE_LOCAL,
+			      .recipient_count = 1, .recipients = &to };
 
 	(void) state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct arena *a = arena_new("t", NULL, 1 << 16);
-		struct stored s = pass("local", CLEANUP_EXTERNAL, &e, arena_fmt(a, "%s\n\n", cases[i].before), 0);
+		struct stored s = pass("local", CLEANUP_EXTERNAL, &e,
+				       arena_fmt(a, "%s\n\n", cases[i].before), 0);
 
 		assert_str(s.headers, str_c(a, arena_fmt(a, "%s\n", cases[i].after)));
 		drop(&s);
@@ -224,7 +240,8 @@ static void header_checks_act(void **state)
 	assert_int_equal(s.reply.code, 250);
 	assert_false(s.exists);
 	drop(&s);
-	s = pass_text(CLEANUP_EXTERNAL, "A: b\nX-Ignore: 1\n more\nX-Replace: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n\n");
+	s = pass_text(CLEANUP_EXTERNAL,
+		      "A: b\nX-Ignore: 1\n more\nX-Replace: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n\n");
 	assert_str(s.headers, "X-Added: yes\nA: b\nX-New: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n");
 	drop(&s);
 	s = pass_text(CLEANUP_EXTERNAL, "X-Bcc: 1\nX-Filter: 1\n\n");
@@ -248,9 +265,11 @@ static void body_checks_act_line_by_line(void **state)
 	struct envelope e = from_client(&to, 1);
 
 	(void) state;
-	the_cleanup.body_checks = open_checks("body_checks", "/secret/ IGNORE\n/^change/ REPLACE changed\n/^hold/ HOLD\n/^virus/ REJECT ill\n");
+	the_cleanup.body_checks = open_checks("body_checks",
+					      "/secret/ IGNORE\n/^change/ REPLACE changed\n/^hold/ HOLD\n/^virus/ REJECT ill\n");
 	for (size_t piece = 0; piece < sizeof(text); piece++) {
-		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text) - 1), piece);
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e,
+				       str_make(text, sizeof(text) - 1), piece);
 
 		assert_str(s.body, "first\nlast\nchanged\n");
 		drop(&s);

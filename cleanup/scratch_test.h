@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Messages through cleanup, from a request to the queue file, on a scratch queue: for the tests of this room. */
+/*
+ * Messages through cleanup, from a request to the queue file, on a scratch queue: for the tests of
+ * this room.
+ */
 #ifndef ROAD_CLEANUP_SCRATCH_H
 #define ROAD_CLEANUP_SCRATCH_H
 
@@ -37,7 +40,8 @@ HELPER struct tables *open_checks(const char *name, const char *rules)
 
 HELPER void start_world(void)
 {
-	static struct str drop[] = { STR_INIT("bcc"), STR_INIT("content-length"), STR_INIT("resent-bcc"), STR_INIT("return-path") };
+	static struct str drop[] = { STR_INIT("bcc"), STR_INIT("content-length"), STR_INIT("resent-bcc"),
+				     STR_INIT("return-path") };
 	AUTO(buf) why = BUF_WORDS;
 	int fd = open(dir, O_RDONLY | O_DIRECTORY);
 
@@ -72,7 +76,8 @@ struct stored {
 
 HELPER struct envelope from_client(struct recipient *to, size_t n)
 {
-	return (struct envelope){ .sender = STR("alice@example.com"), .arrival_us = 1700000000000000, .client_name = STR("c.example.com"),
+	return (struct envelope){ .sender = STR("alice@example.com"), .arrival_us = 1700000000000000,
+				  .client_name = STR("c.example.com"),
 				  .client_address = STR("192.0.2.7"), .client_helo = STR("helo.example.com"),
 				  .client_protocol = STR("ESMTP"), .recipient_count = n, .recipients = to };
 }
@@ -105,7 +110,8 @@ HELPER void read_back(struct stored *s)
 }
 
 /* piece 0: all at once. */
-HELPER struct stored pass(const char *origin, unsigned flags, const struct envelope *e, struct str content, size_t piece)
+HELPER struct stored pass(const char *origin, unsigned flags, const struct envelope *e,
+			  struct str content, size_t piece)
 {
 	struct stored s = { .a = arena_new("test", NULL, 64 << 20) };
 	struct arena *a = arena_new("message", NULL, 64 << 20);

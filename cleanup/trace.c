@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The headers that cleanup makes: Received (RFC 5321 4.4), and what RFC 5322 3.6 demands and a local program left out. */
+/*
+ * The headers that cleanup makes: Received (RFC 5321 4.4), and what RFC 5322 3.6 demands and a
+ * local program left out.
+ */
 #include "cleanup/message.h"
 
 #include "lib/daemon/daemon.h"
@@ -82,7 +85,8 @@ void add_received(struct message *m)
 	buf_add_text(&b, "Received: ");
 	if (str_is(str_of(m->origin), STR("smtpd")) && m->e.client_address.len > 0) {
 		add_from_clause(m, &b);
-		buf_addf(&b, "by %s (%s) with %.*s id %s", c->myhostname, c->mail_name, PSTR(protocol_name(m)), m->id);
+		buf_addf(&b, "by %s (%s) with %.*s id %s", c->myhostname, c->mail_name,
+			 PSTR(protocol_name(m)), m->id);
 		add_for_clause(m, &b);
 	} else if (str_is(str_of(m->origin), STR("pickup"))) {
 		buf_addf(&b, "by %s (%s, from userid %llu)\n\tid %s", c->myhostname, c->mail_name,
@@ -112,7 +116,8 @@ static void add_message_id(struct message *m, const char *prefix)
 	m->e.message_id = arena_fmt(m->arena, "<%s.%s@%s>", stamp, m->id, the_cleanup.common->myhostname);
 	add_header(m, arena_fmt(m->arena, "%sMessage-Id: %.*s", prefix, PSTR(m->e.message_id)));
 	m->seen |= 1u << (m->is_resent ? HEADER_RESENT_MESSAGE_ID : HEADER_MESSAGE_ID);
-	log_mail(ROAD_INFO, str_of(m->id), "%smessage-id=%.*s", m->is_resent ? "resent-" : "", PSTR(m->e.message_id));
+	log_mail(ROAD_INFO, str_of(m->id), "%smessage-id=%.*s", m->is_resent ? "resent-" : "",
+		 PSTR(m->e.message_id));
 }
 
 /* A display name as a quoted-string unless it is made of atoms (RFC 5322 3.2.4). */
@@ -121,7 +126,8 @@ static void add_phrase(struct buf *b, struct str name)
 	bool atoms = true;
 
 	for (size_t i = 0; i < name.len; i++)
-		if (!is_alnum(name.at[i]) && strchr("!#$%&'*+-/=?^_`{|}~ ", name.at[i]) == NULL && (unsigned char) name.at[i] < 0x80)
+		if (!is_alnum(name.at[i]) && strchr("!#$%&'*+-/=?^_`{|}~ ", name.at[i]) == NULL
+		    && (unsigned char) name.at[i] < 0x80)
 			atoms = false;
 	if (atoms) {
 		buf_add(b, name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who is logged in and asked for it hears of new mail from comsat(8): a datagram "user@offset" to UDP port 512 of this host. Nobody
- * waits for an answer, and usually nobody listens.
+ * Who is logged in and asked for it hears of new mail from comsat(8): a datagram "user@offset" to
+ * UDP port 512 of this host. Nobody waits for an answer, and usually nobody listens.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -15,7 +15,8 @@ enum { BIFF_PORT = 512 };
 void announce_new_mail(const struct errand *e, const struct mailbox_result *result)
 {
 	static int fd = -1;		/* as long as the hand */
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(BIFF_PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(BIFF_PORT),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	AUTO(buf) text = BUF(400);
 
 	if (!the_local.conf.biff || result->status != MAILBOX_SENT || result->at < 0)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Commands of aliases, .forward files and mailbox_command: as the recipient, with an environment made here. */
+/*
+ * Commands of aliases, .forward files and mailbox_command: as the recipient, with an environment
+ * made here.
+ */
 #include <limits.h>
 
 #include "lib/agent/command.h"
@@ -40,12 +43,16 @@ static void make_environment(struct errand *e, struct command *c)
 	c->directory = who->home.len > 0 ? str_c(t->arena, who->home) : "/";
 }
 
-/* A path, and no character that a shell would look at: the words are the arguments. A bare name may be the shell's own, as exec and exit are. */
+/*
+ * A path, and no character that a shell would look at: the words are the arguments. A bare name may
+ * be the shell's own, as exec and exit are.
+ */
 static bool needs_no_shell(const char *command)
 {
 	struct str rest = str_of(command), word;
 
-	return str_find_any(rest, "!\"#$&'()*;<>?[\\]^`{|}~\n=") < 0 && str_token(&rest, " \t\r", &word) && str_find(word, '/') >= 0;
+	return str_find_any(rest, "!\"#$&'()*;<>?[\\]^`{|}~\n=") < 0 && str_token(&rest, " \t\r", &word)
+	       && str_find(word, '/') >= 0;
 }
 
 static const char **make_arguments(struct errand *e, const char *command)
@@ -63,7 +70,8 @@ static const char **make_arguments(struct errand *e, const char *command)
 			return argv;
 	}
 	n = 0;
-	for (rest = str_of(*shell == 0 ? "/bin/sh" : shell); str_token(&rest, " \t", &word) && n < MOST_ARGUMENTS - 3;)
+	for (rest = str_of(*shell == 0 ? "/bin/sh" : shell); str_token(&rest, " \t", &word)
+	     && n < MOST_ARGUMENTS - 3;)
 		argv[n++] = str_c(a, word);
 	argv[n++] = "-c";
 	argv[n++] = command;
@@ -90,8 +98,10 @@ static bool choose_directory(struct errand *e, struct command *c, struct mailbox
 
 	if (text.len == 0)
 		return true;
-	if (expand_names(e->task, &e->rights.account, text, the_local.conf.execution_directory_expansion_filter, &path) < 0 || path.len == 0) {
-		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "command_execution_directory: cannot use %.*s", PSTR(text));
+	if (expand_names(e->task, &e->rights.account, text,
+			 the_local.conf.execution_directory_expansion_filter, &path) < 0 || path.len == 0) {
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "command_execution_directory: cannot use %.*s",
+			    PSTR(text));
 		return false;
 	}
 	c->directory = str_c(e->task->arena, buf_str(&path));

@@ -18,7 +18,8 @@ static void check(const char *text, const char *expected)
 	if (r < 0)
 		buf_addf(&b, "BAD %.*s", PSTR(bad));
 	for (size_t i = 0; r >= 0 && i < list.count; i++)
-		buf_addf(&b, "%s%c:%.*s", i == 0 ? "" : " ; ", "auCFHI"[list.at[i].kind], PSTR(list.at[i].what));
+		buf_addf(&b, "%s%c:%.*s", i == 0 ? "" : " ; ", "auCFHI"[list.at[i].kind],
+			 PSTR(list.at[i].what));
 	if (!str_is(buf_str(&b), str_of(expected)))
 		fail_msg("%s: got \"%s\", expected \"%s\"", text, b.at, expected);
 }

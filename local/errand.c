@@ -32,10 +32,11 @@ void name_file(struct mailbox_result *result, const char *path)
 }
 
 /*
- * Alone, the result is said at once. Otherwise it is said when the batch has been synced (job.c), and -EAGAIN means that somebody else
- * has locked the file.
+ * Alone, the result is said at once. Otherwise it is said when the batch has been synced (job.c),
+ * and -EAGAIN means that somebody else has locked the file.
  */
-static int write_mailbox(struct errand *e, const char *path, const struct mailbox_rules *rules, bool is_file, struct buf *reply)
+static int write_mailbox(struct errand *e, const char *path, const struct mailbox_rules *rules, bool is_file,
+			 struct buf *reply)
 {
 	struct letter l = letter_of(e->task);
 	struct mailbox_result *result = ARENA_NEW(e->task->arena, struct mailbox_result);
@@ -102,7 +103,8 @@ static int deliver_to_mailbox(struct errand *e, struct buf *reply)
 	}
 	if (in_spool)
 		hand_use_spool_group(true);
-	r = write_mailbox(e, mailbox_path(e->task->arena, &e->rights.account), &the_local.rules, false, reply);
+	r = write_mailbox(e, mailbox_path(e->task->arena, &e->rights.account), &the_local.rules,
+			  false, reply);
 	if (in_spool)
 		hand_use_spool_group(false);
 	return r;
@@ -370,8 +372,9 @@ int do_errand(struct errand *e, struct buf *reply)
 }
 
 /*
- * The reply is the owner's uid in a line, then the content; or "!" and an error. Both are of one open file: commands and files in it are used
- * with this owner's rights, so its name must not be asked twice.
+ * The reply is the owner's uid in a line, then the content; or "!" and an error. Both are of one
+ * open file: commands and files in it are used with this owner's rights, so its name must not be
+ * asked twice.
  */
 int do_include(struct errand *e, struct buf *reply)
 {

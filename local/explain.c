@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * For `postroad explain` (local -R ... LOCALPART ...): what a name of this machine comes to, through aliases, :include: and .forward files. Nothing
- * is delivered. Files of users are read with the rights of who asks, so not everybody is told everything.
+ * For `postroad explain` (local -R ... LOCALPART ...): what a name of this machine comes to,
+ * through aliases, :include: and .forward files. Nothing is delivered. Files of users are read with
+ * the rights of who asks, so not everybody is told everything.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +52,8 @@ static int tell_file(struct task *t, struct str path, int depth)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0) {
-		tell(depth, "", path, arena_fmt(t->arena, ": cannot be read from here: %s", error_text(r)).at);
+		tell(depth, "", path, arena_fmt(t->arena, ": cannot be read from here: %s",
+						error_text(r)).at);
 		return r;
 	}
 	tell(depth, "", path, " says");
@@ -65,7 +67,8 @@ static void tell_destination(struct task *t, const struct destination *to, int d
 
 	switch (to->kind) {
 	case TO_COMMAND: tell(depth, "command    |", to->what, ""); break;
-	case TO_FILE: tell(depth, ends_with_slash(str_c(t->arena, to->what)) ? "maildir    " : "file       ", to->what, ""); break;
+	case TO_FILE: tell(depth, ends_with_slash(str_c(t->arena, to->what)) ? "maildir    " : "file       ",
+			   to->what, ""); break;
 	case TO_HOME_FILE: tell(depth, "file       ~", to->what, ""); break;
 	case TO_USER: tell_name(t, to->what, depth, true); break;
 	case TO_INCLUDE:
@@ -105,7 +108,8 @@ static bool tell_forward(struct task *t, const struct account *account, int dept
 	while (str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(4096);
 
-		if (expand_names(t, account, one, the_local.conf.forward_expansion_filter, &path) < 0 || path.len == 0 || path.at[0] != '/')
+		if (expand_names(t, account, one, the_local.conf.forward_expansion_filter, &path) < 0
+		    || path.len == 0 || path.at[0] != '/')
 			continue;
 		if (tell_file(t, buf_str(&path), depth) != 0)
 			return true;
@@ -141,7 +145,8 @@ static void tell_account(struct task *t, struct str name, int depth, bool final)
 	struct str user = name, extension = STR_NONE;
 	int r = account_by_name(t->arena, name, &account);
 
-	if (r == 0 && local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user, &extension))
+	if (r == 0 && local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special,
+					  &user, &extension))
 		r = account_by_name(t->arena, user, &account);
 	t->name = name;
 	t->user = user;
@@ -149,7 +154,8 @@ static void tell_account(struct task *t, struct str name, int depth, bool final)
 	if (r > 0)
 		tell_user(t, &account, depth, final);
 	else
-		tell(depth, "user       ", name, r < 0 ? ": cannot tell whether there is one" : ": there is none");
+		tell(depth, "user       ", name,
+		     r < 0 ? ": cannot tell whether there is one" : ": there is none");
 }
 
 static void tell_name(struct task *t, struct str name, int depth, bool final)
@@ -159,13 +165,15 @@ static void tell_name(struct task *t, struct str name, int depth, bool final)
 	int r = final ? 0 : find_alias(t, name, &alias);
 
 	if (r < 0)
-		tell(depth, "alias      ", name, arena_fmt(t->arena, ": cannot tell: %s", tables_why(the_local.aliases)).at);
+		tell(depth, "alias      ", name, arena_fmt(t->arena, ": cannot tell: %s",
+							   tables_why(the_local.aliases)).at);
 	else if (r == 0 || str_is(alias.name, outer))	/* "joe: joe" is the user */
 		tell_account(t, name, depth, final);
 	else if (is_told(t, "alias", alias.name))
 		tell(depth, "alias      ", alias.name, ": see above");
 	else {
-		tell(depth, "alias      ", alias.name, arena_fmt(t->arena, " (%s)", tables_answered_by(the_local.aliases)).at);
+		tell(depth, "alias      ", alias.name,
+		     arena_fmt(t->arena, " (%s)", tables_answered_by(the_local.aliases)).at);
 		t->delivered = alias.name;
 		tell_list(t, alias.value, depth + 1);
 		t->delivered = outer;
@@ -179,7 +187,8 @@ int explain(void)
 	for (size_t i = 0; i < the_world->argument_count; i++) {
 		struct delivery d = { .arena = a, .queue_id = STR_NONE, .env = { .sender = STR_NONE } };
 		struct recipient r = { .address = the_world->arguments[i], .original = STR_NONE };
-		struct task t = { .d = &d, .r = &r, .arena = a, .domain = str_of(the_world->common->myhostname),
+		struct task t = { .d = &d, .r = &r, .arena = a,
+				  .domain = str_of(the_world->common->myhostname),
 				  .delivered = STR_NONE, .result = { .text = BUF(4096) },
 				  .known = map_new() };
 

@@ -32,7 +32,8 @@ static void make_envelope(struct task *t, struct envelope *e)
 	*e = (struct envelope) {
 		.sender = t->sender,
 		.arrival_us = wall_us(),
-		.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_NOTICE | ENVELOPE_REQUIRETLS),
+		.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_NOTICE
+				       | ENVELOPE_REQUIRETLS),
 		.recipient_count = t->forward.len,
 		.recipients = arena_get(t->arena, t->forward.len * sizeof(struct recipient)),
 	};
@@ -69,7 +70,8 @@ static void submit(struct task *t, const struct letter *l, bool final, struct ma
 	make_envelope(t, &e);
 	queue_id_new(id);
 	e.queue_id = str_of(id);
-	out = mail_out_begin(t->arena, "local", CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC | maps, &e);
+	out = mail_out_begin(t->arena, "local",
+			     CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC | maps, &e);
 	r = letter_copy(l, marked ? LETTER_DELIVERED_TO : 0, write_piece, out);
 	if (r < 0) {
 		mail_out_abort(out);
@@ -111,7 +113,8 @@ int do_forward(struct errand *e, struct buf *reply)
 
 static void forward(struct task *t, const struct str *to, size_t count, bool final)
 {
-	struct errand e = { .kind = ERRAND_FORWARD, .task = t, .final = final, .rights = { .uid = the_local.mail_uid, .gid = the_local.mail_gid } };
+	struct errand e = { .kind = ERRAND_FORWARD, .task = t, .final = final,
+			    .rights = { .uid = the_local.mail_uid, .gid = the_local.mail_gid } };
 	AUTO(buf) addresses = BUF(FRAME_LIMIT / 2);
 	struct str reply;
 	int r = 0;
@@ -130,7 +133,10 @@ static void forward(struct task *t, const struct str *to, size_t count, bool fin
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "cannot forward: internal error");
 }
 
-/* First what a map may keep from its way: the names should not get the mail again at every further attempt. */
+/*
+ * First what a map may keep from its way: the names should not get the mail again at every further
+ * attempt.
+ */
 void forward_all(struct task *t)
 {
 	if (t->forward.len > 0)

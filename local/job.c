@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Errands on their way: put into words in the agent, made out and done in a hand, and the answer added to the task. */
+/*
+ * Errands on their way: put into words in the agent, made out and done in a hand, and the answer
+ * added to the task.
+ */
 #include <errno.h>
 
 #include "lib/base/die.h"
@@ -51,10 +54,12 @@ static int put_into_words(const struct errand *e, struct buf *b)
 	const struct task *t = e->task;
 	const struct account *who = &e->rights.account;
 	struct local_job m = {
-		.kind = e->kind, .is_final = e->final, .has_transport = e->has_transport, .destination = e->destination, .what = e->what,
+		.kind = e->kind, .is_final = e->final, .has_transport = e->has_transport,
+		.destination = e->destination, .what = e->what,
 		.mailbox_command = str_of(e->mailbox_command == NULL ? "" : e->mailbox_command),
 		.account_name = who->name, .home = who->home, .shell = who->shell,
-		.name = t->name, .user = t->user, .extension = t->extension, .domain = t->domain, .sender = t->sender, .original = t->original,
+		.name = t->name, .user = t->user, .extension = t->extension, .domain = t->domain,
+		.sender = t->sender, .original = t->original,
 		.delivered = t->delivered,
 	};
 	struct frame_out out;
@@ -67,11 +72,15 @@ int run_job(struct errand *e, struct str *ret_reply)
 	struct task *t = e->task;
 	AUTO(buf) words = BUF(FRAME_LIMIT);
 	struct hand_order order = {
-		.as = { .uid = e->rights.uid, .gid = e->rights.gid, .spool_gid = e->kind == ERRAND_USER ? spool_group() : (gid_t) NO_GROUP,
+		.as = { .uid = e->rights.uid, .gid = e->rights.gid, .spool_gid = e->kind == ERRAND_USER
+			? spool_group() : (gid_t) NO_GROUP,
 			.multiplexes = e->kind == ERRAND_FORWARD },
-		.whom = e->kind == ERRAND_USER ? e->rights.account.name : t->r->address, .most_alone = the_local.most_slow,
-		.d = e->kind == ERRAND_INCLUDE ? NULL : t->d, .r = t->r, .place = place_of(e), .alone = is_slow(e),
-		.time_limit_ms = e->kind == ERRAND_FORWARD ? FORWARD_TIME_MS : the_local.conf.command_time_limit * 10 + LOCK_SLACK_MS,
+		.whom = e->kind == ERRAND_USER ? e->rights.account.name : t->r->address,
+		.most_alone = the_local.most_slow,
+		.d = e->kind == ERRAND_INCLUDE ? NULL : t->d, .r = t->r, .place = place_of(e),
+		.alone = is_slow(e),
+		.time_limit_ms = e->kind == ERRAND_FORWARD
+				 ? FORWARD_TIME_MS : the_local.conf.command_time_limit * 10 + LOCK_SLACK_MS,
 	};
 	int r = put_into_words(e, &words);
 
@@ -114,16 +123,20 @@ static int make_out(struct hand_job *j, struct errand *ret)
 	if (j->d == NULL && m.kind != ERRAND_INCLUDE)
 		return -EBADMSG;
 	*t = (struct task) {
-		.d = j->d, .r = j->d == NULL ? NULL : j->d->env.recipients, .arena = j->arena, .name = m.name, .user = m.user,
-		.extension = m.extension, .domain = m.domain, .sender = m.sender, .original = m.original, .delivered = m.delivered,
+		.d = j->d, .r = j->d == NULL ? NULL : j->d->env.recipients, .arena = j->arena,
+		.name = m.name, .user = m.user,
+		.extension = m.extension, .domain = m.domain, .sender = m.sender, .original = m.original,
+		.delivered = m.delivered,
 		.result = { .text = BUF_WORDS },
 	};
 	*ret = (struct errand) {
-		.kind = (enum errand_kind) m.kind, .task = t, .final = m.is_final, .has_transport = m.has_transport,
+		.kind = (enum errand_kind) m.kind, .task = t, .final = m.is_final,
+		.has_transport = m.has_transport,
 		.destination = (enum destination_kind) m.destination, .what = m.what, .job = j,
 		.mailbox_command = m.mailbox_command.len > 0 ? str_c(j->arena, m.mailbox_command) : NULL,
 		.rights = { .uid = getuid(), .gid = getgid(),
-			    .account = { .uid = getuid(), .gid = getgid(), .name = m.account_name, .home = m.home, .shell = m.shell } },
+			    .account = { .uid = getuid(), .gid = getgid(), .name = m.account_name,
+					 .home = m.home, .shell = m.shell } },
 	};
 	return 0;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the list of an alias comes to. Names that are aliases themselves take part with their own lists, each once however often it is
- * named: a message for each of them, with the lists of those in further messages, would double with every level of aliases. Commands, files
- * and \users are dealt with first; all other names and addresses get one new message (two when there are maps, which count for the
- * addresses only), each once, and only when nothing has to be tried again. So a mailbox that is full does not make everybody else on the
- * list get the mail again and again, and each of them has a fate of his own.
+ * What the list of an alias comes to. Names that are aliases themselves take part with their own
+ * lists, each once however often it is named: a message for each of them, with the lists of those
+ * in further messages, would double with every level of aliases. Commands, files and \users are
+ * dealt with first; all other names and addresses get one new message (two when there are maps,
+ * which count for the addresses only), each once, and only when nothing has to be tried again. So a
+ * mailbox that is full does not make everybody else on the list get the mail again and again, and
+ * each of them has a fate of his own.
  *
- * Lists that a list names are gone through before the rest of it, but not by a function that calls itself: hundreds of aliases and :include:
- * files deep it would run out of a coroutine's stack.
+ * Lists that a list names are gone through before the rest of it, but not by a function that calls
+ * itself: hundreds of aliases and :include: files deep it would run out of a coroutine's stack.
  */
 #include <errno.h>
 
@@ -61,7 +63,8 @@ static bool is_known(struct task *t, const char *kind, uid_t uid, struct str wha
 static void deliver_outside(struct task *t, const struct source *from, const struct destination *to)
 {
 	bool is_command = to->kind == TO_COMMAND;
-	struct errand e = { .kind = ERRAND_DESTINATION, .task = t, .rights = from->rights, .destination = is_command ? TO_COMMAND : TO_FILE,
+	struct errand e = { .kind = ERRAND_DESTINATION, .task = t, .rights = from->rights,
+			    .destination = is_command ? TO_COMMAND : TO_FILE,
 			    .what = to->what };
 
 	if (!list_has(is_command ? the_local.conf.allow_mail_to_commands : the_local.conf.allow_mail_to_files,
@@ -79,7 +82,8 @@ static void deliver_outside(struct task *t, const struct source *from, const str
 
 static void deliver_include(struct task *t, const struct source *from, struct str path)
 {
-	struct source inner = { .where = "include", .alias = from->alias, .extension = from->extension, .depth = from->depth + 1 };
+	struct source inner = { .where = "include", .alias = from->alias, .extension = from->extension,
+				.depth = from->depth + 1 };
 	struct destinations list;
 	struct str text, bad;
 	int r;
@@ -107,26 +111,30 @@ static struct str with_extension(struct task *t, const struct source *from, stru
 {
 	struct str local, domain;
 
-	if (from->extension.len == 0 || !list_has(the_local.route.propagate_unmatched_extensions, from->where))
+	if (from->extension.len == 0
+	    || !list_has(the_local.route.propagate_unmatched_extensions, from->where))
 		return address;
 	address_split(address, &local, &domain);
-	return arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(from->extension), PSTR(str_skip(address, local.len)));
+	return arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(from->extension),
+			 PSTR(str_skip(address, local.len)));
 }
 
 /*
- * An alias has the last word on names of this machine, as in Postfix: a virtual alias that leads to it would lead those on its list
- * back to it. Not so when it has an owner, whose mail it becomes.
+ * An alias has the last word on names of this machine, as in Postfix: a virtual alias that leads to
+ * it would lead those on its list back to it. Not so when it has an owner, whose mail it becomes.
  */
 static bool is_beyond_maps(const struct task *t)
 {
 	const struct route_conf *c = &the_local.route;
 
-	return !t->has_owner && (*c->virtual_alias_maps != 0 || *c->canonical_maps != 0 || *c->recipient_canonical_maps != 0);
+	return !t->has_owner && (*c->virtual_alias_maps != 0 || *c->canonical_maps != 0
+				 || *c->recipient_canonical_maps != 0);
 }
 
 /*
- * The alias of this name, if its list can take part here: one with an owner is a list of its own. 1; 0: none; 2: the alias that we are at,
- * "joe: joe, others", which means the user; < 0 (a result has been added).
+ * The alias of this name, if its list can take part here: one with an owner is a list of its own.
+ * 1; 0: none; 2: the alias that we are at, "joe: joe, others", which means the user; < 0 (a result
+ * has been added).
  */
 static int find_inner_alias(struct task *t, const struct source *from, struct str name, struct alias *ret)
 {
@@ -200,7 +208,8 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 
 void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list)
 {
-	struct source from = { .where = "alias", .alias = alias->name, .extension = alias->extension, .rights = alias->rights };
+	struct source from = { .where = "alias", .alias = alias->name, .extension = alias->extension,
+			       .rights = alias->rights };
 	struct begun_list *l;
 
 	is_known(t, "alias", 0, alias->name);

@@ -2,9 +2,10 @@
 /*
  * The local delivery agent: aliases, .forward files, commands, files, mailboxes.
  *
- * Two kinds of process. The agent takes requests, looks up aliases and accounts, and never opens a file that
- * belongs to a user or reads a message. Whatever is done on a user's behalf is done by a hand, a process that has
- * become this user (lib/agent/hands.h), and the hand only says what came of it (reply.h).
+ * Two kinds of process. The agent takes requests, looks up aliases and accounts, and never opens a
+ * file that belongs to a user or reads a message. Whatever is done on a user's behalf is done by a
+ * hand, a process that has become this user (lib/agent/hands.h), and the hand only says what came
+ * of it (reply.h).
  *
  *   main.c         requests, settings                    destinations.c  a list of destinations, as text
  *   recipient.c    one recipient, from aliases to a user aliases.c       alias tables, their owners,
@@ -44,7 +45,11 @@ struct local {
 	struct route_conf route;
 	struct str delimiter;
 	struct tables *aliases, *mailbox_command, *mailbox_transport, *fallback_transport;
-	struct route *rewriting;	/* what stands in lists gets its standard form before it is judged; transport_maps may lead it elsewhere */
+	/*
+	 * what stands in lists gets its standard form before it is judged; transport_maps may lead
+	 * it elsewhere
+	 */
+	struct route *rewriting;
 	struct mailbox_rules rules;
 	int most_slow;			/* commands and the like at once for one recipient */
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
@@ -74,14 +79,16 @@ struct task {
 	struct str domain;
 	struct str sender;		/* the message's, or an alias's owner */
 	struct str original;		/* what X-Original-To says */
-	struct str became;		/* what an alias made of the recipient, for the log; empty: nothing yet */
+	/* what an alias made of the recipient, for the log; empty: nothing yet */
+	struct str became;
 	struct str delivered;		/* what Delivered-To says */
 	struct mailbox_result result;	/* the worst so far */
 	bool has_result;
 	bool passed;			/* another agent has reported the outcome */
 	size_t destination_count, include_count, included;
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
-	VEC(struct str) names;		/* of this machine, for which no map counts any more: a new message of their own */
+	/* of this machine, for which no map counts any more: a new message of their own */
+	VEC(struct str) names;
 	bool has_owner;			/* the alias has: maps count for all of its new message */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
 	struct list begun_lists;	/* list.c: not yet gone through */
@@ -95,7 +102,10 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 		...) __attribute__((format(printf, 4, 5)));
 /* destinations_parse(), with addresses in standard form. */
 int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad);
-/* Is this an address (in standard form) that would come back to us as this local part, whatever single addresses are routed to? */
+/*
+ * Is this an address (in standard form) that would come back to us as this local part, whatever
+ * single addresses are routed to?
+ */
 bool is_local_name(struct task *t, struct str address, struct str *ret_local);
 /* The list of an alias; < 0: it cannot be read, a result has been added. */
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
@@ -122,7 +132,10 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
 		 struct rights *ret_rights);
 struct rights default_rights(struct task *t);
-/* Asked before each :include: file; has_included() then tells its size. False: more than one recipient may cause. */
+/*
+ * Asked before each :include: file; has_included() then tells its size. False: more than one
+ * recipient may cause.
+ */
 bool may_include(struct task *t);
 void has_included(struct task *t, size_t bytes);
 /* Does a list of main.cf (propagate_unmatched_extensions, allow_mail_to_files, ...) have this word? */
@@ -157,7 +170,10 @@ struct errand {
 extern const struct trade local_trade;
 /* Has a hand do it: 0 with its reply, valid as long as the task; < 0 as hands_wait(). */
 int run_job(struct errand *e, struct str *ret_reply);
-/* For ERRAND_USER and ERRAND_DESTINATION: also adds what came of it to the task. 1: the mail shall go to mailbox_transport; else 0. */
+/*
+ * For ERRAND_USER and ERRAND_DESTINATION: also adds what came of it to the task. 1: the mail shall
+ * go to mailbox_transport; else 0.
+ */
 int run_errand(struct errand *e);
 bool ends_with_slash(const char *path);
 /* Where a user's mail goes when nothing else is said. */

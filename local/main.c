@@ -47,11 +47,15 @@ static void find_mail_owner(void)
 		the_local.mail_gid = owner.gid;
 	}
 	if (the_local.privileged && account_by_name(a, str_of(the_world->common->default_privs), &owner) == 0)
-		daemon_complain("default_privs: there is no account \"%s\"", the_world->common->default_privs);
+		daemon_complain("default_privs: there is no account \"%s\"",
+				the_world->common->default_privs);
 	arena_free(a);
 }
 
-/* The transport's own limit. The queue manager allows more, since what is not slow is done together (qmgr/rules.c). */
+/*
+ * The transport's own limit. The queue manager allows more, since what is not slow is done together
+ * (qmgr/rules.c).
+ */
 static void read_limit(void)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -59,7 +63,8 @@ static void read_limit(void)
 	int64_t limit = 0;
 
 	buf_addf(&name, "%s_destination_concurrency_limit", the_world->service);
-	if (conf_get_int(the_world->conf, buf_str(&name), STR("$default_destination_concurrency_limit"), 0, 1000000, &limit, &why) < 0)
+	if (conf_get_int(the_world->conf, buf_str(&name), STR("$default_destination_concurrency_limit"), 0,
+			 1000000, &limit, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	the_local.most_slow = (int) limit;
 }
@@ -119,11 +124,15 @@ int main(int argc, char **argv)
 			.name = "local",
 			.groups = groups,
 			.structs = structs,
-			/* Accounts are asked for here, like in proxymap: name services have files and servers of their own. */
+			/*
+			 * Accounts are asked for here, like in proxymap: name services have files
+			 * and servers of their own.
+			 */
 			.jail = { .user = AS_MAIL_OWNER,
 				  .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
 				  .capabilities = "",
-				  .paths = { { "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' },
+				  .paths = { { "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' },
+					     { "/run/nscd/socket", 'c' },
 					     { "/var/lib/sss/pipes", 'c' }, { "private", 'c' } } },
 			.start = start,
 			.explain = explain,

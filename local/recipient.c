@@ -38,7 +38,8 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 
 static void report(struct task *t, bool is_expansion)
 {
-	struct result how = { .dsn = t->result.dsn, .relay = STR("local"), .became = is_expansion ? STR_NONE : t->became };
+	struct result how = { .dsn = t->result.dsn, .relay = STR("local"),
+			      .became = is_expansion ? STR_NONE : t->became };
 	const char *text = buf_text(&t->result.text);
 
 	if (co_is_cancelled())		/* nobody is there to hear it, and what came of it is not known */
@@ -229,7 +230,10 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 
 /* ---- aliases ---- */
 
-/* In standard form; a name that this leaves without a domain (append_at_myorigin = no) is one of this machine's. */
+/*
+ * In standard form; a name that this leaves without a domain (append_at_myorigin = no) is one of
+ * this machine's.
+ */
 static struct str standard_form(struct task *t, struct str address)
 {
 	struct str local, domain;

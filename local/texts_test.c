@@ -115,7 +115,8 @@ static void test_what_a_child_says_arrives(void **state)
 static void test_nonsense_of_a_child_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"R", "R\t", "R\t0\n", "R\t0\t2.0.0\n", "R\t3\t2.0.0\tx\n", "R\t0\t2.0\tx\n", "X\tx\n", "F\t\n", "F\ta\001b\n", "RR\tx\n", "no line end", "\n",
+		"R", "R\t", "R\t0\n", "R\t0\t2.0.0\n", "R\t3\t2.0.0\tx\n", "R\t0\t2.0\tx\n", "X\tx\n",
+		"F\t\n", "F\ta\001b\n", "RR\tx\n", "no line end", "\n",
 	};
 
 	(void) state;
@@ -129,7 +130,8 @@ static void test_nonsense_of_a_child_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_names_are_filled_in_and_what_came_with_the_mail_is_filtered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_names_are_filled_in_and_what_came_with_the_mail_is_filtered,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_names_and_open_braces_are_errors, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_without_an_account_there_is_no_home, set_up, tear_down),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* From a row of master.cf to its sockets: which addresses, and opening them. Paths are relative: master's working directory is queue_directory. */
+/*
+ * From a row of master.cf to its sockets: which addresses, and opening them. Paths are relative:
+ * master's working directory is queue_directory.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -11,7 +14,8 @@
 #include "lib/conf/own_addresses.h"
 #include "master/master.h"
 
-enum { BACKLOG = 4096, RETRY_MS = 250 };	/* the kernel takes the smaller of this and net.core.somaxconn */
+/* the kernel takes the smaller of this and net.core.somaxconn */
+enum { BACKLOG = 4096, RETRY_MS = 250 };
 
 /* ---- which addresses ---- */
 
@@ -91,7 +95,8 @@ static int plan_host(struct listener plan[], struct str host, uint16_t port, str
 	}
 	freeaddrinfo(found);
 	if (n == 0)
-		buf_addf(why, "%s has no address that inet_protocols = %s allows", name, settings->common.inet_protocols);
+		buf_addf(why, "%s has no address that inet_protocols = %s allows", name,
+			 settings->common.inet_protocols);
 	return n == 0 ? -EINVAL : n;
 }
 
@@ -133,7 +138,8 @@ int listeners_plan(struct service *s, struct listener plan[MOST_LISTENERS], stru
 		n = plan_inet(s, plan, &words);
 	} else {
 		plan[0] = (struct listener){ .fd = -1, .is_path = true };
-		snprintf(plan[0].where, sizeof(plan[0].where), "%s/%s", s->entry->is_private ? "private" : "public", s->name);
+		snprintf(plan[0].where, sizeof(plan[0].where), "%s/%s",
+			 s->entry->is_private ? "private" : "public", s->name);
 	}
 	if (n < 0)
 		service_say(s->entry, why, "%s", words.len > 0 ? buf_text(&words) : error_text(n));
@@ -142,7 +148,10 @@ int listeners_plan(struct service *s, struct listener plan[MOST_LISTENERS], stru
 
 /* ---- opening ---- */
 
-/* The directory is the mail owner's, and we are root: modes come with the names, and nothing that stands there is changed. */
+/*
+ * The directory is the mail owner's, and we are root: modes come with the names, and nothing that
+ * stands there is changed.
+ */
 static int open_fifo(const char *path)
 {
 	mode_t usual;
@@ -176,7 +185,10 @@ static int open_datagram(const char *path)
 	return result < 0 ? result : fd_take(&fd);
 }
 
-/* The lock says that nobody else serves this path, so a socket that is there is a former run's, even if its last workers still finish. */
+/*
+ * The lock says that nobody else serves this path, so a socket that is there is a former run's,
+ * even if its last workers still finish.
+ */
 static int open_path(enum service_type type, const char *path)
 {
 	if (type == SERVICE_FIFO)
@@ -218,7 +230,8 @@ int listener_try(const struct listener *l)
 /* IPv6 may be compiled in, wanted by default, and absent from this machine. */
 bool listener_is_dispensable(const struct listener *l, int of_how_many, int error)
 {
-	return !l->is_path && l->ip.family == AF_INET6 && (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && of_how_many > 1;
+	return !l->is_path && l->ip.family == AF_INET6 && (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL)
+	       && of_how_many > 1;
 }
 
 bool listener_is_same(const struct listener *a, const struct listener *b)
@@ -239,7 +252,8 @@ static bool is_any(const struct address_ip *ip)
 
 bool listener_is_in_the_way(const struct listener *a, const struct listener *b)
 {
-	return listener_is_same(a, b) || (!a->is_path && !b->is_path && a->ip.family == b->ip.family && a->ip.port == b->ip.port &&
+	return listener_is_same(a, b) || (!a->is_path && !b->is_path && a->ip.family == b->ip.family
+					  && a->ip.port == b->ip.port &&
 					  (is_any(&a->ip) || is_any(&b->ip)));
 }
 
@@ -261,7 +275,10 @@ int open_listeners(const struct service *s)
 	return n;
 }
 
-/* After a reload an address may still be held by workers of the old generation for a moment, or by a stranger for longer. */
+/*
+ * After a reload an address may still be held by workers of the old generation for a moment, or by
+ * a stranger for longer.
+ */
 void services_retry_listeners(void)
 {
 	static int64_t next;
@@ -278,7 +295,8 @@ void services_retry_listeners(void)
 				log_info("service %s: now listening at %s", service_label(s), l->where);
 				service_retire_workers(s);	/* the next ones serve this place as well */
 			} else if (result < 0) {
-				log_warning_rarely(60, "service %s: cannot listen at %s: %s", service_label(s), l->where,
+				log_warning_rarely(60, "service %s: cannot listen at %s: %s",
+						   service_label(s), l->where,
 						   error_text(result));
 			}
 		}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The supervisor's loop: one poll() over signals, listeners that wait for a first client, and the lines to the workers. */
+/*
+ * The supervisor's loop: one poll() over signals, listeners that wait for a first client, and the
+ * lines to the workers.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -48,7 +51,10 @@ static void watch_service(struct service *s)
 			watch(w->line, NULL, w);
 }
 
-/* Who asked for a reload hears of it when no worker of before takes anybody any more, or has had time to hear of that itself. */
+/*
+ * Who asked for a reload hears of it when no worker of before takes anybody any more, or has had
+ * time to hear of that itself.
+ */
 static struct {
 	int64_t at_latest;		/* mono_ms(); 0: nobody waits for an answer */
 	struct buf warnings;		/* of the daemons, which will log them themselves */
@@ -73,7 +79,10 @@ static int milliseconds_to_next_event(void)
 	return (int) MIN(MAX(next - mono_ms(), (int64_t) 0), (int64_t) 3600000);
 }
 
-/* The next signal that concerns us, or NO_SIGNAL. Children are reaped here, after everything that they reported was read. */
+/*
+ * The next signal that concerns us, or NO_SIGNAL. Children are reaped here, after everything that
+ * they reported was read.
+ */
 static int take_signal(void)
 {
 	struct signalfd_siginfo info;
@@ -139,14 +148,16 @@ static const char *version_and_place(void)
 {
 	static char text[4200];
 
-	snprintf(text, sizeof(text), "version %s, configuration %s", settings->common.mail_version, settings->config_dir);
+	snprintf(text, sizeof(text), "version %s, configuration %s", settings->common.mail_version,
+		 settings->config_dir);
 	return text;
 }
 
 /* What cannot change under a running system keeps its value until the next start. */
 static bool is_same_instance(const struct settings *a, const struct settings *b, struct buf *why)
 {
-	if (strcmp(a->common.queue_directory, b->common.queue_directory) == 0 && strcmp(a->common.data_directory, b->common.data_directory) == 0)
+	if (strcmp(a->common.queue_directory, b->common.queue_directory) == 0
+	    && strcmp(a->common.data_directory, b->common.data_directory) == 0)
 		return true;
 	buf_addf(why, "queue_directory or data_directory has changed: stop and start");
 	return false;
@@ -164,7 +175,8 @@ static int load_anew(struct settings **ret, struct buf *why)
 }
 
 static struct settings *rehearsed;	/* what the daemons try just now; NULL: nothing */
-static bool reload_again;		/* somebody asked meanwhile: the files may have changed since they were read */
+/* somebody asked meanwhile: the files may have changed since they were read */
+static bool reload_again;
 
 static void refuse_reload(const struct buf *why)
 {
@@ -184,7 +196,10 @@ static void change_generation(struct settings *new_settings, const struct buf *w
 
 	settings = new_settings;
 	FAILPOINT("master.reload.read");
-	/* The old generation keeps its sessions; every listener stays open meanwhile, so nobody is turned away. */
+	/*
+	 * The old generation keeps its sessions; every listener stays open meanwhile, so nobody is
+	 * turned away.
+	 */
 	LIST_EACH(s, &services, struct service, link)
 		service_retire_workers(s);
 	FAILPOINT("master.reload.retired");
@@ -255,8 +270,9 @@ static void answer_reload(void)
 /* ---- stop ---- */
 
 /*
- * Who waits to be accepted by a process that will not come any more hears so when the listeners close, but not before those who ask know
- * that they have to end too: or they would call it a failure.
+ * Who waits to be accepted by a process that will not come any more hears so when the listeners
+ * close, but not before those who ask know that they have to end too: or they would call it a
+ * failure.
  */
 static void stop_listening(void)
 {
@@ -298,7 +314,8 @@ static void stop(int signal_number)
 	notify_stopping();
 	log_info("terminating on signal %d", signal_number);
 	LIST_EACH(s, &services, struct service, link)
-		s->removed = s->program->ends_last ? s->removed : true;	/* nobody starts any more, except the log's writer */
+		/* nobody starts any more, except the log's writer */
+		s->removed = s->program->ends_last ? s->removed : true;
 	end_workers(false, how, settings->daemon.stop_time_limit + KILL_AFTER_MS);
 	log_flush();
 	LIST_EACH(s, &services, struct service, link)

@@ -4,8 +4,9 @@
  *
  *   master [-c config_dir] [-f] [-v] [-w fd]
  *
- * -f: in the foreground; standard output and error stay (maillog_file = /dev/stdout). -w: a descriptor that gets one byte when every listener is
- * open; until then, what goes wrong is also written to standard error.
+ * -f: in the foreground; standard output and error stay (maillog_file = /dev/stdout). -w: a
+ * descriptor that gets one byte when every listener is open; until then, what goes wrong is also
+ * written to standard error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +121,8 @@ static void raise_descriptor_limit(void)
 }
 
 #ifdef WITH_SANITIZERS
-enum { LAST_TO_NULL = STDOUT_FILENO };		/* what a sanitizer has to say goes where the starter wants it */
+/* what a sanitizer has to say goes where the starter wants it */
+enum { LAST_TO_NULL = STDOUT_FILENO };
 #else
 enum { LAST_TO_NULL = STDERR_FILENO };
 #endif
@@ -135,7 +137,10 @@ static int open_null(void)
 	return fd;
 }
 
-/* From here on the starter is not told any more: it has its answer, and nobody reads our standard error. null -1: somebody does. */
+/*
+ * From here on the starter is not told any more: it has its answer, and nobody reads our standard
+ * error. null -1: somebody does.
+ */
 static void let_starter_go(const struct options *o, int null)
 {
 	if (o->ready_fd >= 0) {
@@ -182,7 +187,8 @@ int main(int argc, char **argv)
 	log_verbose(verbose);
 	null = o.foreground ? -1 : open_null();
 	log_also_stderr(false);
-	log_info("daemon started -- version %s, configuration %s", settings->common.mail_version, settings->config_dir);
+	log_info("daemon started -- version %s, configuration %s", settings->common.mail_version,
+		 settings->config_dir);
 	let_starter_go(&o, null);
 	notify_ready();
 	status = supervise();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Inside master/ only. The supervisor is one thread and one poll(): it has no coroutines, and nothing that a remote party sent ever gets
- * into it. It owns every listener for as long as the service is configured, so no connection is refused while workers come and go.
+ * Inside master/ only. The supervisor is one thread and one poll(): it has no coroutines, and
+ * nothing that a remote party sent ever gets into it. It owns every listener for as long as the
+ * service is configured, so no connection is refused while workers come and go.
  *
  *   configuration --(settings.c)--> entries --(services.c)--> services --(listen.c)--> listeners
  *   loop.c: a connection waits, a worker reports or dies, a timer is due, a signal came --> workers.c starts, counts and ends workers
@@ -40,8 +41,9 @@ void settings_free(struct settings *s);
 extern struct settings *settings;	/* those in force */
 
 /*
- * rehearse.c: s is tried while the system runs on. The result is there when something can be read from the descriptor (-1: none is under
- * way): 1 not yet, 0 well, with warnings, or -EINVAL with the reasons; a line each.
+ * rehearse.c: s is tried while the system runs on. The result is there when something can be read
+ * from the descriptor (-1: none is under way): 1 not yet, 0 well, with warnings, or -EINVAL with
+ * the reasons; a line each.
  */
 int rehearsal_begin(struct settings *s, struct buf *why);
 bool rehearsal_is_on(void);
@@ -97,7 +99,10 @@ struct service {
 };
 extern struct list services;
 
-/* Makes the services what settings->table says; keeps the listeners that stay. first: any listener that fails is fatal, with words. */
+/*
+ * Makes the services what settings->table says; keeps the listeners that stay. first: any listener
+ * that fails is fatal, with words.
+ */
 int services_apply(bool first, struct buf *why);
 void service_stop_listening(struct service *s);
 void service_free(struct service *s);
@@ -106,7 +111,8 @@ bool service_is_disabled(const struct service_entry *e);	/* by master_service_di
 void service_find_file(struct service *s);			/* entry and program are set */
 const char *service_label(const struct service *s);	/* "smtp/inet"; static memory */
 /* "FILE, line N: service NAME: words" */
-__attribute__((format(printf, 3, 4))) void service_say(const struct service_entry *e, struct buf *why, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void service_say(const struct service_entry *e, struct buf *why,
+						       const char *format, ...);
 
 /* listen.c */
 int open_listeners(const struct service *s);	/* how many */
@@ -115,21 +121,26 @@ int listener_open(const struct service *s, struct listener *l);		/* 0 or -errno 
 int listener_try(const struct listener *l);	/* whether that would do; nothing is left of it */
 bool listener_is_dispensable(const struct listener *l, int of_how_many, int error);
 bool listener_is_same(const struct listener *a, const struct listener *b);
-bool listener_is_in_the_way(const struct listener *a, const struct listener *b);	/* the same, or one is at all addresses of the other's port */
+/* the same, or one is at all addresses of the other's port */
+bool listener_is_in_the_way(const struct listener *a, const struct listener *b);
 void listener_close(struct listener *l, bool remove_path);
 void services_retry_listeners(void);
 
 /* ---- workers.c ---- */
 
-bool service_wants_worker(const struct service *s);	/* if a client came now, would a process be started for it? */
+/* if a client came now, would a process be started for it? */
+bool service_wants_worker(const struct service *s);
 void service_start_worker(struct service *s);
-void service_refuse(struct service *s);			/* a client came to a service whose program is absent */
+/* a client came to a service whose program is absent */
+void service_refuse(struct service *s);
 void service_check_full(struct service *s);
-void service_retire_workers(struct service *s);		/* a new generation: those of now finish what they hold */
+/* a new generation: those of now finish what they hold */
+void service_retire_workers(struct service *s);
 void worker_report(struct worker *w);			/* something can be read from its line */
 void workers_reap(void);
 int workers_left(bool also_last);
-int workers_unaware(void);			/* old ones that do not know yet that they have to end, or take one client at a time and have none */
+/* old ones that do not know yet that they have to end, or take one client at a time and have none */
+int workers_unaware(void);
 void workers_signal(int signal_number, bool also_last);
 int64_t service_next_event(const struct service *s);	/* mono_ms() when something is due; INT64_MAX */
 void service_timers(struct service *s);
@@ -147,7 +158,8 @@ void notify_reloading(void);
 void notify_stopping(void);
 
 extern bool verbose;
-void open_signals(void);	/* before anybody can know our number: from now on they wait for supervise() */
+/* before anybody can know our number: from now on they wait for supervise() */
+void open_signals(void);
 int supervise(void);		/* until SIGTERM; the exit status */
 
 #endif

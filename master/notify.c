@@ -31,7 +31,8 @@ static void notify(const char *text)
 	if (address_length == 0)
 		return;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *) &service_manager, address_length) < 0)
+	if (fd < 0 || sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *) &service_manager,
+			     address_length) < 0)
 		log_warning("cannot tell the service manager \"%s\": errno %d", text, errno);
 }
 

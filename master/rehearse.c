@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Before a reload the new configuration is tried, in a child process that may wait: what master would have to do for it, and then the daemons try
- * it themselves. Only when all of them could start with it do the workers of now make way; else they go on serving, and whoever asked for
- * the reload hears why.
+ * Before a reload the new configuration is tried, in a child process that may wait: what master
+ * would have to do for it, and then the daemons try it themselves. Only when all of them could
+ * start with it do the workers of now make way; else they go on serving, and whoever asked for the
+ * reload hears why.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +99,8 @@ static bool is_held_by_us(const struct listener *l)
 	return false;
 }
 
-static void try_place(const struct service_entry *e, const struct listener *l, int of_how_many, struct places *all, struct words *w)
+static void try_place(const struct service_entry *e, const struct listener *l, int of_how_many,
+		      struct places *all, struct words *w)
 {
 	AUTO(buf) why = BUF_WORDS;
 	int result = is_held_by_us(l) ? 0 : listener_try(l);
@@ -107,7 +109,8 @@ static void try_place(const struct service_entry *e, const struct listener *l, i
 		return;
 	for (int i = 0; i < all->count && why.len == 0; i++)
 		if (listener_is_in_the_way(&all->at[i], l))
-			service_say(e, &why, "cannot listen at %s: service %.*s (line %d) does", l->where, PSTR(all->of[i]->name), all->of[i]->line);
+			service_say(e, &why, "cannot listen at %s: service %.*s (line %d) does", l->where,
+				    PSTR(all->of[i]->name), all->of[i]->line);
 	if (result < 0 && why.len == 0)
 		service_say(e, &why, "cannot listen at %s: %s", l->where, error_text(result));
 	if (why.len > 0)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The services, and how a reading of master.cf changes them. A service is known by name and type; its row may change under it. */
+/*
+ * The services, and how a reading of master.cf changes them. A service is known by name and type;
+ * its row may change under it.
+ */
 #include "master/master.h"
 
 #include <errno.h>
@@ -53,9 +56,11 @@ static void drop_keepsake(struct service *s)
 static void make_keepsake(struct service *s)
 {
 	s->keepsake = memfd_create("keepsake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (s->keepsake >= 0 && ftruncate(s->keepsake, KEEPSAKE_SIZE) == 0 && fcntl(s->keepsake, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+	if (s->keepsake >= 0 && ftruncate(s->keepsake, KEEPSAKE_SIZE) == 0
+	    && fcntl(s->keepsake, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
 		return;
-	log_warning("service %s: its processes can leave nothing to each other: %s", service_label(s), error_text(errno));
+	log_warning("service %s: its processes can leave nothing to each other: %s", service_label(s),
+		    error_text(errno));
 	drop_keepsake(s);
 }
 
@@ -92,7 +97,8 @@ bool service_is_disabled(const struct service_entry *e)
 			name = str_head(word, (size_t) slash);
 			type = str_skip(word, (size_t) slash + 1);
 		}
-		if (str_is(type, str_of(service_type_text(e->type))) && (name.len == 0 || str_is(name, e->name)))
+		if (str_is(type, str_of(service_type_text(e->type)))
+		    && (name.len == 0 || str_is(name, e->name)))
 			return true;
 	}
 	/* Nobody logs there when the log goes to syslog. */
@@ -126,7 +132,8 @@ static int divide_up(int n, int by)
 static void set_limits(struct service *s)
 {
 	const int clients = s->entry->maxproc, isolation = (int) settings->master.worker_session_limit;
-	int processes = settings->common.worker_processes > 0 ? (int) settings->common.worker_processes : processors();
+	int processes = settings->common.worker_processes > 0 ? (int) settings->common.worker_processes
+			: processors();
 
 	s->session_limit = 0;
 	s->most_workers = clients;
@@ -180,7 +187,10 @@ static struct service *service_new(const struct service_entry *e)
 
 /* ---- listeners ---- */
 
-/* Takes over what is open already, closes what is not wanted any more; the rest is opened by open_missing(). */
+/*
+ * Takes over what is open already, closes what is not wanted any more; the rest is opened by
+ * open_missing().
+ */
 static void merge_listeners(struct service *s, struct listener *plan, int count)
 {
 	for (int i = 0; i < count; i++)
@@ -198,7 +208,8 @@ static void merge_listeners(struct service *s, struct listener *plan, int count)
 
 static void drop_listener(struct service *s, int at)
 {
-	memmove(&s->listeners[at], &s->listeners[at + 1], (size_t) (s->listener_count - at - 1) * sizeof(s->listeners[0]));
+	memmove(&s->listeners[at], &s->listeners[at + 1],
+		(size_t) (s->listener_count - at - 1) * sizeof(s->listeners[0]));
 	s->listener_count--;
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* One reading of main.cf and master.cf. A reload reads anew and only then lets go of the old one, so a mistake in the files changes nothing. */
+/*
+ * One reading of main.cf and master.cf. A reload reads anew and only then lets go of the old one,
+ * so a mistake in the files changes nothing.
+ */
 #include "master/master.h"
 
 #include <errno.h>
@@ -23,7 +26,10 @@ static int fill(struct settings *s, struct buf *why)
 	return result;
 }
 
-/* A worker that starts tomorrow gets the main.cf of its generation, not what somebody is writing just then. */
+/*
+ * A worker that starts tomorrow gets the main.cf of its generation, not what somebody is writing
+ * just then.
+ */
 static int keep_main_cf(struct settings *s, struct buf *why)
 {
 	const char *path = arena_fmt(s->arena, "%s/main.cf", s->config_dir).at;

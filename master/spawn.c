@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* From master's process to a worker's: descriptors in their agreed places, signals as a program expects them, exec. */
+/*
+ * From master's process to a worker's: descriptors in their agreed places, signals as a program
+ * expects them, exec.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>

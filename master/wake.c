@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Waking a service by its own front door, so that it works the same whether a process runs or must be started for it. */
+/*
+ * Waking a service by its own front door, so that it works the same whether a process runs or must
+ * be started for it.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>

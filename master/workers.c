@@ -45,7 +45,10 @@ static struct tally count(const struct service *s)
 
 static bool may_grow(const struct service *s, const struct tally *t)
 {
-	/* What must not run twice starts when its predecessor has gone, or has given up what the two share. */
+	/*
+	 * What must not run twice starts when its predecessor has gone, or has given up what the
+	 * two share.
+	 */
 	if (s->program->shape == SINGLETON)
 		return t->all == 0 && (t->old == 0 || s->program->hands_over);
 	return s->most_workers == 0 || t->all < s->most_workers;
@@ -66,10 +69,12 @@ void service_check_full(struct service *s)
 	struct tally t = count(s);
 	int64_t now = mono_ms();
 
-	if (s->removed || s->type != SERVICE_INET || t.all == 0 || t.takers > 0 || may_grow(s, &t) || now < s->warned_full_at)
+	if (s->removed || s->type != SERVICE_INET || t.all == 0 || t.takers > 0 || may_grow(s, &t)
+	    || now < s->warned_full_at)
 		return;
 	s->warned_full_at = now + WARN_FULL_MS;
-	log_warning("service \"%s\" (%s) has reached its process limit \"%d\": new clients may experience noticeable delays", s->name,
+	log_warning("service \"%s\" (%s) has reached its process limit \"%d\": new clients may experience noticeable delays",
+		    s->name,
 		    s->listeners[0].where, s->entry->maxproc);
 	log_warning("to avoid this condition, increase the process count in master.cf or reduce the service time per client");
 }
@@ -97,18 +102,23 @@ void service_start_worker(struct service *s)
 	if (pid < 0) {
 		log_warning("%s: cannot start: %s", s->file, error_text(pid));
 		close(line[0]);
-		s->throttled_until = mono_ms() + 1000;	/* no process to be had: the machine's trouble, not the program's */
+		/* no process to be had: the machine's trouble, not the program's */
+		s->throttled_until = mono_ms() + 1000;
 		return;
 	}
 	w = get_memory(sizeof(*w));
-	*w = (struct worker){ .service = s, .pid = pid, .line = line[0], .state = STARTING, .started_ms = mono_ms() };
+	*w = (struct worker){ .service = s, .pid = pid, .line = line[0], .state = STARTING,
+			      .started_ms = mono_ms() };
 	list_append(&s->workers, &w->link);
 	s->used = true;
 	if (verbose)
 		log_info("started %s pid %d for service %s", s->file, (int) pid, service_label(s));
 }
 
-/* The clients of a program that is not there are shown the door, so that they need not wait for a timeout to learn it. */
+/*
+ * The clients of a program that is not there are shown the door, so that they need not wait for a
+ * timeout to learn it.
+ */
 void service_refuse(struct service *s)
 {
 	int64_t now = mono_ms();
@@ -117,16 +127,19 @@ void service_refuse(struct service *s)
 		char bytes[512];
 		int fd;
 
-		while (s->type != SERVICE_FIFO && s->type != SERVICE_DGRAM && (fd = accept4(s->listeners[i].fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		while (s->type != SERVICE_FIFO && s->type != SERVICE_DGRAM
+		       && (fd = accept4(s->listeners[i].fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 			close(fd);
-		while ((s->type == SERVICE_FIFO || s->type == SERVICE_DGRAM) && read(s->listeners[i].fd, bytes, sizeof(bytes)) > 0)
+		while ((s->type == SERVICE_FIFO || s->type == SERVICE_DGRAM)
+		       && read(s->listeners[i].fd, bytes, sizeof(bytes)) > 0)
 			;
 	}
 	if (now < s->said_absent_at)
 		return;
 	s->said_absent_at = now + ABSENT_MS;
 	log_warning("%s/master.cf, line %d: service %s needs the program %.*s, which is not in %s: closing its connections",
-		    settings->config_dir, s->entry->line, service_label(s), PSTR(s->entry->command), settings->common.daemon_directory);
+		    settings->config_dir, s->entry->line, service_label(s), PSTR(s->entry->command),
+		    settings->common.daemon_directory);
 }
 
 /* ---- reports ---- */
@@ -189,16 +202,19 @@ void service_retire_workers(struct service *s)
 static void say_death(const struct worker *w, int status)
 {
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && w->ended_by == SIGTERM)
-		return;			/* told to end before it had learnt what to do then: that is an end too */
+		/* told to end before it had learnt what to do then: that is an end too */
+		return;
 	if (WIFSIGNALED(status))
-		log_warning("process %s pid %d killed by signal %d", w->service->file, (int) w->pid, WTERMSIG(status));
+		log_warning("process %s pid %d killed by signal %d", w->service->file, (int) w->pid,
+			    WTERMSIG(status));
 	else
-		log_warning("process %s pid %d exit status %d", w->service->file, (int) w->pid, WEXITSTATUS(status));
+		log_warning("process %s pid %d exit status %d", w->service->file, (int) w->pid,
+			    WEXITSTATUS(status));
 }
 
 /*
- * Who dies before it was ready would die again: rest. Who dies in service is started again at once, because it is a client's
- * doing, or a bug that the next client may not meet; but not without end.
+ * Who dies before it was ready would die again: rest. Who dies in service is started again at once,
+ * because it is a client's doing, or a bug that the next client may not meet; but not without end.
  */
 static void after_failure(struct service *s, const struct worker *w)
 {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A message from maildrop/ to cleanup. The file was written by postdrop for some local user, so only two things about it are taken
- * as true: its owner, which the kernel wrote, and what any user may say about his own message. It is unlinked when cleanup promised to
- * keep the message, or when bounce promised to tell its sender why it is refused; whatever else happens, it stays and is tried again.
+ * A message from maildrop/ to cleanup. The file was written by postdrop for some local user, so
+ * only two things about it are taken as true: its owner, which the kernel wrote, and what any user
+ * may say about his own message. It is unlinked when cleanup promised to keep the message, or when
+ * bounce promised to tell its sender why it is refused; whatever else happens, it stays and is
+ * tried again.
  *
- * Every attempt has a queue id of its own: what a cleanup that was killed left of an earlier one under its id is nobody's any more, and must
- * not stand in the way of the next. A requeued message's former id is logged as orig_id.
+ * Every attempt has a queue id of its own: what a cleanup that was killed left of an earlier one
+ * under its id is nobody's any more, and must not stand in the way of the next. A requeued
+ * message's former id is logged as orig_id.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -25,7 +28,8 @@ enum {
 	PIECE = 64 << 10,
 	CLEANUP_MS = 3600 * 1000,
 	BOUNCE_MS = 600 * 1000,
-	STALE_S = 24 * 3600,			/* a file without a valid head that nobody wrote to for so long is debris */
+	/* a file without a valid head that nobody wrote to for so long is debris */
+	STALE_S = 24 * 3600,
 	MOST_HEADERS_LOOKED_AT = 256 << 10,
 };
 
@@ -44,7 +48,8 @@ static enum fate not_a_message(struct pickup *p, struct str id, int error)
 		/* Being written, or left by a postdrop that was killed. */
 		buf_addf(&path, "maildrop/%.*s", PSTR(id));
 		if (lstat(buf_text(&path), &st) == 0 && st.st_mtime + STALE_S < wall_s()) {
-			log_warning("%.*s: removing an unfinished file of uid %ld", PSTR(id), (long) st.st_uid);
+			log_warning("%.*s: removing an unfinished file of uid %ld", PSTR(id),
+				    (long) st.st_uid);
 			queue_finish(p->queue, QUEUE_MAILDROP, id);
 		}
 		return PICKUP_UNFINISHED;
@@ -52,8 +57,10 @@ static enum fate not_a_message(struct pickup *p, struct str id, int error)
 	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EIO)
 		return PICKUP_LATER;
 	buf_addf(&words, "maildrop/%.*s: %s; left alone", PSTR(id),
-		 error == -EMLINK ? "has more than one link" : error == -EBADF || error == -ELOOP ? "not a regular file" :
-		 error == -EBADMSG ? "damaged, or not made by postdrop" : error == -ENOTSUP ? "written by Postfix, or by a newer version" : error_text(error));
+		 error == -EMLINK ? "has more than one link" : error == -EBADF
+		 || error == -ELOOP ? "not a regular file" :
+		 error == -EBADMSG ? "damaged, or not made by postdrop" : error == -ENOTSUP
+		 ? "written by Postfix, or by a newer version" : error_text(error));
 	warn_once(buf_text(&words));
 	return PICKUP_NEVER;
 }
@@ -79,8 +86,10 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 		return -errno;
 	*ret = (struct envelope){
 		.queue_id = new_id(a), .sender = theirs.sender, .arrival_us = f->arrival_us,
-		.flags = (theirs.flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL, .ret = theirs.ret, .envid = theirs.envid,
-		.verp = theirs.verp, .full_name = theirs.full_name, .client_name = STR("localhost"), .client_address = STR("127.0.0.1"), .uid = st.st_uid,
+		.flags = (theirs.flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL, .ret = theirs.ret,
+		.envid = theirs.envid,
+		.verp = theirs.verp, .full_name = theirs.full_name, .client_name = STR("localhost"),
+		.client_address = STR("127.0.0.1"), .uid = st.st_uid,
 		.recipient_count = theirs.recipient_count, .recipients = theirs.recipients,
 	};
 	for (size_t i = 0; i < ret->recipient_count; i++) {
@@ -128,7 +137,8 @@ static int copy_content(struct queue_file *f, struct mail_out *out)
 	return r;
 }
 
-static int give_to_cleanup(const struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e, struct mail_verdict *ret)
+static int give_to_cleanup(const struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e,
+			   struct mail_verdict *ret)
 {
 	unsigned flags = CLEANUP_ADD_RECEIVED | p->receive.cleanup_flags;
 	struct mail_out *out;
@@ -180,7 +190,8 @@ static int pack_outcomes(const struct envelope *e, const struct mail_verdict *v,
 	int r = 0;
 
 	for (size_t i = 0; i < e->recipient_count && r == 0; i++)
-		r = outcome_pack(&(struct outcome){ .index = (uint32_t) i, .status = OUTCOME_BOUNCED, .dsn = v->dsn, .relay = STR("none"),
+		r = outcome_pack(&(struct outcome){ .index = (uint32_t) i, .status = OUTCOME_BOUNCED,
+						    .dsn = v->dsn, .relay = STR("none"),
 						    .text = v->text, .at_us = wall_us() }, b);
 	return r;
 }
@@ -199,7 +210,8 @@ static void name_a_recipient(struct arena *a, struct envelope *e)
 }
 
 /* The descriptor in f is bounce's afterwards. */
-static int tell_sender(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e, const struct mail_verdict *v)
+static int tell_sender(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e,
+		       const struct mail_verdict *v)
 {
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
 	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 2);
@@ -213,8 +225,10 @@ static int tell_sender(struct pickup *p, struct queue_file *f, struct arena *a, 
 		return r;
 	divide(f, &parts);
 	request = (struct bounce_request){
-		.kind = STR("failure"), .queue_id = e->queue_id, .envelope = buf_str(&packed), .outcomes = buf_str(&outcomes),
-		.size = parts.size, .headers_at = parts.headers_at, .headers_len = parts.headers_len, .body_at = parts.body_at,
+		.kind = STR("failure"), .queue_id = e->queue_id, .envelope = buf_str(&packed),
+		.outcomes = buf_str(&outcomes),
+		.size = parts.size, .headers_at = parts.headers_at, .headers_len = parts.headers_len,
+		.body_at = parts.body_at,
 		.body_len = parts.body_len, .message = fd_take(&f->fd),
 	};
 	r = CALL(p->bounce, bounce_request, &request, a, bounce_reply, &answer, in(BOUNCE_MS));
@@ -238,7 +252,8 @@ static enum fate finish(struct pickup *p, struct str id)
 	return r < 0 ? PICKUP_SENT : PICKED_UP;
 }
 
-static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e, const struct mail_verdict *v)
+static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e,
+			const struct mail_verdict *v)
 {
 	struct str file = str_of(f->id);
 	int r;
@@ -246,10 +261,12 @@ static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a,
 	if (v->code / 100 == 2)
 		return finish(p, file);
 	if (v->code / 100 != 5) {
-		log_mail(ROAD_WARNING, e->queue_id, "message not accepted now: %d %.*s %.*s", v->code, PSTR(v->dsn), PSTR(v->text));
+		log_mail(ROAD_WARNING, e->queue_id, "message not accepted now: %d %.*s %.*s", v->code,
+			 PSTR(v->dsn), PSTR(v->text));
 		return PICKUP_LATER;
 	}
-	log_mail(ROAD_INFO, e->queue_id, "refused: %d %.*s %.*s; returning it to the sender", v->code, PSTR(v->dsn), PSTR(v->text));
+	log_mail(ROAD_INFO, e->queue_id, "refused: %d %.*s %.*s; returning it to the sender", v->code,
+		 PSTR(v->dsn), PSTR(v->text));
 	r = tell_sender(p, f, a, e, v);
 	if (r == 0)
 		return finish(p, file);
@@ -266,7 +283,8 @@ static enum fate carry_file(struct pickup *p, struct queue_file *f, struct str i
 
 	if (r < 0)
 		return not_a_message(p, id, r == -EMSGSIZE ? -EBADMSG : r);
-	log_mail(ROAD_INFO, e.queue_id, "uid=%llu from=<%.*s>%s%.*s", (unsigned long long) e.uid, PSTR(e.sender),
+	log_mail(ROAD_INFO, e.queue_id, "uid=%llu from=<%.*s>%s%.*s", (unsigned long long) e.uid,
+		 PSTR(e.sender),
 		 is_requeued ? " orig_id=" : "", PSTR(is_requeued ? id : STR_NONE));
 	r = give_to_cleanup(p, f, a, &e, &verdict);
 	if (r < 0) {

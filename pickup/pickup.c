@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * pickup(8): looks for messages in maildrop/ when postdrop or master's timer wakes it, and carries several at once. One process. An entry
- * of `known` is a file that was seen:
+ * pickup(8): looks for messages in maildrop/ when postdrop or master's timer wakes it, and carries
+ * several at once. One process. An entry of `known` is a file that was seen:
  *
  *   waiting   in the list of that name                 -> carried, by the next carrier that is free
  *   carried   a carrier has it                         -> forgotten (picked up) or resting
  *   resting   until its next attempt is due, or, if it  -> waiting, or forgotten when a scan misses the file
  *             was not finished, until the next look
  *
- * Of a file that cleanup has and that cannot be removed (the disk is read-only, say) only this process knows that it must not be sent again. So its
- * removal is tried again and again, and when there are as many of these as may be carried at once, nothing more is.
+ * Of a file that cleanup has and that cannot be removed (the disk is read-only, say) only this
+ * process knows that it must not be sent again. So its removal is tried again and again, and when
+ * there are as many of these as may be carried at once, nothing more is.
  */
 #include <errno.h>
 
@@ -78,7 +79,8 @@ static enum fate carry_entry(struct entry *e)
 	e->state = CARRIED;
 	carried++;
 	co_describe("%s", e->id);
-	fate = !e->sent ? carry(&the_pickup, str_of(e->id)) : remove_sent(&the_pickup, str_of(e->id)) < 0 ? PICKUP_SENT : PICKED_UP;
+	fate = !e->sent ? carry(&the_pickup, str_of(e->id)) : remove_sent(&the_pickup, str_of(e->id)) < 0
+	       ? PICKUP_SENT : PICKED_UP;
 	carried--;
 	return fate;
 }
@@ -271,9 +273,11 @@ int main(int argc, char **argv)
 		.structs = structs,
 		.jail = {
 			.user = AS_MAIL_OWNER,
-			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
+			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ
+				    | SYS_FILES_WRITE,
 			.capabilities = "",
-			.paths = { { "maildrop", 'w' }, { "public", 'c' }, { "private", 'c' }, { "$config", 'r' } },
+			.paths = { { "maildrop", 'w' }, { "public", 'c' }, { "private", 'c' },
+				   { "$config", 'r' } },
 		},
 		.start = start,
 		.run = run,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Connections to the delivery agents of a transport: a few, with many requests at once on each; requests for one
- * destination stay on one connection, so that the agent finds its session to that host, or its process for that user, again.
+ * Connections to the delivery agents of a transport: a few, with many requests at once on each;
+ * requests for one destination stay on one connection, so that the agent finds its session to that
+ * host, or its process for that user, again.
  *
  * A connection is a coroutine that connects, sends what gathered meanwhile, and receives replies. When it
  * ends, requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back
@@ -155,14 +156,16 @@ static int64_t silence(const struct connection *c)
 }
 
 /*
- * A delivery may take hours, with a slow host and a large message: an agent that is alive answers a ping meanwhile. One that leaves hears nothing any more (sending
- * to it has failed then), and has longer.
+ * A delivery may take hours, with a slow host and a large message: an agent that is alive answers a
+ * ping meanwhile. One that leaves hears nothing any more (sending to it has failed then), and has
+ * longer.
  */
 static bool is_stalled(const struct connection *c)
 {
 	const struct common_conf *conf = c->of->q->common;
 
-	return c->pinged_at != 0 && mono_ms() >= c->pinged_at + (channel_error(c->ch) < 0 ? conf->daemon_timeout : conf->ipc_timeout);
+	return c->pinged_at != 0 && mono_ms() >= c->pinged_at + (channel_error(c->ch) < 0
+								 ? conf->daemon_timeout : conf->ipc_timeout);
 }
 
 static void ping_if_silent(struct connection *c)

@@ -17,7 +17,10 @@ enum { PAUSE_EVERY = 100 };
 
 /* ---- on one message. 0 done, -ENOENT not there, -errno ---- */
 
-/* It may not be where it was when it went to sleep: a predecessor moved it. Or the walk after the start has not come to it yet. */
+/*
+ * It may not be where it was when it went to sleep: a predecessor moved it. Or the walk after the
+ * start has not come to it yet.
+ */
 static int delete_from_disk(struct qmgr *q, struct str id)
 {
 	static const enum queue_name places[] = { QUEUE_DEFERRED, QUEUE_INCOMING, QUEUE_HOLD };
@@ -72,7 +75,8 @@ static int carry_away(struct qmgr *q, struct str id, enum queue_name from, enum 
 	r = fate == REQUEUED ? queue_requeue(q->queue, from, id) : queue_move(q->queue, from, QUEUE_HOLD, id);
 	put_down(q, id);
 	if (r < 0 && r != -ENOENT && from != QUEUE_HOLD)
-		sleepers_add(q->sleepers, from, id, wall_us() + q->conf->minimal_backoff_time * 1000, (uint32_t) ALL_SITES);
+		sleepers_add(q->sleepers, from, id, wall_us() + q->conf->minimal_backoff_time * 1000,
+			     (uint32_t) ALL_SITES);
 	return r;
 }
 
@@ -115,7 +119,8 @@ static int release_one(struct qmgr *q, struct str id)
 
 	if (m != NULL && m->fate == HELD) {	/* was not held yet */
 		m->fate = STAYS;
-		m->flushed = true;	/* who was dropped from the line need not wait for the next attempt's time */
+		/* who was dropped from the line need not wait for the next attempt's time */
+		m->flushed = true;
 		return 0;
 	}
 	r = queue_move(q->queue, QUEUE_HOLD, QUEUE_DEFERRED, id);

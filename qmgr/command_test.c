@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What administrators ask the queue manager for, wherever the message is and whatever is done with it meanwhile. */
+/*
+ * What administrators ask the queue manager for, wherever the message is and whatever is done with
+ * it meanwhile.
+ */
 #include "qmgr/scene.h"
 
 #include <errno.h>

@@ -142,7 +142,8 @@ bool is_unfinished(const struct message *m)
 /* All that one notification had room for has been told, and there are others: that need not wait. */
 static bool has_more_to_tell(const struct message *m)
 {
-	return (m->failures.is_cut || m->successes.is_cut) && m->failures.count == 0 && m->successes.count == 0;
+	return (m->failures.is_cut || m->successes.is_cut) && m->failures.count == 0
+	       && m->successes.count == 0;
 }
 
 void end_attempt(struct message *m)
@@ -295,7 +296,8 @@ void conclude(struct message *m)
 
 	if (m->fate == STAYS && m->deferrals.count > 0 && message_is_old(m, wall_us()))
 		expire(m);
-	if (m->fate == GONE || m->fate == HELD || (!has_notes(&m->failures) && !has_notes(&m->successes) && !is_warning_due(m))) {
+	if (m->fate == GONE || m->fate == HELD || (!has_notes(&m->failures) && !has_notes(&m->successes)
+						   && !is_warning_due(m))) {
 		end_attempt(m);
 		return;
 	}

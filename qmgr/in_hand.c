@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Messages that a coroutine is moving, copying or checking on disk while it waits, and that are neither in memory nor asleep meanwhile. No scan takes
- * such a one for new, and whoever has been asked to do something with it waits for the end.
+ * Messages that a coroutine is moving, copying or checking on disk while it waits, and that are
+ * neither in memory nor asleep meanwhile. No scan takes such a one for new, and whoever has been
+ * asked to do something with it waits for the end.
  */
 #include "lib/base/die.h"
 #include "qmgr/qmgr.h"

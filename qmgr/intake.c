@@ -55,7 +55,8 @@ static bool is_double_bounce(const struct qmgr *q, const struct resolution *res)
 }
 
 /*
- * content_filter or a FILTER action, "transport:nexthop": gets the address as it is. What becomes of it is asked when the filter has handed the mail back.
+ * content_filter or a FILTER action, "transport:nexthop": gets the address as it is. What becomes
+ * of it is asked when the filter has handed the mail back.
  */
 static struct path filter_path(const struct message *m, struct arena *a, struct str recipient)
 {
@@ -96,8 +97,9 @@ static struct path resolve_path(struct message *m, struct recipient *r, struct a
 enum { MOST_TRANSPORT = 128, MOST_NEXTHOP = 1024 };	/* of a deliver_request */
 
 /*
- * A table may say more than a request holds, and an agent that gets such a request ends the connection, with all others' mail on it. Where the next hop is a text to be told,
- * its beginning will do.
+ * A table may say more than a request holds, and an agent that gets such a request ends the
+ * connection, with all others' mail on it. Where the next hop is a text to be told, its beginning
+ * will do.
  */
 static struct path made_to_fit(const struct message *m, struct arena *a, struct path p)
 {
@@ -105,14 +107,16 @@ static struct path made_to_fit(const struct message *m, struct arena *a, struct 
 		p.nexthop = p.key = str_head(p.nexthop, MOST_NEXTHOP);
 	if (p.transport.len <= MOST_TRANSPORT && p.nexthop.len <= MOST_NEXTHOP)
 		return p;
-	log_mail(ROAD_WARNING, m->id, "too long for a transport and next hop: %.*s:%.*s", PSTR(str_head(p.transport, 100)), PSTR(str_head(p.nexthop, 100)));
+	log_mail(ROAD_WARNING, m->id, "too long for a transport and next hop: %.*s:%.*s",
+		 PSTR(str_head(p.transport, 100)), PSTR(str_head(p.nexthop, 100)));
 	return retry_path(a, "4.3.5", "mail system configuration error");
 }
 
 static struct path choose_path(struct message *m, uint32_t position, struct arena *a)
 {
 	struct recipient *r = &m->env.recipients[position];
-	struct path p = made_to_fit(m, a, m->env.filter_transport.len > 0 ? filter_path(m, a, r->address) : resolve_path(m, r, a));
+	struct path p = made_to_fit(m, a, m->env.filter_transport.len > 0 ? filter_path(m, a,
+			r->address) : resolve_path(m, r, a));
 
 	if (is_in_list(m->q->conf->defer_transports, p.transport))
 		return retry_path(a, "4.3.2", "deferred transport");
@@ -143,7 +147,8 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 		return d;
 	*p = (struct path){ .transport = STR("retry") };
 	p->nexthop = p->key = arena_copy(a, str_of(d->reason));
-	return schedule_destination(schedule_transport(q->schedule, p->transport), p->key, p->nexthop, mono_ms());
+	return schedule_destination(schedule_transport(q->schedule, p->transport), p->key,
+				    p->nexthop, mono_ms());
 }
 
 static struct job *job_of(struct message *m, struct transport *t)
@@ -285,13 +290,15 @@ static int check_job(void *file)
 }
 
 /*
- * Are headers and body what they were? An agent has no checksum to compare with, and what was damaged on disk must not go out. What is in
- * the log was looked at when it was found there. Waits only for what is large.
+ * Are headers and body what they were? An agent has no checksum to compare with, and what was
+ * damaged on disk must not go out. What is in the log was looked at when it was found there. Waits
+ * only for what is large.
  */
 static int check_content(struct qmgr *q, enum queue_name where, struct str id)
 {
 	AUTO(queue_file) f = { .fd = -1 };
-	int r = queue_is_in_log(q->queue, where, id) ? 1 : queue_file_open(q->queue, where, id, false, false, &f);
+	int r = queue_is_in_log(q->queue, where, id) ? 1 : queue_file_open(q->queue, where, id,
+									   false, false, &f);
 
 	if (r != 0)
 		return MIN(r, 0);
@@ -332,7 +339,8 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	}
 	m->insist = insist;
 	now_s = wall_s();
-	if (!insist && m->not_before_s > now_s && m->not_before_s <= now_s + longest_wait_s(q->conf)) {	/* somebody else has tried it meanwhile */
+	/* somebody else has tried it meanwhile */
+	if (!insist && m->not_before_s > now_s && m->not_before_s <= now_s + longest_wait_s(q->conf)) {
 		sleepers_add(q->sleepers, where, m->id, m->not_before_s * 1000000, message_sites(m));
 		message_free(m);
 		return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Which destinations deliveries have reached lately: a mark per destination in a table of fixed size, since destinations themselves are gone when
- * they have no work. Where more come to one row than it has places, the oldest mark goes, which makes a stranger of a known destination and
- * costs it nothing but its preference.
+ * Which destinations deliveries have reached lately: a mark per destination in a table of fixed
+ * size, since destinations themselves are gone when they have no work. Where more come to one row
+ * than it has places, the oldest mark goes, which makes a stranger of a known destination and costs
+ * it nothing but its preference.
  */
 #include "lib/base/die.h"
 #include "qmgr/schedule_private.h"

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What leaves the queue, or the intake log. An unlink waits for the file system's journal whenever somebody syncs (measured: 0.6 ms each at
- * 20 sessions), a file of its own needs a sync, and the scheduler must not wait: so both are done in batches on a pool thread. While one
- * batch is under way the next gathers. A message stays in q->active until that is done, so that no scan takes it for a new one.
+ * What leaves the queue, or the intake log. An unlink waits for the file system's journal whenever
+ * somebody syncs (measured: 0.6 ms each at 20 sessions), a file of its own needs a sync, and the
+ * scheduler must not wait: so both are done in batches on a pool thread. While one batch is under
+ * way the next gathers. A message stays in q->active until that is done, so that no scan takes it
+ * for a new one.
  *
  * A message in the intake log needs neither to be removed: its ledger says that it is done.
  */
@@ -27,7 +29,10 @@ struct batch {
 	struct departure at[MOST_AT_ONCE];
 };
 
-/* On a pool thread: the loop does not touch the messages meanwhile. Files are written before the first is synced, which carries the others along. */
+/*
+ * On a pool thread: the loop does not touch the messages meanwhile. Files are written before the
+ * first is synced, which carries the others along.
+ */
 static int carry_out(void *arg)
 {
 	struct batch *b = arg;
@@ -53,7 +58,8 @@ static void stay_stuck(struct message *m, int result)
 	struct qmgr *q = m->q;
 
 	if (!m->is_stuck)
-		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s; will try again", queue_name_text(m->where), error_text(result));
+		log_mail(ROAD_ERROR, m->id, "cannot be removed from %s: %s; will try again",
+			 queue_name_text(m->where), error_text(result));
 	q->stuck_count += !m->is_stuck;
 	m->is_stuck = true;
 	m->to_do = 1;

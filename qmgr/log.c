@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The intake log as the queue manager keeps it: the content of what was just announced stays in memory, as far as there is room, and goes to the agents
- * from there; ledgers are synced about once a second; segments that are through are freed, and when many are in use, what lingers in one of
+ * The intake log as the queue manager keeps it: the content of what was just announced stays in
+ * memory, as far as there is room, and goes to the agents from there; ledgers are synced about once
+ * a second; segments that are through are freed, and when many are in use, what lingers in one of
  * them is given files of its own.
  */
 #include <errno.h>
@@ -54,7 +55,8 @@ bool log_take(struct qmgr *q, const struct qmgr_announce *from, struct message *
 		r = queue_announced(q->queue, &place, m->id, &missed);
 	}
 	if (r < 0)
-		log_mail(ROAD_WARNING, m->id, "announced in intake/log-%.*s: %s", PSTR(from->segment), error_text(r));
+		log_mail(ROAD_WARNING, m->id, "announced in intake/log-%.*s: %s", PSTR(from->segment),
+			 error_text(r));
 	if (missed || r < 0) {
 		q->look_soon = true;
 		bell_ring(&q->look);
@@ -80,7 +82,8 @@ static void note_lingering(void *arg, struct str id)
 {
 	struct eviction *e = arg;
 
-	if (e->count < MOST_AT_ONCE && queue_exit_begin(e->queue, id, QUEUE_INCOMING, &e->exits[e->count]) == 0)
+	if (e->count < MOST_AT_ONCE && queue_exit_begin(e->queue, id, QUEUE_INCOMING,
+							&e->exits[e->count]) == 0)
 		e->count++;
 }
 
@@ -109,7 +112,8 @@ static void make_room(struct qmgr *q)
 		int r = queue_exit_end(&e->exits[i], e->results[i]);
 
 		if (r < 0 && r != -ENOENT)
-			log_mail(ROAD_WARNING, str_of(e->exits[i].id), "cannot leave the intake log: %s", error_text(r));
+			log_mail(ROAD_WARNING, str_of(e->exits[i].id), "cannot leave the intake log: %s",
+				 error_text(r));
 	}
 	free(e);
 }

@@ -14,7 +14,10 @@
 
 enum {
 	MOST_MEMORY = 1 << 30,
-	/* of what one notification is about, so that it always fits into a request with the message's headers */
+	/*
+	 * of what one notification is about, so that it always fits into a request with the
+	 * message's headers
+	 */
 	MOST_NOTES = 6 << 20, MOST_ADDRESSES = 4 << 20, MOST_NOTED = 20000,
 };
 
@@ -151,7 +154,8 @@ static bool has_untold(const struct message *m)
 	return false;
 }
 
-static int read_journal(struct message *m, struct queue_file *f, void (*each)(void *arg, const struct journal_record *r))
+static int read_journal(struct message *m, struct queue_file *f,
+			void (*each)(void *arg, const struct journal_record *r))
 {
 	int r = journal_read(f, each, m);
 
@@ -255,7 +259,8 @@ int message_pack(const struct message *m, const uint32_t *positions, size_t n, b
 		const struct recipient *to = &m->env.recipients[positions[0]];
 
 		a = arena_new("verp", NULL, 1 << 20);
-		e.sender = verp_sender(a, e.sender, e.verp, to->original.len > 0 ? to->original : to->address);
+		e.sender = verp_sender(a, e.sender, e.verp,
+				       to->original.len > 0 ? to->original : to->address);
 	}
 
 	if (n < m->env.recipient_count) {
@@ -290,7 +295,8 @@ void note_outcome(const struct message *m, struct notes *n, const struct outcome
 {
 	const size_t addresses = n->addresses + envelope_bytes(m, o);
 
-	if (n->is_cut || n->count >= MOST_NOTED || addresses > MOST_ADDRESSES || outcome_pack(o, &n->packed) < 0) {
+	if (n->is_cut || n->count >= MOST_NOTED || addresses > MOST_ADDRESSES
+	    || outcome_pack(o, &n->packed) < 0) {
 		n->is_cut = true;
 		return;
 	}

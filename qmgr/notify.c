@@ -52,7 +52,8 @@ static int notify_now(struct message *m, const char *kind, const struct notes *n
 	struct bounce_request request;
 	uint32_t *positions;
 	size_t n = positions_of(m, notes, a, &positions);
-	int r = message_pack(m, positions, n, is_returned_by_verp(m) && strcmp(kind, "failure") == 0, &envelope);
+	int r = message_pack(m, positions, n, is_returned_by_verp(m)
+			     && strcmp(kind, "failure") == 0, &envelope);
 
 	if (r >= 0)
 		r = queue_content_open(m->q->queue, m->where, m->id, &content);

@@ -91,7 +91,10 @@ static void say_of_queue(const char *words)
 	log_warning("%s", words);
 }
 
-/* Of two settings that contradict each other one gives way, as in Postfix; with words when it is not a default. */
+/*
+ * Of two settings that contradict each other one gives way, as in Postfix; with words when it is
+ * not a default.
+ */
 static void adjust(int64_t *value, const char *name, int64_t to, const char *words)
 {
 	const char *file;
@@ -105,11 +108,14 @@ static void adjust(int64_t *value, const char *name, int64_t to, const char *wor
 static void reconcile(struct qmgr_conf *c)
 {
 	if (c->bounce_queue_lifetime > c->maximal_queue_lifetime)
-		adjust(&c->bounce_queue_lifetime, "bounce_queue_lifetime", c->maximal_queue_lifetime, "larger than maximal_queue_lifetime");
+		adjust(&c->bounce_queue_lifetime, "bounce_queue_lifetime", c->maximal_queue_lifetime,
+		       "larger than maximal_queue_lifetime");
 	if (c->maximal_backoff_time < c->minimal_backoff_time)
-		adjust(&c->maximal_backoff_time, "maximal_backoff_time", c->minimal_backoff_time, "smaller than minimal_backoff_time");
+		adjust(&c->maximal_backoff_time, "maximal_backoff_time", c->minimal_backoff_time,
+		       "smaller than minimal_backoff_time");
 	if (c->qmgr_message_recipient_limit < c->qmgr_message_active_limit)
-		adjust(&c->qmgr_message_recipient_limit, "qmgr_message_recipient_limit", c->qmgr_message_active_limit, "smaller than qmgr_message_active_limit");
+		adjust(&c->qmgr_message_recipient_limit, "qmgr_message_recipient_limit",
+		       c->qmgr_message_active_limit, "smaller than qmgr_message_active_limit");
 }
 
 static void start(void)
@@ -159,8 +165,8 @@ static void settle(struct qmgr *q)
 }
 
 /*
- * From now on a successor may have what nobody works on here. What the disk has not taken it would do again, so it waits for us a while; what began here
- * goes on meanwhile, and nothing new begins.
+ * From now on a successor may have what nobody works on here. What the disk has not taken it would
+ * do again, so it waits for us a while; what began here goes on meanwhile, and nothing new begins.
  */
 static void give_up_the_queue(struct qmgr *q)
 {
@@ -282,7 +288,8 @@ int main(int argc, char **argv)
 				| SYS_FILES_WRITE,
 			.capabilities = "",
 			.paths = {
-				{ "incoming", 'w' }, { "intake", 'w' }, { "deferred", 'w' }, { "hold", 'w' }, { "corrupt", 'w' },
+				{ "incoming", 'w' }, { "intake", 'w' }, { "deferred", 'w' }, { "hold", 'w' },
+				{ "corrupt", 'w' },
 				{ "maildrop", 'w' }, { "private", 'c' }, { "public", 'c' },
 				{ "$config", 'r' },
 			},

@@ -54,7 +54,8 @@ struct qmgr {
 	int connections_per_service;	/* to delivery agents */
 	int under_way;			/* deliveries, conclusions and removals that somebody waits for */
 	struct list leaving_messages, departing;	/* waiting for leave.c, and in its hands */
-	struct list stuck;		/* through, and their files could not be removed: tried again by leave.c */
+	/* through, and their files could not be removed: tried again by leave.c */
+	struct list stuck;
 	bool leaver_runs;
 	/* what the disk does not take: unwritten.c */
 	struct map *unwritten;		/* id -> journal lines */
@@ -100,11 +101,13 @@ struct rcpt_state {
 	uint32_t reason;
 };
 
-struct notes {				/* packed outcomes of this attempt, as many as one notification may be about */
+/* packed outcomes of this attempt, as many as one notification may be about */
+struct notes {
 	struct buf packed;
 	uint32_t count;
 	size_t addresses;		/* bytes of their recipients in an envelope, at most */
-	bool is_cut;			/* there were more. The journal has them, and the message stays for them */
+	/* there were more. The journal has them, and the message stays for them */
+	bool is_cut;
 };
 
 struct message {
@@ -133,15 +136,20 @@ struct message {
 	struct list link;		/* q->arrivals, later q->leaving_messages or q->stuck */
 };
 
-/* unwritten.c. Into its journal, or into memory until that takes it: then -errno. -ENOENT: the file is gone. */
+/*
+ * unwritten.c. Into its journal, or into memory until that takes it: then -errno. -ENOENT: the file
+ * is gone.
+ */
 int message_record(struct message *m, const struct journal_record *records, size_t n);
-void unwritten_read(const struct qmgr *q, struct str id, void (*each)(void *arg, const struct journal_record *r), void *arg);
+void unwritten_read(const struct qmgr *q, struct str id,
+		    void (*each)(void *arg, const struct journal_record *r), void *arg);
 void unwritten_free(struct qmgr *q);		/* at the end */
 void unwritten_forget(struct qmgr *q, struct str id);
 void unwritten_flush(struct qmgr *q);	/* tries to write all of it */
 /*
- * What only this process knows, in messages or records of the intake log: somebody got it, or was told, and would get it again if we died now. When these
- * become too many no further delivery may begin, but for one now and then: on a full disk only what is delivered makes room.
+ * What only this process knows, in messages or records of the intake log: somebody got it, or was
+ * told, and would get it again if we died now. When these become too many no further delivery may
+ * begin, but for one now and then: on a full disk only what is delivered makes room.
  */
 size_t unrecorded(const struct qmgr *q);
 void disk_lags(struct qmgr *q);			/* so it does: tries again until it takes all */
@@ -149,23 +157,29 @@ bool may_deliver(struct qmgr *q);
 
 /* message.c. The packed envelope is copied. -EBADMSG. */
 int message_announced(struct qmgr *q, const struct qmgr_announce *m, struct message **ret);
-/* From its file and journal. -ENOENT, -ENODATA, -EBADMSG, ... as queue_file_open; -EBUSY: a predecessor has it. */
+/*
+ * From its file and journal. -ENOENT, -ENODATA, -EBADMSG, ... as queue_file_open; -EBUSY: a
+ * predecessor has it.
+ */
 int message_load(struct qmgr *q, enum queue_name where, struct str id, struct message **ret);
 void message_free(struct message *m);			/* not in q->active, nothing to do */
 bool message_is_old(const struct message *m, int64_t now_us);
 /* The recipient with that index in the queue file: its position, or -ENOENT. */
 int message_position(const struct message *m, uint32_t index);
-bool is_only_verified(const struct message *m);	/* sendmail -bv: outcomes of any kind are notes in successes, and final */
+/* sendmail -bv: outcomes of any kind are notes in successes, and final */
+bool is_only_verified(const struct message *m);
 bool recipient_is_open(const struct message *m, uint32_t position);	/* still to be tried */
 bool is_unfinished(const struct message *m);	/* or somebody is still to be told */
 uint32_t message_sites(const struct message *m);	/* for its sleeper */
 /* The envelope with some of its recipients. */
 /* verp: of one recipient, with the sender that VERP makes for him */
 int message_pack(const struct message *m, const uint32_t *positions, size_t n, bool verp, struct buf *b);
-bool is_returned_by_verp(const struct message *m);	/* each failure by itself, to the recipient's own sender address */
+/* each failure by itself, to the recipient's own sender address */
+bool is_returned_by_verp(const struct message *m);
 int message_open_file(const struct message *m, bool writable, struct queue_file *ret);
 void note_outcome(const struct message *m, struct notes *n, const struct outcome *o);
-void forget_notes(struct notes *n);		/* all of them have been told; others may have been left out */
+/* all of them have been told; others may have been left out */
+void forget_notes(struct notes *n);
 static inline bool has_notes(const struct notes *n) { return n->count > 0 || n->is_cut; }
 bool wants_success_notice(const struct recipient *r, enum outcome_status status);
 
@@ -182,7 +196,8 @@ void intake_announced(struct qmgr *q, const struct qmgr_announce *m);
 void intake_wake(struct qmgr *q);			/* there may be room, or somebody due */
 void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct str why);
 bool is_known(const struct qmgr *q, struct str id);
-void intake_put_to_sleep(struct qmgr *q);		/* what has arrived and is not resolved waits on disk, where commands find it */
+/* what has arrived and is not resolved waits on disk, where commands find it */
+void intake_put_to_sleep(struct qmgr *q);
 
 /* ---- in_hand.c ---- */
 
@@ -230,7 +245,8 @@ void drop_waiting_entries(struct message *m);
 /* Holds the files of all messages that are being worked on, so that a successor may begin with the others. */
 void hand_over(struct qmgr *q);
 void let_go(struct message *m);
-void let_go_if_idle(struct message *m);			/* nobody works on it any more: the successor may have it */
+/* nobody works on it any more: the successor may have it */
+void let_go_if_idle(struct message *m);
 
 /* ---- conclude.c, notify.c ---- */
 
@@ -238,9 +254,11 @@ void let_go_if_idle(struct message *m);			/* nobody works on it any more: the su
 int notify(struct message *m, const char *kind, const struct notes *notes, int64_t retry_until_s) MAY_YIELD;
 
 void conclude(struct message *m);			/* nothing to do any more in this attempt */
-void end_attempt(struct message *m);			/* and everybody was told who had to be: where it goes now */
+/* and everybody was told who had to be: where it goes now */
+void end_attempt(struct message *m);
 void forget(struct message *m);				/* out of memory, wherever its file is */
-void defer_in_place(struct message *m, enum queue_name where);	/* its file is there now, or could not be moved: it sleeps */
+/* its file is there now, or could not be moved: it sleeps */
+void defer_in_place(struct message *m, enum queue_name where);
 
 /* leave.c: out of the queue, or out of the intake log. What fails is logged, and the message stays. */
 void remove_message(struct message *m);
@@ -254,7 +272,8 @@ bool log_take(struct qmgr *q, const struct qmgr_announce *from, struct message *
 void log_forget_content(struct message *m);
 void log_keep(struct qmgr *q);				/* starts what looks after the log, unless it runs */
 int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us);
-int64_t longest_wait_s(const struct qmgr_conf *conf);	/* between two attempts; what is due later was said by a clock that was wrong */
+/* between two attempts; what is due later was said by a clock that was wrong */
+int64_t longest_wait_s(const struct qmgr_conf *conf);
 
 /* ---- command.c ---- */
 

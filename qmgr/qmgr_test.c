@@ -390,7 +390,10 @@ static void an_agent_that_dies_costs_a_deferral(void **state)
 	play(state, play_agent_dies);
 }
 
-/* A large message over a slow line, and all else that its agent has under way: as long as the agent answers, it is waited for. */
+/*
+ * A large message over a slow line, and all else that its agent has under way: as long as the agent
+ * answers, it is waited for.
+ */
 static void play_long_delivery(struct scene *s)
 {
 	char id[32];
@@ -521,7 +524,8 @@ static void play_endless(struct scene *s)
 	announce(s, id, "ok@x ok@far ok@wordy");
 	settle(s);
 	assert_true(str_find_str(buf_str(&s->deliveries), STR("smtp ok@x;")) >= 0);
-	assert_true(str_find_str(buf_str(&s->deliveries), STR("retry ok@far (4.3.5 mail system configuration error);")) >= 0);
+	assert_true(str_find_str(buf_str(&s->deliveries),
+				 STR("retry ok@far (4.3.5 mail system configuration error);")) >= 0);
 	assert_true(str_find_str(buf_str(&s->deliveries), STR("retry ok@wordy (xxxx")) >= 0);
 	assert_true(lies_in(s, QUEUE_DEFERRED, id));
 }
@@ -713,11 +717,13 @@ static void play_clock_set_back(struct scene *s)
 
 	/* written before the clock was set back, and found after a restart */
 	make_message(s, fresh, "ok@x", 0, &packed, &parts);
-	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_INCOMING, str_of(fresh), wall_s() + DAY_S), 0);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_INCOMING, str_of(fresh), wall_s() + DAY_S),
+			 0);
 	buf_clear(&packed);
 	make_message(s, old, "ok@y", 0, &packed, &parts);
 	assert_int_equal(queue_move(s->q.queue, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(old)), 0);
-	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(old), wall_s() + DAY_S), 0);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(old), wall_s() + DAY_S),
+			 0);
 	scan_at_start(&s->q);
 	scan_deferred_in_background(&s->q);
 	settle(s);

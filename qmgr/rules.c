@@ -6,7 +6,8 @@
 
 enum {
 	MANY_PROCESSES = 1000,		/* stands for "no limit": every delivery has a descriptor */
-	MOST_IN_A_REQUEST = 5000,	/* recipients, likewise: with the longest addresses and all that DSN adds they fit a frame */
+	/* recipients, likewise: with the longest addresses and all that DSN adds they fit a frame */
+	MOST_IN_A_REQUEST = 5000,
 };
 
 const struct service_entry *service_of(const struct qmgr *q, struct str transport)
@@ -87,8 +88,9 @@ static int processes_of(const struct qmgr *q, struct str transport)
 }
 
 /*
- * The limit is there for expensive commands in .forward and alias files, and local itself keeps to it for those. Everything else that comes
- * at once for a mailbox is written at once (lib/agent/hands.h): the more, the better.
+ * The limit is there for expensive commands in .forward and alias files, and local itself keeps to
+ * it for those. Everything else that comes at once for a mailbox is written at once
+ * (lib/agent/hands.h): the more, the better.
  */
 static int window_of_local(const struct qmgr *q, int limit)
 {

@@ -23,7 +23,10 @@ struct walk {
 	int seen, found;
 };
 
-/* Nothing waits longer: what says so is from before our clock was set back. In incoming/ it may be the file system's clock that is ahead. */
+/*
+ * Nothing waits longer: what says so is from before our clock was set back. In incoming/ it may be
+ * the file system's clock that is ahead.
+ */
 static int64_t latest_us(const struct qmgr *q, enum queue_name where)
 {
 	return wall_us() + (where == QUEUE_DEFERRED ? longest_wait_s(q->conf) * 1000000 : 0);
@@ -61,7 +64,8 @@ static int take_name(void *arg, struct str id, int64_t mtime_s)
 		return -ECANCELED;
 	if (mtime_s >= w->older_than_s || is_known(q, id))
 		return 0;
-	sleepers_add(q->sleepers, w->where, id, MIN(mtime_s * 1000000, latest_us(q, w->where)), (uint32_t) ALL_SITES);
+	sleepers_add(q->sleepers, w->where, id, MIN(mtime_s * 1000000, latest_us(q, w->where)),
+		     (uint32_t) ALL_SITES);
 	w->found++;
 	return 0;
 }
@@ -78,8 +82,8 @@ static int walk(struct qmgr *q, enum queue_name where, int64_t older_than_s)
 }
 
 /*
- * Also what seems to be younger than this process, whatever clock says so: a message that is found here and announced besides is known by then,
- * and one that is not whole yet will be announced.
+ * Also what seems to be younger than this process, whatever clock says so: a message that is found
+ * here and announced besides is known by then, and one that is not whole yet will be announced.
  */
 void scan_at_start(struct qmgr *q)
 {
@@ -120,8 +124,8 @@ static void put_aside(struct qmgr *q, enum queue_name where, struct str id, int 
 }
 
 /*
- * Half a message of a process that was killed, or of one that is writing it right now. What was deferred has been whole before: a
- * person may want to know why it is not any more.
+ * Half a message of a process that was killed, or of one that is writing it right now. What was
+ * deferred has been whole before: a person may want to know why it is not any more.
  */
 static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 {
@@ -131,9 +135,12 @@ static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 		return;
 	/* a client may take hours over a large message */
 	if (wall_us() - made_us < (int64_t) QUEUE_DEBRIS_AGE_S * 1000000
-	    || queue_last_written(q->queue, where, id, &written_s) < 0 || wall_s() - written_s < QUEUE_DEBRIS_AGE_S) {
+	    || queue_last_written(q->queue, where, id, &written_s) < 0
+	    || wall_s() - written_s < QUEUE_DEBRIS_AGE_S) {
 		if (where == QUEUE_DEFERRED)	/* which is not looked through again */
-			sleepers_add(q->sleepers, where, id, wall_us() + QUEUE_DEBRIS_AGE_S * INT64_C(1000000) / 10, (uint32_t) ALL_SITES);
+			sleepers_add(q->sleepers, where, id,
+				     wall_us() + QUEUE_DEBRIS_AGE_S * INT64_C(1000000) / 10,
+					     (uint32_t) ALL_SITES);
 		return;
 	}
 	if (where != QUEUE_INCOMING) {
@@ -152,7 +159,8 @@ static void look_elsewhere(struct qmgr *q, enum queue_name where, struct str id)
 	AUTO(queue_file) f = { .fd = -1 };
 
 	if (queue_file_open(q->queue, other, id, false, false, &f) >= 0)
-		sleepers_add(q->sleepers, other, id, MIN(f.mtime_s * 1000000, latest_us(q, other)), (uint32_t) ALL_SITES);
+		sleepers_add(q->sleepers, other, id, MIN(f.mtime_s * 1000000, latest_us(q, other)),
+			     (uint32_t) ALL_SITES);
 }
 
 /* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */
@@ -183,7 +191,8 @@ void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int err
 		put_aside(q, where, id, error);
 		return;
 	case -ENOTSUP:
-		log_mail(ROAD_WARNING, id, "left alone in %s: written by Postfix, or by a newer version", queue_name_text(where));
+		log_mail(ROAD_WARNING, id, "left alone in %s: written by Postfix, or by a newer version",
+			 queue_name_text(where));
 		return;
 	case -EBADF:
 	case -ELOOP:

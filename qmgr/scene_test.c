@@ -14,7 +14,10 @@
 
 enum { MOST_RECIPIENTS = 20000 };
 
-/* ---- routing, simplified: the domain is the next hop, "local" domains go to local; that of "far" and the text for "wordy" are endless ---- */
+/*
+ * ---- routing, simplified: the domain is the next hop, "local" domains go to local; that of "far"
+ * and the text for "wordy" are endless ----
+ */
 
 bool resolver_works = true;
 
@@ -408,13 +411,15 @@ void settle(struct scene *s)
 void use_log(struct scene *s)
 {
 	assert_int_equal(mkdirat(s->dir, "intake", 0700), 0);
-	assert_int_equal(queue_append_to_intake(s->q.queue, s->dir, &(struct intake_limits){ 1 << 20, 4 }), 0);
+	assert_int_equal(queue_append_to_intake(s->q.queue, s->dir, &(struct intake_limits){ 1 << 20, 4 }),
+			 0);
 	assert_int_equal(queue_open_intake(s->q.queue, s->dir, true, true), 0);
 	s->has_log = true;
 }
 
 static void make_placed_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
-				struct buf *ret_packed, struct queue_parts *ret_parts, struct queue_place *ret_place)
+				struct buf *ret_packed, struct queue_parts *ret_parts,
+				struct queue_place *ret_place)
 {
 	static struct recipient to[MOST_RECIPIENTS];
 	struct envelope e = { .sender = STR("sender@example.org"),
@@ -434,7 +439,8 @@ static void make_placed_message(struct scene *s, char id[32], const char *recipi
 	assert_int_equal(envelope_pack(&e, ret_packed), 0);
 	assert_int_equal(queue_create(s->q.queue, QUEUE_INCOMING, str_of(id), &w), 0);
 	assert_int_equal(queue_write_body(w, STR("body\n")), 0);
-	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts, ret_place), 0);
+	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts, ret_place),
+			 0);
 	queue_writer_free(w);
 }
 
@@ -478,7 +484,8 @@ void make_due(struct scene *s, const char *id)
 	struct sleeper *sl = sleepers_find(s->q.sleepers, str_of(id));
 
 	assert_non_null(sl);
-	assert_int_equal(queue_set_next_attempt(s->q.queue, (enum queue_name) sl->where, str_of(id), wall_s()), 0);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, (enum queue_name) sl->where, str_of(id),
+						wall_s()), 0);
 	sleepers_set_due(s->q.sleepers, sl, wall_us());
 	intake_wake(&s->q);
 }

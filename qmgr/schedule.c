@@ -94,7 +94,8 @@ struct transport *schedule_next_transport(struct schedule *s, struct map_at *at)
 	return map_next(s->transports, at) ? at->value : NULL;
 }
 
-struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop, int64_t now_ms)
+struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop,
+					 int64_t now_ms)
 {
 	struct destination *d = map_get(t->destinations, key);
 
@@ -123,7 +124,10 @@ void release_if_idle(struct destination *d)
 	free_destination(d);
 }
 
-/* Brings the ready heaps up to date after any change of the lanes, the window, the standing or the acquaintance. */
+/*
+ * Brings the ready heaps up to date after any change of the lanes, the window, the standing or the
+ * acquaintance.
+ */
 void update_destination(struct destination *d)
 {
 	struct transport *t = d->transport;
@@ -284,7 +288,8 @@ static bool strangers_have_room(const struct transport *t)
 {
 	int limit = limit_of(t);
 
-	return t->busy_strangers < strangers_share(t) && t->busy_strangers + t->busy_retries < limit - limit / 20;
+	return t->busy_strangers < strangers_share(t)
+	       && t->busy_strangers + t->busy_retries < limit - limit / 20;
 }
 
 static struct heap_node *earlier(struct heap_node *a, struct heap_node *b)

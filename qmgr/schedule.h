@@ -11,7 +11,8 @@
  * The order in a transport is that of jobs by rank, which is when they came. Two things bend it:
  * - Retries stand RETRY_STEPS_BACK behind new mail, and leave a fifth of the transport to it. So a heap of
  *   mail for hosts that do not answer does not hold back what can be delivered.
- * - New mail for strangers, destinations that no delivery has reached within the last hour, leaves a fifth to the known ones, and with retries
+ * - New mail for strangers, destinations that no delivery has reached within the last hour, leaves
+ *   a fifth to the known ones, and with retries
  *   together a twentieth. So a heap of new mail for hosts that do not answer does not either. When they have taken half of what they
  *   may, the next ones have seconds to answer and not half a minute (entry.in_a_hurry): the first mail for a host that lives comes up soon.
  * - A long job lets short ones pass: for every delivery_slot_cost of its own deliveries it earns a slot, and
@@ -56,7 +57,10 @@ struct transport {
 	struct transport_rules rules;
 	struct map *destinations;
 	struct list jobs[URGENCIES];	/* by rank */
-	/* lanes of destinations that can take one now, by the rank of their first entry; new mail for strangers apart */
+	/*
+	 * lanes of destinations that can take one now, by the rank of their first entry; new mail
+	 * for strangers apart
+	 */
 	struct heap ready[URGENCIES], ready_strangers;
 	int busy, busy_retries, busy_strangers;
 	struct known *known;		/* who is no stranger; made with the first success */
@@ -106,7 +110,8 @@ struct entry {
 	struct destination *destination;
 	struct list in_lane, in_job;
 	bool taken, by_stranger;	/* by_stranger: while taken, it counts among busy_strangers */
-	bool in_a_hurry;		/* ... and it was taken when strangers had more than half of their share */
+	/* ... and it was taken when strangers had more than half of their share */
+	bool in_a_hurry;
 	uint32_t count, cap;
 	uint32_t *recipients;		/* the owner's numbers */
 };
@@ -116,7 +121,8 @@ struct schedule *schedule_new(void (*rules_of)(void *arg, struct str transport, 
 void schedule_free(struct schedule *s);		/* nothing may be under way or waiting */
 
 struct transport *schedule_transport(struct schedule *s, struct str name);		/* found or made */
-struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop, int64_t now_ms);
+struct destination *schedule_destination(struct transport *t, struct str key, struct str nexthop,
+					 int64_t now_ms);
 struct transport *schedule_next_transport(struct schedule *s, struct map_at *at);	/* to walk all */
 
 /* A job is opened, filled and closed without a wait in between. */

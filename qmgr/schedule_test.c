@@ -418,7 +418,8 @@ static void strangers_leave_a_fifth_of_the_agents_to_known_destinations(void **s
 	assert_int_equal(take_all(w, busy, n), 100);
 	for (int i = n; i < 100; i++)
 		assert_string_equal(owner(busy[i]), "again");
-	entry_failed(busy[99], STR("4.4.1 it too"), w->now);		/* now a stranger, as after an hour without success */
+	/* now a stranger, as after an hour without success */
+	entry_failed(busy[99], STR("4.4.1 it too"), w->now);
 	busy[99] = take(w);
 	assert_string_equal(owner(busy[99]), "again");
 	for (int i = 0; i < 100; i++)

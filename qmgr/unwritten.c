@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What goes into a message's journal, and what the disk does not take: it is full, or read-only for a while. That is remembered here, so that nobody gets a
- * message again at each attempt, or is told of it again, as long as this process lives; and it is written as soon as it can be. How much of it there may be is
- * bounded, since it is what comes twice when this process dies.
+ * What goes into a message's journal, and what the disk does not take: it is full, or read-only for
+ * a while. That is remembered here, so that nobody gets a message again at each attempt, or is told
+ * of it again, as long as this process lives; and it is written as soon as it can be. How much of
+ * it there may be is bounded, since it is what comes twice when this process dies.
  */
 #include <errno.h>
 
@@ -32,7 +33,8 @@ static void free_lines(void *lines)
 
 static bool is_final(const struct journal_record *r)
 {
-	return r->kind != JOURNAL_OUTCOME || (r->outcome.status != OUTCOME_DEFERRED && r->outcome.status != OUTCOME_PENDING);
+	return r->kind != JOURNAL_OUTCOME
+	       || (r->outcome.status != OUTCOME_DEFERRED && r->outcome.status != OUTCOME_PENDING);
 }
 
 static struct lines *new_lines(struct qmgr *q, struct str id)
@@ -50,7 +52,8 @@ static void keep_one(struct message *m, const struct journal_record *record)
 	struct lines *lines = map_get(q->unwritten, m->id);
 	AUTO(buf) line = BUF(MOST_LINES);
 
-	if (!is_final(record) && (lines == NULL ? map_count(q->unwritten) >= MOST_MESSAGES : lines->text.len >= MOST_DEFERRALS))
+	if (!is_final(record) && (lines == NULL ? map_count(q->unwritten) >= MOST_MESSAGES
+				  : lines->text.len >= MOST_DEFERRALS))
 		return;
 	if (lines == NULL)
 		lines = new_lines(q, m->id);
@@ -68,7 +71,8 @@ static void keep(struct message *m, const struct journal_record *records, size_t
 		disk_lags(m->q);
 }
 
-void unwritten_read(const struct qmgr *q, struct str id, void (*each)(void *arg, const struct journal_record *r), void *arg)
+void unwritten_read(const struct qmgr *q, struct str id,
+		    void (*each)(void *arg, const struct journal_record *r), void *arg)
 {
 	const struct lines *lines = map_get(q->unwritten, id);
 	struct str rest = lines == NULL ? STR_NONE : buf_str(&lines->text), line;
@@ -168,7 +172,8 @@ void unwritten_flush(struct qmgr *q)
 size_t unrecorded(const struct qmgr *q)
 {
 	/* where one cannot be removed, the others that are about to be will not either */
-	return q->unwritten_finals + q->stuck_count + (q->stuck_count > 0 ? q->removing : 0) + queue_unwritten(q->queue);
+	return q->unwritten_finals + q->stuck_count + (q->stuck_count > 0
+						       ? q->removing : 0) + queue_unwritten(q->queue);
 }
 
 static void run_disk_wait(void *arg)
@@ -200,7 +205,8 @@ bool may_deliver(struct qmgr *q)
 		disk_lags(q);
 	q->is_held_up = known_here >= MOST_UNRECORDED;
 	if (q->is_held_up && !was_held_up)
-		log_error("what became of %zu messages cannot be written to the queue: deliveries wait until it can", known_here);
+		log_error("what became of %zu messages cannot be written to the queue: deliveries wait until it can",
+			  known_here);
 	else if (was_held_up && !q->is_held_up)
 		log_info("the queue can be written to: deliveries go on");
 	return !q->is_held_up || q->let_through;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Trust anchors in files (smtp_tls_trust_anchor_file, tafile=): read when first asked for, kept, and read again when they change. */
+/*
+ * Trust anchors in files (smtp_tls_trust_anchor_file, tafile=): read when first asked for, kept,
+ * and read again when they change.
+ */
 #include <errno.h>
 
 #include "lib/base/die.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * AUTH (RFC 4954): challenges and answers, and what a refusal means. The server is not believed: what does not follow the mechanism ends
- * the attempt, and a consent counts only when the mechanism has come to its end. Troubles are the next hop's, in Postfix's words.
+ * AUTH (RFC 4954): challenges and answers, and what a refusal means. The server is not believed:
+ * what does not follow the mechanism ends the attempt, and a consent counts only when the mechanism
+ * has come to its end. Troubles are the next hop's, in Postfix's words.
  */
 #include <errno.h>
 #include <sys/uio.h>
@@ -12,7 +13,8 @@
 #include "smtp/smtp.h"
 
 enum {
-	COMMAND_LINE = 512,		/* an AUTH command with a longer first word waits with it (RFC 4954 4) */
+	/* an AUTH command with a longer first word waits with it (RFC 4954 4) */
+	COMMAND_LINE = 512,
 	MOST_ANSWER = 16 << 10,
 	MOST_LINE = MOST_ANSWER / 3 * 4 + 100,
 };
@@ -32,7 +34,9 @@ struct dialogue {
 
 static bool fail(struct dialogue *d, struct trouble *ret_why, const char *words)
 {
-	*ret_why = trouble_make(d->job, SOFT, true, "4.7.0", d->s, "SASL authentication failed; cannot authenticate to server %.*s: %s", PSTR(d->s->name),
+	*ret_why = trouble_make(d->job, SOFT, true, "4.7.0", d->s,
+				"SASL authentication failed; cannot authenticate to server %.*s: %s",
+				PSTR(d->s->name),
 				words);
 	ret_why->diagnostic = arena_fmt(d->job->arena, "x-sasl; %s", words);
 	return false;
@@ -41,9 +45,12 @@ static bool fail(struct dialogue *d, struct trouble *ret_why, const char *words)
 static bool refused(struct dialogue *d, const struct refusal *r, const char *cached, struct trouble *ret_why)
 {
 	bool hard = r->code / 100 == 5 && !the_client.conf.smtp_sasl_auth_soft_bounce;
-	const char *dsn = str_c(d->job->arena, arena_fmt(d->job->arena, "%c%s", hard || r->dsn[0] != '5' ? r->dsn[0] : '4', r->dsn + 1));
+	const char *dsn = str_c(d->job->arena, arena_fmt(d->job->arena, "%c%s", hard
+							 || r->dsn[0] != '5' ? r->dsn[0] : '4', r->dsn + 1));
 
-	*ret_why = trouble_make(d->job, hard ? HARD : SOFT, true, dsn, d->s, "SASL %sauthentication failed; server %.*s said: %.*s", cached, PSTR(d->s->name),
+	*ret_why = trouble_make(d->job, hard ? HARD : SOFT, true, dsn, d->s,
+				"SASL %sauthentication failed; server %.*s said: %.*s", cached,
+				PSTR(d->s->name),
 				PSTR(r->text));
 	ret_why->diagnostic = arena_fmt(d->job->arena, "smtp; %.*s", PSTR(r->text));
 	return false;
@@ -57,7 +64,8 @@ static void hide(struct buf *reply, struct str secret)
 
 	if (secret.len < 4)
 		return;
-	for (; (at = str_find_str(str_skip(buf_str(reply), from), secret)) >= 0; from += (size_t) at + secret.len)
+	for (; (at = str_find_str(str_skip(buf_str(reply), from), secret)) >= 0;
+	     from += (size_t) at + secret.len)
 		memset(reply->at + from + at, '*', secret.len);
 }
 
@@ -68,14 +76,16 @@ static bool take_verdict(struct dialogue *d, struct trouble *ret_why)
 
 	if (reply_class(&s->reply) == 2) {
 		s->is_authenticated = sasl_login_may_end(d->sasl);
-		return s->is_authenticated || fail(d, ret_why, "the server agrees before it has proven that it knows the password");
+		return s->is_authenticated
+		       || fail(d, ret_why, "the server agrees before it has proven that it knows the password");
 	}
 	hide(&s->reply.lines, str_of(d->login->password));
 	buf_clear(&d->line);
 	base64_encode(buf_str(&d->answer), &d->line);
 	hide(&s->reply.lines, buf_str(&d->line));
 	r.text = reply_text(&s->reply, d->job->arena);
-	snprintf(r.dsn, sizeof(r.dsn), "%.*s", PSTR(reply_dsn(&s->reply, r.code / 100 == 5 ? STR("5.0.0") : STR("4.0.0"), d->job->arena)));
+	snprintf(r.dsn, sizeof(r.dsn), "%.*s",
+		 PSTR(reply_dsn(&s->reply, r.code / 100 == 5 ? STR("5.0.0") : STR("4.0.0"), d->job->arena)));
 	if (r.code == 535)
 		refusal_keep(d->job, s->host, d->login, &r);
 	login_refused(d->login);
@@ -132,14 +142,18 @@ static int say_first(struct dialogue *d)
 	return 0;
 }
 
-/* What the server said about a token that it does not like: there is nothing of ours in it, and nowhere else is the reason. */
+/*
+ * What the server said about a token that it does not like: there is nothing of ours in it, and
+ * nowhere else is the reason.
+ */
 static void note_token_trouble(struct dialogue *d, struct str challenge)
 {
 	AUTO(buf) words = BUF(1000);
 
 	buf_add_printable(&words, str_head(challenge, 500));
 	hide(&words, str_of(d->login->password));
-	log_mail(ROAD_INFO, d->job->d->queue_id, "server %.*s said about the token: %s", PSTR(d->s->name), buf_text(&words));
+	log_mail(ROAD_INFO, d->job->d->queue_id, "server %.*s said about the token: %s", PSTR(d->s->name),
+		 buf_text(&words));
 }
 
 /* A 334: *d->why says what is wrong with it. */
@@ -201,13 +215,16 @@ static bool log_in(struct dialogue *d, struct trouble *ret_why)
 	struct session *s = d->s;
 	struct refusal before;
 	const struct sasl_credentials who = {
-		.user = d->login->user, .password = d->login->password, .authorize = the_client.conf.send_cyrus_sasl_authzid ? d->login->user : NULL,
-		.service = the_client.lmtp ? "lmtp" : "smtp", .host = str_c(d->job->arena, s->host), .port = s->ip.port,
+		.user = d->login->user, .password = d->login->password,
+		.authorize = the_client.conf.send_cyrus_sasl_authzid ? d->login->user : NULL,
+		.service = the_client.lmtp ? "lmtp" : "smtp", .host = str_c(d->job->arena, s->host),
+		.port = s->ip.port,
 	};
 	bool ok;
 
 	if (s->mechanisms.len == 0) {
-		*ret_why = trouble_make(d->job, SOFT, true, "4.7.0", s, "SASL authentication failed: server %.*s offered no compatible authentication "
+		*ret_why = trouble_make(d->job, SOFT, true, "4.7.0", s,
+					"SASL authentication failed: server %.*s offered no compatible authentication "
 					"mechanisms for this type of connection security", PSTR(s->name));
 		return false;
 	}
@@ -225,7 +242,8 @@ static bool log_in(struct dialogue *d, struct trouble *ret_why)
 
 bool auth_start(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why)
 {
-	struct dialogue d = { .job = job, .s = s, .answer = BUF(MOST_ANSWER), .line = BUF(MOST_LINE), .why = BUF_WORDS };
+	struct dialogue d = { .job = job, .s = s, .answer = BUF(MOST_ANSWER), .line = BUF(MOST_LINE),
+			      .why = BUF_WORDS };
 	struct login *login = NULL;
 	bool ok;
 	int r;
@@ -236,7 +254,8 @@ bool auth_start(struct job *job, struct session *s, const struct destination *to
 	if (r > 0 && (r = login_complete(job, login)) < 0 && login != job->login)
 		login_free(login);
 	if (r < 0)
-		*ret_why = trouble_make(job, SOFT, false, "4.3.0", s, "local data error while talking to %.*s", PSTR(s->name));
+		*ret_why = trouble_make(job, SOFT, false, "4.3.0", s,
+					"local data error while talking to %.*s", PSTR(s->name));
 	if (r < 0 || login == NULL)
 		return r == 0;
 	d.login = login;

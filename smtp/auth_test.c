@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Logging in: what is said to which server, what each answer means for the mail, and what a hostile server gets. */
+/*
+ * Logging in: what is said to which server, what each answer means for the mail, and what a hostile
+ * server gets.
+ */
 #include "smtp/client_for_test.h"
 
 #include "lib/base/module.h"
@@ -37,11 +40,14 @@ static void test_each_mechanism_is_spoken_to_its_end(void **unused)
 		      "C dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw\nS 235 2.7.0 ok\n" ENVELOPE DATA_OK "E" },
 		{ "smtp_sasl_mechanism_filter = xoauth2\n", OFFERS("PLAIN XOAUTH2")
 		  "C AUTH XOAUTH2 dXNlcj10aW0BYXV0aD1CZWFyZXIgdGFuc3RhYWZ0YW5zdGFhZgEB\nS 235 ok\n" ENVELOPE DATA_OK "E" },
-		{ "smtp_sasl_mechanism_filter = !plain, static:all\n", OFFERS("PLAIN LOGIN") "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nC dGlt\nS 334 UGFzc3dvcmQ6\n"
+		{ "smtp_sasl_mechanism_filter = !plain, static:all\n",
+		  OFFERS("PLAIN LOGIN") "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nC dGlt\nS 334 UGFzc3dvcmQ6\n"
 		  "C dGFuc3RhYWZ0YW5zdGFhZg==\nS 235 ok\n" ENVELOPE DATA_OK "E" },
 		{ "", "A\nS 220 old\nC EHLO\nS 250-mx\nS 250 AUTH=LOGIN PLAIN\n" SAYS_PLAIN "S 235 ok\n" ENVELOPE DATA_OK "E" },
-		{ "send_cyrus_sasl_authzid = yes\n", OFFERS("PLAIN") "C AUTH PLAIN dGltAHRpbQB0YW5zdGFhZnRhbnN0YWFm\nS 235 ok\n" ENVELOPE DATA_OK "E" },
-		{ "smtp_send_dummy_mail_auth = yes\n", OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\nC MAIL FROM:<a@example.org> AUTH=<>\nS 250 ok\n"
+		{ "send_cyrus_sasl_authzid = yes\n",
+		  OFFERS("PLAIN") "C AUTH PLAIN dGltAHRpbQB0YW5zdGFhZnRhbnN0YWFm\nS 235 ok\n" ENVELOPE DATA_OK "E" },
+		{ "smtp_send_dummy_mail_auth = yes\n",
+		  OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\nC MAIL FROM:<a@example.org> AUTH=<>\nS 250 ok\n"
 		  "C RCPT TO:<b@example.net>\nS 250 ok\n" DATA_OK "E" },
 	};
 	AUTO(buf) main_cf = BUF(4096);
@@ -60,7 +66,8 @@ static void test_each_mechanism_is_spoken_to_its_end(void **unused)
 static void test_strangers_are_treated_as_strangers(void **unused)
 {
 	static const struct case_ not_offered = { .servers = { TAKES }, .outcomes = "D" };
-	static const struct case_ no_password = { .servers = { OFFERS("PLAIN") ENVELOPE DATA_OK "E" }, .outcomes = "D" };
+	static const struct case_ no_password = { .servers = { OFFERS("PLAIN") ENVELOPE DATA_OK "E" },
+						  .outcomes = "D" };
 
 	(void) unused;
 	configure(CLEAR);
@@ -75,8 +82,11 @@ static void test_strangers_are_treated_as_strangers(void **unused)
 
 static void test_a_password_is_found_by_host_and_by_next_hop_as_it_is_written(void **unused)
 {
-	static const struct case_ c = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\n" ENVELOPE DATA_OK "E" }, .nexthop = "relay.example", .outcomes = "D" };
-	static const struct zone_row rows[] = { { "relay.example", DNS_MX, DNS_OK, "10 mx.example" }, { "mx.example", DNS_A, DNS_OK, "127.0.0.1" }, { 0 } };
+	static const struct case_ c = {
+		.servers = { OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\n" ENVELOPE DATA_OK "E" },
+		.nexthop = "relay.example", .outcomes = "D" };
+	static const struct zone_row rows[] = { { "relay.example", DNS_MX, DNS_OK, "10 mx.example" },
+						{ "mx.example", DNS_A, DNS_OK, "127.0.0.1" }, { 0 } };
 
 	(void) unused;
 	configure(CLEAR "smtp_sasl_password_maps = inline:{ { relay.example = tim:tanstaaftanstaaf } }");
@@ -92,12 +102,14 @@ static void test_a_password_is_found_by_host_and_by_next_hop_as_it_is_written(vo
 
 static void test_passwords_are_not_said_in_the_clear_unless_it_is_allowed(void **unused)
 {
-	static const struct case_ plain_only = { .servers = { OFFERS("PLAIN LOGIN XOAUTH2") "Q" }, .outcomes = "d", .dsn = "4.7.0", .site = true,
+	static const struct case_ plain_only = { .servers = { OFFERS("PLAIN LOGIN XOAUTH2") "Q" },
+						 .outcomes = "d", .dsn = "4.7.0", .site = true,
 						 .text = FAILED("no mechanism available") };
 	static const struct case_ none_left = {
 		.servers = { OFFERS("PLAIN LOGIN") "Q" }, .outcomes = "d", .dsn = "4.7.0", .site = true,
 		.text = "SASL authentication failed: server 127.0.0.1[127.0.0.1] offered no compatible authentication mechanisms for this type of connection security" };
-	static const struct case_ nothing = { .servers = { OFFERS("") "Q" }, .outcomes = "d", .dsn = "4.7.0", .site = true };
+	static const struct case_ nothing = { .servers = { OFFERS("") "Q" }, .outcomes = "d", .dsn = "4.7.0",
+					      .site = true };
 
 	(void) unused;
 	configure(PASSWORDS);
@@ -112,14 +124,21 @@ static void test_passwords_are_not_said_in_the_clear_unless_it_is_allowed(void *
 static void test_each_refusal_has_its_verdict(void **unused)
 {
 	static const struct case_ soft[] = {
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ" }, .outcomes = "d", .dsn = "4.7.8", .site = true, .text = REFUSED("535 5.7.8 wrong") },
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 wrong\nQ" }, .outcomes = "d", .dsn = "4.0.0", .site = true },
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 454 4.7.0 later\nQ" }, .outcomes = "d", .dsn = "4.7.0", .site = true, .text = REFUSED("454 4.7.0 later") },
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 421 4.3.2 bye\nX" }, .outcomes = "d", .dsn = "4.3.2", .site = true },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ" }, .outcomes = "d",
+		  .dsn = "4.7.8", .site = true, .text = REFUSED("535 5.7.8 wrong") },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 wrong\nQ" }, .outcomes = "d",
+		  .dsn = "4.0.0", .site = true },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 454 4.7.0 later\nQ" }, .outcomes = "d",
+		  .dsn = "4.7.0", .site = true, .text = REFUSED("454 4.7.0 later") },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 421 4.3.2 bye\nX" }, .outcomes = "d",
+		  .dsn = "4.3.2", .site = true },
 	};
-	static const struct case_ hard = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ" }, .outcomes = "B", .dsn = "5.7.8",
+	static const struct case_ hard = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ" },
+					   .outcomes = "B", .dsn = "5.7.8",
 					   .text = REFUSED("535 5.7.8 wrong") };
-	static const struct case_ still_soft = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 454 4.7.0 later\nQ" }, .outcomes = "d", .dsn = "4.7.0", .site = true };
+	static const struct case_ still_soft = {
+		.servers = { OFFERS("PLAIN") SAYS_PLAIN "S 454 4.7.0 later\nQ" }, .outcomes = "d",
+		.dsn = "4.7.0", .site = true };
 
 	(void) unused;
 	configure(CLEAR);
@@ -132,8 +151,11 @@ static void test_each_refusal_has_its_verdict(void **unused)
 
 static void test_a_server_that_quotes_the_password_does_not_get_it_into_the_log(void **unused)
 {
-	static const struct case_ c = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm: tanstaaftanstaaf?\nQ" }, .outcomes = "d",
-					.dsn = "4.0.0", .site = true, .text = REFUSED("535 AUTH PLAIN ****************************: ****************?") };
+	static const struct case_ c = {
+		.servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm: tanstaaftanstaaf?\nQ" },
+		.outcomes = "d",
+					.dsn = "4.0.0", .site = true,
+					.text = REFUSED("535 AUTH PLAIN ****************************: ****************?") };
 
 	(void) unused;
 	configure(CLEAR);
@@ -142,9 +164,13 @@ static void test_a_server_that_quotes_the_password_does_not_get_it_into_the_log(
 
 static void test_a_table_of_refused_passwords_that_fails_costs_no_mail(void **unused)
 {
-	static const struct case_ refused = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ\n" OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ" },
-					      .outcomes = "d", .dsn = "4.7.8", .site = true, .text = REFUSED("535 5.7.8 wrong") };
-	static const struct case_ fine = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\n" ENVELOPE DATA_OK "E" }, .outcomes = "D" };
+	static const struct case_ refused = {
+		.servers = { OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ\n" OFFERS("PLAIN") SAYS_PLAIN "S 535 5.7.8 wrong\nQ" },
+					      .outcomes = "d", .dsn = "4.7.8", .site = true,
+					      .text = REFUSED("535 5.7.8 wrong") };
+	static const struct case_ fine = {
+		.servers = { OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\n" ENVELOPE DATA_OK "E" },
+		.outcomes = "D" };
 
 	(void) unused;
 	configure(CLEAR "smtp_sasl_auth_cache_name = proxy:btree:x");	/* there is no proxywrite */
@@ -156,16 +182,24 @@ static void test_a_table_of_refused_passwords_that_fails_costs_no_mail(void **un
 static void test_the_connection_may_end_at_every_step(void **unused)
 {
 	static const struct case_ cases[] = {
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "X" }, .outcomes = "d", .dsn = "4.4.2", .site = true, .text = LOST("performing the EHLO handshake") },
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nX" }, .outcomes = "d", .dsn = "4.4.2", .site = true },
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nR 334 VXNl\nX" }, .outcomes = "d", .dsn = "4.4.2", .site = true },
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nX" }, .outcomes = "d", .dsn = "4.4.2", .site = true },
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nC dGlt\nX" }, .outcomes = "d", .dsn = "4.4.2", .site = true },
-		{ .servers = { OFFERS("CRAM-MD5") "C AUTH CRAM-MD5\nS 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+\nC dGlt\nZ" }, .outcomes = "d",
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "X" }, .outcomes = "d", .dsn = "4.4.2",
+		  .site = true, .text = LOST("performing the EHLO handshake") },
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nX" }, .outcomes = "d", .dsn = "4.4.2",
+		  .site = true },
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nR 334 VXNl\nX" }, .outcomes = "d",
 		  .dsn = "4.4.2", .site = true },
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\nX" }, .outcomes = "d", .dsn = "4.4.2", .site = true },
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nX" }, .outcomes = "d",
+		  .dsn = "4.4.2", .site = true },
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 VXNlcm5hbWU6\nC dGlt\nX" },
+		  .outcomes = "d", .dsn = "4.4.2", .site = true },
+		{ .servers = { OFFERS("CRAM-MD5") "C AUTH CRAM-MD5\nS 334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+\nC dGlt\nZ" },
+		  .outcomes = "d",
+		  .dsn = "4.4.2", .site = true },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 235 ok\nX" }, .outcomes = "d", .dsn = "4.4.2",
+		  .site = true },
 	};
-	static const struct case_ silent = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "P 1500\nX" }, .outcomes = "d", .dsn = "4.4.2", .site = true,
+	static const struct case_ silent = { .servers = { OFFERS("PLAIN") SAYS_PLAIN "P 1500\nX" },
+					     .outcomes = "d", .dsn = "4.4.2", .site = true,
 					     .text = TIMED_OUT("performing the EHLO handshake") };
 
 	(void) unused;
@@ -189,32 +223,44 @@ static const char *with_long_word(struct buf *b, const char *before, size_t n, c
 static void test_hostile_challenges_end_the_attempt(void **unused)
 {
 	static const struct case_ cases[] = {
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 not base64!\nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true,
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 not base64!\nC *\nE" }, .outcomes = "d",
+		  .dsn = "4.7.0", .site = true,
 		  .text = FAILED("the server's challenge is not base64") },
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334-VXNl\nS 334 VXNl\nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true },
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 334 \nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true,
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334-VXNl\nS 334 VXNl\nC *\nE" },
+		  .outcomes = "d", .dsn = "4.7.0", .site = true },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 334 \nC *\nE" }, .outcomes = "d",
+		  .dsn = "4.7.0", .site = true,
 		  .text = FAILED("the server asks for more than the mechanism has") },
-		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 \nC dGlt\nS 334 \nC dGFuc3RhYWZ0YW5zdGFhZg==\nS 334 \nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true },
+		{ .servers = { OFFERS("LOGIN") "C AUTH LOGIN\nS 334 \nC dGlt\nS 334 \nC dGFuc3RhYWZ0YW5zdGFhZg==\nS 334 \nC *\nE" },
+		  .outcomes = "d", .dsn = "4.7.0", .site = true },
 		{ .servers = { OFFERS("CRAM-MD5") "C AUTH CRAM-MD5\nS 334 \nC \nS 334 \nC \nS 334 \nC \nS 334 \nC \nS 334 \nC \nS 334 \nC \nS 334 \nC \nS 334 \nC \nS 334 \n"
 			       "C \nS 334 \nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true },
-		{ .servers = { OFFERS("DIGEST-MD5") "C AUTH DIGEST-MD5\nS 334 cmVhbG09ImE=\nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true },
-		{ .servers = { OFFERS("DIGEST-MD5") "C AUTH DIGEST-MD5\nS 235 welcome\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true,
+		{ .servers = { OFFERS("DIGEST-MD5") "C AUTH DIGEST-MD5\nS 334 cmVhbG09ImE=\nC *\nE" },
+		  .outcomes = "d", .dsn = "4.7.0", .site = true },
+		{ .servers = { OFFERS("DIGEST-MD5") "C AUTH DIGEST-MD5\nS 235 welcome\nE" }, .outcomes = "d",
+		  .dsn = "4.7.0", .site = true,
 		  .text = FAILED("the server agrees before it has proven that it knows the password") },
-		{ .servers = { OFFERS("SCRAM-SHA-256") "C AUTH SCRAM-SHA-256 biwsbj10aW0scj\nS 235 welcome\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true },
-		{ .servers = { OFFERS("SCRAM-SHA-1") "C AUTH SCRAM-SHA-1 biwsbj10aW0scj\nS 334 cj1mb3JlaWduLHM9YyxpPTQwOTY=\nC *\nE" }, .outcomes = "d", .dsn = "4.7.0", .site = true },
+		{ .servers = { OFFERS("SCRAM-SHA-256") "C AUTH SCRAM-SHA-256 biwsbj10aW0scj\nS 235 welcome\nE" },
+		  .outcomes = "d", .dsn = "4.7.0", .site = true },
+		{ .servers = { OFFERS("SCRAM-SHA-1") "C AUTH SCRAM-SHA-1 biwsbj10aW0scj\nS 334 cj1mb3JlaWduLHM9YyxpPTQwOTY=\nC *\nE" },
+		  .outcomes = "d", .dsn = "4.7.0", .site = true },
 		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S hello\nE" }, .outcomes = "d", .dsn = "4.5.0" },
-		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 250 2.0.0 odd, but yes\n" ENVELOPE DATA_OK "E" }, .outcomes = "D" },
+		{ .servers = { OFFERS("PLAIN") SAYS_PLAIN "S 250 2.0.0 odd, but yes\n" ENVELOPE DATA_OK "E" },
+		  .outcomes = "D" },
 	};
 	AUTO(buf) script = BUF(20000);
-	struct case_ fits = { .outcomes = "d", .dsn = "4.7.0", .site = true }, too_long = { .outcomes = "d", .dsn = "4.5.0" };
+	struct case_ fits = { .outcomes = "d", .dsn = "4.7.0", .site = true },
+		too_long = { .outcomes = "d", .dsn = "4.5.0" };
 
 	(void) unused;
 	configure(CLEAR);
 	for (size_t i = 0; i < COUNT_OF(cases); i++)
 		run(&cases[i]);
-	fits.servers[0] = with_long_word(&script, OFFERS("DIGEST-MD5") "C AUTH DIGEST-MD5\nS 334 ", 12284, "\nC *\nE");
+	fits.servers[0] = with_long_word(&script, OFFERS("DIGEST-MD5") "C AUTH DIGEST-MD5\nS 334 ",
+					 12284, "\nC *\nE");
 	run(&fits);
-	too_long.servers[0] = with_long_word(&script, OFFERS("CRAM-MD5") "C AUTH CRAM-MD5\nS 334 ", 12300, "\nE");
+	too_long.servers[0] = with_long_word(&script, OFFERS("CRAM-MD5") "C AUTH CRAM-MD5\nS 334 ",
+					     12300, "\nE");
 	run(&too_long);
 }
 
@@ -236,19 +282,23 @@ static void test_a_token_that_is_refused_is_answered_and_the_verdict_heard(void 
 static void test_a_first_word_that_is_too_long_for_the_command_waits_for_its_turn(void **unused)
 {
 	AUTO(buf) main_cf = BUF(4000);
-	static const struct case_ c = { .servers = { OFFERS("XOAUTH2") "C AUTH XOAUTH2\nS 334 \nC dXNlcj10aW0BYXV0aD1CZWFyZXIgQUFB\nS 235 ok\n" ENVELOPE DATA_OK "E" },
+	static const struct case_ c = {
+		.servers = { OFFERS("XOAUTH2") "C AUTH XOAUTH2\nS 334 \nC dXNlcj10aW0BYXV0aD1CZWFyZXIgQUFB\nS 235 ok\n" ENVELOPE DATA_OK "E" },
 					.outcomes = "D" };
 
 	(void) unused;
-	configure(with_long_word(&main_cf, CLEAR "smtp_sasl_password_maps = inline:{ { 127.0.0.1 = tim:", 600, " } }\n"));
+	configure(with_long_word(&main_cf, CLEAR "smtp_sasl_password_maps = inline:{ { 127.0.0.1 = tim:",
+				 600, " } }\n"));
 	run(&c);
 }
 
 static void test_a_table_that_fails_holds_up_the_mail(void **unused)
 {
-	static const struct case_ by_host = { .servers = { OFFERS("PLAIN") "Q" }, .outcomes = "d", .dsn = "4.3.0",
+	static const struct case_ by_host = { .servers = { OFFERS("PLAIN") "Q" }, .outcomes = "d",
+					      .dsn = "4.3.0",
 					      .text = "local data error while talking to 127.0.0.1[127.0.0.1]" };
-	static const struct case_ by_sender = { .servers = { "" }, .outcomes = "d", .dsn = "4.3.0", .text = "smtp_sasl_password_maps lookup problem" };
+	static const struct case_ by_sender = { .servers = { "" }, .outcomes = "d", .dsn = "4.3.0",
+						.text = "smtp_sasl_password_maps lookup problem" };
 
 	(void) unused;
 	configure(CLEAR "smtp_sasl_password_maps = fail:now");
@@ -263,7 +313,8 @@ static void test_a_table_that_fails_holds_up_the_mail(void **unused)
 static int which;
 static void next_sender(struct delivery *d)
 {
-	static const char *const senders[] = { "a@example.org", "a@example.org", "x@example.com", "y@example.com", "z@elsewhere.example", "" };
+	static const char *const senders[] = { "a@example.org", "a@example.org", "x@example.com",
+					       "y@example.com", "z@elsewhere.example", "" };
 
 	d->env.sender = str_of(senders[which++]);
 }
@@ -288,13 +339,16 @@ static void test_a_session_serves_only_senders_with_the_same_login(void **unused
 static void test_settings_that_cannot_work_are_refused_with_words(void **unused)
 {
 	static const struct { const char *main_cf, *words; } cases[] = {
-		{ "smtp_sasl_password_maps =", "specify a password table with the parameter smtp_sasl_password_maps" },
+		{ "smtp_sasl_password_maps =",
+		  "specify a password table with the parameter smtp_sasl_password_maps" },
 		{ "smtp_sasl_type = dovecot", "smtp_sasl_type: there is no \"dovecot\"" },
-		{ "smtp_sasl_security_options = nocleartext", "smtp_sasl_security_options: \"nocleartext\" is none of" },
+		{ "smtp_sasl_security_options = nocleartext",
+		  "smtp_sasl_security_options: \"nocleartext\" is none of" },
 		{ "smtp_sasl_tls_security_options = x", "smtp_sasl_tls_security_options: \"x\"" },
 		{ "smtp_sasl_path = /nonexistent", "no mechanisms to log in with: /nonexistent/gsasl.so" },
 		{ "smtp_sasl_mechanism_filter = nonsense:x", "nonsense" },
-		{ "smtp_sasl_auth_cache_name = btree:x", "smtp_sasl_auth_cache_name: the name must begin with \"proxy:\"" },
+		{ "smtp_sasl_auth_cache_name = btree:x",
+		  "smtp_sasl_auth_cache_name: the name must begin with \"proxy:\"" },
 		{ "smtp_sasl_auth_cache_name = proxy:x", "smtp_sasl_auth_cache_name: expecting" },
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sessions that are open and unused for the moment. A delivery takes the one kept most recently; the others are ended when
- * their time is up. There are few enough for a list.
+ * Sessions that are open and unused for the moment. A delivery takes the one kept most recently;
+ * the others are ended when their time is up. There are few enough for a list.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -63,7 +63,8 @@ struct session *cache_take(struct str key, struct str policy)
 struct session *cache_take_address(const struct address_ip *ip, struct str host_policy)
 {
 	LIST_EACH(s, &kept, struct session, link)
-		if (!s->is_authenticated && s->ip.family != 0 && ip_is_same(&s->ip, ip) && s->ip.port == ip->port && str_is(s->host_policy, host_policy))
+		if (!s->is_authenticated && s->ip.family != 0 && ip_is_same(&s->ip, ip)
+		    && s->ip.port == ip->port && str_is(s->host_policy, host_policy))
 			return take(s);
 	return NULL;
 }
@@ -74,9 +75,11 @@ static bool is_cache_destination(struct str key)
 
 	str_cut(&host, ':', &one);		/* "mx:example.com:25" */
 	while (str_token(&list, ", \t\r\n", &one)) {
-		struct str bare = one.len > 2 && one.at[0] == '[' ? str_head(str_skip(one, 1), one.len - 2) : one;
+		struct str bare = one.len > 2 && one.at[0] == '[' ? str_head(str_skip(one, 1),
+				one.len - 2) : one;
 
-		if (str_is_nocase(str_head(host, bare.len), bare) && (host.len == bare.len || host.at[bare.len] == ':'))
+		if (str_is_nocase(str_head(host, bare.len), bare)
+		    && (host.len == bare.len || host.at[bare.len] == ':'))
 			return true;
 	}
 	return false;
@@ -86,13 +89,17 @@ static bool may_keep(const struct session *s)
 {
 	const struct smtp_conf *conf = &the_client.conf;
 
-	if (s->is_dead || s->is_for_once || stream_error(s->stream) != 0 || stream_more(s->stream) || daemon_is_winding_down())
+	if (s->is_dead || s->is_for_once || stream_error(s->stream) != 0 || stream_more(s->stream)
+	    || daemon_is_winding_down())
 		return false;
-	if (conf->smtp_connection_cache_time_limit == 0 || mono_ms() - s->opened >= conf->smtp_connection_reuse_time_limit)
+	if (conf->smtp_connection_cache_time_limit == 0
+	    || mono_ms() - s->opened >= conf->smtp_connection_reuse_time_limit)
 		return false;
-	if (conf->smtp_connection_reuse_count_limit > 0 && s->uses >= (uint64_t) conf->smtp_connection_reuse_count_limit)
+	if (conf->smtp_connection_reuse_count_limit > 0
+	    && s->uses >= (uint64_t) conf->smtp_connection_reuse_count_limit)
 		return false;
-	return kept_count < MOST_KEPT && (conf->smtp_connection_cache_on_demand || is_cache_destination(s->key));
+	return kept_count < MOST_KEPT && (conf->smtp_connection_cache_on_demand
+					  || is_cache_destination(s->key));
 }
 
 void cache_keep_or_end(struct session *s)
@@ -114,7 +121,8 @@ void cache_end_all(void)
 	while (!list_is_empty(&kept)) {
 		struct session *s = take(LIST_FIRST(&kept, struct session, link));
 
-		if (!s->is_encrypted && send(stream_fd(s->stream), "QUIT\r\n", 6, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (!s->is_encrypted && send(stream_fd(s->stream), "QUIT\r\n", 6,
+					     MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			s->is_dead = true;
 		session_free(s);
 	}

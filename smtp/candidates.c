@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From a destination to addresses in the order of trying: mail exchangers by preference (RFC 5321 5.1), null MX (RFC 7505), a
- * domain's own address where there is no MX. When we are among the exchangers ourselves, those of the same or a worse
- * preference are left out: they would send the mail back.
+ * From a destination to addresses in the order of trying: mail exchangers by preference (RFC 5321
+ * 5.1), null MX (RFC 7505), a domain's own address where there is no MX. When we are among the
+ * exchangers ourselves, those of the same or a worse preference are left out: they would send the
+ * mail back.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -38,22 +39,28 @@ static bool is_own(const struct address_ip *ip)
 
 /* ---- what DNS says ---- */
 
-static struct trouble dns_trouble(struct job *job, struct str name, const char *type, const struct dns_answer *answer)
+static struct trouble dns_trouble(struct job *job, struct str name, const char *type,
+				  const struct dns_answer *answer)
 {
-	bool gone = answer->status == DNS_NO_DOMAIN || answer->status == DNS_NO_DATA || answer->status == DNS_BAD_NAME;
+	bool gone = answer->status == DNS_NO_DOMAIN || answer->status == DNS_NO_DATA
+		    || answer->status == DNS_BAD_NAME;
 
 	return trouble_make(job, gone ? HARD : SOFT, !gone, gone ? "5.4.4" : "4.4.3", NULL,
-			    "Host or domain name not found. Name service error for name=%.*s type=%s: %.*s", PSTR(name), type,
-			    PSTR(answer->why.len > 0 ? answer->why : str_of(dns_status_text(answer->status))));
+			    "Host or domain name not found. Name service error for name=%.*s type=%s: %.*s",
+			    PSTR(name), type,
+			    PSTR(answer->why.len > 0
+				 ? answer->why : str_of(dns_status_text(answer->status))));
 }
 
 /* Our own are never left out: mail must not come back to us because a host has very many others. */
-static void add_addresses(struct job *job, struct candidates *list, struct str host, unsigned preference, uint16_t port,
+static void add_addresses(struct job *job, struct candidates *list, struct str host, unsigned preference,
+			  uint16_t port,
 			  const struct dns_answer *answer)
 {
 	for (size_t i = 0; i < answer->count; i++) {
 		struct candidate c = { .host = host, .ip = answer->records[i].ip, .preference = preference,
-				       .is_signed = answer->security == DNS_VALIDATED, .canonical = answer->canonical };
+				       .is_signed = answer->security == DNS_VALIDATED,
+				       .canonical = answer->canonical };
 
 		c.ip.port = port;
 		if (i < MOST_OF_ONE_HOST || is_own(&c.ip))
@@ -61,7 +68,8 @@ static void add_addresses(struct job *job, struct candidates *list, struct str h
 	}
 }
 
-static bool find_host(struct job *job, const struct destination *to, struct candidates *list, struct trouble *ret_why)
+static bool find_host(struct job *job, const struct destination *to, struct candidates *list,
+		      struct trouble *ret_why)
 {
 	struct dns_answer answer;
 	struct address_ip ip;
@@ -109,18 +117,22 @@ static void look_up_all(struct lookup *lookups, size_t n)
 }
 
 /* No exchanger has an address: is that so for good? */
-static struct trouble no_address(struct job *job, const struct destination *to, const struct lookup *lookups, size_t n)
+static struct trouble no_address(struct job *job, const struct destination *to,
+				 const struct lookup *lookups, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (lookups[i].answer.status != DNS_NO_DOMAIN && lookups[i].answer.status != DNS_NO_DATA
 		    && lookups[i].answer.status != DNS_BAD_NAME)
 			return dns_trouble(job, lookups[i].host, "A", &lookups[i].answer);
 	if (the_client.conf.smtp_defer_if_no_mx_address_found)
-		return trouble_make(job, SOFT, true, "4.4.4", NULL, "no MX host for %.*s has a valid address record", PSTR(to->host));
-	return trouble_make(job, HARD, false, "5.4.4", NULL, "no MX host for %.*s has a valid address record", PSTR(to->host));
+		return trouble_make(job, SOFT, true, "4.4.4", NULL,
+				    "no MX host for %.*s has a valid address record", PSTR(to->host));
+	return trouble_make(job, HARD, false, "5.4.4", NULL,
+			    "no MX host for %.*s has a valid address record", PSTR(to->host));
 }
 
-static bool find_exchangers(struct job *job, const struct destination *to, const struct dns_answer *mx, struct candidates *list,
+static bool find_exchangers(struct job *job, const struct destination *to, const struct dns_answer *mx,
+			    struct candidates *list,
 			    struct trouble *ret_why)
 {
 	size_t n = MIN(mx->count, (size_t) MOST_EXCHANGERS), used = 0;
@@ -129,18 +141,22 @@ static bool find_exchangers(struct job *job, const struct destination *to, const
 	for (size_t i = 0; i < n; i++) {
 		if (mx->records[i].mx.host.len == 0)
 			continue;
-		lookups[used] = (struct lookup){ .arena = job->arena, .host = mx->records[i].mx.host, .preference = mx->records[i].mx.preference };
-		list->best_named = used == 0 ? lookups[used].preference : MIN(list->best_named, lookups[used].preference);
+		lookups[used] = (struct lookup){ .arena = job->arena, .host = mx->records[i].mx.host,
+						 .preference = mx->records[i].mx.preference };
+		list->best_named = used == 0 ? lookups[used].preference : MIN(list->best_named,
+				lookups[used].preference);
 		used++;
 	}
 	if (used == 0) {
-		*ret_why = trouble_make(job, HARD, false, "5.1.0", NULL, "Domain %.*s does not accept mail (nullMX)", PSTR(to->host));
+		*ret_why = trouble_make(job, HARD, false, "5.1.0", NULL,
+					"Domain %.*s does not accept mail (nullMX)", PSTR(to->host));
 		return false;
 	}
 	look_up_all(lookups, used);
 	for (size_t i = 0; i < used; i++)
 		if (lookups[i].answer.status == DNS_OK)
-			add_addresses(job, list, lookups[i].host, lookups[i].preference, to->port, &lookups[i].answer);
+			add_addresses(job, list, lookups[i].host, lookups[i].preference, to->port,
+				      &lookups[i].answer);
 	for (size_t i = 0; i < list->len; i++) {
 		list->at[i].by_mx = true;
 		list->at[i].mx_is_signed = mx->security == DNS_VALIDATED;
@@ -152,7 +168,8 @@ static bool find_exchangers(struct job *job, const struct destination *to, const
 	return false;
 }
 
-static bool find_domain(struct job *job, const struct destination *to, struct candidates *list, struct trouble *ret_why)
+static bool find_domain(struct job *job, const struct destination *to, struct candidates *list,
+			struct trouble *ret_why)
 {
 	struct dns_answer mx;
 
@@ -178,7 +195,8 @@ static unsigned family_rank(const struct candidate *c)
 static int compare(const void *a, const void *b)
 {
 	const struct candidate *one = a, *other = b;
-	const unsigned keys[][2] = { { one->preference, other->preference }, { family_rank(one), family_rank(other) }, { one->draw, other->draw } };
+	const unsigned keys[][2] = { { one->preference, other->preference },
+				     { family_rank(one), family_rank(other) }, { one->draw, other->draw } };
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (keys[i][0] != keys[i][1])
@@ -218,7 +236,10 @@ static bool cut_at_own(struct candidates *list)
 	return true;
 }
 
-/* At most `limit`; if all of those are of one family, the best of the other take the places of the last ones. */
+/*
+ * At most `limit`; if all of those are of one family, the best of the other take the places of the
+ * last ones.
+ */
 static void limit_list(struct candidates *list, size_t limit)
 {
 	size_t next = limit, places = limit / 2;
@@ -240,15 +261,21 @@ static void limit_list(struct candidates *list, size_t limit)
 	list->len = limit;
 }
 
-/* Nobody better than us is left. Mail that we back up waits while the better ones cannot be looked up: it goes round only if there are none. */
+/*
+ * Nobody better than us is left. Mail that we back up waits while the better ones cannot be looked
+ * up: it goes round only if there are none.
+ */
 static struct trouble only_ourselves(struct job *job, const struct destination *to, bool knows_best)
 {
 	if (knows_best)
-		return trouble_make(job, HARD, false, "5.4.6", NULL, "mail for %.*s loops back to myself", PSTR(to->host));
-	return trouble_make(job, SOFT, true, "4.4.4", NULL, "unable to find primary relay for %.*s", PSTR(to->host));
+		return trouble_make(job, HARD, false, "5.4.6", NULL, "mail for %.*s loops back to myself",
+				    PSTR(to->host));
+	return trouble_make(job, SOFT, true, "4.4.4", NULL, "unable to find primary relay for %.*s",
+			    PSTR(to->host));
 }
 
-bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret, struct trouble *ret_why)
+bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret,
+		     struct trouble *ret_why)
 {
 	bool knows_best;
 

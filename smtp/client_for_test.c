@@ -12,16 +12,19 @@ static void answer(struct arena *a, struct str name, enum dns_type type, struct 
 	struct str data, one, word;
 	int64_t preference;
 
-	*ret = (struct dns_answer){ .status = DNS_NO_DOMAIN, .why = STR("Host not found"), .canonical = name };
+	*ret = (struct dns_answer){ .status = DNS_NO_DOMAIN, .why = STR("Host not found"),
+				    .canonical = name };
 	for (; row != NULL && row->name != NULL; row++) {
 		if (!str_is_nocase(name, str_of(row->name)))
 			continue;
 		if (ret->status == DNS_NO_DOMAIN)
-			*ret = (struct dns_answer){ .status = DNS_NO_DATA, .why = STR("Host found but no data record of requested type") };
+			*ret = (struct dns_answer){ .status = DNS_NO_DATA,
+						    .why = STR("Host found but no data record of requested type") };
 		if (row->type != type)
 			continue;
 		ret->status = row->status;
-		ret->why = row->status == DNS_OK ? STR_NONE : row->status == DNS_NO_DOMAIN ? STR("Host not found") : STR("Host not found, try again");
+		ret->why = row->status == DNS_OK ? STR_NONE : row->status == DNS_NO_DOMAIN
+			   ? STR("Host not found") : STR("Host not found, try again");
 		ret->records = arena_get(a, (strlen(row->data) / 4 + 20) * sizeof(*ret->records));
 		data = str_of(row->data);
 		while (str_token(&data, ",", &one)) {
@@ -31,7 +34,8 @@ static void answer(struct arena *a, struct str name, enum dns_type type, struct 
 				one = str_trim(one);
 				str_cut(&one, ' ', &word);
 				assert_int_equal(str_to_int(word, 0, 65535, &preference), 0);
-				r->mx = (struct dns_mx){ (uint16_t) preference, str_is(one, STR(".")) ? STR_NONE : one };
+				r->mx = (struct dns_mx){ (uint16_t) preference,
+							 str_is(one, STR(".")) ? STR_NONE : one };
 			} else {
 				assert_int_equal(ip_parse(str_trim(one), &r->ip), 0);
 			}
@@ -40,8 +44,10 @@ static void answer(struct arena *a, struct str name, enum dns_type type, struct 
 	}
 }
 
-void dns_query(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret) { answer(a, name, type, ret); co_pass(); }
-void dns_addresses(struct arena *a, struct str host, struct dns_answer *ret) { answer(a, host, DNS_A, ret); co_pass(); }
+void dns_query(struct arena *a, struct str name, enum dns_type type,
+	       struct dns_answer *ret) { answer(a, name, type, ret); co_pass(); }
+void dns_addresses(struct arena *a, struct str host, struct dns_answer *ret) { answer(a, host, DNS_A,
+		ret); co_pass(); }
 
 /* ---- a delivery ---- */
 
@@ -53,7 +59,8 @@ uint16_t port;
 struct delivery *last;			/* of the present case, for closer looks */
 static const struct case_ *the_case;
 int unix_listener = -1;			/* the first server's, instead of TCP */
-static int deliveries;				/* how often the case's message is sent, one after the other */
+/* how often the case's message is sent, one after the other */
+static int deliveries;
 
 static const char SMALL[] = "Subject: x\n\nhello\n.dot\n";
 
@@ -125,8 +132,10 @@ void free_delivery(struct delivery *d)
 
 static char letter(enum outcome_status s)
 {
-	static const char letters[] = { [OUTCOME_PENDING] = '?', [OUTCOME_DELIVERED] = 'D', [OUTCOME_DEFERRED] = 'd', [OUTCOME_BOUNCED] = 'B',
-					[OUTCOME_EXPANDED] = 'E', [OUTCOME_RELAYED] = 'R', [OUTCOME_HANDED_ON] = 'H' };
+	static const char letters[] = { [OUTCOME_PENDING] = '?', [OUTCOME_DELIVERED] = 'D',
+					[OUTCOME_DEFERRED] = 'd', [OUTCOME_BOUNCED] = 'B',
+					[OUTCOME_EXPANDED] = 'E', [OUTCOME_RELAYED] = 'R',
+					[OUTCOME_HANDED_ON] = 'H' };
 
 	return letters[s];
 }
@@ -141,7 +150,8 @@ static void check(const struct case_ *c, struct delivery *d)
 	letters[d->env.recipient_count] = 0;
 	for (int i = 0; i < MOST_SERVERS; i++)
 		if (servers[i].complaint[0] != 0)
-			fail_msg("server %d: %s (client: %s: %.*s)", i + 1, servers[i].complaint, letters, PSTR(o[0].text));
+			fail_msg("server %d: %s (client: %s: %.*s)", i + 1, servers[i].complaint, letters,
+				 PSTR(o[0].text));
 	if (strcmp(letters, c->outcomes) != 0)
 		fail_msg("outcomes %s, expected %s: %.*s", letters, c->outcomes, PSTR(o[0].text));
 	if (c->text != NULL)
@@ -168,7 +178,9 @@ static void run_case(void *unused)
 		if (the_case->servers[i] == NULL)
 			continue;
 		if (unix_listener >= 0) {
-			servers[i] = (struct fake_server){ .script = the_case->servers[i], .listener = unix_listener, .content = BUF(1 << 20) };
+			servers[i] = (struct fake_server){ .script = the_case->servers[i],
+							   .listener = unix_listener,
+							   .content = BUF(1 << 20) };
 		} else {
 			fake_listen(&servers[i], ip, port, the_case->servers[i]);
 			port = servers[i].at.port;

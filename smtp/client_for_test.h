@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * For the client's tests: the whole client against scripted servers on loopback addresses, with a DNS of the test's own. A case
- * says what the servers do and what must come of it; run() delivers its message and checks.
+ * For the client's tests: the whole client against scripted servers on loopback addresses, with a
+ * DNS of the test's own. A case says what the servers do and what must come of it; run() delivers
+ * its message and checks.
  */
 #ifndef ROAD_SMTP_CLIENT_FOR_TEST_H
 #define ROAD_SMTP_CLIENT_FOR_TEST_H
@@ -36,8 +37,10 @@ struct case_ {
 	const char *to;				/* recipients, separated by blanks; NULL: "b@example.net" */
 	const char *content;			/* NULL: a small one */
 	unsigned envelope_flags, deliver_flags;
-	const char *outcomes;			/* a letter per recipient: D delivered, R relayed, d deferred, B bounced */
-	const char *text;			/* the first recipient's reason; NULL: any. "%d" is the port */
+	/* a letter per recipient: D delivered, R relayed, d deferred, B bounced */
+	const char *outcomes;
+	/* the first recipient's reason; NULL: any. "%d" is the port */
+	const char *text;
 	const char *dsn, *relay;
 	bool site;				/* the next hop is reported as out of order */
 	void (*with)(struct delivery *d);	/* changes the delivery before it starts */

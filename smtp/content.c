@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The message's content on its way out: read in pieces, converted if the server needs that, dot-stuffed, written. */
+/*
+ * The message's content on its way out: read in pieces, converted if the server needs that,
+ * dot-stuffed, written.
+ */
 #include <errno.h>
 #include <sys/uio.h>
 
@@ -83,7 +86,8 @@ static int send_all(struct job *job, struct sending *w, struct mime_downgrade *d
 
 int content_send(struct job *job, struct session *s, bool *ret_local)
 {
-	struct sending w = { .s = s, .dots = { .limit = (size_t) the_client.conf.smtp_line_length_limit }, .out = BUF(0) };
+	struct sending w = { .s = s, .dots = { .limit = (size_t) the_client.conf.smtp_line_length_limit },
+			     .out = BUF(0) };
 	struct arena *scratch = NULL;
 	int result;
 
@@ -117,7 +121,8 @@ bool content_needs_utf8(const struct job *job)
 	piece = resize_memory(NULL, PIECE);
 
 	for (uint64_t at = 0; at < d->content.parts.headers_len;) {
-		ssize_t n = content_pread(&d->content, at, piece, (size_t) MIN((uint64_t) PIECE, d->content.parts.headers_len - at));
+		ssize_t n = content_pread(&d->content, at, piece,
+					  (size_t) MIN((uint64_t) PIECE, d->content.parts.headers_len - at));
 
 		if (n <= 0)
 			return true;		/* it cannot be sent now anyway */

@@ -7,7 +7,8 @@
 static void test_a_message_beyond_the_servers_size_is_not_even_offered(void **unused)
 {
 	static const struct case_ c = {
-		.servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nS 250 SIZE 10\nE" }, .outcomes = "B", .dsn = "5.3.4",
+		.servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nS 250 SIZE 10\nE" }, .outcomes = "B",
+		.dsn = "5.3.4",
 		.text = "message size 23 exceeds size limit 10 of server 127.0.0.1[127.0.0.1]" };
 
 	(void) unused;
@@ -20,14 +21,18 @@ static void test_smtputf8_is_asked_for_where_needed(void **unused)
 	static const struct case_ offered = {
 		.servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nS 250-SMTPUTF8\nS 250 8BITMIME\n"
 			     "C MAIL FROM:<a@example.org> BODY=8BITMIME SMTPUTF8\nS 250 ok\nC RCPT TO:<j\xc3\xb6@x>\nS 250 ok\n" DATA_OK "E" },
-		.to = "j\xc3\xb6@x", .envelope_flags = ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME, .outcomes = "D" };
+		.to = "j\xc3\xb6@x", .envelope_flags = ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME,
+		.outcomes = "D" };
 	static const struct case_ missing = {
-		.servers = { HELLO "E" }, .to = "j\xc3\xb6@x", .envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "B", .dsn = "5.6.7",
+		.servers = { HELLO "E" }, .to = "j\xc3\xb6@x", .envelope_flags = ENVELOPE_SMTPUTF8,
+		.outcomes = "B", .dsn = "5.6.7",
 		.text = "SMTPUTF8 is required, but was not offered by host 127.0.0.1[127.0.0.1]" };
 	static const struct case_ header = {
-		.servers = { HELLO "E" }, .content = "Subject: \xc3\xb6\n\nx\n", .envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "B", .dsn = "5.6.7" };
+		.servers = { HELLO "E" }, .content = "Subject: \xc3\xb6\n\nx\n",
+		.envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "B", .dsn = "5.6.7" };
 	static const struct case_ unneeded = {
-		.servers = { HELLO ENVELOPE DATA_OK "E" }, .envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "D" };
+		.servers = { HELLO ENVELOPE DATA_OK "E" }, .envelope_flags = ENVELOPE_SMTPUTF8,
+		.outcomes = "D" };
 
 	(void) unused;
 	configure("");
@@ -59,7 +64,8 @@ static void test_8bit_content_is_converted_for_a_server_without_8bitmime(void **
 static void test_keywords_can_be_overlooked(void **unused)
 {
 	static const struct case_ c = {
-		.servers = { HELLO "C MAIL FROM:<a@example.org>\nP 20\nS 250 ok\nC RCPT\nS 250 ok\n" DATA_OK "E" }, .outcomes = "D" };
+		.servers = { HELLO "C MAIL FROM:<a@example.org>\nP 20\nS 250 ok\nC RCPT\nS 250 ok\n" DATA_OK "E" },
+		.outcomes = "D" };
 
 	(void) unused;
 	configure("smtp_discard_ehlo_keywords = size, pipelining");
@@ -78,7 +84,8 @@ static void test_generic_maps_change_envelope_and_headers(void **unused)
 		.servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nS 250 DSN\nC MAIL FROM:<\"me too\"@outside.example>\nS 250 ok\n"
 			     "C RCPT TO:<all@outside.example> ORCPT=rfc822;x+2By@lan.example\nS 250 ok\n"
 			     "C RCPT TO:<you@there.example> ORCPT=rfc822;you+2Bext@inside.example\nS 250 ok\nC RCPT TO:<b@else.example>\nS 250 ok\n" DATA_OK "E" },
-		.sender = "me@inside.example", .to = "x+y@lan.example you+ext@inside.example b@else.example", .outcomes = "DDD",
+		.sender = "me@inside.example", .to = "x+y@lan.example you+ext@inside.example b@else.example",
+		.outcomes = "DDD",
 		.content = "From: Me (it is) <me@inside.example>\nX: me@inside.example\nTo: a@lan.example,\n\tb@else.example (b)\n\nme@inside.example\n.\n" };
 
 	(void) unused;
@@ -93,7 +100,8 @@ static void test_generic_maps_change_envelope_and_headers(void **unused)
 static void test_headers_without_a_body_stay_so(void **unused)
 {
 	static const struct case_ c = {
-		.servers = { PLAIN_HELLO "C MAIL FROM:<>\nS 250 ok\nC RCPT\nS 250 ok\n" DATA_OK "E" }, .sender = "", .content = "To: you@inside.example\n\n", .outcomes = "D" };
+		.servers = { PLAIN_HELLO "C MAIL FROM:<>\nS 250 ok\nC RCPT\nS 250 ok\n" DATA_OK "E" },
+		.sender = "", .content = "To: you@inside.example\n\n", .outcomes = "D" };
 
 	(void) unused;
 	configure(GENERIC "propagate_unmatched_extensions = generic\n");
@@ -104,7 +112,8 @@ static void test_headers_without_a_body_stay_so(void **unused)
 
 static void test_generic_maps_that_fail_defer_before_anybody_is_asked(void **unused)
 {
-	static const struct case_ c = { .servers = { NULL }, .nexthop = "[127.0.0.1]:1", .outcomes = "d", .dsn = "4.3.0", .text = "smtp_generic_maps lookup problem" };
+	static const struct case_ c = { .servers = { NULL }, .nexthop = "[127.0.0.1]:1", .outcomes = "d",
+					.dsn = "4.3.0", .text = "smtp_generic_maps lookup problem" };
 
 	(void) unused;
 	configure("inet_interfaces = 127.0.0.1\nsmtp_generic_maps = fail:nothing\n");
@@ -120,7 +129,9 @@ static char *big_content(size_t size)
 	size_t at = (size_t) snprintf(text, size, "Subject: big\n\n");
 
 	for (size_t line = 0; at < size; line++)
-		at += (size_t) snprintf(text + at, size + 1 - at, "%zu .some text to fill the line with, and then some more of it\n.\n", line);
+		at += (size_t) snprintf(text + at, size + 1 - at,
+					"%zu .some text to fill the line with, and then some more of it\n.\n",
+					line);
 	text[size] = 0;
 	return text;
 }
@@ -128,7 +139,8 @@ static char *big_content(size_t size)
 static void test_a_big_message_arrives_byte_for_byte(void **unused)
 {
 	char *content = big_content(5000000), *got, *to;
-	struct case_ c = { .servers = { PLAIN_HELLO ENVELOPE DATA_OK "E" }, .outcomes = "D", .content = content };
+	struct case_ c = { .servers = { PLAIN_HELLO ENVELOPE DATA_OK "E" }, .outcomes = "D",
+			   .content = content };
 
 	(void) unused;
 	configure("");
@@ -150,9 +162,13 @@ static void test_a_big_message_arrives_byte_for_byte(void **unused)
 static void test_a_server_may_refuse_halfway(void **unused)
 {
 	char *content = big_content(8000000);
-	struct case_ refused = { .servers = { PLAIN_HELLO ENVELOPE "C DATA\nS 354 go\nS 552 5.3.4 that is too much\nP 50\nX" }, .content = content,
-				 .outcomes = "B", .dsn = "5.3.4", .text = SAID("552 5.3.4 that is too much", "message content") };
-	struct case_ gone = { .servers = { PLAIN_HELLO ENVELOPE "C DATA\nS 354 go\nP 50\nX" }, .content = content, .outcomes = "d", .site = true,
+	struct case_ refused = {
+		.servers = { PLAIN_HELLO ENVELOPE "C DATA\nS 354 go\nS 552 5.3.4 that is too much\nP 50\nX" },
+		.content = content,
+				 .outcomes = "B", .dsn = "5.3.4", .text = SAID("552 5.3.4 that is too much",
+				 "message content") };
+	struct case_ gone = { .servers = { PLAIN_HELLO ENVELOPE "C DATA\nS 354 go\nP 50\nX" },
+			      .content = content, .outcomes = "d", .site = true,
 			      .dsn = "4.4.2", .text = LOST("sending message body") };
 
 	(void) unused;
@@ -165,12 +181,14 @@ static void test_a_server_may_refuse_halfway(void **unused)
 static void test_long_lines_are_broken_as_configured(void **unused)
 {
 	static const struct case_ c = {
-		.servers = { HELLO ENVELOPE DATA_OK "E" }, .content = "Subject: 123456789 123456789\n\n123456789 123456789 1\n", .outcomes = "D" };
+		.servers = { HELLO ENVELOPE DATA_OK "E" },
+		.content = "Subject: 123456789 123456789\n\n123456789 123456789 1\n", .outcomes = "D" };
 
 	(void) unused;
 	configure("smtp_line_length_limit = 20");
 	run_many(&c, 1);
-	assert_str(buf_str(&servers[0].content), "Subject: 123456789 1\n 23456789\n\n123456789 123456789 \n 1\n");
+	assert_str(buf_str(&servers[0].content),
+		   "Subject: 123456789 1\n 23456789\n\n123456789 123456789 \n 1\n");
 	end_case();
 	configure("smtp_line_length_limit = 0");
 	run_many(&c, 1);
@@ -190,7 +208,8 @@ static void test_a_thousand_recipients_in_one_transaction(void **unused)
 	buf_add_text(&script, HELLO "C MAIL\nS 250 ok\n");
 	for (int i = 0; i < 1000; i++) {
 		buf_addf(&to, "user%d@example.net ", i);
-		buf_addf(&script, "C RCPT TO:<user%d@example.net>\nS %s\n", i, i % 7 == 3 ? "550 5.1.1 no" : "250 2.1.5 Ok");
+		buf_addf(&script, "C RCPT TO:<user%d@example.net>\nS %s\n", i,
+			 i % 7 == 3 ? "550 5.1.1 no" : "250 2.1.5 Ok");
 		buf_add_byte(&outcomes, i % 7 == 3 ? 'B' : 'D');
 	}
 	buf_add_text(&script, DATA_OK "E");
@@ -214,7 +233,8 @@ static void test_those_who_were_one_too_many_get_another_transaction(void **unus
 	static const struct case_ refused = {
 		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT TO:<a@x>\nS 250 ok\nC RCPT TO:<b@x>\nS 450 4.2.0 grey\nC RCPT TO:<c@x>\nS 452 4.5.3 too many\n"
 			     "C DATA\nS 451 4.3.0 not now\nC RSET\nS 250 ok\nC MAIL\nS 250 ok\nC RCPT TO:<c@x>\nS 250 ok\nC DATA\nS 451 4.3.0 not now\nE" },
-		.to = "a@x b@x c@x", .outcomes = "ddd", .text = "host 127.0.0.1[127.0.0.1] said: 451 4.3.0 not now (in reply to DATA command)" };
+		.to = "a@x b@x c@x", .outcomes = "ddd",
+		.text = "host 127.0.0.1[127.0.0.1] said: 451 4.3.0 not now (in reply to DATA command)" };
 
 	(void) unused;
 	configure("");
@@ -226,12 +246,15 @@ static void test_those_who_were_one_too_many_get_another_transaction(void **unus
 static void test_a_probe_stops_after_rcpt(void **unused)
 {
 	static const struct case_ good = {
-		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 2.1.5 yes\nE" }, .deliver_flags = DELIVER_PROBE, .outcomes = "D", .text = "250 2.1.5 yes" };
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 2.1.5 yes\nE" },
+		.deliver_flags = DELIVER_PROBE, .outcomes = "D", .text = "250 2.1.5 yes" };
 	static const struct case_ bad = {
-		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nE" }, .deliver_flags = DELIVER_PROBE, .outcomes = "B" };
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nE" },
+		.deliver_flags = DELIVER_PROBE, .outcomes = "B" };
 
 	static const struct case_ not_now = {
-		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 2.1.5 yes\nC DATA\nS 451 4.3.0 not now\nE" }, .deliver_flags = DELIVER_PROBE, .outcomes = "d",
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 2.1.5 yes\nC DATA\nS 451 4.3.0 not now\nE" },
+		.deliver_flags = DELIVER_PROBE, .outcomes = "d",
 		.dsn = "4.3.0" };
 
 	(void) unused;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The levels dane and dane-only for one host (RFC 7672 2.2): are there TLSA records that DNSSEC vouches for, and what follows. Validation is the resolver
- * service's, whatever the host's resolver does.
+ * The levels dane and dane-only for one host (RFC 7672 2.2): are there TLSA records that DNSSEC
+ * vouches for, and what follows. Validation is the resolver service's, whatever the host's resolver
+ * does.
  *
  *                             dane                        dane-only
  *   names not signed          may                         the mail waits
@@ -10,7 +11,8 @@
  *   none that can be used     encrypt                     the mail waits
  *   records                   one of them must fit        one of them must fit
  *
- * A domain whose MX records are not signed, while its hosts are: smtp_tls_dane_insecure_mx_policy says, but dane-only never has it.
+ * A domain whose MX records are not signed, while its hosts are: smtp_tls_dane_insecure_mx_policy
+ * says, but dane-only never has it.
  */
 #include "lib/base/die.h"
 #include "lib/dns/dns.h"
@@ -28,10 +30,12 @@ static void refuse(struct tls_policy *p, struct str why)
 }
 
 /* DANE is not to be had here: what it comes to. Told once, as `what`. */
-static void do_without(struct job *job, struct tls_policy *p, const struct candidate *at, enum tls_level instead, enum tls_outcome what, const char *why)
+static void do_without(struct job *job, struct tls_policy *p, const struct candidate *at,
+		       enum tls_level instead, enum tls_outcome what, const char *why)
 {
 	if (p->level == TLS_DANE_ONLY) {
-		refuse(p, arena_fmt(job->arena, "DANE is required, but %s for host %.*s", why, PSTR(at->host)));
+		refuse(p, arena_fmt(job->arena, "DANE is required, but %s for host %.*s", why,
+				    PSTR(at->host)));
 		tls_told(job, p, at->host, &at->ip, what, p->refused);
 		return;
 	}
@@ -59,8 +63,12 @@ static enum found is_signed_alias(struct job *job, const struct candidate *at)
 	return alias.status == DNS_OK && alias.security == DNS_VALIDATED ? RECORDS : NO_RECORDS;
 }
 
-/* First under the name at the end of the chain of aliases, then under the host's own (RFC 7672 2.2.2). *ret_base: the one that has them. */
-static enum found find_records(struct job *job, const struct candidate *at, struct dns_answer *ret, struct str *ret_base)
+/*
+ * First under the name at the end of the chain of aliases, then under the host's own (RFC 7672
+ * 2.2.2). *ret_base: the one that has them.
+ */
+static enum found find_records(struct job *job, const struct candidate *at, struct dns_answer *ret,
+			       struct str *ret_base)
 {
 	bool is_alias = at->canonical.len > 0 && !str_is_nocase(at->canonical, at->host);
 	enum found found;
@@ -95,15 +103,20 @@ static size_t take_records(struct job *job, const struct dns_answer *answer, str
 	return tls_usable(*ret, n);
 }
 
-/* A certificate that an issuer vouches for may be for the host, or for the domain that the mail is for (RFC 7672 3.2.2). */
-static struct str names_for_issuers(struct job *job, const struct tls_policy *p, const struct candidate *at, struct str base)
+/*
+ * A certificate that an issuer vouches for may be for the host, or for the domain that the mail is
+ * for (RFC 7672 3.2.2).
+ */
+static struct str names_for_issuers(struct job *job, const struct tls_policy *p, const struct candidate *at,
+				    struct str base)
 {
 	if (!at->by_mx)
 		return base;
 	return arena_fmt(job->arena, "%.*s:%.*s:%.*s", PSTR(base), PSTR(p->domain), PSTR(at->mx_canonical));
 }
 
-static void demand_records(struct job *job, struct tls_policy *p, const struct candidate *at, const struct dns_answer *answer, struct str base)
+static void demand_records(struct job *job, struct tls_policy *p, const struct candidate *at,
+			   const struct dns_answer *answer, struct str base)
 {
 	bool half = at->by_mx && !at->mx_is_signed;
 	struct tls_tlsa *records;
@@ -131,7 +144,8 @@ void dane_apply(struct job *job, const struct candidate *at, struct tls_policy *
 	struct dns_answer answer;
 	struct str base;
 
-	if (at->by_mx && !at->mx_is_signed && (p->level == TLS_DANE_ONLY || policy_insecure_mx() <= TLS_MAY)) {
+	if (at->by_mx && !at->mx_is_signed && (p->level == TLS_DANE_ONLY
+					       || policy_insecure_mx() <= TLS_MAY)) {
 		do_without(job, p, at, TLS_MAY, TLS_DANE_REQUIRED, "the MX records are not signed");
 		return;
 	}
@@ -143,7 +157,8 @@ void dane_apply(struct job *job, const struct candidate *at, struct tls_policy *
 		do_without(job, p, at, TLS_MAY, TLS_DANE_REQUIRED, "there are no signed TLSA records");
 		break;
 	case CANNOT_TELL:
-		refuse(p, arena_fmt(job->arena, "TLSA lookup error for %.*s:%u", PSTR(at->host), at->ip.port));
+		refuse(p, arena_fmt(job->arena, "TLSA lookup error for %.*s:%u", PSTR(at->host),
+				    at->ip.port));
 		tls_told(job, p, at->host, &at->ip, TLS_DNSSEC_INVALID, p->refused);
 		break;
 	}

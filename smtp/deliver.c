@@ -11,7 +11,8 @@ const struct onlooker *the_onlooker;
 
 const char *own_name(const char *smtp_parameter)
 {
-	static struct map *names;		/* of LMTP: some dozen that the code names, and whoever was told one may keep it */
+	/* of LMTP: some dozen that the code names, and whoever was told one may keep it */
+	static struct map *names;
 	char *name;
 
 	if (!the_client.lmtp)
@@ -29,13 +30,18 @@ const char *own_name(const char *smtp_parameter)
 	return name;
 }
 
-/* Delivers what is pending over a session. True: the session was dead already, and nothing has been learnt. */
+/*
+ * Delivers what is pending over a session. True: the session was dead already, and nothing has been
+ * learnt.
+ */
 static bool converse(struct job *job, struct session *s)
 {
 	bool stale;
 
 	if (!requiretls_is_met(&job->site_policy, s)) {
-		struct trouble why = trouble_make(job, HARD, false, "5.7.30", s, "REQUIRETLS is required, but was not offered by host %.*s", PSTR(s->name));
+		struct trouble why = trouble_make(job, HARD, false, "5.7.30", s,
+						  "REQUIRETLS is required, but was not offered by host %.*s",
+						  PSTR(s->name));
 
 		trouble_keep(job, &why);
 		cache_keep_or_end(s);
@@ -74,11 +80,13 @@ static bool is_refused(struct job *job, const struct tls_policy *p)
 /* Without TLS as a last resort; never where somebody would have to log in. */
 static bool may_go_in_the_clear(struct job *job, const struct destination *to, const struct candidate *at)
 {
-	return job->tls_broke && !is_over(job) && tls_may_give_up(job) && at != NULL && auth_takes_strangers(job, to, at);
+	return job->tls_broke && !is_over(job) && tls_may_give_up(job) && at != NULL
+	       && auth_takes_strangers(job, to, at);
 }
 
 /* NULL: there was none, and why. Not to be looked into otherwise. */
-static struct session *use_new_session(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
+static struct session *use_new_session(struct job *job, const struct destination *to,
+				       const struct candidate *at, struct trouble *ret_why)
 {
 	struct session *s;
 
@@ -100,7 +108,8 @@ static struct session *use_new_session(struct job *job, const struct destination
 }
 
 /* A kept session to this address, or a new one. *ret_session: there was one, so it counts. */
-static void try_candidate(struct job *job, const struct destination *to, const struct candidate *at, bool *ret_session)
+static void try_candidate(struct job *job, const struct destination *to, const struct candidate *at,
+			  bool *ret_session)
 {
 	struct session *s = NULL;
 	struct trouble why;
@@ -120,7 +129,8 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 		return;
 	*ret_session = why.relay.len > 0;	/* it did connect */
 	if (!*ret_session) {
-		log_info("%.*s", PSTR(why.text));	/* of the host, not of the message: log analysers know it without an id */
+		/* of the host, not of the message: log analysers know it without an id */
+		log_info("%.*s", PSTR(why.text));
 		why.logged = true;
 	}
 	if (why.kind == HARD && job->policy.wish >= TLS_WANTED)
@@ -134,8 +144,12 @@ static bool is_same_place(const struct address_ip *a, const struct address_ip *b
 	return ip_is_same(a, b) && a->port == b->port;
 }
 
-/* `done`: where a kept session has been used, family 0: nowhere. `last`: there is nothing to try after this destination. */
-static void try_candidates(struct job *job, const struct destination *to, const struct candidates *list, const struct address_ip *done,
+/*
+ * `done`: where a kept session has been used, family 0: nowhere. `last`: there is nothing to try
+ * after this destination.
+ */
+static void try_candidates(struct job *job, const struct destination *to, const struct candidates *list,
+			   const struct address_ip *done,
 			   bool last)
 {
 	int64_t sessions = done->family != 0, limit = the_client.conf.smtp_mx_session_limit;
@@ -195,7 +209,8 @@ static int find_destinations(struct job *job, struct destinations *ret)
 
 	if (result == 0 && *the_client.conf.smtp_fallback_relay != 0
 	    && destinations_parse(str_of(the_client.conf.smtp_fallback_relay), job->arena, ret) < 0)
-		log_warning_rarely(60, "smtp_fallback_relay: bad syntax: %s", the_client.conf.smtp_fallback_relay);
+		log_warning_rarely(60, "smtp_fallback_relay: bad syntax: %s",
+				   the_client.conf.smtp_fallback_relay);
 	return result;
 }
 
@@ -207,7 +222,8 @@ void smtp_deliver(struct delivery *d)
 
 	job.of = arena_get(d->arena, (d->env.recipient_count + 1) * sizeof(*job.of));
 	if (find_destinations(&job, &to) < 0) {
-		why = trouble_make(&job, SOFT, true, "4.3.5", NULL, "bad next hop: \"%.*s\"", PSTR(d->nexthop));
+		why = trouble_make(&job, SOFT, true, "4.3.5", NULL, "bad next hop: \"%.*s\"",
+				   PSTR(d->nexthop));
 		trouble_all(&job, &why);
 	} else if (generic_apply(&job) && auth_prepare(&job, &to)) {
 		for (size_t i = 0; i < to.len && !is_over(&job); i++)

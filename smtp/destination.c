@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The next hop's syntax: "domain", "[host]", "domain:port", "[host]:port", address literals in brackets; for LMTP
- * also "unix:path" and "inet:host:port". Several, separated by commas or blanks, are tried in order.
+ * The next hop's syntax: "domain", "[host]", "domain:port", "[host]:port", address literals in
+ * brackets; for LMTP also "unix:path" and "inet:host:port". Several, separated by commas or blanks,
+ * are tried in order.
  */
 #include <errno.h>
 
@@ -14,7 +15,8 @@ static struct str name_of_host(struct str host, struct arena *a)
 	char room[256];
 	struct str ascii;
 
-	return !str_is_ascii(host) && idn_to_ascii(host, room, &ascii) ? arena_copy(a, ascii) : arena_lower(a, host);
+	return !str_is_ascii(host) && idn_to_ascii(host, room, &ascii) ? arena_copy(a,
+			ascii) : arena_lower(a, host);
 }
 
 static int parse_unix(struct str path, struct arena *a, struct destination *ret)

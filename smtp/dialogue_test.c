@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What the client says at every stage, and which outcome each answer, silence and end of the connection has. */
+/*
+ * What the client says at every stage, and which outcome each answer, silence and end of the
+ * connection has.
+ */
 #include "smtp/client_for_test.h"
 
 /* ---- how it should go ---- */
@@ -7,7 +10,8 @@
 static void test_a_message_is_delivered(void **unused)
 {
 	static const struct case_ c = {
-		.servers = { HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D", .text = "250 2.0.0 Ok: queued as 1234", .dsn = "2.0.0",
+		.servers = { HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D",
+		.text = "250 2.0.0 Ok: queued as 1234", .dsn = "2.0.0",
 		.relay = "127.0.0.1[127.0.0.1]:%d",
 	};
 
@@ -36,9 +40,11 @@ static void test_helo_where_ehlo_is_not_known(void **unused)
 		.servers = { "A\nS 220 old\nC EHLO\nS 502 what?\nC HELO client.example\nS 250 mx\n" ENVELOPE DATA_OK "E" },
 		.outcomes = "D" };
 	static const struct case_ never = {
-		.servers = { "A\nS 220 old\nC HELO client.example\nS 250 mx\n" ENVELOPE DATA_OK "E" }, .outcomes = "D" };
+		.servers = { "A\nS 220 old\nC HELO client.example\nS 250 mx\n" ENVELOPE DATA_OK "E" },
+		.outcomes = "D" };
 	static const struct case_ myself = {
-		.servers = { "A\nS 220 old\nC EHLO\nS 502 what?\nC HELO\nS 250 client.example\nQ" }, .nexthop = "[127.0.0.1]", .outcomes = "B", .dsn = "5.4.6" };
+		.servers = { "A\nS 220 old\nC EHLO\nS 502 what?\nC HELO\nS 250 client.example\nQ" },
+		.nexthop = "[127.0.0.1]", .outcomes = "B", .dsn = "5.4.6" };
 
 	(void) unused;
 	configure("");
@@ -117,9 +123,11 @@ static void test_every_refusal_has_its_verdict(void **unused)
 		  .text = "host 127.0.0.1[127.0.0.1] refused to talk to me: 421 4.3.2 too busy" },
 		{ .servers = { "A\nS 554 5.7.1 go away\nQ" }, .outcomes = "d", .dsn = "4.7.1", .site = true,
 		  .text = "host 127.0.0.1[127.0.0.1] refused to talk to me: 554 5.7.1 go away" },
-		{ .servers = { "A\nS 220 hi\nC EHLO\nS 500 no\nC HELO\nS 550 no\nQ" }, .outcomes = "B", .dsn = "5.0.0",
+		{ .servers = { "A\nS 220 hi\nC EHLO\nS 500 no\nC HELO\nS 550 no\nQ" }, .outcomes = "B",
+		  .dsn = "5.0.0",
 		  .text = "host 127.0.0.1[127.0.0.1] refused to talk to me: 550 no" },
-		{ .servers = { "A\nS 220 hi\nC EHLO\nS 450 later\nC HELO\nS 450 later\nQ" }, .outcomes = "d", .dsn = "4.0.0", .site = true },
+		{ .servers = { "A\nS 220 hi\nC EHLO\nS 450 later\nC HELO\nS 450 later\nQ" }, .outcomes = "d",
+		  .dsn = "4.0.0", .site = true },
 		{ .servers = { HELLO "C MAIL\nS 450 4.1.8 who?\nC RCPT\nS 503 5.5.1 MAIL first\nC DATA\nS 503 5.5.1 MAIL first\nE" },
 		  .outcomes = "d", .dsn = "4.1.8", .text = SAID("450 4.1.8 who?", "MAIL FROM command") },
 		{ .servers = { HELLO "C MAIL\nS 553 5.1.8 who?\nC RCPT\nS 503 5.5.1 MAIL first\nC DATA\nS 503 5.5.1 MAIL first\nE" },
@@ -127,9 +135,11 @@ static void test_every_refusal_has_its_verdict(void **unused)
 		{ .servers = { PLAIN_HELLO "C MAIL\nS 553 5.1.8 who?\nE" }, .outcomes = "B", .dsn = "5.1.8" },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 unknown\nC DATA\nS 554 no valid recipients\nE" },
 		  .outcomes = "B", .dsn = "5.1.1", .text = SAID("550 5.1.1 unknown", "RCPT TO command") },
-		{ .servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 unknown\nE" }, .outcomes = "B", .dsn = "5.0.0" },
+		{ .servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 unknown\nE" }, .outcomes = "B",
+		  .dsn = "5.0.0" },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 450-4.2.0 grey\nS 450 4.2.0 listed\nC DATA\nS 354 hm\nD\nS 554 nobody\nE" },
-		  .outcomes = "d", .dsn = "4.2.0", .text = SAID("450-4.2.0 grey 450 4.2.0 listed", "RCPT TO command") },
+		  .outcomes = "d", .dsn = "4.2.0", .text = SAID("450-4.2.0 grey 450 4.2.0 listed",
+								"RCPT TO command") },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 451 4.3.0 not now\nE" },
 		  .outcomes = "d", .dsn = "4.3.0", .text = SAID("451 4.3.0 not now", "DATA command") },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 554 5.7.1 no\nE" },
@@ -139,7 +149,8 @@ static void test_every_refusal_has_its_verdict(void **unused)
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 550 5.7.0 spam\nE" },
 		  .outcomes = "B", .dsn = "5.7.0", .text = SAID("550 5.7.0 spam", "end of DATA command") },
 		/* the code's class wins over a contradicting enhanced code */
-		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 450 5.1.1 odd\nC DATA\nS 554 nobody\nE" }, .outcomes = "d", .dsn = "4.1.1" },
+		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 450 5.1.1 odd\nC DATA\nS 554 nobody\nE" },
+		  .outcomes = "d", .dsn = "4.1.1" },
 	};
 
 	(void) unused;
@@ -148,7 +159,8 @@ static void test_every_refusal_has_its_verdict(void **unused)
 		run(&cases[i]);
 	configure("smtp_skip_5xx_greeting = no");
 	{
-		static const struct case_ c = { .servers = { "A\nS 554 5.7.1 go away\nQ" }, .outcomes = "B", .dsn = "5.7.1" };
+		static const struct case_ c = { .servers = { "A\nS 554 5.7.1 go away\nQ" }, .outcomes = "B",
+						.dsn = "5.7.1" };
 
 		run(&c);
 	}
@@ -163,7 +175,8 @@ static void test_every_recipient_has_a_verdict_of_its_own(void **unused)
 	static const struct case_ refused = {
 		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT TO:<a@x>\nS 250 ok\nC RCPT TO:<b@x>\nS 550 5.1.1 no\nC RCPT TO:<c@x>\nS 450 4.2.1 later\n"
 			     "C DATA\nS 354 go\nD\nS 554 5.6.0 bad content\nE" },
-		.to = "a@x b@x c@x", .outcomes = "BBd", .text = SAID("554 5.6.0 bad content", "end of DATA command") };
+		.to = "a@x b@x c@x", .outcomes = "BBd", .text = SAID("554 5.6.0 bad content",
+								     "end of DATA command") };
 
 	(void) unused;
 	configure("");
@@ -178,12 +191,15 @@ static void test_a_lost_connection_defers_at_every_stage(void **unused)
 		{ .servers = { "A\nX" }, .text = LOST("receiving the initial server greeting") },
 		{ .servers = { "A\nR 220-half\nX" }, .text = LOST("receiving the initial server greeting") },
 		{ .servers = { "A\nS 220 hi\nC EHLO\nX" }, .text = LOST("performing the EHLO handshake") },
-		{ .servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nX" }, .text = LOST("performing the EHLO handshake") },
-		{ .servers = { "A\nS 220 hi\nC EHLO\nS 500 no\nC HELO\nX" }, .text = LOST("performing the HELO handshake") },
+		{ .servers = { "A\nS 220 hi\nC EHLO\nS 250-mx\nX" },
+		  .text = LOST("performing the EHLO handshake") },
+		{ .servers = { "A\nS 220 hi\nC EHLO\nS 500 no\nC HELO\nX" },
+		  .text = LOST("performing the HELO handshake") },
 		{ .servers = { HELLO "C MAIL\nX" }, .text = LOST("sending MAIL FROM") },
 		{ .servers = { PLAIN_HELLO "C MAIL\nX" }, .text = LOST("sending MAIL FROM") },
 		{ .servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nX" }, .text = LOST("sending RCPT TO") },
-		{ .servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nX" }, .text = LOST("sending DATA command") },
+		{ .servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nX" },
+		  .text = LOST("sending DATA command") },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nX" },
 		  .text = LOST("sending end of data -- message may be sent more than once") },
 	};
@@ -204,10 +220,13 @@ static void test_silence_defers_at_every_stage(void **unused)
 {
 	static const struct case_ cases[] = {
 		{ .servers = { "A\nE" }, .text = TIMED_OUT("receiving the initial server greeting") },
-		{ .servers = { "A\nS 220 hi\nC EHLO\nE" }, .text = TIMED_OUT("performing the EHLO handshake") },
+		{ .servers = { "A\nS 220 hi\nC EHLO\nE" },
+		  .text = TIMED_OUT("performing the EHLO handshake") },
 		{ .servers = { HELLO "C MAIL\nC RCPT\nC DATA\nE" }, .text = TIMED_OUT("sending MAIL FROM") },
-		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nC DATA\nE" }, .text = TIMED_OUT("sending RCPT TO") },
-		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nE" }, .text = TIMED_OUT("sending DATA command") },
+		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nC DATA\nE" },
+		  .text = TIMED_OUT("sending RCPT TO") },
+		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nE" },
+		  .text = TIMED_OUT("sending DATA command") },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE" },
 		  .text = TIMED_OUT("sending end of data -- message may be sent more than once") },
 	};
@@ -215,7 +234,8 @@ static void test_silence_defers_at_every_stage(void **unused)
 
 	(void) unused;
 	configure("");
-	conf->smtp_helo_timeout = conf->smtp_mail_timeout = conf->smtp_rcpt_timeout = conf->smtp_data_init_timeout = 100;
+	conf->smtp_helo_timeout = conf->smtp_mail_timeout = conf->smtp_rcpt_timeout =
+		conf->smtp_data_init_timeout = 100;
 	conf->smtp_data_done_timeout = 100;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct case_ c = cases[i];
@@ -231,10 +251,12 @@ static void test_silence_defers_at_every_stage(void **unused)
 static void test_an_end_in_the_middle_spares_those_who_had_an_answer(void **unused)
 {
 	static const struct case_ c = {
-		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC RCPT\nS 250 ok\nX" }, .to = "a@x b@x c@x", .outcomes = "Bdd",
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC RCPT\nS 250 ok\nX" },
+		.to = "a@x b@x c@x", .outcomes = "Bdd",
 		.site = true };
 	static const struct case_ leaving = {
-		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 450 4.2.0 a\nC RCPT\nS 421 4.3.2 bye\nX" }, .to = "a@x b@x c@x",
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 450 4.2.0 a\nC RCPT\nS 421 4.3.2 bye\nX" },
+		.to = "a@x b@x c@x",
 		.outcomes = "ddd", .text = SAID("450 4.2.0 a", "RCPT TO command") };
 
 	(void) unused;
@@ -250,10 +272,13 @@ static void test_nonsense_is_a_deferral_and_never_a_bounce(void **unused)
 		{ .servers = { "A\nS 220 hi\nC EHLO\nS hello\nE" }, .dsn = "4.5.0" },
 		{ .servers = { HELLO "C MAIL\nS 25O ok\nC RCPT\nC DATA\nE" }, .dsn = "4.5.0",
 		  .text = "Protocol error: host 127.0.0.1[127.0.0.1] said: 25O ok (while sending MAIL FROM)" },
-		{ .servers = { HELLO "C MAIL\nS 354 go?\nC RCPT\nS 250 ok\nC DATA\nS 503 no\nE" }, .dsn = "4.5.0",
+		{ .servers = { HELLO "C MAIL\nS 354 go?\nC RCPT\nS 250 ok\nC DATA\nS 503 no\nE" },
+		  .dsn = "4.5.0",
 		  .text = "Protocol error: " SAID("354 go?", "MAIL FROM command") },
-		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 250 done?\nE" }, .dsn = "4.5.0" },
-		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 354 more\nE" }, .dsn = "4.5.0" },
+		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 250 done?\nE" },
+		  .dsn = "4.5.0" },
+		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 354 more\nE" },
+		  .dsn = "4.5.0" },
 	};
 
 	(void) unused;
@@ -275,11 +300,13 @@ static void test_lmtp_has_an_answer_for_every_recipient(void **unused)
 	static const struct case_ c = {
 		.servers = { LHLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC RCPT\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\n"
 			     "S 250 2.0.0 <a> saved\nS 452 4.2.2 <c> full\nS 554 5.2.0 <d> no\nE" },
-		.nexthop = "inet:127.0.0.1:%d", .to = "a@x b@x c@x d@x", .outcomes = "DBdB", .text = "250 2.0.0 <a> saved" };
+		.nexthop = "inet:127.0.0.1:%d", .to = "a@x b@x c@x d@x", .outcomes = "DBdB",
+		.text = "250 2.0.0 <a> saved" };
 	static const struct case_ lost = {
 		.servers = { LHLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 250 2.0.0 saved\nX" },
 		.nexthop = "[127.0.0.1]:%d", .to = "a@x b@x", .outcomes = "Dd", .site = true };
-	static const struct case_ no_lhlo = { .servers = { "A\nS 220 lmtp\nC LHLO\nS 500 no\nC QUIT\nS 221 bye\nE" }, .outcomes = "B" };
+	static const struct case_ no_lhlo = {
+		.servers = { "A\nS 220 lmtp\nC LHLO\nS 500 no\nC QUIT\nS 221 bye\nE" }, .outcomes = "B" };
 
 	(void) unused;
 	the_client.lmtp = true;
@@ -295,7 +322,8 @@ static void test_lmtp_over_a_unix_socket(void **unused)
 {
 	char nexthop[200], path[100], relay[200];
 	struct case_ c = { .servers = { "" }, .nexthop = nexthop, .outcomes = "D", .relay = relay };
-	struct case_ gone = { .nexthop = "unix:/nonexistent/lmtp", .outcomes = "d", .dsn = "4.4.1", .site = true,
+	struct case_ gone = { .nexthop = "unix:/nonexistent/lmtp", .outcomes = "d",
+			      .dsn = "4.4.1", .site = true,
 			      .text = "connect to client.example[/nonexistent/lmtp]: No such file or directory" };
 	int listener;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * For `postroad explain` (smtp -R ... policy to=NEXTHOP sender=ADDRESS): the hosts that a delivery would go to, the TLS policy for each of them and who made
- * it, and as whom we would log in. Nobody is connected to but our own services.
+ * For `postroad explain` (smtp -R ... policy to=NEXTHOP sender=ADDRESS): the hosts that a delivery
+ * would go to, the TLS policy for each of them and who made it, and as whom we would log in. Nobody
+ * is connected to but our own services.
  */
 #include "smtp/explain.h"
 
@@ -22,7 +23,8 @@ static struct {
 static const char *source(const struct tls_policy *p)
 {
 	switch (p->from) {
-	case FROM_POLICY_TABLE: return own_name(p->entry != NULL ? "smtp_tls_policy_maps" : "smtp_tls_per_site");
+	case FROM_POLICY_TABLE: return own_name(p->entry != NULL
+						? "smtp_tls_policy_maps" : "smtp_tls_per_site");
 	case FROM_DANE: return "DANE";
 	case FROM_MTA_STS: return "MTA-STS";
 	default: return own_name("smtp_tls_security_level");
@@ -49,7 +51,8 @@ static void tell_sts(const struct tls_policy *p)
 {
 	struct str names = p->sts->mx, name;
 
-	printf("    MTA-STS    %s, policy of %.*s:", p->sts->mode == STS_ENFORCE ? "enforce" : "testing", PSTR(p->sts->domain));
+	printf("    MTA-STS    %s, policy of %.*s:", p->sts->mode == STS_ENFORCE ? "enforce" : "testing",
+	       PSTR(p->sts->domain));
 	while (str_token(&names, "\n", &name))
 		printf(" %.*s", PSTR(name));
 	putchar('\n');
@@ -68,7 +71,8 @@ static void tell_login(struct job *job, const struct destination *to, struct str
 	else if (r == 0)
 		printf("      login    none: %s has nothing for it\n", own_name("smtp_sasl_password_maps"));
 	else
-		printf("      login    as %s, if the server offers AUTH (%s)\n", l->user, own_name("smtp_sasl_password_maps"));
+		printf("      login    as %s, if the server offers AUTH (%s)\n", l->user,
+		       own_name("smtp_sasl_password_maps"));
 	if (r > 0 && l != job->login)
 		login_free(l);
 }
@@ -115,7 +119,8 @@ static void tell_destination(struct job *job, const struct destination *to)
 		return;
 	}
 	if (!candidates_find(job, to, &list, &why)) {
-		printf("    %s %s %.*s\n", why.kind == HARD ? "returned  " : "deferred  ", why.dsn, PSTR(why.text));
+		printf("    %s %s %.*s\n", why.kind == HARD ? "returned  " : "deferred  ", why.dsn,
+		       PSTR(why.text));
 		question.failed = true;
 		return;
 	}

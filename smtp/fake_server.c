@@ -26,7 +26,8 @@ void fake_listen(struct fake_server *f, const char *ip, uint16_t port, const cha
 static void complain(struct fake_server *f, struct str step, const char *what, struct str got)
 {
 	if (f->complaint[0] == 0)
-		snprintf(f->complaint, sizeof(f->complaint), "at \"%.*s\": %s \"%.*s\"", PSTR(step), what, (int) MIN(got.len, 300), got.at);
+		snprintf(f->complaint, sizeof(f->complaint), "at \"%.*s\": %s \"%.*s\"", PSTR(step), what,
+			 (int) MIN(got.len, 300), got.at);
 }
 
 static void close_stream(struct fake_server *f)
@@ -85,7 +86,8 @@ static bool expect_end(struct fake_server *f, struct str step)
 {
 	struct str line;
 
-	if (read_line(f->s, 10000, &line, NULL) && !(str_is(line, STR("QUIT")) && !read_line(f->s, 10000, &line, NULL))) {
+	if (read_line(f->s, 10000, &line, NULL)
+	    && !(str_is(line, STR("QUIT")) && !read_line(f->s, 10000, &line, NULL))) {
 		complain(f, step, "the client did not close but said", line);
 		return false;
 	}

@@ -88,7 +88,8 @@ static void print_records(const struct tls_policy *p, const struct candidate *at
 	for (size_t i = 0; i < p->anchor_count && p->from == FROM_DANE && !look.json; i++) {
 		const struct tls_tlsa *t = &p->anchors[i];
 
-		printf("posttls-finger: using DANE RR: _%u._tcp.%.*s IN TLSA %u %u %u ", at->ip.port, PSTR(p->servername), t->usage, t->selector, t->matching);
+		printf("posttls-finger: using DANE RR: _%u._tcp.%.*s IN TLSA %u %u %u ", at->ip.port,
+		       PSTR(p->servername), t->usage, t->selector, t->matching);
 		for (size_t k = 0; k < t->data.len; k++)
 			printf("%s%02X", k > 0 ? ":" : "", (unsigned char) t->data.at[k]);
 		putchar('\n');
@@ -124,7 +125,8 @@ static bool try_one(struct job *job, const struct destination *to, const struct 
 	look.now = (struct finding){ .destination = to->text, .at = at, .policy = &job->policy };
 	policy_of_host(job, &job->site_policy, to, at, &job->policy);
 	if (job->policy.refused.len > 0) {
-		why = trouble_make(job, SOFT, true, job->policy.refused_dsn, NULL, "%.*s", PSTR(job->policy.refused));
+		why = trouble_make(job, SOFT, true, job->policy.refused_dsn, NULL, "%.*s",
+				   PSTR(job->policy.refused));
 		print(&why);
 		return true;
 	}
@@ -149,7 +151,8 @@ static void try_all(struct job *job, const struct destination *to)
 	job->policy = job->site_policy;
 	look.now = (struct finding){ .destination = to->text, .policy = &job->policy };
 	if (job->policy.refused.len > 0) {
-		why = trouble_make(job, SOFT, true, job->policy.refused_dsn, NULL, "%.*s", PSTR(job->policy.refused));
+		why = trouble_make(job, SOFT, true, job->policy.refused_dsn, NULL, "%.*s",
+				   PSTR(job->policy.refused));
 		print(&why);
 		return;
 	}
@@ -195,7 +198,8 @@ static int64_t number(struct str value)
 static void take_argument(struct str value)
 {
 	static const struct { struct str key; bool *to; } switches[] = {
-		{ STR_INIT("json"), &look.json }, { STR_INIT("chat"), &look.chat }, { STR_INIT("chain"), &look.chain }, { STR_INIT("every"), &look.every },
+		{ STR_INIT("json"), &look.json }, { STR_INIT("chat"), &look.chat },
+		{ STR_INIT("chain"), &look.chain }, { STR_INIT("every"), &look.every },
 	};
 	struct str key;
 
@@ -224,7 +228,8 @@ int finger(void)
 	for (size_t i = 1; i < the_world->argument_count; i++)
 		take_argument(the_world->arguments[i]);
 	if (look.resolver.len > 0)
-		dns_use(str_c(look.arena, look.resolver), all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0, 30000);
+		dns_use(str_c(look.arena, look.resolver), all || str_find_str(protocols, STR("ipv4")) >= 0,
+			all || str_find_str(protocols, STR("ipv6")) >= 0, 30000);
 	the_onlooker = &onlooker;
 	if (loop_run(run, NULL) < 0)
 		look.failed = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * posttls-finger's part in the client: with -R and "finger key=value ..." it goes to a destination as a delivery would, up to the end of the TLS dialogue,
- * and says on standard output what was offered and whether the policy holds. Nothing is sent, and nothing that is learnt is kept.
+ * posttls-finger's part in the client: with -R and "finger key=value ..." it goes to a destination
+ * as a delivery would, up to the end of the TLS dialogue, and says on standard output what was
+ * offered and whether the policy holds. Nothing is sent, and nothing that is learnt is kept.
  *
  *   to=DESTINATION  json=yes  chat=yes  chain=yes  every=yes  reconnect=SECONDS  most=COUNT  resolver=PATH of a socket
  */

@@ -5,7 +5,8 @@
 static const char *source_name(enum policy_source from)
 {
 	static const char *const names[] = {
-		[FROM_MAIN_CF] = "main.cf", [FROM_POLICY_TABLE] = "policy table", [FROM_DANE] = "DANE", [FROM_MTA_STS] = "MTA-STS",
+		[FROM_MAIN_CF] = "main.cf", [FROM_POLICY_TABLE] = "policy table", [FROM_DANE] = "DANE",
+		[FROM_MTA_STS] = "MTA-STS",
 	};
 
 	return names[from];
@@ -13,16 +14,20 @@ static const char *source_name(enum policy_source from)
 
 static const char *trust_word(const struct finding *f)
 {
-	return f->peer.trust == TLS_ANONYMOUS ? "Anonymous" : f->is_verified ? "Verified" : f->peer.trust == TLS_TRUSTED ? "Trusted" : "Untrusted";
+	return f->peer.trust == TLS_ANONYMOUS ? "Anonymous" : f->is_verified
+	       ? "Verified" : f->peer.trust == TLS_TRUSTED ? "Trusted" : "Untrusted";
 }
 
 void finding_print_tls(const struct finding *f)
 {
-	printf("posttls-finger: %.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s\n", PSTR(f->relay), PSTR(f->peer.subject),
+	printf("posttls-finger: %.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s\n",
+	       PSTR(f->relay), PSTR(f->peer.subject),
 	       PSTR(f->peer.issuer), PSTR(f->peer.fingerprint), PSTR(f->peer.key_fingerprint));
 	if (f->peer.trust == TLS_UNTRUSTED)
-		printf("posttls-finger: %scertificate verification failed for %.*s: %.*s\n", f->peer.whose, PSTR(f->relay), PSTR(f->peer.why));
-	printf("posttls-finger: %s TLS connection %s to %.*s: %.*s\n", trust_word(f), f->peer.resumed ? "reused" : "established", PSTR(f->relay),
+		printf("posttls-finger: %scertificate verification failed for %.*s: %.*s\n", f->peer.whose,
+		       PSTR(f->relay), PSTR(f->peer.why));
+	printf("posttls-finger: %s TLS connection %s to %.*s: %.*s\n", trust_word(f),
+	       f->peer.resumed ? "reused" : "established", PSTR(f->relay),
 	       PSTR(f->peer.summary));
 }
 
@@ -31,7 +36,8 @@ void finding_print(const struct finding *f)
 	const struct tls_policy *p = f->policy;
 
 	if (p->sts != NULL)
-		printf("posttls-finger: MTA-STS policy of %.*s: %s\n", PSTR(p->sts->domain), p->sts->mode == STS_ENFORCE ? "enforce" : "testing");
+		printf("posttls-finger: MTA-STS policy of %.*s: %s\n", PSTR(p->sts->domain),
+		       p->sts->mode == STS_ENFORCE ? "enforce" : "testing");
 	printf("posttls-finger: policy: %s", policy_level_name(p->asked));
 	if (p->level != p->asked)
 		printf(", here %s", policy_level_name(p->level));
@@ -120,7 +126,8 @@ static void print_policy(const struct finding *f)
 {
 	const struct tls_policy *p = f->policy;
 
-	printf(", \"policy\": {\"asked\": \"%s\", \"level\": \"%s\", \"source\": \"%s\"", policy_level_name(p->asked), policy_level_name(p->level), source_name(p->from));
+	printf(", \"policy\": {\"asked\": \"%s\", \"level\": \"%s\", \"source\": \"%s\"",
+	       policy_level_name(p->asked), policy_level_name(p->level), source_name(p->from));
 	truth("holds", f->trouble == NULL);
 	if (f->trouble != NULL)
 		member("reason", f->trouble->text);
@@ -128,7 +135,8 @@ static void print_policy(const struct finding *f)
 		list("match", p->match, ": ,|");
 	print_records(p);
 	if (p->sts != NULL) {
-		printf(", \"mta_sts\": {\"mode\": \"%s\"", p->sts->mode == STS_ENFORCE ? "enforce" : "testing");
+		printf(", \"mta_sts\": {\"mode\": \"%s\"",
+		       p->sts->mode == STS_ENFORCE ? "enforce" : "testing");
 		member("domain", p->sts->domain);
 		list("mx", p->sts->mx, "\n");
 		putchar('}');

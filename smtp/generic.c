@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * smtp_generic_maps: addresses that mean nothing outside become others in what is sent; the queue keeps the old ones.
+ * smtp_generic_maps: addresses that mean nothing outside become others in what is sent; the queue
+ * keeps the old ones.
  *
- * Done before a delivery begins, so that a table that fails holds up the mail and never a session half-way. Who has no such tables pays
- * nothing: job->outside stays NULL.
+ * Done before a delivery begins, so that a table that fails holds up the mail and never a session
+ * half-way. Who has no such tables pays nothing: job->outside stays NULL.
  */
 #include <errno.h>
 
@@ -140,8 +141,10 @@ bool generic_apply(struct job *job)
 	r = prepare(job, job->outside);
 	if (r >= 0)
 		return true;
-	log_mail(ROAD_WARNING, job->d->queue_id, "%s: %s", own_name("smtp_generic_maps"), r == -EIO || *route_why(route) == 0 ? error_text(r) : route_why(route));
-	trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem", own_name("smtp_generic_maps"));
+	log_mail(ROAD_WARNING, job->d->queue_id, "%s: %s", own_name("smtp_generic_maps"), r == -EIO
+		 || *route_why(route) == 0 ? error_text(r) : route_why(route));
+	trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem",
+			       own_name("smtp_generic_maps"));
 	trouble_all(job, &trouble);
 	return false;
 }

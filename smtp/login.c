@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * As whom to log in: smtp_sasl_password_maps by the sender (smtp_sender_dependent_authentication), by the server's name, by the next hop as it was given. A session
- * that was opened for one sender's login is no good for another's, so that login is part of its key; all others follow from server and next hop.
+ * As whom to log in: smtp_sasl_password_maps by the sender (smtp_sender_dependent_authentication),
+ * by the server's name, by the next hop as it was given. A session that was opened for one sender's
+ * login is no good for another's, so that login is part of its key; all others follow from server
+ * and next hop.
  */
 #include <errno.h>
 
@@ -34,7 +36,8 @@ int auth_open(const struct common_conf *common, struct buf *why)
 	if (!conf->smtp_sasl_auth_enable)
 		return 0;
 	if (str_trim(str_of(conf->smtp_sasl_password_maps)).len == 0) {
-		buf_addf(why, "specify a password table with the parameter %s", own_name("smtp_sasl_password_maps"));
+		buf_addf(why, "specify a password table with the parameter %s",
+			 own_name("smtp_sasl_password_maps"));
 		return -EINVAL;
 	}
 	recipient_delimiter = common->recipient_delimiter;
@@ -100,10 +103,12 @@ static int conclude(struct job *job, int r, struct str value, struct login *l, s
 		return 1;
 	}
 	if (r > 0) {
-		log_mail(ROAD_WARNING, job->d->queue_id, "%s: a result is no user and password", own_name("smtp_sasl_password_maps"));
+		log_mail(ROAD_WARNING, job->d->queue_id, "%s: a result is no user and password",
+			 own_name("smtp_sasl_password_maps"));
 		r = -EINVAL;
 	} else if (r < 0) {
-		log_mail(ROAD_WARNING, job->d->queue_id, "%s lookup error: %s", own_name("smtp_sasl_password_maps"), tables_why(passwords));
+		log_mail(ROAD_WARNING, job->d->queue_id, "%s lookup error: %s",
+			 own_name("smtp_sasl_password_maps"), tables_why(passwords));
 	}
 	login_free(l);
 	return r;
@@ -151,7 +156,8 @@ int login_complete(struct job *job, struct login *l)
 	else
 		r = token_ask(l->arena, str_of(l->user), &token, &why);
 	if (r < 0)
-		log_mail(ROAD_WARNING, job->d->queue_id, "no token for %s from service %s: %s", l->user, the_client.conf.smtp_sasl_token_service, buf_text(&why));
+		log_mail(ROAD_WARNING, job->d->queue_id, "no token for %s from service %s: %s", l->user,
+			 the_client.conf.smtp_sasl_token_service, buf_text(&why));
 	else
 		l->password = str_c(l->arena, token);
 	return r;
@@ -177,7 +183,8 @@ static void mark_keys(struct job *job, struct destinations *to)
 		struct destination *d = &to->at[i];
 
 		d->key = arena_fmt(job->arena, "%.*s %.*s %016llx", PSTR(d->key), PSTR(d->text),
-				   job->login == NULL ? 0ULL : (unsigned long long) str_hash(buf_str(&whose)));
+				   job->login == NULL ? 0ULL
+				   : (unsigned long long) str_hash(buf_str(&whose)));
 	}
 	buf_wipe(&whose);
 }
@@ -190,7 +197,8 @@ bool auth_prepare(struct job *job, struct destinations *to)
 		return true;
 	if (the_client.conf.smtp_sender_dependent_authentication && job->d->env.sender.len > 0
 	    && find_sender(job, &job->login) < 0) {
-		trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem", own_name("smtp_sasl_password_maps"));
+		trouble = trouble_make(job, SOFT, false, "4.3.0", NULL, "%s lookup problem",
+				       own_name("smtp_sasl_password_maps"));
 		trouble_all(job, &trouble);
 		return false;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The SMTP and LMTP client, a delivery agent. Called "lmtp" it speaks LMTP and takes lmtp_ parameters. Deliveries are
- * coroutines; sessions outlive them for a moment and serve the next message for the same place.
+ * The SMTP and LMTP client, a delivery agent. Called "lmtp" it speaks LMTP and takes lmtp_
+ * parameters. Deliveries are coroutines; sessions outlive them for a moment and serve the next
+ * message for the same place.
  */
 #include <unistd.h>
 
@@ -37,7 +38,8 @@ static void find_own_addresses(void)
 	AUTO(buf) why = BUF_WORDS;
 
 	a = arena_new("own addresses", NULL, 4 << 20);
-	if (conf_own_addresses(the_world->conf, a, &own, &why) < 0 || conf_proxy_addresses(the_world->conf, a, &proxied, &why) < 0)
+	if (conf_own_addresses(the_world->conf, a, &own, &why) < 0
+	    || conf_proxy_addresses(the_world->conf, a, &proxied, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	the_client.own = &own;
 	the_client.proxied = &proxied;
@@ -88,7 +90,8 @@ static const struct jail_path *more_paths(void)
 	static struct jail_path paths[COUNT_OF(tables) + 3];
 	size_t n = 0;
 
-	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables() || tls_has_tables() || requiretls_has_tables()); i++)
+	for (size_t i = 0; i < COUNT_OF(tables) && (has_generic || auth_is_on() || policy_has_tables()
+						    || tls_has_tables() || requiretls_has_tables()); i++)
 		paths[n++] = tables[i];
 	if (refusals_are_kept())
 		paths[n++] = (struct jail_path){ "private/proxywrite", 'c' };
@@ -97,7 +100,10 @@ static const struct jail_path *more_paths(void)
 	return n > 0 ? paths : NULL;
 }
 
-/* Entries of the policy table may name files with trust anchors (tafile=), which are read when somebody first needs them. Whatever else is read is known at the start. */
+/*
+ * Entries of the policy table may name files with trust anchors (tafile=), which are read when
+ * somebody first needs them. Whatever else is read is known at the start.
+ */
 static unsigned more_syscalls(void)
 {
 	return policy_has_tables() ? SYS_FILES_READ : 0;
@@ -119,7 +125,8 @@ static void start(void)
 	bind_to_interface(AF_INET6, &the_client.bind6);
 	open_tables();
 	tls_open();
-	if (the_world->keepsake >= 0)		/* nobody who talks to servers can change what later processes find there */
+	/* nobody who talks to servers can change what later processes find there */
+	if (the_world->keepsake >= 0)
 		close(the_world->keepsake);
 	atexit(cache_end_all);
 }
@@ -144,7 +151,8 @@ int main(int argc, char **argv)
 				.user = AS_MAIL_OWNER,
 				.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX,
 				.capabilities = "",
-				.paths = { { "private/resolver", 'c' }, { "private/mtasts", 'c' }, { "private/tlsrpt", 'c' } },
+				.paths = { { "private/resolver", 'c' }, { "private/mtasts", 'c' },
+					   { "private/tlsrpt", 'c' } },
 			},
 			.more_paths = more_paths,
 			.more_syscalls = more_syscalls,

@@ -25,7 +25,8 @@ bool per_site_open(void)
 static int level_of(struct str word)
 {
 	static const struct { struct str word; int level; } words[] = {
-		{ STR_INIT("NONE"), TLS_NONE }, { STR_INIT("MAY"), TLS_MAY }, { STR_INIT("MUST_NOPEERMATCH"), TLS_ENCRYPT }, { STR_INIT("MUST"), TLS_VERIFY },
+		{ STR_INIT("NONE"), TLS_NONE }, { STR_INIT("MAY"), TLS_MAY },
+		{ STR_INIT("MUST_NOPEERMATCH"), TLS_ENCRYPT }, { STR_INIT("MUST"), TLS_VERIFY },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
@@ -46,14 +47,16 @@ int per_site_get(struct arena *a, struct str name, int *level)
 	int r = tables_get(tables, a, arena_lower(a, name), &word), said;
 
 	if (r < 0) {
-		log_warning("%s: lookup error for \"%.*s\": %s", own_name("smtp_tls_per_site"), PSTR(name), tables_why(tables));
+		log_warning("%s: lookup error for \"%.*s\": %s", own_name("smtp_tls_per_site"), PSTR(name),
+			    tables_why(tables));
 		return -EIO;
 	}
 	if (r == 0)
 		return 0;
 	said = level_of(str_trim(word));
 	if (said < 0) {
-		log_warning("%s: unknown TLS policy '%.*s' for \"%.*s\"", own_name("smtp_tls_per_site"), PSTR(word), PSTR(name));
+		log_warning("%s: unknown TLS policy '%.*s' for \"%.*s\"", own_name("smtp_tls_per_site"),
+			    PSTR(word), PSTR(name));
 		return -EINVAL;
 	}
 	if (rank(said) > rank(*level))

@@ -19,11 +19,13 @@ static struct {
 	const char *ciphers[STRENGTHS];
 	struct arena *texts;
 	bool has_usual;
-	struct tls_policy usual;	/* what main.cf says, complete: where nothing else has a say and no name matters */
+	/* what main.cf says, complete: where nothing else has a say and no name matters */
+	struct tls_policy usual;
 } settings;
 
 static const char *const level_names[] = {
-	[TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_FINGERPRINT] = "fingerprint", [TLS_HALF_DANE] = "halfdane",
+	[TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_FINGERPRINT] = "fingerprint",
+	[TLS_HALF_DANE] = "halfdane",
 	[TLS_DANE] = "dane", [TLS_DANE_ONLY] = "dane-only", [TLS_VERIFY] = "verify", [TLS_SECURE] = "secure",
 };
 
@@ -79,11 +81,16 @@ bool policy_has_tables(void)
 
 /* ---- ciphers ---- */
 
-/* At every level: no ciphers that encrypt nothing, where encryption is asked for; none without certificates, where a proof is. */
-static int make_ciphers(enum strength strength, struct str grade, struct str exclude, struct buf *ret, struct buf *why)
+/*
+ * At every level: no ciphers that encrypt nothing, where encryption is asked for; none without
+ * certificates, where a proof is.
+ */
+static int make_ciphers(enum strength strength, struct str grade, struct str exclude, struct buf *ret,
+			struct buf *why)
 {
 	static const char *const never[STRENGTHS] = { "", "eNULL", "aNULL" };
-	const struct tls_grades grades = { .high = the_client.tls.tls_high_cipherlist, .medium = the_client.tls.tls_medium_cipherlist,
+	const struct tls_grades grades = { .high = the_client.tls.tls_high_cipherlist,
+					   .medium = the_client.tls.tls_medium_cipherlist,
 					   .null = the_client.tls.tls_null_cipherlist };
 	AUTO(buf) all = BUF(8192);
 
@@ -96,12 +103,14 @@ static struct str excluded(struct arena *a, enum strength strength)
 {
 	const struct smtp_conf *c = &the_client.conf;
 
-	return arena_fmt(a, "%s %s", c->smtp_tls_exclude_ciphers, strength == OPPORTUNISTIC ? "" : c->smtp_tls_mandatory_exclude_ciphers);
+	return arena_fmt(a, "%s %s", c->smtp_tls_exclude_ciphers,
+			 strength == OPPORTUNISTIC ? "" : c->smtp_tls_mandatory_exclude_ciphers);
 }
 
 static const char *grade_of(enum strength strength)
 {
-	return strength == OPPORTUNISTIC ? the_client.conf.smtp_tls_ciphers : the_client.conf.smtp_tls_mandatory_ciphers;
+	return strength == OPPORTUNISTIC ? the_client.conf.smtp_tls_ciphers
+	       : the_client.conf.smtp_tls_mandatory_ciphers;
 }
 
 static void open_ciphers(enum strength strength)
@@ -109,8 +118,11 @@ static void open_ciphers(enum strength strength)
 	AUTO(buf) why = BUF_WORDS;
 	AUTO(buf) list = BUF(8192);
 
-	if (make_ciphers(strength, str_of(grade_of(strength)), excluded(settings.texts, strength), &list, &why) < 0)
-		die(EX_CONFIG, "%s: %s", own_name(strength == OPPORTUNISTIC ? "smtp_tls_ciphers" : "smtp_tls_mandatory_ciphers"), buf_text(&why));
+	if (make_ciphers(strength, str_of(grade_of(strength)), excluded(settings.texts, strength),
+			 &list, &why) < 0)
+		die(EX_CONFIG, "%s: %s",
+		    own_name(strength == OPPORTUNISTIC ? "smtp_tls_ciphers" : "smtp_tls_mandatory_ciphers"),
+			    buf_text(&why));
 	settings.ciphers[strength] = str_c(settings.texts, buf_str(&list));
 }
 
@@ -128,7 +140,8 @@ static enum tls_level level_of_main_cf(void)
 	if (name.len == 0)
 		return c->smtp_use_tls ? TLS_MAY : TLS_NONE;
 	if (level < 0)
-		die(EX_CONFIG, "%s: \"%.*s\" is none of none, may, encrypt, dane, dane-only, fingerprint, verify, secure", own_name("smtp_tls_security_level"), PSTR(name));
+		die(EX_CONFIG, "%s: \"%.*s\" is none of none, may, encrypt, dane, dane-only, fingerprint, verify, secure",
+		    own_name("smtp_tls_security_level"), PSTR(name));
 	return (enum tls_level) level;
 }
 
@@ -143,7 +156,8 @@ static void parse_insecure_mx(void)
 	int level = policy_level_of(str_of(name));
 
 	if (level != TLS_MAY && level != TLS_ENCRYPT && level != TLS_DANE)
-		die(EX_CONFIG, "smtp_tls_dane_insecure_mx_policy: \"%s\" is none of may, encrypt, dane", name);
+		die(EX_CONFIG, "smtp_tls_dane_insecure_mx_policy: \"%s\" is none of may, encrypt, dane",
+		    name);
 	settings.insecure_mx = (enum tls_level) level;
 }
 
@@ -164,7 +178,8 @@ static void check_anchors(void)
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_anchors anchors = { 0 };
 
-	if (anchors_of_files(settings.texts, str_of(the_client.conf.smtp_tls_trust_anchor_file), &anchors, &why) < 0)
+	if (anchors_of_files(settings.texts, str_of(the_client.conf.smtp_tls_trust_anchor_file),
+			     &anchors, &why) < 0)
 		die(EX_CONFIG, "%s: %s", own_name("smtp_tls_trust_anchor_file"), buf_text(&why));
 }
 
@@ -189,8 +204,10 @@ void policy_open(void)
 	requiretls_open();
 	told_open();
 	settings.has_per_site = per_site_open() && !settings.has_table;
-	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table && !settings.has_per_site)
-		die(EX_CONFIG, "%s needs the security level encrypt, or more", own_name("smtp_tls_wrappermode"));
+	if (c->smtp_tls_wrappermode && settings.level < TLS_ENCRYPT && !settings.has_table
+	    && !settings.has_per_site)
+		die(EX_CONFIG, "%s needs the security level encrypt, or more",
+		    own_name("smtp_tls_wrappermode"));
 	if (!policy_may_use_tls())
 		return;
 	arena_free(settings.texts);	/* of the configuration before: in tests */
@@ -215,7 +232,8 @@ static void refuse(struct tls_policy *p, const char *dsn, struct str why)
 
 static void refuse_configuration(struct tls_policy *p, const char *about, const char *words)
 {
-	log_warning("next-hop destination \"%.*s\": %s%s%s", PSTR(p->domain), about, about[0] == 0 ? "" : ": ", words);
+	log_warning("next-hop destination \"%.*s\": %s%s%s", PSTR(p->domain), about,
+		    about[0] == 0 ? "" : ": ", words);
 	refuse(p, "4.7.5", STR("client TLS configuration problem"));
 }
 
@@ -224,7 +242,8 @@ static void use_protocols(struct tls_policy *p)
 	AUTO(buf) why = BUF_WORDS;
 
 	p->protocols = p->level == TLS_MAY ? settings.may : settings.mandatory;
-	if (p->entry != NULL && p->entry->protocols.at != NULL && tls_protocols_parse(p->entry->protocols, &p->protocols, &why) < 0)
+	if (p->entry != NULL && p->entry->protocols.at != NULL && tls_protocols_parse(p->entry->protocols,
+			&p->protocols, &why) < 0)
 		refuse_configuration(p, "protocols", buf_text(&why));
 }
 
@@ -254,20 +273,24 @@ static void use_match(struct tls_policy *p)
 	else if (p->level == TLS_FINGERPRINT)
 		p->match = str_trim(str_of(c->smtp_tls_fingerprint_cert_match));
 	else if (p->level == TLS_VERIFY || p->level == TLS_SECURE)
-		p->match = str_of(p->level == TLS_VERIFY ? c->smtp_tls_verify_cert_match : c->smtp_tls_secure_cert_match);
+		p->match = str_of(p->level == TLS_VERIFY ? c->smtp_tls_verify_cert_match
+				  : c->smtp_tls_secure_cert_match);
 	if (p->level == TLS_FINGERPRINT && p->match.len == 0)
-		refuse_configuration(p, "", "configured at fingerprint security level, but with no fingerprints to match");
+		refuse_configuration(p, "",
+				     "configured at fingerprint security level, but with no fingerprints to match");
 }
 
 static struct str sts_id(struct arena *a, const struct sts_policy *sts)
 {
-	return sts == NULL ? STR_NONE : arena_fmt(a, "%d/%.*s/%016llx", sts->mode, PSTR(sts->id), (unsigned long long) str_hash(sts->mx));
+	return sts == NULL ? STR_NONE : arena_fmt(a, "%d/%.*s/%016llx", sts->mode, PSTR(sts->id),
+						  (unsigned long long) str_hash(sts->mx));
 }
 
 /* In place of the CAs. */
 static void use_anchors(struct arena *a, struct tls_policy *p)
 {
-	struct str files = p->entry != NULL && p->entry->anchor_files.at != NULL ? p->entry->anchor_files : str_of(the_client.conf.smtp_tls_trust_anchor_file);
+	struct str files = p->entry != NULL && p->entry->anchor_files.at != NULL
+			   ? p->entry->anchor_files : str_of(the_client.conf.smtp_tls_trust_anchor_file);
 	struct tls_anchors anchors = { 0 };
 	AUTO(buf) why = BUF_WORDS;
 
@@ -296,9 +319,12 @@ static void name_it(struct arena *a, struct str host, struct tls_policy *p)
 {
 	bool named = policy_proves_host(p) || p->servername.len > 0;
 
-	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d anchors=%llx sts=%.*s wish=%d", level_names[p->level], p->protocols.min,
-			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers, PSTR(p->match), PSTR(p->servername),
-			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse, (unsigned long long) hash_of_anchors(p),
+	p->id = arena_fmt(a, "%s %x-%x/%x %s match=%.*s sni=%.*s for=%.*s at=%.*s reuse=%d anchors=%llx sts=%.*s wish=%d",
+			  level_names[p->level], p->protocols.min,
+			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers,
+			  PSTR(p->match), PSTR(p->servername),
+			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse,
+			  (unsigned long long) hash_of_anchors(p),
 			  PSTR(sts_id(a, p->sts)), p->wish);
 }
 
@@ -311,7 +337,8 @@ static void complete(struct arena *a, struct tls_policy *p)
 	p->anchor_count = 0;
 	if (p->level == TLS_NONE || p->refused.len > 0)
 		return;
-	p->servername = e != NULL && e->servername.at != NULL ? e->servername : str_of(the_client.conf.smtp_tls_servername);
+	p->servername = e != NULL && e->servername.at != NULL
+			? e->servername : str_of(the_client.conf.smtp_tls_servername);
 	p->reuse = e == NULL || e->reuse < 0 ? the_client.conf.smtp_tls_connection_reuse : e->reuse;
 	use_protocols(p);
 	use_ciphers(a, p);
@@ -355,13 +382,17 @@ static void ask_sts(struct job *job, const struct destination *to, struct tls_po
 		p->sts = sts;
 }
 
-/* Said about the next hop, or about one of its hosts. A main.cf that asks for more than may is not undone by a may. */
+/*
+ * Said about the next hop, or about one of its hosts. A main.cf that asks for more than may is not
+ * undone by a may.
+ */
 static void ask_per_site(struct job *job, struct str name, struct tls_policy *p)
 {
 	int r = per_site_get(job->arena, name, &p->site_level), level = p->site_level;
 
 	if (r < 0)
-		refuse(p, r == -EINVAL ? "4.7.5" : "4.3.0", r == -EINVAL ? STR("client TLS configuration problem") : STR("Temporary lookup error"));
+		refuse(p, r == -EINVAL ? "4.7.5" : "4.3.0", r == -EINVAL
+		       ? STR("client TLS configuration problem") : STR("Temporary lookup error"));
 	if (level < 0 || (level == TLS_MAY && settings.level > TLS_MAY))
 		return;
 	p->level = p->asked = (enum tls_level) level;
@@ -382,7 +413,8 @@ static void ask_for_less(struct tls_policy *p)
 
 static struct tls_policy of_main_cf(void)
 {
-	return (struct tls_policy){ .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF, .site_level = -1, .reuse = true };
+	return (struct tls_policy){ .level = settings.level, .asked = settings.level, .from = FROM_MAIN_CF,
+				    .site_level = -1, .reuse = true };
 }
 
 /* Made once instead of for each message. */
@@ -390,7 +422,8 @@ static void make_usual(void)
 {
 	struct tls_policy p = of_main_cf();
 
-	if (policy_proves_host(&p) || the_client.conf.smtp_tls_servername[0] != 0 || the_client.conf.smtp_tls_wrappermode)
+	if (policy_proves_host(&p) || the_client.conf.smtp_tls_servername[0] != 0
+	    || the_client.conf.smtp_tls_wrappermode)
 		return;
 	complete(settings.texts, &p);
 	name_it(settings.texts, STR_NONE, &p);
@@ -400,7 +433,8 @@ static void make_usual(void)
 
 static bool is_usual(const struct tls_policy *p)
 {
-	return settings.has_usual && p->from == FROM_MAIN_CF && p->wish == AS_CONFIGURED && p->sts == NULL && p->refused.len == 0;
+	return settings.has_usual && p->from == FROM_MAIN_CF && p->wish == AS_CONFIGURED && p->sts == NULL
+	       && p->refused.len == 0;
 }
 
 void policy_of_destination(struct job *job, const struct destination *to, struct tls_policy *ret)
@@ -440,7 +474,8 @@ static void apply_dane(struct job *job, const struct candidate *at, struct tls_p
 		complete(job->arena, p);	/* as that level has it */
 }
 
-static bool refuse_by_sts(struct job *job, const struct candidate *at, struct tls_policy *p, enum tls_outcome what, struct str words)
+static bool refuse_by_sts(struct job *job, const struct candidate *at, struct tls_policy *p,
+			  enum tls_outcome what, struct str words)
 {
 	tls_told(job, p, at->host, &at->ip, what, words);
 	if (p->sts->mode == STS_ENFORCE)
@@ -448,12 +483,16 @@ static bool refuse_by_sts(struct job *job, const struct candidate *at, struct tl
 	return false;
 }
 
-/* The hosts that a domain names are the ones that count. An entry of the table may have none: then its own names do. */
+/*
+ * The hosts that a domain names are the ones that count. An entry of the table may have none: then
+ * its own names do.
+ */
 static bool is_named_by_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
 	if (sts_allows(p, at->host))
 		return true;
-	return refuse_by_sts(job, at, p, TLS_FAILED, arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names",
+	return refuse_by_sts(job, at, p, TLS_FAILED,
+			     arena_fmt(job->arena, "host %.*s is not a mail exchanger that the MTA-STS policy of %.*s names",
 							       PSTR(at->host), PSTR(p->sts->domain)));
 }
 
@@ -463,14 +502,17 @@ static void apply_sts_of_table(struct job *job, const struct candidate *at, stru
 	const struct sts_policy *sts = p->sts;
 
 	if (sts->failure.len > 0)
-		refuse_by_sts(job, at, p, sts_outcome(sts->failure), arena_fmt(job->arena, "MTA-STS policy failure for %.*s: %.*s", PSTR(sts->domain), PSTR(sts->failure)));
+		refuse_by_sts(job, at, p, sts_outcome(sts->failure),
+			      arena_fmt(job->arena, "MTA-STS policy failure for %.*s: %.*s",
+					PSTR(sts->domain), PSTR(sts->failure)));
 	else if (is_named_by_sts(job, at, p) && policy_counts_sts_names(p) && sts->mode == STS_ENFORCE)
 		p->match = STR("hostname");
 }
 
 /*
- * A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC 8461 4). What DANE knows of a host that unsigned MX records
- * name proves it, but not that the domain names it: whoever forges those records can have records of his own.
+ * A host that nothing else authenticates has to be one that the domain names, and to prove it (RFC
+ * 8461 4). What DANE knows of a host that unsigned MX records name proves it, but not that the
+ * domain names it: whoever forges those records can have records of his own.
  */
 static void apply_sts(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
@@ -480,7 +522,8 @@ static void apply_sts(struct job *job, const struct candidate *at, struct tls_po
 		apply_sts_of_table(job, at, p);
 		return;
 	}
-	if (policy_proves_exchanger(p) || !is_named_by_sts(job, at, p) || p->sts->mode != STS_ENFORCE || policy_proves_host(p))
+	if (policy_proves_exchanger(p) || !is_named_by_sts(job, at, p) || p->sts->mode != STS_ENFORCE
+	    || policy_proves_host(p))
 		return;
 	p->level = TLS_SECURE;
 	p->from = FROM_MTA_STS;
@@ -490,7 +533,10 @@ static void apply_sts(struct job *job, const struct candidate *at, struct tls_po
 		p->protocols.min = 0x0303;
 }
 
-/* Encryption without proof to a program on this machine protects nothing, and there is nothing in DNS about it. */
+/*
+ * Encryption without proof to a program on this machine protects nothing, and there is nothing in
+ * DNS about it.
+ */
 static void apply_socket(struct tls_policy *p)
 {
 	if (p->level == TLS_MAY)
@@ -505,14 +551,20 @@ static bool is_half_dane_with_sts(const struct tls_policy *p)
 	return p->level == TLS_HALF_DANE && p->sts != NULL && p->sts->mode == STS_ENFORCE;
 }
 
-/* REQUIRETLS: where nothing else does, the host's own certificate has to prove that it is the host (RFC 8689 4.2.1). */
+/*
+ * REQUIRETLS: where nothing else does, the host's own certificate has to prove that it is the host
+ * (RFC 8689 4.2.1).
+ */
 static void demand_proof(struct job *job, const struct candidate *at, struct tls_policy *p)
 {
 	if (p->refused.len > 0 || policy_proves_exchanger(p) || is_half_dane_with_sts(p))
 		return;
 	if (!policy_may_use_tls() || !name_is_certain(at)) {
-		refuse(p, "5.7.30", arena_fmt(job->arena, "REQUIRETLS is required, but %s host %.*s as a server for %.*s",
-					      policy_may_use_tls() ? "nothing authenticates" : "without TLS here nothing can authenticate", PSTR(at->host), PSTR(p->domain)));
+		refuse(p, "5.7.30", arena_fmt(job->arena,
+					      "REQUIRETLS is required, but %s host %.*s as a server for %.*s",
+					      policy_may_use_tls() ? "nothing authenticates"
+					      : "without TLS here nothing can authenticate", PSTR(at->host),
+						      PSTR(p->domain)));
 		return;
 	}
 	p->level = TLS_SECURE;
@@ -526,18 +578,22 @@ static void demand_encryption(struct job *job, struct tls_policy *p)
 	if (p->refused.len > 0 || p->level >= TLS_ENCRYPT)
 		return;
 	if (!policy_may_use_tls()) {
-		refuse(p, "5.7.30", arena_fmt(job->arena, "REQUIRETLS is required, but there is no TLS here for a server for %.*s", PSTR(p->domain)));
+		refuse(p, "5.7.30", arena_fmt(job->arena,
+					      "REQUIRETLS is required, but there is no TLS here for a server for %.*s",
+					      PSTR(p->domain)));
 		return;
 	}
 	p->level = TLS_ENCRYPT;
 	complete(job->arena, p);
 }
 
-void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to, const struct candidate *at, struct tls_policy *ret)
+void policy_of_host(struct job *job, const struct tls_policy *of, const struct destination *to,
+		    const struct candidate *at, struct tls_policy *ret)
 {
 	struct tls_policy p = *of;
 
-	if (settings.has_per_site && p.wish != TLS_OPTIONAL && at != NULL && !str_is_nocase(at->host, to->text)) {
+	if (settings.has_per_site && p.wish != TLS_OPTIONAL && at != NULL
+	    && !str_is_nocase(at->host, to->text)) {
 		ask_per_site(job, at->host, &p);
 		complete(job->arena, &p);
 	}

@@ -24,7 +24,8 @@ static int again(struct str name, struct buf *why)
 
 static int wrong_level(struct str name, enum tls_level level, struct buf *why)
 {
-	buf_addf(why, "attribute \"%.*s\" invalid at security level \"%s\"", PSTR(name), policy_level_name(level));
+	buf_addf(why, "attribute \"%.*s\" invalid at security level \"%s\"", PSTR(name),
+		 policy_level_name(level));
 	return -EINVAL;
 }
 
@@ -55,11 +56,13 @@ static int take_yes_no(struct str name, struct str value, int *to, struct buf *w
 	return 0;
 }
 
-static int take_attribute(struct arena *a, struct str name, struct str value, struct policy_entry *e, struct buf *why)
+static int take_attribute(struct arena *a, struct str name, struct str value, struct policy_entry *e,
+			  struct buf *why)
 {
 	int raw_keys = -1, r;
 
-	if (value.len == 0 && !str_is_nocase(name, STR("exclude")) && !str_is_nocase(name, STR("servername"))) {
+	if (value.len == 0 && !str_is_nocase(name, STR("exclude"))
+	    && !str_is_nocase(name, STR("servername"))) {
 		buf_addf(why, "attribute \"%.*s\" has empty value", PSTR(name));
 		return -EINVAL;
 	}
@@ -73,10 +76,13 @@ static int take_attribute(struct arena *a, struct str name, struct str value, st
 		return take_once(name, value, &e->servername, why);
 	if (str_is_nocase(name, STR("connection_reuse")))
 		return take_yes_no(name, value, &e->reuse, why);
-	if (str_is_nocase(name, STR("enable_rpk"))) {		/* OpenSSL has raw public keys from 3.2 on: certificates do */
+	/* OpenSSL has raw public keys from 3.2 on: certificates do */
+	if (str_is_nocase(name, STR("enable_rpk"))) {
 		r = take_yes_no(name, value, &raw_keys, why);
 		if (raw_keys == 1)
-			log_warning_rarely(86400, "%s: enable_rpk=yes has no effect: servers are asked for their certificates", own_name("smtp_tls_policy_maps"));
+			log_warning_rarely(86400,
+					   "%s: enable_rpk=yes has no effect: servers are asked for their certificates",
+					   own_name("smtp_tls_policy_maps"));
 		return r;
 	}
 	if (str_is_nocase(name, STR("match"))) {
@@ -109,7 +115,8 @@ static int next_word(struct str *rest, struct str *ret, struct buf *why)
 	return r;
 }
 
-int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn, struct buf *why)
+int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn,
+		       struct buf *why)
 {
 	struct policy_entry e = { .reuse = -1 };
 	struct str word, name;
@@ -129,7 +136,8 @@ int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *re
 		struct str value = word;
 
 		if (e.level == TLS_NONE) {
-			buf_addf(warn, "%signoring attribute \"%.*s\" with TLS disabled", warn->len > 0 ? "; " : "", PSTR(word));
+			buf_addf(warn, "%signoring attribute \"%.*s\" with TLS disabled",
+				 warn->len > 0 ? "; " : "", PSTR(word));
 			continue;
 		}
 		if (!str_cut(&value, '=', &name) || name.len == 0) {
@@ -167,8 +175,12 @@ void policy_table_close(void)
 	tables = NULL;
 }
 
-/* Under the name itself, in each of its forms, and for a domain under those above it. *ret_key: where it was found, or where trouble was. */
-int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key, struct str *ret_text)
+/*
+ * Under the name itself, in each of its forms, and for a domain under those above it. *ret_key:
+ * where it was found, or where trouble was.
+ */
+int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key,
+		  struct str *ret_text)
 {
 	struct str forms[IDN_FORMS];
 	const size_t n = idn_forms(a, arena_lower(a, next_hop), forms);
@@ -176,7 +188,8 @@ int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struc
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		*ret_key = forms[i];
-		r = hostname_is_valid(forms[i], true) ? tables_get_domain(in, a, forms[i], ret_key, ret_text) : tables_get(in, a, forms[i], ret_text);
+		r = hostname_is_valid(forms[i], true) ? tables_get_domain(in, a, forms[i], ret_key, ret_text)
+		    : tables_get(in, a, forms[i], ret_text);
 	}
 	return r;
 }
@@ -189,16 +202,19 @@ int policy_table_get(struct arena *a, struct str next_hop, struct policy_entry *
 	int r = tables == NULL ? 0 : next_hop_find(tables, a, next_hop, &key, &text);
 
 	if (r < 0) {
-		log_warning("%s: lookup error for next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), tables_why(tables));
+		log_warning("%s: lookup error for next-hop destination \"%.*s\": %s",
+			    own_name("smtp_tls_policy_maps"), PSTR(key), tables_why(tables));
 		return r == -EINVAL ? -EIO : r;
 	}
 	if (r == 0)
 		return 0;
 	if (policy_entry_parse(a, text, ret, &warn, &why) < 0) {
-		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), buf_text(&why));
+		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"),
+			    PSTR(key), buf_text(&why));
 		return -EINVAL;
 	}
 	if (warn.len > 0)
-		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"), PSTR(key), buf_text(&warn));
+		log_warning("%s, next-hop destination \"%.*s\": %s", own_name("smtp_tls_policy_maps"),
+			    PSTR(key), buf_text(&warn));
 	return 1;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Logins that a server has refused with 535, so that they are not tried again and again until it locks the account. They are in the table
- * smtp_sasl_auth_cache_name, which proxywrite changes for all processes: "host;user" has "time;password's hash;dsn;reply". An entry counts until
- * smtp_sasl_auth_cache_time has passed or the password is another one. A table that fails costs no mail: the login is tried.
+ * Logins that a server has refused with 535, so that they are not tried again and again until it
+ * locks the account. They are in the table smtp_sasl_auth_cache_name, which proxywrite changes for
+ * all processes: "host;user" has "time;password's hash;dsn;reply". An entry counts until
+ * smtp_sasl_auth_cache_time has passed or the password is another one. A table that fails costs no
+ * mail: the login is tried.
  */
 #include <errno.h>
 
@@ -27,7 +29,8 @@ int refusals_open(struct buf *why)
 	if (name.len == 0 || the_client.conf.smtp_sasl_auth_cache_time == 0)
 		return 0;
 	if (!str_starts(name, STR("proxy:"))) {
-		buf_addf(why, "%s: the name must begin with \"proxy:\", since all processes change the table", own_name("smtp_sasl_auth_cache_name"));
+		buf_addf(why, "%s: the name must begin with \"proxy:\", since all processes change the table",
+			 own_name("smtp_sasl_auth_cache_name"));
 		return -EINVAL;
 	}
 	r = table_open(name, TABLE_CHANGES, &cache, &words);
@@ -63,7 +66,8 @@ static int judge(struct str entry, const struct login *l, struct refusal *ret)
 	struct str when, hash, dsn;
 	int64_t since;
 
-	if (!str_cut(&entry, ';', &when) || !str_cut(&entry, ';', &hash) || !str_cut(&entry, ';', &dsn) || dsn.len >= sizeof(ret->dsn) || !dsn_is_valid(dsn) ||
+	if (!str_cut(&entry, ';', &when) || !str_cut(&entry, ';', &hash) || !str_cut(&entry, ';', &dsn)
+	    || dsn.len >= sizeof(ret->dsn) || !dsn_is_valid(dsn) ||
 	    str_to_int(when, 0, INT64_MAX, &since) < 0 || since > now || now - since >= longest)
 		return 0;
 	*ret = (struct refusal){ .code = 535, .text = entry };
@@ -73,7 +77,8 @@ static int judge(struct str entry, const struct login *l, struct refusal *ret)
 
 static void warn(const struct job *job, const char *what, const char *why)
 {
-	log_mail(ROAD_WARNING, job->d->queue_id, "%s: %s: %s", own_name("smtp_sasl_auth_cache_name"), what, why);
+	log_mail(ROAD_WARNING, job->d->queue_id, "%s: %s: %s", own_name("smtp_sasl_auth_cache_name"), what,
+		 why);
 }
 
 bool refusal_find(struct job *job, struct str host, const struct login *l, struct refusal *ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a sender says about TLS for his message (RFC 8689). "TLS-Required: No": no policy holds it up. REQUIRETLS: what that comes to for a destination,
- * smtp_requiretls_policy says.
+ * What a sender says about TLS for his message (RFC 8689). "TLS-Required: No": no policy holds it
+ * up. REQUIRETLS: what that comes to for a destination, smtp_requiretls_policy says.
  *
  *   enforce                  only servers that are proved to be the right ones, and that know REQUIRETLS themselves, get it; else it goes back with 5.7.30
  *   opportunistic+starttls   only over TLS, else it goes back; whoever knows REQUIRETLS is told
@@ -24,7 +24,8 @@ static struct {
 static int enforcement_parse(struct str word, enum sender_wish *ret)
 {
 	static const struct { struct str name; enum sender_wish wish; } rows[] = {
-		{ STR_INIT("enforce"), TLS_DEMANDED }, { STR_INIT("opportunistic+starttls"), TLS_WANTED }, { STR_INIT("opportunistic"), TLS_WELCOME }, { STR_INIT("disable"), AS_CONFIGURED },
+		{ STR_INIT("enforce"), TLS_DEMANDED }, { STR_INIT("opportunistic+starttls"), TLS_WANTED },
+		{ STR_INIT("opportunistic"), TLS_WELCOME }, { STR_INIT("disable"), AS_CONFIGURED },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
@@ -40,7 +41,8 @@ static int enforcement_parse(struct str word, enum sender_wish *ret)
 /* Text of main.cf itself needs no door to the outside. */
 static bool is_within(struct str spec)
 {
-	return str_starts(spec, STR("inline:")) || str_starts(spec, STR("cidr:{")) || str_starts(spec, STR("static:"));
+	return str_starts(spec, STR("inline:")) || str_starts(spec, STR("cidr:{"))
+	       || str_starts(spec, STR("static:"));
 }
 
 /* Tables, and at the end perhaps a word that holds for what is in none of them. */
@@ -57,9 +59,11 @@ static void parse_list(struct str list, struct buf *ret_tables)
 			enforcement.may_be_outside = enforcement.may_be_outside || !is_within(word);
 			buf_addf(ret_tables, "%s%.*s", ret_tables->len > 0 ? ", " : "", PSTR(word));
 		} else if (enforcement_parse(word, &enforcement.otherwise) < 0) {
-			die(EX_CONFIG, "%s: \"%.*s\" is no table, and none of enforce, opportunistic+starttls, opportunistic, disable", name, PSTR(word));
+			die(EX_CONFIG, "%s: \"%.*s\" is no table, and none of enforce, opportunistic+starttls, opportunistic, disable",
+			    name, PSTR(word));
 		} else if (str_token(&list, ", \t\r\n", &word)) {
-			die(EX_CONFIG, "%s: \"%.*s\" stands behind a word that holds for everything", name, PSTR(word));
+			die(EX_CONFIG, "%s: \"%.*s\" stands behind a word that holds for everything",
+			    name, PSTR(word));
 		}
 	}
 	if (r < 0)
@@ -102,13 +106,16 @@ static struct str name_of(struct job *job, const struct destination *to)
 static int enforcement_for(struct job *job, const struct destination *to, enum sender_wish *ret)
 {
 	struct str name = name_of(job, to), key, word;
-	int r = enforcement.tables == NULL ? 0 : next_hop_find(enforcement.tables, job->arena, name, &key, &word);
+	int r = enforcement.tables == NULL ? 0 : next_hop_find(enforcement.tables, job->arena,
+							       name, &key, &word);
 
 	*ret = enforcement.otherwise;
 	if (r < 0)
-		log_warning("%s: lookup error for \"%.*s\": %s", own_name("smtp_requiretls_policy"), PSTR(key), tables_why(enforcement.tables));
+		log_warning("%s: lookup error for \"%.*s\": %s", own_name("smtp_requiretls_policy"),
+			    PSTR(key), tables_why(enforcement.tables));
 	else if (r > 0 && enforcement_parse(str_trim(word), ret) < 0)
-		log_warning("%s: \"%.*s\" has \"%.*s\", which is no such policy", own_name("smtp_requiretls_policy"), PSTR(key), PSTR(word));
+		log_warning("%s: \"%.*s\" has \"%.*s\", which is no such policy",
+			    own_name("smtp_requiretls_policy"), PSTR(key), PSTR(word));
 	else
 		return 0;
 	return -EIO;
@@ -143,7 +150,8 @@ const char *requiretls_for_log(const struct job *job, const struct session *s)
 	if (job->site_policy.wish < TLS_WELCOME)
 		return str_c(job->arena, str_of(s->tls));	/* the delivery outlives the session */
 	if (!s->is_encrypted)
-		words = s->offers.features & EHLO_STARTTLS ? "!requiretls:noencryption" : "!requiretls:nostarttls";
+		words = s->offers.features & EHLO_STARTTLS
+			? "!requiretls:noencryption" : "!requiretls:nostarttls";
 	else if (!policy_proves_host(&job->policy))
 		words = "!requiretls:nocertmatch";
 	else if (s->offers.features & EHLO_REQUIRETLS)

@@ -41,7 +41,8 @@ static const struct address_ip *from_address(const struct candidate *at)
 /* In a hurry: long enough for a third SYN packet. */
 static when_t connect_deadline(const struct job *job)
 {
-	const int64_t configured = the_client.conf.smtp_connect_timeout, most = configured == 0 ? INT64_MAX : configured;
+	const int64_t configured = the_client.conf.smtp_connect_timeout,
+		most = configured == 0 ? INT64_MAX : configured;
 
 	if ((job->d->flags & DELIVER_HURRY) != 0)
 		return in(MIN(most, (int64_t) HURRIED_CONNECT_MS));
@@ -53,7 +54,8 @@ static int connect_candidate(const struct job *job, const struct candidate *at)
 	const struct address_ip *from = from_address(at);
 	int fd = connect_tcp(&at->ip, from, connect_deadline(job));
 
-	if (from != NULL && (fd == -EADDRNOTAVAIL || fd == -EACCES) && !the_client.conf.smtp_bind_address_enforce) {
+	if (from != NULL && (fd == -EADDRNOTAVAIL || fd == -EACCES)
+	    && !the_client.conf.smtp_bind_address_enforce) {
 		log_warning_rarely(60, "smtp_bind_address cannot be used: %s", error_text(fd));
 		fd = connect_tcp(&at->ip, NULL, connect_deadline(job));
 	}
@@ -65,7 +67,8 @@ static const char *connect_words(int error)
 	return error == -ETIMEDOUT ? "Connection timed out" : error_text(error);
 }
 
-static struct session *session_new(const struct job *job, int fd, const struct destination *to, const struct candidate *at)
+static struct session *session_new(const struct job *job, int fd, const struct destination *to,
+				   const struct candidate *at)
 {
 	struct arena *a = arena_new("session", NULL, SESSION_ARENA);
 	struct session *s = ARENA_NEW(a, struct session);
@@ -103,19 +106,23 @@ void session_free(struct session *s)
 	arena_free(a);
 }
 
-static struct session *session_connect(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
+static struct session *session_connect(struct job *job, const struct destination *to,
+				       const struct candidate *at, struct trouble *ret_why)
 {
-	int fd = at == NULL ? connect_unix(str_c(job->arena, to->path), connect_deadline(job)) : connect_candidate(job, at);
+	int fd = at == NULL ? connect_unix(str_c(job->arena, to->path), connect_deadline(job))
+		 : connect_candidate(job, at);
 	char address[64];
 
 	if (fd >= 0)
 		return session_new(job, fd, to, at);
 	if (at == NULL) {
-		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%.*s]: %s", PSTR(to->host), PSTR(to->path),
+		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%.*s]: %s",
+					PSTR(to->host), PSTR(to->path),
 					connect_words(fd));
 	} else {
 		ip_print(&at->ip, address);
-		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%s]:%u: %s", PSTR(at->host), address,
+		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%s]:%u: %s",
+					PSTR(at->host), address,
 					at->ip.port, connect_words(fd));
 	}
 	return NULL;
@@ -186,23 +193,29 @@ static bool hello(struct job *job, struct session *s, bool extended, struct trou
 		*ret_why = trouble_of_refusal(job, s);
 	else
 		*ret_why = trouble_of_io(job, s, result, the_client.lmtp ? "performing the LHLO handshake"
-					 : extended ? "performing the EHLO handshake" : "performing the HELO handshake");
+					 : extended ? "performing the EHLO handshake"
+					 : "performing the HELO handshake");
 	return false;
 }
 
-static bool detect_self(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why)
+static bool detect_self(struct job *job, struct session *s, const struct destination *to,
+			struct trouble *ret_why)
 {
-	struct str host = arena_copy(s->arena, s->offers.host);		/* the reply's bytes are soon replaced */
+	/* the reply's bytes are soon replaced */
+	struct str host = arena_copy(s->arena, s->offers.host);
 
 	s->offers.host = host;
 	if (the_client.lmtp || !to->detect_loops || !is_myself(host))
 		return false;
-	log_warning("host %.*s replied to HELO/EHLO with my own hostname %.*s", PSTR(s->name), PSTR(the_client.hostname));
-	*ret_why = trouble_make(job, HARD, false, "5.4.6", s, "mail for %.*s loops back to myself", PSTR(to->host));
+	log_warning("host %.*s replied to HELO/EHLO with my own hostname %.*s", PSTR(s->name),
+		    PSTR(the_client.hostname));
+	*ret_why = trouble_make(job, HARD, false, "5.4.6", s, "mail for %.*s loops back to myself",
+				PSTR(to->host));
 	return true;
 }
 
-static bool greet_and_hello(struct job *job, struct session *s, const struct destination *to, struct trouble *ret_why)
+static bool greet_and_hello(struct job *job, struct session *s, const struct destination *to,
+			    struct trouble *ret_why)
 {
 	bool extended;
 
@@ -220,12 +233,16 @@ static bool note_offer(const struct session *s)
 	return true;
 }
 
-/* A reply to what we have not said yet is one to commands that somebody put in front of ours (CVE-2009-3555). */
+/*
+ * A reply to what we have not said yet is one to commands that somebody put in front of ours
+ * (CVE-2009-3555).
+ */
 static bool is_quiet(struct job *job, struct session *s, struct trouble *ret_why)
 {
 	if (!the_client.conf.smtp_tls_block_early_mail_reply || !stream_more(s->stream))
 		return true;
-	log_warning("server %.*s violates %s policy", PSTR(s->name), own_name("smtp_tls_block_early_mail_reply"));
+	log_warning("server %.*s violates %s policy", PSTR(s->name),
+		    own_name("smtp_tls_block_early_mail_reply"));
 	s->is_dead = true;
 	*ret_why = trouble_make(job, SOFT, true, "4.7.0", s, "unexpected server message");
 	return false;
@@ -241,7 +258,8 @@ static bool begin(struct job *job, struct session *s, const struct destination *
 		return tls_start(job, s, true, ret_why) && greet_and_hello(job, s, to, ret_why);
 	if (!greet_and_hello(job, s, to, ret_why) || !tls_start(job, s, false, ret_why))
 		return false;
-	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why) && is_quiet(job, s, ret_why));
+	return !s->is_encrypted || (hello(job, s, true, ret_why) && !detect_self(job, s, to, ret_why)
+				    && is_quiet(job, s, ret_why));
 }
 
 static void note_local(struct job *job, const struct session *s)
@@ -253,7 +271,8 @@ static void note_local(struct job *job, const struct session *s)
 		ip_from_sockaddr((struct sockaddr *) &at, &job->local);
 }
 
-struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why)
+struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at,
+			     struct trouble *ret_why)
 {
 	struct session *s;
 

@@ -2,9 +2,10 @@
 /*
  * Inside smtp/ only: one delivery job, what goes wrong with it, and the sessions it uses.
  *
- * A job goes through destinations (the next hop, then fallback relays), each with candidates (addresses in the order of
- * trying). Whatever goes wrong becomes a trouble. A hard one of a recipient or of the message is reported at once; a soft
- * one is kept per recipient while there is something else to try, and reported by job_finish().
+ * A job goes through destinations (the next hop, then fallback relays), each with candidates
+ * (addresses in the order of trying). Whatever goes wrong becomes a trouble. A hard one of a
+ * recipient or of the message is reported at once; a soft one is kept per recipient while there is
+ * something else to try, and reported by job_finish().
  */
 #ifndef ROAD_SMTP_SMTP_H
 #define ROAD_SMTP_SMTP_H
@@ -36,7 +37,8 @@ const char *own_name(const char *smtp_parameter);
 
 struct trouble {
 	enum { NO_TROUBLE, SOFT, HARD } kind;
-	bool site;			/* of the next hop rather than of this message: qmgr shall let it rest */
+	/* of the next hop rather than of this message: qmgr shall let it rest */
+	bool site;
 	bool logged;			/* has a log line of its own already */
 	const char *dsn;
 	struct str text, relay, remote_mta, diagnostic;
@@ -45,12 +47,14 @@ struct trouble {
 struct job {
 	struct delivery *d;
 	struct arena *arena;
-	struct trouble *of;		/* per recipient: the last soft one; or a hard one of finding the way */
+	/* per recipient: the last soft one; or a hard one of finding the way */
+	struct trouble *of;
 	struct tls_policy site_policy;	/* of the destination that is tried */
 	struct tls_policy policy;	/* and of its host */
 	struct address_ip local;	/* our end of the last connection, for reports; family 0: not known */
 	bool in_the_clear;		/* TLS failed, and this attempt goes without (level may) */
-	bool tls_broke;			/* the handshake failed, or the connection was lost or made no sense after it */
+	/* the handshake failed, or the connection was lost or made no sense after it */
+	bool tls_broke;
 	struct outside *outside;	/* NULL: no smtp_generic_maps, all is sent as it is */
 	struct login *login;		/* the sender's own; NULL: by server and destination, if any */
 };
@@ -58,7 +62,8 @@ struct job {
 struct session;
 
 __attribute__((format(printf, 6, 7)))
-struct trouble trouble_make(struct job *job, int kind, bool site, const char *dsn, const struct session *at, const char *format, ...);
+struct trouble trouble_make(struct job *job, int kind, bool site, const char *dsn, const struct session *at,
+			    const char *format, ...);
 /* The connection: lost, timed out, or what came is no reply. `doing`: "sending MAIL FROM". */
 struct trouble trouble_of_io(struct job *job, const struct session *at, int error, const char *doing);
 /* "host x said: ... (in reply to RCPT TO command)" */
@@ -71,7 +76,8 @@ void trouble_one(struct job *job, struct recipient *r, const struct trouble *t);
 /* Hard, but of this host only: it counts in the end, if no other host did better and none had a soft one. */
 void trouble_keep(struct job *job, const struct trouble *t);
 void trouble_all(struct job *job, const struct trouble *t);	/* every pending one */
-void trouble_log(struct job *job);		/* what did not work out so far, before the next thing is tried */
+/* what did not work out so far, before the next thing is tried */
+void trouble_log(struct job *job);
 void job_finish(struct job *job);		/* nothing is left to try */
 
 /* ---- what it is called outside (generic.c) ---- */
@@ -93,13 +99,16 @@ struct str outside_address(const struct job *job, const struct recipient *r);
 /* ---- the way (destination.c, candidates.c) ---- */
 
 struct destination {
-	struct str text;		/* as it was given, without "inet:": "[host]:25", for people and as a key */
+	/* as it was given, without "inet:": "[host]:25", for people and as a key */
+	struct str text;
 	struct str key;			/* canonical: sessions are kept under it */
-	struct str host;		/* domain, host, or address literal without brackets; lower case, A-labels */
+	/* domain, host, or address literal without brackets; lower case, A-labels */
+	struct str host;
 	struct str path;		/* not empty: a Unix socket */
 	uint16_t port;
 	bool use_mx;
-	bool detect_loops;		/* at the default port only: elsewhere a server of our own may well listen */
+	/* at the default port only: elsewhere a server of our own may well listen */
+	bool detect_loops;
 };
 struct destinations { struct destination *at; size_t len, cap; };
 
@@ -111,7 +120,8 @@ struct candidate {
 	struct address_ip ip;		/* with port */
 	unsigned preference;
 	unsigned draw;			/* among those that are alike */
-	bool is_best;			/* of the best preference: its session may be kept for the destination */
+	/* of the best preference: its session may be kept for the destination */
+	bool is_best;
 	/* For DANE: where it comes from, and whether DNSSEC vouches for that. */
 	bool is_signed;			/* the address, with all aliases on the way to it */
 	struct str canonical;		/* the host's name at the end of its aliases */
@@ -121,11 +131,13 @@ struct candidate {
 struct candidates {
 	struct candidate *at;
 	size_t len, cap;
-	unsigned best_named;		/* the best preference of all exchangers, also of those without a known address */
+	/* the best preference of all exchangers, also of those without a known address */
+	unsigned best_named;
 };
 
 /* In the order of trying, at most smtp_mx_address_limit. False: there is none, and *ret_why says so. */
-bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret, struct trouble *ret_why) MAY_YIELD;
+bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret,
+		     struct trouble *ret_why) MAY_YIELD;
 
 /* ---- sessions (session.c, cache.c) ---- */
 
@@ -134,7 +146,8 @@ struct session {
 	struct stream *stream;
 	struct str host, name;		/* "mx.example"; "mx.example[192.0.2.1]" */
 	struct str relay;		/* "mx.example[192.0.2.1]:25" */
-	struct str key;			/* of the destination it was made for; empty: one of the destination's second choice */
+	/* of the destination it was made for; empty: one of the destination's second choice */
+	struct str key;
 	struct str policy, host_policy;	/* ids: of that destination, and of the host itself */
 	struct address_ip ip;
 	struct ehlo offers;
@@ -147,14 +160,16 @@ struct session {
 	bool is_for_once;		/* must not serve another message */
 	unsigned uses;			/* deliveries so far, the present one included */
 	when_t opened;
-	bool needs_reset;		/* a transaction was begun and neither finished nor refused as a whole */
+	/* a transaction was begun and neither finished nor refused as a whole */
+	bool needs_reset;
 	bool is_dead;			/* must not be used again */
 	when_t idle_until;		/* while kept */
 	struct list link;
 };
 
 /* Connects and says hello. NULL: *ret_why. */
-struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at, struct trouble *ret_why) MAY_YIELD;
+struct session *session_open(struct job *job, const struct destination *to, const struct candidate *at,
+			     struct trouble *ret_why) MAY_YIELD;
 /* Reads one whole reply into s->reply. 0, -EBADMSG, or the stream's error. */
 int session_reply(struct session *s, int64_t timeout_ms) MAY_YIELD;
 /* QUIT where that makes sense, and the end. Does not keep its caller waiting. */
@@ -164,14 +179,20 @@ void session_free(struct session *s);		/* just closes */
 /* tls.c */
 void tls_open(void);			/* at start */
 bool tls_has_tables(void);		/* they may be behind proxymap */
-/* TLS at the level may has failed in any way: may this mail, which has waited for it long enough, go in the clear? */
+/*
+ * TLS at the level may has failed in any way: may this mail, which has waited for it long enough,
+ * go in the clear?
+ */
 bool tls_may_give_up(const struct job *job);
 /* Moves the records that can be used to the front. How many. */
 size_t tls_usable(struct tls_tlsa *records, size_t n);
 /* After the hello, or (wrapped) before the greeting: TLS as the job's policy wants it. False: *ret_why. */
 bool tls_start(struct job *job, struct session *s, bool wrapped, struct trouble *ret_why) MAY_YIELD;
 
-/* A kept session for this destination, or for this very address, made under the same policy (an id); NULL: none. */
+/*
+ * A kept session for this destination, or for this very address, made under the same policy (an
+ * id); NULL: none.
+ */
 struct session *cache_take(struct str key, struct str policy);
 struct session *cache_take_address(const struct address_ip *ip, struct str host_policy);
 void cache_keep_or_end(struct session *s) MAY_YIELD;
@@ -180,11 +201,15 @@ void cache_end_all(void);		/* before the process exits */
 /* ---- the dialogue (transaction.c, content.c) ---- */
 
 /*
- * Delivers to the pending recipients. Afterwards those that are still pending have their trouble, unless *ret_stale:
- * a kept session turned out to be dead before the server agreed to anything, so nothing has been learnt.
+ * Delivers to the pending recipients. Afterwards those that are still pending have their trouble,
+ * unless *ret_stale: a kept session turned out to be dead before the server agreed to anything, so
+ * nothing has been learnt.
  */
 void transact(struct job *job, struct session *s, bool *ret_stale) MAY_YIELD;
-/* All of the content with its final dot, written out. 0, -EIO and the like of the queue file, or -EPIPE: see the stream. */
+/*
+ * All of the content with its final dot, written out. 0, -EIO and the like of the queue file, or
+ * -EPIPE: see the stream.
+ */
 int content_send(struct job *job, struct session *s, bool *ret_local) MAY_YIELD;
 /* A header that only a server with SMTPUTF8 may get? */
 bool content_needs_utf8(const struct job *job);

@@ -19,12 +19,16 @@ void sts_open(void)
 	sts_use("private/mtasts");
 }
 
-/* Policies are published for domains, and for a smart host by its own name (RFC 8461 3.4); an address has none. */
+/*
+ * Policies are published for domains, and for a smart host by its own name (RFC 8461 3.4); an
+ * address has none.
+ */
 static bool may_have_policy(const struct destination *to)
 {
 	struct address_ip ip;
 
-	return to->path.len == 0 && str_find(to->host, '.') >= 0 && ip_parse(to->host, &ip) < 0 && ip_parse_literal(to->host, &ip) < 0;
+	return to->path.len == 0 && str_find(to->host, '.') >= 0 && ip_parse(to->host, &ip) < 0
+	       && ip_parse_literal(to->host, &ip) < 0;
 }
 
 enum tls_outcome sts_outcome(struct str failure)
@@ -36,7 +40,8 @@ enum tls_outcome sts_outcome(struct str failure)
 	return str_is(failure, STR("sts-webpki-invalid")) ? TLS_STS_WEBPKI_INVALID : TLS_STS_FETCH_ERROR;
 }
 
-int sts_find(struct job *job, const struct destination *to, const struct tls_policy *p, struct sts_policy *ret)
+int sts_find(struct job *job, const struct destination *to, const struct tls_policy *p,
+	     struct sts_policy *ret)
 {
 	int r;
 

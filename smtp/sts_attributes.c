@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * MTA-STS policies that a plug-in (postfix-mta-sts-resolver, postfix-tlspol) hands over with an entry of smtp_tls_policy_maps, in Postfix's attributes: policy_type,
- * policy_domain, policy_ttl, policy_string, mx_host_pattern and policy_failure. The entry's level and names say what is asked of a server; these say which servers
- * the domain names, what to tell it (TLSRPT), and that its policy could not be had.
+ * MTA-STS policies that a plug-in (postfix-mta-sts-resolver, postfix-tlspol) hands over with an
+ * entry of smtp_tls_policy_maps, in Postfix's attributes: policy_type, policy_domain, policy_ttl,
+ * policy_string, mx_host_pattern and policy_failure. The entry's level and names say what is asked
+ * of a server; these say which servers the domain names, what to tell it (TLSRPT), and that its
+ * policy could not be had.
  */
 #include <errno.h>
 
@@ -11,7 +13,9 @@
 
 static bool is_failure(struct str word)
 {
-	static const struct str words[] = { STR_INIT("sts-policy-fetch-error"), STR_INIT("sts-policy-invalid"), STR_INIT("sts-webpki-invalid"), STR_INIT("validation-failure") };
+	static const struct str words[] = { STR_INIT("sts-policy-fetch-error"),
+					    STR_INIT("sts-policy-invalid"), STR_INIT("sts-webpki-invalid"),
+					    STR_INIT("validation-failure") };
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		if (str_is_nocase(word, words[i]))
@@ -41,7 +45,8 @@ static int take_type(struct str name, struct str value, struct policy_entry *e, 
 	return 1;
 }
 
-int sts_attribute_take(struct arena *a, struct str name, struct str value, struct policy_entry *e, struct buf *why)
+int sts_attribute_take(struct arena *a, struct str name, struct str value, struct policy_entry *e,
+		       struct buf *why)
 {
 	struct sts_policy *p = &e->sts;
 	int64_t seconds;
@@ -51,7 +56,8 @@ int sts_attribute_take(struct arena *a, struct str name, struct str value, struc
 	if (str_is_nocase(name, STR("policy_domain"))) {
 		p->domain = value;
 	} else if (str_is_nocase(name, STR("policy_ttl"))) {
-		if (str_to_int(value, 0, INT32_MAX, &seconds) < 0)		/* each message asks: nothing is kept here */
+		/* each message asks: nothing is kept here */
+		if (str_to_int(value, 0, INT32_MAX, &seconds) < 0)
 			return bad_value(name, value, why);
 	} else if (str_is_nocase(name, STR("policy_string"))) {
 		add_line(a, value, &p->text);

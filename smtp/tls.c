@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * TLS towards the next hop: the level that is configured, STARTTLS or TLS from the start, and whether the server's certificate is what the level
- * asks for. Whatever goes wrong is temporary: the mail waits, and the log says why. So it is when STARTTLS is refused for good (Postfix returns such mail): the reply comes
- * in the clear, and whoever sits in between could say it.
+ * TLS towards the next hop: the level that is configured, STARTTLS or TLS from the start, and
+ * whether the server's certificate is what the level asks for. Whatever goes wrong is temporary:
+ * the mail waits, and the log says why. So it is when STARTTLS is refused for good (Postfix returns
+ * such mail): the reply comes in the clear, and whoever sits in between could say it.
  *
  *   may           TLS when offered. The server refuses STARTTLS: goes on in the clear. The handshake fails, or the connection is lost after it: the mail
  *                 waits at first; once it is older than minimal_backoff_time it goes in the clear, on a new connection.
@@ -32,11 +33,14 @@ static void parse_settings(void)
 	const struct smtp_conf *c = &the_client.conf;
 	AUTO(buf) why = BUF_WORDS;
 
-	if (tls_logging_open(own_name("smtp_tls_loglevel"), c->smtp_tls_loglevel, c->smtp_tls_loglevel_maps, &tls.logging, &why) < 0)
+	if (tls_logging_open(own_name("smtp_tls_loglevel"), c->smtp_tls_loglevel, c->smtp_tls_loglevel_maps,
+			     &tls.logging, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (!tls_digest_exists(c->smtp_tls_fingerprint_digest))
-		die(EX_CONFIG, "%s: there is no digest \"%s\"", own_name("smtp_tls_fingerprint_digest"), c->smtp_tls_fingerprint_digest);
-	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"), &tls.backoff_ms, &why) < 0)
+		die(EX_CONFIG, "%s: there is no digest \"%s\"", own_name("smtp_tls_fingerprint_digest"),
+		    c->smtp_tls_fingerprint_digest);
+	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"),
+			  &tls.backoff_ms, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
 
@@ -47,7 +51,8 @@ static void open_library(struct tls_options *ret_options)
 
 	if (tls_library_open(c->tls_config_file, c->tls_config_name, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	if (tls_options_parse(str_of(c->tls_ssl_options), str_of(c->tls_disable_workarounds), ret_options, &why) < 0)
+	if (tls_options_parse(str_of(c->tls_ssl_options), str_of(c->tls_disable_workarounds),
+			      ret_options, &why) < 0)
 		die(EX_CONFIG, "tls_ssl_options or tls_disable_workarounds: %s", buf_text(&why));
 }
 
@@ -55,7 +60,8 @@ static void say_odd(void *arg, const char *text)
 {
 	const struct smtp_conf *c = arg;
 
-	log_warning("%s_tls_%s: %s", the_client.lmtp ? "lmtp" : "smtp", c->smtp_tls_chain_files[0] != 0 ? "chain_files" : "cert_file", text);
+	log_warning("%s_tls_%s: %s", the_client.lmtp ? "lmtp" : "smtp", c->smtp_tls_chain_files[0] != 0
+		    ? "chain_files" : "cert_file", text);
 }
 
 void tls_open(void)
@@ -72,11 +78,16 @@ void tls_open(void)
 	open_library(&options);
 	parse_settings();
 	conf = (struct tls_config){
-		.name = the_client.lmtp ? "lmtp" : "smtp", .chain_files = c->smtp_tls_chain_files, .cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
-		.eccert_file = c->smtp_tls_eccert_file, .eckey_file = c->smtp_tls_eckey_file, .ca_file = c->smtp_tls_CAfile, .ca_path = c->smtp_tls_CApath,
-		.default_ca = the_client.tls.tls_append_default_CA, .depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
-		.curves = the_client.tls.tls_eecdh_auto_curves, .groups = the_client.tls.tls_ffdhe_auto_groups,
-		.digest = c->smtp_tls_fingerprint_digest, .dane_digests = the_client.tls.tls_dane_digests, .session_s = c->smtp_tls_session_cache_timeout / 1000,
+		.name = the_client.lmtp ? "lmtp" : "smtp", .chain_files = c->smtp_tls_chain_files,
+		.cert_file = c->smtp_tls_cert_file, .key_file = c->smtp_tls_key_file,
+		.eccert_file = c->smtp_tls_eccert_file, .eckey_file = c->smtp_tls_eckey_file,
+		.ca_file = c->smtp_tls_CAfile, .ca_path = c->smtp_tls_CApath,
+		.default_ca = the_client.tls.tls_append_default_CA,
+		.depth = (int) c->smtp_tls_scert_verifydepth, .ciphers = the_client.tls.tls_medium_cipherlist,
+		.curves = the_client.tls.tls_eecdh_auto_curves,
+		.groups = the_client.tls.tls_ffdhe_auto_groups,
+		.digest = c->smtp_tls_fingerprint_digest, .dane_digests = the_client.tls.tls_dane_digests,
+		.session_s = c->smtp_tls_session_cache_timeout / 1000,
 		.options = options, .keepsake = the_world->keepsake,
 	};
 	r = tls_context_open(&conf, &tls.context, &why);
@@ -95,7 +106,8 @@ bool tls_has_tables(void)
 
 /* ---- is it the right server? ---- */
 
-static bool has_name(const struct tls *t, const struct job *job, struct str word, struct str host, struct buf *ret_as)
+static bool has_name(const struct tls *t, const struct job *job, struct str word, struct str host,
+		     struct buf *ret_as)
 {
 	struct str name = word;
 
@@ -105,7 +117,8 @@ static bool has_name(const struct tls *t, const struct job *job, struct str word
 		name = job->policy.domain;
 	else if (str_is_nocase(word, STR("dot-nexthop")))
 		name = arena_fmt(job->arena, ".%.*s", PSTR(job->policy.domain));
-	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name), the_client.tls.tls_wildcard_matches_multiple_labels, ret_as);
+	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name),
+					   the_client.tls.tls_wildcard_matches_multiple_labels, ret_as);
 }
 
 static bool has_fingerprint(const struct tls_peer *p, struct str word, struct buf *ret_as)
@@ -120,7 +133,8 @@ static bool has_fingerprint(const struct tls_peer *p, struct str word, struct bu
 }
 
 /* To ret_as: what of the certificate shows it. */
-static bool is_named(const struct tls *t, const struct tls_peer *p, const struct job *job, struct str host, struct buf *ret_as)
+static bool is_named(const struct tls *t, const struct tls_peer *p, const struct job *job, struct str host,
+		     struct buf *ret_as)
 {
 	bool by_fingerprint = job->policy.level == TLS_FINGERPRINT;
 	struct str rest = job->policy.match, word;
@@ -141,11 +155,13 @@ static void tell(struct job *job, const struct session *s, enum tls_outcome what
 	const struct tls_policy *p = &job->policy;
 
 	if (p->sts != NULL && !policy_proves_exchanger(p) && !sts_allows(p, s->host))
-		return;			/* that the domain does not name this host was told when its policy was made */
+		/* that the domain does not name this host was told when its policy was made */
+		return;
 	tls_told(job, p, s->host, &s->ip, what, words);
 }
 
-static void tell_of_peer(struct job *job, const struct session *s, const struct tls_peer *p, enum tls_outcome what, struct str words)
+static void tell_of_peer(struct job *job, const struct session *s, const struct tls_peer *p,
+			 enum tls_outcome what, struct str words)
 {
 	if (!p->resumed || !the_client.conf.smtp_tlsrpt_skip_reused_handshakes)
 		tell(job, s, what, words);
@@ -161,15 +177,18 @@ static enum tls_outcome outcome_for(const struct tls_peer *p, bool named)
 /* The domain wants to hear what its policy would come to (RFC 8461 5), and gets its mail nevertheless. */
 static bool is_tested_only(const struct job *job)
 {
-	return job->policy.sts != NULL && job->policy.sts->mode == STS_TESTING && !policy_proves_host(&job->policy);
+	return job->policy.sts != NULL && job->policy.sts->mode == STS_TESTING
+	       && !policy_proves_host(&job->policy);
 }
 
 /* What the domain would have wanted, where it is only tested. */
-static enum tls_outcome outcome_of_test(const struct job *job, const struct session *s, const struct tls *t, const struct tls_peer *p)
+static enum tls_outcome outcome_of_test(const struct job *job, const struct session *s, const struct tls *t,
+					const struct tls_peer *p)
 {
 	AUTO(buf) as = BUF_WORDS;
 
-	return is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host, &as)) : TLS_WORKED;
+	return is_tested_only(job) ? outcome_for(p, has_name(t, job, STR("hostname"), s->host,
+							     &as)) : TLS_WORKED;
 }
 
 /* Whatever the log level: mail will wait for this reason. */
@@ -178,9 +197,12 @@ static void log_wrong(const struct job *job, const struct session *s, const stru
 	if (the_onlooker != NULL || p->trust == TLS_ANONYMOUS)
 		return;
 	if (p->trust == TLS_UNTRUSTED && job->policy.level != TLS_FINGERPRINT)
-		log_info("%scertificate verification failed for %.*s: %.*s", p->whose, PSTR(s->relay), PSTR(p->why));
+		log_info("%scertificate verification failed for %.*s: %.*s", p->whose, PSTR(s->relay),
+			 PSTR(p->why));
 	else
-		log_info("server certificate verification failed for %.*s: %s", PSTR(s->relay), job->policy.level == TLS_FINGERPRINT ? "no fingerprint matches" : "hostname mismatch");
+		log_info("server certificate verification failed for %.*s: %s", PSTR(s->relay),
+			 job->policy.level == TLS_FINGERPRINT
+			 ? "no fingerprint matches" : "hostname mismatch");
 }
 
 /* ---- the handshake ---- */
@@ -191,7 +213,8 @@ static const char *server_name(struct job *job, struct str host)
 
 	if (name.len == 0)
 		return NULL;
-	return str_c(job->arena, str_is_nocase(name, STR("hostname")) ? host : str_is_nocase(name, STR("nexthop")) ? job->policy.domain : name);
+	return str_c(job->arena, str_is_nocase(name, STR("hostname")) ? host : str_is_nocase(name,
+			STR("nexthop")) ? job->policy.domain : name);
 }
 
 static void log_trace(void *arg, const char *line)
@@ -203,12 +226,14 @@ static void log_trace(void *arg, const char *line)
 
 static int find_loglevel(const struct job *job, const struct session *s)
 {
-	const struct str peer[] = { job->policy.domain, s->host, s->ip.family == 0 ? STR_NONE : ip_text(job->arena, &s->ip) };
+	const struct str peer[] = { job->policy.domain, s->host,
+				    s->ip.family == 0 ? STR_NONE : ip_text(job->arena, &s->ip) };
 	AUTO(buf) why = BUF_WORDS;
 	const int level = tls_loglevel_of(&tls.logging, job->arena, peer, COUNT_OF(peer), &why);
 
 	if (why.len > 0)
-		log_warning("%s, %.*s: %s", own_name("smtp_tls_loglevel_maps"), PSTR(s->relay), buf_text(&why));
+		log_warning("%s, %.*s: %s", own_name("smtp_tls_loglevel_maps"), PSTR(s->relay),
+			    buf_text(&why));
 	return level;
 }
 
@@ -223,19 +248,23 @@ static void log_beginning(const struct session *s, const struct tls_policy *p)
 static void log_matched(const struct session *s, const struct tls_policy *p, const struct buf *as)
 {
 	if (s->tls_loglevel >= 2 && as->len > 0)
-		log_info("%.*s: %s: %s", PSTR(s->relay), p->level == TLS_FINGERPRINT ? "Matched fingerprint" : "matched peername", buf_text(as));
+		log_info("%.*s: %s: %s", PSTR(s->relay), p->level == TLS_FINGERPRINT
+			 ? "Matched fingerprint" : "matched peername", buf_text(as));
 }
 
 /* A certificate that does not prove what it has to is not called trusted, whoever signed it. */
 static void log_established(const struct session *s, const struct tls_peer *p, bool verified, bool must)
 {
-	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified ? "Verified" : p->trust == TLS_TRUSTED && !must ? "Trusted" : "Untrusted";
+	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified
+			   ? "Verified" : p->trust == TLS_TRUSTED && !must ? "Trusted" : "Untrusted";
 
 	if (s->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
-		log_info("%.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", PSTR(s->relay), PSTR(p->subject), PSTR(p->issuer),
+		log_info("%.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s",
+			 PSTR(s->relay), PSTR(p->subject), PSTR(p->issuer),
 			 PSTR(p->fingerprint), PSTR(p->key_fingerprint));
 	if (s->tls_loglevel >= 1)
-		log_info("%s TLS connection %s to %.*s: %.*s", word, p->resumed ? "reused" : "established", PSTR(s->relay), PSTR(p->summary));
+		log_info("%s TLS connection %s to %.*s: %.*s", word, p->resumed ? "reused" : "established",
+			 PSTR(s->relay), PSTR(p->summary));
 }
 
 /* "dane", or "dane:may" where it came to something else. */
@@ -243,18 +272,22 @@ static const char *for_log(struct session *s, const struct tls_policy *p, const 
 {
 	if (instead == NULL && p->level == p->asked)
 		return policy_level_name(p->level);
-	return str_c(s->arena, arena_fmt(s->arena, "%s:%s", policy_level_name(p->asked), instead != NULL ? instead : policy_level_name(p->level)));
+	return str_c(s->arena, arena_fmt(s->arena, "%s:%s", policy_level_name(p->asked),
+					 instead != NULL ? instead : policy_level_name(p->level)));
 }
 
 bool tls_may_give_up(const struct job *job)
 {
-	return job->policy.level == TLS_MAY && (job->d->active_us - job->d->env.arrival_us) / 1000 >= tls.backoff_ms;
+	return job->policy.level == TLS_MAY
+	       && (job->d->active_us - job->d->env.arrival_us) / 1000 >= tls.backoff_ms;
 }
 
-static bool handshake_failed(struct job *job, struct session *s, int error, const struct buf *words, struct trouble *ret_why)
+static bool handshake_failed(struct job *job, struct session *s, int error, const struct buf *words,
+			     struct trouble *ret_why)
 {
 	s->is_dead = true;
-	log_info("SSL_connect error to %.*s: %s", PSTR(s->relay), error == -EPROTO ? "-1" : error == -ETIMEDOUT ? "timeout" : "lost connection");
+	log_info("SSL_connect error to %.*s: %s", PSTR(s->relay),
+		 error == -EPROTO ? "-1" : error == -ETIMEDOUT ? "timeout" : "lost connection");
 	if (words->len > 0)
 		log_warning("TLS library problem: %s", buf_text(words));
 	if (error != -ECANCELED)
@@ -272,11 +305,14 @@ static bool is_dane(const struct tls_policy *p)
 static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_why)
 {
 	const struct tls_policy *p = &job->policy;
-	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers, .lenient = p->level <= TLS_ENCRYPT, .sni = server_name(job, s->host),
+	struct tls_wish wish = { .protocols = &p->protocols, .ciphers = p->ciphers,
+				 .lenient = p->level <= TLS_ENCRYPT, .sni = server_name(job, s->host),
 				 .anchors = p->anchors, .anchor_count = p->anchor_count,
-				 .trace_limits = { the_client.conf.smtp_tls_trace_size_limit, the_client.tls.tls_trace_rate_limit },
+				 .trace_limits = { the_client.conf.smtp_tls_trace_size_limit,
+						   the_client.tls.tls_trace_rate_limit },
 				 .trace = log_trace, .trace_arg = s,
-				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay), PSTR(p->id)) };
+				 .resume_as = arena_fmt(job->arena, "%.*s %.*s", PSTR(s->relay),
+							PSTR(p->id)) };
 	AUTO(buf) words = BUF_WORDS;
 	AUTO(buf) as = BUF_WORDS;
 	struct tls_peer peer;
@@ -286,14 +322,16 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 
 	wish.loglevel = s->tls_loglevel = find_loglevel(job, s);
 	log_beginning(s, p);
-	r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t, &words);
+	r = tls_begin(tls.context, s->stream, &wish, false, in(the_client.conf.smtp_starttls_timeout), &t,
+		      &words);
 	if (r < 0)
 		return handshake_failed(job, s, r, &words, ret_why);
 	s->is_encrypted = true;
 	s->is_for_once = s->is_for_once || !p->reuse;
 	s->tls = for_log(s, p, NULL);
 	tls_peer(t, job->arena, &peer);
-	named = policy_proves_host(p) && (is_named(t, &peer, job, s->host, &as) || (is_dane(p) && peer.needs_no_name));
+	named = policy_proves_host(p) && (is_named(t, &peer, job, s->host, &as)
+					  || (is_dane(p) && peer.needs_no_name));
 	verified = named && (p->level == TLS_FINGERPRINT || peer.trust == TLS_TRUSTED);
 	if (verified)
 		log_matched(s, p, &as);
@@ -325,17 +363,21 @@ static void refresh(void)
 }
 
 /* Without TLS: fine, or not. */
-static bool do_without(struct job *job, struct session *s, const char *dsn, const char *words, struct str said, struct trouble *ret_why)
+static bool do_without(struct job *job, struct session *s, const char *dsn, const char *words,
+		       struct str said, struct trouble *ret_why)
 {
 	s->tls = for_log(s, &job->policy, "none");
 	tell(job, s, dsn[4] == '4' ? TLS_NOT_OFFERED : TLS_FAILED, said);
 	if (job->policy.level == TLS_MAY)
 		return true;
 	if (job->policy.wish >= TLS_WANTED && dsn[4] == '4') {
-		*ret_why = trouble_make(job, HARD, false, "5.7.30", s, "REQUIRETLS is required, but TLS %s %.*s%.*s", words, PSTR(s->name), PSTR(said));
+		*ret_why = trouble_make(job, HARD, false, "5.7.30", s,
+					"REQUIRETLS is required, but TLS %s %.*s%.*s", words,
+					PSTR(s->name), PSTR(said));
 		return false;
 	}
-	*ret_why = trouble_make(job, SOFT, true, dsn, s, "TLS is required, but %s %.*s%.*s", words, PSTR(s->name), PSTR(said));
+	*ret_why = trouble_make(job, SOFT, true, dsn, s, "TLS is required, but %s %.*s%.*s", words,
+				PSTR(s->name), PSTR(said));
 	return false;
 }
 
@@ -352,7 +394,8 @@ bool tls_start(struct job *job, struct session *s, bool wrapped, struct trouble 
 		return do_without(job, s, "4.7.4", "was not offered by host", STR_NONE, ret_why);
 	refresh();
 	if (!tls_context_is_usable(tls.context))
-		return do_without(job, s, "4.7.5", "our TLS engine is unavailable for host", STR_NONE, ret_why);
+		return do_without(job, s, "4.7.5", "our TLS engine is unavailable for host",
+				  STR_NONE, ret_why);
 	if (wrapped)
 		return shake_hands(job, s, ret_why);
 	write_str(s->stream, STR("STARTTLS\r\n"));

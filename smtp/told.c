@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: ISC */
-/* What came of TLS with a server: in the log for who debugs, and to tlsrpt, which reports to the domain's owner. */
+/*
+ * What came of TLS with a server: in the log for who debugs, and to tlsrpt, which reports to the
+ * domain's owner.
+ */
 #include "lib/base/die.h"
 #include "lib/peers/tlsrpt.h"
 #include "smtp/smtp.h"
 
 static const char *const names[] = {
-	[TLS_WORKED] = "success", [TLS_NOT_OFFERED] = "starttls-not-supported", [TLS_HOST_MISMATCH] = "certificate-host-mismatch",
-	[TLS_EXPIRED] = "certificate-expired", [TLS_NOT_TRUSTED] = "certificate-not-trusted", [TLS_FAILED] = "validation-failure",
-	[TLS_TLSA_INVALID] = "tlsa-invalid", [TLS_DNSSEC_INVALID] = "dnssec-invalid", [TLS_DANE_REQUIRED] = "dane-required",
-	[TLS_STS_FETCH_ERROR] = "sts-policy-fetch-error", [TLS_STS_INVALID] = "sts-policy-invalid", [TLS_STS_WEBPKI_INVALID] = "sts-webpki-invalid",
+	[TLS_WORKED] = "success", [TLS_NOT_OFFERED] = "starttls-not-supported",
+	[TLS_HOST_MISMATCH] = "certificate-host-mismatch",
+	[TLS_EXPIRED] = "certificate-expired", [TLS_NOT_TRUSTED] = "certificate-not-trusted",
+	[TLS_FAILED] = "validation-failure",
+	[TLS_TLSA_INVALID] = "tlsa-invalid", [TLS_DNSSEC_INVALID] = "dnssec-invalid",
+	[TLS_DANE_REQUIRED] = "dane-required",
+	[TLS_STS_FETCH_ERROR] = "sts-policy-fetch-error", [TLS_STS_INVALID] = "sts-policy-invalid",
+	[TLS_STS_WEBPKI_INVALID] = "sts-webpki-invalid",
 };
 
 void told_open(void)
@@ -52,7 +59,8 @@ static void add_tlsa(struct buf *b, const struct tls_policy *p)
 /* DANE counts before MTA-STS, as it does for the session. */
 static const char *add_policy(struct buf *b, const struct tls_policy *p, enum tls_outcome what)
 {
-	if (p->from == FROM_DANE || what == TLS_TLSA_INVALID || what == TLS_DNSSEC_INVALID || what == TLS_DANE_REQUIRED) {
+	if (p->from == FROM_DANE || what == TLS_TLSA_INVALID || what == TLS_DNSSEC_INVALID
+	    || what == TLS_DANE_REQUIRED) {
 		add_tlsa(b, p);
 		return "tlsa";
 	}
@@ -75,15 +83,18 @@ static bool is_worth_telling(const struct tls_policy *p)
 	return the_client.conf.smtp_tlsrpt_enable && !the_client.lmtp && p->wish != TLS_OPTIONAL;
 }
 
-void tls_told(struct job *job, const struct tls_policy *p, struct str host, const struct address_ip *ip, enum tls_outcome what, struct str words)
+void tls_told(struct job *job, const struct tls_policy *p, struct str host, const struct address_ip *ip,
+	      enum tls_outcome what, struct str words)
 {
 	char theirs[64], ours[64];
-	struct tlsrpt_event e = { .domain = p->domain, .result = str_of(names[what]), .mx = host, .ip = text_of(ip, theirs), .words = str_head(words, 1000) };
+	struct tlsrpt_event e = { .domain = p->domain, .result = str_of(names[what]), .mx = host,
+				  .ip = text_of(ip, theirs), .words = str_head(words, 1000) };
 	AUTO(buf) policy = BUF(100000);
 
 	if (the_onlooker != NULL)
 		return;				/* that is no delivery */
-	log_debug("%.*s: TLS with %.*s[%.*s] at level %s: %s %.*s", PSTR(job->d->queue_id), PSTR(host), PSTR(e.ip), policy_level_name(p->level), names[what],
+	log_debug("%.*s: TLS with %.*s[%.*s] at level %s: %s %.*s", PSTR(job->d->queue_id), PSTR(host),
+		  PSTR(e.ip), policy_level_name(p->level), names[what],
 		  PSTR(words));
 	if (!is_worth_telling(p))
 		return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One message in a session: [RSET] MAIL RCPT... DATA content. Commands are numbered; with PIPELINING up to WINDOW of them
- * are under way, otherwise one. Their replies come in the same order and are judged one by one.
+ * One message in a session: [RSET] MAIL RCPT... DATA content. Commands are numbered; with
+ * PIPELINING up to WINDOW of them are under way, otherwise one. Their replies come in the same
+ * order and are judged one by one.
  */
 #include <errno.h>
 
@@ -13,8 +14,8 @@
 #include "smtp/smtp.h"
 
 /*
- * Small enough that neither side can block the other with full buffers, and more than a transaction of default_destination_recipient_limit
- * recipients has, which so needs one exchange less.
+ * Small enough that neither side can block the other with full buffers, and more than a transaction
+ * of default_destination_recipient_limit recipients has, which so needs one exchange less.
  */
 enum { WINDOW = 100, MANY_RECIPIENTS = 100, LONGEST_COMMAND = 1 << 20 };
 
@@ -75,10 +76,13 @@ static bool is_beyond_server(struct transaction *t)
 	struct trouble trouble;
 
 	if (offers->size_limit > 0 && t->d->content.parts.size > offers->size_limit) {
-		trouble = trouble_make(t->job, HARD, false, "5.3.4", t->s, "message size %llu exceeds size limit %llu of server %.*s",
-				       (unsigned long long) t->d->content.parts.size, (unsigned long long) offers->size_limit, PSTR(t->s->name));
+		trouble = trouble_make(t->job, HARD, false, "5.3.4", t->s,
+				       "message size %llu exceeds size limit %llu of server %.*s",
+				       (unsigned long long) t->d->content.parts.size,
+				       (unsigned long long) offers->size_limit, PSTR(t->s->name));
 	} else if (!(offers->features & EHLO_SMTPUTF8) && needs_utf8(t)) {
-		trouble = trouble_make(t->job, HARD, false, "5.6.7", t->s, "SMTPUTF8 is required, but was not offered by host %.*s",
+		trouble = trouble_make(t->job, HARD, false, "5.6.7", t->s,
+				       "SMTPUTF8 is required, but was not offered by host %.*s",
 				       PSTR(t->s->name));
 	} else {
 		return false;
@@ -130,7 +134,8 @@ static void send_mail(struct transaction *t)
 static void add_notify(struct buf *line, unsigned notify)
 {
 	static const struct { unsigned bit; const char *word; } words[] = {
-		{ NOTIFY_NEVER, "NEVER" }, { NOTIFY_SUCCESS, "SUCCESS" }, { NOTIFY_FAILURE, "FAILURE" }, { NOTIFY_DELAY, "DELAY" },
+		{ NOTIFY_NEVER, "NEVER" }, { NOTIFY_SUCCESS, "SUCCESS" }, { NOTIFY_FAILURE, "FAILURE" },
+		{ NOTIFY_DELAY, "DELAY" },
 	};
 	const char *separator = " NOTIFY=";
 
@@ -224,7 +229,8 @@ static bool is_too_many(struct transaction *t)
 		dsn_split(text, &dsn, &text);
 	if (t->s->reply.code == 452)
 		return dsn.len == 0 || str_is(dsn, STR("4.5.3"));
-	return t->s->reply.code == 552 && (str_is(dsn, STR("5.5.3")) || (dsn.len == 0 && t->accepted_count >= MANY_RECIPIENTS));
+	return t->s->reply.code == 552 && (str_is(dsn, STR("5.5.3"))
+					   || (dsn.len == 0 && t->accepted_count >= MANY_RECIPIENTS));
 }
 
 static void judge_rcpt(struct transaction *t, size_t i)
@@ -280,9 +286,11 @@ static void take_reply(struct transaction *t)
 {
 	const struct smtp_conf *conf = &the_client.conf;
 	size_t number = t->answered;
-	const char *doing = number == 0 ? "sending MAIL FROM" : number <= t->count ? "sending RCPT TO" : "sending DATA command";
+	const char *doing = number == 0 ? "sending MAIL FROM" : number <= t->count
+			    ? "sending RCPT TO" : "sending DATA command";
 	int result = session_reply(t->s, number == 0 ? conf->smtp_mail_timeout
-				   : number <= t->count ? conf->smtp_rcpt_timeout : conf->smtp_data_init_timeout);
+				   : number <= t->count ? conf->smtp_rcpt_timeout
+				   : conf->smtp_data_init_timeout);
 
 	if (result < 0) {
 		broken(t, result, doing);
@@ -326,8 +334,10 @@ static void run_commands(struct transaction *t)
 static void report_accepted(struct transaction *t, struct recipient *r)
 {
 	struct str said = reply_text(&t->s->reply, t->job->arena);
-	struct result how = { .dsn = str_c(t->job->arena, reply_dsn(&t->s->reply, STR("2.0.0"), t->job->arena)), .relay = t->s->relay,
-			      .remote_mta = t->s->host, .diagnostic = arena_fmt(t->job->arena, "smtp; %.*s", PSTR(said)) };
+	struct result how = { .dsn = str_c(t->job->arena, reply_dsn(&t->s->reply, STR("2.0.0"),
+								    t->job->arena)), .relay = t->s->relay,
+			      .remote_mta = t->s->host, .diagnostic = arena_fmt(t->job->arena, "smtp; %.*s",
+			      PSTR(said)) };
 
 	if (!(r->notify & NOTIFY_SUCCESS) || the_client.lmtp)
 		delivered(t->d, r, &how, "%.*s", PSTR(said));
@@ -337,7 +347,10 @@ static void report_accepted(struct transaction *t, struct recipient *r)
 		relayed(t->d, r, &how, "%.*s", PSTR(said));
 }
 
-/* The server waits for content that nobody is to get: an empty message, which it will refuse (with LMTP in no words: one reply for each of nobody). */
+/*
+ * The server waits for content that nobody is to get: an empty message, which it will refuse (with
+ * LMTP in no words: one reply for each of nobody).
+ */
 static void end_empty(struct transaction *t)
 {
 	if (the_client.lmtp) {
@@ -409,10 +422,12 @@ static void send_message(struct transaction *t)
 	int result = content_send(t->job, t->s, &local);
 
 	if (result < 0 && local) {
-		struct trouble trouble = trouble_make(t->job, SOFT, false, "4.3.0", t->s, "cannot read the queue file: %s", error_text(result));
+		struct trouble trouble = trouble_make(t->job, SOFT, false, "4.3.0", t->s,
+						      "cannot read the queue file: %s", error_text(result));
 
 		log_mail(ROAD_WARNING, t->d->queue_id, "%.*s", PSTR(trouble.text));
-		t->s->is_dead = true;		/* broken off in the middle: the server must not take it for whole */
+		/* broken off in the middle: the server must not take it for whole */
+		t->s->is_dead = true;
 		message_trouble(t, &trouble, true);
 		return;
 	}
@@ -450,7 +465,8 @@ static void begin(struct transaction *t)
 		EACH_RECIPIENT(r, d)
 			if (is_pending(d, r))
 				t->to[t->count++] = r;
-	t->total = t->count + 2 - ((d->flags & DELIVER_PROBE) != 0 && strcmp(the_client.conf.smtp_address_verify_target, "data") != 0);
+	t->total = t->count + 2 - ((d->flags & DELIVER_PROBE) != 0
+				   && strcmp(the_client.conf.smtp_address_verify_target, "data") != 0);
 }
 
 /* A session in which a transaction was left unfinished. False: it is of no use. */
@@ -502,17 +518,22 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 	s->uses++;
 	job->d->connected_us = wall_us();
 	job->d->conn_use = s->uses;
-	job->d->tls = reused || !the_client.conf.smtp_log_tls_feature_status ? NULL : requiretls_for_log(job, s);
+	job->d->tls = reused || !the_client.conf.smtp_log_tls_feature_status
+		      ? NULL : requiretls_for_log(job, s);
 	*ret_stale = false;
 	do {
 		begin(&t);
 		if (is_beyond_server(&t))
 			return;
 		run_once(&t);
-		if (reused && !t.agreed && s->is_dead && (t.leaving || (t.broken != 0 && t.broken != -ETIMEDOUT && t.broken != -ECANCELED))) {
+		if (reused && !t.agreed && s->is_dead
+		    && (t.leaving || (t.broken != 0 && t.broken != -ETIMEDOUT && t.broken != -ECANCELED))) {
 			*ret_stale = true;
 			return;
 		}
-		/* those who were one too many get a transaction of their own, as long as each takes somebody */
+		/*
+		 * those who were one too many get a transaction of their own, as long as each takes
+		 * somebody
+		 */
 	} while (!s->is_dead && t.later_count > 0 && t.accepted_count > 0);
 }

@@ -13,7 +13,8 @@ static void locate(struct trouble *t, struct arena *a, const struct session *at)
 	t->remote_mta = arena_copy(a, at->host);
 }
 
-struct trouble trouble_make(struct job *job, int kind, bool site, const char *dsn, const struct session *at, const char *format, ...)
+struct trouble trouble_make(struct job *job, int kind, bool site, const char *dsn, const struct session *at,
+			    const char *format, ...)
 {
 	struct trouble t = { .kind = kind, .site = site, .dsn = dsn };
 	AUTO(buf) text = BUF(16384);
@@ -31,11 +32,14 @@ struct trouble trouble_of_io(struct job *job, const struct session *at, int erro
 {
 	job->tls_broke = job->tls_broke || at->is_encrypted;
 	if (error == -EBADMSG)
-		return trouble_make(job, SOFT, false, "4.5.0", at, "Protocol error: host %.*s said: %.*s (while %s)",
+		return trouble_make(job, SOFT, false, "4.5.0", at,
+				    "Protocol error: host %.*s said: %.*s (while %s)",
 				    PSTR(at->name), PSTR(reply_text(&at->reply, job->arena)), doing);
 	if (error == -ETIMEDOUT)
-		return trouble_make(job, SOFT, true, "4.4.2", at, "conversation with %.*s timed out while %s", PSTR(at->name), doing);
-	return trouble_make(job, SOFT, true, "4.4.2", at, "lost connection with %.*s while %s", PSTR(at->name), doing);
+		return trouble_make(job, SOFT, true, "4.4.2", at,
+				    "conversation with %.*s timed out while %s", PSTR(at->name), doing);
+	return trouble_make(job, SOFT, true, "4.4.2", at, "lost connection with %.*s while %s",
+			    PSTR(at->name), doing);
 }
 
 static void quote_reply(struct trouble *t, struct job *job, const struct session *at)
@@ -51,7 +55,8 @@ struct trouble trouble_of_reply(struct job *job, const struct session *at, const
 	struct str said = reply_text(&at->reply, job->arena);
 	bool refused = reply_class(&at->reply) >= 4;
 	struct trouble t = trouble_make(job, reply_class(&at->reply) == 5 ? HARD : SOFT, false, "4.5.0", at,
-					"%shost %.*s said: %.*s (in reply to %s)", refused ? "" : "Protocol error: ",
+					"%shost %.*s said: %.*s (in reply to %s)",
+					refused ? "" : "Protocol error: ",
 					PSTR(at->name), PSTR(said), in_reply_to);
 
 	if (refused)
@@ -74,7 +79,8 @@ struct trouble trouble_of_refusal(struct job *job, const struct session *at)
 
 static struct result result_of(const struct trouble *t)
 {
-	return (struct result){ .dsn = t->dsn, .relay = t->relay, .remote_mta = t->remote_mta, .diagnostic = t->diagnostic };
+	return (struct result){ .dsn = t->dsn, .relay = t->relay, .remote_mta = t->remote_mta,
+				.diagnostic = t->diagnostic };
 }
 
 static struct trouble *kept(struct job *job, const struct recipient *r)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Which servers a message is offered to: MX and addresses, next ones, fallback, loops; and sessions that are kept. */
+/*
+ * Which servers a message is offered to: MX and addresses, next ones, fallback, loops; and sessions
+ * that are kept.
+ */
 #include "smtp/client_for_test.h"
 
 #include <time.h>
@@ -36,7 +39,8 @@ static void test_a_next_hop_has_its_name_as_certificates_have_it(void **unused)
 
 	(void) unused;
 	configure("");
-	assert_int_equal(destinations_parse(STR("B\xc3\x9c" "cher.example:26 [mx.b\xc3\xbc" "cher.example] \xff.example PLAIN.example"), a, &to), 0);
+	assert_int_equal(destinations_parse(STR("B\xc3\x9c" "cher.example:26 [mx.b\xc3\xbc"
+						"cher.example] \xff.example PLAIN.example"), a, &to), 0);
 	assert_str(to.at[0].host, "xn--bcher-kva.example");
 	assert_str(to.at[0].text, "B\xc3\x9c" "cher.example:26");
 	assert_str(to.at[1].host, "mx.xn--bcher-kva.example");
@@ -47,18 +51,26 @@ static void test_a_next_hop_has_its_name_as_certificates_have_it(void **unused)
 
 static void test_exchangers_are_tried_in_order(void **unused)
 {
-	static const struct case_ first = { .servers = { TAKES, "" }, .nexthop = "two.example:%d", .outcomes = "D", .relay = "mx1.example[127.0.0.1]:%d" };
-	static const struct case_ second = { .servers = { REFUSING, TAKES }, .nexthop = "two.example:%d", .outcomes = "D",
+	static const struct case_ first = { .servers = { TAKES, "" }, .nexthop = "two.example:%d",
+					    .outcomes = "D", .relay = "mx1.example[127.0.0.1]:%d" };
+	static const struct case_ second = { .servers = { REFUSING, TAKES }, .nexthop = "two.example:%d",
+					     .outcomes = "D",
 					     .relay = "mx2.example[127.0.0.2]:%d" };
-	static const struct case_ no_mx = { .servers = { TAKES }, .nexthop = "nomx.example:%d", .outcomes = "D" };
-	static const struct case_ host = { .servers = { TAKES }, .nexthop = "[mx1.example]:%d", .outcomes = "D" };
-	static const struct case_ half = { .servers = { TAKES }, .nexthop = "half.example:%d", .outcomes = "D" };
-	static const struct case_ several = { .servers = { REFUSING, TAKES }, .nexthop = "[mx1.example]:%d, [127.0.0.2]:%d", .outcomes = "D" };
+	static const struct case_ no_mx = { .servers = { TAKES }, .nexthop = "nomx.example:%d",
+					    .outcomes = "D" };
+	static const struct case_ host = { .servers = { TAKES }, .nexthop = "[mx1.example]:%d",
+					   .outcomes = "D" };
+	static const struct case_ half = { .servers = { TAKES }, .nexthop = "half.example:%d",
+					   .outcomes = "D" };
+	static const struct case_ several = { .servers = { REFUSING, TAKES },
+					      .nexthop = "[mx1.example]:%d, [127.0.0.2]:%d",
+					      .outcomes = "D" };
 	static const struct case_ soft = {
 		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\nS 450 4.2.0 grey\nC RCPT\nS 550 5.1.1 no\n" DATA_OK "E",
 			     HELLO "C MAIL\nS 250 ok\nC RCPT TO:<c@x>\nS 250 ok\n" DATA_OK "E" },
 		.nexthop = "two.example:%d", .to = "b@x c@x d@x", .outcomes = "DDB" };
-	static const struct case_ hard = { .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC DATA\nS 554 no\nE", "" },
+	static const struct case_ hard = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC DATA\nS 554 no\nE", "" },
 					   .nexthop = "two.example:%d", .outcomes = "B" };
 
 	(void) unused;
@@ -76,9 +88,11 @@ static void test_exchangers_are_tried_in_order(void **unused)
 
 static void test_no_more_sessions_and_addresses_than_allowed(void **unused)
 {
-	static const struct case_ sessions = { .servers = { REFUSING, REFUSING, "" }, .nexthop = "three.example:%d", .outcomes = "d", .site = true,
+	static const struct case_ sessions = { .servers = { REFUSING, REFUSING, "" },
+					       .nexthop = "three.example:%d", .outcomes = "d", .site = true,
 					       .relay = "mx2.example[127.0.0.2]:%d" };
-	static const struct case_ addresses = { .servers = { REFUSING, "", "" }, .nexthop = "three.example:%d", .outcomes = "d", .site = true,
+	static const struct case_ addresses = { .servers = { REFUSING, "", "" },
+						.nexthop = "three.example:%d", .outcomes = "d", .site = true,
 						.relay = "mx1.example[127.0.0.1]:%d" };
 
 	(void) unused;
@@ -98,7 +112,8 @@ static void test_what_dns_says_decides(void **unused)
 		{ .nexthop = "[gone.example]", .outcomes = "B", .dsn = "5.4.4",
 		  .text = "Host or domain name not found. Name service error for name=gone.example type=A: Host not found" },
 		{ .nexthop = "empty.example", .outcomes = "B", .dsn = "5.4.4" },
-		{ .nexthop = "null.example", .outcomes = "B", .dsn = "5.1.0", .text = "Domain null.example does not accept mail (nullMX)" },
+		{ .nexthop = "null.example", .outcomes = "B", .dsn = "5.1.0",
+		  .text = "Domain null.example does not accept mail (nullMX)" },
 		{ .nexthop = "broken.example", .outcomes = "d", .dsn = "4.4.3", .site = true,
 		  .text = "Host or domain name not found. Name service error for name=broken.example type=MX: Host not found, try again" },
 		{ .nexthop = "bogus.example", .outcomes = "d", .dsn = "4.4.3", .site = true },
@@ -119,7 +134,8 @@ static void test_what_dns_says_decides(void **unused)
 	configure("smtp_defer_if_no_mx_address_found = yes");
 	zone = ZONE;
 	{
-		static const struct case_ c = { .nexthop = "dangling.example", .outcomes = "d", .dsn = "4.4.4", .site = true };
+		static const struct case_ c = { .nexthop = "dangling.example", .outcomes = "d",
+						.dsn = "4.4.4", .site = true };
 
 		run(&c);
 	}
@@ -127,11 +143,15 @@ static void test_what_dns_says_decides(void **unused)
 
 static void test_a_fallback_relay_takes_what_cannot_be_reached(void **unused)
 {
-	static const struct case_ gone = { .servers = { "", TAKES }, .nexthop = "gone.example", .outcomes = "D", .relay = "127.0.0.2[127.0.0.2]:%d" };
-	static const struct case_ busy = { .servers = { REFUSING, TAKES }, .nexthop = "[127.0.0.1]:%d", .outcomes = "D" };
-	static const struct case_ refused = { .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC DATA\nS 554 no\nE", "" },
+	static const struct case_ gone = { .servers = { "", TAKES }, .nexthop = "gone.example",
+					   .outcomes = "D", .relay = "127.0.0.2[127.0.0.2]:%d" };
+	static const struct case_ busy = { .servers = { REFUSING, TAKES }, .nexthop = "[127.0.0.1]:%d",
+					   .outcomes = "D" };
+	static const struct case_ refused = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 550 5.1.1 no\nC DATA\nS 554 no\nE", "" },
 					      .nexthop = "[127.0.0.1]:%d", .outcomes = "B" };
-	static const struct case_ all_down = { .servers = { REFUSING, REFUSING }, .nexthop = "[127.0.0.1]:%d", .outcomes = "d", .site = true,
+	static const struct case_ all_down = { .servers = { REFUSING, REFUSING },
+					       .nexthop = "[127.0.0.1]:%d", .outcomes = "d", .site = true,
 					       .relay = "127.0.0.2[127.0.0.2]:%d" };
 	static const struct case_ *const cases[] = { &gone, &busy, &refused, &all_down };
 
@@ -147,16 +167,22 @@ static void test_mail_does_not_loop_back_to_us(void **unused)
 {
 	static struct own_address at = { .prefix = 32 };
 	static const struct own_addresses own = { .at = &at, .len = 1 };
-	static const struct case_ best = { .servers = { "" }, .nexthop = "two.example", .outcomes = "B", .dsn = "5.4.6",
+	static const struct case_ best = { .servers = { "" }, .nexthop = "two.example", .outcomes = "B",
+					   .dsn = "5.4.6",
 					   .text = "mail for two.example loops back to myself" };
-	static const struct case_ equal = { .servers = { "", "" }, .nexthop = "same.example", .outcomes = "B", .dsn = "5.4.6" };
-	static const struct case_ better = { .servers = { REFUSING, "", "" }, .nexthop = "three.example", .outcomes = "d", .site = true,
+	static const struct case_ equal = { .servers = { "", "" }, .nexthop = "same.example",
+					    .outcomes = "B", .dsn = "5.4.6" };
+	static const struct case_ better = { .servers = { REFUSING, "", "" }, .nexthop = "three.example",
+					     .outcomes = "d", .site = true,
 					     .relay = "mx1.example[127.0.0.1]:%d" };
 	/* we are its backup, and the better one cannot be looked up for the moment */
-	static const struct case_ backup = { .servers = { "", "" }, .nexthop = "backup.example", .outcomes = "d", .dsn = "4.4.4", .site = true,
+	static const struct case_ backup = { .servers = { "", "" }, .nexthop = "backup.example",
+					     .outcomes = "d", .dsn = "4.4.4", .site = true,
 					     .text = "unable to find primary relay for backup.example" };
-	static const struct case_ other_port = { .servers = { TAKES }, .nexthop = "[127.0.0.1]:%d", .outcomes = "D" };
-	static const struct case_ greeted = { .servers = { "A\nS 220 hi\nC EHLO\nS 250 client.example\nQ" }, .nexthop = "[mx1.example]", .outcomes = "B",
+	static const struct case_ other_port = { .servers = { TAKES }, .nexthop = "[127.0.0.1]:%d",
+						 .outcomes = "D" };
+	static const struct case_ greeted = { .servers = { "A\nS 220 hi\nC EHLO\nS 250 client.example\nQ" },
+					      .nexthop = "[mx1.example]", .outcomes = "B",
 					      .dsn = "5.4.6" };
 
 	(void) unused;
@@ -210,14 +236,19 @@ static void test_families_are_preferred_and_balanced(void **unused)
 	the_client.ipv4_first = the_client.ipv6_first = false;
 }
 
-/* A hundred exchangers with a thousand addresses each: what one domain may say must not keep all others waiting. */
+/*
+ * A hundred exchangers with a thousand addresses each: what one domain may say must not keep all
+ * others waiting.
+ */
 static void find_crowd(void *unused)
 {
 	AUTO(buf) exchangers = BUF(1 << 20), addresses = BUF(1 << 20);
-	static const struct destination to = { .host = STR_INIT("crowd.example"), .port = 25, .use_mx = true };
+	static const struct destination to = { .host = STR_INIT("crowd.example"), .port = 25,
+					       .use_mx = true };
 	struct delivery d = { .arena = arena_new("t", NULL, 256 << 20) };
 	struct job job = { .d = &d, .arena = d.arena };
-	struct zone_row rows[] = { { "crowd.example", DNS_MX, DNS_OK, NULL }, { "mx.example", DNS_A, DNS_OK, NULL }, { NULL, 0, 0, NULL } };
+	struct zone_row rows[] = { { "crowd.example", DNS_MX, DNS_OK, NULL },
+				   { "mx.example", DNS_A, DNS_OK, NULL }, { NULL, 0, 0, NULL } };
 	struct candidates list = { 0 };
 	struct trouble why;
 	clock_t before;
@@ -253,7 +284,9 @@ static void test_a_domain_with_very_many_addresses_is_sorted_in_no_time(void **u
 
 static void test_a_session_is_used_again(void **unused)
 {
-	static const struct case_ c = { .servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+	static const struct case_ c = {
+		.servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK ENVELOPE DATA_OK "Q" },
+		.outcomes = "D" };
 
 	(void) unused;
 	configure("");
@@ -279,9 +312,12 @@ static void test_a_session_is_reset_after_a_transaction_that_came_to_nothing(voi
 /* The next message would be taken for the content of the one before, or get the answers to it. */
 static void test_a_session_that_is_out_of_step_is_not_used_again(void **unused)
 {
-	static const struct case_ content_of_nothing = { .servers = { HELLO "C MAIL\nS 450 4.1.8 who?\nC RCPT\nS 503 no\nC DATA\nS 354 hm\nE\n" HELLO ENVELOPE DATA_OK "Q" },
+	static const struct case_ content_of_nothing = {
+		.servers = { HELLO "C MAIL\nS 450 4.1.8 who?\nC RCPT\nS 503 no\nC DATA\nS 354 hm\nE\n" HELLO ENVELOPE DATA_OK "Q" },
 							 .outcomes = "D" };
-	static const struct case_ odd = { .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 250 ok\nE\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+	static const struct case_ odd = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 250 ok\nE\n" HELLO ENVELOPE DATA_OK "Q" },
+		.outcomes = "D" };
 
 	(void) unused;
 	configure("");
@@ -295,10 +331,13 @@ static void test_a_session_that_is_out_of_step_is_not_used_again(void **unused)
 
 static void test_a_kept_session_that_died_costs_nothing(void **unused)
 {
-	static const struct case_ closed = { .servers = { HELLO ENVELOPE DATA_OK "X\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
-	static const struct case_ said_421 = { .servers = { HELLO ENVELOPE DATA_OK "S 421 4.4.2 idle too long\nX\n" HELLO ENVELOPE DATA_OK "Q" },
+	static const struct case_ closed = {
+		.servers = { HELLO ENVELOPE DATA_OK "X\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+	static const struct case_ said_421 = {
+		.servers = { HELLO ENVELOPE DATA_OK "S 421 4.4.2 idle too long\nX\n" HELLO ENVELOPE DATA_OK "Q" },
 					       .outcomes = "D" };
-	static const struct case_ slow_421 = { .servers = { HELLO ENVELOPE DATA_OK "C MAIL\nS 421 4.4.2 idle too long\nX\n" HELLO ENVELOPE DATA_OK "Q" },
+	static const struct case_ slow_421 = {
+		.servers = { HELLO ENVELOPE DATA_OK "C MAIL\nS 421 4.4.2 idle too long\nX\n" HELLO ENVELOPE DATA_OK "Q" },
 					       .outcomes = "D" };
 
 	(void) unused;
@@ -313,7 +352,9 @@ static void test_a_kept_session_that_died_costs_nothing(void **unused)
 
 static void test_a_session_is_not_used_more_often_than_allowed(void **unused)
 {
-	static const struct case_ c = { .servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK "Q\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+	static const struct case_ c = {
+		.servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK "Q\n" HELLO ENVELOPE DATA_OK "Q" },
+		.outcomes = "D" };
 
 	(void) unused;
 	configure("smtp_connection_reuse_count_limit = 2\n");
@@ -321,14 +362,17 @@ static void test_a_session_is_not_used_more_often_than_allowed(void **unused)
 	end_case();
 	configure("smtp_connection_cache_on_demand = no\n");
 	{
-		static const struct case_ off = { .servers = { HELLO ENVELOPE DATA_OK "Q\n" HELLO ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+		static const struct case_ off = {
+			.servers = { HELLO ENVELOPE DATA_OK "Q\n" HELLO ENVELOPE DATA_OK "Q" },
+			.outcomes = "D" };
 
 		run_many(&off, 2);
 		end_case();
 	}
 	configure("smtp_connection_cache_on_demand = no\nsmtp_connection_cache_destinations = 127.0.0.1\n");
 	{
-		static const struct case_ listed = { .servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
+		static const struct case_ listed = {
+			.servers = { HELLO ENVELOPE DATA_OK ENVELOPE DATA_OK "Q" }, .outcomes = "D" };
 
 		run_many(&listed, 2);
 		end_case();
@@ -349,7 +393,8 @@ static void cancel_in_the_middle(void *unused)
 	struct scope *serving = scope_open("server"), *delivering = scope_open("delivery");
 
 	(void) unused;
-	fake_listen(&servers[0], "127.0.0.1", 0, HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE");
+	fake_listen(&servers[0], "127.0.0.1", 0,
+		    HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE");
 	port = servers[0].at.port;
 	last = make_delivery(&c);
 	scope_start(serving, "server", fake_run, &servers[0]);
@@ -357,7 +402,8 @@ static void cancel_in_the_middle(void *unused)
 	for (int i = 0; i < 1000 && servers[0].content.len == 0; i++)
 		co_sleep(in(5));
 	scope_close(delivering);
-	assert_int_equal(last->outcomes[0].status, OUTCOME_PENDING);	/* nobody is there to hear of it, so nothing is logged */
+	/* nobody is there to hear of it, so nothing is logged */
+	assert_int_equal(last->outcomes[0].status, OUTCOME_PENDING);
 	assert_int_equal(scope_wait(serving, in(5000)), 0);
 	assert_string_equal(servers[0].complaint, "");
 	scope_close(serving);
@@ -388,7 +434,8 @@ static void test_a_host_that_does_not_answer_is_given_up(void **unused)
 	configure("");
 	the_client.conf.smtp_connect_timeout = 200;
 	ip_parse(STR("127.0.0.1"), &at);
-	listener = listen_tcp(&at, 0);			/* its backlog is full at once, and then it drops what comes */
+	/* its backlog is full at once, and then it drops what comes */
+	listener = listen_tcp(&at, 0);
 	getsockname(listener, (struct sockaddr *) &sa, &len);
 	ip_from_sockaddr((struct sockaddr *) &sa, &at);
 	for (size_t i = 0; i < COUNT_OF(fillers); i++)

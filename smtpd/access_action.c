@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The values of access(5) tables: a verdict, something to do with the message, or restriction names. An action is a row and a small function.
+ * The values of access(5) tables: a verdict, something to do with the message, or restriction
+ * names. An action is a row and a small function.
  */
 #include <errno.h>
 
@@ -24,20 +25,26 @@ static struct verdict server_trouble(struct question *q)
 
 static struct verdict misconfigured(struct question *q, const struct rule *r, struct str value)
 {
-	log_warning("%s: this makes no sense for the action: \"%.*s\"", r->argument, PSTR(str_head(value, 200)));
+	log_warning("%s: this makes no sense for the action: \"%.*s\"", r->argument,
+		    PSTR(str_head(value, 200)));
 	return server_trouble(q);
 }
 
 /* ---- verdicts ---- */
 
-/* RFC 3463 3.2: X.1.0 to X.1.6 are about recipients, 7 and 8 about senders, and nothing of it about clients. */
+/*
+ * RFC 3463 3.2: X.1.0 to X.1.6 are about recipients, 7 and 8 about senders, and nothing of it about
+ * clients.
+ */
 struct str fit_dsn(struct arena *a, const char *class, struct str code)
 {
 	static const char *const for_sender[] = { "0", "7", "8", "7", "7", "0", "7", "7", "8" };
 	static const char *const for_recipient[] = { "0", "1", "2", "3", "4", "5", "6", "3", "2" };
 	struct str detail = str_skip(code, 4);
-	bool is_sender = strcmp(class, "Sender address") == 0, is_recipient = strcmp(class, "Recipient address") == 0;
-	size_t n = detail.len == 1 && is_digit(detail.at[0]) ? (size_t) (detail.at[0] - '0') : COUNT_OF(for_sender);
+	bool is_sender = strcmp(class, "Sender address") == 0,
+		is_recipient = strcmp(class, "Recipient address") == 0;
+	size_t n = detail.len == 1
+		   && is_digit(detail.at[0]) ? (size_t) (detail.at[0] - '0') : COUNT_OF(for_sender);
 	const char *fitting = "0";
 
 	if (code.len < 5 || !str_starts(str_skip(code, 1), STR(".1.")))
@@ -50,7 +57,8 @@ struct str fit_dsn(struct arena *a, const char *class, struct str code)
 }
 
 /* "<subject>: Client host rejected: text", where the text may begin with an enhanced code. */
-static struct verdict refuse(struct question *q, int code, const char *default_dsn, struct str text, const char *default_text)
+static struct verdict refuse(struct question *q, int code, const char *default_dsn, struct str text,
+			     const char *default_text)
 {
 	struct str dsn = str_of(default_dsn), rest = text;
 
@@ -59,7 +67,8 @@ static struct verdict refuse(struct question *q, int code, const char *default_d
 	rest = str_trim(rest);
 	if (rest.len == 0)
 		rest = str_of(default_text);
-	return reject(q->arena, code, dsn, "<%.*s>: %s rejected: %.*s", PSTR(q->subject), q->subject_class, PSTR(rest));
+	return reject(q->arena, code, dsn, "<%.*s>: %s rejected: %.*s", PSTR(q->subject),
+		      q->subject_class, PSTR(rest));
 }
 
 static int defer_code(void) { return (int) the_smtpd->conf.access_map_defer_code; }
@@ -131,8 +140,8 @@ static struct verdict act_info(struct question *q, const struct rule *r, struct 
 /* ---- what happens to the message ---- */
 
 /*
- * Where such wishes are kept, or NULL when they are too many: then the mail is deferred, because a wish that is silently ignored could let
- * through what should be held.
+ * Where such wishes are kept, or NULL when they are too many: then the mail is deferred, because a
+ * wish that is silently ignored could let through what should be held.
  */
 static struct effects *effects_now(struct question *q, const struct rule *r, const char *action)
 {
@@ -192,7 +201,8 @@ static struct verdict act_redirect(struct question *q, const struct rule *r, str
 	struct effects *fx;
 	struct str address;
 
-	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0 || str_has_control(address))
+	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0
+	    || str_has_control(address))
 		return misconfigured(q, r, text);
 	fx = effects_now(q, r, "REDIRECT");
 	if (fx == NULL)
@@ -215,12 +225,14 @@ static struct verdict act_bcc(struct question *q, const struct rule *r, struct s
 	struct effects *fx;
 	struct str address;
 
-	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0 || str_has_control(address))
+	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0
+	    || str_has_control(address))
 		return misconfigured(q, r, text);
 	fx = effects_now(q, r, "BCC");
 	if (fx == NULL)
 		return too_late(q);
-	if (is_in(fx->bcc.at, fx->bcc.len, address))	/* each recipient asks anew, and gets the same answer of a list about the client or the sender */
+	/* each recipient asks anew, and gets the same answer of a list about the client or the sender */
+	if (is_in(fx->bcc.at, fx->bcc.len, address))
 		return dunno();
 	log_action(q, "bcc", arena_fmt(q->arena, "triggers BCC %.*s", PSTR(text)), "");
 	*vec_add(fx->arena, &fx->bcc) = arena_copy(fx->arena, address);
@@ -248,18 +260,24 @@ static struct verdict act_prepend(struct question *q, const struct rule *r, stru
 }
 
 static const struct action actions[] = {
-	{ "OK", act_permit }, { "RELAY", act_permit }, { "DUNNO", act_dunno }, { "REJECT", act_reject }, { "DEFER", act_defer },
-	{ "DEFER_IF_PERMIT", act_defer_if_permit }, { "DEFER_IF_REJECT", act_defer_if_reject }, { "WARN", act_warn },
+	{ "OK", act_permit }, { "RELAY", act_permit }, { "DUNNO", act_dunno }, { "REJECT", act_reject },
+	{ "DEFER", act_defer },
+	{ "DEFER_IF_PERMIT", act_defer_if_permit }, { "DEFER_IF_REJECT", act_defer_if_reject },
+	{ "WARN", act_warn },
 	{ "INFO", act_info }, { "HOLD", act_hold }, { "DISCARD", act_discard }, { "FILTER", act_filter },
 	{ "REDIRECT", act_redirect }, { "BCC", act_bcc }, { "PREPEND", act_prepend },
 };
 
 /* ---- values ---- */
 
-/* "550 5.7.1 text", "450 text": the code stands before a blank. 0: no such code. A number alone means OK, as it always did. */
+/*
+ * "550 5.7.1 text", "450 text": the code stands before a blank. 0: no such code. A number alone
+ * means OK, as it always did.
+ */
 static int reply_code(struct str value)
 {
-	if (value.len < 4 || (value.at[0] != '4' && value.at[0] != '5') || !is_digit(value.at[1]) || !is_digit(value.at[2]) ||
+	if (value.len < 4 || (value.at[0] != '4' && value.at[0] != '5') || !is_digit(value.at[1])
+	    || !is_digit(value.at[2]) ||
 	    !is_blank(value.at[3]))
 		return 0;
 	return (value.at[0] - '0') * 100 + (value.at[1] - '0') * 10 + (value.at[2] - '0');
@@ -278,7 +296,8 @@ static struct verdict ask_restrictions(struct question *q, const struct rule *r,
 	const struct rule_list *list;
 
 	if (restrict_compile_result(q->arena, value, q->stage, &list) < 0) {
-		log_warning("%s: unknown smtpd restriction: \"%.*s\"", r->argument, PSTR(str_head(value, 200)));
+		log_warning("%s: unknown smtpd restriction: \"%.*s\"", r->argument,
+			    PSTR(str_head(value, 200)));
 		return server_trouble(q);
 	}
 	return rules_ask(q, list);
@@ -329,7 +348,8 @@ struct verdict access_verdict(struct question *q, const struct rule *r, struct s
 		return permit();
 	code = reply_code(value);
 	if (code != 0)
-		return refuse(q, code, code < 500 ? "4.7.1" : "5.7.1", str_trim(str_skip(value, 3)), "Access denied");
+		return refuse(q, code, code < 500 ? "4.7.1" : "5.7.1", str_trim(str_skip(value, 3)),
+			      "Access denied");
 	text = value;
 	if (!str_token(&text, " \t", &word))
 		return misconfigured(q, r, value);

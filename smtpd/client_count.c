@@ -15,7 +15,8 @@ static size_t length_of(const struct address_ip *ip)
 /* An IPv6 customer has a whole network. */
 struct str client_counted_as(struct arena *a, const struct address_ip *ip)
 {
-	const int64_t bits = ip->family == AF_INET ? the_smtpd->conf.smtpd_client_ipv4_prefix_length : the_smtpd->conf.smtpd_client_ipv6_prefix_length;
+	const int64_t bits = ip->family == AF_INET ? the_smtpd->conf.smtpd_client_ipv4_prefix_length
+			     : the_smtpd->conf.smtpd_client_ipv6_prefix_length;
 	struct address_ip network = { .family = ip->family };
 	char address[64];
 

@@ -40,13 +40,15 @@ const char *rates_socket(void)
 
 static bool has_limits(struct session *s)
 {
-	return !s->may_xclient && match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name), &s->peer.ip) <= 0;
+	return !s->may_xclient && match_client(the_smtpd->limit_exceptions, s->step, buf_str(&s->peer.name),
+					       &s->peer.ip) <= 0;
 }
 
 /* Nobody is kept out for it. */
 static void log_silence(int64_t error)
 {
-	log_warning_rarely(60, "limits of clients do not count now: service anvil: %s", error_text((int) error));
+	log_warning_rarely(60, "limits of clients do not count now: service anvil: %s",
+			   error_text((int) error));
 }
 
 /* How often it has come when that is too often, else 0. */
@@ -65,11 +67,14 @@ static int64_t excess(struct session *s, enum anvil_event event, bool counts)
 
 bool comes_too_often(struct session *s, enum anvil_event event)
 {
-	static const char *const names[ANVIL_EVENTS] = { "Connection", "Message delivery request", "Recipient address", "New TLS session", "AUTH command" };
+	static const char *const names[ANVIL_EVENTS] = { "Connection", "Message delivery request",
+							 "Recipient address", "New TLS session",
+							 "AUTH command" };
 	const int64_t count = excess(s, event, true);
 
 	if (count > 0)
-		log_warning("%s rate limit exceeded: %lld from %s for service %s", names[event], (long long) count, buf_text(&s->peer.shown),
+		log_warning("%s rate limit exceeded: %lld from %s for service %s", names[event],
+			    (long long) count, buf_text(&s->peer.shown),
 			    the_world->service);
 	return count > 0;
 }
@@ -82,12 +87,14 @@ bool came_too_often(struct session *s, enum anvil_event event)
 /* ---- sessions at the same time ---- */
 
 /*
- * So many sessions of a client a worker keeps to itself: most clients have few, and anvil hears of none of these. What it does not hear of is an eighth of the limit at
- * most, in all workers together; small limits are exact.
+ * So many sessions of a client a worker keeps to itself: most clients have few, and anvil hears of
+ * none of these. What it does not hear of is an eighth of the limit at most, in all workers
+ * together; small limits are exact.
  */
 static int64_t most_untold(void)
 {
-	return the_world->workers == 0 ? 0 : the_smtpd->conf.smtpd_client_connection_count_limit / (8 * the_world->workers);
+	return the_world->workers == 0
+	       ? 0 : the_smtpd->conf.smtpd_client_connection_count_limit / (8 * the_world->workers);
 }
 
 bool is_one_too_many(struct session *s)
@@ -108,7 +115,8 @@ bool is_one_too_many(struct session *s)
 	}
 	if (count <= limit)
 		return false;
-	log_warning("Connection concurrency limit exceeded: %lld from %s for service %s", (long long) count, buf_text(&s->peer.shown), the_world->service);
+	log_warning("Connection concurrency limit exceeded: %lld from %s for service %s", (long long) count,
+		    buf_text(&s->peer.shown), the_world->service);
 	return true;
 }
 
@@ -120,5 +128,6 @@ void is_one_less(struct session *s)
 		return;
 	left = client_leaves(s->counted);
 	if (left >= most_untold())
-		anvil_sessions_now(str_of(the_world->service), s->counted, (uint64_t) (left > most_untold() ? left : 0));
+		anvil_sessions_now(str_of(the_world->service), s->counted,
+				   (uint64_t) (left > most_untold() ? left : 0));
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How many sessions a client may have (smtpd_client_connection_count_limit), and how often it may connect, make a new TLS session, or say MAIL, RCPT and
- * AUTH (smtpd_client_auth_rate_limit and the like). anvil(8) counts for all processes; it is not asked about what has no limit, nor about a client that has none.
+ * How many sessions a client may have (smtpd_client_connection_count_limit), and how often it may
+ * connect, make a new TLS session, or say MAIL, RCPT and AUTH (smtpd_client_auth_rate_limit and the
+ * like). anvil(8) counts for all processes; it is not asked about what has no limit, nor about a
+ * client that has none.
  */
 #ifndef ROAD_SMTPD_CLIENT_RATE_H
 #define ROAD_SMTPD_CLIENT_RATE_H

@@ -18,7 +18,10 @@ bool content_allowed(struct session *s, struct verdict *ret)
 	return ret->act != REJECT;
 }
 
-/* REDIRECT replaces all recipients, BCC adds one that never hears of the delivery. Applied anew when the end of data brings more of them. */
+/*
+ * REDIRECT replaces all recipients, BCC adds one that never hears of the delivery. Applied anew
+ * when the end of data brings more of them.
+ */
 static void apply_effects(struct transaction *tx)
 {
 	struct effects *fx = &tx->effects;
@@ -26,11 +29,13 @@ static void apply_effects(struct transaction *tx)
 	if (fx->redirect.len > 0) {
 		tx->recipients.len = 1;
 		fx->applied_bcc = 0;
-		tx->recipients.at[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE, .orcpt = STR_NONE };
+		tx->recipients.at[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE,
+							   .orcpt = STR_NONE };
 	}
 	for (; fx->applied_bcc < fx->bcc.len; fx->applied_bcc++)
 		*vec_add(tx->arena, &tx->recipients) = (struct recipient){
-			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[fx->applied_bcc], .original = STR_NONE,
+			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[fx->applied_bcc],
+			.original = STR_NONE,
 			.notify = NOTIFY_NEVER, .orcpt = STR_NONE };
 	tx->envelope.filter_transport = fx->filter.len > 0 ? fx->filter : the_smtpd->receive.filter;
 	tx->envelope.queue_id = str_of(tx->queue_id);
@@ -41,7 +46,8 @@ static void apply_effects(struct transaction *tx)
 void content_begin(struct session *s, bool dots)
 {
 	struct transaction *tx = s->tx;
-	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local ? 0 : CLEANUP_EXTERNAL) | the_smtpd->receive.cleanup_flags;
+	unsigned flags = tx->effects.cleanup_flags | CLEANUP_ADD_RECEIVED | (s->is_local
+			? 0 : CLEANUP_EXTERNAL) | the_smtpd->receive.cleanup_flags;
 
 	apply_effects(tx);
 	if (the_smtpd->conf.smtpd_sasl_authenticated_header)
@@ -119,7 +125,8 @@ static bool bare_newline_refused(struct session *s)
 		return false;
 	s->got_bare_lf = true;
 	return the_smtpd->bare_newline == BARE_NEWLINE_REJECT &&
-	       match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name), &s->peer.ip) <= 0;
+	       match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name),
+			    &s->peer.ip) <= 0;
 }
 
 struct verdict content_too_big(struct session *s)
@@ -152,9 +159,11 @@ static struct verdict hand_over(struct session *s, bool by_chunks)
 	struct mail_verdict m;
 	struct mail_out *out = tx->out;
 
-	if ((tx->effects.cleanup_flags & CLEANUP_DISCARD) != 0 && out != NULL) {	/* said at the end of data, too late for cleanup */
+	/* said at the end of data, too late for cleanup */
+	if ((tx->effects.cleanup_flags & CLEANUP_DISCARD) != 0 && out != NULL) {
 		mail_out_abort(out);
-		m = (struct mail_verdict){ .code = 250, .dsn = STR("2.0.0"), .text = arena_fmt(s->step, "Ok: queued as %s", tx->queue_id) };
+		m = (struct mail_verdict){ .code = 250, .dsn = STR("2.0.0"),
+					   .text = arena_fmt(s->step, "Ok: queued as %s", tx->queue_id) };
 	} else {
 		if (tx->effects.is_late) {
 			apply_effects(tx);
@@ -167,8 +176,10 @@ static struct verdict hand_over(struct session *s, bool by_chunks)
 	tx->out = NULL;
 	if (m.code == 250 && by_chunks)
 		m.text = arena_fmt(s->step, "Ok: %llu bytes queued as %s",
-				   (unsigned long long) (tx->decoder.bytes + tx->decoder.lines), tx->queue_id);
-	return (struct verdict){ .act = m.code < 400 ? PERMIT : REJECT, .code = m.code, .dsn = m.dsn, .text = m.text };
+				   (unsigned long long) (tx->decoder.bytes + tx->decoder.lines),
+				   tx->queue_id);
+	return (struct verdict){ .act = m.code < 400 ? PERMIT : REJECT, .code = m.code, .dsn = m.dsn,
+				 .text = m.text };
 }
 
 enum next content_finish(struct session *s, bool by_chunks)

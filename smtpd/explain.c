@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A dialogue without a client: the restrictions are asked as they would be during one, with the tables as they are now, and every answer is told. No
- * mail is taken.
+ * A dialogue without a client: the restrictions are asked as they would be during one, with the
+ * tables as they are now, and every answer is told. No mail is taken.
  */
 #include "smtpd/explain.h"
 
@@ -20,7 +20,8 @@
 struct request {
 	struct str client, name, helo, sender;
 	struct str sasl, ccert;		/* user; fingerprint of the client's certificate. Empty: none */
-	bool tls, trusted;		/* is the connection encrypted; did a CA that we trust sign the certificate */
+	/* is the connection encrypted; did a CA that we trust sign the certificate */
+	bool tls, trusted;
 	VEC(struct str) recipients;
 };
 
@@ -40,7 +41,8 @@ static bool take(struct str argument, const char *key, struct str *ret)
 static bool parse_argument(struct request *q, struct str argument)
 {
 	const struct { const char *key; struct str *to; } texts[] = {
-		{ "client=", &q->client }, { "name=", &q->name }, { "helo=", &q->helo }, { "sender=", &q->sender }, { "sasl=", &q->sasl },
+		{ "client=", &q->client }, { "name=", &q->name }, { "helo=", &q->helo },
+		{ "sender=", &q->sender }, { "sasl=", &q->sasl },
 		{ "ccert=", &q->ccert },
 	};
 	struct str value;
@@ -79,7 +81,8 @@ static void tell_answer(const struct verdict *v, bool warn_only)
 		printf("PERMIT: the rest of this list is not asked\n");
 		break;
 	case REJECT:
-		printf("%s %d %.*s %.*s%s\n", v->code >= 500 ? "REJECT" : "DEFER", v->code, PSTR(v->dsn), PSTR(v->text),
+		printf("%s %d %.*s %.*s%s\n", v->code >= 500 ? "REJECT" : "DEFER", v->code, PSTR(v->dsn),
+		       PSTR(v->text),
 		       warn_only ? " (only logged: warn_if_reject)" : "");
 		break;
 	default:
@@ -92,7 +95,8 @@ static void put_rule(const struct question *q, const struct rule *r)
 	const struct str argument = r->argument == NULL ? STR_NONE : str_of(r->argument);
 
 	printf("    %*s%s%s%s%.*s: ", 2 * MAX(q->depth - 1, 0), "", r->warn_only ? "warn_if_reject " : "",
-	       r->row->arg == ARG_CLASS ? r->class->name : r->row->name, argument.len > 0 ? " " : "", PSTR(argument));
+	       r->row->arg == ARG_CLASS ? r->class->name : r->row->name, argument.len > 0 ? " " : "",
+	       PSTR(argument));
 }
 
 static void on_list(const struct question *q, const struct rule_list *list)
@@ -104,7 +108,8 @@ static void on_list(const struct question *q, const struct rule_list *list)
 static void on_rule(const struct question *q, const struct rule *r, const struct verdict *v)
 {
 	static const struct { unsigned what; const char *name; } knowledge[] = {
-		{ KNOWS_HELO, "there is no HELO name" }, { KNOWS_SENDER, "no sender is known yet" }, { KNOWS_RECIPIENT, "there is not one recipient" },
+		{ KNOWS_HELO, "there is no HELO name" }, { KNOWS_SENDER, "no sender is known yet" },
+		{ KNOWS_RECIPIENT, "there is not one recipient" },
 		{ KNOWS_ETRN, "this is about ETRN" },
 	};
 
@@ -116,7 +121,8 @@ static void on_rule(const struct question *q, const struct rule *r, const struct
 	if (v != NULL) {
 		tell_answer(v, q->warn_only && v->act == REJECT);
 		if (v->act == DUNNO && q->pending.act == REJECT && r->row->arg != ARG_CLASS)
-			printf("      (pending, if nothing refuses: %d %.*s %.*s)\n", q->pending.code, PSTR(q->pending.dsn), PSTR(q->pending.text));
+			printf("      (pending, if nothing refuses: %d %.*s %.*s)\n", q->pending.code,
+			       PSTR(q->pending.dsn), PSTR(q->pending.text));
 		return;
 	}
 	for (size_t i = 0; i < COUNT_OF(knowledge); i++)
@@ -140,7 +146,8 @@ static bool passes(const struct rule *r)
 	return !asks_policy && r->row->ask == ask_policy_service;
 }
 
-static const struct restrict_observer observer = { .list = on_list, .rule = on_rule, .check = on_check, .passes = passes };
+static const struct restrict_observer observer = { .list = on_list, .rule = on_rule, .check = on_check,
+						   .passes = passes };
 
 /* ---- the dialogue ---- */
 
@@ -152,19 +159,23 @@ static bool tell_reply(const char *step, const struct verdict *v)
 		return true;
 	if (the_smtpd->soft_bounce && code >= 500)
 		code -= 100;
-	printf("%s is answered: %d %d%.*s %.*s\n", step, code, code / 100, PSTR(str_skip(v->dsn, 1)), PSTR(v->text));
+	printf("%s is answered: %d %d%.*s %.*s\n", step, code, code / 100, PSTR(str_skip(v->dsn, 1)),
+	       PSTR(v->text));
 	return false;
 }
 
 /* As verb_mail.c and verb_rcpt.c read it and answer. */
-static bool parse_address(struct str address, const char *verb, const char *dsn, const char *whose, struct str *ret)
+static bool parse_address(struct str address, const char *verb, const char *dsn, const char *whose,
+			  struct str *ret)
 {
 	struct str path = arena_fmt(memory, str_starts(address, STR("<")) ? "%.*s" : "<%.*s>", PSTR(address));
 	struct verdict v;
 
 	printf("%s %s:%.*s\n", verb, strcmp(verb, "MAIL") == 0 ? "FROM" : "TO", PSTR(path));
-	if (path_parse(&path, memory, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, ret) >= 0 && !str_has_control(*ret) &&
-	    (ret->len > 0 ? !address_is_malformed(the_smtpd->route, memory, *ret) : strcmp(verb, "MAIL") == 0))
+	if (path_parse(&path, memory, the_smtpd->conf.strict_rfc821_envelopes,
+		       the_smtpd->conf.smtputf8_enable, ret) >= 0 && !str_has_control(*ret) &&
+	    (ret->len > 0 ? !address_is_malformed(the_smtpd->route, memory, *ret) : strcmp(verb,
+	    "MAIL") == 0))
 		return true;
 	v = reject(memory, 501, str_of(dsn), "Bad %s address syntax", whose);
 	return tell_reply(verb, &v);
@@ -214,7 +225,8 @@ static void tell_effects(const struct session *s)
 	else if (the_smtpd->receive.filter.len > 0)
 		printf("content_filter: %.*s gets the message first\n", PSTR(the_smtpd->receive.filter));
 	if (fx->redirect.len > 0)
-		printf("access: REDIRECT <%.*s> gets the message in the place of all recipients\n", PSTR(fx->redirect));
+		printf("access: REDIRECT <%.*s> gets the message in the place of all recipients\n",
+		       PSTR(fx->redirect));
 	for (size_t i = 0; i < fx->prepend.len; i++)
 		printf("access: PREPEND %.*s\n", PSTR(fx->prepend.at[i]));
 	for (size_t i = 0; i < fx->bcc.len; i++)
@@ -223,7 +235,8 @@ static void tell_effects(const struct session *s)
 
 static bool ask_content(struct session *s)
 {
-	static const struct { enum stage stage; const char *step; } steps[] = { { STAGE_DATA, "DATA" }, { STAGE_END_OF_DATA, "END-OF-MESSAGE" } };
+	static const struct { enum stage stage; const char *step; } steps[] = { { STAGE_DATA, "DATA" },
+			{ STAGE_END_OF_DATA, "END-OF-MESSAGE" } };
 
 	for (size_t i = 0; i < COUNT_OF(steps); i++) {
 		struct verdict v;
@@ -285,7 +298,8 @@ static bool introduce(struct session *s, const struct request *r)
 	if ((r->tls || r->ccert.len > 0) && !can_encrypt(s))
 		return false;
 	encrypt(s, r);
-	set_helo(s, r->helo.len > 0 ? r->helo : s->peer.status == PEER_OK ? buf_str(&s->peer.name) : arena_fmt(memory, "[%s]", s->peer.address));
+	set_helo(s, r->helo.len > 0 ? r->helo : s->peer.status == PEER_OK
+		 ? buf_str(&s->peer.name) : arena_fmt(memory, "[%s]", s->peer.address));
 	if (!ask_early(s, STAGE_HELO, "EHLO") || !log_in(s, r))
 		return false;
 	v = tls_verdict(s, VERB_MAIL);

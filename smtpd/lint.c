@@ -29,7 +29,8 @@ static bool is_final(const struct rule *r, int depth)
 
 static bool is_same(const struct rule *a, const struct rule *b)
 {
-	return a->row == b->row && a->row->arg != ARG_CLASS && a->row->arg != ARG_TIME && a->warn_only == b->warn_only &&
+	return a->row == b->row && a->row->arg != ARG_CLASS && a->row->arg != ARG_TIME
+	       && a->warn_only == b->warn_only &&
 	       str_is_nocase(str_of(a->argument), str_of(b->argument));
 }
 
@@ -58,13 +59,15 @@ static void lint_list(const struct rule_list *list, int depth)
 		if (list->rules[i].row->arg == ARG_CLASS && depth < MOST_CLASSES)
 			lint_list(list->rules[i].class, depth + 1);
 		if (is_final(&list->rules[i], 0) && i + 1 < list->count) {
-			log_warning("%s%s is never reached behind %s (mend: remove it, or move it to the front)", buf_text(&where),
+			log_warning("%s%s is never reached behind %s (mend: remove it, or move it to the front)",
+				    buf_text(&where),
 				    name_of(&list->rules[i + 1]), name_of(&list->rules[i]));
 			return;
 		}
 		for (size_t j = 0; j < i; j++)
 			if (is_same(&list->rules[i], &list->rules[j])) {
-				log_warning("%s%s stands there twice (mend: remove the second, which cannot say anything new)", buf_text(&where),
+				log_warning("%s%s stands there twice (mend: remove the second, which cannot say anything new)",
+					    buf_text(&where),
 					    list->rules[i].row->name);
 				break;
 			}
@@ -91,14 +94,17 @@ static void lint_value(void *arg, const struct table_entry *e)
 		buf_addf(&where, "%s, line %d: ", e->path, e->line);
 	else
 		buf_add_text(&where, v->place);
-	log_warning("%s%s%.*s: \"%.*s\" is no action, and no restriction: mail that meets it is answered 451 (mend: see access(5))", buf_text(&where),
-		    e->key.len > 0 ? "key " : v->rule->row->name, PSTR(e->key), PSTR(str_head(e->value, 100)));
+	log_warning("%s%s%.*s: \"%.*s\" is no action, and no restriction: mail that meets it is answered 451 (mend: see access(5))",
+		    buf_text(&where),
+		    e->key.len > 0 ? "key " : v->rule->row->name, PSTR(e->key),
+		    PSTR(str_head(e->value, 100)));
 }
 
 /* What Postfix calls access tables: what they say is an action. */
 static bool is_access(const struct rule *r)
 {
-	return r->row->arg == ARG_TABLE && str_starts(str_of(r->row->name), STR("check_")) && str_ends(str_of(r->row->name), STR("_access"));
+	return r->row->arg == ARG_TABLE && str_starts(str_of(r->row->name), STR("check_"))
+	       && str_ends(str_of(r->row->name), STR("_access"));
 }
 
 /* ... about what the client alone says. */
@@ -128,13 +134,16 @@ static void each_value(struct arena *a, const struct rule_list *list, bool (*wan
 /* ---- relaying ---- */
 
 /*
- * The stranger is spotless as far as others tell: no DNS list knows him, all his names exist, and a policy service, which would remember the question, has
- * no objection. What refuses him then refuses every stranger.
+ * The stranger is spotless as far as others tell: no DNS list knows him, all his names exist, and a
+ * policy service, which would remember the question, has no objection. What refuses him then
+ * refuses every stranger.
  */
 static bool passes(const struct rule *r)
 {
-	static const char *const of_others[] = { "reject_unknown_", "reject_rbl", "reject_rhsbl", "reject_invalid_", "reject_non_fqdn_",
-						 "reject_unauth_pipelining", "reject_unverified_", "permit_dnswl", "permit_rhswl", "sleep" };
+	static const char *const of_others[] = { "reject_unknown_", "reject_rbl", "reject_rhsbl",
+						 "reject_invalid_", "reject_non_fqdn_",
+						 "reject_unauth_pipelining", "reject_unverified_",
+						 "permit_dnswl", "permit_rhswl", "sleep" };
 
 	for (size_t i = 0; i < COUNT_OF(of_others); i++)
 		if (str_starts(str_of(r->row->name), str_of(of_others[i])))
@@ -144,10 +153,14 @@ static bool passes(const struct rule *r)
 
 static const struct restrict_observer observer = { .passes = passes };
 
-/* Of blocks for examples (RFC 5737, RFC 3849), which may be in mynetworks nevertheless, as on a test machine; and from beside them. */
+/*
+ * Of blocks for examples (RFC 5737, RFC 3849), which may be in mynetworks nevertheless, as on a
+ * test machine; and from beside them.
+ */
 static struct session *a_stranger(struct arena *a, int family)
 {
-	static const char *const addresses[][2] = { { "192.0.2.1", "192.0.3.1" }, { "2001:db8::1", "2001:db9::1" } };
+	static const char *const addresses[][2] = { { "192.0.2.1", "192.0.3.1" },
+						    { "2001:db8::1", "2001:db9::1" } };
 	const char *const *mine = addresses[family == AF_INET6];
 	struct session *s;
 
@@ -170,7 +183,8 @@ static void introduce(struct session *s, struct str helo, struct str sender)
 	s->where = "RCPT";
 }
 
-static const char *const elsewhere[] = { "someone@not-here.invalid", "someone%%not-here.invalid@%s", "not-here.invalid!someone@%s",
+static const char *const elsewhere[] = { "someone@not-here.invalid", "someone%%not-here.invalid@%s",
+					 "not-here.invalid!someone@%s",
 					 "\"someone@not-here.invalid\"@%s" };
 
 static bool is_elsewhere(struct session *s, struct str to)
@@ -181,7 +195,10 @@ static bool is_elsewhere(struct session *s, struct str to)
 	return way_of_recipient(&q)->error < 0 || way_of_recipient(&q)->to.class == CLASS_OTHER;
 }
 
-/* A stranger's mail to a place that is nobody's here. Accepting it is what an open relay does. True: so it is. */
+/*
+ * A stranger's mail to a place that is nobody's here. Accepting it is what an open relay does.
+ * True: so it is.
+ */
 static bool lint_relaying(struct arena *a, int family)
 {
 	bool is_open = false;
@@ -209,7 +226,8 @@ static bool lint_relaying(struct arena *a, int family)
 		}
 	}
 	if (match_client(the_smtpd->xclient_hosts, a, STR("unknown"), &s->peer.ip) > 0)
-		log_error("smtpd_authorized_xclient_hosts: a stranger (client %s) may say that he is anybody (mend: name the hosts)", s->peer.address);
+		log_error("smtpd_authorized_xclient_hosts: a stranger (client %s) may say that he is anybody (mend: name the hosts)",
+			  s->peer.address);
 	imagined_session_end(s);
 	return is_open;
 }
@@ -228,17 +246,21 @@ static void lint_claim(void *arg, const struct table_entry *e)
 	if (e->key.len == 0 || !access_may_permit(e->value) || v->tried[0]++ >= MOST_CLAIMS)
 		return;
 	if (is_sender && (str_find(claim, '@') <= 0 || str_is(claim, STR("<>"))))
-		claim = str_is(claim, STR("<>")) ? STR_NONE : arena_fmt(v->arena, "someone%s%.*s", claim.at[0] == '@' ? "" : "@", PSTR(claim));
+		claim = str_is(claim, STR("<>")) ? STR_NONE : arena_fmt(v->arena, "someone%s%.*s",
+									claim.at[0] == '@' ? "" : "@",
+									PSTR(claim));
 	else if (is_sender && str_ends(claim, STR("@")))
 		claim = arena_fmt(v->arena, "%.*snot-here.invalid", PSTR(claim));
 	s = a_stranger(v->arena, AF_INET);
-	introduce(s, is_sender ? STR("not-here.invalid") : claim, is_sender ? claim : STR("stranger@not-here.invalid"));
+	introduce(s, is_sender ? STR("not-here.invalid") : claim,
+		  is_sender ? claim : STR("stranger@not-here.invalid"));
 	if (restrict_recipient(s, STR("someone@not-here.invalid")).act != REJECT) {
 		if (e->path != NULL)
 			buf_addf(&where, "%s, line %d: ", e->path, e->line);
 		else
 			buf_add_text(&where, v->place);
-		log_error("%sopen relay: any stranger may relay who says %s %.*s (mend: no %s before reject_unauth_destination that permits)", buf_text(&where),
+		log_error("%sopen relay: any stranger may relay who says %s %.*s (mend: no %s before reject_unauth_destination that permits)",
+			  buf_text(&where),
 			  is_sender ? "MAIL FROM" : "HELO", PSTR(e->key), v->rule->row->name);
 	}
 	imagined_session_end(s);
@@ -255,7 +277,8 @@ static void say_of_name(void *where, const char *text)
 static void lint_name(void *arg, const struct table_entry *e)
 {
 	const struct values *v = arg;
-	AUTO(buf) where = BUF(8192), now = BUF(MOST_FILES_VALUE), pem = BUF(MOST_FILES_VALUE), why = BUF_WORDS, ignored = BUF_WORDS;
+	AUTO(buf) where = BUF(8192), now = BUF(MOST_FILES_VALUE), pem = BUF(MOST_FILES_VALUE),
+		why = BUF_WORDS, ignored = BUF_WORDS;
 	struct str value;
 	int r;
 
@@ -293,14 +316,17 @@ static void lint_logins(void)
 {
 	const struct smtpd_conf *c = &the_smtpd->conf;
 	const struct { const char *name, *value; } options[] = {
-		{ "smtpd_sasl_security_options", c->smtpd_sasl_security_options }, { "smtpd_sasl_tls_security_options", c->smtpd_sasl_tls_security_options },
+		{ "smtpd_sasl_security_options", c->smtpd_sasl_security_options },
+		{ "smtpd_sasl_tls_security_options", c->smtpd_sasl_tls_security_options },
 	};
 	AUTO(buf) ignored = BUF_WORDS;
 	unsigned wanted;
 
 	for (size_t i = 0; i < COUNT_OF(options) && c->smtpd_sasl_auth_enable; i++)
-		if (sasl_options_parse(str_of(options[i].value), &wanted, &ignored) >= 0 && (wanted & SASL_NOANONYMOUS) == 0)
-			log_warning("%s: without noanonymous everybody is logged in who wants to be, if the server has the mechanism (mend: add noanonymous)", options[i].name);
+		if (sasl_options_parse(str_of(options[i].value), &wanted, &ignored) >= 0
+		    && (wanted & SASL_NOANONYMOUS) == 0)
+			log_warning("%s: without noanonymous everybody is logged in who wants to be, if the server has the mechanism (mend: add noanonymous)",
+				    options[i].name);
 }
 
 int lint_restrictions(struct arena *a)

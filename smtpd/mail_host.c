@@ -25,7 +25,8 @@ enum mail_host find_mail_host(struct arena *a, struct str domain)
 	dns_query(a, domain, DNS_MX, &answer);
 	switch (answer.status) {
 	case DNS_OK:
-		return answer.count == 1 && answer.records[0].mx.host.len == 0 ? MAIL_HOST_NULL_MX : MAIL_HOST_YES;
+		return answer.count == 1 && answer.records[0].mx.host.len == 0
+		       ? MAIL_HOST_NULL_MX : MAIL_HOST_YES;
 	case DNS_NO_DOMAIN:
 	case DNS_BAD_NAME:
 		return MAIL_HOST_NO;

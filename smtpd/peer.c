@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Who is connected? The address comes from the kernel; the name from its PTR record, and counts only if it leads back to the address.
+ * Who is connected? The address comes from the kernel; the name from its PTR record, and counts
+ * only if it leads back to the address.
  */
 #include "lib/base/format.h"
 #include "lib/dns/dns.h"
@@ -67,7 +68,10 @@ static void confirm(struct session *s, struct str name)
 
 	set(&p->reverse_name, name);
 	p->reverse_status = PEER_OK;
-	/* of its own kind only: trouble with the other one's says nothing, and must not look like an answer */
+	/*
+	 * of its own kind only: trouble with the other one's says nothing, and must not look like
+	 * an answer
+	 */
 	dns_query(s->step, name, p->ip.family == AF_INET6 ? DNS_AAAA : DNS_A, &answer);
 	if (answer.status == DNS_OK && has_address(&answer, &p->ip)) {
 		set(&p->name, name);
@@ -76,7 +80,8 @@ static void confirm(struct session *s, struct str name)
 		log_warning("hostname %.*s does not resolve to address %s", PSTR(name), p->address);
 		p->status = PEER_NO_NAME;
 	} else {
-		log_warning("hostname %.*s does not resolve to address %s: %.*s", PSTR(name), p->address, PSTR(answer.why));
+		log_warning("hostname %.*s does not resolve to address %s: %.*s", PSTR(name), p->address,
+			    PSTR(answer.why));
 		p->status = is_temporary(answer.status) ? PEER_CANNOT_TELL : PEER_NO_NAME;
 	}
 }

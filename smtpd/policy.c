@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Talking to policy servers. A question is a coroutine's own: who is slow to answer it holds up nobody else, and connections are kept for the next one. A
- * server without an answer is no answer: then the default action counts, which defers.
+ * Talking to policy servers. A question is a coroutine's own: who is slow to answer it holds up
+ * nobody else, and connections are kept for the next one. A server without an answer is no answer:
+ * then the default action counts, which defers.
  */
 #include "smtpd/policy.h"
 
@@ -59,18 +60,22 @@ static void take_defaults(struct policy_service *p)
 	p->try_limit = conf->smtpd_policy_service_try_limit;
 	p->default_action = str_of(conf->smtpd_policy_service_default_action);
 	p->context = str_of(conf->smtpd_policy_service_policy_context);
-	p->limits = (struct remote_limits){ .connections = MOST_CONNECTIONS, .idle_ms = conf->smtpd_policy_service_max_idle,
+	p->limits = (struct remote_limits){ .connections = MOST_CONNECTIONS,
+					    .idle_ms = conf->smtpd_policy_service_max_idle,
 					    .age_ms = conf->smtpd_policy_service_max_ttl,
-					    .uses = conf->smtpd_policy_service_request_limit, .find = find_host };
+					    .uses = conf->smtpd_policy_service_request_limit,
+					    .find = find_host };
 }
 
 static int take_setting(struct policy_service *p, struct str name, struct str value, struct buf *why)
 {
 	const struct { const char *name; int64_t *time, *number; struct str *text; } known[] = {
 		{ "timeout", &p->timeout_ms, NULL, NULL }, { "max_idle", &p->limits.idle_ms, NULL, NULL },
-		{ "max_ttl", &p->limits.age_ms, NULL, NULL }, { "retry_delay", &p->retry_delay_ms, NULL, NULL },
+		{ "max_ttl", &p->limits.age_ms, NULL, NULL },
+		{ "retry_delay", &p->retry_delay_ms, NULL, NULL },
 		{ "request_limit", NULL, &p->limits.uses, NULL }, { "try_limit", NULL, &p->try_limit, NULL },
-		{ "default_action", NULL, NULL, &p->default_action }, { "policy_context", NULL, NULL, &p->context },
+		{ "default_action", NULL, NULL, &p->default_action },
+		{ "policy_context", NULL, NULL, &p->context },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(known); i++) {
@@ -85,7 +90,8 @@ static int take_setting(struct policy_service *p, struct str name, struct str va
 		else
 			*known[i].text = value;
 		if (r < 0)
-			buf_addf(why, "check_policy_service: %.*s = %.*s: not a %s", PSTR(name), PSTR(value), known[i].time != NULL ? "time" : "number");
+			buf_addf(why, "check_policy_service: %.*s = %.*s: not a %s", PSTR(name), PSTR(value),
+				 known[i].time != NULL ? "time" : "number");
 		return r;
 	}
 	buf_addf(why, "check_policy_service: unknown setting \"%.*s\"", PSTR(name));
@@ -101,7 +107,8 @@ static int take_settings(struct policy_service *p, struct str rest, struct buf *
 	while ((r = str_token_braced(&rest, ", \t\r\n", &word)) > 0) {
 		if (str_starts(word, STR("{")))
 			word = str_trim(str_make(word.at + 1, word.len - 2));
-		if ((r = conf_split_assignment(word, &name, &value, why)) < 0 || (r = take_setting(p, name, value, why)) < 0)
+		if ((r = conf_split_assignment(word, &name, &value, why)) < 0
+		    || (r = take_setting(p, name, value, why)) < 0)
 			return r;
 	}
 	if (r < 0)
@@ -136,7 +143,8 @@ int policy_service_new(struct arena *a, struct str spec, struct policy_service *
 	if (r < 0)
 		return r;
 	if (!str_starts(where, STR("unix:")) && !str_starts(where, STR("inet:"))) {
-		buf_addf(why, "check_policy_service: expected inet:host:port or unix:path instead of \"%.*s\"", PSTR(str_head(where, 100)));
+		buf_addf(why, "check_policy_service: expected inet:host:port or unix:path instead of \"%.*s\"",
+			 PSTR(str_head(where, 100)));
 		return -EINVAL;
 	}
 	p->where = str_c(a, where);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * smtpd_upstream_proxy_protocol = haproxy: a proxy in front of us says first whose connection it passes on. Who does not say it is no client: a
- * direct connection to such a service could claim to come from anywhere.
+ * smtpd_upstream_proxy_protocol = haproxy: a proxy in front of us says first whose connection it
+ * passes on. Who does not say it is no client: a direct connection to such a service could claim to
+ * come from anywhere.
  */
 #include <errno.h>
 
@@ -39,7 +40,8 @@ bool read_proxy_header(struct session *s)
 	}
 	if (len <= 0) {
 		ip_print(&s->peer.ip, from);
-		log_warning("haproxy header from %s: %s", from, len == -EBADMSG ? "not understood" : error_text((int) len));
+		log_warning("haproxy header from %s: %s", from,
+			    len == -EBADMSG ? "not understood" : error_text((int) len));
 	}
 	return len > 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The text is a template with $names, of the administrator's. Values come from strangers: they are not expanded again, and what is not printable in them
- * has become something else before.
+ * The text is a template with $names, of the administrator's. Values come from strangers: they are
+ * not expanded again, and what is not printable in them has become something else before.
  */
 #include "smtpd/rbl_reply.h"
 
@@ -13,7 +13,8 @@
 #include "smtpd/smtpd.h"
 
 /* The default of default_rbl_reply is not worth an expansion. */
-static const struct str built_in = STR_INIT("$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain"
+static const struct str built_in =
+STR_INIT("$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain"
 					    "${rbl_reason?; $rbl_reason}");
 
 static void define(struct conf *c, struct question *q, const char *name, struct str value)
@@ -73,7 +74,8 @@ static bool expand(struct question *q, const struct rbl_hit *hit, struct str tem
 		conf_free(c);
 	}
 	if (!good)
-		log_warning_rarely(60, "default_rbl_reply, rbl_reply_maps: \"%.*s\": %s", PSTR(template), buf_text(&why));
+		log_warning_rarely(60, "default_rbl_reply, rbl_reply_maps: \"%.*s\": %s", PSTR(template),
+				   buf_text(&why));
 	return good;
 }
 
@@ -89,7 +91,10 @@ static bool take_code(struct str *text, int *ret_code)
 	return true;
 }
 
-/* The list's own template, or the general one. False: a lookup failed, or there is nothing but the built-in text. */
+/*
+ * The list's own template, or the general one. False: a lookup failed, or there is nothing but the
+ * built-in text.
+ */
 static bool find_template(struct question *q, const struct rbl_hit *hit, struct str *ret)
 {
 	int found = tables_get(the_smtpd->rbl_replies, q->arena, hit->domain, ret);
@@ -112,8 +117,11 @@ struct verdict rbl_reply(struct question *q, const struct rbl_hit *hit)
 				text = str_trim(rest);
 			return reject(q->arena, code, dsn, "%.*s", PSTR(text));
 		}
-		log_warning_rarely(60, "default_rbl_reply, rbl_reply_maps: no reply code in front of \"%.*s\"", PSTR(text));
+		log_warning_rarely(60, "default_rbl_reply, rbl_reply_maps: no reply code in front of \"%.*s\"",
+				   PSTR(text));
 	}
-	return reject(q->arena, (int) the_smtpd->conf.maps_rbl_reject_code, STR("5.7.1"), "Service unavailable; %s [%.*s] blocked using %.*s%s%.*s",
-		      hit->class, PSTR(hit->what), PSTR(hit->domain), hit->reason.len > 0 ? "; " : "", PSTR(hit->reason));
+	return reject(q->arena, (int) the_smtpd->conf.maps_rbl_reject_code, STR("5.7.1"),
+		      "Service unavailable; %s [%.*s] blocked using %.*s%s%.*s",
+		      hit->class, PSTR(hit->what), PSTR(hit->domain), hit->reason.len > 0 ? "; " : "",
+		      PSTR(hit->reason));
 }

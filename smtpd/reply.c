@@ -20,7 +20,8 @@ static void hold_back(struct session *s)
 /* The line is the session's, so that not each of its replies takes memory and gives it back. */
 static void begin_line(struct session *s, int code, char separator)
 {
-	const char start[] = { (char) ('0' + code / 100), (char) ('0' + code / 10 % 10), (char) ('0' + code % 10), separator };
+	const char start[] = { (char) ('0' + code / 100), (char) ('0' + code / 10 % 10),
+			       (char) ('0' + code % 10), separator };
 
 	buf_clear(&s->reply);
 	buf_room(&s->reply, USUAL_REPLY);

@@ -36,9 +36,12 @@ const struct restriction restrictions[] = {
 	{ "check_client_a_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },
 	{ "check_client_mx_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },
 	{ "check_client_ns_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },
-	{ "check_reverse_client_hostname_a_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_servers, false },
-	{ "check_reverse_client_hostname_mx_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_servers, false },
-	{ "check_reverse_client_hostname_ns_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_servers, false },
+	{ "check_reverse_client_hostname_a_access", KNOWS_CLIENT, ARG_TABLE,
+	  ask_reverse_name_servers, false },
+	{ "check_reverse_client_hostname_mx_access", KNOWS_CLIENT, ARG_TABLE,
+	  ask_reverse_name_servers, false },
+	{ "check_reverse_client_hostname_ns_access", KNOWS_CLIENT, ARG_TABLE,
+	  ask_reverse_name_servers, false },
 	{ "check_address_map", KNOWS_CLIENT, ARG_TABLE, ask_address_map, false },
 	{ "reject_unknown_client_hostname", KNOWS_CLIENT, NO_ARG, ask_unknown_client, false },
 	{ "reject_unknown_client", KNOWS_CLIENT, NO_ARG, ask_unknown_client, false },
@@ -107,7 +110,8 @@ void log_check(const struct question *q, const char *what, struct str text)
 		buf_addf(&more, " helo=<%s>", buf_text(&s->helo));
 	if (s->sasl_username.len > 0)
 		buf_addf(&more, " sasl_username=<%s>", buf_text(&s->sasl_username));
-	log_mail(ROAD_INFO, session_queue_id(s), "%s: %s from %s: %.*s;%s", what, s->where, buf_text(&s->peer.shown), PSTR(text),
+	log_mail(ROAD_INFO, session_queue_id(s), "%s: %s from %s: %.*s;%s", what, s->where,
+		 buf_text(&s->peer.shown), PSTR(text),
 		 buf_text(&more));
 }
 
@@ -120,7 +124,8 @@ void log_verdict(const struct question *q, const char *what, const struct verdic
 
 void question_begin(struct question *q, struct session *s, struct str recipient)
 {
-	*q = (struct question){ .s = s, .arena = s->step, .knows = KNOWS_CLIENT, .sender = STR_NONE, .recipient = recipient, .etrn = STR_NONE,
+	*q = (struct question){ .s = s, .arena = s->step, .knows = KNOWS_CLIENT, .sender = STR_NONE,
+				.recipient = recipient, .etrn = STR_NONE,
 				.subject = STR_NONE, .subject_class = "" };
 	if (s->helo.len > 0)
 		q->knows |= KNOWS_HELO;
@@ -135,11 +140,13 @@ void question_begin(struct question *q, struct session *s, struct str recipient)
 static void set_subject(struct question *q, enum stage stage)
 {
 	static const char *const classes[STAGE_COUNT] = {
-		"Client host", "Helo command", "Sender address", "Recipient address", "Recipient address", "Data command", "End-of-data",
+		"Client host", "Helo command", "Sender address", "Recipient address", "Recipient address",
+		"Data command", "End-of-data",
 		"Etrn command",
 	};
 	const struct str subjects[STAGE_COUNT] = {
-		buf_str(&q->s->peer.shown), buf_str(&q->s->helo), q->sender, q->recipient, q->recipient, STR("DATA"), STR("END-OF-MESSAGE"),
+		buf_str(&q->s->peer.shown), buf_str(&q->s->helo), q->sender, q->recipient, q->recipient,
+			STR("DATA"), STR("END-OF-MESSAGE"),
 		q->etrn,
 	};
 
@@ -238,7 +245,8 @@ struct verdict defer_if_permit(struct question *q, struct verdict v)
 
 struct verdict reject_subject(struct question *q, int code, const char *dsn, const char *text)
 {
-	return reject(q->arena, code, str_of(dsn), "<%.*s>: %s rejected: %s", PSTR(q->subject), q->subject_class, text);
+	return reject(q->arena, code, str_of(dsn), "<%.*s>: %s rejected: %s", PSTR(q->subject),
+		      q->subject_class, text);
 }
 
 /* ---- the moments at which lists are asked ---- */
@@ -294,7 +302,8 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 		return v;
 	if (the_smtpd->conf.smtpd_reject_unlisted_sender && (q.knows & KNOWS_SENDER) != 0)
 		v = observed(&q, "smtpd_reject_unlisted_sender", check_sender_exists(&q));
-	if (v.act != REJECT && the_smtpd->conf.smtpd_reject_unlisted_recipient && !the_smtpd->receive.takes_unknown_recipients)
+	if (v.act != REJECT && the_smtpd->conf.smtpd_reject_unlisted_recipient
+	    && !the_smtpd->receive.takes_unknown_recipients)
 		v = observed(&q, "smtpd_reject_unlisted_recipient", check_recipient_exists(&q));
 	if (v.act == REJECT)
 		log_verdict(&q, "reject", &v);

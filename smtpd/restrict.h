@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Access restrictions. main.cf's lists are compiled when the program starts (restrict_compile.c): each word becomes a rule, which is a row of
- * the table in restrict.c and its argument, opened. Nothing is looked up by name while mail arrives, and a wrong word stops the start, not
- * a customer's mail.
+ * Access restrictions. main.cf's lists are compiled when the program starts (restrict_compile.c):
+ * each word becomes a rule, which is a row of the table in restrict.c and its argument, opened.
+ * Nothing is looked up by name while mail arrives, and a wrong word stops the start, not a
+ * customer's mail.
  *
  * A restriction is a row and a small function; the functions are in restrict_*.c, by what they look at.
  */
@@ -15,14 +16,17 @@
 
 struct session;
 
-enum stage { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER, STAGE_RELAY, STAGE_RECIPIENT, STAGE_DATA, STAGE_END_OF_DATA, STAGE_ETRN, STAGE_COUNT };
+enum stage { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER, STAGE_RELAY, STAGE_RECIPIENT, STAGE_DATA,
+	     STAGE_END_OF_DATA, STAGE_ETRN, STAGE_COUNT };
 
-enum knowledge { KNOWS_CLIENT = 1, KNOWS_HELO = 2, KNOWS_SENDER = 4, KNOWS_RECIPIENT = 8, KNOWS_ETRN = 16 };	/* what a stage has, what a rule needs */
+/* what a stage has, what a rule needs */
+enum knowledge { KNOWS_CLIENT = 1, KNOWS_HELO = 2, KNOWS_SENDER = 4, KNOWS_RECIPIENT = 8, KNOWS_ETRN = 16 };
 
 enum arg_kind {
 	NO_ARG,
 	ARG_TABLE,		/* "type:name" */
-	ARG_CERTIFICATE_TABLE,	/* the same, or "{ type:name, { search_order = pubkey_fingerprint, cert_fingerprint } }" */
+	/* the same, or "{ type:name, { search_order = pubkey_fingerprint, cert_fingerprint } }" */
+	ARG_CERTIFICATE_TABLE,
 	ARG_DOMAIN,		/* "domain" or "domain=filter", of a DNS list */
 	ARG_TIME,		/* seconds */
 	ARG_SERVICE,		/* "unix:path", "inet:host:port", or one with settings in { } */
@@ -57,7 +61,8 @@ struct rule {
 	union {
 		struct {
 			struct table *table;
-			bool partial;				/* parents of the key are tried too (not for patterns) */
+			/* parents of the key are tried too (not for patterns) */
+			bool partial;
 			enum certificate_key order[3];		/* check_ccert_access: what is looked up */
 		};
 		struct dns_list *dns_list;
@@ -74,7 +79,10 @@ struct way {
 	struct resolution to;
 };
 
-/* One evaluation: at RCPT, that of all lists whose turn it is then. Lives on the stack; its texts live in the session's step arena. */
+/*
+ * One evaluation: at RCPT, that of all lists whose turn it is then. Lives on the stack; its texts
+ * live in the session's step arena.
+ */
 struct question {
 	struct session *s;
 	struct arena *arena;
@@ -82,7 +90,8 @@ struct question {
 	unsigned knows;			/* enum knowledge */
 	struct str sender, recipient;	/* as the client wrote them, in internal form */
 	struct str etrn;		/* the domain of ETRN */
-	struct str subject;		/* what the list is about, for texts: "<subject>: Sender address rejected" */
+	/* what the list is about, for texts: "<subject>: Sender address rejected" */
+	struct str subject;
 	const char *subject_class;
 	struct verdict pending;		/* REJECT: a defer_if_permit, for the end */
 	struct verdict instead;		/* REJECT: a defer_if_reject */
@@ -93,8 +102,8 @@ struct question {
 
 void question_begin(struct question *q, struct session *s, struct str recipient /* or STR_NONE */);
 /*
- * Evaluates the list of a stage. A REJECT is already logged, and texts are ready for the client. A pending defer_if_permit stays in q
- * for restrict_settle(), which turns it into the final verdict.
+ * Evaluates the list of a stage. A REJECT is already logged, and texts are ready for the client. A
+ * pending defer_if_permit stays in q for restrict_settle(), which turns it into the final verdict.
  */
 struct verdict restrict_run(struct question *q, enum stage stage) MAY_YIELD;
 struct verdict restrict_settle(struct question *q);
@@ -106,7 +115,10 @@ struct verdict restrict_recipient(struct session *s, struct str recipient) MAY_Y
 struct verdict restrict_vrfy(struct session *s, struct str recipient) MAY_YIELD;
 /* RFC 5321 4.5.1: "RCPT TO:<Postmaster>" is accepted from everybody; whoever is refused can ask why there. */
 bool is_bare_postmaster(struct str recipient);
-/* A list that stands alone at its own time: client, helo, sender (smtpd_delay_reject = no), data, end of data. */
+/*
+ * A list that stands alone at its own time: client, helo, sender (smtpd_delay_reject = no), data,
+ * end of data.
+ */
 struct verdict restrict_now(struct session *s, enum stage stage) MAY_YIELD;
 
 struct verdict restrict_etrn(struct session *s, struct str domain) MAY_YIELD;
@@ -131,22 +143,27 @@ bool is_fqdn(struct str name);		/* has a dot that is not at its ends, or is an a
 struct restrict_observer {
 	void (*list)(const struct question *q, const struct rule_list *list);
 	void (*rule)(const struct question *q, const struct rule *r, const struct verdict *v /* NULL: not asked */);
-	void (*check)(const struct question *q, const char *parameter, const struct verdict *v);	/* the implicit ones */
-	bool (*passes)(const struct rule *r);		/* true: take it as without objection, and do not ask */
+	/* the implicit ones */
+	void (*check)(const struct question *q, const char *parameter, const struct verdict *v);
+	/* true: take it as without objection, and do not ask */
+	bool (*passes)(const struct rule *r);
 };
 extern const struct restrict_observer *restrict_observer;
 
 /* restrict_compile.c */
 /* Dies with EX_CONFIG and words that name file and line. */
-const struct rule_list *restrict_compile(struct conf *c, const char *parameter, const char *text, enum stage stage, bool delayed);
+const struct rule_list *restrict_compile(struct conf *c, const char *parameter, const char *text,
+					 enum stage stage, bool delayed);
 bool refuses_strangers(const struct rule_list *list);
 /* A list as the result of an access table: no new tables. -EINVAL: unknown words. Lives in the arena. */
 int restrict_compile_result(struct arena *a, struct str text, enum stage stage, const struct rule_list **ret);
 
 /* access_action.c: what a value of an access table means, about q->subject. */
 struct verdict access_verdict(struct question *q, const struct rule *r, struct str value) MAY_YIELD;
-bool access_makes_sense(struct arena *a, struct str value);	/* as far as can be seen before it is needed; for lint, as the next */
-bool access_may_permit(struct str value);			/* or is it an action that lets nobody through? */
+/* as far as can be seen before it is needed; for lint, as the next */
+bool access_makes_sense(struct arena *a, struct str value);
+/* or is it an action that lets nobody through? */
+bool access_may_permit(struct str value);
 
 /* An enhanced code from elsewhere, made to fit what the text is about ("Sender address"). */
 struct str fit_dsn(struct arena *a, const char *class, struct str code);

@@ -29,14 +29,16 @@ struct verdict ask_defer(struct question *q, const struct rule *r)
 struct verdict ask_defer_if_permit(struct question *q, const struct rule *r)
 {
 	(void) r;
-	return defer_if_permit(q, reject_subject(q, (int) the_smtpd->conf.defer_code, "4.3.2", "defer_if_permit requested"));
+	return defer_if_permit(q, reject_subject(q, (int) the_smtpd->conf.defer_code, "4.3.2",
+						 "defer_if_permit requested"));
 }
 
 struct verdict ask_defer_if_reject(struct question *q, const struct rule *r)
 {
 	(void) r;
 	if (q->instead.act != REJECT)
-		q->instead = reject_subject(q, (int) the_smtpd->conf.defer_code, "4.3.2", "defer_if_reject requested");
+		q->instead = reject_subject(q, (int) the_smtpd->conf.defer_code, "4.3.2",
+					    "defer_if_reject requested");
 	return dunno();
 }
 
@@ -64,7 +66,8 @@ struct verdict ask_multi_recipient_bounce(struct question *q, const struct rule 
 	if (tx == NULL || tx->envelope.sender.len > 0 ||
 	    tx->recipients.len + (q->stage == STAGE_DATA || q->stage == STAGE_END_OF_DATA ? 0 : 1) < 2)
 		return dunno();
-	return reject_subject(q, (int) the_smtpd->conf.multi_recipient_bounce_reject_code, "5.5.3", "Multi-recipient bounce");
+	return reject_subject(q, (int) the_smtpd->conf.multi_recipient_bounce_reject_code, "5.5.3",
+			      "Multi-recipient bounce");
 }
 
 struct verdict ask_class(struct question *q, const struct rule *r)

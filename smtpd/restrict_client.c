@@ -33,7 +33,8 @@ static struct verdict refuse_nameless(struct question *q, enum peer_status statu
 {
 	int code = status == PEER_CANNOT_TELL ? 450 : (int) the_smtpd->conf.unknown_client_reject_code;
 
-	return reject(q->arena, code, STR("5.7.25"), "Client host rejected: cannot find your %s, [%s]", what, q->s->peer.address);
+	return reject(q->arena, code, STR("5.7.25"), "Client host rejected: cannot find your %s, [%s]", what,
+		      q->s->peer.address);
 }
 
 struct verdict ask_unknown_client(struct question *q, const struct rule *r)
@@ -49,5 +50,6 @@ struct verdict ask_unknown_reverse_name(struct question *q, const struct rule *r
 	const struct peer *p = &q->s->peer;
 
 	(void) r;
-	return p->reverse_status == PEER_OK ? dunno() : refuse_nameless(q, p->reverse_status, "reverse hostname");
+	return p->reverse_status == PEER_OK ? dunno() : refuse_nameless(q, p->reverse_status,
+									"reverse hostname");
 }

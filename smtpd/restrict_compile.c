@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the text of a restriction list to rules. Done once at start, where a mistake ends the program with words that name the file and line;
- * and for the results of access tables, whose mistakes are the mail's misfortune (451).
+ * From the text of a restriction list to rules. Done once at start, where a mistake ends the
+ * program with words that name the file and line; and for the results of access tables, whose
+ * mistakes are the mail's misfortune (451).
  */
 #include <errno.h>
 
@@ -36,7 +37,10 @@ struct compiler {
 	struct buf *why;
 };
 
-/* Tables and policy services that lists share, and classes by stage and name; all live as long as the process. */
+/*
+ * Tables and policy services that lists share, and classes by stage and name; all live as long as
+ * the process.
+ */
 static struct map *open_tables, *open_services, *classes;
 static struct arena *forever;
 
@@ -73,14 +77,16 @@ static unsigned known_at(enum stage stage, bool delayed)
 		return KNOWS_CLIENT | KNOWS_HELO | KNOWS_ETRN;
 	if (delayed || stage > STAGE_SENDER)
 		return all;
-	return stage == STAGE_CLIENT ? KNOWS_CLIENT : stage == STAGE_HELO ? KNOWS_CLIENT | KNOWS_HELO : all & ~(unsigned) KNOWS_RECIPIENT;
+	return stage == STAGE_CLIENT ? KNOWS_CLIENT : stage == STAGE_HELO
+	       ? KNOWS_CLIENT | KNOWS_HELO : all & ~(unsigned) KNOWS_RECIPIENT;
 }
 
 /* The meaning of a bare type:table depends on what the list is about. */
 static const struct restriction *row_of_bare_table(const struct compiler *c)
 {
 	static const char *const names[STAGE_COUNT] = {
-		"check_client_access", "check_helo_access", "check_sender_access", "check_recipient_access", "check_recipient_access",
+		"check_client_access", "check_helo_access", "check_sender_access", "check_recipient_access",
+		"check_recipient_access",
 		[STAGE_ETRN] = "check_etrn_access",
 	};
 
@@ -234,7 +240,8 @@ static int refuse_word(struct compiler *c, struct str word)
 static int add_rule(struct compiler *c, struct rule r)
 {
 	if ((r.row->needs & ~known_at(c->stage, c->delayed)) != 0) {
-		buf_addf(c->why, "%s cannot work here: what it looks at is not known at this stage%s", r.row->name,
+		buf_addf(c->why, "%s cannot work here: what it looks at is not known at this stage%s",
+			 r.row->name,
 			 c->delayed ? "" : " when smtpd_delay_reject = no");
 		return -EINVAL;
 	}
@@ -308,7 +315,10 @@ static void die_with_place(struct conf *c, const char *parameter, const struct b
 
 /* ---- classes ---- */
 
-/* Every class is compiled for every stage that it makes sense at. Lists exist before their rules, so that classes may name each other. */
+/*
+ * Every class is compiled for every stage that it makes sense at. Lists exist before their rules,
+ * so that classes may name each other.
+ */
 static void declare_classes(void)
 {
 	struct str names = str_of(the_smtpd->conf.smtpd_restriction_classes), word;
@@ -317,7 +327,8 @@ static void declare_classes(void)
 		struct rule_list **by_stage = arena_get(forever, STAGE_COUNT * sizeof(*by_stage));
 
 		if (find_row(word) != NULL)
-			die(EX_CONFIG, "smtpd_restriction_classes: \"%.*s\" is the name of a restriction", PSTR(word));
+			die(EX_CONFIG, "smtpd_restriction_classes: \"%.*s\" is the name of a restriction",
+			    PSTR(word));
 		for (int i = 0; i < STAGE_COUNT; i++) {
 			by_stage[i] = ARENA_NEW(forever, struct rule_list);
 			by_stage[i]->name = str_c(forever, word);
@@ -330,7 +341,8 @@ static void compile_class(struct conf *conf, struct str name, enum stage stage, 
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct rule_list **by_stage = map_get(classes, arena_lower(forever, name));
-	struct compiler c = { .conf = conf, .arena = forever, .parameter = by_stage[stage]->name, .stage = stage, .delayed = delayed,
+	struct compiler c = { .conf = conf, .arena = forever, .parameter = by_stage[stage]->name,
+			      .stage = stage, .delayed = delayed,
 			      .why = &why };
 	struct str text;
 
@@ -340,7 +352,10 @@ static void compile_class(struct conf *conf, struct str name, enum stage stage, 
 		return;
 	if (stage < STAGE_DATA)
 		die_with_place(conf, c.parameter, &why);
-	/* a bare type:table means nothing about content, nor a recipient anything to ETRN: only whoever uses the class there is told so */
+	/*
+	 * a bare type:table means nothing about content, nor a recipient anything to ETRN: only
+	 * whoever uses the class there is told so
+	 */
 	by_stage[stage]->rules = ARENA_NEW(forever, struct rule);
 	by_stage[stage]->rules[0].row = &broken_row;
 	by_stage[stage]->count = 1;
@@ -369,7 +384,8 @@ static void prepare(struct conf *c)
 
 /* ---- entries ---- */
 
-const struct rule_list *restrict_compile(struct conf *conf, const char *parameter, const char *text, enum stage stage, bool delayed)
+const struct rule_list *restrict_compile(struct conf *conf, const char *parameter, const char *text,
+					 enum stage stage, bool delayed)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct compiler c;
@@ -377,7 +393,8 @@ const struct rule_list *restrict_compile(struct conf *conf, const char *paramete
 
 	prepare(conf);
 	list = ARENA_NEW(forever, struct rule_list);
-	c = (struct compiler){ .conf = conf, .arena = forever, .parameter = parameter, .stage = stage, .delayed = delayed, .why = &why };
+	c = (struct compiler){ .conf = conf, .arena = forever, .parameter = parameter, .stage = stage,
+			       .delayed = delayed, .why = &why };
 	if (compile_text(&c, str_of(text), list) < 0)
 		die_with_place(conf, parameter, &why);
 	return list;
@@ -387,7 +404,8 @@ int restrict_compile_result(struct arena *a, struct str text, enum stage stage, 
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct rule_list *list = ARENA_NEW(a, struct rule_list);
-	struct compiler c = { .arena = a, .parameter = "access table", .stage = stage, .delayed = true, .why = &why };
+	struct compiler c = { .arena = a, .parameter = "access table", .stage = stage, .delayed = true,
+			      .why = &why };
 	int r = compile_text(&c, text, list);
 
 	if (r < 0)
@@ -403,7 +421,8 @@ static bool refuses(const struct rule_list *list, int depth)
 
 		if (r->row->ask == ask_permit)
 			return false;
-		if (!r->warn_only && (r->row->refuses_strangers || (r->row == &class_row && refuses(r->class, depth + 1))))
+		if (!r->warn_only && (r->row->refuses_strangers
+				      || (r->row == &class_row && refuses(r->class, depth + 1))))
 			return true;
 	}
 	return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * DNS lists of addresses (reject_rbl_client) and of domains (reject_rhsbl_*): an A record says "listed", its value may be filtered, a TXT record gives
- * the reason. A list that cannot be asked lists nobody.
+ * DNS lists of addresses (reject_rbl_client) and of domains (reject_rhsbl_*): an A record says
+ * "listed", its value may be filtered, a TXT record gives the reason. A list that cannot be asked
+ * lists nobody.
  */
 #include <errno.h>
 
@@ -123,7 +124,8 @@ static bool is_listed(struct question *q, const struct dns_list *l, struct str n
 	return false;
 }
 
-static struct verdict refuse_listed(struct question *q, const struct dns_list *l, struct str name, struct str what, const char *class)
+static struct verdict refuse_listed(struct question *q, const struct dns_list *l, struct str name,
+				    struct str what, const char *class)
 {
 	struct rbl_hit hit = { .domain = l->domain, .reason = STR_NONE, .what = what, .class = class };
 	struct dns_answer reason;
@@ -161,7 +163,8 @@ static bool domain_name(struct question *q, const struct dns_list *l, struct str
 	return ret->len <= 253;
 }
 
-static struct verdict reject_domain(struct question *q, const struct rule *r, struct str domain, struct str what, const char *class)
+static struct verdict reject_domain(struct question *q, const struct rule *r, struct str domain,
+				    struct str what, const char *class)
 {
 	struct str name;
 
@@ -193,14 +196,16 @@ struct verdict ask_rhsbl_client(struct question *q, const struct rule *r)
 
 struct verdict ask_rhsbl_reverse_client(struct question *q, const struct rule *r)
 {
-	return reject_domain(q, r, buf_str(&q->s->peer.reverse_name), buf_str(&q->s->peer.reverse_name), "Unverified Client host");
+	return reject_domain(q, r, buf_str(&q->s->peer.reverse_name), buf_str(&q->s->peer.reverse_name),
+			     "Unverified Client host");
 }
 
 struct verdict ask_rhswl_client(struct question *q, const struct rule *r)
 {
 	struct str name;
 
-	return domain_name(q, r->dns_list, buf_str(&q->s->peer.name), &name) && is_listed(q, r->dns_list, name) ? permit() : dunno();
+	return domain_name(q, r->dns_list, buf_str(&q->s->peer.name), &name)
+	       && is_listed(q, r->dns_list, name) ? permit() : dunno();
 }
 
 struct verdict ask_rhsbl_helo(struct question *q, const struct rule *r)
@@ -208,11 +213,13 @@ struct verdict ask_rhsbl_helo(struct question *q, const struct rule *r)
 	return reject_domain(q, r, buf_str(&q->s->helo), buf_str(&q->s->helo), "Helo command");
 }
 
-static struct verdict reject_address_domain(struct question *q, const struct rule *r, struct str address, const char *class)
+static struct verdict reject_address_domain(struct question *q, const struct rule *r, struct str address,
+					    const char *class)
 {
 	struct str local, domain;
 
-	return address_split(address, &local, &domain) ? reject_domain(q, r, domain, address, class) : dunno();
+	return address_split(address, &local, &domain) ? reject_domain(q, r, domain, address,
+								       class) : dunno();
 }
 
 struct verdict ask_rhsbl_sender(struct question *q, const struct rule *r)

@@ -39,13 +39,16 @@ struct verdict ask_non_fqdn_recipient(struct question *q, const struct rule *r)
 	return non_fqdn(q, q->recipient, &recipient_side);
 }
 
-static struct verdict no_such_domain(struct question *q, int64_t code, struct str address, const struct side *side)
+static struct verdict no_such_domain(struct question *q, int64_t code, struct str address,
+				     const struct side *side)
 {
-	return reject(q->arena, (int) code, str_of(side->not_found), "<%.*s>: %s rejected: Domain not found", PSTR(address), side->class);
+	return reject(q->arena, (int) code, str_of(side->not_found), "<%.*s>: %s rejected: Domain not found",
+		      PSTR(address), side->class);
 }
 
 /* Domains that are delivered here need no DNS. */
-static struct verdict unknown_domain(struct question *q, struct str address, struct way *way, const struct side *side)
+static struct verdict unknown_domain(struct question *q, struct str address, struct way *way,
+				     const struct side *side)
 {
 	struct str local, domain;
 	struct verdict v;
@@ -60,7 +63,8 @@ static struct verdict unknown_domain(struct question *q, struct str address, str
 		return dunno();
 	case MAIL_HOST_NULL_MX:
 		return reject(q->arena, side->null_mx_code, str_of(side->null_mx),
-			      "<%.*s>: %s rejected: Domain %.*s does not accept mail (nullMX)", PSTR(address), side->class, PSTR(domain));
+			      "<%.*s>: %s rejected: Domain %.*s does not accept mail (nullMX)",
+			      PSTR(address), side->class, PSTR(domain));
 	case MAIL_HOST_CANNOT_TELL:
 		v = no_such_domain(q, 450, address, side);
 		return the_smtpd->defer_unknown_address ? v : defer_if_permit(q, v);

@@ -27,7 +27,8 @@ bool is_fqdn(struct str name)
 
 static struct verdict refuse_helo(struct question *q, int64_t code, const char *text)
 {
-	return reject(q->arena, (int) code, STR("5.5.2"), "<%.*s>: Helo command rejected: %s", PSTR(helo_of(q)), text);
+	return reject(q->arena, (int) code, STR("5.5.2"), "<%.*s>: Helo command rejected: %s",
+		      PSTR(helo_of(q)), text);
 }
 
 struct verdict ask_invalid_helo(struct question *q, const struct rule *r)
@@ -35,15 +36,18 @@ struct verdict ask_invalid_helo(struct question *q, const struct rule *r)
 	struct str name = helo_of(q);
 
 	(void) r;
-	if (is_literal(name) ? domain_literal_is_valid(name) : hostname_is_valid(name, the_smtpd->conf.smtputf8_enable))
+	if (is_literal(name) ? domain_literal_is_valid(name) : hostname_is_valid(name,
+			the_smtpd->conf.smtputf8_enable))
 		return dunno();
-	return refuse_helo(q, the_smtpd->conf.invalid_hostname_reject_code, is_literal(name) ? "invalid ip address" : "Invalid name");
+	return refuse_helo(q, the_smtpd->conf.invalid_hostname_reject_code,
+			   is_literal(name) ? "invalid ip address" : "Invalid name");
 }
 
 struct verdict ask_non_fqdn_helo(struct question *q, const struct rule *r)
 {
 	struct str name = helo_of(q);
-	bool valid = is_literal(name) ? domain_literal_is_valid(name) : hostname_is_valid(name, the_smtpd->conf.smtputf8_enable);
+	bool valid = is_literal(name) ? domain_literal_is_valid(name) : hostname_is_valid(name,
+			the_smtpd->conf.smtputf8_enable);
 
 	(void) r;
 	if (valid && is_fqdn(name))
@@ -64,7 +68,8 @@ struct verdict ask_unknown_helo(struct question *q, const struct rule *r)
 	case MAIL_HOST_NULL_MX:
 		return dunno();
 	case MAIL_HOST_CANNOT_TELL:
-		v = reject(q->arena, 450, STR("4.7.1"), "<%.*s>: Helo command rejected: Host not found", PSTR(name));
+		v = reject(q->arena, 450, STR("4.7.1"), "<%.*s>: Helo command rejected: Host not found",
+			   PSTR(name));
 		return the_smtpd->defer_unknown_helo ? v : defer_if_permit(q, v);
 	default:
 		return reject(q->arena, (int) the_smtpd->conf.unknown_hostname_reject_code, STR("5.7.1"),

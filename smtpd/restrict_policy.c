@@ -18,7 +18,8 @@ static void put(struct buf *b, const char *name, struct str value)
 {
 	buf_addf(b, "%s=", name);
 	for (size_t i = 0; i < value.len; i++)
-		buf_add_byte(b, value.at[i] == '\n' || value.at[i] == '\r' || value.at[i] == '\0' ? '?' : value.at[i]);
+		buf_add_byte(b, value.at[i] == '\n' || value.at[i] == '\r'
+			     || value.at[i] == '\0' ? '?' : value.at[i]);
 	buf_add_byte(b, '\n');
 }
 
@@ -52,12 +53,16 @@ static void put_client(struct buf *b, const struct session *s)
 	put(b, "server_port", str_of(port));
 }
 
-/* The same for all questions about one message, and of no other. That of a mail which postroad explain imagines says so. */
+/*
+ * The same for all questions about one message, and of no other. That of a mail which postroad
+ * explain imagines says so.
+ */
 static void put_instance(struct buf *b, const struct session *s)
 {
 	const uint64_t since = s->tx == NULL ? 0 : (uint64_t) s->tx->envelope.arrival_us;
 
-	buf_addf(b, "instance=%s%x.%" PRIx64 ".%s\n", restrict_observer != NULL ? "explain." : "", (unsigned) getpid(), since, s->peer.port);
+	buf_addf(b, "instance=%s%x.%" PRIx64 ".%s\n", restrict_observer != NULL ? "explain." : "",
+		 (unsigned) getpid(), since, s->peer.port);
 }
 
 static bool is_about_content(const struct question *q)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Restrictions about where a recipient's mail would go, and whether there is such a recipient. Relay control is here. */
+/*
+ * Restrictions about where a recipient's mail would go, and whether there is such a recipient.
+ * Relay control is here.
+ */
 #include "lib/log/log.h"
 #include "lib/mail/dsn.h"
 #include "lib/mail/mail_address.h"
@@ -32,8 +35,8 @@ struct way *way_of_recipient(struct question *q)
 }
 
 /*
- * user%elsewhere@domain, elsewhere!user@domain: another host might take the local part for a route, and then we would have relayed to anywhere.
- * Local delivery takes it literally.
+ * user%elsewhere@domain, elsewhere!user@domain: another host might take the local part for a route,
+ * and then we would have relayed to anywhere. Local delivery takes it literally.
  */
 static bool is_routed(const struct resolution *to)
 {
@@ -100,7 +103,10 @@ struct verdict ask_defer_unauth_destination(struct question *q, const struct rul
 
 /* ---- who does not exist ---- */
 
-/* An address that the tables send to the error or retry transport is refused for what they say, not for being in no list. */
+/*
+ * An address that the tables send to the error or retry transport is refused for what they say, not
+ * for being in no list.
+ */
 static int64_t unlisted_code(const struct resolution *to)
 {
 	const struct smtpd_conf *conf = &the_smtpd->conf;
@@ -121,7 +127,8 @@ static int64_t unlisted_code(const struct resolution *to)
 	}
 }
 
-static struct verdict check_exists(struct question *q, struct way *way, struct str address, const char *class, const char *dsn)
+static struct verdict check_exists(struct question *q, struct way *way, struct str address,
+				   const char *class, const char *dsn)
 {
 	struct str text = STR_NONE, code = str_of(dsn);
 	int yes;
@@ -137,7 +144,8 @@ static struct verdict check_exists(struct question *q, struct way *way, struct s
 		return dunno();
 	if (dsn_split(text, &code, &text) >= 0)		/* resolution itself may have a code for it */
 		code = fit_dsn(q->arena, class, code);
-	return reject(q->arena, (int) unlisted_code(&way->to), code, "<%.*s>: %s rejected: %.*s", PSTR(address), class,
+	return reject(q->arena, (int) unlisted_code(&way->to), code, "<%.*s>: %s rejected: %.*s",
+		      PSTR(address), class,
 		      PSTR(text));
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The functions of the rows in restrict.c. Each answers one question about the client, the HELO name, the sender or the recipient. */
+/*
+ * The functions of the rows in restrict.c. Each answers one question about the client, the HELO
+ * name, the sender or the recipient.
+ */
 #ifndef ROAD_SMTPD_RESTRICT_ROWS_H
 #define ROAD_SMTPD_RESTRICT_ROWS_H
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What is asked about a client that has authenticated, and whether the sender address is its own (smtpd_sender_login_maps). */
+/*
+ * What is asked about a client that has authenticated, and whether the sender address is its own
+ * (smtpd_sender_login_maps).
+ */
 #include "lib/log/log.h"
 #include "lib/route/route.h"
 #include "smtpd/access_search.h"
@@ -8,8 +11,8 @@
 #include "smtpd/smtpd.h"
 
 /*
- * permit_sasl_authenticated: a user with a name; ANONYMOUS has none. While nobody can tell who the users are, what refuses this client
- * because it is a stranger does so for now only.
+ * permit_sasl_authenticated: a user with a name; ANONYMOUS has none. While nobody can tell who the
+ * users are, what refuses this client because it is a stranger does so for now only.
  */
 struct verdict ask_authenticated(struct question *q, const struct rule *r)
 {
@@ -19,7 +22,8 @@ struct verdict ask_authenticated(struct question *q, const struct rule *r)
 	if (is_authenticated(s) && !str_is_nocase(buf_str(&s->sasl_method), STR("ANONYMOUS")))
 		return permit();
 	if (s->sasl_is_down && q->instead.act != REJECT)
-		q->instead = reject(q->arena, 454, STR("4.7.0"), "Temporary authentication failure: Connection lost to authentication server");
+		q->instead = reject(q->arena, 454, STR("4.7.0"),
+				    "Temporary authentication failure: Connection lost to authentication server");
 	return dunno();
 }
 
@@ -45,7 +49,8 @@ static int find_owners(struct question *q, struct str *ret)
 
 	if (way->error < 0)
 		return way->error;
-	r = route_lookup_address(the_smtpd->route, the_smtpd->sender_logins, q->arena, way->to.recipient, ret, NULL);
+	r = route_lookup_address(the_smtpd->route, the_smtpd->sender_logins, q->arena,
+				 way->to.recipient, ret, NULL);
 	if (r < 0)
 		log_warning("smtpd_sender_login_maps: %s", tables_why(the_smtpd->sender_logins));
 	return r;
@@ -69,10 +74,14 @@ static bool has_sender(const struct question *q)
 
 static struct verdict refuse_sender(struct question *q, struct str why)
 {
-	return reject(q->arena, 553, STR("5.7.1"), "<%.*s>: Sender address rejected: %.*s", PSTR(q->sender), PSTR(why));
+	return reject(q->arena, 553, STR("5.7.1"), "<%.*s>: Sender address rejected: %.*s",
+		      PSTR(q->sender), PSTR(why));
 }
 
-/* A client that has authenticated and does not own the address. only_known: an address that nobody owns is everybody's. */
+/*
+ * A client that has authenticated and does not own the address. only_known: an address that nobody
+ * owns is everybody's.
+ */
 static struct verdict check_user(struct question *q, bool only_known)
 {
 	struct str user = buf_str(&q->s->sasl_username), owners;

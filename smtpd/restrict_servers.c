@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * check_*_a_access, check_*_mx_access, check_*_ns_access: an access(5) table asked about the hosts that a domain names in DNS, by name and by
- * address. Spammers' domains are many, and their servers few.
+ * check_*_a_access, check_*_mx_access, check_*_ns_access: an access(5) table asked about the hosts
+ * that a domain names in DNS, by name and by address. Spammers' domains are many, and their servers
+ * few.
  *
- * What must stay true: a stranger chooses these names, so they can refuse and never permit. A server that DNS knows nothing of now is passed
- * over, with a warning: such lists are about those that are found.
+ * What must stay true: a stranger chooses these names, so they can refuse and never permit. A
+ * server that DNS knows nothing of now is passed over, with a warning: such lists are about those
+ * that are found.
  */
 #include "lib/dns/dns.h"
 #include "lib/log/log.h"
@@ -15,7 +17,8 @@
 
 enum {
 	MOST_SERVERS = 20,
-	SERVER_MEMORY = 4 << 20,	/* for the thousands of addresses that one may have, and as many lookups */
+	/* for the thousands of addresses that one may have, and as many lookups */
+	SERVER_MEMORY = 4 << 20,
 };
 
 struct servers {
@@ -94,7 +97,10 @@ static void search_addresses(struct search *f, struct arena *a, struct str name)
 		search_address(f, ip_text(a, &answer.records[i].ip));
 }
 
-/* The stranger decides how many addresses there are: what they take is given back before the next server's turn. */
+/*
+ * The stranger decides how many addresses there are: what they take is given back before the next
+ * server's turn.
+ */
 static void search_server(struct search *f, struct str name)
 {
 	search_host(f, name, true);
@@ -106,7 +112,8 @@ static void search_server(struct search *f, struct str name)
 	f->arena = f->q->arena;
 }
 
-static struct verdict without_permission(struct question *q, const struct rule *r, struct str subject, struct verdict v)
+static struct verdict without_permission(struct question *q, const struct rule *r, struct str subject,
+					 struct verdict v)
 {
 	if (v.act != PERMIT)
 		return v;
@@ -116,7 +123,8 @@ static struct verdict without_permission(struct question *q, const struct rule *
 }
 
 /* An address literal is an address; it has no servers. */
-static struct verdict check_servers(struct question *q, const struct rule *r, struct str domain, struct str subject, const char *class)
+static struct verdict check_servers(struct question *q, const struct rule *r, struct str domain,
+				    struct str subject, const char *class)
 {
 	struct search f = search_begin(q, r, subject, class);
 	struct servers servers = { .len = 0 };
@@ -159,7 +167,8 @@ struct verdict ask_helo_servers(struct question *q, const struct rule *r)
 	return check_servers(q, r, helo, helo, "Helo command");
 }
 
-static struct verdict check_domain(struct question *q, const struct rule *r, struct str address, const char *class)
+static struct verdict check_domain(struct question *q, const struct rule *r, struct str address,
+				   const char *class)
 {
 	struct str local, domain;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * check_*_access: which keys of a client, a name, an address are looked up in an access(5) table, in which order. The first that is found decides.
- * Pattern tables see the whole key only.
+ * check_*_access: which keys of a client, a name, an address are looked up in an access(5) table,
+ * in which order. The first that is found decides. Pattern tables see the whole key only.
  */
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
@@ -12,7 +12,8 @@
 
 struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class)
 {
-	struct search f = { .q = q, .r = r, .arena = q->arena, .verdict = dunno(), .list_subject = q->subject, .list_class = q->subject_class };
+	struct search f = { .q = q, .r = r, .arena = q->arena, .verdict = dunno(),
+			    .list_subject = q->subject, .list_class = q->subject_class };
 
 	q->subject = subject;
 	q->subject_class = class;
@@ -40,7 +41,8 @@ bool search_key(struct search *f, struct str key, bool whole)
 	if (found > 0) {
 		f->verdict = access_verdict(f->q, f->r, arena_copy(f->q->arena, value));
 	} else {
-		log_warning("%s lookup error for \"%.*s\": %s", table_spec(f->r->table), PSTR(key), table_why(f->r->table));
+		log_warning("%s lookup error for \"%.*s\": %s", table_spec(f->r->table), PSTR(key),
+			    table_why(f->r->table));
 		f->verdict = reject_subject(f->q, 451, "4.3.5", "Server configuration error");
 	}
 	return true;
@@ -73,7 +75,10 @@ void search_address(struct search *f, struct str address)
 	}
 }
 
-/* user+ext@domain, user@domain, domain and its parents, user+ext@, user@. The address is in the form that the queue would get. */
+/*
+ * user+ext@domain, user@domain, domain and its parents, user+ext@, user@. The address is in the
+ * form that the queue would get.
+ */
 static void look_up_mail(struct search *f, struct str address)
 {
 	struct str local, domain, user, extension;
@@ -130,7 +135,8 @@ struct verdict ask_etrn_access(struct question *q, const struct rule *r)
 	return search_end(&f);
 }
 
-static struct verdict ask_mail(struct question *q, const struct rule *r, struct str address, const char *what, struct way *way)
+static struct verdict ask_mail(struct question *q, const struct rule *r, struct str address,
+			       const char *what, struct way *way)
 {
 	struct search f;
 

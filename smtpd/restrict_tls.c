@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What is asked about TLS and the client's certificate. A fingerprint says whose certificate it is, whoever signed it. */
+/*
+ * What is asked about TLS and the client's certificate. A fingerprint says whose certificate it is,
+ * whoever signed it.
+ */
 #include "lib/log/log.h"
 #include "lib/tls/tls.h"
 #include "smtpd/access_search.h"
@@ -58,5 +61,6 @@ struct verdict ask_plaintext(struct question *q, const struct rule *r)
 	(void) r;
 	if (q->s->tls != NULL)
 		return dunno();
-	return reject(q->arena, (int) the_smtpd->conf.plaintext_reject_code, STR("4.7.1"), "Session encryption is required");
+	return reject(q->arena, (int) the_smtpd->conf.plaintext_reject_code, STR("4.7.1"),
+		      "Session encryption is required");
 }

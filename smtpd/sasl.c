@@ -35,7 +35,8 @@ static struct match_list *open_list(const char *name, const char *patterns)
 
 static struct auth_server *open_server(const struct smtpd_conf *c)
 {
-	struct sasl_settings settings = { .where = str_of(c->smtpd_sasl_path), .connect_ms = CONNECT_MS, .answer_ms = ANSWER_MS };
+	struct sasl_settings settings = { .where = str_of(c->smtpd_sasl_path), .connect_ms = CONNECT_MS,
+					  .answer_ms = ANSWER_MS };
 	AUTO(buf) why = BUF_WORDS;
 	struct auth_server *server;
 
@@ -61,7 +62,8 @@ void open_sasl(struct smtpd *to)
 		return;
 	to->sasl = open_server(c);
 	to->sasl_options = parse_options("smtpd_sasl_security_options", c->smtpd_sasl_security_options);
-	to->sasl_tls_options = parse_options("smtpd_sasl_tls_security_options", c->smtpd_sasl_tls_security_options);
+	to->sasl_tls_options = parse_options("smtpd_sasl_tls_security_options",
+					     c->smtpd_sasl_tls_security_options);
 	to->sasl_filter = open_list("smtpd_sasl_mechanism_filter", c->smtpd_sasl_mechanism_filter);
 	to->sasl_exceptions = open_list("smtpd_sasl_exceptions_networks", c->smtpd_sasl_exceptions_networks);
 }

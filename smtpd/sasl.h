@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* SASL in smtpd (RFC 4954): what is opened at start, which mechanisms a client is offered, and who it has proved to be. */
+/*
+ * SASL in smtpd (RFC 4954): what is opened at start, which mechanisms a client is offered, and who
+ * it has proved to be.
+ */
 #ifndef ROAD_SMTPD_SASL_H
 #define ROAD_SMTPD_SASL_H
 
@@ -14,8 +17,8 @@ bool sasl_needs_inet(void);
 /* May this client authenticate at all? smtpd_sasl_auth_enable, and TLS if smtpd_tls_auth_only wants it. */
 bool sasl_is_active(const struct session *s);
 /*
- * The names for EHLO, "PLAIN LOGIN"; empty: none. Not of a mechanism that the security options or the filter keep from this client. Notes in
- * s->sasl_is_down whether there is nobody to ask.
+ * The names for EHLO, "PLAIN LOGIN"; empty: none. Not of a mechanism that the security options or
+ * the filter keep from this client. Notes in s->sasl_is_down whether there is nobody to ask.
  */
 struct str sasl_offered(struct session *s) MAY_YIELD;
 /* The name of an offered mechanism as the server spells it; empty: it is not offered. */

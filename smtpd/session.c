@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The session loop: greet, read a command, dispatch. Limits on errors and the log lines about beginning and end are here too. */
+/*
+ * The session loop: greet, read a command, dispatch. Limits on errors and the log lines about
+ * beginning and end are here too.
+ */
 #include "smtpd/session.h"
 
 #include <errno.h>
@@ -108,7 +111,10 @@ static void log_disconnect(const struct session *s)
 	log_info("disconnect from %s%s", buf_text(&s->peer.shown), buf_text(&counters));
 }
 
-/* Why the session ended, unless the client said QUIT. A connection that is lost when the message is through is nobody's worry. */
+/*
+ * Why the session ended, unless the client said QUIT. A connection that is lost when the message is
+ * through is nobody's worry.
+ */
 static void log_end_reason(const struct session *s)
 {
 	bool in_content = s->tx != NULL && s->tx->content == CONTENT_COMING;
@@ -118,9 +124,11 @@ static void log_end_reason(const struct session *s)
 		return;
 	if (in_content)
 		log_mail(ROAD_INFO, id, "%s after %s (%llu bytes) from %s", s->end_reason, s->where,
-			 (unsigned long long) (s->tx->decoder.bytes + s->tx->decoder.lines), buf_text(&s->peer.shown));
+			 (unsigned long long) (s->tx->decoder.bytes + s->tx->decoder.lines),
+			 buf_text(&s->peer.shown));
 	else if (strcmp(s->where, "END-OF-MESSAGE") != 0 || strcmp(s->end_reason, "lost connection") != 0)
-		log_mail(ROAD_INFO, id, "%s after %s from %s", s->end_reason, s->where, buf_text(&s->peer.shown));
+		log_mail(ROAD_INFO, id, "%s after %s from %s", s->end_reason, s->where,
+			 buf_text(&s->peer.shown));
 }
 
 /* The stream has failed: say why, to the client too where somebody may be listening. */
@@ -171,7 +179,8 @@ static bool bare_newline_is_fine(struct session *s)
 
 	s->got_bare_lf = true;
 	if (the_smtpd->bare_newline != BARE_NEWLINE_REJECT ||
-	    match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0)
+	    match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name),
+			 &s->peer.ip) > 0)
 		return true;
 	question_begin(&q, s, STR_NONE);
 	log_check(&q, "reject", STR("bare <LF> received"));
@@ -202,12 +211,14 @@ static size_t longest_line(const struct session *s)
 {
 	int64_t plain = the_smtpd->common->line_length_limit;
 
-	return (size_t) (sasl_is_active(s) && !is_authenticated(s) ? MAX(plain, conf()->smtpd_sasl_response_limit) : plain);
+	return (size_t) (sasl_is_active(s)
+			 && !is_authenticated(s) ? MAX(plain, conf()->smtpd_sasl_response_limit) : plain);
 }
 
 static bool is_too_long(struct str line)
 {
-	return line.len > (size_t) the_smtpd->common->line_length_limit && !str_starts_nocase(line, STR("AUTH "));
+	return line.len > (size_t) the_smtpd->common->line_length_limit
+	       && !str_starts_nocase(line, STR("AUTH "));
 }
 
 static enum next refuse_length(struct session *s)
@@ -239,7 +250,8 @@ static bool read_command(struct session *s, struct command *ret)
 			else if (understand(s, line, ret))
 				return true;
 		} else if (stream_error(s->stream) == -EMSGSIZE) {
-			stream_clear_error(s->stream);		/* the next read_line skips what is left of it */
+			/* the next read_line skips what is left of it */
+			stream_clear_error(s->stream);
 			refuse_length(s);
 		} else {
 			return false;
@@ -289,7 +301,10 @@ static struct str shown_input(struct session *s, struct str bytes)
 	return arena_copy(s->step, buf_str(&b));
 }
 
-/* HTTP, mail headers, shell commands: not a mail client. Look-up errors are ignored: this is no access control. */
+/*
+ * HTTP, mail headers, shell commands: not a mail client. Look-up errors are ignored: this is no
+ * access control.
+ */
 static bool is_no_smtp(struct session *s, struct str verb)
 {
 	return is_header_start(verb) || match_text(the_smtpd->forbidden_commands, s->step, verb) > 0;
@@ -300,7 +315,8 @@ static bool speaks_out_of_turn(struct session *s, const struct verb *v)
 {
 	struct str ahead;
 
-	if ((s->esmtp && (v->flags & VERB_LAST) == 0) || s->told_of_pipelining || !stream_poll_input(s->stream))
+	if ((s->esmtp && (v->flags & VERB_LAST) == 0) || s->told_of_pipelining
+	    || !stream_poll_input(s->stream))
 		return false;
 	ahead = stream_peek(s->stream);
 	if (ahead.len == 0)		/* the end of the connection */
@@ -315,7 +331,8 @@ static enum next refuse_unknown(struct session *s, const struct command *c)
 {
 	s->where = verbs[VERB_UNKNOWN].name;
 	if (is_no_smtp(s, c->verb)) {
-		log_warning("non-SMTP command from %s: %.*s", buf_text(&s->peer.shown), PSTR(shown_input(s, c->line)));
+		log_warning("non-SMTP command from %s: %.*s", buf_text(&s->peer.shown),
+			    PSTR(shown_input(s, c->line)));
 		reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
 		s->hang_up = true;
 		return NEITHER;
@@ -426,7 +443,8 @@ void identity_changed(struct session *s)
 
 	co_describe("%s", buf_text(&s->peer.shown));
 	s->may_verp = match_client(the_smtpd->verp_clients, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0;
-	s->may_xclient = match_client(the_smtpd->xclient_hosts, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0;
+	s->may_xclient = match_client(the_smtpd->xclient_hosts, s->step, buf_str(&s->peer.name),
+				      &s->peer.ip) > 0;
 	ehlo_choose_discards(s);
 	question_begin(&q, s, STR_NONE);
 	s->is_local = rules_ask(&q, the_smtpd->local_clients).act == PERMIT;
@@ -438,7 +456,8 @@ static void turn_away(struct session *s)
 	if (conf()->smtpd_tls_wrappermode)
 		return;			/* it expects no plain words */
 	stream_deadline(s->stream, in(conf()->smtpd_timeout));
-	reply(s, 421, "4.7.0", "%s Error: too many connections from %s", the_smtpd->common->myhostname, s->peer.address);
+	reply(s, 421, "4.7.0", "%s Error: too many connections from %s", the_smtpd->common->myhostname,
+	      s->peer.address);
 	flush(s->stream);
 }
 

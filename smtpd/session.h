@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One client's dialogue: a coroutine that reads a command, runs its verb, and gathers replies until it has to wait.
+ * One client's dialogue: a coroutine that reads a command, runs its verb, and gathers replies until
+ * it has to wait.
  *
- * Memory: the session holds itself, the client's names and the HELO name; `step` lives for one command, `tx` from MAIL to the end of the
- * message. So an idle session outside a transaction costs its stack and about two kilobytes.
+ * Memory: the session holds itself, the client's names and the HELO name; `step` lives for one
+ * command, `tx` from MAIL to the end of the message. So an idle session outside a transaction costs
+ * its stack and about two kilobytes.
  */
 #ifndef ROAD_SMTPD_SESSION_H
 #define ROAD_SMTPD_SESSION_H
@@ -30,7 +32,8 @@ enum next {
 };
 
 enum verb_id {				/* in the order in which "disconnect from" lists them */
-	VERB_HELO, VERB_EHLO, VERB_XCLIENT, VERB_STARTTLS, VERB_AUTH, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET, VERB_NOOP,
+	VERB_HELO, VERB_EHLO, VERB_XCLIENT, VERB_STARTTLS, VERB_AUTH, VERB_MAIL, VERB_RCPT, VERB_DATA,
+		VERB_BDAT, VERB_RSET, VERB_NOOP,
 	VERB_VRFY, VERB_ETRN, VERB_QUIT, VERB_HELP, VERB_UNKNOWN, VERB_COUNT
 };
 enum verb_flags {
@@ -68,25 +71,35 @@ struct session {
 	struct transaction *tx;		/* NULL outside a mail transaction */
 	struct peer peer;
 	struct address_ip local;	/* our end of the connection */
-	struct str counted;		/* whose session it was when they were counted (client_count.h); empty: nobody counts */
+	/* whose session it was when they were counted (client_count.h); empty: nobody counts */
+	struct str counted;
 	struct buf reply;		/* the line under way: reply.c */
 	struct buf helo;		/* what HELO or EHLO said, made harmless; empty: not yet */
 	struct buf sasl_method, sasl_username;	/* printable; empty: not authenticated */
-	bool has_secret;		/* the step under way has a password in it: its memory is overwritten */
+	/* the step under way has a password in it: its memory is overwritten */
+	bool has_secret;
 	bool sasl_is_down;		/* at EHLO or AUTH there was no authentication server */
 	bool esmtp;			/* EHLO was said: proto=ESMTP */
 	bool is_local;			/* a local_header_rewrite_clients client */
 	bool may_xclient, may_verp;
 	const struct tls_peer *tls;	/* NULL: in the clear */
 	int tls_loglevel;		/* of a handshake under way */
-	struct str sni;			/* the name that the client asked for, when there is a certificate for it */
+	/* the name that the client asked for, when there is a certificate for it */
+	struct str sni;
 	unsigned discard_ehlo;		/* enum ehlo_keyword */
-	const char *where;		/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */
+	/* the command under way, or "CONNECT", "END-OF-MESSAGE": for the log */
+	const char *where;
 	const char *end_reason;		/* why the session ended, when not by QUIT; for the log */
-	struct verdict denied;		/* act == REJECT: refused at connect (smtpd_delay_reject = no); texts in the arena of `early` */
-	struct effects *early;		/* of lists evaluated before MAIL (smtpd_delay_reject = no); NULL: none */
+	/* act == REJECT: refused at connect (smtpd_delay_reject = no); texts in the arena of `early` */
+	struct verdict denied;
+	/* of lists evaluated before MAIL (smtpd_delay_reject = no); NULL: none */
+	struct effects *early;
 	struct verdict early_pending;	/* a defer_if_permit of those lists */
-	struct effects *idle;		/* during VRFY and ETRN: what lists wish for a message is for none. NULL: for the next one, or the one under way */
+	/*
+	 * during VRFY and ETRN: what lists wish for a message is for none. NULL: for the next one,
+	 * or the one under way
+	 */
+	struct effects *idle;
 	int errors, junk;
 	bool told_of_pipelining, got_bare_lf;
 	bool hang_up;			/* a 421 or 521 reply went out */
@@ -94,26 +107,37 @@ struct session {
 };
 
 void serve_client(struct session_socket *socket) MAY_YIELD;
-/* The system stops: sessions outside a transaction are told so now, the others as soon as theirs is through. */
+/*
+ * The system stops: sessions outside a transaction are told so now, the others as soon as theirs is
+ * through.
+ */
 void sessions_stop(void);
 
 /* After a change of name or address: what this client may, and what it is told of. */
 void identity_changed(struct session *s) MAY_YIELD;
-/* Greets, also again after XCLIENT: client restrictions with smtpd_delay_reject = no, then 220 or the refusal. */
+/*
+ * Greets, also again after XCLIENT: client restrictions with smtpd_delay_reject = no, then 220 or
+ * the refusal.
+ */
 void greet(struct session *s) MAY_YIELD;
 /* "QID", or "NOQUEUE" outside a transaction with an accepted recipient. */
 struct str session_queue_id(const struct session *s);
 struct str session_protocol(const struct session *s);
 
 /*
- * Replies gather in the stream, which writes them when the session has to wait. DONE for 2xx and 3xx, else FAILED. dsn may be NULL (greeting, HELO).
- * After too many errors each reply is held back by smtpd_error_sleep_time. 421 and 521 end the session.
+ * Replies gather in the stream, which writes them when the session has to wait. DONE for 2xx and
+ * 3xx, else FAILED. dsn may be NULL (greeting, HELO). After too many errors each reply is held back
+ * by smtpd_error_sleep_time. 421 and 521 end the session.
  */
-enum next reply(struct session *s, int code, const char *dsn, const char *format, ...) MAY_YIELD __attribute__((format(printf, 4, 5)));
+enum next reply(struct session *s, int code, const char *dsn, const char *format,
+		...) MAY_YIELD __attribute__((format(printf, 4, 5)));
 void reply_more(struct session *s, int code, struct str text);	/* a line that is not the last */
 enum next reply_verdict(struct session *s, const struct verdict *v) MAY_YIELD;
 
-/* proxy_header.c: what the proxy in front says, if there is one. False: it does not make sense, and the session ends. */
+/*
+ * proxy_header.c: what the proxy in front says, if there is one. False: it does not make sense, and
+ * the session ends.
+ */
 bool read_proxy_header(struct session *s) MAY_YIELD;
 /* peer.c: who is it? Asks DNS for the name. */
 void peer_identify(struct session *s) MAY_YIELD;
@@ -125,15 +149,22 @@ int chains_for_name(void *session, struct str name, struct buf *ret_pem, struct 
 
 /* tls.c */
 bool offers_tls(const struct session *s);
-bool tls_before_greeting(struct session *s) MAY_YIELD;	/* wrapper mode: the handshake. False: the session ends */
-struct verdict tls_verdict(const struct session *s, enum verb_id id);	/* is the command refused because of what TLS is, or is not? */
+/* wrapper mode: the handshake. False: the session ends */
+bool tls_before_greeting(struct session *s) MAY_YIELD;
+/* is the command refused because of what TLS is, or is not? */
+struct verdict tls_verdict(const struct session *s, enum verb_id id);
 bool tls_allows_auth(const struct session *s);	/* may AUTH be offered and used now (smtpd_tls_auth_only)? */
 
 /* verb_hello.c */
-enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16, EHLO_ENHANCEDSTATUSCODES = 32,
-		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512, EHLO_STARTTLS = 1024, EHLO_AUTH = 2048,
+enum ehlo_keyword { EHLO_PIPELINING = 1, EHLO_SIZE = 2, EHLO_VRFY = 4, EHLO_ETRN = 8, EHLO_XCLIENT = 16,
+		    EHLO_ENHANCEDSTATUSCODES = 32,
+		    EHLO_8BITMIME = 64, EHLO_DSN = 128, EHLO_SMTPUTF8 = 256, EHLO_CHUNKING = 512,
+		    EHLO_STARTTLS = 1024, EHLO_AUTH = 2048,
 		    EHLO_REQUIRETLS = 4096, EHLO_SILENT = 1 << 30 };
-/* "silent-discard, chunking": bits of enum ehlo_keyword; words that nobody knows are said through why, -EINVAL. */
+/*
+ * "silent-discard, chunking": bits of enum ehlo_keyword; words that nobody knows are said through
+ * why, -EINVAL.
+ */
 int ehlo_keywords_parse(struct str text, unsigned *ret, struct buf *why);
 /* What this client is not told of: smtpd_discard_ehlo_keywords, or what the address maps say. */
 void ehlo_choose_discards(struct session *s) MAY_YIELD;

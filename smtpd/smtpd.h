@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What every session of the process shares: the configuration and what was opened from it. Made in main.c at start, constant afterwards. */
+/*
+ * What every session of the process shares: the configuration and what was opened from it. Made in
+ * main.c at start, constant afterwards.
+ */
 #ifndef ROAD_SMTPD_SMTPD_H
 #define ROAD_SMTPD_SMTPD_H
 
@@ -35,19 +38,22 @@ struct smtpd {
 	const char *tlsmgr;		/* its socket */
 	struct arena *tls_texts;	/* what the context refers to */
 	struct auth_server *sasl;		/* NULL: smtpd_sasl_auth_enable = no */
-	unsigned sasl_options, sasl_tls_options;	/* enum sasl_option: what mechanisms must be good for, in the clear and over TLS */
+	/* enum sasl_option: what mechanisms must be good for, in the clear and over TLS */
+	unsigned sasl_options, sasl_tls_options;
 	struct match_list *sasl_filter, *sasl_exceptions;	/* NULL without sasl */
 	struct tables *sender_logins;
 	bool soft_bounce;
 	bool behind_proxy;			/* smtpd_upstream_proxy_protocol = haproxy */
 	const struct common_conf *common;
 	struct route *route;
-	struct match_list *mynetworks, *xclient_hosts, *verp_clients, *noop_commands, *forbidden_commands, *bare_newline_exclusions, *limit_exceptions, *etrn_domains;
+	struct match_list *mynetworks, *xclient_hosts, *verp_clients, *noop_commands, *forbidden_commands,
+		*bare_newline_exclusions, *limit_exceptions, *etrn_domains;
 	struct tables *discard_ehlo_maps, *rbl_replies;
 	unsigned discard_ehlo;			/* enum ehlo_keyword */
 	enum bare_newline bare_newline;
 	bool access_parents;			/* smtpd_access_maps is in parent_domain_matches_subdomains */
-	bool defer_unknown_address, defer_unknown_helo;	/* the tempfail actions: at once, not only if permitted */
+	/* the tempfail actions: at once, not only if permitted */
+	bool defer_unknown_address, defer_unknown_helo;
 	const struct rule_list *rules[STAGE_COUNT];
 	const struct rule_list *local_clients;	/* local_header_rewrite_clients */
 };

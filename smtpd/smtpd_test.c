@@ -48,11 +48,15 @@ static void names_with_an_inner_dot_and_literals_are_fully_qualified(void **stat
 
 static void filters_of_blocklists_are_four_numbers_or_sets(void **state)
 {
-	static const char *const good[] = { "list.example", "list.example=127.0.0.2", "list.example=127.0.0.[2..11;100]",
+	static const char *const good[] = { "list.example", "list.example=127.0.0.2",
+					    "list.example=127.0.0.[2..11;100]",
 					    "list.example=127.0.[0..255].[1;3]" };
-	static const char *const bad[] = { "", "=127.0.0.1", "list.example=", "list.example=127.0.0", "list.example=127.0.0.256",
-					   "list.example=127.0.0.[2..]", "list.example=127.0.0.[9..2]", "list.example=127.0.0.[1",
-					   "list.example=127.0.0.1.1", "list.example=127.0.0.[1;;2]", "list.example=127.0.0.-1", "list_ example" };
+	static const char *const bad[] = { "", "=127.0.0.1", "list.example=", "list.example=127.0.0",
+					   "list.example=127.0.0.256",
+					   "list.example=127.0.0.[2..]", "list.example=127.0.0.[9..2]",
+					   "list.example=127.0.0.[1",
+					   "list.example=127.0.0.1.1", "list.example=127.0.0.[1;;2]",
+					   "list.example=127.0.0.-1", "list_ example" };
 	struct dns_list *l;
 
 	(void) state;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* tls_server_sni_maps: certificates by the name that a client asks for in the TLS handshake. Keys are the name, then its parents with a dot before them. */
+/*
+ * tls_server_sni_maps: certificates by the name that a client asks for in the TLS handshake. Keys
+ * are the name, then its parents with a dot before them.
+ */
 #include <errno.h>
 
 #include "lib/log/log.h"
@@ -16,7 +19,8 @@ static int look_up(struct session *s, struct arena *a, struct str name, struct b
 	if (r < 0)
 		buf_addf(why, "tls_server_sni_maps: %s", tables_why(the_smtpd->sni_maps));
 	else if (r == 0)
-		log_info("TLS SNI %.*s from %s not matched, using default chain", PSTR(name), buf_text(&s->peer.shown));
+		log_info("TLS SNI %.*s from %s not matched, using default chain", PSTR(name),
+			 buf_text(&s->peer.shown));
 	else
 		r = decode_files_value(value, ret_pem, why) < 0 ? -EINVAL : 1;
 	if (r > 0)

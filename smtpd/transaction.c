@@ -54,21 +54,25 @@ struct transaction *transaction_begin(struct session *s, struct str sender, cons
 	copy_early_effects(tx, s->early);
 	e->sender = arena_copy(a, sender);
 	e->arrival_us = wall_us();
-	e->flags = (m->body == BODY_8BITMIME ? ENVELOPE_8BITMIME : 0) | (m->smtputf8 ? ENVELOPE_SMTPUTF8 : 0) |
+	e->flags = (m->body == BODY_8BITMIME ? ENVELOPE_8BITMIME : 0) | (m->smtputf8
+									 ? ENVELOPE_SMTPUTF8 : 0) |
 		   (m->requiretls ? ENVELOPE_REQUIRETLS : 0) | (s->is_local ? ENVELOPE_LOCAL : 0);
 	e->ret = m->ret;
 	e->envid = arena_copy(a, m->envid);
 	e->verp = arena_copy(a, m->verp);
-	e->client_name = buf_str(&s->peer.name);	/* the session's, which cannot change before the transaction ends */
+	/* the session's, which cannot change before the transaction ends */
+	e->client_name = buf_str(&s->peer.name);
 	e->reverse_name = buf_str(&s->peer.reverse_name);
 	e->client_address = str_of(s->peer.address);
 	e->client_port = str_of(s->peer.port);
 	e->client_helo = buf_str(&s->helo);
 	e->client_protocol = protocol_of(s);
-	e->client_tls = s->tls != NULL && the_smtpd->conf.smtpd_tls_received_header ? s->tls->received : STR_NONE;
+	e->client_tls = s->tls != NULL && the_smtpd->conf.smtpd_tls_received_header
+			? s->tls->received : STR_NONE;
 	e->sasl_method = buf_str(&s->sasl_method);
 	e->sasl_username = buf_str(&s->sasl_username);
-	e->sasl_sender = is_authenticated(s) ? arena_copy(a, m->auth) : STR_NONE;	/* a stranger's word counts for nothing (RFC 4954 5) */
+	/* a stranger's word counts for nothing (RFC 4954 5) */
+	e->sasl_sender = is_authenticated(s) ? arena_copy(a, m->auth) : STR_NONE;
 	e->message_id = e->filter_transport = STR_NONE;
 	return tx;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A mail transaction: from a good MAIL until the message is handed over or given up. transaction_end() is the only way out, whatever the
- * reason (end of data, RSET, HELO, EHLO, XCLIENT, the session's end): then everything below is gone.
+ * A mail transaction: from a good MAIL until the message is handed over or given up.
+ * transaction_end() is the only way out, whatever the reason (end of data, RSET, HELO, EHLO,
+ * XCLIENT, the session's end): then everything below is gone.
  *
  *   recipients  content   state
  *   0           none      behind MAIL
@@ -55,7 +56,8 @@ void transaction_end(struct session *s);	/* no transaction: fine */
 /* -ENOSPC: no memory for more. The first one chooses the queue id and logs "client=". */
 int transaction_add_recipient(struct session *s, struct str address, const struct rcpt_args *r);
 
-bool session_discards(const struct session *s);	/* a DISCARD action: nothing more is asked about its recipients */
+/* a DISCARD action: nothing more is asked about its recipients */
+bool session_discards(const struct session *s);
 /* Effects of the moment: the transaction's, or those before it. NULL: they hold too much already. */
 struct effects *session_effects(struct session *s);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * AUTH (RFC 4954): challenges of the authentication server go to the client, its answers back, until the server says who it is. Whatever happens
- * in between (the client gives up, goes away or says too much; the server dies), the attempt is over and the session as it was.
+ * AUTH (RFC 4954): challenges of the authentication server go to the client, its answers back,
+ * until the server says who it is. Whatever happens in between (the client gives up, goes away or
+ * says too much; the server dies), the attempt is over and the session as it was.
  */
 #include <errno.h>
 
@@ -36,14 +37,16 @@ static bool read_response(struct session *s, struct str *ret)
 	return false;
 }
 
-static enum next refuse(struct session *s, enum sasl_outcome outcome, struct str mechanism, const struct sasl_exchange *e)
+static enum next refuse(struct session *s, enum sasl_outcome outcome, struct str mechanism,
+			const struct sasl_exchange *e)
 {
 	struct str reason = e->reason.len > 0 ? buf_str(&e->reason) : STR("(reason unavailable)");
 	struct str user = e->user.len > 0 ? str_head(buf_str(&e->user), 100) : STR("(unavailable)");
 
 	if (outcome == SASL_UNAVAILABLE && auth_server_why(the_smtpd->sasl)[0] != 0)
 		log_warning_rarely(1, "SASL: %s", auth_server_why(the_smtpd->sasl));
-	log_warning("%s: SASL %.*s authentication failed: %.*s, sasl_username=%.*s", buf_text(&s->peer.shown), PSTR(str_head(mechanism, 100)),
+	log_warning("%s: SASL %.*s authentication failed: %.*s, sasl_username=%.*s",
+		    buf_text(&s->peer.shown), PSTR(str_head(mechanism, 100)),
 		    PSTR(reason), PSTR(user));
 	if (outcome == SASL_UNAVAILABLE)
 		return reply(s, 454, "4.7.0", "Temporary authentication failure: %.*s", PSTR(reason));
@@ -52,7 +55,8 @@ static enum next refuse(struct session *s, enum sasl_outcome outcome, struct str
 
 static enum next give_up(struct session *s, struct str mechanism)
 {
-	log_warning("%s: SASL %.*s authentication aborted", buf_text(&s->peer.shown), PSTR(str_head(mechanism, 100)));
+	log_warning("%s: SASL %.*s authentication aborted", buf_text(&s->peer.shown),
+		    PSTR(str_head(mechanism, 100)));
 	return reply(s, 501, "5.7.0", "Authentication aborted");
 }
 
@@ -64,7 +68,8 @@ static enum next succeed(struct session *s, struct str mechanism, struct str use
 	return DONE;
 }
 
-static enum next converse(struct session *s, struct sasl_exchange *e, const struct sasl_request *q, struct str mechanism)
+static enum next converse(struct session *s, struct sasl_exchange *e, const struct sasl_request *q,
+			  struct str mechanism)
 {
 	enum sasl_outcome outcome = sasl_begin(e, the_smtpd->sasl, q);
 	struct str response;
@@ -88,10 +93,12 @@ static enum next authenticate(struct session *s, struct str mechanism, bool has_
 	struct sasl_exchange e = { .reason = BUF(100) };
 	struct sasl_request q = {
 		.mechanism = sasl_find(s, mechanism),
-		.service = str_of(the_smtpd->conf.smtpd_sasl_service), .realm = str_of(the_smtpd->conf.smtpd_sasl_local_domain),
+		.service = str_of(the_smtpd->conf.smtpd_sasl_service),
+		.realm = str_of(the_smtpd->conf.smtpd_sasl_local_domain),
 		.local = &s->local, .remote = &s->peer.ip, .is_secured = s->tls != NULL,
 		.has_trusted_certificate = s->tls != NULL && s->tls->trust == TLS_TRUSTED,
-		.has_response = has_response, .response = str_is(response, STR("=")) ? STR_NONE : response,	/* "=" is nothing (RFC 4954 4) */
+		/* "=" is nothing (RFC 4954 4) */
+		.has_response = has_response, .response = str_is(response, STR("=")) ? STR_NONE : response,
 	};
 	enum next next;
 
@@ -100,7 +107,8 @@ static enum next authenticate(struct session *s, struct str mechanism, bool has_
 		sasl_end(&e);
 		return next;
 	}
-	buf_add_text(&e.reason, s->sasl_is_down ? "Connection lost to authentication server" : "Invalid authentication mechanism");
+	buf_add_text(&e.reason, s->sasl_is_down ? "Connection lost to authentication server"
+		     : "Invalid authentication mechanism");
 	next = refuse(s, s->sasl_is_down ? SASL_UNAVAILABLE : SASL_REFUSED, mechanism, &e);
 	buf_free(&e.reason);
 	return next;

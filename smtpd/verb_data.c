@@ -10,7 +10,10 @@
 
 /* ---- DATA ---- */
 
-/* Until the final dot. False: the stream has failed, and the session loop says how; or the client went on and on, and was told. */
+/*
+ * Until the final dot. False: the stream has failed, and the session loop says how; or the client
+ * went on and on, and was told.
+ */
 static bool read_until_dot(struct session *s)
 {
 	when_t began = in(0);
@@ -59,8 +62,8 @@ enum next verb_data(struct session *s, const struct command *c)
 /* ---- BDAT ---- */
 
 /*
- * Reads a chunk of exactly `size` bytes, whatever becomes of it, because the next command stands behind it. use: pass it on. False: the
- * stream has failed.
+ * Reads a chunk of exactly `size` bytes, whatever becomes of it, because the next command stands
+ * behind it. use: pass it on. False: the stream has failed.
  */
 static bool read_chunk(struct session *s, uint64_t size, bool use)
 {
@@ -84,8 +87,8 @@ static bool read_chunk(struct session *s, uint64_t size, bool use)
 }
 
 /*
- * A chunk that is not wanted. The transaction cannot succeed any more (RFC 3030 2): with the last chunk it ends, otherwise the chunks that
- * follow are thrown away too.
+ * A chunk that is not wanted. The transaction cannot succeed any more (RFC 3030 2): with the last
+ * chunk it ends, otherwise the chunks that follow are thrown away too.
  */
 static enum next skip_chunk(struct session *s, uint64_t size, bool last, const struct verdict *v)
 {
@@ -115,7 +118,8 @@ static bool chunk_allowed(struct session *s, uint64_t size, bool last, struct ve
 	if (tx == NULL) {
 		*ret = reject(s->step, 503, STR("5.5.1"), "Error: need RCPT command");
 	} else if (tx->content == CONTENT_FAILED) {
-		*ret = reject(s->step, 551, STR("5.0.0"), "Discarded %llu bytes after earlier error", (unsigned long long) size);
+		*ret = reject(s->step, 551, STR("5.0.0"), "Discarded %llu bytes after earlier error",
+			      (unsigned long long) size);
 	} else if (tx->recipients.len == 0) {
 		*ret = reject(s->step, 554, STR("5.5.1"), "Error: no valid recipients");
 	} else if (size == 0 && !last) {		/* costs us more than the client: nobody has a reason to */
@@ -124,7 +128,8 @@ static bool chunk_allowed(struct session *s, uint64_t size, bool last, struct ve
 	} else if (tx->content == CONTENT_NONE && !content_allowed(s, ret)) {
 		return false;
 	} else if (limit > 0 && (size > limit || tx->decoder.bytes + tx->decoder.lines > limit - size)) {
-		log_warning("%s: BDAT request from %s exceeds message size limit", tx->queue_id, buf_text(&s->peer.shown));
+		log_warning("%s: BDAT request from %s exceeds message size limit", tx->queue_id,
+			    buf_text(&s->peer.shown));
 		*ret = reject(s->step, 552, STR("5.3.4"), "Chunk exceeds message size limit");
 	} else {
 		return true;
@@ -135,7 +140,8 @@ static bool chunk_allowed(struct session *s, uint64_t size, bool last, struct ve
 /* What stands behind a malformed BDAT is content, and nobody knows how much: there is no way to go on. */
 static enum next refuse_bdat(struct session *s, const struct command *c)
 {
-	log_warning("%.*s: malformed BDAT command syntax from %s: %.*s", PSTR(session_queue_id(s)), buf_text(&s->peer.shown),
+	log_warning("%.*s: malformed BDAT command syntax from %s: %.*s", PSTR(session_queue_id(s)),
+		    buf_text(&s->peer.shown),
 		    PSTR(str_head(c->line, 100)));
 	return reply(s, 521, "5.5.4", "Syntax: BDAT count [LAST]");
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* ETRN (RFC 1985): a client that was away asks for the mail that waits for its domain. The queue manager tries it now; delivery takes its usual way. */
+/*
+ * ETRN (RFC 1985): a client that was away asks for the mail that waits for its domain. The queue
+ * manager tries it now; delivery takes its usual way.
+ */
 #include "lib/ipc/channel.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"

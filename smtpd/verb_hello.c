@@ -9,10 +9,13 @@
 #include "smtpd/verbs.h"
 
 static const struct { struct str name; unsigned bit; } keywords[] = {
-	{ STR_INIT("PIPELINING"), EHLO_PIPELINING }, { STR_INIT("SIZE"), EHLO_SIZE }, { STR_INIT("VRFY"), EHLO_VRFY },
-	{ STR_INIT("ETRN"), EHLO_ETRN }, { STR_INIT("XCLIENT"), EHLO_XCLIENT }, { STR_INIT("8BITMIME"), EHLO_8BITMIME },
+	{ STR_INIT("PIPELINING"), EHLO_PIPELINING }, { STR_INIT("SIZE"), EHLO_SIZE },
+	{ STR_INIT("VRFY"), EHLO_VRFY },
+	{ STR_INIT("ETRN"), EHLO_ETRN }, { STR_INIT("XCLIENT"), EHLO_XCLIENT },
+	{ STR_INIT("8BITMIME"), EHLO_8BITMIME },
 	{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCEDSTATUSCODES }, { STR_INIT("DSN"), EHLO_DSN },
-	{ STR_INIT("STARTTLS"), EHLO_STARTTLS }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 }, { STR_INIT("CHUNKING"), EHLO_CHUNKING },
+	{ STR_INIT("STARTTLS"), EHLO_STARTTLS }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 },
+	{ STR_INIT("CHUNKING"), EHLO_CHUNKING },
 	{ STR_INIT("AUTH"), EHLO_AUTH }, { STR_INIT("REQUIRETLS"), EHLO_REQUIRETLS },
 	/* not announced anyhow */
 	{ STR_INIT("XVERP"), 0 }, { STR_INIT("XFORWARD"), 0 },
@@ -56,9 +59,11 @@ void ehlo_choose_discards(struct session *s)
 		return;
 	r = tables_get(the_smtpd->discard_ehlo_maps, s->step, str_of(s->peer.address), &value);
 	if (r < 0)
-		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s", tables_why(the_smtpd->discard_ehlo_maps));
+		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s",
+			    tables_why(the_smtpd->discard_ehlo_maps));
 	else if (r > 0 && ehlo_keywords_parse(value, &s->discard_ehlo, &why) < 0)
-		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s: %s", s->peer.address, buf_text(&why));
+		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s: %s", s->peer.address,
+			    buf_text(&why));
 	arena_reset(s->step);
 }
 
@@ -149,10 +154,12 @@ static void list_extensions(struct session *s, struct lines *l)
 	add_line(l, offers(s, EHLO_STARTTLS) && offers_tls(s), STR("STARTTLS"));
 	if (auth.len > 0) {
 		add_line(l, true, arena_fmt(s->step, "AUTH %.*s", PSTR(auth)));
-		add_line(l, the_smtpd->conf.broken_sasl_auth_clients, arena_fmt(s->step, "AUTH=%.*s", PSTR(auth)));
+		add_line(l, the_smtpd->conf.broken_sasl_auth_clients,
+			 arena_fmt(s->step, "AUTH=%.*s", PSTR(auth)));
 	}
 	if (offers(s, EHLO_XCLIENT) && s->may_xclient)
-		add_line(l, true, arena_fmt(s->step, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT%s DESTADDR DESTPORT",
+		add_line(l, true, arena_fmt(s->step,
+					    "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT%s DESTADDR DESTPORT",
 					    the_smtpd->sasl != NULL ? " LOGIN" : ""));
 	add_line(l, s->may_verp, STR("XVERP"));
 	add_line(l, offers(s, EHLO_ENHANCEDSTATUSCODES), STR("ENHANCEDSTATUSCODES"));

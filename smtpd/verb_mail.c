@@ -32,7 +32,10 @@ static enum next refuse_args(struct session *s, enum esmtp_error error, struct s
 	}
 }
 
-/* Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing, and is always fine. */
+/*
+ * Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing, and is
+ * always fine.
+ */
 static enum next check_auth(struct session *s, struct mail_args *m)
 {
 	struct str sender = STR_NONE;
@@ -90,7 +93,10 @@ static struct verdict check_size(struct session *s, uint64_t size)
 	return dunno();
 }
 
-/* The list about senders (smtpd_delay_reject = no) and the size, both logged with the sender that the transaction would have. */
+/*
+ * The list about senders (smtpd_delay_reject = no) and the size, both logged with the sender that
+ * the transaction would have.
+ */
 static enum next check_mail(struct session *s, const struct mail_args *m)
 {
 	struct verdict v = check_size(s, m->size);
@@ -107,7 +113,8 @@ static enum next check_mail(struct session *s, const struct mail_args *m)
 
 static enum next refuse_sender(struct session *s, int error, struct str args)
 {
-	log_warning("Illegal address syntax from %s in MAIL command: %.*s", buf_text(&s->peer.shown), PSTR(str_head(args, 200)));
+	log_warning("Illegal address syntax from %s in MAIL command: %.*s", buf_text(&s->peer.shown),
+		    PSTR(str_head(args, 200)));
 	if (error == -EILSEQ)
 		return reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
 	return reply(s, 501, "5.1.7", "Bad sender address syntax");
@@ -134,8 +141,10 @@ enum next verb_mail(struct session *s, const struct command *c)
 	if (comes_too_often(s, ANVIL_MESSAGE))
 		return reply(s, 450, "4.7.1", "Error: too much mail from %s", s->peer.address);
 	path = args;
-	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &sender);
-	if (r < 0 || str_has_control(sender) || (sender.len > 0 && address_is_malformed(the_smtpd->route, s->step, sender)))
+	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes,
+		       the_smtpd->conf.smtputf8_enable, &sender);
+	if (r < 0 || str_has_control(sender)
+	    || (sender.len > 0 && address_is_malformed(the_smtpd->route, s->step, sender)))
 		return refuse_sender(s, r, path);
 	e = esmtp_mail_args(args, s->step, &m, &bad);
 	if (e != ESMTP_OK)
@@ -148,7 +157,8 @@ enum next verb_mail(struct session *s, const struct command *c)
 	if (m.has_verp && m.verp.len == 0)
 		m.verp = str_of(the_smtpd->common->default_verp_delimiters);
 	if (m.has_verp && !verp_delimiters_are_valid(m.verp, the_smtpd->common->verp_delimiter_filter))
-		return reply(s, 501, "5.5.4", "Error: XVERP needs two characters from %s", the_smtpd->common->verp_delimiter_filter);
+		return reply(s, 501, "5.5.4", "Error: XVERP needs two characters from %s",
+			     the_smtpd->common->verp_delimiter_filter);
 	if (m.has_verp && sender.len == 0)
 		return reply(s, 503, "5.5.4", "Error: XVERP requires non-null sender");
 	s->tx = transaction_begin(s, sender, &m);

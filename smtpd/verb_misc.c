@@ -38,9 +38,11 @@ enum next verb_vrfy(struct session *s, const struct command *c)
 	if (the_smtpd->conf.disable_vrfy_command)
 		return reply(s, 502, "5.5.1", "VRFY command is disabled");
 	if (args.len == 0)
-		return reply(s, 501, "5.5.4", "Syntax: VRFY address%s", the_smtpd->conf.smtputf8_enable ? " [SMTPUTF8]" : "");
+		return reply(s, 501, "5.5.4", "Syntax: VRFY address%s", the_smtpd->conf.smtputf8_enable
+			     ? " [SMTPUTF8]" : "");
 	rest = args;
-	if (path_parse(&rest, s->step, false, the_smtpd->conf.smtputf8_enable, &address) < 0 || address.len == 0 ||
+	if (path_parse(&rest, s->step, false, the_smtpd->conf.smtputf8_enable, &address) < 0
+	    || address.len == 0 ||
 	    str_has_control(address) || !is_smtputf8_or_nothing(rest))
 		return reply(s, 501, "5.1.3", "Bad recipient address syntax");
 	v = restrict_vrfy(s, address);

@@ -30,7 +30,8 @@ static enum next turn_away(struct session *s)
 
 static enum next refuse_recipient(struct session *s, int error, struct str args)
 {
-	log_warning("Illegal address syntax from %s in RCPT command: %.*s", buf_text(&s->peer.shown), PSTR(str_head(args, 200)));
+	log_warning("Illegal address syntax from %s in RCPT command: %.*s", buf_text(&s->peer.shown),
+		    PSTR(str_head(args, 200)));
 	if (error == -EILSEQ)
 		return reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
 	return reply(s, 501, "5.1.3", "Bad recipient address syntax");
@@ -38,7 +39,8 @@ static enum next refuse_recipient(struct session *s, int error, struct str args)
 
 static bool needs_smtputf8(const struct session *s, struct str address)
 {
-	return the_smtpd->conf.strict_smtputf8 && (s->tx->envelope.flags & ENVELOPE_SMTPUTF8) == 0 && !str_is_ascii(address);
+	return the_smtpd->conf.strict_smtputf8 && (s->tx->envelope.flags & ENVELOPE_SMTPUTF8) == 0
+	       && !str_is_ascii(address);
 }
 
 enum next verb_rcpt(struct session *s, const struct command *c)
@@ -58,8 +60,10 @@ enum next verb_rcpt(struct session *s, const struct command *c)
 	if (comes_too_often(s, ANVIL_RECIPIENT))
 		return reply(s, 450, "4.7.1", "Error: too many recipients from %s", s->peer.address);
 	path = args;
-	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes, the_smtpd->conf.smtputf8_enable, &to);
-	if (r < 0 || to.len == 0 || str_has_control(to) || address_is_malformed(the_smtpd->route, s->step, to))
+	r = path_parse(&args, s->step, the_smtpd->conf.strict_rfc821_envelopes,
+		       the_smtpd->conf.smtputf8_enable, &to);
+	if (r < 0 || to.len == 0 || str_has_control(to)
+	    || address_is_malformed(the_smtpd->route, s->step, to))
 		return refuse_recipient(s, r, path);
 	e = esmtp_rcpt_args(args, s->step, &a, &bad);
 	if (e != ESMTP_OK)

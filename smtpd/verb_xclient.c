@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * XCLIENT: a trusted client says on whose behalf it speaks (filters, proxies, tests). Attributes take effect one by one, as they are read; afterwards
- * the session begins anew with the greeting, so that what is asked about clients is asked about this one.
+ * XCLIENT: a trusted client says on whose behalf it speaks (filters, proxies, tests). Attributes
+ * take effect one by one, as they are read; afterwards the session begins anew with the greeting,
+ * so that what is asked about clients is asked about this one.
  */
 #include <errno.h>
 
@@ -127,9 +128,11 @@ static const struct attribute {
 	struct str name;
 	bool (*set)(struct session *s, struct str value);
 } attributes[] = {
-	{ STR_INIT("NAME"), set_client_name }, { STR_INIT("REVERSE_NAME"), set_reverse_name }, { STR_INIT("ADDR"), set_address },
+	{ STR_INIT("NAME"), set_client_name }, { STR_INIT("REVERSE_NAME"), set_reverse_name },
+	{ STR_INIT("ADDR"), set_address },
 	{ STR_INIT("PORT"), set_port }, { STR_INIT("HELO"), set_hello }, { STR_INIT("PROTO"), set_protocol },
-	{ STR_INIT("LOGIN"), set_login }, { STR_INIT("DESTADDR"), set_server_address }, { STR_INIT("DESTPORT"), set_server_port },
+	{ STR_INIT("LOGIN"), set_login }, { STR_INIT("DESTADDR"), set_server_address },
+	{ STR_INIT("DESTPORT"), set_server_port },
 };
 
 static const struct attribute *find_attribute(struct str name)
@@ -152,7 +155,8 @@ static enum next set_attribute(struct session *s, struct str word)
 	a = find_attribute(name);
 	if (a == NULL)
 		return reply(s, 501, "5.5.4", "Bad XCLIENT attribute name: %.*s", PSTR(name));
-	if (xtext_decode(value, s->step, &decoded) < 0 || !str_is_utf8(decoded) || decoded.len == 0 || !a->set(s, decoded))
+	if (xtext_decode(value, s->step, &decoded) < 0 || !str_is_utf8(decoded) || decoded.len == 0
+	    || !a->set(s, decoded))
 		return reply(s, 501, "5.5.4", "Bad %.*s syntax: %.*s", PSTR(a->name), PSTR(value));
 	return DONE;
 }

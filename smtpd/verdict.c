@@ -5,7 +5,8 @@
 
 #include "lib/base/buf.h"
 
-enum { LONGEST_TEXT = 1000 };		/* a reply line may have 512 bytes with its code; longer ones are cut when written */
+/* a reply line may have 512 bytes with its code; longer ones are cut when written */
+enum { LONGEST_TEXT = 1000 };
 
 struct verdict reject(struct arena *a, int code, struct str dsn, const char *format, ...)
 {
@@ -19,7 +20,8 @@ struct verdict reject(struct arena *a, int code, struct str dsn, const char *for
 	va_end(arguments);
 	if (fitted.len > 0)
 		((char *) fitted.at)[0] = (char) ('0' + code / 100);
-	return (struct verdict){ .act = REJECT, .code = code, .dsn = fitted, .text = arena_copy(a, buf_str(&text)) };
+	return (struct verdict){ .act = REJECT, .code = code, .dsn = fitted,
+				 .text = arena_copy(a, buf_str(&text)) };
 }
 
 struct verdict verdict_cannot_tell(struct arena *a, struct str subject)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a restriction says: a value, never an errno. Who cannot find out says REJECT with a 4xx code; the mapping from "cannot tell" to
- * such a verdict is verdict_cannot_tell() alone.
+ * What a restriction says: a value, never an errno. Who cannot find out says REJECT with a 4xx
+ * code; the mapping from "cannot tell" to such a verdict is verdict_cannot_tell() alone.
  */
 #ifndef ROAD_SMTPD_VERDICT_H
 #define ROAD_SMTPD_VERDICT_H
@@ -23,7 +23,9 @@ struct verdict {
 static inline struct verdict dunno(void) { return (struct verdict){ .act = DUNNO }; }
 static inline struct verdict permit(void) { return (struct verdict){ .act = PERMIT }; }
 /* The class digit of dsn is made to fit the code (a reject code may be configured as 4xx). */
-struct verdict reject(struct arena *a, int code, struct str dsn, const char *format, ...) __attribute__((format(printf, 4, 5)));
-struct verdict verdict_cannot_tell(struct arena *a, struct str subject);	/* 451 4.3.0 <subject>: Temporary lookup failure */
+struct verdict reject(struct arena *a, int code, struct str dsn, const char *format,
+		      ...) __attribute__((format(printf, 4, 5)));
+/* 451 4.3.0 <subject>: Temporary lookup failure */
+struct verdict verdict_cannot_tell(struct arena *a, struct str subject);
 
 #endif

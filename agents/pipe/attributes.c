@@ -12,8 +12,10 @@ static int fail(struct buf *why, const char *words, struct str what)
 static int parse_flags(struct str text, unsigned *ret, struct buf *why)
 {
 	static const struct { char letter; unsigned flag; } rows[] = {
-		{ 'B', PIPE_EMPTY_LINE }, { 'D', PIPE_DELIVERED_TO }, { 'F', PIPE_FROM }, { 'O', PIPE_ORIGINAL_TO },
-		{ 'R', PIPE_RETURN_PATH }, { 'X', PIPE_FINAL }, { 'h', PIPE_LOWER_DOMAIN }, { 'q', PIPE_QUOTE_LOCAL },
+		{ 'B', PIPE_EMPTY_LINE }, { 'D', PIPE_DELIVERED_TO }, { 'F', PIPE_FROM },
+		{ 'O', PIPE_ORIGINAL_TO },
+		{ 'R', PIPE_RETURN_PATH }, { 'X', PIPE_FINAL }, { 'h', PIPE_LOWER_DOMAIN },
+		{ 'q', PIPE_QUOTE_LOCAL },
 		{ 'u', PIPE_LOWER_LOCAL }, { '.', PIPE_DOTS }, { '>', PIPE_QUOTE_FROM },
 	};
 
@@ -80,7 +82,8 @@ static int parse_user(struct str text, struct attributes *ret, struct buf *why)
 	return user.len > 0 ? 0 : fail(why, "no user name", text);
 }
 
-static int parse_one(struct str name, struct str value, struct arena *a, struct attributes *ret, struct buf *why)
+static int parse_one(struct str name, struct str value, struct arena *a, struct attributes *ret,
+		     struct buf *why)
 {
 	if (str_is(name, STR("flags")))
 		return parse_flags(value, &ret->flags, why);
@@ -101,7 +104,8 @@ static int parse_one(struct str name, struct str value, struct arena *a, struct 
 	return 0;
 }
 
-int attributes_parse(const struct str *words, size_t n, struct arena *a, struct attributes *ret, struct buf *why)
+int attributes_parse(const struct str *words, size_t n, struct arena *a, struct attributes *ret,
+		     struct buf *why)
 {
 	struct attributes found = { .eol = STR("\n"), .null_sender = STR("MAILER-DAEMON") };
 

@@ -31,6 +31,7 @@ struct attributes {
 	size_t argc;
 };
 /* -EINVAL with words. Everything is copied or points into words. */
-int attributes_parse(const struct str *words, size_t n, struct arena *a, struct attributes *ret, struct buf *why);
+int attributes_parse(const struct str *words, size_t n, struct arena *a, struct attributes *ret,
+		     struct buf *why);
 
 #endif

@@ -41,7 +41,8 @@ static struct str whole(const struct expander *x, struct str address)
 	struct str local, domain;
 
 	if (address_split(address, &local, &domain))
-		address = arena_fmt(x->arena, "%.*s@%.*s", PSTR(lower_if(x->arena, flags & PIPE_LOWER_LOCAL, local)),
+		address = arena_fmt(x->arena, "%.*s@%.*s",
+				    PSTR(lower_if(x->arena, flags & PIPE_LOWER_LOCAL, local)),
 				    PSTR(lower_if(x->arena, flags & PIPE_LOWER_DOMAIN, domain)));
 	else
 		address = lower_if(x->arena, flags & PIPE_LOWER_LOCAL, address);
@@ -52,7 +53,8 @@ static void look_at(struct expander *x, const struct recipient *r)
 {
 	struct whom *w = &x->whom;
 
-	*w = (struct whom) { .address = whole(x, r->address), .original = whole(x, r->original.len > 0 ? r->original : r->address) };
+	*w = (struct whom) { .address = whole(x, r->address),
+			     .original = whole(x, r->original.len > 0 ? r->original : r->address) };
 	if (!address_split(r->address, &w->local, &w->domain))
 		w->local = r->address;
 	w->local = lower_if(x->arena, x->at->flags & PIPE_LOWER_LOCAL, w->local);
@@ -76,7 +78,8 @@ static bool value_of(struct expander *x, struct str name, struct str *ret)
 	const struct envelope *e = &x->d->env;
 	const struct whom *w = &x->whom;
 	const struct { const char *name; struct str value; bool of_recipient; } rows[] = {
-		{ "recipient", w->address, true }, { "original_recipient", w->original, true }, { "mailbox", w->local, true },
+		{ "recipient", w->address, true }, { "original_recipient", w->original, true },
+		{ "mailbox", w->local, true },
 		{ "user", w->user, true }, { "extension", w->extension, true }, { "domain", w->domain, true },
 		{ "sender", sender_of(x), false },
 		{ "nexthop", lower_if(x->arena, x->at->flags & PIPE_LOWER_DOMAIN, x->d->nexthop), false },
@@ -85,7 +88,8 @@ static bool value_of(struct expander *x, struct str name, struct str *ret)
 		{ "client_address", e->client_address, false }, { "client_helo", e->client_helo, false },
 		{ "client_hostname", e->client_name, false }, { "client_port", e->client_port, false },
 		{ "client_protocol", e->client_protocol, false },
-		{ "sasl_method", e->sasl_method, false }, { "sasl_sender", e->sasl_sender, false }, { "sasl_username", e->sasl_username, false },
+		{ "sasl_method", e->sasl_method, false }, { "sasl_sender", e->sasl_sender, false },
+		{ "sasl_username", e->sasl_username, false },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
@@ -142,7 +146,8 @@ static int expand_one(struct expander *x, struct str text, struct buf *to, struc
 	return r < 0 ? -E2BIG : 0;
 }
 
-int expand_arguments(const struct attributes *at, const struct delivery *d, struct str delimiter, struct arena *a, size_t most,
+int expand_arguments(const struct attributes *at, const struct delivery *d, struct str delimiter,
+		     struct arena *a, size_t most,
 		     const char **ret_argv, struct buf *why)
 {
 	struct expander x = { .at = at, .d = d, .delimiter = delimiter, .arena = a };

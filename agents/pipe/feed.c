@@ -17,7 +17,8 @@ static struct letter letter_of(const struct attributes *at, struct delivery *d)
 	const struct recipient *r = d->env.recipients;
 
 	return (struct letter) { .sender = d->env.sender.len > 0 ? d->env.sender : at->null_sender,
-				 .original_to = r->original.len > 0 ? r->original : r->address, .delivered_to = r->address,
+				 .original_to = r->original.len > 0 ? r->original : r->address,
+				 .delivered_to = r->address,
 				 .size = d->content.parts.size, .read = read_message, .arg = d };
 }
 
@@ -77,13 +78,17 @@ static int filter_piece(void *arg, struct str bytes)
 	return r;
 }
 
-int feed_message(const struct attributes *at, struct delivery *d, int (*out)(void *arg, struct str bytes), void *out_arg)
+int feed_message(const struct attributes *at, struct delivery *d, int (*out)(void *arg, struct str bytes),
+		 void *out_arg)
 {
 	static const struct { unsigned flag, letter; } rows[] = {
-		{ PIPE_EMPTY_LINE, LETTER_EMPTY_LINE }, { PIPE_DELIVERED_TO, LETTER_DELIVERED_TO }, { PIPE_FROM, LETTER_FROM },
-		{ PIPE_ORIGINAL_TO, LETTER_ORIGINAL_TO }, { PIPE_RETURN_PATH, LETTER_RETURN_PATH }, { PIPE_QUOTE_FROM, LETTER_QUOTE_FROM },
+		{ PIPE_EMPTY_LINE, LETTER_EMPTY_LINE }, { PIPE_DELIVERED_TO, LETTER_DELIVERED_TO },
+		{ PIPE_FROM, LETTER_FROM },
+		{ PIPE_ORIGINAL_TO, LETTER_ORIGINAL_TO }, { PIPE_RETURN_PATH, LETTER_RETURN_PATH },
+		{ PIPE_QUOTE_FROM, LETTER_QUOTE_FROM },
 	};
-	struct filter f = { .at = at, .out = out, .out_arg = out_arg, .at_line_start = true, .gathered = BUF(GATHERED) };
+	struct filter f = { .at = at, .out = out, .out_arg = out_arg, .at_line_start = true,
+			    .gathered = BUF(GATHERED) };
 	struct letter l = letter_of(at, d);
 	unsigned flags = 0;
 	int r;

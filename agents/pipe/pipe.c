@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The pipe delivery agent: gives messages to a command that master.cf names, as the user that it names. The command is started by a hand
- * of that user (lib/agent/hands.h), which also reads the message; this process only reads requests.
+ * The pipe delivery agent: gives messages to a command that master.cf names, as the user that it
+ * names. The command is started by a hand of that user (lib/agent/hands.h), which also reads the
+ * message; this process only reads requests.
  *
  *   pipe.c        settings, requests           attributes.c   flags=, user=, argv= ... of the row
  *   expand.c      $name in arguments           feed.c         the message as the flags want it
@@ -49,7 +50,8 @@ static void run_command(struct hand_job *j, struct mailbox_result *ret)
 	const char **argv = arena_get(j->arena, (MOST_ARGUMENTS + 1) * sizeof(*argv));
 	AUTO(buf) why = BUF_WORDS;
 
-	if (expand_arguments(&the_pipe.at, j->d, str_of(the_world->common->recipient_delimiter), j->arena, MOST_ARGUMENTS, argv, &why) < 0) {
+	if (expand_arguments(&the_pipe.at, j->d, str_of(the_world->common->recipient_delimiter), j->arena,
+			     MOST_ARGUMENTS, argv, &why) < 0) {
 		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "%s", buf_text(&why));
 		return;
 	}
@@ -110,9 +112,11 @@ static void ask_hand(struct delivery *d, struct mailbox_result *ret)
 	if (r >= 0)
 		r = mailbox_result_unpack(order.reply, ret);
 	if (r == -EPERM)
-		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) the_pipe.as.uid);
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u",
+			    (unsigned) the_pipe.as.uid);
 	else if (r < 0)
-		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s", r == -ECHILD ? "it died" : error_text(r));
+		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s",
+			    r == -ECHILD ? "it died" : error_text(r));
 }
 
 static void deliver(struct delivery *d)
@@ -123,9 +127,11 @@ static void deliver(struct delivery *d)
 	if (d->env.recipient_count == 0)
 		return;
 	if (d->flags & DELIVER_PROBE)
-		mailbox_say(&result, MAILBOX_SENT, "2.0.0", "delivers to command: %.*s", PSTR(the_pipe.at.argv[0]));
+		mailbox_say(&result, MAILBOX_SENT, "2.0.0", "delivers to command: %.*s",
+			    PSTR(the_pipe.at.argv[0]));
 	else if (most > 0 && d->content.parts.size > (uint64_t) most)
-		mailbox_say(&result, MAILBOX_BOUNCED, "5.2.3", "message size %llu exceeds size limit %lld of service %s",
+		mailbox_say(&result, MAILBOX_BOUNCED, "5.2.3",
+			    "message size %llu exceeds size limit %lld of service %s",
 			    (unsigned long long) d->content.parts.size, (long long) most, the_world->service);
 	else
 		ask_hand(d, &result);
@@ -151,10 +157,12 @@ static void check_recipient_limit(void)
 	if (!(the_pipe.at.flags & (PIPE_DELIVERED_TO | PIPE_ORIGINAL_TO)))
 		return;
 	buf_addf(&name, "%s_destination_recipient_limit", the_world->service);
-	if (conf_get_int(the_world->conf, buf_str(&name), STR("$default_destination_recipient_limit"), 0, 1000000, &limit, &why) < 0)
+	if (conf_get_int(the_world->conf, buf_str(&name), STR("$default_destination_recipient_limit"), 0,
+			 1000000, &limit, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (limit != 1)
-		refuse("flags D and O need one recipient at a time; set this to 1 in main.cf", buf_str(&name));
+		refuse("flags D and O need one recipient at a time; set this to 1 in main.cf",
+		       buf_str(&name));
 }
 
 static void read_time_limit(void)
@@ -163,16 +171,21 @@ static void read_time_limit(void)
 	AUTO(buf) why = BUF_WORDS;
 
 	buf_addf(&name, "%s_time_limit", the_world->service);
-	if (conf_get_time(the_world->conf, buf_str(&name), STR("$command_time_limit"), &the_pipe.time_limit_ms, &why) < 0)
+	if (conf_get_time(the_world->conf, buf_str(&name), STR("$command_time_limit"),
+			  &the_pipe.time_limit_ms, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
 
-/* Before a reload and for lint: what every delivery would stumble over. A name that the mail is part of is not known yet. */
+/*
+ * Before a reload and for lint: what every delivery would stumble over. A name that the mail is
+ * part of is not known yet.
+ */
 static void rehearse_command(struct arena *a)
 {
 	const struct str program = the_pipe.at.argv[0];
 
-	if (the_pipe.at.chroot == NULL && program.at[0] == '/' && str_find(program, '$') < 0 && access(str_c(a, program), X_OK) < 0)
+	if (the_pipe.at.chroot == NULL && program.at[0] == '/' && str_find(program, '$') < 0
+	    && access(str_c(a, program), X_OK) < 0)
 		log_warning("argv=%.*s: %s", PSTR(program), error_text(errno));
 }
 
@@ -198,7 +211,8 @@ int main(int argc, char **argv)
 	static struct agent agent = {
 		.daemon = {
 			.name = "pipe",
-			.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT, .capabilities = "" },
+			.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT,
+				  .capabilities = "" },
 			.start = start,
 		},
 		.deliver = deliver,

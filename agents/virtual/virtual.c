@@ -3,9 +3,9 @@
  * The virtual delivery agent: mailboxes of people without accounts, whose place and owner are looked up in
  * tables.
  *
- * What the tables say is not trusted: no uid or gid below virtual_minimum_uid, no path that leads out of
- * virtual_mailbox_base. The mailbox is written by a process that has become its owner (lib/agent/hands.h); the
- * agent never opens it, nor the message.
+ * What the tables say is not trusted: no uid or gid below virtual_minimum_uid, no path that leads
+ * out of virtual_mailbox_base. The mailbox is written by a process that has become its owner
+ * (lib/agent/hands.h); the agent never opens it, nor the message.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -112,7 +112,8 @@ static bool find_mailbox(struct mailbox *m)
 	int64_t uid, gid;
 
 	if (the_virtual.conf.virtual_mailbox_base[0] != '/') {
-		log_mail(ROAD_WARNING, m->d->queue_id, "virtual_mailbox_base must be an absolute path, not \"%s\"",
+		log_mail(ROAD_WARNING, m->d->queue_id,
+			 "virtual_mailbox_base must be an absolute path, not \"%s\"",
 			 the_virtual.conf.virtual_mailbox_base);
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
 		return false;
@@ -140,20 +141,23 @@ static bool is_maildir(const char *path)
 /* In a hand: what is the path of the mailbox. */
 static int write_mailbox(struct hand_job *e)
 {
-	const enum { MBOX_FORM = LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS } form = MBOX_FORM;
+	const enum { MBOX_FORM = LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE
+		     | LETTER_HEADERS } form = MBOX_FORM;
 	struct mailbox_result *result = e->state = ARENA_NEW(e->arena, struct mailbox_result);
 	const struct recipient *r = e->d->env.recipients;
 	const char *path = str_c(e->arena, e->what);
 	struct letter l = {
 		.sender = e->d->env.sender,
 		.original_to = r->original.len > 0 ? r->original : r->address,
-		.delivered_to = r->address, .size = e->d->content.parts.size, .read = read_message, .arg = e->d,
+		.delivered_to = r->address, .size = e->d->content.parts.size,
+		.read = read_message, .arg = e->d,
 	};
 	int looped = letter_was_delivered_to(&l, r->address), busy = 0;
 
 	result->text = BUF_WORDS;
 	if (looped > 0)
-		mailbox_say(result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s", PSTR(r->address));
+		mailbox_say(result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
+			    PSTR(r->address));
 	else if (looped < 0)
 		mailbox_say_error(result, looped, "cannot read message");
 	else if (is_maildir(path))
@@ -177,8 +181,11 @@ static void order(struct mailbox *m)
 {
 	struct str path = str_of(m->path);
 
-	m->order = (struct hand_order) { .as = { .uid = m->uid, .gid = m->gid, .spool_gid = (gid_t) NO_GROUP }, .d = m->d, .r = m->r, .what = path,
-					   .place = is_maildir(m->path) ? STR_NONE : path, .time_limit_ms = TIME_LIMIT_MS };
+	m->order = (struct hand_order) { .as = { .uid = m->uid, .gid = m->gid,
+						 .spool_gid = (gid_t) NO_GROUP }, .d = m->d,
+						 .r = m->r, .what = path,
+					   .place = is_maildir(m->path) ? STR_NONE : path,
+					   .time_limit_ms = TIME_LIMIT_MS };
 	hands_send(&m->order, m->d->arena);
 	m->is_ordered = true;
 }
@@ -225,7 +232,8 @@ static void deliver(struct delivery *d)
 	struct mailbox *mailboxes = arena_get(d->arena, d->env.recipient_count * sizeof(*mailboxes));
 
 	for (size_t i = 0; i < d->env.recipient_count; i++) {
-		mailboxes[i] = (struct mailbox) { .d = d, .r = &d->env.recipients[i], .result = { .text = BUF_WORDS } };
+		mailboxes[i] = (struct mailbox) { .d = d, .r = &d->env.recipients[i],
+						  .result = { .text = BUF_WORDS } };
 		begin(&mailboxes[i]);
 	}
 	for (size_t i = 0; i < d->env.recipient_count; i++) {
@@ -283,7 +291,8 @@ int main(int argc, char **argv)
 			.name = "virtual",
 			.groups = groups,
 			.structs = structs,
-			.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX, .capabilities = "",
+			.jail = { .user = AS_MAIL_OWNER,
+				  .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX, .capabilities = "",
 				  .paths = { { "private/proxymap", 'c' } } },
 			.start = start,
 		},

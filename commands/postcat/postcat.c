@@ -4,8 +4,8 @@
  *
  *   postcat [-bdefhoqrv] [-c config_dir] [-s offset] [file ...]
  *
- * Files are named by path, or with -q by queue id, wherever in the queue the message is. Without files: standard input, which has to
- * be a file. Exit status 1: something is not there or damaged.
+ * Files are named by path, or with -q by queue id, wherever in the queue the message is. Without
+ * files: standard input, which has to be a file. Exit status 1: something is not there or damaged.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -110,7 +110,8 @@ int main(int argc, char **argv)
 		case 'h': what |= SHOW_HEADERS; break;
 		case 'q': by_id = true; break;
 		case 'v': log_verbose(1); break;
-		case 'd': case 'f': case 'o': case 'r': case 's': break;	/* about a record format that is not ours */
+		/* about a record format that is not ours */
+		case 'd': case 'f': case 'o': case 'r': case 's': break;
 		default: usage();
 		}
 	}

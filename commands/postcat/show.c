@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a queue file holds, in sections as administrators know them. A damaged file is shown as far as it goes: each part by itself, and
- * what is wrong with it on stderr.
+ * What a queue file holds, in sections as administrators know them. A damaged file is shown as far
+ * as it goes: each part by itself, and what is wrong with it on stderr.
  */
 #include "commands/postcat/show.h"
 
@@ -78,7 +78,8 @@ static void show_message(struct showing *s)
 
 	if (s->what & SHOW_HEADERS)
 		show_bytes(s, "headers", h->headers.at, h->headers.len, &h->headers.crc);
-	if ((s->what & (SHOW_HEADERS | SHOW_BODY)) == (SHOW_HEADERS | SHOW_BODY) && (h->flags & QUEUE_NO_EMPTY_LINE) == 0)
+	if ((s->what & (SHOW_HEADERS | SHOW_BODY)) == (SHOW_HEADERS | SHOW_BODY)
+	    && (h->flags & QUEUE_NO_EMPTY_LINE) == 0)
 		putchar('\n');
 	if (s->what & SHOW_BODY)
 		show_bytes(s, "body", h->body.at, h->body.len, &h->body.crc);
@@ -122,7 +123,8 @@ static bool is_done(const struct showing *s, uint32_t index)
 static void show_recipient(const struct showing *s, const struct recipient *r)
 {
 	static const struct { unsigned bit; const char *word; } words[] = {
-		{ NOTIFY_NEVER, "NEVER" }, { NOTIFY_SUCCESS, "SUCCESS" }, { NOTIFY_FAILURE, "FAILURE" }, { NOTIFY_DELAY, "DELAY" } };
+		{ NOTIFY_NEVER, "NEVER" }, { NOTIFY_SUCCESS, "SUCCESS" }, { NOTIFY_FAILURE, "FAILURE" },
+		{ NOTIFY_DELAY, "DELAY" } };
 	AUTO(buf) notify = BUF(64);
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
@@ -140,17 +142,22 @@ static void show_recipient(const struct showing *s, const struct recipient *r)
 static void show_attributes(const struct envelope *e)
 {
 	const struct { const char *name; struct str value; } texts[] = {
-		{ "dsn_envelope_id", e->envid }, { "full_name", e->full_name }, { "log_client_name", e->client_name },
+		{ "dsn_envelope_id", e->envid }, { "full_name", e->full_name },
+		{ "log_client_name", e->client_name },
 		{ "log_client_address", e->client_address }, { "log_client_port", e->client_port },
-		{ "log_helo_name", e->client_helo }, { "log_protocol_name", e->client_protocol }, { "client_tls", e->client_tls },
+		{ "log_helo_name", e->client_helo }, { "log_protocol_name", e->client_protocol },
+		{ "client_tls", e->client_tls },
 		{ "reverse_client_name", e->reverse_name }, { "sasl_method", e->sasl_method },
-		{ "sasl_username", e->sasl_username }, { "sasl_sender", e->sasl_sender }, { "message_id", e->message_id },
+		{ "sasl_username", e->sasl_username }, { "sasl_sender", e->sasl_sender },
+		{ "message_id", e->message_id },
 	};
 	static const struct { unsigned bit; const char *text; } flags[] = {
-		{ ENVELOPE_8BITMIME, "named_attribute: encoding=8bit" }, { ENVELOPE_SMTPUTF8, "named_attribute: smtputf8=yes" },
+		{ ENVELOPE_8BITMIME, "named_attribute: encoding=8bit" },
+		{ ENVELOPE_SMTPUTF8, "named_attribute: smtputf8=yes" },
 		{ ENVELOPE_REQUIRETLS, "named_attribute: requiretls=yes" },
 		{ ENVELOPE_TLS_OPTIONAL, "named_attribute: tls_required=no" },
-		{ ENVELOPE_LOCAL, "named_attribute: rewrite_context=local" }, { ENVELOPE_NOTICE, "named_attribute: notification=yes" } };
+		{ ENVELOPE_LOCAL, "named_attribute: rewrite_context=local" },
+		{ ENVELOPE_NOTICE, "named_attribute: notification=yes" } };
 
 	for (size_t i = 0; i < COUNT_OF(flags); i++)
 		if (e->flags & flags[i].bit)
@@ -173,8 +180,10 @@ static void show_envelope(struct showing *s)
 	int r;
 
 	memcpy(f.id, h->id, sizeof(f.id));
-	printf("message_size: %15llu %15llu %15u %15d %15llu %15d\n", (unsigned long long) queue_head_message_size(h),
-	       (unsigned long long) h->headers.at, h->recipient_count, 0, (unsigned long long) h->body.len, (int) h->flags);
+	printf("message_size: %15llu %15llu %15u %15d %15llu %15d\n",
+	       (unsigned long long) queue_head_message_size(h),
+	       (unsigned long long) h->headers.at, h->recipient_count, 0, (unsigned long long) h->body.len,
+	       (int) h->flags);
 	show_date("message_arrival_time", h->arrival_us / 1000000);
 	r = queue_file_envelope(&f, a, &e);
 	if (r < 0) {
@@ -196,7 +205,8 @@ static void note_done(void *arg, const struct journal_record *r)
 	char key[16];
 
 	if (r->kind != JOURNAL_TOLD
-	    && (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED || r->outcome.status == OUTCOME_PENDING))
+	    && (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED
+		|| r->outcome.status == OUTCOME_PENDING))
 		return;
 	snprintf(key, sizeof(key), "%u", r->outcome.index);
 	map_put(s->done, str_of(key), s);
@@ -308,7 +318,8 @@ int show_file(int fd, const char *name, unsigned what)
 	r = n < 0 ? (int) n : queue_head_parse(str_make(data, (size_t) n), s.file_size, &s.head);
 	if (r < 0)
 		complain(&s, "%s", words_for(r));
-	if (r == 0 || (r == -EBADMSG && queue_head_guess(str_make(data, (size_t) n), UINT64_MAX, &s.head) == 0))
+	if (r == 0 || (r == -EBADMSG && queue_head_guess(str_make(data, (size_t) n), UINT64_MAX,
+							 &s.head) == 0))
 		show_parts(&s);
 	else
 		show_rest(&s);

@@ -11,7 +11,10 @@ enum show_what {
 	SHOW_BODY = 4,
 };
 
-/* fd: the file, name: as the sections call it. 0, or < 0 when something in it is damaged or cannot be read (said on stderr). */
+/*
+ * fd: the file, name: as the sections call it. 0, or < 0 when something in it is damaged or cannot
+ * be read (said on stderr).
+ */
 int show_file(int fd, const char *name, unsigned what);
 
 #endif

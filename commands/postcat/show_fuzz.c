@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Any bytes as a queue file that somebody wants to see, with a head whose checksum is right or not (the first byte). */
+/*
+ * Any bytes as a queue file that somebody wants to see, with a head whose checksum is right or not
+ * (the first byte).
+ */
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postconf --diff OTHER_DIR: what the two configurations make different. Values are compared as the programs would see them, so that a default
- * written out is no difference; rows of master.cf as they are.
+ * postconf --diff OTHER_DIR: what the two configurations make different. Values are compared as the
+ * programs would see them, so that a default written out is no difference; rows of master.cf as
+ * they are.
  */
 #include "commands/postconf/postconf.h"
 #include "lib/base/die.h"
@@ -22,7 +23,8 @@ static bool expanded(struct conf *c, struct arena *a, struct str name, struct st
 static void print_side(struct postconf *p, const char *mark, struct str name, struct str value, bool there)
 {
 	if (there)
-		printf("%s%.*s%s%.*s\n", mark, PSTR(name), p->no_values || name.len == 0 ? "" : " = ", p->no_values ? 0 : (int) value.len, value.at);
+		printf("%s%.*s%s%.*s\n", mark, PSTR(name), p->no_values || name.len == 0 ? "" : " = ",
+		       p->no_values ? 0 : (int) value.len, value.at);
 }
 
 static void print_json_side(const char *key, struct str value, bool there)
@@ -34,7 +36,8 @@ static void print_json_side(const char *key, struct str value, bool there)
 		fputs("null", stdout);
 }
 
-static void print_difference(struct postconf *p, struct str name, struct str here, bool is_here, struct str there, bool is_there)
+static void print_difference(struct postconf *p, struct str name, struct str here, bool is_here,
+			     struct str there, bool is_there)
 {
 	if (!p->json) {
 		print_side(p, "-", name, here, is_here);
@@ -59,8 +62,8 @@ static bool is_default(const struct conf *c, struct str name)
 }
 
 /*
- * The directory itself is no difference, nor is a default that reads the same in both: what it names is one, and is told. What was set and reads the
- * same is shown with its $names replaced.
+ * The directory itself is no difference, nor is a default that reads the same in both: what it
+ * names is one, and is told. What was set and reads the same is shown with its $names replaced.
  */
 static int compare_parameter(struct postconf *p, struct conf *other, struct str name)
 {
@@ -89,7 +92,8 @@ static int compare_parameters(struct postconf *p, struct postconf *other)
 	collect_parameters(p, &mine);
 	collect_parameters(other, &theirs);
 	while (i < mine.len || j < theirs.len) {
-		const int order = i == mine.len ? 1 : j == theirs.len ? -1 : str_compare(mine.at[i], theirs.at[j]);
+		const int order = i == mine.len ? 1 : j == theirs.len ? -1 : str_compare(mine.at[i],
+				theirs.at[j]);
 
 		n += compare_parameter(p, other->conf, order <= 0 ? mine.at[i] : theirs.at[j]);
 		i += order <= 0;
@@ -103,7 +107,8 @@ static int compare_parameters(struct postconf *p, struct postconf *other)
 static const struct row *find_row(const struct rows *list, const struct row *wanted)
 {
 	for (size_t i = 0; i < list->len; i++)
-		if (str_is(list->at[i].column[0], wanted->column[0]) && str_is(list->at[i].column[1], wanted->column[1]))
+		if (str_is(list->at[i].column[0], wanted->column[0])
+		    && str_is(list->at[i].column[1], wanted->column[1]))
 			return &list->at[i];
 	return NULL;
 }
@@ -119,12 +124,14 @@ static struct str row_text(struct arena *a, const struct row *r)
 static int compare_rows(struct postconf *p, const struct row *here, const struct row *there)
 {
 	const struct row *any = here != NULL ? here : there;
-	const struct str a = here != NULL ? row_text(p->arena, here) : STR_NONE, b = there != NULL ? row_text(p->arena, there) : STR_NONE;
+	const struct str a = here != NULL ? row_text(p->arena, here) : STR_NONE,
+		b = there != NULL ? row_text(p->arena, there) : STR_NONE;
 
 	if (here != NULL && there != NULL && str_is(a, b))
 		return 0;
 	if (p->json)
-		print_difference(p, arena_fmt(p->arena, "master.cf %.*s/%.*s", PSTR(any->column[0]), PSTR(any->column[1])), a, here != NULL, b,
+		print_difference(p, arena_fmt(p->arena, "master.cf %.*s/%.*s", PSTR(any->column[0]),
+					      PSTR(any->column[1])), a, here != NULL, b,
 				 there != NULL);
 	else
 		print_difference(p, STR_NONE, a, here != NULL, b, there != NULL);
@@ -137,7 +144,8 @@ static int compare_master_cf(struct postconf *p, const char *other_dir)
 	struct rows mine = { 0 }, theirs = { 0 };
 	int n = 0;
 
-	if (!read_rows(p->arena, conf_dir(p->conf), &mine, &why) || !read_rows(p->arena, other_dir, &theirs, &why)) {
+	if (!read_rows(p->arena, conf_dir(p->conf), &mine, &why)
+	    || !read_rows(p->arena, other_dir, &theirs, &why)) {
 		warn("%s", buf_text(&why));
 		return 0;
 	}
@@ -157,7 +165,8 @@ int list_differences(struct postconf *p, const char *other_dir)
 
 	if (conf_load(other_dir, &other.conf, &why) < 0)
 		die(POSTCONF_FAILURE, "%s", buf_text(&why));
-	conf_set(other.conf, STR("config_directory"), str_of(conf_dir(p->conf)));	/* and what is made of it */
+	/* and what is made of it */
+	conf_set(other.conf, STR("config_directory"), str_of(conf_dir(p->conf)));
 	other.overridden = map_new();
 	other.review = review_open(other.conf);
 	answer_begin(p, '{');

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Changing main.cf in place: -e name=value, -X name, -# name, and -r name, which takes back what -# did. Comments and order stay as
- * they are; what is not there yet goes to the end.
+ * Changing main.cf in place: -e name=value, -X name, -# name, and -r name, which takes back what -#
+ * did. Comments and order stay as they are; what is not there yet goes to the end.
  */
 #include "commands/postconf/postconf.h"
 #include "lib/base/die.h"
@@ -31,7 +31,8 @@ static void want(struct edit *e, struct str argument)
 	if (bad != NULL)
 		die(POSTCONF_FAILURE, "%s", bad);
 	if (str_trim(argument).len == 0)
-		die(POSTCONF_FAILURE, kind == EDIT_SET ? "missing attribute name: \"\"" : "-X or -# requires non-blank parameter names");
+		die(POSTCONF_FAILURE, kind == EDIT_SET ? "missing attribute name: \"\""
+		    : "-X or -# requires non-blank parameter names");
 	if (kind == EDIT_SET) {
 		if (conf_split_assignment(argument, &name, &value, &why) < 0)
 			die(POSTCONF_FAILURE, "%s", buf_text(&why));
@@ -86,7 +87,8 @@ static struct change *was_commented_out(struct edit *e, const struct piece *piec
 {
 	const struct str line = piece->text;
 
-	if (e->request->edit != EDIT_RESTORE || piece->is_entry || line.len < 2 || line.at[0] != '#' || is_space(line.at[1]))
+	if (e->request->edit != EDIT_RESTORE || piece->is_entry || line.len < 2 || line.at[0] != '#'
+	    || is_space(line.at[1]))
 		return NULL;
 	return wanted_by(e, str_skip(line, 1));
 }
@@ -95,7 +97,8 @@ static bool is_commented_continuation(const struct piece *piece)
 {
 	const struct str line = piece->text;
 
-	return !piece->is_entry && line.len > 2 && line.at[0] == '#' && is_blank(line.at[1]) && str_trim(str_skip(line, 1)).len > 0 &&
+	return !piece->is_entry && line.len > 2 && line.at[0] == '#' && is_blank(line.at[1])
+	       && str_trim(str_skip(line, 1)).len > 0 &&
 	       str_trim(str_skip(line, 1)).at[0] != '#';
 }
 
@@ -144,7 +147,8 @@ static void rewrite(struct edit *e)
 		else
 			buf_add(&e->file.out, piece->text);
 	}
-	if (e->file.out.len > 0 && e->file.out.at[e->file.out.len - 1] != '\n' && !str_is(e->file.text, buf_str(&e->file.out)))
+	if (e->file.out.len > 0 && e->file.out.at[e->file.out.len - 1] != '\n'
+	    && !str_is(e->file.text, buf_str(&e->file.out)))
 		buf_add_byte(&e->file.out, '\n');
 }
 
@@ -166,7 +170,10 @@ static void say_wrong(void *arg, const char *text)
 	warn("%s", text);
 }
 
-/* -E: as the programs would read it. What was wrong before and is not touched does not keep anybody from repairing the rest. */
+/*
+ * -E: as the programs would read it. What was wrong before and is not touched does not keep anybody
+ * from repairing the rest.
+ */
 static void insist_on_good_values(struct edit *e, const char *dir)
 {
 	AUTO(buf) why = BUF_WORDS;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Replacing a configuration file as a whole: lock a file beside it, write that, sync, rename. See postconf.h. */
+/*
+ * Replacing a configuration file as a whole: lock a file beside it, write that, sync, rename. See
+ * postconf.h.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -41,8 +44,9 @@ static void remove_unfinished(void)
 }
 
 /*
- * The lock is on the file that will take the place: a file that everybody may read, or its directory, everybody may lock as well. One that another editor moved into place or
- * removed while we waited does not count; one that a killed editor left does.
+ * The lock is on the file that will take the place: a file that everybody may read, or its
+ * directory, everybody may lock as well. One that another editor moved into place or removed while
+ * we waited does not count; one that a killed editor left does.
  */
 static int lock_temporary(const char *path)
 {
@@ -56,7 +60,8 @@ static int lock_temporary(const char *path)
 		while (flock(fd, LOCK_EX) < 0)
 			if (errno != EINTR)
 				die(POSTCONF_FAILURE, "lock %s: %s", path, error_text(errno));
-		if (fstat(fd, &held) == 0 && lstat(path, &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev) {
+		if (fstat(fd, &held) == 0 && lstat(path, &there) == 0 && held.st_ino == there.st_ino
+		    && held.st_dev == there.st_dev) {
 			unfinished = path;
 			atexit(remove_unfinished);
 			return fd;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Changing master.cf in place: whole rows (-M with -e, -X, -#), a column (-F with -e), a -o parameter (-P with -e, -X). A row that
- * changes is written anew; all others, comments and order stay as they are.
+ * Changing master.cf in place: whole rows (-M with -e, -X, -#), a column (-F with -e), a -o
+ * parameter (-P with -e, -X). A row that changes is written anew; all others, comments and order
+ * stay as they are.
  */
 #include "commands/postconf/postconf.h"
 #include "lib/base/die.h"
@@ -69,7 +70,8 @@ static void take_order(struct edit *e, struct str argument)
 /* ---- rows ---- */
 
 /* A row that stands in the way of what was asked: the file is left as it was. */
-__attribute__((noreturn)) static void refuse(const struct edit *e, const struct order *o, const struct buf *why)
+__attribute__((noreturn)) static void refuse(const struct edit *e, const struct order *o,
+					     const struct buf *why)
 {
 	if (e->request->mode == ROWS && str_is(buf_str(why), STR("bad field count")))
 		die(POSTCONF_FAILURE, "%s: \"%.*s\"", buf_text(why), PSTR(o->argument));
@@ -182,7 +184,8 @@ static bool read_row(struct edit *e, const struct piece *piece, struct row *ret)
 	for (size_t i = 0; i < e->orders.len; i++)
 		if (row_matches(&e->orders.at[i].where, &r)) {
 			if (!parse_row(e->file.arena, piece->logical, ret, &why))
-				die(POSTCONF_FAILURE, "file %s: line %d: %s", e->file.path, piece->line, buf_text(&why));
+				die(POSTCONF_FAILURE, "file %s: line %d: %s", e->file.path, piece->line,
+				    buf_text(&why));
 			return true;
 		}
 	return false;
@@ -191,7 +194,8 @@ static bool read_row(struct edit *e, const struct piece *piece, struct row *ret)
 /* With a pattern for several rows -Me writes the new row once. */
 static bool is_written(const struct edit *e, const struct row *r, const struct buf *text)
 {
-	return e->request->mode == ROWS && str_find_str(buf_str(&e->file.out), buf_str(text)) >= 0 && r->line > 0;
+	return e->request->mode == ROWS && str_find_str(buf_str(&e->file.out), buf_str(text)) >= 0
+	       && r->line > 0;
 }
 
 static void put_changed(struct edit *e, const struct piece *piece, const struct row *r, bool repeated)
@@ -219,7 +223,8 @@ static void rewrite(struct edit *e)
 	for (size_t i = 0; i < list.len; i++) {
 		const struct piece *piece = &list.at[i];
 
-		if (piece->is_entry && !is_continuation(piece->logical) && read_row(e, piece, &row) && change_as_ordered(e, &row)) {
+		if (piece->is_entry && !is_continuation(piece->logical) && read_row(e, piece, &row)
+		    && change_as_ordered(e, &row)) {
 			row.line = piece->line;
 			put_changed(e, piece, &row, any);
 			any = true;

@@ -7,7 +7,8 @@
 #include "lib/conf/families.h"
 
 static const char *const type_names[] = {
-	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time", [PARAM_STR] = "text",
+	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time",
+	[PARAM_STR] = "text",
 	[PARAM_RAW] = "text, expanded when used",
 };
 
@@ -25,7 +26,8 @@ static bool facts_of(struct str name, struct facts *ret)
 	const struct param_family *f = row == NULL ? param_family_of(name, NULL) : NULL;
 
 	if (row != NULL)
-		*ret = (struct facts){ row->type, row->default_text, row->min, row->max, row->programs, row->doc };
+		*ret = (struct facts){ row->type, row->default_text, row->min, row->max,
+				       row->programs, row->doc };
 	else if (f != NULL)
 		*ret = (struct facts){ f->type, f->default_text, f->min, f->max, f->programs, f->doc };
 	return row != NULL || f != NULL;
@@ -69,15 +71,19 @@ static void tell_places(struct postconf *p, bool *first, struct str name)
 	if (conf_where(p->conf, name, &file, &line))
 		tell(p, first, "set in", arena_fmt(p->arena, "%s, line %d", file, line));
 	else
-		tell(p, first, "set in", map_get(p->overridden, name) != NULL ? STR("the command line (-o)") : STR("nowhere: the default counts"));
+		tell(p, first, "set in", map_get(p->overridden, name) != NULL ? STR("the command line (-o)")
+		     : STR("nowhere: the default counts"));
 	for (size_t i = 0; i < m->count; i++)
 		for (size_t at = 0; service_override(&m->services[i], &at, &assignment);) {
 			value = assignment;
 			str_cut(&value, '=', &set);
 			if (str_is(str_trim(set), name))
-				tell(p, first, "also", arena_fmt(p->arena, "%s/master.cf, line %d: %.*s/%.*s has %.*s", conf_dir(p->conf),
+				tell(p, first, "also", arena_fmt(p->arena,
+								 "%s/master.cf, line %d: %.*s/%.*s has %.*s",
+								 conf_dir(p->conf),
 								  m->services[i].line, PSTR(m->services[i].column[0]),
-								  PSTR(m->services[i].column[1]), PSTR(str_trim(value))));
+								  PSTR(m->services[i].column[1]),
+								  PSTR(str_trim(value))));
 		}
 }
 
@@ -116,7 +122,8 @@ static void explain(struct postconf *p, struct str name)
 	if (class == NAME_UNUSED && !known) {
 		struct str near = review_nearest(p->review, p->arena, name);
 
-		warn("%.*s: unknown parameter%s%.*s%s", PSTR(name), near.len > 0 ? " (did you mean " : "", PSTR(near), near.len > 0 ? "?)" : "");
+		warn("%.*s: unknown parameter%s%.*s%s", PSTR(name), near.len > 0 ? " (did you mean " : "",
+		     PSTR(near), near.len > 0 ? "?)" : "");
 		return;
 	}
 	print_separator(p);
@@ -128,7 +135,8 @@ static void explain(struct postconf *p, struct str name)
 	if (known)
 		tell_facts(p, &first, &f);
 	else
-		tell(p, &first, "about", class == NAME_PLANNED ? str_of(conf_absence(name)) : STR("A name of this configuration, used by other parameters."));
+		tell(p, &first, "about", class == NAME_PLANNED ? str_of(conf_absence(name))
+		     : STR("A name of this configuration, used by other parameters."));
 	tell_values(p, &first, name);
 	tell_places(p, &first, name);
 	if (p->json)

@@ -19,7 +19,8 @@ bool value_of(struct postconf *p, struct str name, struct str *ret)
 		return true;
 	if (review_class(p->review, name) != NAME_OF_SERVICE)
 		return false;
-	*ret = STR("$command_time_limit");	/* SERVICE_time_limit of pipe and spawn is no family: other services have none */
+	/* SERVICE_time_limit of pipe and spawn is no family: other services have none */
+	*ret = STR("$command_time_limit");
 	return true;
 }
 
@@ -33,8 +34,10 @@ static bool is_needless(struct postconf *p, struct str name)
 		return false;
 	if (str_is(set, usual))
 		return true;
-	return !str_is(name, STR("config_directory")) && conf_expand(p->conf, p->arena, set, &set, &why) == 0 &&
-	       conf_expand(p->conf, p->arena, usual, &usual, &why) == 0 && str_is(str_trim(set), str_trim(usual));
+	return !str_is(name, STR("config_directory")) && conf_expand(p->conf, p->arena, set,
+								     &set, &why) == 0 &&
+	       conf_expand(p->conf, p->arena, usual, &usual, &why) == 0
+	       && str_is(str_trim(set), str_trim(usual));
 }
 
 static bool passes_filter(struct postconf *p, struct str name)
@@ -130,7 +133,8 @@ static bool delivers_mail(const struct service_entry *s)
 
 static bool runs_commands(const struct service_entry *s)
 {
-	return s->type == SERVICE_UNIX && (str_is(s->command, STR("pipe")) || str_is(s->command, STR("spawn")));
+	return s->type == SERVICE_UNIX && (str_is(s->command, STR("pipe"))
+					   || str_is(s->command, STR("spawn")));
 }
 
 static void add_families(struct postconf *p, struct names *list)
@@ -139,17 +143,22 @@ static void add_families(struct postconf *p, struct names *list)
 
 	for (size_t i = 0; i < m->count; i++)
 		for (size_t j = 0; delivers_mail(&m->services[i]) && j < param_family_count; j++) {
-			struct str name = arena_fmt(p->arena, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix);
+			struct str name = arena_fmt(p->arena, "%.*s%s", PSTR(m->services[i].name),
+						    param_families[j].suffix);
 
 			if (conf_param(name) == NULL)
 				add_name(p, list, NAME_OF_SERVICE, name);
 		}
 	for (size_t i = 0; i < m->count; i++)
 		if (runs_commands(&m->services[i]))
-			add_name(p, list, NAME_OF_SERVICE, arena_fmt(p->arena, "%.*s_time_limit", PSTR(m->services[i].name)));
+			add_name(p, list, NAME_OF_SERVICE, arena_fmt(p->arena, "%.*s_time_limit",
+								     PSTR(m->services[i].name)));
 }
 
-/* Those that main.cf sets and that are none of the above. Planned ones too: the administrator should see that he has them. */
+/*
+ * Those that main.cf sets and that are none of the above. Planned ones too: the administrator
+ * should see that he has them.
+ */
 static void add_others(struct postconf *p, struct names *list)
 {
 	struct str name, value;
@@ -157,7 +166,8 @@ static void add_others(struct postconf *p, struct names *list)
 	for (size_t i = 0; !p->defaults && conf_next_set(p->conf, &i, &name, &value);) {
 		enum name_class class = review_class(p->review, name);
 
-		if (class == NAME_OF_USER || class == NAME_PLANNED || (class == NAME_OF_SERVICE && param_family_of(name, NULL) == NULL))
+		if (class == NAME_OF_USER || class == NAME_PLANNED
+		    || (class == NAME_OF_SERVICE && param_family_of(name, NULL) == NULL))
 			add_name(p, list, class, name);
 	}
 }
@@ -170,7 +180,8 @@ void collect_parameters(struct postconf *p, struct names *ret)
 	add_built_in(p, &list);
 	add_families(p, &list);
 	add_others(p, &list);
-	if (p->filter == SET_AT_ALL && strcmp(conf_dir(p->conf), SYSCONFDIR) != 0 && (p->classes & 1u << NAME_BUILT_IN))
+	if (p->filter == SET_AT_ALL && strcmp(conf_dir(p->conf), SYSCONFDIR) != 0
+	    && (p->classes & 1u << NAME_BUILT_IN))
 		*vec_add(p->arena, &list) = STR("config_directory");
 	if (list.len > 0)
 		qsort(list.at, list.len, sizeof(*list.at), by_text);

@@ -6,7 +6,8 @@
 #include "lib/conf/families.h"
 
 static const char *const type_names[] = {
-	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time", [PARAM_STR] = "text",
+	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time",
+	[PARAM_STR] = "text",
 	[PARAM_RAW] = "text, expanded when used",
 };
 
@@ -38,7 +39,8 @@ static void put_default(const char *text)
 		put_text(text);
 }
 
-static void put_entry(const char *prefix, const char *name, enum param_type type, const char *default_text, const char *programs, const char *doc)
+static void put_entry(const char *prefix, const char *name, enum param_type type, const char *default_text,
+		      const char *programs, const char *doc)
 {
 	fputs(".TP\n.B ", stdout);
 	put_text(prefix);
@@ -109,7 +111,8 @@ static void put_absent(void)
 		if (planned[i].heading != NULL)
 			fputs(".TP\n.B ", stdout);
 		put_text(planned[i].heading != NULL ? planned[i].heading : planned[i].name);
-		puts(planned[i].heading != NULL || i + 1 == COUNT_OF(planned) || planned[i + 1].heading != NULL ? "" : ",");
+		puts(planned[i].heading != NULL || i + 1 == COUNT_OF(planned)
+		     || planned[i + 1].heading != NULL ? "" : ",");
 	}
 }
 
@@ -125,11 +128,13 @@ void print_manual(void)
 			*vec_add(a, &sorted) = &(*g)->params[i];
 	qsort(sorted.at, sorted.len, sizeof(*sorted.at), by_name);
 	for (size_t i = 0; i < sorted.len; i++)
-		put_entry("", sorted.at[i]->name, sorted.at[i]->type, sorted.at[i]->default_text, sorted.at[i]->programs, sorted.at[i]->doc);
+		put_entry("", sorted.at[i]->name, sorted.at[i]->type, sorted.at[i]->default_text,
+			  sorted.at[i]->programs, sorted.at[i]->doc);
 	puts(".SH PARAMETERS OF DELIVERY SERVICES\nEach exists once per delivery service of \\fBmaster.cf\\fR, whose name takes the place of "
 	     "\\fIservice\\fR.");
 	for (size_t i = 0; i < param_family_count; i++)
-		put_entry("service", param_families[i].suffix, param_families[i].type, param_families[i].default_text, param_families[i].programs,
+		put_entry("service", param_families[i].suffix, param_families[i].type,
+			  param_families[i].default_text, param_families[i].programs,
 			  param_families[i].doc);
 	arena_free(a);
 	put_absent();

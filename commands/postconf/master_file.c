@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Rows of master.cf as postconf shows and changes them: read with few demands, because one looks with postconf for what is wrong. Whoever
- * runs services reads master.cf with lib/conf/master_cf.h.
+ * Rows of master.cf as postconf shows and changes them: read with few demands, because one looks
+ * with postconf for what is wrong. Whoever runs services reads master.cf with lib/conf/master_cf.h.
  */
 #include "commands/postconf/postconf.h"
 
@@ -57,7 +57,8 @@ static bool check_column(int column, struct str value, struct str where, struct 
 {
 	if (is_possible(column, value))
 		return true;
-	buf_addf(why, "invalid %s field \"%.*s\" in \"%.*s\"", column_names[column], PSTR(value), PSTR(where));
+	buf_addf(why, "invalid %s field \"%.*s\" in \"%.*s\"", column_names[column],
+		 PSTR(value), PSTR(where));
 	return false;
 }
 
@@ -243,8 +244,9 @@ static void add_override(struct buf *b, struct str assignment)
 }
 
 /*
- * What stands before an argument. With -f: a new line before each -o, and for what follows one unless it is another kind of argument on a line
- * that has not been broken yet; and where a line would become too long.
+ * What stands before an argument. With -f: a new line before each -o, and for what follows one
+ * unless it is another kind of argument on a line that has not been broken yet; and where a line
+ * would become too long.
  */
 static void add_separator(struct buf *b, struct str argument, bool fold, bool new_line)
 {

@@ -30,12 +30,14 @@ static struct conf *conf_of_service(struct postconf *p, const struct row *r)
 	return c;
 }
 
-static struct str expanded(struct postconf *p, struct conf *c, const struct row *r, struct str name, struct str value)
+static struct str expanded(struct postconf *p, struct conf *c, const struct row *r, struct str name,
+			   struct str value)
 {
 	AUTO(buf) why = BUF_WORDS;
 
 	if (c != NULL && conf_expand(c, p->arena, value, &value, &why) < 0) {
-		warn("%.*s/%.*s/%.*s: %s", PSTR(r->column[0]), PSTR(r->column[1]), PSTR(name), buf_text(&why));
+		warn("%.*s/%.*s/%.*s: %s", PSTR(r->column[0]), PSTR(r->column[1]), PSTR(name),
+		     buf_text(&why));
 		p->failed = true;
 	}
 	return value;
@@ -56,7 +58,8 @@ static struct row as_wanted(struct postconf *p, const struct row *r)
 	for (size_t i = 0; i < r->argv.len; i++)
 		*vec_add(p->arena, &copy.argv) = r->argv.at[i];
 	for (size_t at = 0; next_override(r, &at, &name, &value);)
-		copy.argv.at[at - 1] = arena_fmt(p->arena, "%.*s=%.*s", PSTR(name), PSTR(expanded(p, c, r, name, value)));
+		copy.argv.at[at - 1] = arena_fmt(p->arena, "%.*s=%.*s", PSTR(name),
+						 PSTR(expanded(p, c, r, name, value)));
 	conf_free(c);
 	return copy;
 }
@@ -136,7 +139,8 @@ static void show_row(struct walk *w, const struct row *r)
 
 void list_rows(struct postconf *p, char **patterns, int count)
 {
-	struct walk w = { .p = p, .show = show_row, .most_parts = 2, .form = "-M option requires service_name[/type]" };
+	struct walk w = { .p = p, .show = show_row, .most_parts = 2,
+			  .form = "-M option requires service_name[/type]" };
 
 	answer_begin(p, '[');
 	walk_rows(&w, patterns, count);
@@ -161,7 +165,8 @@ static void show_columns(struct walk *w, const struct row *r)
 
 	for (int i = 0; i < MASTER_CF_COLUMNS; i++) {
 		AUTO(buf) value = BUF(POSTCONF_MOST_LINE);
-		struct str name = arena_fmt(w->p->arena, "%.*s/%.*s/%s", PSTR(r->column[0]), PSTR(r->column[1]), column_names[i]);
+		struct str name = arena_fmt(w->p->arena, "%.*s/%.*s/%s", PSTR(r->column[0]),
+					    PSTR(r->column[1]), column_names[i]);
 
 		if (!part_matches(w->pattern->rest, str_of(column_names[i])))
 			continue;
@@ -232,7 +237,8 @@ static void show_overrides(struct walk *w, const struct row *r)
 		if (!part_matches(w->pattern->rest, list[i].name))
 			continue;
 		w->used = true;
-		print_assignment(w->p, arena_fmt(a, "%.*s/%.*s/%.*s", PSTR(r->column[0]), PSTR(r->column[1]), PSTR(list[i].name)),
+		print_assignment(w->p, arena_fmt(a, "%.*s/%.*s/%.*s", PSTR(r->column[0]), PSTR(r->column[1]),
+						 PSTR(list[i].name)),
 				 expanded(w->p, c, r, list[i].name, list[i].value));
 	}
 	conf_free(c);
@@ -240,7 +246,8 @@ static void show_overrides(struct walk *w, const struct row *r)
 
 void list_overrides(struct postconf *p, char **patterns, int count)
 {
-	struct walk w = { .p = p, .show = show_overrides, .most_parts = 3, .form = "-P option requires service_name[/type[/parameter]]" };
+	struct walk w = { .p = p, .show = show_overrides, .most_parts = 3,
+			  .form = "-P option requires service_name[/type[/parameter]]" };
 
 	answer_begin(p, '{');
 	walk_rows(&w, patterns, count);

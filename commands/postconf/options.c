@@ -14,14 +14,17 @@ static const struct mode_rule {
 	enum postconf_mode mode;
 	const char *with;
 } MODES[] = {
-	{ 'a', SASL_SERVER_TYPES, "j" }, { 'A', SASL_CLIENT_TYPES, "j" }, { 'b', BOUNCE_TEXT, "" }, { 'F', COLUMNS, "efhHjoqx" },
-	{ 'l', LOCK_TYPES, "j" }, { 'm', TABLE_TYPES, "j" }, { 'M', ROWS, "efjoqxX#" }, { 'p', MAIN_CF, "CdDeEfhHjnNoqrxX#" },
+	{ 'a', SASL_SERVER_TYPES, "j" }, { 'A', SASL_CLIENT_TYPES, "j" }, { 'b', BOUNCE_TEXT, "" },
+	{ 'F', COLUMNS, "efhHjoqx" },
+	{ 'l', LOCK_TYPES, "j" }, { 'm', TABLE_TYPES, "j" }, { 'M', ROWS, "efjoqxX#" },
+	{ 'p', MAIN_CF, "CdDeEfhHjnNoqrxX#" },
 	{ 'P', OVERRIDES, "efhHjoqxX" }, { 't', BOUNCE_TEMPLATES, "" }, { 'T', TLS_FEATURE, "j" },
 };
 
 /* Each of the first with none of the second. */
 static const struct { const char *these, *those; } APART[] = {
-	{ "h", "H" }, { "d", "eEnDNoX#r" }, { "e", "EfhHnDNoxX#rj" }, { "E", "fhHnDNoxX#rj" }, { "fhHnDNoxj", "X#r" }, { "X", "#r" },
+	{ "h", "H" }, { "d", "eEnDNoX#r" }, { "e", "EfhHnDNoxX#rj" }, { "E", "fhHnDNoxX#rj" },
+	{ "fhHnDNoxj", "X#r" }, { "X", "#r" },
 	{ "#", "r" }, { "D", "nN" }, { "n", "N" }, { "hHf", "j" },
 };
 
@@ -41,7 +44,8 @@ __attribute__((noreturn)) static void usage(void)
 static unsigned classes_of(const char *list)
 {
 	static const struct { const char *name; unsigned classes; } known[] = {
-		{ "builtin", 1u << NAME_BUILT_IN }, { "service", 1u << NAME_OF_SERVICE }, { "user", 1u << NAME_OF_USER }, { "all", ~0u },
+		{ "builtin", 1u << NAME_BUILT_IN }, { "service", 1u << NAME_OF_SERVICE },
+		{ "user", 1u << NAME_OF_USER }, { "all", ~0u },
 	};
 	struct str rest = str_of(list), word;
 	unsigned classes = 0;
@@ -134,7 +138,8 @@ static void check_pairs(const bool *seen)
 {
 	for (size_t i = 0; i < COUNT_OF(APART); i++)
 		for (const char *one = APART[i].these; *one != '\0'; one++)
-			for (const char *other = APART[i].those; seen[(unsigned char) *one] && *other != '\0'; other++)
+			for (const char *other = APART[i].those; seen[(unsigned char) *one]
+			     && *other != '\0'; other++)
 				if (seen[(unsigned char) *other])
 					refuse(*one, *other);
 }
@@ -149,13 +154,16 @@ static void check_arguments(const struct request *q, int count)
 {
 	if (count > 0 || q->edit == EDIT_NONE)
 		return;
-	die(POSTCONF_FAILURE, q->edit == EDIT_SET ? "-e requires name=value argument" : "missing service argument");
+	die(POSTCONF_FAILURE, q->edit == EDIT_SET ? "-e requires name=value argument"
+	    : "missing service argument");
 }
 
 int take_options(struct postconf *p, struct request *q, int argc, char **argv)
 {
-	static const struct option words[] = { { "man", no_argument, NULL, WORD_MAN }, { "diff", required_argument, NULL, WORD_DIFF },
-					       { "explain", no_argument, NULL, WORD_EXPLAIN }, { NULL, 0, NULL, 0 } };
+	static const struct option words[] = { { "man", no_argument, NULL, WORD_MAN },
+					       { "diff", required_argument, NULL, WORD_DIFF },
+					       { "explain", no_argument, NULL, WORD_EXPLAIN },
+					       { NULL, 0, NULL, 0 } };
 	bool seen[256] = { false };
 	int option;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * main.cf and master.cf as they stand: entries with their continuation lines, and between them comments and blank lines. Whoever
- * changes an entry writes all other pieces back byte for byte.
+ * main.cf and master.cf as they stand: entries with their continuation lines, and between them
+ * comments and blank lines. Whoever changes an entry writes all other pieces back byte for byte.
  */
 #include "commands/postconf/postconf.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postconf(1): shows and changes the configuration. It reads what is there with as few demands as possible, because it is what one takes to
- * find out what is wrong: values are shown as they are, and odd ones are warned about, after the answer.
+ * postconf(1): shows and changes the configuration. It reads what is there with as few demands as
+ * possible, because it is what one takes to find out what is wrong: values are shown as they are,
+ * and odd ones are warned about, after the answer.
  */
 #include "commands/postconf/postconf.h"
 #include "lib/base/die.h"
@@ -15,7 +16,8 @@ static void load(struct postconf *p, const struct request *q)
 	AUTO(buf) why = BUF_WORDS;
 
 	/* The defaults can be had without any file. */
-	if (p->defaults ? conf_from_text(q->dir, STR_NONE, &p->conf, &why) < 0 : conf_load(q->dir, &p->conf, &why) < 0)
+	if (p->defaults ? conf_from_text(q->dir, STR_NONE, &p->conf, &why) < 0 : conf_load(q->dir,
+	&p->conf, &why) < 0)
 		die(POSTCONF_FAILURE, "%s", buf_text(&why));
 	if (conf_from_text(SYSCONFDIR, STR_NONE, &p->empty, &why) < 0)
 		die(POSTCONF_FAILURE, "%s", buf_text(&why));
@@ -24,7 +26,8 @@ static void load(struct postconf *p, const struct request *q)
 		struct str rest = str_of(q->overrides[i]), name;
 
 		if (conf_override(p->conf, rest, &why) < 0)
-			die(POSTCONF_FAILURE, "invalid parameter override: %s: %s", q->overrides[i], buf_text(&why));
+			die(POSTCONF_FAILURE, "invalid parameter override: %s: %s", q->overrides[i],
+			    buf_text(&why));
 		str_cut(&rest, '=', &name);
 		map_put(p->overridden, str_trim(name), p);
 	}
@@ -54,11 +57,13 @@ static void show_templates(struct postconf *p, const struct request *q, char **f
 	if (bounce_templates_load(p->arena, str_c(p->arena, path), templates, say_warning, NULL, &why) < 0)
 		die(POSTCONF_FAILURE, "%s", buf_text(&why));
 	if (q->mode == BOUNCE_TEXT)
-		bounce_templates_expand(p->arena, p->conf, str_c(p->arena, path), templates, say_warning, NULL);
+		bounce_templates_expand(p->arena, p->conf, str_c(p->arena, path), templates,
+					say_warning, NULL);
 	for (int k = 0; k < BOUNCE_KINDS; k++) {
 		buf_add_text(&out, k > 0 ? "\n" : "");
 		if (q->mode == BOUNCE_TEXT)
-			buf_addf(&out, "expanded_%s_text = <<EOF\n%.*sEOF\n", bounce_kind_names[k], PSTR(templates[k].text));
+			buf_addf(&out, "expanded_%s_text = <<EOF\n%.*sEOF\n", bounce_kind_names[k],
+				 PSTR(templates[k].text));
 		else
 			bounce_template_print(&templates[k], k, &out);
 	}
@@ -87,7 +92,8 @@ static void list_table_types(struct postconf *p)
 	struct str modules, meta;
 	size_t n = 0;
 
-	if (!conf_get(p->conf, p->arena, STR("shlib_directory"), &modules) || !conf_get(p->conf, p->arena, STR("meta_directory"), &meta))
+	if (!conf_get(p->conf, p->arena, STR("shlib_directory"), &modules)
+	    || !conf_get(p->conf, p->arena, STR("meta_directory"), &meta))
 		die(POSTCONF_FAILURE, "shlib_directory or meta_directory is not valid");
 	table_set_module_directories(str_c(p->arena, modules), str_c(p->arena, meta));
 	for (size_t i = 0; table_type_at(i) != NULL && n < COUNT_OF(names); i++)

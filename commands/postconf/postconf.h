@@ -15,11 +15,15 @@ enum {
 enum edit_kind { EDIT_NONE, EDIT_SET, EDIT_REMOVE, EDIT_COMMENT_OUT, EDIT_RESTORE };	/* -e, -X, -#, -r */
 
 enum postconf_mode {
-	MAIN_CF, ROWS, COLUMNS, OVERRIDES, LOCK_TYPES, SASL_SERVER_TYPES, SASL_CLIENT_TYPES, TABLE_TYPES, TLS_FEATURE,
+	MAIN_CF, ROWS, COLUMNS, OVERRIDES, LOCK_TYPES, SASL_SERVER_TYPES, SASL_CLIENT_TYPES,
+		TABLE_TYPES, TLS_FEATURE,
 	BOUNCE_TEXT, BOUNCE_TEMPLATES, MANUAL, DIFFERENCES, EXPLANATION,
 };
 
-/* Which of the parameters that are set: -n all, -D those with another value than the default, -N those with the default's. */
+/*
+ * Which of the parameters that are set: -n all, -D those with another value than the default, -N
+ * those with the default's.
+ */
 enum set_filter { SET_OR_NOT, SET_AT_ALL, SET_DIFFERENTLY, SET_NEEDLESSLY };
 
 /* What the command line asks for (options.c). */
@@ -54,7 +58,10 @@ struct postconf {
 
 /* ---- options.c ---- */
 
-/* Reads the options; dies with words when they contradict each other. Returns the index of the first argument. */
+/*
+ * Reads the options; dies with words when they contradict each other. Returns the index of the
+ * first argument.
+ */
 int take_options(struct postconf *p, struct request *q, int argc, char **argv);
 
 /* ---- print.c: text, or one JSON object or list per answer ---- */
@@ -66,7 +73,8 @@ void print_words(const struct postconf *p, struct str text);
 /* "name = value", or what -h and -H leave of it; with -j a member of the object. */
 void print_assignment(const struct postconf *p, struct str name, struct str value);
 void print_item(const struct postconf *p, struct str text);	/* of a list */
-void print_separator(const struct postconf *p);			/* -j: the comma between two of what the caller prints itself */
+/* -j: the comma between two of what the caller prints itself */
+void print_separator(const struct postconf *p);
 void print_json_text(struct str text);				/* quoted and escaped */
 /* To stderr, after what was printed so far: "postconf: warning: ...". */
 __attribute__((format(printf, 1, 2))) void warn(const char *format, ...);
@@ -85,7 +93,8 @@ bool value_of(struct postconf *p, struct str name, struct str *ret);
 
 /* ---- explain.c ---- */
 
-void explain_parameters(struct postconf *p, char **names, int count);	/* --explain; none: all that main.cf sets */
+/* --explain; none: all that main.cf sets */
+void explain_parameters(struct postconf *p, char **names, int count);
 
 /* ---- diff.c ---- */
 
@@ -151,8 +160,9 @@ void list_overrides(struct postconf *p, char **patterns, int count);	/* -P: serv
 /* ---- edit_file.c ---- */
 
 /*
- * A file under edit: opened under a lock, replaced as a whole. A reader sees the old file or the new one, two editors do not undo each
- * other's work, owner and mode stay, and so does a symbolic link to it. Every failure dies with words.
+ * A file under edit: opened under a lock, replaced as a whole. A reader sees the old file or the
+ * new one, two editors do not undo each other's work, owner and mode stay, and so does a symbolic
+ * link to it. Every failure dies with words.
  */
 struct edit_file {
 	struct arena *arena;
@@ -169,7 +179,10 @@ const char *bad_argument(struct str text);
 
 /* ---- edit.c, edit_master.c ---- */
 
-/* Changes main.cf as -e (arguments are assignments), -X, -# or -r (names) say. Dies with words when it cannot. */
+/*
+ * Changes main.cf as -e (arguments are assignments), -X, -# or -r (names) say. Dies with words when
+ * it cannot.
+ */
 void edit_main_cf(const struct request *q, char **arguments, int count);
 void edit_master_cf(const struct request *q, char **arguments, int count);	/* with -M, -F or -P */
 

@@ -40,10 +40,12 @@ static bool fits(struct str pattern, struct str sender, const struct sender_rule
 		return true;
 	if (sender.len == 0)
 		return str_is_nocase(pattern, str_of(rules->null_pattern));
-	return str_starts(pattern, STR("@")) ? str_ends_nocase(sender, pattern) : str_is_nocase(pattern, sender);
+	return str_starts(pattern, STR("@")) ? str_ends_nocase(sender,
+							       pattern) : str_is_nocase(pattern, sender);
 }
 
-int may_send_as(struct arena *a, const struct sender_rules *rules, struct str login, struct str sender, struct buf *why)
+int may_send_as(struct arena *a, const struct sender_rules *rules, struct str login, struct str sender,
+		struct buf *why)
 {
 	struct str patterns, pattern;
 	struct tables *maps;

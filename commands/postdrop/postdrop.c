@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postdrop(1): writes a local user's message into maildrop/. It is installed setgid, so that nobody else can enter that directory, and
- * must therefore expect the worst of its caller: command_start() puts process and environment in order, and what comes in on
- * standard input (lib/peers/submission.h) is rebuilt from the few fields that a user may decide about. It exits with 0 only when
- * the message is durable. It needs no running mail system; if there is one, pickup is woken.
+ * postdrop(1): writes a local user's message into maildrop/. It is installed setgid, so that nobody
+ * else can enter that directory, and must therefore expect the worst of its caller: command_start()
+ * puts process and environment in order, and what comes in on standard input
+ * (lib/peers/submission.h) is rebuilt from the few fields that a user may decide about. It exits
+ * with 0 only when the message is durable. It needs no running mail system; if there is one, pickup
+ * is woken.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +73,8 @@ static void insist_on_authorized(struct drop *d)
 	AUTO(buf) why = BUF_WORDS;
 
 	if (getuid() != 0 && strcmp(list, "static:anyone") != 0)
-		insist_on(may_submit(d->arena, list, login_name(d), &why), &why, "this account is not allowed to submit mail");
+		insist_on(may_submit(d->arena, list, login_name(d), &why), &why,
+			  "this account is not allowed to submit mail");
 }
 
 static void insist_on_sender(struct drop *d, struct str sender)
@@ -109,7 +112,8 @@ static void open_queue(struct drop *d)
 static void rebuild_envelope(struct drop *d, const struct envelope *theirs, struct envelope *ret)
 {
 	*ret = (struct envelope){
-		.sender = theirs->sender, .arrival_us = wall_us(), .flags = (theirs->flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL,
+		.sender = theirs->sender, .arrival_us = wall_us(),
+		.flags = (theirs->flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL,
 		.ret = theirs->ret, .envid = theirs->envid, .full_name = theirs->full_name, .uid = getuid(),
 		.recipient_count = theirs->recipient_count,
 		.verp = theirs->verp.len == 2 ? theirs->verp : STR_NONE,
@@ -120,7 +124,8 @@ static void rebuild_envelope(struct drop *d, const struct envelope *theirs, stru
 
 		if (r->address.len == 0)
 			refuse(EX_DATAERR, "empty recipient address");
-		ret->recipients[i] = (struct recipient){ .index = (uint32_t) i, .address = r->address, .notify = r->notify, .orcpt = r->orcpt };
+		ret->recipients[i] = (struct recipient){ .index = (uint32_t) i, .address = r->address,
+							 .notify = r->notify, .orcpt = r->orcpt };
 	}
 	if (ret->recipient_count == 0 && (ret->flags & ENVELOPE_EXTRACT) == 0)
 		refuse(EX_DATAERR, "no recipients specified");
@@ -169,13 +174,15 @@ static void copy_content(struct drop *d, struct input *in)
 
 	while ((r = submission_read_piece(in, &left, &piece)) > 0) {
 		if (limit > 0 && queue_written(writer) + piece.len > limit)
-			give_up(EX_DATAERR, "message file too big: more than message_size_limit (%" PRIu64 ") bytes", limit);
+			give_up(EX_DATAERR, "message file too big: more than message_size_limit (%" PRIu64 ") bytes",
+				limit);
 		w = queue_write_body(writer, piece);
 		if (w < 0)
 			give_up_errno(d, w);
 	}
 	if (r < 0)
-		give_up(EX_DATAERR, "the message on standard input %s: nothing is queued", r == -EPIPE ? "ends before its end" : "is malformed");
+		give_up(EX_DATAERR, "the message on standard input %s: nothing is queued",
+			r == -EPIPE ? "ends before its end" : "is malformed");
 }
 
 /* The whole message is the file's body: where its headers end, cleanup decides. */
@@ -217,7 +224,8 @@ int main(int argc, char **argv)
 			die(EX_USAGE, "usage: postdrop [-c config_dir] [-r] [-v]");
 	}
 	d.arena = arena_new("postdrop", NULL, MOST_MEMORY);
-	command_start("postdrop", dir, (const struct param_group *const[]){ &submit_group, NULL }, (void *const[]){ &d.conf }, &d.world);
+	command_start("postdrop", dir, (const struct param_group *const[]){ &submit_group, NULL },
+		      (void *const[]){ &d.conf }, &d.world);
 	insist_on_authorized(&d);
 	open_queue(&d);
 	input_begin(&in, STDIN_FILENO);

@@ -14,7 +14,8 @@
 enum { LONGEST_LINE = 64 << 10 };
 
 static const struct { const char *name; enum log_level level; } PRIORITIES[] = {
-	{ "info", ROAD_INFO }, { "warn", ROAD_WARNING }, { "warning", ROAD_WARNING }, { "error", ROAD_ERROR }, { "fatal", ROAD_FATAL },
+	{ "info", ROAD_INFO }, { "warn", ROAD_WARNING }, { "warning", ROAD_WARNING },
+	{ "error", ROAD_ERROR }, { "fatal", ROAD_FATAL },
 	{ "panic", ROAD_FATAL },
 };
 

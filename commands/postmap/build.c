@@ -34,7 +34,8 @@ void become_owner_of(const struct job *job, const char *path, const char *otherw
 		return;
 	if (st.st_uid == 0)
 		return;
-	if (setgroups(1, &st.st_gid) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 || setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
+	if (setgroups(1, &st.st_gid) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0
+	    || setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
 		die(EX_OSERR, "become the owner of %s: %s", path, error_text(errno));
 }
 
@@ -67,7 +68,8 @@ static void put(struct making *m, struct str key, struct str value)
 		die(EX_IOERR, "%s", buf_text(&why));
 	}
 	if (r == 0 && !m->job->ignore_duplicates)
-		log_warning("%s, line %d: duplicate entry: \"%.*s\"", m->lines.name, m->lines.line, PSTR(key));
+		log_warning("%s, line %d: duplicate entry: \"%.*s\"", m->lines.name,
+			    m->lines.line, PSTR(key));
 	arena_reset(m->arena);
 }
 
@@ -111,25 +113,31 @@ static void open_edit(struct making *m, unsigned flags)
 	AUTO(buf) why = BUF_WORDS;
 
 	if (strcmp(m->target->type, "proxy") == 0) {
-		if (table_open(str_of(m->target->spec), TABLE_CHANGES | (m->job->fold ? TABLE_FOLD_KEY : 0), &m->proxied, &why) < 0)
+		if (table_open(str_of(m->target->spec), TABLE_CHANGES | (m->job->fold ? TABLE_FOLD_KEY : 0),
+			       &m->proxied, &why) < 0)
 			die(EX_CONFIG, "%s", buf_text(&why));
 		return;
 	}
 	if (m->job->with_nul)
 		flags |= EDIT_KEEP_NUL;
-	if (edit_open(driver_of(m->target), m->target->database, flags, m->job->cache_bytes, &m->edit, &why) < 0)
+	if (edit_open(driver_of(m->target), m->target->database, flags, m->job->cache_bytes,
+		      &m->edit, &why) < 0)
 		die(EX_CANTCREAT, "%s", buf_text(&why));
 }
 
-/* Might whoever owns the table there is read the source anyhow? Else he may have let its name lead to what is none of his business. */
+/*
+ * Might whoever owns the table there is read the source anyhow? Else he may have let its name lead
+ * to what is none of his business.
+ */
 static bool may_read(const struct stat *owned, const struct stat *source)
 {
-	return owned->st_uid == geteuid() || owned->st_uid == source->st_uid || (source->st_mode & S_IROTH) != 0;
+	return owned->st_uid == geteuid() || owned->st_uid == source->st_uid
+	       || (source->st_mode & S_IROTH) != 0;
 }
 
 /*
- * A table there already keeps its mode, owner and group; a new one has its source's mode, as far as that is for reading, and its owner may write. source NULL: what was there
- * has only been changed.
+ * A table there already keeps its mode, owner and group; a new one has its source's mode, as far as
+ * that is for reading, and its owner may write. source NULL: what was there has only been changed.
  */
 static void commit(struct making *m, const struct stat *source)
 {
@@ -197,7 +205,8 @@ void build_table(const struct job *job, const struct target *target)
 	source_start(&m.lines, job->incremental ? "standard input" : target->path, buf_str(&text));
 	while (source_next(&m.lines, &line)) {
 		if (job->utf8 && !str_is_utf8(line))
-			log_warning("%s, line %d: non-UTF-8 input \"%.*s\" -- ignoring this line", m.lines.name, m.lines.line, PSTR(str_head(line, 60)));
+			log_warning("%s, line %d: non-UTF-8 input \"%.*s\" -- ignoring this line",
+				    m.lines.name, m.lines.line, PSTR(str_head(line, 60)));
 		else if (job->aliases)
 			put_alias(&m, line);
 		else
@@ -225,7 +234,8 @@ bool remove_keys(const struct job *job, const struct target *target)
 	become_owner_of(job, target->path, target->database);
 	open_edit(&m, EDIT_FROM_EXISTING);
 	while (!from_input || next_key(m.arena, &key)) {
-		r = m.proxied != NULL ? table_delete(m.proxied, key) : edit_delete(m.edit, fold_key(job, m.arena, key), &why);
+		r = m.proxied != NULL ? table_delete(m.proxied, key) : edit_delete(m.edit,
+				fold_key(job, m.arena, key), &why);
 		if (r < 0) {
 			edit_abandon(m.edit);
 			die(EX_IOERR, "%s", m.proxied != NULL ? table_why(m.proxied) : buf_text(&why));

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postmap -h and -b: the message on standard input as lookup keys, header by header and line by line, as header_checks and body_checks see it. */
+/*
+ * postmap -h and -b: the message on standard input as lookup keys, header by header and line by
+ * line, as header_checks and body_checks see it.
+ */
 #include <errno.h>
 
 #include "commands/postmap/postmap.h"
@@ -62,7 +65,10 @@ static void message_line(struct reading *r, struct str line)
 	case MIME_BLANK:
 	case MIME_BODY:
 	case MIME_BOUNDARY:
-		/* The empty line that is missing behind the header belongs to the body, as if it were there. */
+		/*
+		 * The empty line that is missing behind the header belongs to the body, as if it
+		 * were there.
+		 */
 		if (r->in_header && kind != MIME_BLANK)
 			body_line(r, STR_NONE);
 		r->in_header = false;
@@ -75,7 +81,8 @@ static void message_line(struct reading *r, struct str line)
 void each_line_of_message(const struct job *job, void (*look_up)(void *arg, struct str key), void *arg)
 {
 	struct arena *a = arena_new("message", NULL, 16 << 20);
-	struct reading r = { .job = job, .walker = mime_walker_new(a, NESTING), .in_header = true, .header = BUF(MOST_HEADER), .look_up = look_up, .arg = arg };
+	struct reading r = { .job = job, .walker = mime_walker_new(a, NESTING), .in_header = true,
+			     .header = BUF(MOST_HEADER), .look_up = look_up, .arg = arg };
 	char *line = NULL;
 	size_t size = 0;
 	ssize_t len;

@@ -23,7 +23,8 @@ static int verbose;
 
 __attribute__((noreturn)) static void usage(const struct job *job)
 {
-	die(EX_USAGE, "usage: %s [-%s] [-c config_dir] [-d key] [-q key] [type:]name ...", job->aliases ? "postalias" : "postmap",
+	die(EX_USAGE, "usage: %s [-%s] [-c config_dir] [-d key] [-q key] [type:]name ...",
+	    job->aliases ? "postalias" : "postmap",
 	    job->aliases ? "finNoprsuvw" : "bfFhimnNoprsuUvw");
 }
 
@@ -51,7 +52,8 @@ static void parse_options(int argc, char **argv, struct job *job, const char **r
 	int c;
 
 	opterr = 0;
-	while ((c = getopt(argc, argv, job->aliases ? "c:d:finNopq:rsuvw" : "bc:d:fFhimnNopq:rsuUvw")) != -1) {
+	while ((c = getopt(argc, argv, job->aliases ? "c:d:finNopq:rsuvw" : "bc:d:fFhimnNopq:rsuUvw"))
+	       != -1) {
 		switch (c) {
 		case 'b': job->body = true; break;
 		case 'c': config_dir = optarg; break;
@@ -80,7 +82,10 @@ static void parse_options(int argc, char **argv, struct job *job, const char **r
 		usage(job);
 }
 
-/* Relative names are made absolute: afterwards the working directory does not matter, where a hostile DB_CONFIG might lie. */
+/*
+ * Relative names are made absolute: afterwards the working directory does not matter, where a
+ * hostile DB_CONFIG might lie.
+ */
 static struct str absolute(struct arena *a, struct str name)
 {
 	AUTO_PTR char *directory = NULL;
@@ -138,7 +143,10 @@ struct str fold_key(const struct job *job, struct arena *a, struct str key)
 	return arena_copy(a, buf_str(&folded));
 }
 
-/* Berkeley DB would read a DB_CONFIG of the working directory. What the values of -F name still starts there. */
+/*
+ * Berkeley DB would read a DB_CONFIG of the working directory. What the values of -F name still
+ * starts there.
+ */
 static void leave_directory(void)
 {
 	int directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -21,8 +21,10 @@ struct job {
 	bool utf8;			/* smtputf8_enable, unless -u or -U: keys and values are UTF-8 */
 	const char *query, *remove;	/* -q, -d: a key, or "-" for keys on standard input */
 	bool list;			/* -s */
-	bool headers, body, mime;	/* -h, -b: the keys are those of a message on standard input; -m: with its MIME structure */
-	bool files;			/* -F: values are lists of files, whose contents are stored, as base64 */
+	/* -h, -b: the keys are those of a message on standard input; -m: with its MIME structure */
+	bool headers, body, mime;
+	/* -F: values are lists of files, whose contents are stored, as base64 */
+	bool files;
 	size_t cache_bytes;
 };
 

@@ -15,7 +15,8 @@ static struct table *open_table(const struct job *job, const struct target *targ
 {
 	AUTO(buf) why = BUF_WORDS;
 	const bool by_proxymap = strcmp(target->type, "proxy") == 0;
-	unsigned flags = (job->fold ? TABLE_FOLD_KEY : 0) | (job->files ? TABLE_FILE_VALUES : 0) | TABLE_MUST_EXIST | (by_proxymap ? 0 : TABLE_NO_PROXY);
+	unsigned flags = (job->fold ? TABLE_FOLD_KEY : 0) | (job->files ? TABLE_FILE_VALUES : 0)
+			 | TABLE_MUST_EXIST | (by_proxymap ? 0 : TABLE_NO_PROXY);
 	struct table *t;
 
 	if (table_open(str_of(target->spec), flags, &t, &why) < 0)
@@ -39,7 +40,8 @@ static void print_value(const struct asking *q, const char *spec, struct str key
 
 	if (q->job->files) {
 		if (decode_files_value(value, &content, &why) < 0)
-			die(EX_DATAERR, "table %s: key \"%.*s\": %s", spec, PSTR(str_head(key, 100)), buf_text(&why));
+			die(EX_DATAERR, "table %s: key \"%.*s\": %s", spec, PSTR(str_head(key, 100)),
+			    buf_text(&why));
 		value = buf_str(&content);
 	}
 	fwrite(value.at, 1, value.len, stdout);
@@ -67,7 +69,8 @@ static void ask(struct asking *q, struct str key, bool say_key)
 			log_warning("table %s: key \"%.*s\": an empty result counts as an error where mail is handled: a table has nothing for what it does not know",
 				    table_spec(q->tables[i]), PSTR(str_head(key, 100)));
 		if (utf8 && !str_is_utf8(value))
-			die(EX_DATAERR, "table %s: key \"%.*s\": non-UTF-8 value \"%.*s\"", table_spec(q->tables[i]), PSTR(str_head(key, 100)), PSTR(str_head(value, 100)));
+			die(EX_DATAERR, "table %s: key \"%.*s\": non-UTF-8 value \"%.*s\"",
+			    table_spec(q->tables[i]), PSTR(str_head(key, 100)), PSTR(str_head(value, 100)));
 		q->found = true;
 		if (say_key)
 			printf("%.*s%s\t", PSTR(key), q->job->aliases ? ":" : "");
@@ -118,7 +121,10 @@ static int print_entry(void *arg, struct str key, struct str value)
 	return ferror(stdout) ? -EIO : 0;
 }
 
-/* texthash: what a database made of the text would hold. What is wrong with its lines has been said when it was opened. */
+/*
+ * texthash: what a database made of the text would hold. What is wrong with its lines has been said
+ * when it was opened.
+ */
 static void list_text(struct asking *q, const char *path)
 {
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -134,10 +140,12 @@ static void list_text(struct asking *q, const char *path)
 	while (source_next(&lines, &line)) {
 		AUTO(buf) encoded = BUF(MOST_FILES_VALUE);
 
-		if (source_split_entry(line, &key, &value, &ignored) < 0 || (q->job->files && files_value(value, &encoded, &ignored) < 0))
+		if (source_split_entry(line, &key, &value, &ignored) < 0
+		    || (q->job->files && files_value(value, &encoded, &ignored) < 0))
 			continue;
 		key = fold_key(q->job, q->arena, key);
-		if (memory_put(listed, key, value, false, false) && print_entry(q, key, q->job->files ? buf_str(&encoded) : value) < 0)
+		if (memory_put(listed, key, value, false, false)
+		    && print_entry(q, key, q->job->files ? buf_str(&encoded) : value) < 0)
 			break;		/* said at the end */
 		arena_reset(q->arena);
 	}

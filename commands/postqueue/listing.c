@@ -6,7 +6,10 @@
 
 enum { REASON_WIDTH = 76 };
 
-/* Fit for a terminal, which may take C1 control characters for commands: they are well-formed UTF-8, and so can be in an address. */
+/*
+ * Fit for a terminal, which may take C1 control characters for commands: they are well-formed
+ * UTF-8, and so can be in an address.
+ */
 static void quote(struct buf *b, struct str address)
 {
 	if (address.len == 0)
@@ -131,7 +134,8 @@ static void print_json_recipient(FILE *to, const struct outcome *o)
 	print_address(to, "orig_address", o->original);
 	if (o->text.len > 0) {
 		for (size_t i = 0; i < o->text.len; i++)
-			buf_add_byte(&text, utf8 || (unsigned char) o->text.at[i] < 128 ? o->text.at[i] : '?');
+			buf_add_byte(&text, utf8 || (unsigned char) o->text.at[i] < 128
+				     ? o->text.at[i] : '?');
 		fprintf(to, ", \"%s\": ", o->status == OUTCOME_BOUNCED ? "bounce_reason" : "delay_reason");
 		print_string(to, buf_str(&text));
 	}

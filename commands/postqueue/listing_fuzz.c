@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A message of the queue with any sender and any packed recipients, for people and as JSON: no control characters reach the terminal, and a line of JSON
- * is one line of UTF-8 whose strings and brackets are closed.
+ * A message of the queue with any sender and any packed recipients, for people and as JSON: no
+ * control characters reach the terminal, and a line of JSON is one line of UTF-8 whose strings and
+ * brackets are closed.
  */
 #include "commands/postqueue/listing.h"
 #include "lib/base/die.h"
@@ -63,7 +64,8 @@ static void print(const struct listed_message *m, bool as_json)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str all = str_make((const char *) data, MIN(size, 50000)), sender;
-	struct listed_message m = { .queue = "deferred", .id = STR("4kbWbq0TestGivenId"), .arrival_s = 1700000000, .size = 1000 };
+	struct listed_message m = { .queue = "deferred", .id = STR("4kbWbq0TestGivenId"),
+				    .arrival_s = 1700000000, .size = 1000 };
 
 	str_cut(&all, '\n', &sender);
 	if (str_has_control(sender))

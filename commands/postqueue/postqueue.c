@@ -202,7 +202,8 @@ int main(int argc, char **argv)
 		break;
 	case 's':
 		if (str_has_control(str_of(r.argument)))
-			die(EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%.100s\"", r.argument);
+			die(EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%.100s\"",
+			    r.argument);
 		command("flush_site", r.argument);
 		break;
 	default:

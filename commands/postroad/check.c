@@ -31,7 +31,8 @@ static void report(void *arg, bool fatal, const char *words)
 	l->problems += fatal;
 }
 
-__attribute__((format(printf, 3, 4))) static void complain(struct look *l, bool fatal, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void complain(struct look *l, bool fatal,
+							   const char *format, ...)
 {
 	AUTO(buf) words = BUF(8192);
 	va_list arguments;
@@ -50,7 +51,8 @@ static void name_absent_programs(struct look *l, const struct master_cf *table)
 		const struct program *p = program_find(s->command);
 		AUTO(buf) path = BUF(4096);
 
-		buf_addf(&path, "%s/%.*s", l->work->world.common.daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command));
+		buf_addf(&path, "%s/%.*s", l->work->world.common.daemon_directory,
+			 PSTR(p->file != NULL ? str_of(p->file) : s->command));
 		if (p->shape != IN_PROCESS && access(buf_text(&path), X_OK) < 0)
 			complain(l, false, "%s/master.cf, line %d: service %.*s: there is no program %s: whoever asks for this service has to wait",
 				 conf_dir(l->work->world.conf), s->line, PSTR(s->name), buf_text(&path));
@@ -99,7 +101,8 @@ static void look_at_log(struct look *l)
 	while (str_token(&rest, ", \t\r\n", &prefix))
 		if (str_starts(str_of(file), prefix))
 			return;
-	complain(l, true, "maillog_file = %s does not begin with any of maillog_file_prefixes = %s", file, prefixes);
+	complain(l, true, "maillog_file = %s does not begin with any of maillog_file_prefixes = %s",
+		 file, prefixes);
 }
 
 static void look_at_master(struct look *l)
@@ -108,7 +111,8 @@ static void look_at_master(struct look *l)
 
 	buf_addf(&path, "%s/master", l->work->world.common.daemon_directory);
 	if (access(buf_text(&path), X_OK) < 0)
-		complain(l, true, "daemon_directory %s: master: %s", l->work->world.common.daemon_directory, error_text(errno));
+		complain(l, true, "daemon_directory %s: master: %s", l->work->world.common.daemon_directory,
+			 error_text(errno));
 }
 
 int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg)

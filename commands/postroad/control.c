@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postroad stop, abort, reload and flush. Each returns when it is done, or says what it waited for in vain. */
+/*
+ * postroad stop, abort, reload and flush. Each returns when it is done, or says what it waited for
+ * in vain.
+ */
 #include "commands/postroad/postroad.h"
 
 #include <errno.h>
@@ -15,8 +18,8 @@
 enum { KILL_MS = 20000, RELOAD_MS = 90000, FLUSH_MS = 10000, LOOK_MS = 10 };
 
 /*
- * The descriptor names one process for good: should it die between the look at its lock and the signal, the signal finds nobody instead of
- * whoever has its number by then.
+ * The descriptor names one process for good: should it die between the look at its lock and the
+ * signal, the signal finds nobody instead of whoever has its number by then.
  */
 static int open_process(struct work *w, struct instance_state *ret)
 {
@@ -37,7 +40,8 @@ static int open_process(struct work *w, struct instance_state *ret)
 static void send_signal(struct work *w, int fd, int number)
 {
 	if (syscall(SYS_pidfd_send_signal, fd, number, NULL, 0) < 0)
-		die(EX_NOPERM, "cannot signal the %s mail system: %s", w->world.common.mail_name, error_text(errno));
+		die(EX_NOPERM, "cannot signal the %s mail system: %s", w->world.common.mail_name,
+		    error_text(errno));
 }
 
 static int end_master(struct work *w, int number)
@@ -53,7 +57,8 @@ static int end_master(struct work *w, int number)
 	p = (struct pollfd){ .fd = fd, .events = POLLIN };
 	if (poll(&p, 1, (int) most) == 1)
 		return 0;
-	die(EX_TEMPFAIL, "the %s mail system has not ended within %lld seconds (PID %d)", w->world.common.mail_name,
+	die(EX_TEMPFAIL, "the %s mail system has not ended within %lld seconds (PID %d)",
+	    w->world.common.mail_name,
 	    (long long) most / 1000, (int) master.pid);
 }
 
@@ -81,7 +86,8 @@ static int say_outcome(struct work *w, bool failed)
 		else
 			log_warning("%.*s", PSTR(line));
 	if (failed)
-		die(EX_CONFIG, "reload failed, the former configuration stays in force%s", words.len > 0 ? "" : ": see the log");
+		die(EX_CONFIG, "reload failed, the former configuration stays in force%s",
+		    words.len > 0 ? "" : ": see the log");
 	return 0;
 }
 
@@ -99,7 +105,8 @@ int do_reload(struct work *w)
 		if (now.reloads != before.reloads)
 			return say_outcome(w, now.last_failed);
 		if (mono_ms() >= until)
-			die(EX_TEMPFAIL, "the %s mail system has not answered within %d seconds", w->world.common.mail_name,
+			die(EX_TEMPFAIL, "the %s mail system has not answered within %d seconds",
+			    w->world.common.mail_name,
 			    RELOAD_MS / 1000);
 		co_sleep(in(LOOK_MS));
 	}
@@ -125,7 +132,8 @@ int do_flush(struct work *w)
 		result = -(int) reply.code;
 	client_free(qmgr);
 	if (result < 0)
-		die(EX_UNAVAILABLE, "cannot reach the queue manager at %s: %s", buf_text(&path), error_text(result));
+		die(EX_UNAVAILABLE, "cannot reach the queue manager at %s: %s", buf_text(&path),
+		    error_text(result));
 	arena_free(a);
 	return 0;
 }

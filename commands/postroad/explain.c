@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postroad explain: what would become of a mail. smtpd itself says what its restrictions would answer (started with -R and the options of its row in
- * master.cf); then the rewriting and the way of each address are worked out by the code that cleanup and qmgr use; local says what becomes of a name of
- * this machine, and smtp to which hosts it would go and under which policy. Nothing is sent.
+ * postroad explain: what would become of a mail. smtpd itself says what its restrictions would
+ * answer (started with -R and the options of its row in master.cf); then the rewriting and the way
+ * of each address are worked out by the code that cleanup and qmgr use; local says what becomes of
+ * a name of this machine, and smtp to which hosts it would go and under which policy. Nothing is
+ * sent.
  */
 #include "commands/postroad/postroad.h"
 
@@ -50,11 +52,16 @@ __attribute__((noreturn)) static void usage(void)
 
 static void take_words(struct explanation *e, int argc, char **argv)
 {
-	static const struct option words[] = { { "from", required_argument, NULL, 'f' }, { "client", required_argument, NULL, 'c' },
-					       { "name", required_argument, NULL, 'n' }, { "helo", required_argument, NULL, 'h' },
-					       { "service", required_argument, NULL, 's' }, { "tls", no_argument, NULL, 't' },
-					       { "ccert", required_argument, NULL, 'C' }, { "trusted", no_argument, NULL, 'T' },
-					       { "sasl", required_argument, NULL, 'S' }, { "ask-policy", no_argument, NULL, 'p' }, { NULL, 0, NULL, 0 } };
+	static const struct option words[] = { { "from", required_argument, NULL, 'f' },
+					       { "client", required_argument, NULL, 'c' },
+					       { "name", required_argument, NULL, 'n' },
+					       { "helo", required_argument, NULL, 'h' },
+					       { "service", required_argument, NULL, 's' },
+					       { "tls", no_argument, NULL, 't' },
+					       { "ccert", required_argument, NULL, 'C' },
+					       { "trusted", no_argument, NULL, 'T' },
+					       { "sasl", required_argument, NULL, 'S' }, { "ask-policy",
+					       no_argument, NULL, 'p' }, { NULL, 0, NULL, 0 } };
 	int c;
 
 	e->from = "";
@@ -87,7 +94,8 @@ static const struct service_entry *find_smtpd(struct explanation *e)
 	for (size_t i = 0; i < e->table.count; i++) {
 		const struct service_entry *s = &e->table.services[i];
 
-		if (str_is(s->command, STR("smtpd")) && (e->service == NULL || str_is(s->name, str_of(e->service))))
+		if (str_is(s->command, STR("smtpd"))
+		    && (e->service == NULL || str_is(s->name, str_of(e->service))))
 			return s;
 	}
 	if (e->service != NULL)
@@ -128,7 +136,8 @@ static const char *const *questions(struct explanation *e)
 static int ask_daemon(struct explanation *e, const struct service_entry *s, const char *const *more)
 {
 	const char *path;
-	char **argv = rehearsal_command(e->arena, &e->work->world.common, conf_dir(e->work->world.conf), s, more, &path);
+	char **argv = rehearsal_command(e->arena, &e->work->world.common, conf_dir(e->work->world.conf),
+					s, more, &path);
 	int status, r;
 	pid_t pid;
 
@@ -193,7 +202,8 @@ static void open_views(struct explanation *e, const struct service_entry *taker)
 	struct receive_conf *settings = ARENA_NEW(e->arena, struct receive_conf);
 
 	open_view(e, taker, &e->taker);
-	if (conf_fill(e->taker.conf, &receive_group, settings, &why) < 0 || receive_parse(settings, &e->receive, &why) < 0)
+	if (conf_fill(e->taker.conf, &receive_group, settings, &why) < 0
+	    || receive_parse(settings, &e->receive, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	open_view(e, find_unix(e, str_of(e->taker.common.cleanup_service_name)), &e->cleanup);
 	open_view(e, find_unix(e, STR("qmgr")), &e->qmgr);
@@ -256,7 +266,10 @@ static const char *class_name(enum address_class class)
 	}
 }
 
-/* The service that delivers; local says itself what becomes of one of its names, and smtp to which hosts it would go, and how. */
+/*
+ * The service that delivers; local says itself what becomes of one of its names, and smtp to which
+ * hosts it would go, and how.
+ */
 static void tell_service(struct explanation *e, struct str sender, const struct resolution *to)
 {
 	const struct service_entry *s = find_unix(e, to->transport);
@@ -264,10 +277,12 @@ static void tell_service(struct explanation *e, struct str sender, const struct 
 	struct words words = { 0 };
 
 	if (s == NULL) {
-		printf("    service    %.*s: there is no such service in master.cf: mail would be deferred\n", PSTR(to->transport));
+		printf("    service    %.*s: there is no such service in master.cf: mail would be deferred\n",
+		       PSTR(to->transport));
 		return;
 	}
-	printf("    service    %.*s (master.cf, line %d) runs %.*s\n", PSTR(s->name), s->line, PSTR(s->command));
+	printf("    service    %.*s (master.cf, line %d) runs %.*s\n", PSTR(s->name), s->line,
+	       PSTR(s->command));
 	if (str_is(s->command, STR("local"))) {
 		address_split(to->recipient, &local, &domain);
 		ask_daemon(e, s, (const char *const[]){ str_c(e->arena, local), NULL });
@@ -282,11 +297,15 @@ static void tell_service(struct explanation *e, struct str sender, const struct 
 
 static void tell_path(struct explanation *e, struct str sender, const struct resolution *to)
 {
-	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to->transport), PSTR(to->nexthop), PSTR(to->recipient));
+	printf("    transport  %.*s\n    next hop   %.*s\n    recipient  %.*s\n", PSTR(to->transport),
+	       PSTR(to->nexthop), PSTR(to->recipient));
 	tell_service(e, sender, to);
 }
 
-/* A content filter gets the address as it is (qmgr/intake.c): what becomes of it is asked when it comes back. */
+/*
+ * A content filter gets the address as it is (qmgr/intake.c): what becomes of it is asked when it
+ * comes back.
+ */
 static void tell_filter(struct explanation *e, struct str sender, struct str recipient)
 {
 	struct resolution to = { .recipient = recipient, .nexthop = e->receive.filter };
@@ -297,7 +316,8 @@ static void tell_filter(struct explanation *e, struct str sender, struct str rec
 		to.nexthop = setting(&e->qmgr, e->arena, "default_filter_nexthop");
 	if (to.nexthop.len == 0 && address_split(recipient, &local, &domain))
 		to.nexthop = domain;
-	printf("  <%.*s>\n    filtered   by content_filter; the way from there is that of the service which the filter hands it to\n", PSTR(recipient));
+	printf("  <%.*s>\n    filtered   by content_filter; the way from there is that of the service which the filter hands it to\n",
+	       PSTR(recipient));
 	tell_path(e, sender, &to);
 }
 
@@ -317,7 +337,8 @@ static void tell_way(struct explanation *e, struct str sender, struct str recipi
 	}
 	printf("  <%.*s>\n    class      %s\n", PSTR(recipient), class_name(to.class));
 	if (to.is_error) {
-		printf("    %s %.*s\n", str_is(to.transport, STR("retry")) ? "deferred  " : "returned  ", PSTR(to.nexthop));
+		printf("    %s %.*s\n", str_is(to.transport, STR("retry")) ? "deferred  " : "returned  ",
+		       PSTR(to.nexthop));
 		return;
 	}
 	if (recipient_exists(route, e->arena, to.recipient, &to, &text) == 0)
@@ -338,7 +359,8 @@ static void tell_recipient(struct explanation *e, struct str sender, struct str 
 		return;
 	}
 	if (members.count != 1 || !str_is(members.at[0], recipient))
-		printf("  virtual_alias_maps: %zu address%s\n", members.count, members.count == 1 ? "" : "es");
+		printf("  virtual_alias_maps: %zu address%s\n", members.count,
+		       members.count == 1 ? "" : "es");
 	for (size_t i = 0; i < members.count; i++)
 		tell_way(e, sender, members.at[i]);
 }
@@ -398,7 +420,10 @@ static void tell_checks(struct explanation *e)
 	}
 }
 
-/* As the server takes it from a client: quoted strings undone. What cannot be read stays; the server has said what it thinks of it. */
+/*
+ * As the server takes it from a client: quoted strings undone. What cannot be read stays; the
+ * server has said what it thinks of it.
+ */
 static struct str as_written(struct explanation *e, const char *text)
 {
 	struct str address;

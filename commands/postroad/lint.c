@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postroad lint: reads the whole configuration as the daemons do, and says what is wrong with it or will be: what `check` says, what each
- * daemon says when it rehearses, tables, relaying, routing, aliases, ports. Nothing is changed.
+ * postroad lint: reads the whole configuration as the daemons do, and says what is wrong with it or
+ * will be: what `check` says, what each daemon says when it rehearses, tables, relaying, routing,
+ * aliases, ports. Nothing is changed.
  */
 #include "commands/postroad/lint.h"
 
@@ -118,7 +119,8 @@ static void lint_daemons(struct lint *l)
 {
 	AUTO(buf) why = BUF_WORDS;
 
-	if (rehearse_services(l->conf, &l->work->world.common, &l->table, REHEARSAL_MS, more_for, heard, l, &why) < 0)
+	if (rehearse_services(l->conf, &l->work->world.common, &l->table, REHEARSAL_MS, more_for,
+			      heard, l, &why) < 0)
 		lint_say(l, true, "%s", buf_text(&why));
 }
 
@@ -130,7 +132,8 @@ static void lint_writers(struct lint *l, const char *place, const char *path)
 	struct stat st;
 
 	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH) != 0)
-		lint_say(l, false, "%s: %s: everybody may write to it (mend: chmod o-w %s)", place, path, path);
+		lint_say(l, false, "%s: %s: everybody may write to it (mend: chmod o-w %s)",
+			 place, path, path);
 }
 
 static void lint_age(struct lint *l, const char *place, struct str type, struct str name)
@@ -142,7 +145,8 @@ static void lint_age(struct lint *l, const char *place, struct str type, struct 
 	    stat(arena_fmt(l->arena, "%.*s%s", PSTR(name), kind->suffix).at, &indexed) < 0)
 		return;
 	if (indexed.st_mtim.tv_sec < source.st_mtim.tv_sec)
-		lint_say(l, false, "%s: %.*s:%.*s is older than its source (mend: run postmap, or for aliases newaliases)", place, PSTR(type), PSTR(name));
+		lint_say(l, false, "%s: %.*s:%.*s is older than its source (mend: run postmap, or for aliases newaliases)",
+			 place, PSTR(type), PSTR(name));
 }
 
 /* The source is there. */
@@ -159,7 +163,8 @@ static void lint_server(struct lint *l, const char *place, struct str spec, stru
 {
 	struct str inner, value;
 
-	if (table_is_proxied(spec, &inner) && table_get(t, l->arena, STR("postmaster@not-here.invalid"), &value) < 0)
+	if (table_is_proxied(spec, &inner)
+	    && table_get(t, l->arena, STR("postmaster@not-here.invalid"), &value) < 0)
 		lint_say(l, true, "%s: %.*s cannot be asked: %s", place, PSTR(spec), table_why(t));
 	table_free(t);
 }
@@ -178,10 +183,12 @@ static void lint_table(struct lint *l, const char *place, struct str spec, int d
 		return;
 	}
 	name = spec;
-	if (!str_cut(&name, ':', &type) || map_put(l->seen, arena_fmt(l->arena, "table %.*s", PSTR(spec)), l) != NULL)
+	if (!str_cut(&name, ':', &type)
+	    || map_put(l->seen, arena_fmt(l->arena, "table %.*s", PSTR(spec)), l) != NULL)
 		return;
 	if (table_open(spec, TABLE_MUST_EXIST | TABLE_NO_PROXY, &t, &why) < 0)
-		lint_say(l, true, "%s: %s%s", place, buf_text(&why), is_to_be_made(l, type, name) ? " (mend: run postmap, or for aliases newaliases)" : "");
+		lint_say(l, true, "%s: %s%s", place, buf_text(&why), is_to_be_made(l, type, name)
+			 ? " (mend: run postmap, or for aliases newaliases)" : "");
 	else
 		lint_server(l, place, spec, t);
 	lint_age(l, place, type, name);
@@ -207,7 +214,8 @@ static void lint_specs(struct lint *l, const char *place, struct str text, int d
 			continue;
 		}
 		name = word;
-		if (str_cut(&name, ':', &type) && name.len > 0 && table_type_find(type) != NULL && !is_socket(type, name))
+		if (str_cut(&name, ':', &type) && name.len > 0 && table_type_find(type) != NULL
+		    && !is_socket(type, name))
 			lint_table(l, place, arena_copy(l->arena, word), depth);
 	}
 }
@@ -222,22 +230,32 @@ static void lint_tables(struct lint *l)
 			lint_specs(l, lint_place(l, name), value, 0);
 	for (size_t i = 0; i < l->table.count; i++)
 		for (size_t at = 0; service_override(&l->table.services[i], &at, &assignment);)
-			if (conf_split_assignment(assignment, &name, &raw, &why) == 0 && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
-				lint_specs(l, arena_fmt(l->arena, "%s/master.cf, line %d: -o %.*s", conf_dir(l->conf), l->table.services[i].line,
+			if (conf_split_assignment(assignment, &name, &raw, &why) == 0
+			    && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
+				lint_specs(l, arena_fmt(l->arena, "%s/master.cf, line %d: -o %.*s",
+							conf_dir(l->conf), l->table.services[i].line,
 							PSTR(name)).at, value, 0);
 }
 
-/* In main.cf there are no comments behind a value, though many a file has them: they become part of it, or cut off the rest of a list. */
+/*
+ * In main.cf there are no comments behind a value, though many a file has them: they become part of
+ * it, or cut off the rest of a list.
+ */
 static void lint_comments(struct lint *l)
 {
 	struct str name, raw;
 
 	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw);)
-		if (str_starts(raw, STR("#")) || str_find_str(raw, STR(" #")) >= 0 || str_find_str(raw, STR("\t#")) >= 0)
-			lint_say(l, false, "%s: a comment behind a value is none (mend: give it a line of its own)", lint_place(l, name));
+		if (str_starts(raw, STR("#")) || str_find_str(raw, STR(" #")) >= 0
+		    || str_find_str(raw, STR("\t#")) >= 0)
+			lint_say(l, false, "%s: a comment behind a value is none (mend: give it a line of its own)",
+				 lint_place(l, name));
 }
 
-/* White space before a parameter's name makes its line a part of the value above; examples are easily copied from a document together with theirs. */
+/*
+ * White space before a parameter's name makes its line a part of the value above; examples are
+ * easily copied from a document together with theirs.
+ */
 static void lint_indented(struct lint *l)
 {
 	struct str name, raw, word, last = STR_NONE;
@@ -245,14 +263,16 @@ static void lint_indented(struct lint *l)
 	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw); last = STR_NONE)
 		for (; str_token_braced(&raw, " \t\r\n", &word) > 0; last = word)
 			if (str_is(word, STR("=")) && conf_param(last) != NULL)
-				lint_say(l, false, "%s: \"%.*s =\" is a part of its value (mend: no white space before that line)", lint_place(l, name), PSTR(last));
+				lint_say(l, false, "%s: \"%.*s =\" is a part of its value (mend: no white space before that line)",
+					 lint_place(l, name), PSTR(last));
 }
 
 /* ---- keys ---- */
 
 static void lint_secrets(struct lint *l)
 {
-	static const char *const files[] = { "smtpd_tls_key_file", "smtpd_tls_eckey_file", "smtpd_tls_chain_files", "smtp_tls_key_file",
+	static const char *const files[] = { "smtpd_tls_key_file", "smtpd_tls_eckey_file",
+					     "smtpd_tls_chain_files", "smtp_tls_key_file",
 					     "smtp_tls_eckey_file", "smtp_tls_chain_files" };
 	struct str value, path;
 	struct stat st;
@@ -261,8 +281,10 @@ static void lint_secrets(struct lint *l)
 		if (!conf_get(l->conf, l->arena, str_of(files[i]), &value))
 			continue;
 		while (str_token(&value, ", \t\r\n", &path))
-			if (path.at[0] == '/' && stat(str_c(l->arena, path), &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0)
-				lint_say(l, false, "%s: %.*s: everybody may read the key (mend: chmod o-rwx %.*s)", lint_place(l, str_of(files[i])),
+			if (path.at[0] == '/' && stat(str_c(l->arena, path), &st) == 0
+			    && (st.st_mode & (S_IROTH | S_IWOTH)) != 0)
+				lint_say(l, false, "%s: %.*s: everybody may read the key (mend: chmod o-rwx %.*s)",
+					 lint_place(l, str_of(files[i])),
 					 PSTR(path), PSTR(path));
 	}
 }
@@ -270,8 +292,8 @@ static void lint_secrets(struct lint *l)
 /* ---- aliases: RFC 5321 4.5.1, and root's mail, which is never delivered with root's rights ---- */
 
 /*
- * Names of aliases that lead to each other and to nothing else: the mail would be nobody's. An alias to itself is the user of that name, and what is no alias is
- * somebody or something else.
+ * Names of aliases that lead to each other and to nothing else: the mail would be nobody's. An
+ * alias to itself is the user of that name, and what is no alias is somebody or something else.
  */
 static bool leads_somewhere(struct lint *l, struct tables *ts, struct str name, struct map *passed)
 {
@@ -282,7 +304,8 @@ static bool leads_somewhere(struct lint *l, struct tables *ts, struct str name, 
 	if (tables_get(ts, l->arena, name, &value) <= 0)
 		return true;
 	while (str_token(&value, ", \t\r\n", &one))
-		if (str_find_any(one, "@:/|\"\\") >= 0 || str_is_nocase(one, name) || leads_somewhere(l, ts, one, passed))
+		if (str_find_any(one, "@:/|\"\\") >= 0 || str_is_nocase(one, name)
+		    || leads_somewhere(l, ts, one, passed))
 			return true;
 	return false;
 }
@@ -293,9 +316,11 @@ static void lint_needed_alias(struct lint *l, struct tables *ts, const char *nam
 	struct str value;
 
 	if (tables_get(ts, l->arena, str_of(name), &value) == 0)
-		lint_say(l, false, "%s: there is no alias for %s (mend: give it one)", lint_place(l, STR("alias_maps")), name);
+		lint_say(l, false, "%s: there is no alias for %s (mend: give it one)",
+			 lint_place(l, STR("alias_maps")), name);
 	else if (!leads_somewhere(l, ts, str_of(name), passed))
-		lint_say(l, true, "%s: the alias for %s leads to other aliases in a circle, and to nobody (mend: name somebody)", lint_place(l, STR("alias_maps")), name);
+		lint_say(l, true, "%s: the alias for %s leads to other aliases in a circle, and to nobody (mend: name somebody)",
+			 lint_place(l, STR("alias_maps")), name);
 	map_free(passed, NULL);
 }
 
@@ -306,7 +331,8 @@ static void lint_alias_database(struct lint *l, struct str maps)
 	const char *file;
 	int line;
 
-	if (!conf_where(l->conf, STR("alias_database"), &file, &line) || !conf_get(l->conf, l->arena, STR("alias_database"), &databases))
+	if (!conf_where(l->conf, STR("alias_database"), &file, &line)
+	    || !conf_get(l->conf, l->arena, STR("alias_database"), &databases))
 		return;
 	while (str_token_braced(&databases, ", \t\r\n", &one) > 0) {
 		struct str rest = maps;
@@ -317,7 +343,8 @@ static void lint_alias_database(struct lint *l, struct str maps)
 			is_read = str_is(map, one);
 		}
 		if (!is_read)
-			lint_say(l, false, "%s: newaliases makes %.*s, which alias_maps does not name (mend: name it in both, or in neither)", lint_place(l, STR("alias_database")), PSTR(one));
+			lint_say(l, false, "%s: newaliases makes %.*s, which alias_maps does not name (mend: name it in both, or in neither)",
+				 lint_place(l, STR("alias_database")), PSTR(one));
 	}
 }
 
@@ -350,11 +377,13 @@ static void lint_keys_in_tables(struct lint *l)
 	while (str_token_braced(&value, ", \t\r\n", &spec) > 0) {
 		const char *path;
 
-		if (!str_cut(&spec, ':', &type) || (kind = table_type_find(type)) == NULL || kind->suffix == NULL)
+		if (!str_cut(&spec, ':', &type) || (kind = table_type_find(type)) == NULL
+		    || kind->suffix == NULL)
 			continue;
 		path = arena_fmt(l->arena, "%.*s%s", PSTR(spec), kind->suffix).at;
 		if (stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0)
-			lint_say(l, false, "%s: %s: everybody may read the keys in it (mend: chmod o-rwx %s)", place, path, path);
+			lint_say(l, false, "%s: %s: everybody may read the keys in it (mend: chmod o-rwx %s)",
+				 place, path, path);
 	}
 }
 
@@ -378,7 +407,8 @@ static void lint_rows(struct lint *l)
 		const struct service_entry *s = &l->table.services[i];
 
 		if (s->replaced_line > 0)
-			lint_say(l, false, "%s/master.cf, line %d: service %.*s: the row for it in line %d does not count (mend: remove one of them)", conf_dir(l->conf),
+			lint_say(l, false, "%s/master.cf, line %d: service %.*s: the row for it in line %d does not count (mend: remove one of them)",
+				 conf_dir(l->conf),
 				 s->line, PSTR(s->name), s->replaced_line);
 	}
 }
@@ -399,7 +429,8 @@ static bool ip_is_any(const struct address_ip *ip)
 /* Both cannot have it: the same address, or one that stands for all. */
 static bool excludes(const struct address_ip *a, const struct address_ip *b)
 {
-	return a->port == b->port && a->family == b->family && (ip_is_any(a) || ip_is_any(b) || ip_is_same(a, b));
+	return a->port == b->port && a->family == b->family && (ip_is_any(a) || ip_is_any(b)
+								|| ip_is_same(a, b));
 }
 
 /* Of two rows of ours that want the same, the second does not get it. */
@@ -427,7 +458,8 @@ static void try_port(struct lint *l, const struct service_entry *s, const struct
 	if (fd >= 0)
 		close(fd);
 	else
-		lint_say(l, true, "%s/master.cf, line %d: service %.*s: cannot listen at port %u of %s: %s%s", conf_dir(l->conf), s->line, PSTR(s->name), (unsigned) at->port, where,
+		lint_say(l, true, "%s/master.cf, line %d: service %.*s: cannot listen at port %u of %s: %s%s",
+			 conf_dir(l->conf), s->line, PSTR(s->name), (unsigned) at->port, where,
 			 error_text(fd),
 			 fd == -EADDRINUSE ? " (mend: stop who has the port, or take another)" : "");
 }
@@ -460,7 +492,8 @@ static void lint_port(struct lint *l, const struct service_entry *s)
 		host = STR_NONE;
 	}
 	if (!good || port_parse(port_text, &port) < 0) {
-		lint_say(l, true, "%s/master.cf, line %d: service %.*s: neither a port number nor a service name", conf_dir(l->conf), s->line,
+		lint_say(l, true, "%s/master.cf, line %d: service %.*s: neither a port number nor a service name",
+			 conf_dir(l->conf), s->line,
 		    PSTR(s->name));
 		return;
 	}
@@ -484,7 +517,8 @@ static void lint_ports(struct lint *l)
 
 int do_lint(struct work *w)
 {
-	struct lint l = { .work = w, .conf = w->world.conf, .arena = arena_new("lint", NULL, 256 << 20), .seen = map_new() };
+	struct lint l = { .work = w, .conf = w->world.conf, .arena = arena_new("lint", NULL, 256 << 20),
+			  .seen = map_new() };
 	AUTO(buf) why = BUF_WORDS;
 	struct instance_state running;
 	int status;

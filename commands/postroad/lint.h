@@ -23,11 +23,15 @@ struct lint {
 __attribute__((format(printf, 3, 4))) void lint_say(struct lint *l, bool fatal, const char *format, ...);
 const char *lint_place(struct lint *l, struct str name);	/* "FILE, line N: name", or the name */
 
-/* lint_keys.c: mappings of addresses and transports, tried with every key of the tables whose keys can be listed. */
+/*
+ * lint_keys.c: mappings of addresses and transports, tried with every key of the tables whose keys
+ * can be listed.
+ */
 void lint_keys(struct lint *l);
 /* lint_passwords.c: for servers that are logged in to. */
 void lint_passwords(struct lint *l);
-void lint_table_password(struct lint *l, const char *place, struct str type, struct str name);	/* of a table that logs in to its server */
+/* of a table that logs in to its server */
+void lint_table_password(struct lint *l, const char *place, struct str type, struct str name);
 /* lint_routes.c: what sends mail to this very machine, from where it would come back. */
 void lint_routes(struct lint *l);
 /* The way of mail for this address; looked at once, for the first who asks. */

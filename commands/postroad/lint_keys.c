@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tables that send mail round in circles: each key of canonical_maps, virtual_alias_maps and transport_maps is tried with the code that cleanup and qmgr use.
+ * Tables that send mail round in circles: each key of canonical_maps, virtual_alias_maps and
+ * transport_maps is tried with the code that cleanup and qmgr use.
  */
 #include "commands/postroad/lint.h"
 #include "lib/table/listing.h"
@@ -14,7 +15,8 @@ struct keys {
 	void (*try)(struct keys *k, struct str address);
 	unsigned use;			/* of canonical mappings */
 	size_t count;
-	bool is_for_all;		/* the key stands for all users of its domain: what is tried is one whom there need not be */
+	/* the key stands for all users of its domain: what is tried is one whom there need not be */
+	bool is_for_all;
 };
 
 /* ---- what is tried ---- */
@@ -38,9 +40,11 @@ static void try_alias(struct keys *k, struct str address)
 		return;
 	}
 	for (size_t i = 0; i < members.count; i++)
-		if ((!k->is_for_all || str_is(members.at[i], address)) && resolve_address(k->lint->route, k->step, STR("postmaster"), members.at[i], &to) >= 0 &&
+		if ((!k->is_for_all || str_is(members.at[i], address))
+		    && resolve_address(k->lint->route, k->step, STR("postmaster"), members.at[i], &to) >= 0 &&
 		    to.class == CLASS_VIRTUAL_ALIAS)
-			lint_say(k->lint, false, "%s: <%.*s> comes to <%.*s>, whose domain is one of virtual_alias_domains: nobody is there (mend: an address to deliver to)",
+			lint_say(k->lint, false,
+				 "%s: <%.*s> comes to <%.*s>, whose domain is one of virtual_alias_domains: nobody is there (mend: an address to deliver to)",
 				 k->place, PSTR(address), PSTR(members.at[i]));
 }
 
@@ -49,7 +53,10 @@ static void try_transport(struct keys *k, struct str address)
 	lint_way(k->lint, k->place, address);
 }
 
-/* A key as an address: "user@domain", "@domain" and "domain" (of transports) with some user, "user" as rewriting completes it, "*" one elsewhere. */
+/*
+ * A key as an address: "user@domain", "@domain" and "domain" (of transports) with some user, "user"
+ * as rewriting completes it, "*" one elsewhere.
+ */
 static void try_key(struct keys *k, struct str key)
 {
 	struct str address = key;
@@ -74,8 +81,10 @@ static void try_entry(void *arg, const struct table_entry *e)
 
 void lint_keys(struct lint *l)
 {
-	static const struct { const char *parameter; void (*try)(struct keys *k, struct str address); unsigned use; } mappings[] = {
-		{ "canonical_maps", try_canonical, USE_ENVELOPE_SENDER | USE_ENVELOPE_RECIPIENT | USE_HEADER_SENDER | USE_HEADER_RECIPIENT },
+	static const struct { const char *parameter; void (*try)(struct keys *k,
+								 struct str address); unsigned use; } mappings[] = {
+		{ "canonical_maps", try_canonical,
+		  USE_ENVELOPE_SENDER | USE_ENVELOPE_RECIPIENT | USE_HEADER_SENDER | USE_HEADER_RECIPIENT },
 		{ "sender_canonical_maps", try_canonical, USE_ENVELOPE_SENDER | USE_HEADER_SENDER },
 		{ "recipient_canonical_maps", try_canonical, USE_ENVELOPE_RECIPIENT | USE_HEADER_RECIPIENT },
 		{ "virtual_alias_maps", try_alias, 0 },
@@ -84,7 +93,8 @@ void lint_keys(struct lint *l)
 	struct str specs, spec;
 
 	for (size_t i = 0; i < COUNT_OF(mappings); i++) {
-		struct keys k = { .lint = l, .step = arena_new("lint key", NULL, 64 << 20), .try = mappings[i].try, .use = mappings[i].use };
+		struct keys k = { .lint = l, .step = arena_new("lint key", NULL, 64 << 20),
+				  .try = mappings[i].try, .use = mappings[i].use };
 
 		if (conf_get(l->conf, l->arena, str_of(mappings[i].parameter), &specs)) {
 			k.place = lint_place(l, str_of(mappings[i].parameter));

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postroad lint: passwords for other servers: who may read them, whether they may be said in the clear, and whether the relay host has one. */
+/*
+ * postroad lint: passwords for other servers: who may read them, whether they may be said in the
+ * clear, and whether the relay host has one.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -22,7 +25,8 @@ static bool everybody_reads(const char *path)
 static void lint_file(struct lint *l, const char *place, const char *path)
 {
 	if (everybody_reads(path))
-		lint_say(l, false, "%s: %s: everybody may read the passwords (mend: chmod o-rwx %s)", place, path, path);
+		lint_say(l, false, "%s: %s: everybody may read the passwords (mend: chmod o-rwx %s)",
+			 place, path, path);
 }
 
 static void lint_reader(struct lint *l, const char *place, struct str spec)
@@ -56,13 +60,16 @@ static void lint_readers(struct lint *l, const char *place, struct str maps)
 /* PLAIN without TLS: only where somebody in between need not do more than take STARTTLS away. */
 static void lint_clear_text(struct lint *l, const char *protocol)
 {
-	struct str options = arena_fmt(l->arena, "%s_sasl_security_options", protocol), level = arena_fmt(l->arena, "%s_tls_security_level", protocol), value;
+	struct str options = arena_fmt(l->arena, "%s_sasl_security_options", protocol),
+		level = arena_fmt(l->arena, "%s_tls_security_level", protocol), value;
 	AUTO(buf) why = BUF_WORDS;
 	unsigned wanted;
 
-	if (!conf_get(l->conf, l->arena, options, &value) || sasl_options_parse(value, &wanted, &why) < 0 || (wanted & SASL_NOPLAINTEXT) != 0)
+	if (!conf_get(l->conf, l->arena, options, &value) || sasl_options_parse(value, &wanted, &why) < 0
+	    || (wanted & SASL_NOPLAINTEXT) != 0)
 		return;
-	if (!conf_get(l->conf, l->arena, level, &value) || value.len == 0 || str_is_nocase(value, STR("none")) || str_is_nocase(value, STR("may")))
+	if (!conf_get(l->conf, l->arena, level, &value) || value.len == 0
+	    || str_is_nocase(value, STR("none")) || str_is_nocase(value, STR("may")))
 		lint_say(l, false, "%s: passwords may be said in the clear: use %s_sasl_tls_security_options for what is fine with TLS, or a %.*s of encrypt or more",
 			 lint_place(l, options), protocol, PSTR(level));
 }
@@ -74,11 +81,14 @@ static void lint_relay_host(struct lint *l, const char *place, struct str maps)
 	struct tables *tables;
 	AUTO(buf) why = BUF_WORDS;
 
-	if (!conf_get(l->conf, l->arena, STR("relayhost"), &relay) || relay.len == 0 || host_port_split(relay, &host, &port) < 0
+	if (!conf_get(l->conf, l->arena, STR("relayhost"), &relay) || relay.len == 0
+	    || host_port_split(relay, &host, &port) < 0
 	    || tables_open(maps, TABLE_FOLD_KEY | TABLE_NO_PROXY, &tables, &why) < 0)
 		return;
-	if (tables_get(tables, l->arena, relay, &value) == 0 && tables_get(tables, l->arena, host, &value) == 0)
-		lint_say(l, false, "%s: there is no user and password for relayhost, neither for \"%.*s\" nor for \"%.*s\"", place, PSTR(relay), PSTR(host));
+	if (tables_get(tables, l->arena, relay, &value) == 0
+	    && tables_get(tables, l->arena, host, &value) == 0)
+		lint_say(l, false, "%s: there is no user and password for relayhost, neither for \"%.*s\" nor for \"%.*s\"",
+			 place, PSTR(relay), PSTR(host));
 	tables_free(tables);
 }
 
@@ -114,14 +124,16 @@ void lint_table_password(struct lint *l, const char *place, struct str type, str
 		return;
 	if (name.at[0] == '/') {
 		if (everybody_reads(path) && has_secret(path))
-			lint_say(l, false, "%s: %s: everybody may read the password in it (mend: chmod o-rwx %s)", place, path, path);
+			lint_say(l, false, "%s: %s: everybody may read the password in it (mend: chmod o-rwx %s)",
+				 place, path, path);
 		return;
 	}
 	for (size_t i = 0; i < COUNT_OF(secrets); i++) {
 		struct str parameter = arena_fmt(l->arena, "%.*s_%s", PSTR(name), secrets[i]);
 
 		if (conf_where(l->conf, parameter, &file, &line) && everybody_reads(file))
-			lint_say(l, false, "%s: everybody may read this password (mend: give the table a file of its own, which nobody else may read)", lint_place(l, parameter));
+			lint_say(l, false, "%s: everybody may read this password (mend: give the table a file of its own, which nobody else may read)",
+				 lint_place(l, parameter));
 	}
 }
 
@@ -137,7 +149,8 @@ void lint_passwords(struct lint *l)
 
 		if (conf_get(l->conf, l->arena, name, &maps) && maps.len > 0)
 			lint_readers(l, place, maps);
-		if (conf_get_bool(l->conf, arena_fmt(l->arena, "%s_sasl_auth_enable", protocols[i]), false, &is_on, &why) < 0 || !is_on)
+		if (conf_get_bool(l->conf, arena_fmt(l->arena, "%s_sasl_auth_enable", protocols[i]), false,
+				  &is_on, &why) < 0 || !is_on)
 			continue;
 		lint_clear_text(l, protocols[i]);
 		conf_get_bool(l->conf, STR("smtp_sender_dependent_authentication"), false, &by_sender, &why);

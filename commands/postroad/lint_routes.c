@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Loops: every setting that names a next hop is looked at for one that is this machine, by name, by address, or as a listener of master.cf. Domains in two classes.
- * Names are compared and not asked of the DNS: lint works without a network.
+ * Loops: every setting that names a next hop is looked at for one that is this machine, by name, by
+ * address, or as a listener of master.cf. Domains in two classes. Names are compared and not asked
+ * of the DNS: lint works without a network.
  */
 #include <errno.h>
 
@@ -12,7 +13,8 @@
 /* A domain has one class: which of two lists counts is a matter of order, and seldom what was meant. */
 static void lint_classes(struct lint *l)
 {
-	static const char *const lists[] = { "mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains" };
+	static const char *const lists[] = { "mydestination", "virtual_alias_domains",
+					     "virtual_mailbox_domains", "relay_domains" };
 	struct map *first = map_new();
 	struct str value, word;
 
@@ -26,7 +28,8 @@ static void lint_classes(struct lint *l)
 				continue;
 			other = map_put(first, arena_lower(l->arena, word), (void *) (uintptr_t) lists[i]);
 			if (other != NULL && other != lists[i] && i < 3)
-				lint_say(l, false, "%s: domain %.*s is in %s too, and only one of them can count (mend: leave it in one)", lint_place(l, str_of(lists[i])), PSTR(word), other);
+				lint_say(l, false, "%s: domain %.*s is in %s too, and only one of them can count (mend: leave it in one)",
+					 lint_place(l, str_of(lists[i])), PSTR(word), other);
 		}
 	}
 	map_free(first, NULL);
@@ -49,7 +52,8 @@ static bool hop_parse(struct str nexthop, uint16_t usual_port, struct hop *ret)
 	*ret = (struct hop){ .port = usual_port };
 	if (str_starts(nexthop, STR("inet:")))
 		nexthop = str_skip(nexthop, 5);
-	if (nexthop.len == 0 || str_find(nexthop, '/') >= 0 || host_port_split(nexthop, &ret->host, &port) < 0)
+	if (nexthop.len == 0 || str_find(nexthop, '/') >= 0
+	    || host_port_split(nexthop, &ret->host, &port) < 0)
 		return false;
 	if (port.len > 0 && port_parse(port, &ret->port) < 0)
 		return false;
@@ -88,7 +92,9 @@ static const struct service_entry *listener_at(struct lint *l, const struct hop 
 	for (size_t i = 0; i < l->table.count; i++) {
 		const struct service_entry *s = &l->table.services[i];
 
-		if (s->type == SERVICE_INET && (str_is(s->command, STR("smtpd")) || str_is(s->command, STR("postscreen"))) && listens_at(l, s, h))
+		if (s->type == SERVICE_INET && (str_is(s->command, STR("smtpd"))
+						|| str_is(s->command, STR("postscreen")))
+						&& listens_at(l, s, h))
 			return s;
 	}
 	return NULL;
@@ -134,7 +140,8 @@ static const char *name_of(struct lint *l, const struct arrival *a)
 {
 	if (a->service == NULL)
 		return "this machine";
-	return arena_fmt(l->arena, "this system's own service %.*s (master.cf, line %d)", PSTR(a->service->name), a->service->line).at;
+	return arena_fmt(l->arena, "this system's own service %.*s (master.cf, line %d)",
+			 PSTR(a->service->name), a->service->line).at;
 }
 
 void lint_way(struct lint *l, const char *place, struct str address)
@@ -145,16 +152,19 @@ void lint_way(struct lint *l, const char *place, struct str address)
 	if (map_put(l->seen, arena_fmt(l->arena, "way %.*s", PSTR(address)), l) != NULL)
 		return;
 	if (resolve_address(l->route, l->arena, STR("postmaster"), address, &to) < 0) {
-		lint_say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address), route_why(l->route));
+		lint_say(l, true, "%s: cannot find a way for %.*s: %s", place, PSTR(address),
+			 route_why(l->route));
 		return;
 	}
 	if (to.is_error)
 		return;
 	if (l->table.count > 0 && !master_cf_has(&l->table, to.transport))
-		lint_say(l, true, "%s: mail for %.*s goes to service %.*s, which master.cf does not have", place, PSTR(address), PSTR(to.transport));
+		lint_say(l, true, "%s: mail for %.*s goes to service %.*s, which master.cf does not have",
+			 place, PSTR(address), PSTR(to.transport));
 	a = arrival_of(l, to.transport, to.nexthop);
 	if (a.is_ours)
-		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is %s: it would come back for ever (mend: another next hop, or the domain in mydestination)", place, PSTR(address),
+		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is %s: it would come back for ever (mend: another next hop, or the domain in mydestination)",
+			 place, PSTR(address),
 			 PSTR(to.nexthop), name_of(l, &a));
 }
 
@@ -166,21 +176,24 @@ static void lint_relayhost(struct lint *l, struct str hosts)
 
 	while (str_token(&hosts, ", \t\r\n", &one))
 		if (!hop_parse(one, 25, &h))
-			lint_say(l, true, "%s: \"%.*s\" is no host, [host] or either with :port", lint_place(l, STR("relayhost")), PSTR(one));
+			lint_say(l, true, "%s: \"%.*s\" is no host, [host] or either with :port",
+				 lint_place(l, STR("relayhost")), PSTR(one));
 }
 
 /* A list that takes every domain for ours, as a table that has every key: then nothing leaves. */
 static void lint_taking_all(struct lint *l)
 {
 	static const struct { enum address_class class; const char *parameter; } lists[] = {
-		{ CLASS_LOCAL, "mydestination" }, { CLASS_VIRTUAL_ALIAS, "virtual_alias_domains" }, { CLASS_VIRTUAL_MAILBOX, "virtual_mailbox_domains" },
+		{ CLASS_LOCAL, "mydestination" }, { CLASS_VIRTUAL_ALIAS, "virtual_alias_domains" },
+		{ CLASS_VIRTUAL_MAILBOX, "virtual_mailbox_domains" },
 		{ CLASS_RELAY, "relay_domains" },
 	};
 	const int class = domain_class(l->route, l->arena, STR("not-here.invalid"));
 
 	for (size_t i = 0; i < COUNT_OF(lists); i++)
 		if (class == (int) lists[i].class)
-			lint_say(l, true, "%s: not-here.invalid is in it, and so is every domain (mend: name the domains)", lint_place(l, str_of(lists[i].parameter)));
+			lint_say(l, true, "%s: not-here.invalid is in it, and so is every domain (mend: name the domains)",
+				 lint_place(l, str_of(lists[i].parameter)));
 }
 
 /* relay_domains = com: and with parent_domain_matches_subdomains all below. */
@@ -191,8 +204,11 @@ static void lint_top_level(struct lint *l)
 	if (!conf_get(l->conf, l->arena, STR("relay_domains"), &value))
 		return;
 	while (str_token_braced(&value, ", \t\r\n", &word) > 0)
-		if (str_is(word, STR("*")) || (str_find_any(word, ".:/!") < 0 && !str_starts(word, STR("local")) && !str_is_nocase(word, str_of(l->work->world.common.myhostname))))
-			lint_say(l, false, "%s: \"%.*s\" is %s", lint_place(l, STR("relay_domains")), PSTR(word),
+		if (str_is(word, STR("*"))
+		    || (str_find_any(word, ".:/!") < 0 && !str_starts(word, STR("local"))
+			&& !str_is_nocase(word, str_of(l->work->world.common.myhostname))))
+			lint_say(l, false, "%s: \"%.*s\" is %s", lint_place(l, STR("relay_domains")),
+				 PSTR(word),
 				 str_is(word, STR("*")) ? "a domain of that name here: it does not stand for others" : "a top-level domain: mail for all domains below it may be relayed");
 }
 
@@ -203,13 +219,15 @@ static void lint_ways(struct lint *l)
 
 	conf_get(l->conf, l->arena, STR("relayhost"), &value);
 	lint_relayhost(l, value);
-	lint_way(l, lint_place(l, value.len > 0 ? STR("relayhost") : STR("default_transport")), STR("someone@not-here.invalid"));
+	lint_way(l, lint_place(l, value.len > 0 ? STR("relayhost") : STR("default_transport")),
+		 STR("someone@not-here.invalid"));
 	for (size_t i = 0; i < COUNT_OF(lists); i++) {
 		if (!conf_get(l->conf, l->arena, str_of(lists[i]), &value))
 			continue;
 		while (str_token_braced(&value, ", \t\r\n", &word) > 0)
 			if (str_find_any(word, ":/!$") < 0)
-				lint_way(l, lint_place(l, str_of(lists[i])), arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
+				lint_way(l, lint_place(l, str_of(lists[i])),
+					 arena_fmt(l->arena, "postmaster@%.*s", PSTR(word)));
 	}
 }
 
@@ -218,7 +236,8 @@ static void lint_hop(struct lint *l, const char *place, struct str transport, st
 	struct arrival a = arrival_of(l, transport, nexthop);
 
 	if (a.is_ours)
-		lint_say(l, true, "%s: %.*s is %s: the mail would come back for ever (mend: another next hop)", place, PSTR(nexthop), name_of(l, &a));
+		lint_say(l, true, "%s: %.*s is %s: the mail would come back for ever (mend: another next hop)",
+			 place, PSTR(nexthop), name_of(l, &a));
 }
 
 /* "transport:nexthop", either of which may be missing. What local hands to local comes back at once. */
@@ -228,21 +247,24 @@ static void lint_destination(struct lint *l, const char *place, struct str desti
 
 	str_cut(&nexthop, ':', &transport);
 	if (by_local && str_is(program_of(l, transport), STR("local")))
-		lint_say(l, true, "%s: %.*s is local delivery again, for ever (mend: another transport)", place, PSTR(destination));
+		lint_say(l, true, "%s: %.*s is local delivery again, for ever (mend: another transport)",
+			 place, PSTR(destination));
 	lint_hop(l, place, transport, nexthop);
 }
 
 static void lint_destinations(struct lint *l)
 {
 	static const struct { const char *name; bool by_local; } parameters[] = {
-		{ "local_transport", false }, { "virtual_transport", false }, { "relay_transport", false }, { "mailbox_transport", true },
+		{ "local_transport", false }, { "virtual_transport", false }, { "relay_transport", false },
+		{ "mailbox_transport", true },
 		{ "fallback_transport", true },
 	};
 	struct str value;
 
 	for (size_t i = 0; i < COUNT_OF(parameters); i++)
 		if (conf_get(l->conf, l->arena, str_of(parameters[i].name), &value) && value.len > 0)
-			lint_destination(l, lint_place(l, str_of(parameters[i].name)), value, parameters[i].by_local);
+			lint_destination(l, lint_place(l, str_of(parameters[i].name)), value,
+					 parameters[i].by_local);
 	if (conf_get(l->conf, l->arena, STR("smtp_fallback_relay"), &value))
 		lint_hop(l, lint_place(l, STR("smtp_fallback_relay")), STR("smtp"), value);
 }
@@ -259,14 +281,16 @@ struct hops {
 static void try_hop(void *arg, const struct table_entry *e)
 {
 	const struct hops *h = arg;
-	const char *place = e->path == NULL ? h->place : arena_fmt(h->lint->arena, "%s, line %d: %.*s", e->path, e->line, PSTR(e->key)).at;
+	const char *place = e->path == NULL ? h->place : arena_fmt(h->lint->arena, "%s, line %d: %.*s",
+								   e->path, e->line, PSTR(e->key)).at;
 	struct str rest = e->value, transport;
 
 	if (h->hosts_only) {
 		lint_hop(h->lint, place, STR("smtp"), e->value);
 		return;
 	}
-	if (str_cut(&rest, ':', &transport) && transport.len > 0 && !master_cf_has(&h->lint->table, transport))
+	if (str_cut(&rest, ':', &transport) && transport.len > 0
+	    && !master_cf_has(&h->lint->table, transport))
 		lint_say(h->lint, true, "%s: master.cf has no service \"%.*s\"", place, PSTR(transport));
 	lint_destination(h->lint, place, e->value, h->by_local);
 }
@@ -285,24 +309,33 @@ static void try_action(void *arg, const struct table_entry *e)
 
 static void lint_maps(struct lint *l)
 {
-	static const struct { const char *name; bool hosts_only, by_local; void (*each)(void *arg, const struct table_entry *e); } maps[] = {
-		{ "sender_dependent_relayhost_maps", true, false, try_hop }, { "sender_dependent_default_transport_maps", false, false, try_hop },
-		{ "mailbox_transport_maps", false, true, try_hop }, { "fallback_transport_maps", false, true, try_hop },
-		{ "header_checks", false, false, try_action }, { "mime_header_checks", false, false, try_action },
-		{ "nested_header_checks", false, false, try_action }, { "body_checks", false, false, try_action },
-		{ "smtpd_client_restrictions", false, false, try_action }, { "smtpd_helo_restrictions", false, false, try_action },
-		{ "smtpd_sender_restrictions", false, false, try_action }, { "smtpd_relay_restrictions", false, false, try_action },
+	static const struct { const char *name; bool hosts_only,
+			      by_local; void (*each)(void *arg, const struct table_entry *e); } maps[] = {
+		{ "sender_dependent_relayhost_maps", true, false, try_hop },
+		{ "sender_dependent_default_transport_maps", false, false, try_hop },
+		{ "mailbox_transport_maps", false, true, try_hop },
+		{ "fallback_transport_maps", false, true, try_hop },
+		{ "header_checks", false, false, try_action },
+		{ "mime_header_checks", false, false, try_action },
+		{ "nested_header_checks", false, false, try_action },
+		{ "body_checks", false, false, try_action },
+		{ "smtpd_client_restrictions", false, false, try_action },
+		{ "smtpd_helo_restrictions", false, false, try_action },
+		{ "smtpd_sender_restrictions", false, false, try_action },
+		{ "smtpd_relay_restrictions", false, false, try_action },
 		{ "smtpd_recipient_restrictions", false, false, try_action },
 	};
 	struct str value, spec;
 
 	for (size_t i = 0; i < COUNT_OF(maps); i++) {
-		struct hops h = { .lint = l, .place = lint_place(l, str_of(maps[i].name)), .hosts_only = maps[i].hosts_only, .by_local = maps[i].by_local };
+		struct hops h = { .lint = l, .place = lint_place(l, str_of(maps[i].name)),
+				  .hosts_only = maps[i].hosts_only, .by_local = maps[i].by_local };
 		const char *file;
 		int line;
 
 		/* Defaults name no table of their own. */
-		if (!conf_where(l->conf, str_of(maps[i].name), &file, &line) || !conf_get(l->conf, l->arena, str_of(maps[i].name), &value))
+		if (!conf_where(l->conf, str_of(maps[i].name), &file, &line)
+		    || !conf_get(l->conf, l->arena, str_of(maps[i].name), &value))
 			continue;
 		while (str_token_braced(&value, ", \t\r\n", &spec) > 0)
 			table_each_entry(spec, maps[i].each, &h);
@@ -319,7 +352,8 @@ static struct str filter_of(struct lint *l, const struct service_entry *s)
 
 	conf_get(l->conf, l->arena, STR("content_filter"), &filter);
 	for (size_t at = 0; service_override(s, &at, &assignment);)
-		if (conf_split_assignment(assignment, &name, &value, &why) >= 0 && str_is(name, STR("content_filter")) &&
+		if (conf_split_assignment(assignment, &name, &value, &why) >= 0
+		    && str_is(name, STR("content_filter")) &&
 		    conf_expand(l->conf, l->arena, value, &filter, &why) < 0)
 			filter = value;
 	return filter;
@@ -327,7 +361,8 @@ static struct str filter_of(struct lint *l, const struct service_entry *s)
 
 static bool takes_mail(const struct service_entry *s)
 {
-	return str_is(s->command, STR("smtpd")) || str_is(s->command, STR("pickup")) || str_is(s->command, STR("qmqpd"));
+	return str_is(s->command, STR("smtpd")) || str_is(s->command, STR("pickup"))
+	       || str_is(s->command, STR("qmqpd"));
 }
 
 /* Is the filter on this machine, from where it gives mail back to us? */
@@ -339,7 +374,8 @@ static bool filter_is_here(struct lint *l, struct str filter)
 	str_cut(&nexthop, ':', &transport);
 	if (!str_is(program_of(l, transport), STR("smtp")) && !str_is(program_of(l, transport), STR("lmtp")))
 		return str_is(program_of(l, transport), STR("pipe"));
-	return hop_parse(nexthop, 25, &h) && (is_ourselves(l, &h) || str_starts(h.host, STR("127.")) || str_is(h.host, STR("::1")));
+	return hop_parse(nexthop, 25, &h) && (is_ourselves(l, &h) || str_starts(h.host, STR("127."))
+					      || str_is(h.host, STR("::1")));
 }
 
 static void lint_filter(struct lint *l)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postroad logrotate: gives the log file another name. postlogd sees that the name has gone and begins a new file; nothing is
- * lost, because it writes to the old one until then.
+ * postroad logrotate: gives the log file another name. postlogd sees that the name has gone and
+ * begins a new file; nothing is lost, because it writes to the old one until then.
  */
 #include "commands/postroad/postroad.h"
 
@@ -43,7 +43,8 @@ static int compress(const char *program, const char *file)
 	if (result != 0)
 		die(EX_UNAVAILABLE, "maillog_file_compressor %s: %s", program, error_text(result));
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		die(EX_UNAVAILABLE, "maillog_file_compressor %s failed; the finished log is %s", program, file);
+		die(EX_UNAVAILABLE, "maillog_file_compressor %s failed; the finished log is %s",
+		    program, file);
 	return 0;
 }
 
@@ -56,7 +57,8 @@ static void wait_for_new_file(struct work *w)
 	log_flush();
 	while (access(w->world.common.maillog_file, F_OK) < 0) {
 		if (mono_ms() >= until)
-			die(EX_TEMPFAIL, "postlogd has not begun a new %s within %d seconds", w->world.common.maillog_file, NEW_FILE_MS / 1000);
+			die(EX_TEMPFAIL, "postlogd has not begun a new %s within %d seconds",
+			    w->world.common.maillog_file, NEW_FILE_MS / 1000);
 		co_sleep(in(LOOK_MS));
 	}
 }
@@ -80,5 +82,6 @@ int do_logrotate(struct work *w)
 		die(EX_CANTCREAT, "cannot rename %s: %s", file, error_text(errno));
 	if (find_running(w, &running, true))
 		wait_for_new_file(w);
-	return w->log.maillog_file_compressor[0] == 0 ? 0 : compress(w->log.maillog_file_compressor, buf_text(&finished));
+	return w->log.maillog_file_compressor[0] == 0 ? 0 : compress(w->log.maillog_file_compressor,
+								     buf_text(&finished));
 }

@@ -17,8 +17,10 @@ static const struct action {
 	int (*run)(struct work *w);
 	bool despite_mistakes;		/* a mistake in main.cf must not keep anybody from it */
 } ACTIONS[] = {
-	{ "start", do_start, false }, { "start-fg", do_start_fg, false }, { "stop", do_stop, true }, { "abort", do_abort, true },
-	{ "reload", do_reload, true }, { "status", do_status, true }, { "check", do_check, false }, { "flush", do_flush, false },
+	{ "start", do_start, false }, { "start-fg", do_start_fg, false }, { "stop", do_stop, true },
+	{ "abort", do_abort, true },
+	{ "reload", do_reload, true }, { "status", do_status, true }, { "check", do_check, false },
+	{ "flush", do_flush, false },
 	{ "logrotate", do_logrotate, false }, { "lint", do_lint, false },
 };
 
@@ -43,7 +45,8 @@ bool find_running(struct work *w, struct instance_state *ret, bool quiet)
 	if (result < 0)
 		die(EX_UNAVAILABLE, "%s", buf_text(&why));
 	if (result == 0 && !quiet)
-		log_mail(ROAD_FATAL, STR_NONE, "the %s mail system is not running", w->world.common.mail_name);
+		log_mail(ROAD_FATAL, STR_NONE, "the %s mail system is not running",
+			 w->world.common.mail_name);
 	return result > 0;
 }
 
@@ -54,7 +57,10 @@ static const char *value_of(struct conf *c, struct arena *a, struct str name, co
 	return conf_get(c, a, name, &value) ? str_c(a, value) : otherwise;
 }
 
-/* What stop and status need is a few texts; the running system was started with a configuration that was right. */
+/*
+ * What stop and status need is a few texts; the running system was started with a configuration
+ * that was right.
+ */
 static void make_do(struct work *w)
 {
 	static struct arena *a;
@@ -80,7 +86,8 @@ static void start_despite_mistakes(struct work *w, const char *config_dir)
 	log_open("postroad", LOG_TO_STDERR, NULL);
 	if (conf_load_what_can_be_read(config_dir, &w->world.conf, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	if (conf_fill(w->world.conf, &common_group, common, &why) < 0 || conf_fill(w->world.conf, &daemon_group, &w->daemon, &why) < 0)
+	if (conf_fill(w->world.conf, &common_group, common, &why) < 0
+	    || conf_fill(w->world.conf, &daemon_group, &w->daemon, &why) < 0)
 		make_do(w);
 	open_command_log(common, "postroad");
 }
@@ -112,7 +119,8 @@ int main(int argc, char **argv)
 	if (argc != optind + 1)
 		usage();
 	action = find_action(argv[optind]);
-	w.notify_socket = getenv("NOTIFY_SOCKET");	/* the strings of the environment stay when it is cleaned */
+	/* the strings of the environment stay when it is cleaned */
+	w.notify_socket = getenv("NOTIFY_SOCKET");
 	if (action->despite_mistakes)
 		start_despite_mistakes(&w, config_dir);
 	else

@@ -28,7 +28,10 @@ int do_logrotate(struct work *w);
 int do_lint(struct work *w);
 int do_explain(struct work *w, int argc, char **argv);	/* argv[0]: "explain" */
 
-/* What start, check and lint look at alike: says everything that is not as it should be. How much of it is in the way of a start. */
+/*
+ * What start, check and lint look at alike: says everything that is not as it should be. How much
+ * of it is in the way of a start.
+ */
 int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg);
 void say_problem(void *arg, bool fatal, const char *text);	/* to the log */
 /* Names in main.cf and master.cf that nothing reads, or that are not supported here. */

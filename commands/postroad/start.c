@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postroad start and start-fg: master is started only on what passed the check, and start answers when it can be connected to. */
+/*
+ * postroad start and start-fg: master is started only on what passed the check, and start answers
+ * when it can be connected to.
+ */
 #include "commands/postroad/postroad.h"
 
 #include <errno.h>
@@ -19,7 +22,8 @@ static void insist_on_start(struct work *w)
 	struct instance_state running;
 
 	if (find_running(w, &running, true))
-		die(EX_UNAVAILABLE, "the %s mail system is already running: PID: %d", w->world.common.mail_name, (int) running.pid);
+		die(EX_UNAVAILABLE, "the %s mail system is already running: PID: %d",
+		    w->world.common.mail_name, (int) running.pid);
 	if (find_obstacles(w, false, say_problem, NULL) > 0)
 		die(EX_CONFIG, "cannot start: see above");
 	tell_of_values(w);		/* as with Postfix, who does not read them starts */
@@ -54,7 +58,10 @@ int do_start_fg(struct work *w)
 	become_master(w, "-f", NULL);
 }
 
-/* It has closed its end without a word: it dies, and has said why. What it does not get to, nobody waits for. */
+/*
+ * It has closed its end without a word: it dies, and has said why. What it does not get to, nobody
+ * waits for.
+ */
 static int status_of_death(pid_t pid)
 {
 	int64_t until = mono_ms() + MOST_END_MS;
@@ -62,7 +69,8 @@ static int status_of_death(pid_t pid)
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {
 		if (mono_ms() >= until)
-			die(EX_TEMPFAIL, "master does not say whether it has started; it goes on (PID %d)", (int) pid);
+			die(EX_TEMPFAIL, "master does not say whether it has started; it goes on (PID %d)",
+			    (int) pid);
 		co_sleep(in(10));
 	}
 	if (WIFSIGNALED(status))
@@ -82,7 +90,8 @@ static int wait_for_ready(int fd, pid_t pid)
 		n = poll(&p, 1, (int) MAX(until - mono_ms(), (int64_t) 0));
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
-		die(EX_TEMPFAIL, "master has been starting for %d seconds; it goes on (PID %d)", MOST_START_MS / 1000, (int) pid);
+		die(EX_TEMPFAIL, "master has been starting for %d seconds; it goes on (PID %d)",
+		    MOST_START_MS / 1000, (int) pid);
 	return read(fd, &byte, 1) == 1 ? 0 : status_of_death(pid);
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* postroad status: does it run, and with -v, which processes with which powers. What holds for a process the kernel tells, not the process. */
+/*
+ * postroad status: does it run, and with -v, which processes with which powers. What holds for a
+ * process the kernel tells, not the process.
+ */
 #include "commands/postroad/postroad.h"
 
 #include <errno.h>
@@ -52,7 +55,8 @@ static void show_process(pid_t pid)
 		return;
 	rest = field(&status, "Uid");
 	str_token(&rest, "\t ", &uid);
-	printf("%7d %-10.*s %-20.*s uid=%.*s no_new_privs=%.*s seccomp=%s capabilities=%.*s\n", (int) pid, PSTR(field(&status, "Name")),
+	printf("%7d %-10.*s %-20.*s uid=%.*s no_new_privs=%.*s seccomp=%s capabilities=%.*s\n", (int) pid,
+	       PSTR(field(&status, "Name")),
 	       PSTR(service_of(&command)), PSTR(uid), PSTR(field(&status, "NoNewPrivs")),
 	       str_is(field(&status, "Seccomp"), STR("2")) ? "on" : "off", PSTR(field(&status, "CapEff")));
 }

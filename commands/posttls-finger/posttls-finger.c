@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * posttls-finger: what a destination offers in TLS, and whether a policy holds. The SMTP client itself goes there (smtp/finger.h); the options become
- * parameters of it. DNS is asked through a resolver service of our own, so that anybody can look, a mail system running or not, and nothing is old.
+ * posttls-finger: what a destination offers in TLS, and whether a policy holds. The SMTP client
+ * itself goes there (smtp/finger.h); the options become parameters of it. DNS is asked through a
+ * resolver service of our own, so that anybody can look, a mail system running or not, and nothing
+ * is old.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +70,9 @@ static void set_both(const char *one, const char *other, const char *value)
 /* None of what deliveries present, and nothing that needs root: whoever looks says what is to be shown. */
 static void set_defaults(void)
 {
-	static const char *const none[] = { "tls_chain_files", "tls_cert_file", "tls_key_file", "tls_eccert_file", "tls_eckey_file", "generic_maps", "fallback_relay" };
+	static const char *const none[] = { "tls_chain_files", "tls_cert_file", "tls_key_file",
+					    "tls_eccert_file", "tls_eckey_file", "generic_maps",
+					    "fallback_relay" };
 
 	for (size_t i = 0; i < COUNT_OF(none); i++)
 		set(none[i], "");
@@ -89,7 +93,8 @@ static const char *seconds(const char *text)
 static void take_option(int c)
 {
 	switch (c) {
-	case 'a': set_as_given(arena_fmt(finger.arena, "inet_protocols=%s", strcmp(optarg, "any") == 0 ? "all" : optarg).at); break;
+	case 'a': set_as_given(arena_fmt(finger.arena, "inet_protocols=%s",
+					 strcmp(optarg, "any") == 0 ? "all" : optarg).at); break;
 	case 'A': set("tls_trust_anchor_file", optarg); break;
 	case 'c': finger.quiet = true; break;
 	case 'C': ask("chain", "yes"); break;
@@ -105,14 +110,16 @@ static void take_option(int c)
 	case 'K': set("tls_key_file", optarg); break;
 	case 'l': finger.level = optarg; break;
 	case 'm': ask("most", optarg); break;
-	case 'M': set_as_given(arena_fmt(finger.arena, "smtp_tls_dane_insecure_mx_policy=%s", optarg).at); break;
+	case 'M': set_as_given(arena_fmt(finger.arena, "smtp_tls_dane_insecure_mx_policy=%s",
+					 optarg).at); break;
 	case 'o': set_as_given(optarg); break;
 	case 'p': set_both("tls_protocols", "tls_mandatory_protocols", optarg); break;
 	case 'P': set("tls_CApath", optarg); break;
 	case 'r': ask("reconnect", optarg); break;
 	case 's': set("tls_servername", optarg); break;
 	case 't': set("connect_timeout", seconds(optarg)); break;
-	case 'T': set_both(finger.lmtp ? "lhlo_timeout" : "helo_timeout", "starttls_timeout", seconds(optarg)); break;
+	case 'T': set_both(finger.lmtp ? "lhlo_timeout" : "helo_timeout", "starttls_timeout",
+			   seconds(optarg)); break;
 	case 'v': *vec_add(finger.arena, &finger.parameters) = "-v"; break;
 	case 'w': set("tls_wrappermode", "yes"); break;
 	case 'L': case 'S': case 'x': case 'X': break;	/* -S: seen before; the others mean nothing here */
@@ -142,7 +149,8 @@ static void take_options(int argc, char **argv)
 static void set_level(void)
 {
 	struct str anchors;
-	bool validates = conf_get(finger.world.conf, finger.arena, STR("dns_resolver_trust_anchor_file"), &anchors) && anchors.len > 0;
+	bool validates = conf_get(finger.world.conf, finger.arena, STR("dns_resolver_trust_anchor_file"),
+				  &anchors) && anchors.len > 0;
 
 	if (finger.level == NULL)
 		finger.level = validates ? "dane" : "secure";
@@ -162,7 +170,8 @@ static void set_matches(int count, char **matches)
 	if (count == 0)
 		return;
 	set("tls_fingerprint_cert_match", arena_copy(finger.arena, buf_str(&list)).at);
-	set_both("tls_verify_cert_match", "tls_secure_cert_match", arena_copy(finger.arena, buf_str(&list)).at);
+	set_both("tls_verify_cert_match", "tls_secure_cert_match",
+		 arena_copy(finger.arena, buf_str(&list)).at);
 }
 
 /* ---- the resolver ---- */
@@ -237,7 +246,8 @@ static void start_resolver(void)
 	const int64_t until = mono_ms() + RESOLVER_MS;
 	int r;
 
-	if (snprintf(finger.directory, sizeof(finger.directory), "%s/posttls-finger-XXXXXX", temporary) >= (int) sizeof(finger.directory))
+	if (snprintf(finger.directory, sizeof(finger.directory), "%s/posttls-finger-XXXXXX",
+		     temporary) >= (int) sizeof(finger.directory))
 		die(EX_USAGE, "TMPDIR is too long for a socket: %s", temporary);
 	if (mkdtemp(finger.directory) == NULL)
 		die(EX_CANTCREAT, "cannot make a directory in %s: %s", temporary, error_text(errno));
@@ -246,7 +256,9 @@ static void start_resolver(void)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-	r = start(path, (char *[]){ (char *) "resolver", (char *) "-d", (char *) "-c", (char *) (uintptr_t) conf_dir(finger.world.conf), (char *) "-n", (char *) "resolver",
+	r = start(path, (char *[]){ (char *) "resolver", (char *) "-d", (char *) "-c",
+				    (char *) (uintptr_t) conf_dir(finger.world.conf), (char *) "-n",
+					    (char *) "resolver",
 				    (char *) (uintptr_t) finger.socket, NULL }, &actions, &finger.resolver);
 	posix_spawn_file_actions_destroy(&actions);
 	while (r == 0 && !resolver_answers()) {
@@ -299,7 +311,8 @@ int main(int argc, char **argv)
 
 	/* import_environment does not have it. */
 	finger.arena = arena_new("posttls-finger", NULL, 4 << 20);
-	finger.temporary = temporary != NULL && temporary[0] == '/' ? str_c(finger.arena, str_of(temporary)) : "/tmp";
+	finger.temporary = temporary != NULL && temporary[0] == '/' ? str_c(finger.arena,
+			str_of(temporary)) : "/tmp";
 	command_start("posttls-finger", NULL, NULL, NULL, &finger.world);
 	take_options(argc, argv);
 	set_level();

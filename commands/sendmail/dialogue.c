@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sendmail -bs: SMTP on standard input and output, for a local program that speaks nothing else. It works for any user and
- * without a running mail system, because each message goes to postdrop like any other. The client is the user himself, so there are no
- * access rules here, and relay control does not apply: cleanup and the queue see a local message.
+ * sendmail -bs: SMTP on standard input and output, for a local program that speaks nothing else. It
+ * works for any user and without a running mail system, because each message goes to postdrop like
+ * any other. The client is the user himself, so there are no access rules here, and relay control
+ * does not apply: cleanup and the queue see a local message.
  */
 #include <inttypes.h>
 #include <unistd.h>
@@ -114,12 +115,14 @@ static bool say_mail(struct dialogue *d, struct str args)
 		return reply(d, "503 5.5.1 Error: send HELO/EHLO first");
 	if (d->has_sender)
 		return reply(d, "503 5.5.1 Error: nested MAIL command");
-	if (!command_keyword(&args, STR("FROM:")) || path_parse(&args, d->transaction, false, says_smtputf8(args), &sender) < 0)
+	if (!command_keyword(&args, STR("FROM:"))
+	    || path_parse(&args, d->transaction, false, says_smtputf8(args), &sender) < 0)
 		return reply(d, "501 5.5.4 Syntax: MAIL FROM:<address>");
 	error = esmtp_mail_args(args, d->transaction, &said, &bad);
 	if (error != ESMTP_OK)
 		return reply_bad_argument(d, error, bad);
-	if (d->q->world.common.message_size_limit > 0 && said.size > (uint64_t) d->q->world.common.message_size_limit)
+	if (d->q->world.common.message_size_limit > 0
+	    && said.size > (uint64_t) d->q->world.common.message_size_limit)
 		return reply(d, "552 5.3.4 Message size exceeds fixed limit");
 	d->e = (struct envelope){ .sender = sender, .ret = said.ret, .envid = said.envid };
 	if (said.body == BODY_8BITMIME)
@@ -141,13 +144,15 @@ static bool say_rcpt(struct dialogue *d, struct str args)
 	if (d->recipients.len >= MOST_RECIPIENTS || arena_left(d->transaction) < TRANSACTION_MEMORY / 4)
 		return reply(d, "452 4.5.3 Error: too many recipients");
 	if (!command_keyword(&args, STR("TO:")) ||
-	    path_parse(&args, d->transaction, false, (d->e.flags & ENVELOPE_SMTPUTF8) != 0, &address) < 0 || address.len == 0)
+	    path_parse(&args, d->transaction, false, (d->e.flags & ENVELOPE_SMTPUTF8) != 0, &address) < 0
+	    || address.len == 0)
 		return reply(d, "501 5.5.4 Syntax: RCPT TO:<address>");
 	error = esmtp_rcpt_args(args, d->transaction, &said, &bad);
 	if (error != ESMTP_OK)
 		return reply_bad_argument(d, error, bad);
 	*vec_add(d->transaction, &d->recipients) = (struct recipient){
-		.index = (uint32_t) d->recipients.len, .address = address, .notify = said.notify, .orcpt = said.orcpt,
+		.index = (uint32_t) d->recipients.len, .address = address, .notify = said.notify,
+		.orcpt = said.orcpt,
 	};
 	return reply(d, "250 2.1.5 Ok");
 }
@@ -189,7 +194,8 @@ static bool say_data(struct dialogue *d, struct str args)
 	char id[32];
 
 	if (!d->has_sender || d->recipients.len == 0)
-		return reply(d, d->has_sender ? "554 5.5.1 Error: no valid recipients" : "503 5.5.1 Error: need RCPT command");
+		return reply(d, d->has_sender ? "554 5.5.1 Error: no valid recipients"
+			     : "503 5.5.1 Error: need RCPT command");
 	if (args.len > 0)
 		return reply(d, "501 5.5.4 Syntax: DATA");
 	if (!reply(d, "354 End data with <CR><LF>.<CR><LF>"))
@@ -223,7 +229,8 @@ static bool say_noop(struct dialogue *d, struct str args)
 
 static bool say_vrfy(struct dialogue *d, struct str args)
 {
-	return args.len == 0 ? reply(d, "501 5.5.4 Syntax: VRFY address") : reply(d, "252 2.0.0 %.*s", PSTR(str_head(args, 200)));
+	return args.len == 0 ? reply(d, "501 5.5.4 Syntax: VRFY address") : reply(d, "252 2.0.0 %.*s",
+			PSTR(str_head(args, 200)));
 }
 
 static bool say_help(struct dialogue *d, struct str args)
@@ -240,8 +247,10 @@ static bool say_quit(struct dialogue *d, struct str args)
 }
 
 static const struct { struct str verb; verb_function *say; } verbs[] = {
-	{ STR_INIT("HELO"), say_helo }, { STR_INIT("EHLO"), say_ehlo }, { STR_INIT("MAIL"), say_mail }, { STR_INIT("RCPT"), say_rcpt },
-	{ STR_INIT("DATA"), say_data }, { STR_INIT("RSET"), say_rset }, { STR_INIT("NOOP"), say_noop }, { STR_INIT("VRFY"), say_vrfy },
+	{ STR_INIT("HELO"), say_helo }, { STR_INIT("EHLO"), say_ehlo }, { STR_INIT("MAIL"), say_mail },
+	{ STR_INIT("RCPT"), say_rcpt },
+	{ STR_INIT("DATA"), say_data }, { STR_INIT("RSET"), say_rset }, { STR_INIT("NOOP"), say_noop },
+	{ STR_INIT("VRFY"), say_vrfy },
 	{ STR_INIT("HELP"), say_help }, { STR_INIT("QUIT"), say_quit },
 };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A message on standard input goes to postdrop, with the envelope that the command line describes. Content passes as it is, but for line
- * ends (sendmail_fix_line_endings), the final dot, and a leading mbox "From " line. With -t cleanup takes the recipients from the
- * headers; here they are only looked at, so that a message for nobody is refused while its writer still listens.
+ * A message on standard input goes to postdrop, with the envelope that the command line describes.
+ * Content passes as it is, but for line ends (sendmail_fix_line_endings), the final dot, and a
+ * leading mbox "From " line. With -t cleanup takes the recipients from the headers; here they are
+ * only looked at, so that a message for nobody is refused while its writer still listens.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -89,7 +90,8 @@ static void recipients_of(struct request *q, struct envelope *e)
 			if (list.len >= MOST_RECIPIENTS)
 				die(EX_USAGE, "too many recipients");
 			if (address.len > 0)
-				*vec_add(q->arena, &list) = (struct recipient){ .index = (uint32_t) list.len, .address = address, .notify = q->notify };
+				*vec_add(q->arena, &list) = (struct recipient){ .index = (uint32_t) list.len,
+						.address = address, .notify = q->notify };
 		}
 		if (r < 0)
 			die(EX_USAGE, "malformed recipient address: %s", q->words[i]);
@@ -112,7 +114,8 @@ static bool has_non_ascii(const struct envelope *e)
 static struct str verp_of(const struct request *q, struct str sender)
 {
 	const struct common_conf *c = &q->world.common;
-	struct str delimiters = str_of(q->verp == NULL || q->verp[0] == '\0' ? c->default_verp_delimiters : q->verp);
+	struct str delimiters = str_of(q->verp == NULL
+				       || q->verp[0] == '\0' ? c->default_verp_delimiters : q->verp);
 
 	if (q->verp == NULL)
 		return STR_NONE;
@@ -125,7 +128,8 @@ static struct str verp_of(const struct request *q, struct str sender)
 
 static void make_envelope(struct request *q, struct envelope *e)
 {
-	*e = (struct envelope){ .sender = sender_of(q), .flags = q->flags, .ret = q->ret, .envid = str_of(q->envid), .full_name = full_name(q) };
+	*e = (struct envelope){ .sender = sender_of(q), .flags = q->flags, .ret = q->ret,
+				.envid = str_of(q->envid), .full_name = full_name(q) };
 	e->verp = verp_of(q, e->sender);
 	if (q->extract)
 		e->flags |= ENVELOPE_EXTRACT;
@@ -146,7 +150,8 @@ static enum line_ends line_ends_of(struct request *q)
 		return FIX_STRICT;
 	if (str_is_nocase(text, STR("never")))
 		return FIX_NEVER;
-	die(EX_TEMPFAIL, "parameter sendmail_fix_line_endings = %s: always, strict or never expected", text.at);
+	die(EX_TEMPFAIL, "parameter sendmail_fix_line_endings = %s: always, strict or never expected",
+	    text.at);
 }
 
 static void put(struct intake *i, struct str bytes)
@@ -176,7 +181,8 @@ static void put_fixed(struct intake *i, struct str piece)
 
 static bool is_final_dot(const struct intake *i, struct str line)
 {
-	return i->line_start && !i->q->dot_is_content && (str_is(line, STR(".\n")) || str_is(line, STR(".")) || str_is(line, STR(".\r\n")));
+	return i->line_start && !i->q->dot_is_content && (str_is(line, STR(".\n")) || str_is(line, STR("."))
+							  || str_is(line, STR(".\r\n")));
 }
 
 static void take_line(struct intake *i, struct str line)
@@ -216,7 +222,8 @@ static void copy_content(struct intake *i, struct input *in)
 static bool names_recipients(struct str name)
 {
 	static const struct str names[] = {
-		STR_INIT("To"), STR_INIT("Cc"), STR_INIT("Bcc"), STR_INIT("Resent-To"), STR_INIT("Resent-Cc"), STR_INIT("Resent-Bcc"),
+		STR_INIT("To"), STR_INIT("Cc"), STR_INIT("Bcc"), STR_INIT("Resent-To"),
+		STR_INIT("Resent-Cc"), STR_INIT("Resent-Bcc"),
 	};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -267,7 +274,8 @@ static int finish(struct submission *out)
 
 int enqueue(struct request *q)
 {
-	struct intake i = { .q = q, .fix = line_ends_of(q), .first_line = true, .line_start = true, .headers = BUF(MOST_HEADERS),
+	struct intake i = { .q = q, .fix = line_ends_of(q), .first_line = true, .line_start = true,
+			    .headers = BUF(MOST_HEADERS),
 			    .in_headers = q->extract };
 	AUTO(buf) why = BUF_WORDS;
 	struct envelope e;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Thirty-five years of options. What has no meaning here is accepted and ignored where leaving it out does no harm, and refused
- * where the caller would wait for an effect that does not come.
+ * Thirty-five years of options. What has no meaning here is accepted and ignored where leaving it
+ * out does no harm, and refused where the caller would wait for an effect that does not come.
  */
 #include <getopt.h>
 
@@ -170,8 +170,10 @@ void parse_options(struct request *q, int argc, char **argv)
 {
 	static const char *const without_operands[] = {
 		[MODE_ENQUEUE] = NULL, [MODE_SMTP] = "stand-alone mode", [MODE_MAILQ] = "display queue mode",
-		[MODE_NEWALIASES] = "alias initialization mode", [MODE_DAEMON] = "daemon mode", [MODE_FLUSH] = "flush queue mode",
-		[MODE_FLUSH_ID] = "flush queue mode", [MODE_FLUSH_SITE] = "flush queue mode", [MODE_NOTHING] = NULL,
+		[MODE_NEWALIASES] = "alias initialization mode", [MODE_DAEMON] = "daemon mode",
+		[MODE_FLUSH] = "flush queue mode",
+		[MODE_FLUSH_ID] = "flush queue mode", [MODE_FLUSH_SITE] = "flush queue mode",
+		[MODE_NOTHING] = NULL,
 	};
 	int option;
 

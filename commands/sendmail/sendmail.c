@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sendmail(1), by its own name, as mailq and as newaliases: the door through which programs on this machine hand in mail. It has no rights of its own;
- * postdrop has. Success means that the message is safely in maildrop/, whether the mail system runs or not.
+ * sendmail(1), by its own name, as mailq and as newaliases: the door through which programs on this
+ * machine hand in mail. It has no rights of its own; postdrop has. Success means that the message
+ * is safely in maildrop/, whether the mail system runs or not.
  */
 #include <unistd.h>
 
@@ -17,8 +18,10 @@ int main(int argc, char **argv)
 	q.mode = MODE_ENQUEUE;
 	q.arena = arena_new("sendmail", NULL, MOST_MEMORY);
 	parse_options(&q, argc, argv);
-	die_always_with(EX_TEMPFAIL);		/* a configuration that cannot be read is no reason to give mail up */
-	command_start("sendmail", q.dir, (const struct param_group *const[]){ &submit_group, NULL }, (void *const[]){ &q.conf }, &q.world);
+	/* a configuration that cannot be read is no reason to give mail up */
+	die_always_with(EX_TEMPFAIL);
+	command_start("sendmail", q.dir, (const struct param_group *const[]){ &submit_group, NULL },
+		      (void *const[]){ &q.conf }, &q.world);
 	die_always_with(0);
 	switch (q.mode) {
 	case MODE_NOTHING: return 0;

@@ -42,7 +42,8 @@ struct request {
 };
 
 /*
- * options.c. Dies with EX_TEMPFAIL, like Postfix's for all that is not about a message or its recipients: who calls shall keep the mail.
+ * options.c. Dies with EX_TEMPFAIL, like Postfix's for all that is not about a message or its
+ * recipients: who calls shall keep the mail.
  */
 void parse_options(struct request *q, int argc, char **argv);
 

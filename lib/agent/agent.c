@@ -21,7 +21,8 @@
 #include "lib/base/failpoint.h"
 #include "lib/ipc/channel.h"
 
-enum { MOST_GROUPS = 8, WAIT_SLICE_MS = 1000, ENOUGH_WORDS = FRAME_LIMIT / 2, MOST_OUTCOMES = FRAME_LIMIT - (64 << 10) };
+enum { MOST_GROUPS = 8, WAIT_SLICE_MS = 1000, ENOUGH_WORDS = FRAME_LIMIT / 2,
+       MOST_OUTCOMES = FRAME_LIMIT - (64 << 10) };
 
 struct connection {
 	struct list link;
@@ -55,12 +56,13 @@ void agent_wind_down(void)
 }
 
 /*
- * What all of thousands of recipients were told may be more than a reply holds. Who is left out of it counts as deferred, and gets the message
- * again: so the last ones' codes have to do.
+ * What all of thousands of recipients were told may be more than a reply holds. Who is left out of
+ * it counts as deferred, and gets the message again: so the last ones' codes have to do.
  */
 static int pack_outcome(const struct outcome *o, struct buf *outcomes)
 {
-	const struct outcome brief = { .index = o->index, .status = o->status, .dsn = o->dsn, .at_us = o->at_us };
+	const struct outcome brief = { .index = o->index, .status = o->status, .dsn = o->dsn,
+				       .at_us = o->at_us };
 
 	return outcome_pack(outcomes->len < ENOUGH_WORDS ? o : &brief, outcomes);
 }
@@ -240,14 +242,18 @@ void agent_use(const struct agent *a, const struct agent_conf *conf)
 	the_agent_conf = conf;
 }
 
-/* That a default is too small is nobody's mistake: who raises message_size_limit may have no such mailboxes. */
+/*
+ * That a default is too small is nobody's mistake: who raises message_size_limit may have no such
+ * mailboxes.
+ */
 void insist_on_mailbox_limit(const char *parameter, int64_t limit)
 {
 	const int64_t message = the_world->common->message_size_limit;
 	const char *file;
 	int line;
 
-	if (limit != 0 && (message == 0 || message > limit) && conf_where(the_world->conf, str_of(parameter), &file, &line))
+	if (limit != 0 && (message == 0 || message > limit) && conf_where(the_world->conf, str_of(parameter),
+									  &file, &line))
 		die(EX_CONFIG, "%s: smaller than message_size_limit", parameter);
 }
 

@@ -17,7 +17,11 @@ enum deliver_flags {
 	DELIVER_EXPIRING = 1,		/* the last attempt: qmgr will bounce what is deferred */
 	DELIVER_PROBE = 2,		/* address verification: do not deliver, only find out */
 	DELIVER_TRACE = 4,		/* sendmail -bv/-v: report everything to the sender */
-	DELIVER_HURRY = 8,		/* nobody knows whether that host lives, and many are tried: it may take its time at the next attempt */
+	/*
+	 * nobody knows whether that host lives, and many are tried: it may take its time at the
+	 * next attempt
+	 */
+	DELIVER_HURRY = 8,
 };
 
 struct delivery {
@@ -78,7 +82,10 @@ void expanded(struct delivery *d, struct recipient *r, const struct result *how,
 /* Accepted by a host that knows no DSN: as good as delivered, and notified as "relayed". */
 void relayed(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* Accepted by a host that was told what the sender wants to hear, and takes care of it (RFC 3461 5.2.2): no notification of success from us. */
+/*
+ * Accepted by a host that was told what the sender wants to hear, and takes care of it (RFC 3461
+ * 5.2.2): no notification of success from us.
+ */
 void handed_on(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 /* Another agent was asked and has written the log line: its outcome as it is, for the reply only. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A command that gets a message on its standard input. It runs in a session of its own, with descriptors 0 to 2 only and a time limit. Its
- * exit status decides (sysexits(3)), its output is what people get to read.
+ * A command that gets a message on its standard input. It runs in a session of its own, with
+ * descriptors 0 to 2 only and a time limit. Its exit status decides (sysexits(3)), its output is
+ * what people get to read.
  */
 #include "lib/agent/command.h"
 
@@ -28,7 +29,8 @@ static int refuse(struct buf *why, const char *words, struct str what)
 	return -EINVAL;
 }
 
-int command_identity(struct arena *a, struct str user, struct str group, struct identity *ret, struct buf *why)
+int command_identity(struct arena *a, struct str user, struct str group, struct identity *ret,
+		     struct buf *why)
 {
 	struct account account = { 0 }, owner = { 0 };
 	int r = account_by_name(a, user, &account);
@@ -39,17 +41,21 @@ int command_identity(struct arena *a, struct str user, struct str group, struct 
 	if (group.len > 0 && (r = group_by_name(group, &ret->gid)) <= 0)
 		return refuse(why, r == 0 ? "no such group" : "the group database cannot be read", group);
 	if (geteuid() != 0)
-		return ret->uid == geteuid() ? 0 : refuse(why, "this system runs without privileges and cannot run commands as", user);
+		return ret->uid == geteuid() ? 0 : refuse(why,
+							  "this system runs without privileges and cannot run commands as",
+							  user);
 	if (ret->uid == 0 || ret->gid == 0)
 		return refuse(why, "commands are not run with root's rights", user);
-	if (account_by_name(a, str_of(the_world->common->mail_owner), &owner) <= 0 || owner.uid == ret->uid || owner.gid == ret->gid)
+	if (account_by_name(a, str_of(the_world->common->mail_owner), &owner) <= 0 || owner.uid == ret->uid
+	    || owner.gid == ret->gid)
 		return refuse(why, "commands are not run with the mail system's own rights", user);
 	return 0;
 }
 
 /* ---- its environment ---- */
 
-void command_add_variable(struct command *c, struct arena *a, const char *name, struct str value, const char *filter)
+void command_add_variable(struct command *c, struct arena *a, const char *name, struct str value,
+			  const char *filter)
 {
 	AUTO(buf) text = BUF(16 << 10);
 
@@ -126,11 +132,15 @@ static void listen_to(struct running *c)
 	c->out = -1;
 }
 
-/* Waits for something to happen. wants_write: also for room in the pipe. 0, -ETIMEDOUT, -ECANCELED: nobody wants to know any more. */
+/*
+ * Waits for something to happen. wants_write: also for room in the pipe. 0, -ETIMEDOUT, -ECANCELED:
+ * nobody wants to know any more.
+ */
 static int wait_for_command(struct running *c, bool wants_write)
 {
 	struct pollfd p[4] = { { .fd = c->ended, .events = POLLIN }, { .fd = c->out, .events = POLLIN },
-			       { .fd = wants_write ? c->in : -1, .events = POLLOUT }, { .fd = hand_socket(), .events = POLLRDHUP } };
+			       { .fd = wants_write ? c->in : -1, .events = POLLOUT },
+			       { .fd = hand_socket(), .events = POLLRDHUP } };
 	int64_t left = c->deadline - mono_ms();
 
 	if (left <= 0)
@@ -232,18 +242,21 @@ static void say_ended(const struct command *c, int status, struct str output, st
 	if (m.text != NULL)
 		mailbox_say(ret, ret->status, code, "%s%s%.*s", m.text, label, PSTR(output));
 	else
-		mailbox_say(ret, ret->status, code, "Command died with status %d: \"%s\"%s%.*s", status, c->name, label, PSTR(output));
+		mailbox_say(ret, ret->status, code, "Command died with status %d: \"%s\"%s%.*s", status,
+			    c->name, label, PSTR(output));
 }
 
 static void say_delivered(const struct command *c, struct str output, struct mailbox_result *ret)
 {
 	if (output.len > 0)
-		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered via %s service (%.*s)", c->service, PSTR(output));
+		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered via %s service (%.*s)", c->service,
+			    PSTR(output));
 	else
 		mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered via %s service", c->service);
 }
 
-static void say_result(const struct command *c, struct running *p, int r, int status, struct mailbox_result *ret)
+static void say_result(const struct command *c, struct running *p, int r, int status,
+		       struct mailbox_result *ret)
 {
 	struct str output = str_trim(buf_str(&p->output));
 
@@ -256,7 +269,8 @@ static void say_result(const struct command *c, struct running *p, int r, int st
 		mailbox_say_error(ret, r, "cannot give the message to the command \"%s\"", c->name);
 	else if (WIFSIGNALED(status))
 		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.0", "Command died with signal %d: \"%s\"%s%.*s",
-			    WTERMSIG(status), c->name, output.len > 0 ? ". Command output: " : "", PSTR(output));
+			    WTERMSIG(status), c->name, output.len > 0 ? ". Command output: " : "",
+			    PSTR(output));
 	else if (WEXITSTATUS(status) == 0 && c->service != NULL)
 		say_delivered(c, output, ret);
 	else if (WEXITSTATUS(status) == 0)

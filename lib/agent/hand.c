@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A hand: the process that has become a user. Reads what errands are there, does them one after the other, syncs what they wrote
- * together, and answers them together. It ends when the agent closes its socket.
+ * A hand: the process that has become a user. Reads what errands are there, does them one after the
+ * other, syncs what they wrote together, and answers them together. It ends when the agent closes
+ * its socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -76,7 +77,8 @@ static struct hand_job *new_errand(uint32_t number, const struct hand_errand *m)
 	struct arena *a = arena_new("errand", NULL, (size_t) 256 << 20);
 	struct hand_job *e = ARENA_NEW(a, struct hand_job);
 
-	*e = (struct hand_job) { .arena = a, .what = arena_copy(a, m->what), .alone = m->alone != 0, .number = number,
+	*e = (struct hand_job) { .arena = a, .what = arena_copy(a, m->what), .alone = m->alone != 0,
+				 .number = number,
 			       .reply = BUF(REPLY_LIMIT) };
 	return e;
 }
@@ -240,7 +242,10 @@ void hand_live(const struct trade *t, const struct identity *as, int socket)
 	int r;
 
 	the_trade = t;
-	/* What die() and BUG() say here goes to the agent's ears only through the end of the socket: the log is not ours. */
+	/*
+	 * What die() and BUG() say here goes to the agent's ears only through the end of the
+	 * socket: the log is not ours.
+	 */
 	die_set_sink(say_nothing);
 	reset_signals();
 	setpgid(0, 0);

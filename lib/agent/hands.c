@@ -2,8 +2,9 @@
 /*
  * The agent's side: which hand gets which errand. Errands that no hand may take yet wait in order.
  *
- * One hand of a user takes all his errands as long as it keeps up, because what gathers while it waits for the disk shares the next sync;
- * when more has gathered than it may hold, another one is hired, up to MOST_PER_USER.
+ * One hand of a user takes all his errands as long as it keeps up, because what gathers while it
+ * waits for the disk shares the next sync; when more has gathered than it may hold, another one is
+ * hired, up to MOST_PER_USER.
  */
 #include "lib/agent/hands_private.h"
 
@@ -48,7 +49,10 @@ static struct timer idle_timer;
 
 static void give_out(void);
 
-/* Hands end when their sockets do, and the spawner after the last of them: nobody is left behind when this process is gone. */
+/*
+ * Hands end when their sockets do, and the spawner after the last of them: nobody is left behind
+ * when this process is gone.
+ */
 static void see_them_off(void)
 {
 	struct pollfd p = { .fd = spawner, .events = POLLIN };
@@ -62,7 +66,8 @@ static void see_them_off(void)
 void hands_begin(const struct trade *t)
 {
 	if (the_world->unprivileged && geteuid() == 0)
-		die(EX_CONFIG, "service %s becomes other users: its column \"unpriv\" in master.cf must be n", the_world->service);
+		die(EX_CONFIG, "service %s becomes other users: its column \"unpriv\" in master.cf must be n",
+		    the_world->service);
 	spawner = spawner_start(t);
 	if (atexit(see_them_off) != 0)
 		die(EX_OSERR, "no room for an exit handler");
@@ -235,7 +240,8 @@ static void dismiss_longest_idle(void)
 	struct hand *longest = NULL;
 
 	LIST_EACH(h, &hands, struct hand, link)
-		if (h->order_count == 0 && !h->leaving && (longest == NULL || h->idle_since < longest->idle_since))
+		if (h->order_count == 0 && !h->leaving
+		    && (longest == NULL || h->idle_since < longest->idle_since))
 			longest = h;
 	if (longest != NULL)
 		dismiss(longest);
@@ -260,7 +266,8 @@ static void dismiss_idle(struct timer *t)
 
 static bool is_same(const struct identity *a, const struct identity *b)
 {
-	return a->uid == b->uid && a->gid == b->gid && a->spool_gid == b->spool_gid && a->multiplexes == b->multiplexes;
+	return a->uid == b->uid && a->gid == b->gid && a->spool_gid == b->spool_gid
+	       && a->multiplexes == b->multiplexes;
 }
 
 static bool has_place(const struct hand *h, struct str place)
@@ -304,7 +311,8 @@ static void look_around(const struct hand_order *o, struct choice *c)
 /* NULL: it has to wait until somebody is through. */
 static struct hand *choose(const struct hand_order *o)
 {
-	const int most = o->as.multiplexes ? MOST_MULTIPLEXED : MOST_AT_ONCE, enough = o->as.multiplexes ? MOST_MULTIPLEXED : ENOUGH;
+	const int most = o->as.multiplexes ? MOST_MULTIPLEXED : MOST_AT_ONCE,
+		enough = o->as.multiplexes ? MOST_MULTIPLEXED : ENOUGH;
 	struct choice c = { 0 };
 
 	look_around(o, &c);

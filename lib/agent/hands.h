@@ -7,11 +7,13 @@
  *   hand       a user, for good; takes errands from the agent over a socket of its own, plain blocking code; lives on for the
  *              next errand as long as there is work, so that a fork per delivery is the exception
  *
- * An errand is words of the agent's own, and usually a message. What a hand says in its reply is as little trusted as its user.
+ * An errand is words of the agent's own, and usually a message. What a hand says in its reply is as
+ * little trusted as its user.
  *
- * A hand takes several errands at once, so that they share a sync (lib/mailbox/mailbox.h); none of them waits for anything but the disk.
- * What may take longer (a command, a lock that is somebody else's) says -EAGAIN before it has done anything, and is given to a hand that
- * does nothing else meanwhile.
+ * A hand takes several errands at once, so that they share a sync (lib/mailbox/mailbox.h); none of
+ * them waits for anything but the disk. What may take longer (a command, a lock that is somebody
+ * else's) says -EAGAIN before it has done anything, and is given to a hand that does nothing else
+ * meanwhile.
  */
 #ifndef ROAD_AGENT_HANDS_H
 #define ROAD_AGENT_HANDS_H
@@ -26,8 +28,13 @@ enum { NO_GROUP = -1 };
 struct identity {
 	uid_t uid;
 	gid_t gid;
-	gid_t spool_gid;		/* a group that hand_use_spool_group() may take on; (gid_t) NO_GROUP: none */
-	bool multiplexes;		/* its jobs wait for other daemons, each in a coroutine; they write no mailboxes and are never alone */
+	/* a group that hand_use_spool_group() may take on; (gid_t) NO_GROUP: none */
+	gid_t spool_gid;
+	/*
+	 * its jobs wait for other daemons, each in a coroutine; they write no mailboxes and are
+	 * never alone
+	 */
+	bool multiplexes;
 };
 
 struct hand_order {
@@ -38,9 +45,11 @@ struct hand_order {
 	/* alone: not more than so many at once for whom it is; 0: no limit */
 	struct str whom;
 	int most_alone;
-	struct str place;		/* errands for one place (an mbox file) are given to one hand as long as it has any; may be empty */
+	/* errands for one place (an mbox file) are given to one hand as long as it has any; may be empty */
+	struct str place;
 	bool alone;
-	int64_t time_limit_ms;		/* of one that is alone (then its hand is killed, with its process group) or whose hand multiplexes */
+	/* of one that is alone (then its hand is killed, with its process group) or whose hand multiplexes */
+	int64_t time_limit_ms;
 	/* private */
 	struct arena *arena;
 	struct list link;
@@ -54,8 +63,8 @@ struct hand_order {
 /* Gives it out; it must live, where it is, until hands_wait() has returned. The reply will be in arena a. */
 void hands_send(struct hand_order *o, struct arena *a);
 /*
- * 0 with the reply in o->reply, -EPERM and others: could not become that user, -ETIMEDOUT, -ECHILD: the hand died, -ECANCELED (what was begun is
- * nevertheless done), -errno.
+ * 0 with the reply in o->reply, -EPERM and others: could not become that user, -ETIMEDOUT, -ECHILD:
+ * the hand died, -ECANCELED (what was begun is nevertheless done), -errno.
  */
 int hands_wait(struct hand_order *o) MAY_YIELD;
 
@@ -63,7 +72,8 @@ int hands_wait(struct hand_order *o) MAY_YIELD;
 
 struct hand_job {
 	struct str what;
-	struct delivery *d;		/* NULL: came without a message. d->env has only the recipients that it is for */
+	/* NULL: came without a message. d->env has only the recipients that it is for */
+	struct delivery *d;
 	bool alone;
 	struct mailbox_batch *batch;	/* NULL when alone */
 	struct arena *arena;
@@ -73,8 +83,9 @@ struct hand_job {
 };
 struct trade {
 	/*
-	 * Does it. -EAGAIN, if not alone: this may take long, and nothing was done yet. It must not log: words for people go into the
-	 * reply. Only descriptors 0 to 2 and the hand's own are open; signals are as at a program's start, but for SIGPIPE and SIGXFSZ.
+	 * Does it. -EAGAIN, if not alone: this may take long, and nothing was done yet. It must not
+	 * log: words for people go into the reply. Only descriptors 0 to 2 and the hand's own are
+	 * open; signals are as at a program's start, but for SIGPIPE and SIGXFSZ.
 	 */
 	int (*run)(struct hand_job *j);
 	/* After the sync of all that was written: completes the reply. */

@@ -26,7 +26,8 @@ static void report_itself(struct hand_job *j)
 		open_fds += fcntl(fd, F_GETFD) >= 0;
 	while ((piece = content_pread(&j->d->content, n, text + n, sizeof(text) - n)) > 0)
 		n += (size_t) piece;
-	buf_addf(&j->reply, "uid=%d open=%d to=%.*s content=%.*s", (int) getuid(), open_fds, PSTR(j->d->env.recipients[0].address),
+	buf_addf(&j->reply, "uid=%d open=%d to=%.*s content=%.*s", (int) getuid(), open_fds,
+		 PSTR(j->d->env.recipients[0].address),
 		 (int) n, text);
 }
 
@@ -88,7 +89,8 @@ static struct arena *arena;
 static struct hand_order order_for(const char *what)
 {
 	return (struct hand_order) {
-		.as = { .uid = geteuid() == 0 ? 12345 : getuid(), .gid = geteuid() == 0 ? 12345 : getgid(), .spool_gid = (gid_t) NO_GROUP },
+		.as = { .uid = geteuid() == 0 ? 12345 : getuid(), .gid = geteuid() == 0 ? 12345 : getgid(),
+			.spool_gid = (gid_t) NO_GROUP },
 		.what = str_of(what), .time_limit_ms = 60000,
 	};
 }
@@ -112,8 +114,10 @@ static void play_message(void)
 {
 	static const char bytes[] = "HEADS: x\nbody\n";
 	struct recipient r = { .index = 5, .address = STR("you@r.example") };
-	struct delivery d = { .queue_id = STR("4jXBBBBBBBBz00HbYb"), .env = { .sender = STR("s@x"), .recipients = &r, .recipient_count = 1 },
-			      .content = { .parts = { .size = 11, .headers_at = 4, .headers_len = 5, .body_at = 9, .body_len = 5 },
+	struct delivery d = { .queue_id = STR("4jXBBBBBBBBz00HbYb"),
+			      .env = { .sender = STR("s@x"), .recipients = &r, .recipient_count = 1 },
+			      .content = { .parts = { .size = 11, .headers_at = 4, .headers_len = 5,
+						      .body_at = 9, .body_len = 5 },
 					   .file = memfd_create("message", MFD_CLOEXEC) } };
 	struct hand_order o = order_for("report");
 	char expected[100];
@@ -123,7 +127,8 @@ static void play_message(void)
 	o.r = &r;
 	assert_int_equal(ask(&o), 0);
 	/* its socket and the message */
-	snprintf(expected, sizeof(expected), "uid=%d open=2 to=you@r.example content=S: x\n\nbody\n", (int) o.as.uid);
+	snprintf(expected, sizeof(expected), "uid=%d open=2 to=you@r.example content=S: x\n\nbody\n",
+		 (int) o.as.uid);
 	assert_str(o.reply, expected);
 	close(d.content.file);
 }
@@ -210,7 +215,8 @@ static void play_limit(void)
 
 static void play_failures(void)
 {
-	struct hand_order dies = order_for("die"), refused = order_for("refuse"), root = order_for("pid"), good = order_for("pid");
+	struct hand_order dies = order_for("die"), refused = order_for("refuse"), root = order_for("pid"),
+		good = order_for("pid");
 
 	assert_int_equal(ask(&dies), -ECHILD);
 	assert_int_equal(ask(&refused), -ENOENT);

@@ -34,7 +34,8 @@ int request_open(const struct deliver_request *m, struct arena *a, struct delive
 	return 0;
 }
 
-int request_of(const struct delivery *d, const struct recipient *r, struct buf *packed, struct deliver_request *ret)
+int request_of(const struct delivery *d, const struct recipient *r, struct buf *packed,
+	       struct deliver_request *ret)
 {
 	struct envelope e = d->env;
 	struct recipient one;
@@ -52,8 +53,10 @@ int request_of(const struct delivery *d, const struct recipient *r, struct buf *
 	if (fd < 0 && d->content.file >= 0)
 		return -errno;
 	*ret = (struct deliver_request) {
-		.queue_id = d->queue_id, .transport = d->transport, .nexthop = d->nexthop, .envelope = buf_str(packed),
-		.size = d->content.parts.size, .headers_at = d->content.parts.headers_at, .headers_len = d->content.parts.headers_len,
+		.queue_id = d->queue_id, .transport = d->transport, .nexthop = d->nexthop,
+		.envelope = buf_str(packed),
+		.size = d->content.parts.size, .headers_at = d->content.parts.headers_at,
+		.headers_len = d->content.parts.headers_len,
 		.body_at = d->content.parts.body_at, .body_len = d->content.parts.body_len,
 		.active_us = d->active_us, .dispatch_us = d->dispatch_us, .flags = d->flags,
 		.content = d->content.bytes, .message = fd,

@@ -12,9 +12,10 @@ extern const struct agent_conf *the_agent_conf;
 int request_open(const struct deliver_request *m, struct arena *a, struct delivery *ret);
 
 /*
- * The way back, for another process to do this delivery for one of its recipients, or for all (NULL). packed gets the envelope, which *ret points into;
- * the descriptor is a new one. -errno.
+ * The way back, for another process to do this delivery for one of its recipients, or for all
+ * (NULL). packed gets the envelope, which *ret points into; the descriptor is a new one. -errno.
  */
-int request_of(const struct delivery *d, const struct recipient *r, struct buf *packed, struct deliver_request *ret);
+int request_of(const struct delivery *d, const struct recipient *r, struct buf *packed,
+	       struct deliver_request *ret);
 
 #endif

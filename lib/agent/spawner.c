@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The one process of an agent that keeps root's powers, forked before the agent reads anything from outside. It takes orders of a fixed
- * size from the agent, starts hands, and kills those that it started itself. It gives root's rights to nobody.
+ * The one process of an agent that keeps root's powers, forked before the agent reads anything from
+ * outside. It takes orders of a fixed size from the agent, starts hands, and kills those that it
+ * started itself. It gives root's rights to nobody.
  */
 #include <errno.h>
 #include <poll.h>
@@ -67,12 +68,14 @@ static int take_order(struct spawner_order *o, int *ret_fd)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 	struct iovec piece = { o, sizeof(*o) };
-	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
 	ssize_t n = recvmsg(ORDERS_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 
 	*ret_fd = -1;
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+	    && c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
 	if (n < 0)
 		return -errno;
@@ -112,10 +115,12 @@ static void say_nothing(const char *text)
 __attribute__((noreturn)) static void run_spawner(const struct trade *t, int orders)
 {
 	const struct jail jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
-				   .capabilities = t->chroot == NULL ? "setuid setgid kill" : "setuid setgid kill sys_chroot" };
+				   .capabilities = t->chroot == NULL
+						   ? "setuid setgid kill" : "setuid setgid kill sys_chroot" };
 	static const int deaf_to[] = { SIGTERM, SIGINT, SIGHUP };
 	const struct jail_world world = { .privileged = geteuid() == 0, .chroot = the_world->chroot,
-					  .queue_directory = the_world->chroot ? the_world->common->queue_directory : NULL };
+					  .queue_directory = the_world->chroot
+							     ? the_world->common->queue_directory : NULL };
 	AUTO(buf) why = BUF_WORDS;
 	sigset_t children;
 

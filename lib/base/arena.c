@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * An arena is a list of blocks, newest first. Blocks double up to 64 KiB; a bigger request gets a block of its own.
- * The first block is made at the first use, so an idle arena costs its head only.
+ * An arena is a list of blocks, newest first. Blocks double up to 64 KiB; a bigger request gets a
+ * block of its own. The first block is made at the first use, so an idle arena costs its head only.
  */
 #include "lib/base/arena.h"
 
@@ -24,7 +24,10 @@ struct arena {
 	struct list children, sibling;
 };
 
-/* The first block with its head is what malloc() finds fastest again: up to 1032 bytes have a list of their own in glibc. */
+/*
+ * The first block with its head is what malloc() finds fastest again: up to 1032 bytes have a list
+ * of their own in glibc.
+ */
 enum { FIRST_BLOCK = 1024 - sizeof(struct block), BIGGEST_BLOCK = 65536, ALIGNMENT = _Alignof(max_align_t) };
 
 struct arena *arena_new(const char *name, struct arena *parent, size_t limit)

@@ -11,11 +11,13 @@
 struct arena;
 
 /*
- * `name` (not copied) is for diagnostics; `limit` is the most bytes it may hold: a hard stop (BUG), so whoever
- * stores what a peer sends checks arena_left() or bounds it otherwise. parent may be NULL.
+ * `name` (not copied) is for diagnostics; `limit` is the most bytes it may hold: a hard stop (BUG),
+ * so whoever stores what a peer sends checks arena_left() or bounds it otherwise. parent may be
+ * NULL.
  */
 struct arena *arena_new(const char *name, struct arena *parent, size_t limit);
-__attribute__((returns_nonnull)) void *arena_get(struct arena *a, size_t n);	/* zeroed, aligned for anything */
+/* zeroed, aligned for anything */
+__attribute__((returns_nonnull)) void *arena_get(struct arena *a, size_t n);
 #define ARENA_NEW(a, type) ((type *) arena_get((a), sizeof(type)))
 size_t arena_left(const struct arena *a);
 size_t arena_used(const struct arena *a);
@@ -24,7 +26,8 @@ struct str arena_lower(struct arena *a, struct str s);
 const char *str_c(struct arena *a, struct str s);		/* the one door to libc strings */
 __attribute__((format(printf, 2, 3))) struct str arena_fmt(struct arena *a, const char *format, ...);
 void arena_reset(struct arena *a);	/* children end; one block of memory is kept */
-void arena_reset_wipe(struct arena *a);	/* the same, and overwrites what it held itself (not its children's) before */
+/* the same, and overwrites what it held itself (not its children's) before */
+void arena_reset_wipe(struct arena *a);
 void arena_free(struct arena *a);	/* and children; NULL is fine */
 void arena_wipe(struct arena *a);	/* arena_reset_wipe() and arena_free() */
 

@@ -32,7 +32,10 @@ static int digit(char c)
 	return at == NULL ? -1 : (int) (at - digits);
 }
 
-/* Four digits, of which the last `padding` are missing. What they hold beyond whole bytes must be zero: there is one way to write a thing. */
+/*
+ * Four digits, of which the last `padding` are missing. What they hold beyond whole bytes must be
+ * zero: there is one way to write a thing.
+ */
 static int decode_group(const char *at, size_t padding, char to[3])
 {
 	uint32_t group = 0;

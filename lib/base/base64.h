@@ -7,7 +7,10 @@
 
 /* Adds to *ret: 0, or -EMSGSIZE at its limit (and nothing was added). */
 int base64_encode(struct str bytes, struct buf *ret);
-/* -EINVAL: a byte that has no place there, padding that is missing, superfluous or not zero; -EMSGSIZE. Then nothing was added. */
+/*
+ * -EINVAL: a byte that has no place there, padding that is missing, superfluous or not zero;
+ * -EMSGSIZE. Then nothing was added.
+ */
 int base64_decode(struct str text, struct buf *ret);
 
 #endif

@@ -48,7 +48,8 @@ static void test_cut_and_token_walk_a_string(void **state)
 
 static void test_only_text_that_is_one_pair_of_braces_has_an_inside(void **state)
 {
-	static const char *const not_one[] = { "", "{", "}", "a", "{a", "a}", "{a}b", "{a}{b}", "{a}}", "{{a}", "a{b}", "{a} {b}" };
+	static const char *const not_one[] = { "", "{", "}", "a", "{a", "a}", "{a}b", "{a}{b}", "{a}}",
+					       "{{a}", "a{b}", "{a} {b}" };
 	struct str inner;
 
 	(void) state;
@@ -114,7 +115,8 @@ static void test_printable_hides_control_bytes_and_keeps_utf8(void **state)
 
 static void test_base64_goes_there_and_back(void **unused)
 {
-	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
+	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
+						{ "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
 						{ "\xfb\xff", "+/8=" } };
 
 	(void) unused;
@@ -130,7 +132,8 @@ static void test_base64_goes_there_and_back(void **unused)
 
 static void test_what_is_not_quite_base64_is_refused(void **unused)
 {
-	static const char *const wrong[] = { "Z", "Zg", "Zg=", "Zg===", "====", "=", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "Zm9\n", "Zm9-", "Z=9v", "Zm=v" };
+	static const char *const wrong[] = { "Z", "Zg", "Zg=", "Zg===", "====", "=", "Zh==", "Zm9=",
+					     "Zg==Zg==", "Zm 9", "Zm9\n", "Zm9-", "Z=9v", "Zm=v" };
 	AUTO(buf) bytes = BUF(100);
 
 	(void) unused;

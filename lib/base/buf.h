@@ -26,7 +26,8 @@ static inline int buf_add_text(struct buf *b, const char *text);
 __attribute__((format(printf, 2, 3))) int buf_addf(struct buf *b, const char *format, ...);
 __attribute__((format(printf, 2, 0))) int buf_addv(struct buf *b, const char *format, va_list arguments);
 int buf_add_u64(struct buf *b, uint64_t n);		/* in decimal digits */
-int buf_add_printable(struct buf *b, struct str s);	/* control and non-ASCII bytes as '?'; UTF-8 is kept */
+/* control and non-ASCII bytes as '?'; UTF-8 is kept */
+int buf_add_printable(struct buf *b, struct str s);
 void buf_make_printable(struct buf *b, size_t from);	/* the same with what is there, from that byte on */
 int buf_add_lower(struct buf *b, struct str s);
 
@@ -37,7 +38,10 @@ void buf_cut_front(struct buf *b, size_t n);		/* drops the first n bytes */
 void buf_clear(struct buf *b);				/* keeps the memory */
 void buf_free(struct buf *b);				/* usable again afterwards */
 void buf_auto(struct buf *b);
-/* A buffer for a secret never grows, which would leave copies behind: it starts with buf_room() for all of its limit. */
+/*
+ * A buffer for a secret never grows, which would leave copies behind: it starts with buf_room() for
+ * all of its limit.
+ */
 void buf_wipe(struct buf *b);				/* overwrites, then frees */
 static inline struct str buf_str(const struct buf *b) { return (struct str){ b->at, b->len }; }
 static inline const char *buf_text(const struct buf *b) { return b->at; }

@@ -54,7 +54,11 @@ void bug(const char *file, int line_number, const char *format, ...)
 
 void *get_memory(size_t bytes)
 {
-	const size_t SMALL = 1024;		/* calloc() of glibc passes its cache of free blocks by; large blocks it gets zeroed from the kernel */
+	/*
+	 * calloc() of glibc passes its cache of free blocks by; large blocks it gets zeroed from
+	 * the kernel
+	 */
+	const size_t SMALL = 1024;
 	void *memory = bytes <= SMALL ? malloc(MAX(bytes, 1)) : calloc(1, bytes);
 
 	if (memory == NULL)

@@ -21,7 +21,10 @@ __attribute__((noreturn, format(printf, 3, 4))) void bug(const char *file, int l
 /* `sink` gets one whole line without line end ("fatal: ..."); it must flush. NULL: stderr. */
 void die_set_sink(void (*sink)(const char *line));
 
-/* From now on die() ends with this status, whatever it is called with: for commands of which scripts expect that every failure is 1. 0: no longer. */
+/*
+ * From now on die() ends with this status, whatever it is called with: for commands of which
+ * scripts expect that every failure is 1. 0: no longer.
+ */
 void die_always_with(int status);
 
 /* malloc, zeroed or resized; never NULL: dies with EX_OSERR. Bound sizes before calling. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* See failpoint.h. Reached from the loop's thread and from pool threads: the records are touched with atomic operations only. */
+/*
+ * See failpoint.h. Reached from the loop's thread and from pool threads: the records are touched
+ * with atomic operations only.
+ */
 #include "lib/base/failpoint.h"
 
 #ifdef WITH_FAILPOINTS
@@ -19,7 +22,8 @@ enum { KILLED_STATUS = 128 + SIGKILL };
 
 struct order {
 	char name[48];
-	_Atomic int32_t action;		/* 'K' SIGKILL, 'S' SIGSTOP, 'F' fail with error; obeyed once, then 0 */
+	/* 'K' SIGKILL, 'S' SIGSTOP, 'F' fail with error; obeyed once, then 0 */
+	_Atomic int32_t action;
 	int32_t error;
 	_Atomic int32_t wait;		/* the order is for whoever brings this from 1 to 0 */
 	_Atomic uint32_t reached;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Named places on the road of a message where tests let a process die, stop or fail: FAILPOINT("queue.commit.written"). Nothing is left of
- * them without --enable-failpoints.
+ * Named places on the road of a message where tests let a process die, stop or fail:
+ * FAILPOINT("queue.commit.written"). Nothing is left of them without --enable-failpoints.
  *
- * The orders are records of a file that $POSTROAD_FAILPOINTS names. It is mapped when the process starts, before its jail
- * closes, and shared, so a test gives orders to running daemons and sees there how often each place was reached.
- * tests/torture/failpoints.py is the other side.
+ * The orders are records of a file that $POSTROAD_FAILPOINTS names. It is mapped when the process
+ * starts, before its jail closes, and shared, so a test gives orders to running daemons and sees
+ * there how often each place was reached. tests/torture/failpoints.py is the other side.
  */
 #ifndef ROAD_BASE_FAILPOINT_H
 #define ROAD_BASE_FAILPOINT_H

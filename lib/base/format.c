@@ -109,12 +109,14 @@ static bool convert(struct target *t, const struct conversion *c, va_list *argum
 		put(t, text, c->bounded ? strnlen(text, (size_t) c->precision) : strlen(text));
 		return true;
 	case 'd':
-		n = c->longs == 0 ? va_arg(*arguments, int) : c->longs == 1 ? va_arg(*arguments, long) : va_arg(*arguments, long long);
+		n = c->longs == 0 ? va_arg(*arguments, int) : c->longs == 1 ? va_arg(*arguments,
+				long) : va_arg(*arguments, long long);
 		put_number(t, c, n < 0, n < 0 ? 0 - (unsigned long long) n : (unsigned long long) n);
 		return true;
 	case 'u':
 	case 'x':
-		put_number(t, c, false, c->longs == 0 ? va_arg(*arguments, unsigned) : c->longs == 1 ? va_arg(*arguments, unsigned long)
+		put_number(t, c, false, c->longs == 0 ? va_arg(*arguments, unsigned) : c->longs == 1
+			   ? va_arg(*arguments, unsigned long)
 			: va_arg(*arguments, unsigned long long));
 		return true;
 	case 'c':

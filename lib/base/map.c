@@ -38,7 +38,8 @@ static void grow(struct map *m)
 	bigger.entries = get_memory(bigger.slots * sizeof(struct entry));
 	for (size_t i = 0; i < m->slots; i++)
 		if (m->entries[i].key.at != NULL)
-			bigger.entries[find_slot(&bigger, m->entries[i].hash, m->entries[i].key)] = m->entries[i];
+			bigger.entries[find_slot(&bigger, m->entries[i].hash,
+						 m->entries[i].key)] = m->entries[i];
 	free(m->entries);
 	*m = bigger;
 }
@@ -86,7 +87,8 @@ void *map_remove(struct map *m, struct str key)
 		return NULL;
 	value = m->entries[hole].value;
 	free((void *) m->entries[hole].key.at);
-	for (slot = (hole + 1) & (m->slots - 1); m->entries[slot].key.at != NULL; slot = (slot + 1) & (m->slots - 1)) {
+	for (slot = (hole + 1) & (m->slots - 1); m->entries[slot].key.at != NULL;
+	     slot = (slot + 1) & (m->slots - 1)) {
 		size_t home = m->entries[slot].hash & (m->slots - 1);
 
 		/* the entry may move into the hole unless its home lies behind the hole */

@@ -12,7 +12,8 @@ struct map;
 
 struct map *map_new(void);
 void *map_get(const struct map *m, struct str key);		/* NULL: not there */
-void *map_put(struct map *m, struct str key, void *value);	/* value not NULL; returns the old value or NULL */
+/* value not NULL; returns the old value or NULL */
+void *map_put(struct map *m, struct str key, void *value);
 void *map_remove(struct map *m, struct str key);		/* returns the value or NULL */
 size_t map_count(const struct map *m);
 void map_free(struct map *m, void (*free_value)(void *));	/* free_value may be NULL; m may be NULL */

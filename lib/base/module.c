@@ -16,11 +16,14 @@ static int check_owner(const char *path, struct buf *why)
 	if (stat(path, &st) < 0) {
 		int error = -errno;
 
-		buf_addf(why, "%s: %s%s", path, error_text(error), error == -ENOENT ? " (is its package installed?)" : "");
+		buf_addf(why, "%s: %s%s", path, error_text(error),
+			 error == -ENOENT ? " (is its package installed?)" : "");
 		return error;
 	}
-	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) || !S_ISREG(st.st_mode)) {
-		buf_addf(why, "%s: not loaded, because others than its owner, root or this user, could have written it", path);
+	if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH))
+	    || !S_ISREG(st.st_mode)) {
+		buf_addf(why, "%s: not loaded, because others than its owner, root or this user, could have written it",
+			 path);
 		return -EPERM;
 	}
 	return 0;

@@ -85,8 +85,9 @@ bool str_token(struct str *rest, const char *separators, struct str *ret_token);
 int str_token_braced(struct str *rest, const char *separators, struct str *ret_token);
 
 /*
- * What text in braces, "{ ... }", has between them, without white space at its ends. -EINVAL: there is no brace at its start, or the one that
- * closes it is missing or not the end of the text ("{a}{b}").
+ * What text in braces, "{ ... }", has between them, without white space at its ends. -EINVAL: there
+ * is no brace at its start, or the one that closes it is missing or not the end of the text
+ * ("{a}{b}").
  */
 int str_unbrace(struct str text, struct str *ret_inner);
 
@@ -96,7 +97,8 @@ int str_to_uint64(struct str s, unsigned base, uint64_t *ret_number);	/* base 8,
 
 /* ASCII classes that ignore the locale and accept any char value. */
 static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
-static inline bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }	/* blank, tab, CR, LF, VT, FF */
+/* blank, tab, CR, LF, VT, FF */
+static inline bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static inline bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 static inline bool is_alnum(char c) { return is_alpha(c) || is_digit(c); }
@@ -107,7 +109,8 @@ int hex_value(char c);		/* 0..15 or -1 */
 bool str_is_ascii(struct str s);	/* no byte above 127 */
 bool str_is_utf8(struct str s);		/* well-formed, no surrogates, no overlong forms */
 size_t str_plain_len(struct str s);	/* how many bytes at its head are printable ASCII */
-bool str_has_control(struct str s);	/* a byte below 32 or 127: never in an attribute that goes on (security.md A4) */
+/* a byte below 32 or 127: never in an attribute that goes on (security.md A4) */
+bool str_has_control(struct str s);
 
 uint64_t str_hash(struct str s);		/* SipHash-1-3 with a key drawn at process start */
 uint64_t str_hash_nocase(struct str s);

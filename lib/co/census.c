@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The stack census: with POSTROAD_STACK_CENSUS in the environment every stack is painted before its first run and
- * looked at after its end; the deepest use is kept per coroutine name. A value with a slash in it is a file to which
- * the table is appended at exit ("name deepest size" per line), so that a test run can collect from all daemons.
+ * The stack census: with POSTROAD_STACK_CENSUS in the environment every stack is painted before its
+ * first run and looked at after its end; the deepest use is kept per coroutine name. A value with a
+ * slash in it is a file to which the table is appended at exit ("name deepest size" per line), so
+ * that a test run can collect from all daemons.
  */
 #include <fcntl.h>
 #include <unistd.h>

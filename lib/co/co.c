@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Coroutines and scopes. Only the loop switches into a coroutine and a coroutine switches only back to the loop, so
- * there is one place for each direction, and that is where the sanitizers are told.
+ * Coroutines and scopes. Only the loop switches into a coroutine and a coroutine switches only back
+ * to the loop, so there is one place for each direction, and that is where the sanitizers are told.
  */
 #include <errno.h>
 #include <poll.h>
@@ -90,7 +90,10 @@ static void timed_out(struct timer *t)
 	co_wake(CONTAINER_OF(t, struct co, timer), -ETIMEDOUT);
 }
 
-/* Whoever parks has put co->waiting into the list it wants to be found in, if any; it is taken out when woken. */
+/*
+ * Whoever parks has put co->waiting into the list it wants to be found in, if any; it is taken out
+ * when woken.
+ */
 int co_park(when_t until, bool cancellable)
 {
 	struct co *co = co_current;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The portable stack switch: swapcontext(3). Costs one system call per switch (it saves the signal mask), which nobody
- * notices beside the I/O that made the coroutine wait. A context lies at the top of its own stack; the loop's is static.
+ * The portable stack switch: swapcontext(3). Costs one system call per switch (it saves the signal
+ * mask), which nobody notices beside the I/O that made the coroutine wait. A context lies at the
+ * top of its own stack; the loop's is static.
  */
 #include <stdint.h>
 #include <ucontext.h>

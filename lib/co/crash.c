@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Says which coroutine ran over its stack. The handler runs on the alternate stack, writes one line, puts the former
- * handler back and returns: the fault repeats and ends the process as if we had not been here, with a core or a
- * sanitizer's report.
+ * Says which coroutine ran over its stack. The handler runs on the alternate stack, writes one
+ * line, puts the former handler back and returns: the fault repeats and ends the process as if we
+ * had not been here, with a core or a sanitizer's report.
  */
 #include <sys/mman.h>
 #include <unistd.h>

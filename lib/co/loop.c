@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The event loop. One turn: run everybody who is ready; call the turn-end hooks (channels, logs and journals write what
- * gathered); then ask libevent for what happened, sleeping only when nobody is ready. libevent's callbacks only wake;
- * nobody runs inside them.
+ * The event loop. One turn: run everybody who is ready; call the turn-end hooks (channels, logs and
+ * journals write what gathered); then ask libevent for what happened, sleeping only when nobody is
+ * ready. libevent's callbacks only wake; nobody runs inside them.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -15,7 +15,8 @@
 #include "lib/co/private.h"
 
 enum {
-	MOST_RESUMES = 4096,		/* in one turn: those who keep waking each other must not starve the descriptors */
+	/* in one turn: those who keep waking each other must not starve the descriptors */
+	MOST_RESUMES = 4096,
 	SLOW_SLICE_US = 50000,
 	LONG_WAIT_MS = 1000,		/* a stack parked this long is trimmed */
 	TRIM_ABOVE = 64,		/* coroutines; fewer are not worth it */
@@ -70,7 +71,10 @@ struct event_base *loop_base(void)
 
 void loop_dropped(void)
 {
-	/* The epoll set is shared with the parent; the base must not be touched any more, not even to free it. */
+	/*
+	 * The epoll set is shared with the parent; the base must not be touched any more, not even
+	 * to free it.
+	 */
 	base = NULL;
 	alarm_at = NEVER;
 	for (int i = 1; i < SIGNALS; i++) {
@@ -204,7 +208,8 @@ static void set_alarm(when_t due, when_t now)
 	when_t ms = MAX(due - now, (when_t) 1);
 	struct timeval delay;
 
-	if (due >= alarm_at)		/* an alarm too early costs one empty turn, and moving it costs always */
+	/* an alarm too early costs one empty turn, and moving it costs always */
+	if (due >= alarm_at)
 		return;
 	ms = MIN(ms, (when_t) 86400000);
 	delay = (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
@@ -286,7 +291,8 @@ int loop_run(void (*first)(void *), void *arg)
 		turn();
 	co_loop_running = false;
 	if (scope_count(scope) == 0)
-		scope_close(scope);	/* otherwise main is still parked, and a parked stack is never freed */
+		/* otherwise main is still parked, and a parked stack is never freed */
+		scope_close(scope);
 	return 0;
 }
 
@@ -324,8 +330,10 @@ void on_signal(int signal_number, void (*run)(int signal_number))
 	BUG_UNLESS(signal_number > 0 && signal_number < SIGNALS);
 	signal_handlers[signal_number] = run;
 	if (watched_signals[signal_number] == NULL && run != NULL) {
-		watched_signals[signal_number] = evsignal_new(loop_base(), signal_number, signal_came, &signal_handlers[signal_number]);
-		if (watched_signals[signal_number] == NULL || event_add(watched_signals[signal_number], NULL) < 0)
+		watched_signals[signal_number] = evsignal_new(loop_base(), signal_number, signal_came,
+							      &signal_handlers[signal_number]);
+		if (watched_signals[signal_number] == NULL
+		    || event_add(watched_signals[signal_number], NULL) < 0)
 			die(EX_OSERR, "cannot watch signal %d", signal_number);
 	} else if (watched_signals[signal_number] != NULL && run == NULL) {
 		event_free(watched_signals[signal_number]);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What blocks runs on a few threads, and the coroutine waits. Threads are started when there is more work than idle
- * ones, up to a limit, so whoever never offloads has none. A finished job wakes the loop through an eventfd only when
- * the loop sleeps (or is about to); a busy loop looks by itself once per turn. The eventfd is registered
- * edge-triggered, so it never has to be read.
+ * What blocks runs on a few threads, and the coroutine waits. Threads are started when there is
+ * more work than idle ones, up to a limit, so whoever never offloads has none. A finished job wakes
+ * the loop through an eventfd only when the loop sleeps (or is about to); a busy loop looks by
+ * itself once per turn. The eventfd is registered edge-triggered, so it never has to be read.
  *
  * Shared between threads, under `lock`: the two queues and the counters. `loop_asleep` is atomic.
  */
@@ -89,7 +89,8 @@ static int start_thread(void)
 	pthread_attr_init(&how);
 	pthread_attr_setstacksize(&how, THREAD_STACK);
 	pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);		/* signals belong to the loop's thread, but for those that a thread brings upon itself */
+	/* signals belong to the loop's thread, but for those that a thread brings upon itself */
+	sigfillset(&all);
 	sigdelset(&all, SIGSYS);	/* blocked, the jail's refusal of a call would end the process */
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
@@ -196,7 +197,8 @@ void offload_loop_sleeps(bool sleeps)
 
 void offload_dropped(void)
 {
-	pthread_mutex_init(&lock, NULL);	/* the fork may have caught a thread with it; there are no threads here */
+	/* the fork may have caught a thread with it; there are no threads here */
+	pthread_mutex_init(&lock, NULL);
 	list_init(&to_do);
 	list_init(&done);
 	threads = idle = queued = 0;

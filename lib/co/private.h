@@ -45,7 +45,8 @@ struct co {
 	struct scope *scope;
 	struct list in_scope;
 	struct list in_all;		/* co_all, for gdb and the census */
-	struct list queued;		/* ready, passed; or, while parked: co_parked, in the order of parking */
+	/* ready, passed; or, while parked: co_parked, in the order of parking */
+	struct list queued;
 	struct list waiting;		/* in a bell's, gate's or scope's list */
 	struct timer timer;
 	void *fake_stack;		/* AddressSanitizer's */
@@ -61,12 +62,16 @@ extern bool co_loop_running;
 /* Waits until wake() or `until`; returns the wake's result or -ETIMEDOUT, or, if cancellable, -ECANCELED. */
 int co_park(when_t until, bool cancellable) MAY_YIELD;
 void co_wake(struct co *co, int result);
-/* For waits: true in a coroutine; false outside, where one blocks plainly; on the loop's stack it is a BUG. */
+/*
+ * For waits: true in a coroutine; false outside, where one blocks plainly; on the loop's stack it
+ * is a BUG.
+ */
 bool co_may_park(void);
 
 /* ---- stacks (stack.c) ---- */
 
-struct co *stack_get(void);		/* zeroed struct co with stack_low and stack_size; NULL: none to be had */
+/* zeroed struct co with stack_low and stack_size; NULL: none to be had */
+struct co *stack_get(void);
 void stack_put(struct co *co);
 void stack_trim(struct co *co);		/* gives back the pages below a parked coroutine's stack pointer */
 /* The usable stack whose guard holds this address: its lowest byte, or NULL. Safe in a signal handler. */
@@ -89,7 +94,8 @@ void timers_run(when_t now);
 bool offload_collect(void);		/* wakes whose job is done; true: some were */
 void offload_tune(int pool_threads);
 bool offload_pending(void);		/* jobs given out and not collected */
-void offload_loop_sleeps(bool sleeps);	/* true: the pool has to wake the loop through its eventfd from now on */
+/* true: the pool has to wake the loop through its eventfd from now on */
+void offload_loop_sleeps(bool sleeps);
 void offload_dropped(void);
 void watch_fds_dropped(void);		/* after fork: forget all without touching the parent's epoll set */
 void crash_handler_install(void);

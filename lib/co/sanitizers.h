@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind want to be told about stacks. All of it is
- * empty in an ordinary build, except for valgrind's, which costs a few instructions per slab.
+ * What AddressSanitizer, LeakSanitizer, ThreadSanitizer and valgrind want to be told about stacks.
+ * All of it is empty in an ordinary build, except for valgrind's, which costs a few instructions
+ * per slab.
  */
 #ifndef ROAD_CO_SANITIZERS_H
 #define ROAD_CO_SANITIZERS_H
@@ -39,7 +40,8 @@
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 static inline void unpoison(void *at, size_t size) { ASAN_UNPOISON_MEMORY_REGION(at, size); }
-static inline void root_region_register(const void *at, size_t size) { __lsan_register_root_region(at, size); }
+static inline void root_region_register(const void *at,
+					size_t size) { __lsan_register_root_region(at, size); }
 static inline void fiber_leave(void **fake, const void *to_low, size_t to_size)
 {
 	__sanitizer_start_switch_fiber(fake, to_low, to_size);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The pool of coroutine stacks. Slabs of 64 stacks are mapped without reserving memory and never unmapped; below each
- * stack lies a guard. Free stacks are reused last in, first out, because the last one's pages are warm; of those that
- * lie deeper than WARM_STACKS the pages are given back. The struct co lies at the top of its stack.
+ * The pool of coroutine stacks. Slabs of 64 stacks are mapped without reserving memory and never
+ * unmapped; below each stack lies a guard. Free stacks are reused last in, first out, because the
+ * last one's pages are warm; of those that lie deeper than WARM_STACKS the pages are given back.
+ * The struct co lies at the top of its stack.
  *
- * The guard is 64 KiB: glibc chooses between alloca and malloc by the limit of the thread, whose stack is far bigger
- * than ours, so a libc routine may step over a single page.
+ * The guard is 64 KiB: glibc chooses between alloca and malloc by the limit of the thread, whose
+ * stack is far bigger than ours, so a libc routine may step over a single page.
  */
 #include <errno.h>
 #include <fcntl.h>

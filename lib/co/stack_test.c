@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Many coroutines, the limits of their stacks, and forked children. Fresh processes come first: the pool is per process. */
+/*
+ * Many coroutines, the limits of their stacks, and forked children. Fresh processes come first: the
+ * pool is per process.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* All timers of the process in one binary heap, ordered by due time. heap[0] is unused, so index 0 means "not set". */
+/*
+ * All timers of the process in one binary heap, ordered by due time. heap[0] is unused, so index 0
+ * means "not set".
+ */
 #include "lib/base/die.h"
 #include "lib/co/private.h"
 

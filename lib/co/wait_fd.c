@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Waiting for descriptors. Each is registered with libevent once, edge-triggered, at its first wait; an edge that comes
- * while nobody waits is remembered in `edges`, so the next wait returns at once. Reading and writing have an event each:
- * writing is registered only when somebody had to wait for it, and taken out again by the first edge nobody waits for,
- * because a busy socket reports room after every send.
+ * Waiting for descriptors. Each is registered with libevent once, edge-triggered, at its first
+ * wait; an edge that comes while nobody waits is remembered in `edges`, so the next wait returns at
+ * once. Reading and writing have an event each: writing is registered only when somebody had to
+ * wait for it, and taken out again by the first edge nobody waits for, because a busy socket
+ * reports room after every send.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -157,7 +158,8 @@ int co_wait_fd(int fd, short events, when_t until)
 	if (events & POLLOUT)
 		w->writer = co_current;
 	result = co_park(until, true);
-	w = watch_of(fd);		/* it may have been forgotten meanwhile, and even made anew for somebody else */
+	/* it may have been forgotten meanwhile, and even made anew for somebody else */
+	w = watch_of(fd);
 	if (w != NULL && w->reader == co_current)
 		w->reader = NULL;
 	if (w != NULL && w->writer == co_current)

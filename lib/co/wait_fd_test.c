@@ -87,7 +87,8 @@ static void edge_before_wait(void *unused)
 	make_pair();
 	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);	/* registers */
 	assert_int_equal(write(pair[1], "x", 1), 1);
-	co_sleep(in(5));							/* the edge comes while nobody waits */
+	/* the edge comes while nobody waits */
+	co_sleep(in(5));
 	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1000)), POLLIN);
 	assert_int_equal(read(pair[0], &c, 1), 1);
 	assert_int_equal(co_wait_fd(pair[0], POLLIN, in(1)), -ETIMEDOUT);

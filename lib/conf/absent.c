@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Parameters of Postfix that are not here: params/planned.def by what they wait for, params/never.def with the reason. */
+/*
+ * Parameters of Postfix that are not here: params/planned.def by what they wait for,
+ * params/never.def with the reason.
+ */
 #include "lib/conf/conf_private.h"
 #include "lib/conf/families.h"
 

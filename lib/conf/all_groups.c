@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Every group of the suite. A file of its own: only who names all_groups or conf_param (postconf, `postroad check`) links
- * all tables with their documentation.
+ * Every group of the suite. A file of its own: only who names all_groups or conf_param (postconf,
+ * `postroad check`) links all tables with their documentation.
  */
 #include "lib/conf/params/agent.h"
 #include "lib/conf/params/anvil.h"

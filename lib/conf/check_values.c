@@ -21,7 +21,8 @@ static void say(struct check *k, const char *where, const char *words)
 }
 
 /* One row alone, as a group of its own, so that one wrong value does not hide the next. */
-static void check_row(struct check *k, struct conf *c, const struct param_group *g, const struct param *p, void *memory, const char *where)
+static void check_row(struct check *k, struct conf *c, const struct param_group *g, const struct param *p,
+		      void *memory, const char *where)
 {
 	const struct param_group alone = { g->name, p, 1, g->struct_size };
 	AUTO(buf) why = BUF_WORDS;

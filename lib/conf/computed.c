@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Defaults that no row can hold: the names of this machine, and what is known only when the program runs. Each is computed when first asked for and
- * then kept like a setting. Computing may ask the system (interfaces, host names), so fill groups before the jail closes.
+ * Defaults that no row can hold: the names of this machine, and what is known only when the program
+ * runs. Each is computed when first asked for and then kept like a setting. Computing may ask the
+ * system (interfaces, host names), so fill groups before the jail closes.
  */
 #include <errno.h>
 #include <unistd.h>

@@ -5,7 +5,10 @@
 
 #include "lib/conf/conf.h"
 
-/* As mynetworks_style, inet_interfaces and inet_protocols say, from the interfaces as they are now. Text in the arena. */
+/*
+ * As mynetworks_style, inet_interfaces and inet_protocols say, from the interfaces as they are now.
+ * Text in the arena.
+ */
 struct str compute_mynetworks(struct conf *c, struct arena *a);
 
 #endif

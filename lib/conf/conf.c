@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is set: by main.cf, by overrides, by the program. Values are kept as written; expand.c makes texts of them, fill.c
- * typed values. A conf is only read after the start of a program, except that computed defaults are kept when first asked for.
+ * What is set: by main.cf, by overrides, by the program. Values are kept as written; expand.c makes
+ * texts of them, fill.c typed values. A conf is only read after the start of a program, except that
+ * computed defaults are kept when first asked for.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -119,7 +120,10 @@ bool conf_where(const struct conf *c, struct str name, const char **ret_file, in
 	return true;
 }
 
-/* A parameter that main.cf does not set may be what it is because of one that it does: "virtual_alias_domains" of virtual_alias_maps. */
+/*
+ * A parameter that main.cf does not set may be what it is because of one that it does:
+ * "virtual_alias_domains" of virtual_alias_maps.
+ */
 bool conf_where_from(struct conf *c, struct str name, const char **ret_file, int *ret_line)
 {
 	struct str rest, skipped;

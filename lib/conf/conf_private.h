@@ -60,16 +60,18 @@ bool param_is_raw(struct str name);		/* registered as RAW */
 int conf_read_open(struct arena *a, int fd, const char *path, struct str *ret_text, struct buf *why);
 
 /*
- * main.cf and master.cf consist of logical lines: a line that starts with white space continues the one before it; empty
- * lines and lines whose first character (white space apart) is # count for nothing, even between a line and its continuation.
+ * main.cf and master.cf consist of logical lines: a line that starts with white space continues the
+ * one before it; empty lines and lines whose first character (white space apart) is # count for
+ * nothing, even between a line and its continuation.
  */
 struct logical_lines {
 	struct str rest;
 	int next_line;			/* number of the first line of rest; start with 1 */
 };
 /*
- * The next logical line in the arena, its parts joined by one space, without white space at its end. *ret_line: number of its
- * first line. A continuation of nothing comes back as it is, with its white space in front. False at the end.
+ * The next logical line in the arena, its parts joined by one space, without white space at its
+ * end. *ret_line: number of its first line. A continuation of nothing comes back as it is, with its
+ * white space in front. False at the end.
  */
 bool logical_line_next(struct logical_lines *l, struct arena *a, struct str *ret_text, int *ret_line);
 

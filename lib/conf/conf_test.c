@@ -236,15 +236,19 @@ static void test_expansion_means_what_it_means_to_postfix(void **state)
 		if (conf_expand(c, arena, str_of(expansions[i].text), &text, &why) < 0)
 			fail_msg("%s: %s", expansions[i].text, buf_text(&why));
 		if (!str_is(text, str_of(expansions[i].expected)))
-			fail_msg("%s: got \"%.*s\", expected \"%s\"", expansions[i].text, PSTR(text), expansions[i].expected);
+			fail_msg("%s: got \"%.*s\", expected \"%s\"", expansions[i].text, PSTR(text),
+				 expansions[i].expected);
 	}
 	conf_free(c);
 }
 
 static const char *const malformed[] = {
-	"a$", "a$ b", "${}", "${full", "$(full}", "${full.x}", "${full-x}", "${full?{a} x}", "${full?{a}:{b} x}", "${full?{a}{b}}",
-	"${{a} ?{t}:{f}}", "${{foo} <level {3}?{t}:{f}}", "${{1.2.3.4} <level {3}?{t}:{f}}", "${{10} <long {9}?{t}:{f}}",
-	"${{a} == {a} ? {t} : {f} x}", "${{full}==$full?{t}:{f}}", "${{99999999999999999999} < {5} ? {t} : {f}}", "$self", "$(full?{a)b})",
+	"a$", "a$ b", "${}", "${full", "$(full}", "${full.x}", "${full-x}", "${full?{a} x}",
+	"${full?{a}:{b} x}", "${full?{a}{b}}",
+	"${{a} ?{t}:{f}}", "${{foo} <level {3}?{t}:{f}}", "${{1.2.3.4} <level {3}?{t}:{f}}",
+	"${{10} <long {9}?{t}:{f}}",
+	"${{a} == {a} ? {t} : {f} x}", "${{full}==$full?{t}:{f}}",
+	"${{99999999999999999999} < {5} ? {t} : {f}}", "$self", "$(full?{a)b})",
 };
 
 static void test_malformed_expansion_is_an_error_with_words(void **state)
@@ -344,14 +348,18 @@ struct sample_conf {
 };
 static const struct param sample_rows[] = {
 	{ "sample_flag", PARAM_BOOL, "no", 0, 0, offsetof(struct sample_conf, flag), "x", "" },
-	{ "sample_count", PARAM_INT, "${stress?{1}:{20}}", 1, 100, offsetof(struct sample_conf, count), "x", "" },
-	{ "sample_bytes", PARAM_SIZE, "10240000", 0, INT64_MAX, offsetof(struct sample_conf, bytes), "x", "" },
-	{ "sample_delay", PARAM_TIME, "${stress?{10}:{300}}s", 1, 86400, offsetof(struct sample_conf, delay), "x", "" },
+	{ "sample_count", PARAM_INT, "${stress?{1}:{20}}", 1, 100, offsetof(struct sample_conf, count), "x",
+	  "" },
+	{ "sample_bytes", PARAM_SIZE, "10240000", 0, INT64_MAX, offsetof(struct sample_conf, bytes), "x",
+	  "" },
+	{ "sample_delay", PARAM_TIME, "${stress?{10}:{300}}s", 1, 86400, offsetof(struct sample_conf, delay),
+	  "x", "" },
 	{ "sample_hours", PARAM_TIME, "1h", 0, 864000, offsetof(struct sample_conf, hours), "x", "" },
 	{ "sample_text", PARAM_STR, "$sample_raw!", 1, 10, offsetof(struct sample_conf, text), "x", "" },
 	{ "sample_raw", PARAM_RAW, "$x", 0, 0, offsetof(struct sample_conf, raw), "x", "" },
 };
-static const struct param_group sample_group = { "sample", sample_rows, COUNT_OF(sample_rows), sizeof(struct sample_conf) };
+static const struct param_group sample_group = { "sample", sample_rows, COUNT_OF(sample_rows),
+						 sizeof(struct sample_conf) };
 
 static void test_fill_gives_typed_values(void **state)
 {
@@ -387,8 +395,10 @@ static void fill_fails(const char *text, const char *words)
 static void test_wrong_value_names_file_line_and_what_is_expected(void **state)
 {
 	(void) state;
-	fill_fails("sample_text = x\n\nsample_flag = maybe\n", "main.cf, line 3: sample_flag = maybe: yes or no expected");
-	fill_fails("sample_text = x\nsample_count = 0\n", "line 2: sample_count = 0: a number from 1 to 100 expected");
+	fill_fails("sample_text = x\n\nsample_flag = maybe\n",
+		   "main.cf, line 3: sample_flag = maybe: yes or no expected");
+	fill_fails("sample_text = x\nsample_count = 0\n",
+		   "line 2: sample_count = 0: a number from 1 to 100 expected");
 	fill_fails("sample_text = x\nsample_count = 5x\n", "sample_count = 5x");
 	fill_fails("sample_text = x\nsample_bytes = 12M\n", "sample_bytes = 12M");
 	fill_fails("sample_text = x\nsample_delay = 5y\n", "sample_delay = 5y: a time");
@@ -442,7 +452,8 @@ static void note(void *arg, const char *text)
 
 static void test_members_of_families_are_checked_like_parameters(void **state)
 {
-	static const char text[] = "x_destination_recipient_limit = 5\ny_destination_recipient_limit = few\nx_transport_rate_delay = 1y\n"
+	static const char text[] =
+		"x_destination_recipient_limit = 5\ny_destination_recipient_limit = few\nx_transport_rate_delay = 1y\n"
 				   "x_delivery_slot_discount = 101\nx_destination_rate_delay = 2m\n";
 	AUTO(buf) said = BUF(4096);
 	AUTO(buf) why = BUF_WORDS;
@@ -451,7 +462,8 @@ static void test_members_of_families_are_checked_like_parameters(void **state)
 	(void) state;
 	assert_int_equal(conf_from_text("/etc", str_of(text), &c, &why), 0);
 	assert_int_equal(conf_check_families(c, note, &said), 3);
-	assert_non_null(strstr(buf_text(&said), "/etc/main.cf, line 2: y_destination_recipient_limit = few: a number from"));
+	assert_non_null(strstr(buf_text(&said),
+			       "/etc/main.cf, line 2: y_destination_recipient_limit = few: a number from"));
 	assert_non_null(strstr(buf_text(&said), "line 3: x_transport_rate_delay = 1y: "));
 	assert_non_null(strstr(buf_text(&said), "line 4: x_delivery_slot_discount = 101: "));
 	conf_free(c);
@@ -464,13 +476,16 @@ static void test_family_value_comes_from_main_cf_then_family_then_caller(void **
 	int64_t n;
 
 	(void) state;
-	assert_int_equal(conf_get_int(c, STR("slow_destination_concurrency_limit"), STR("7"), 0, 100, &n, &why), 0);
+	assert_int_equal(conf_get_int(c, STR("slow_destination_concurrency_limit"), STR("7"), 0, 100,
+				      &n, &why), 0);
 	assert_int_equal(n, 2);
-	assert_int_equal(conf_get_int(c, STR("fast_destination_concurrency_limit"), STR("7"), 0, 100, &n, &why), 0);
+	assert_int_equal(conf_get_int(c, STR("fast_destination_concurrency_limit"), STR("7"), 0, 100,
+				      &n, &why), 0);
 	assert_int_equal(n, 20);
 	assert_int_equal(conf_get_int(c, STR("nothing_of_the_kind"), STR("7"), 0, 100, &n, &why), 0);
 	assert_int_equal(n, 7);
-	assert_int_equal(conf_get_int(c, STR("slow_destination_concurrency_limit"), STR("7"), 5, 100, &n, &why), -EINVAL);
+	assert_int_equal(conf_get_int(c, STR("slow_destination_concurrency_limit"), STR("7"), 5, 100, &n,
+				      &why), -EINVAL);
 	assert_non_null(strstr(buf_text(&why), "line 1: slow_destination_concurrency_limit = 2"));
 	conf_free(c);
 }
@@ -488,7 +503,8 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 	struct conf *c;
 
 	(void) state;
-	scratch_file(dir, "master.cf", "slow unix - - n - - smtp -o typo_in_master=1 -o myhostname=x.$helper2\n"
+	scratch_file(dir, "master.cf",
+		     "slow unix - - n - - smtp -o typo_in_master=1 -o myhostname=x.$helper2\n"
 				"maildrop unix - n n - - pipe flags=x argv=/bin/x -o foo\n");
 	c = load("myhostnme = typo\n"
 		 "mydomain = $helper\n"
@@ -507,13 +523,16 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 		 "relayhost = ${x\n"
 		 "fork_delay = 1s\n");
 	conf_review(c, collect, &said);
-	assert_non_null(strstr(buf_text(&said), "main.cf, line 1: unused parameter: myhostnme=typo (did you mean myhostname?)\n"));
+	assert_non_null(strstr(buf_text(&said),
+			       "main.cf, line 1: unused parameter: myhostnme=typo (did you mean myhostname?)\n"));
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 5: unused parameter: unused_helper=c\n"));
-	assert_non_null(strstr(buf_text(&said), "main.cf, line 7: unused parameter: fast_destination_concurrency_limit=2 (did you mean "));
+	assert_non_null(strstr(buf_text(&said),
+			       "main.cf, line 7: unused parameter: fast_destination_concurrency_limit=2 (did you mean "));
 	assert_non_null(strstr(buf_text(&said), "master.cf, line 1: unused parameter: typo_in_master=1\n"));
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 14: overriding earlier entry: myorigin=x\n"));
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 14: undefined parameter: nowhere\n"));
-	assert_non_null(strstr(buf_text(&said), "line 16: fork_delay is a Postfix parameter that is not supported yet"));
+	assert_non_null(strstr(buf_text(&said),
+			       "line 16: fork_delay is a Postfix parameter that is not supported yet"));
 	assert_null(strstr(buf_text(&said), ": helper="));
 	assert_null(strstr(buf_text(&said), ": helper2="));
 	assert_null(strstr(buf_text(&said), "slow_"));
@@ -536,8 +555,10 @@ static void test_every_wrong_value_is_told_with_its_place(void **state)
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 1: ipc_timeout = 5y: a time from"));
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 3: max_idle = $ipc_timeout: a time from"));
 	assert_non_null(strstr(buf_text(&said), "main.cf, line 4: hash_queue_depth = 77: a number from"));
-	assert_non_null(strstr(buf_text(&said), "main.cf, line 5: myorigin = ${x: truncated macro reference"));
-	assert_non_null(strstr(buf_text(&said), "master.cf, line 1: parameter ipc_timeout = $nothing: a time from"));
+	assert_non_null(strstr(buf_text(&said),
+			       "main.cf, line 5: myorigin = ${x: truncated macro reference"));
+	assert_non_null(strstr(buf_text(&said),
+			       "master.cf, line 1: parameter ipc_timeout = $nothing: a time from"));
 	conf_free(c);
 	scratch_file(dir, "master.cf", "slow unix - - n - - smtp -o ipc_timeout=1h\n");
 	c = load("");

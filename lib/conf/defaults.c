@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Names, types and default texts of all parameters, without their documentation: small enough to be in every program, so that
- * $name means the same everywhere, whichever groups a program fills.
+ * Names, types and default texts of all parameters, without their documentation: small enough to be
+ * in every program, so that $name means the same everywhere, whichever groups a program fills.
  */
 #include "lib/conf/conf_private.h"
 
@@ -22,7 +22,8 @@ const struct param_default *param_default_by_name(struct str name)
 	if (by_name == NULL) {
 		by_name = map_new();
 		for (size_t i = 0; i < COUNT_OF(param_defaults); i++)
-			map_put(by_name, str_of(param_defaults[i].name), (void *) (uintptr_t) &param_defaults[i]);
+			map_put(by_name, str_of(param_defaults[i].name),
+				(void *) (uintptr_t) &param_defaults[i]);
 	}
 	return map_get(by_name, name);
 }

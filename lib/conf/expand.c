@@ -11,7 +11,8 @@
  *   ${domain_to_ascii{text}}     lower case; a name beyond ASCII stays as it is, since whoever asks DNS about names takes either form
  *   $$                           a dollar sign
  *
- * Values come from the administrator, so errors have words for people. Nesting, length and number of steps are bounded all the same.
+ * Values come from the administrator, so errors have words for people. Nesting, length and number
+ * of steps are bounded all the same.
  */
 #include <errno.h>
 
@@ -238,15 +239,18 @@ static int take_comparison(struct expansion *x, struct str *rest, bool *ret_hold
 	enum relation relation;
 	int r, order;
 
-	if ((r = take_braced(x, rest, &left)) < 0 || (*rest = skip_space(*rest), r = take_relation(x, rest, &relation)) < 0)
+	if ((r = take_braced(x, rest, &left)) < 0
+	    || (*rest = skip_space(*rest), r = take_relation(x, rest, &relation)) < 0)
 		return r;
 	suffix = take_name(rest);
 	if (suffix.len > 0 && !str_is(suffix, STR("level")))
 		return fail(x, "bad operator suffix at", suffix);
 	*rest = skip_space(*rest);
-	if ((r = take_braced(x, rest, &right)) < 0 || (r = expand(x, left, &a)) < 0 || (r = expand(x, right, &b)) < 0)
+	if ((r = take_braced(x, rest, &right)) < 0 || (r = expand(x, left, &a)) < 0
+	    || (r = expand(x, right, &b)) < 0)
 		return r;
-	r = suffix.len > 0 ? compare_levels(x, buf_str(&a), buf_str(&b), &order) : compare_values(x, buf_str(&a), buf_str(&b), &order);
+	r = suffix.len > 0 ? compare_levels(x, buf_str(&a), buf_str(&b), &order) : compare_values(x,
+			buf_str(&a), buf_str(&b), &order);
 	if (r < 0)
 		return r;
 	*ret_holds = holds(relation, order);

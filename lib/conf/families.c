@@ -17,7 +17,10 @@ const struct param_family *param_family_of(struct str name, struct str *ret_serv
 	const struct param_family *best = NULL;
 	size_t best_len = 0;
 
-	/* The longest suffix: x_destination_recipient_limit is not service x_destination's recipient_limit. */
+	/*
+	 * The longest suffix: x_destination_recipient_limit is not service x_destination's
+	 * recipient_limit.
+	 */
 	for (size_t i = 0; i < COUNT_OF(param_families); i++) {
 		struct str suffix = str_of(param_families[i].suffix);
 
@@ -52,7 +55,8 @@ int conf_check_families(struct conf *c, void (*say)(void *arg, const char *text)
 	int wrong = 0;
 
 	for (size_t i = 0; conf_next_set(c, &i, &name, &raw);) {
-		const struct param_family *f = param_default_by_name(name) == NULL ? param_family_of(name, NULL) : NULL;
+		const struct param_family *f = param_default_by_name(name) == NULL
+					       ? param_family_of(name, NULL) : NULL;
 		AUTO(buf) why = BUF_WORDS;
 
 		if (f != NULL && check_member(c, f, name, &why) < 0) {

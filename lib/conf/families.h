@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Parameters that exist once per delivery service of master.cf: SERVICE_destination_concurrency_limit and so on. A service may
- * also have a parameter row of its own with another default (local_destination_concurrency_limit): that one wins.
+ * Parameters that exist once per delivery service of master.cf:
+ * SERVICE_destination_concurrency_limit and so on. A service may also have a parameter row of its
+ * own with another default (local_destination_concurrency_limit): that one wins.
  */
 #ifndef ROAD_CONF_FAMILIES_H
 #define ROAD_CONF_FAMILIES_H
@@ -20,8 +21,9 @@ extern const struct param_family param_families[];
 extern const size_t param_family_count;
 
 /*
- * Which family a name belongs to, by its suffix; NULL: none. *ret_service (may be NULL) is the part before, of which nothing is said
- * about whether master.cf has it. default_destination_... and the like are parameters of their own, not members.
+ * Which family a name belongs to, by its suffix; NULL: none. *ret_service (may be NULL) is the part
+ * before, of which nothing is said about whether master.cf has it. default_destination_... and the
+ * like are parameters of their own, not members.
  */
 const struct param_family *param_family_of(struct str name, struct str *ret_service);
 /* Parses and checks every member that main.cf sets: says each wrong one. How many there were. */

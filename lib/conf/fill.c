@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From texts to typed values: conf_fill() for a group's struct, conf_get*() for one name. Every message names where the value
- * was set and what was expected instead.
+ * From texts to typed values: conf_fill() for a group's struct, conf_get*() for one name. Every
+ * message names where the value was set and what was expected instead.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -70,7 +70,8 @@ static void name_the_place(struct conf *c, struct str name, struct buf *why)
 		buf_addf(why, "%.*s: ", PSTR(name));
 }
 
-static int get_text(struct conf *c, struct arena *a, struct str name, struct str raw, struct str *ret, struct buf *why)
+static int get_text(struct conf *c, struct arena *a, struct str name, struct str raw, struct str *ret,
+		    struct buf *why)
 {
 	AUTO(buf) words = BUF_WORDS;
 	int r = conf_expand(c, a, raw, ret, &words);
@@ -118,7 +119,8 @@ int conf_refuse(struct conf *c, struct str name, struct buf *why, const char *wo
 	return -EINVAL;
 }
 
-static int parse_int_value(struct conf *c, struct str name, struct str text, int64_t min, int64_t max, int64_t *ret, struct buf *why)
+static int parse_int_value(struct conf *c, struct str name, struct str text, int64_t min, int64_t max,
+			   int64_t *ret, struct buf *why)
 {
 	if (str_to_int(text, min, max, ret) == 0)
 		return 0;
@@ -127,7 +129,8 @@ static int parse_int_value(struct conf *c, struct str name, struct str text, int
 	return -EINVAL;
 }
 
-static int parse_time_value(struct conf *c, struct str name, struct str text, char unit, int64_t min_s, int64_t max_s,
+static int parse_time_value(struct conf *c, struct str name, struct str text, char unit, int64_t min_s,
+			    int64_t max_s,
 			    int64_t *ret, struct buf *why)
 {
 	int64_t ms;
@@ -137,11 +140,13 @@ static int parse_time_value(struct conf *c, struct str name, struct str text, ch
 		return 0;
 	}
 	name_the_place(c, name, why);
-	buf_addf(why, "a time from %" PRId64 "s to %" PRId64 "s expected, as a number with s, m, h, d or w", min_s, max_s);
+	buf_addf(why, "a time from %" PRId64 "s to %" PRId64 "s expected, as a number with s, m, h, d or w",
+		 min_s, max_s);
 	return -EINVAL;
 }
 
-static int parse_str_value(struct conf *c, const struct param *p, struct str text, const char **ret, struct buf *why)
+static int parse_str_value(struct conf *c, const struct param *p, struct str text, const char **ret,
+			   struct buf *why)
 {
 	if (text.len >= (size_t) p->min && (p->max == 0 || text.len <= (size_t) p->max)) {
 		*ret = text.at;
@@ -160,7 +165,8 @@ static int fill_one(struct conf *c, const struct param *p, char *at, struct buf 
 	struct str name = str_of(p->name), raw, text;
 	int r;
 
-	if (!conf_raw(c, name, &raw)) {		/* a group that every.def does not name (a test's): its own row will do */
+	/* a group that every.def does not name (a test's): its own row will do */
+	if (!conf_raw(c, name, &raw)) {
 		if (p->default_text == NULL)
 			BUG("parameter %s has no default", p->name);
 		raw = str_of(p->default_text);
@@ -172,12 +178,14 @@ static int fill_one(struct conf *c, const struct param *p, char *at, struct buf 
 	at += p->offset;
 	switch (p->type) {
 	case PARAM_BOOL:
-		return parse_bool(text, (bool *) (void *) at) == 0 ? 0 : conf_refuse(c, name, why, "yes or no expected");
+		return parse_bool(text, (bool *) (void *) at) == 0 ? 0 : conf_refuse(c, name, why,
+				"yes or no expected");
 	case PARAM_INT:
 	case PARAM_SIZE:
 		return parse_int_value(c, name, text, p->min, p->max, (int64_t *) (void *) at, why);
 	case PARAM_TIME:
-		return parse_time_value(c, name, text, default_unit(c, c->arena, str_of(p->default_text)), p->min, p->max,
+		return parse_time_value(c, name, text, default_unit(c, c->arena, str_of(p->default_text)),
+					p->min, p->max,
 					(int64_t *) (void *) at, why);
 	case PARAM_STR:
 	case PARAM_RAW:
@@ -199,14 +207,16 @@ int conf_fill(struct conf *c, const struct param_group *group, void *ret_struct,
 
 /* ---- one of a family ---- */
 
-static int get_or_default(struct conf *c, struct arena *a, struct str name, struct str default_text, struct str *ret, struct buf *why)
+static int get_or_default(struct conf *c, struct arena *a, struct str name, struct str default_text,
+			  struct str *ret, struct buf *why)
 {
 	struct str raw;
 
 	return get_text(c, a, name, conf_raw(c, name, &raw) ? raw : default_text, ret, why);
 }
 
-int conf_get_int(struct conf *c, struct str name, struct str default_text, int64_t min, int64_t max, int64_t *ret, struct buf *why)
+int conf_get_int(struct conf *c, struct str name, struct str default_text, int64_t min, int64_t max,
+		 int64_t *ret, struct buf *why)
 {
 	struct arena *a = arena_new("conf_get_int", NULL, CONF_MOST_MEMORY);
 	struct str text;
@@ -225,7 +235,8 @@ int conf_get_time(struct conf *c, struct str name, struct str default_text, int6
 	int r = get_or_default(c, a, name, default_text, &text, why);
 
 	if (r == 0)
-		r = parse_time_value(c, name, text, default_unit(c, a, default_text), 0, INT64_MAX / 1000, ret_ms, why);
+		r = parse_time_value(c, name, text, default_unit(c, a, default_text), 0,
+				     INT64_MAX / 1000, ret_ms, why);
 	arena_free(a);
 	return r;
 }

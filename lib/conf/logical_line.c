@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Logical lines of main.cf and master.cf, and reading such a file into memory. Used by main_cf.c and master_cf.c. */
+/*
+ * Logical lines of main.cf and master.cf, and reading such a file into memory. Used by main_cf.c
+ * and master_cf.c.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -75,7 +78,8 @@ int conf_read_open(struct arena *a, int fd, const char *path, struct str *ret_te
 	}
 	nul = str_find(*ret_text, '\0');
 	if (nul >= 0) {
-		buf_addf(why, "%s, line %d: contains a NUL byte: this is not a text file", path, line_at(*ret_text, (size_t) nul));
+		buf_addf(why, "%s, line %d: contains a NUL byte: this is not a text file", path,
+			 line_at(*ret_text, (size_t) nul));
 		return -EINVAL;
 	}
 	return 0;
@@ -98,7 +102,10 @@ static struct str take_line(struct logical_lines *l)
 	return str_trim_end(line);
 }
 
-/* Takes what follows as long as it is continuation or nothing. Lines of nothing at the end are taken too: no harm. */
+/*
+ * Takes what follows as long as it is continuation or nothing. Lines of nothing at the end are
+ * taken too: no harm.
+ */
 static bool take_continuation(struct logical_lines *l, struct str *ret_part)
 {
 	while (l->rest.len > 0) {

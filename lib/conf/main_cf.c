@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Reading main.cf: which directory, and what its lines say. Whether a setgid program may read that directory, lib/daemon decides. */
+/*
+ * Reading main.cf: which directory, and what its lines say. Whether a setgid program may read that
+ * directory, lib/daemon decides.
+ */
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -25,7 +28,8 @@ static int read_line_of_main_cf(struct conf *c, struct str line, int number, str
 	int r;
 
 	if (is_space(line.at[0])) {
-		*vec_add(c->arena, &c->notes) = arena_fmt(c->arena, "%s, line %d: logical line must not start with whitespace: \"%.*s\"",
+		*vec_add(c->arena, &c->notes) = arena_fmt(c->arena,
+							  "%s, line %d: logical line must not start with whitespace: \"%.*s\"",
 							   c->path, number, PSTR(str_head(line, 60)));
 		return 0;
 	}
@@ -36,7 +40,9 @@ static int read_line_of_main_cf(struct conf *c, struct str line, int number, str
 	}
 	earlier = conf_setting(c, name);
 	if (earlier != NULL)
-		*vec_add(c->arena, &c->notes) = arena_fmt(c->arena, "%s, line %d: overriding earlier entry: %.*s=%.*s", c->path, number,
+		*vec_add(c->arena, &c->notes) = arena_fmt(c->arena,
+							  "%s, line %d: overriding earlier entry: %.*s=%.*s",
+							  c->path, number,
 							   PSTR(name), PSTR(str_head(earlier->value, 200)));
 	conf_put(c, name, value, SET_IN_MAIN_CF, number);
 	return 0;

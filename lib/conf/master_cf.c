@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reading master.cf. A row is eight fields and arguments, separated by white space; an argument with white space stands in { }.
- * Of two rows with the same name and type the later one counts.
+ * Reading master.cf. A row is eight fields and arguments, separated by white space; an argument
+ * with white space stands in { }. Of two rows with the same name and type the later one counts.
  *
  * What Postroad needs and a master.cf written for Postfix lacks is added as implicit entries with line 0.
  */
@@ -20,28 +20,37 @@ struct reading {
 };
 
 static const struct service_entry implicit_entries[] = {
-	{ .name = STR_INIT("resolver"), .type = SERVICE_UNIX, .is_private = true, .unprivileged = true, .maxproc = 1,
+	{ .name = STR_INIT("resolver"), .type = SERVICE_UNIX, .is_private = true,
+	  .unprivileged = true, .maxproc = 1,
 	  .command = STR_INIT("resolver"),
-	  .column = { STR_INIT("resolver"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+	  .column = { STR_INIT("resolver"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"),
+		      STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("resolver") } },
 #ifdef HAVE_CURL
-	{ .name = STR_INIT("mtasts"), .type = SERVICE_UNIX, .is_private = true, .unprivileged = true, .maxproc = 1,
+	{ .name = STR_INIT("mtasts"), .type = SERVICE_UNIX, .is_private = true,
+	  .unprivileged = true, .maxproc = 1,
 	  .command = STR_INIT("mtasts"),
-	  .column = { STR_INIT("mtasts"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+	  .column = { STR_INIT("mtasts"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"),
+		      STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("mtasts") } },
-	{ .name = STR_INIT("tlsrpt"), .type = SERVICE_UNIX, .is_private = true, .unprivileged = true, .maxproc = 1,
+	{ .name = STR_INIT("tlsrpt"), .type = SERVICE_UNIX, .is_private = true,
+	  .unprivileged = true, .maxproc = 1,
 	  .command = STR_INIT("tlsrpt"),
-	  .column = { STR_INIT("tlsrpt"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+	  .column = { STR_INIT("tlsrpt"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"),
+		      STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("tlsrpt") } },
 #endif
-	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1, .command = STR_INIT("postlogd"),
-	  .column = { STR_INIT("postlog"), STR_INIT("unix-dgram"), STR_INIT("n"), STR_INIT("-"), STR_INIT("n"), STR_INIT("-"),
+	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1,
+	  .command = STR_INIT("postlogd"),
+	  .column = { STR_INIT("postlog"), STR_INIT("unix-dgram"), STR_INIT("n"), STR_INIT("-"),
+		      STR_INIT("n"), STR_INIT("-"),
 		      STR_INIT("1"), STR_INIT("postlogd") } },
 };
 
 static int fail(struct reading *r, const char *field, struct str text, const char *expected)
 {
-	buf_addf(r->why, "%s, line %d: field \"%s\": \"%.*s\": %s", r->path, r->line, field, PSTR(str_head(text, 80)), expected);
+	buf_addf(r->why, "%s, line %d: field \"%s\": \"%.*s\": %s", r->path, r->line, field,
+		 PSTR(str_head(text, 80)), expected);
 	return -EINVAL;
 }
 
@@ -76,7 +85,8 @@ static int take_type(struct reading *r, struct str *rest, enum service_type *ret
 
 	if (e < 0)
 		return e;
-	return service_type_parse(text, ret) < 0 ? fail(r, "type", text, "inet, unix, fifo, pass or unix-dgram expected") : 0;
+	return service_type_parse(text, ret) < 0 ? fail(r, "type", text,
+							"inet, unix, fifo, pass or unix-dgram expected") : 0;
 }
 
 static int take_wakeup(struct reading *r, struct str *rest, struct service_entry *s)
@@ -146,7 +156,8 @@ bool service_override(const struct service_entry *s, size_t *at, struct str *ret
 
 		size_t n = 1;
 
-		while (n < option.len && strchr("vDdluSzV", option.at[n]) != NULL)	/* those without a value of their own */
+		/* those without a value of their own */
+		while (n < option.len && strchr("vDdluSzV", option.at[n]) != NULL)
 			n++;
 		if (n == option.len || option.at[n] != 'o' || (n + 1 == option.len && *at == s->argc))
 			continue;
@@ -156,7 +167,10 @@ bool service_override(const struct service_entry *s, size_t *at, struct str *ret
 	return false;
 }
 
-/* -o wants an assignment behind it. Only among the options at the front: what follows belongs to the program (pipe's argv=). */
+/*
+ * -o wants an assignment behind it. Only among the options at the front: what follows belongs to
+ * the program (pipe's argv=).
+ */
 static int check_options(struct reading *r, const struct service_entry *s)
 {
 	AUTO(buf) words = BUF_WORDS;
@@ -202,7 +216,8 @@ static int parse_row(struct reading *r, struct str rest, struct service_entry *s
 	if ((e = take_field(r, &rest, "service", &s->name)) < 0 || (e = take_type(r, &rest, &s->type)) < 0 ||
 	    (e = check_name(r, s)) < 0 || (e = take_yes_no(r, &rest, "private", true, &s->is_private)) < 0 ||
 	    (e = take_yes_no(r, &rest, "unprivileged", true, &s->unprivileged)) < 0 ||
-	    (e = take_yes_no(r, &rest, "chroot", r->chroot_default, &s->chroot)) < 0 || (e = take_wakeup(r, &rest, s)) < 0 ||
+	    (e = take_yes_no(r, &rest, "chroot", r->chroot_default, &s->chroot)) < 0
+	    || (e = take_wakeup(r, &rest, s)) < 0 ||
 	    (e = take_maxproc(r, &rest, s)) < 0 || (e = take_field(r, &rest, "command", &s->command)) < 0 ||
 	    (e = check_command(r, s->command)) < 0 || (e = take_arguments(r, &rest, s)) < 0)
 		return e;
@@ -228,7 +243,8 @@ static void add_implicit(struct arena *a, entries *list)
 			*vec_add(a, list) = implicit_entries[i];
 }
 
-int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct str text, struct master_cf *ret, struct buf *why)
+int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct str text,
+		    struct master_cf *ret, struct buf *why)
 {
 	struct reading r = { .arena = a, .path = path, .why = why };
 	struct logical_lines lines = { .rest = text, .next_line = 1 };
@@ -237,8 +253,10 @@ int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct st
 	struct str line, chroot_text = STR_NONE;
 	int e;
 
-	if ((e = conf_get_int(c, STR("default_process_limit"), STR("100"), 1, 1000000, &r.process_limit, why)) < 0 ||
-	    (e = conf_expand(c, a, STR("${{$compatibility_level} <level {1} ? {y} : {n}}"), &chroot_text, why)) < 0)
+	if ((e = conf_get_int(c, STR("default_process_limit"), STR("100"), 1, 1000000,
+			      &r.process_limit, why)) < 0 ||
+	    (e = conf_expand(c, a, STR("${{$compatibility_level} <level {1} ? {y} : {n}}"),
+			     &chroot_text, why)) < 0)
 		return e;
 	r.chroot_default = str_is(chroot_text, STR("y"));
 	while (logical_line_next(&lines, a, &line, &r.line)) {

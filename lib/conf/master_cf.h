@@ -19,7 +19,8 @@ struct service_entry {
 	int maxproc;			/* 0: no limit; "-" is resolved to default_process_limit */
 	struct str command;		/* program name, without directory */
 	size_t argc;
-	struct str *argv;		/* arguments as given, without the program, { } removed, -o overrides included as they stand */
+	/* arguments as given, without the program, { } removed, -o overrides included as they stand */
+	struct str *argv;
 	struct str column[MASTER_CF_COLUMNS];	/* as written, "-" and all */
 	int line;			/* of master.cf; 0: implicit, see below */
 	int replaced_line;		/* of an earlier row with this name and type; 0: there is none */
@@ -31,24 +32,29 @@ struct master_cf {
 };
 
 /*
- * The next "name=value" that follows a -o among the options of a service, "-oname=value" too. *at starts at 0. False: no more.
+ * The next "name=value" that follows a -o among the options of a service, "-oname=value" too. *at
+ * starts at 0. False: no more.
  */
 bool service_override(const struct service_entry *s, size_t *at, struct str *ret_assignment);
 
 /*
- * Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. Of two rows with the same name and
- * type the later one counts. Services that Postroad needs and a master.cf made for Postfix lacks (resolver, mtasts, tlsrpt, postlog) are added at the
- * end, with line 0.
+ * Reads DIR/master.cf. Everything lives in the arena. On error *why names file, line and field. Of
+ * two rows with the same name and type the later one counts. Services that Postroad needs and a
+ * master.cf made for Postfix lacks (resolver, mtasts, tlsrpt, postlog) are added at the end, with
+ * line 0.
  */
 int master_cf_load(struct conf *c, struct arena *a, struct master_cf *ret, struct buf *why);
 /* The same from text; path is for messages. */
-int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct str text, struct master_cf *ret, struct buf *why);
+int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct str text,
+		    struct master_cf *ret, struct buf *why);
 
-bool master_cf_has(const struct master_cf *m, struct str name);		/* a service that others of the suite can ask */
+/* a service that others of the suite can ask */
+bool master_cf_has(const struct master_cf *m, struct str name);
 /*
- * Values of main.cf and of -o that name a service which the table does not have (default_transport, content_filter, ...): says each, with file and
- * line. How many there were.
+ * Values of main.cf and of -o that name a service which the table does not have (default_transport,
+ * content_filter, ...): says each, with file and line. How many there were.
  */
-int master_cf_check_names(struct conf *c, const struct master_cf *m, void (*say)(void *arg, const char *text), void *arg);
+int master_cf_check_names(struct conf *c, const struct master_cf *m,
+			  void (*say)(void *arg, const char *text), void *arg);
 
 #endif

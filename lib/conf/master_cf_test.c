@@ -154,7 +154,8 @@ static void test_errors_name_line_and_field(void **state)
 {
 	(void) state;
 	parse_fails("\nsmtp inet n - - - -\n", "master.cf, line 2: missing \"command\" field");
-	parse_fails("smtp tcp n - - - - smtpd\n", "line 1: field \"type\": \"tcp\": inet, unix, fifo, pass or unix-dgram expected");
+	parse_fails("smtp tcp n - - - - smtpd\n",
+		    "line 1: field \"type\": \"tcp\": inet, unix, fifo, pass or unix-dgram expected");
 	parse_fails("smtp inet x - - - - smtpd\n", "field \"private\": \"x\"");
 	parse_fails("smtp inet n yes - - - smtpd\n", "field \"unprivileged\"");
 	parse_fails("smtp inet n - 1 - - smtpd\n", "field \"chroot\"");
@@ -175,9 +176,11 @@ static void note(void *arg, const char *text)
 
 static void test_values_that_name_a_service_which_is_not_there_are_said(void **state)
 {
-	static const char text[] = "transport = lmtp\ndefault_transport = smtp:[relay]\nrelay_transport = $transport:inet:x\n"
+	static const char text[] =
+		"transport = lmtp\ndefault_transport = smtp:[relay]\nrelay_transport = $transport:inet:x\n"
 				   "content_filter =\nlocal_transport = port:x\n";
-	const struct master_cf m = parse("smtp unix - - n - - smtp\nport inet n - n - - smtpd -o content_filter=scan:x\n");
+	const struct master_cf m =
+		parse("smtp unix - - n - - smtp\nport inet n - n - - smtpd -o content_filter=scan:x\n");
 	AUTO(buf) said = BUF(4096);
 	AUTO(buf) why = BUF_WORDS;
 	struct conf *c;
@@ -185,7 +188,8 @@ static void test_values_that_name_a_service_which_is_not_there_are_said(void **s
 	(void) state;
 	assert_int_equal(conf_from_text("/etc", str_of(text), &c, &why), 0);
 	assert_int_equal(master_cf_check_names(c, &m, note, &said), 3);
-	assert_string_equal(buf_text(&said), "/etc/main.cf, line 3: relay_transport = $transport:inet:x: master.cf has no service \"lmtp\"\n"
+	assert_string_equal(buf_text(&said),
+			    "/etc/main.cf, line 3: relay_transport = $transport:inet:x: master.cf has no service \"lmtp\"\n"
 			    "/etc/main.cf, line 5: local_transport = port:x: master.cf has no service \"port\"\n"
 			    "/etc/master.cf, line 2: content_filter = scan:x: master.cf has no service \"scan\"\n");
 	conf_free(c);

@@ -26,7 +26,8 @@ static void add_network(struct buf *b, const struct own_address *o, int prefix)
 	for (int i = 0; i < 16; i++) {
 		int keep = prefix - 8 * i;
 
-		bytes[i] = keep >= 8 ? o->ip.bytes[i] : keep <= 0 ? 0 : (unsigned char) (o->ip.bytes[i] & 0xff00 >> keep);
+		bytes[i] = keep >= 8 ? o->ip.bytes[i] : keep <= 0
+			   ? 0 : (unsigned char) (o->ip.bytes[i] & 0xff00 >> keep);
 	}
 	inet_ntop(o->ip.family, bytes, text, sizeof(text));
 	buf_addf(&one, o->ip.family == AF_INET ? " %s/%d " : " [%s]/%d ", text, prefix);

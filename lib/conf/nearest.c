@@ -7,8 +7,8 @@
 enum { MOST_NAME = 80 };	/* longer names are not compared */
 
 /*
- * How many letters are to be inserted, removed, replaced or exchanged with their neighbour to make one of the other; more than
- * `most`: most + 1.
+ * How many letters are to be inserted, removed, replaced or exchanged with their neighbour to make
+ * one of the other; more than `most`: most + 1.
  */
 static size_t distance(struct str a, struct str b, size_t most)
 {
@@ -42,7 +42,10 @@ struct search {
 	size_t least;
 };
 
-/* A name that main.cf sets may be unused itself, and is no answer then; to find that out is dearer than to measure. */
+/*
+ * A name that main.cf sets may be unused itself, and is no answer then; to find that out is dearer
+ * than to measure.
+ */
 static void compare(struct search *s, struct str name, bool known)
 {
 	const size_t d = distance(s->wanted, name, s->least);
@@ -57,7 +60,8 @@ struct str review_nearest(struct review *v, struct arena *a, struct str name)
 {
 	const struct master_cf *m = review_services(v);
 	struct conf *c = review_conf(v);
-	struct search s = { .v = v, .wanted = arena_lower(a, name), .least = MIN(name.len / 4 + 1, (size_t) 4) };
+	struct search s = { .v = v, .wanted = arena_lower(a, name),
+			    .least = MIN(name.len / 4 + 1, (size_t) 4) };
 	struct str set, value;
 
 	for (const struct param_group *const *g = all_groups; *g != NULL; g++)
@@ -65,7 +69,8 @@ struct str review_nearest(struct review *v, struct arena *a, struct str name)
 			compare(&s, str_of((*g)->params[i].name), true);
 	for (size_t i = 0; i < m->count; i++)
 		for (size_t j = 0; m->services[i].type == SERVICE_UNIX && j < param_family_count; j++)
-			compare(&s, arena_fmt(a, "%.*s%s", PSTR(m->services[i].name), param_families[j].suffix), true);
+			compare(&s, arena_fmt(a, "%.*s%s", PSTR(m->services[i].name),
+					      param_families[j].suffix), true);
 	for (size_t i = 0; conf_next_set(c, &i, &set, &value);)
 		compare(&s, set, false);
 	return s.best.at == NULL ? STR_NONE : s.best;

@@ -81,12 +81,16 @@ static bool is_loopback(const struct address_ip *ip)
 static void add(struct arena *a, struct own_addresses *list, const struct address_ip *ip, int prefix)
 {
 	for (size_t i = 0; i < list->len; i++)
-		if (list->at[i].ip.family == ip->family && memcmp(list->at[i].ip.bytes, ip->bytes, sizeof(ip->bytes)) == 0)
+		if (list->at[i].ip.family == ip->family && memcmp(list->at[i].ip.bytes, ip->bytes,
+								  sizeof(ip->bytes)) == 0)
 			return;
 	*vec_add(a, list) = (struct own_address){ .ip = *ip, .prefix = prefix };
 }
 
-/* Every address of every interface, IPv4 first. Without interfaces to be seen (a sandbox): the loopback addresses. */
+/*
+ * Every address of every interface, IPv4 first. Without interfaces to be seen (a sandbox): the
+ * loopback addresses.
+ */
 static void list_interfaces(struct arena *a, bool ipv4, bool ipv6, struct own_addresses *list)
 {
 	struct ifaddrs *all = NULL;
@@ -96,9 +100,11 @@ static void list_interfaces(struct arena *a, bool ipv4, bool ipv6, struct own_ad
 		all = NULL;
 	for (int round = 0; round < 2; round++)
 		for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next)
-			if (from_sockaddr(i->ifa_addr, &ip) && ip.family == (round == 0 ? AF_INET : AF_INET6) &&
+			if (from_sockaddr(i->ifa_addr, &ip)
+			    && ip.family == (round == 0 ? AF_INET : AF_INET6) &&
 			    (ip.family == AF_INET ? ipv4 : ipv6))
-				add(a, list, &ip, from_sockaddr(i->ifa_netmask, &mask) ? prefix_of_mask(&mask) : (int) ip_bytes(&ip) * 8);
+				add(a, list, &ip, from_sockaddr(i->ifa_netmask, &mask)
+				    ? prefix_of_mask(&mask) : (int) ip_bytes(&ip) * 8);
 	if (all != NULL)
 		freeifaddrs(all);
 	if (list->len == 0 && ipv4)
@@ -107,7 +113,8 @@ static void list_interfaces(struct arena *a, bool ipv4, bool ipv6, struct own_ad
 		add(a, list, &(struct address_ip){ .family = AF_INET6, .bytes = { [15] = 1 } }, 128);
 }
 
-static void add_named(struct arena *a, const struct own_addresses *interfaces, const struct address_ip *ip, struct own_addresses *list)
+static void add_named(struct arena *a, const struct own_addresses *interfaces, const struct address_ip *ip,
+		      struct own_addresses *list)
 {
 	int prefix = (int) ip_bytes(ip) * 8;
 
@@ -118,7 +125,8 @@ static void add_named(struct arena *a, const struct own_addresses *interfaces, c
 }
 
 /* An address, with or without brackets, or a host name. 0, or one of getaddrinfo(3)'s errors. */
-static int add_word(struct arena *a, struct str word, int family, const struct own_addresses *interfaces, struct own_addresses *list)
+static int add_word(struct arena *a, struct str word, int family, const struct own_addresses *interfaces,
+		    struct own_addresses *list)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = family }, *found = NULL;
 	struct str host = word;
@@ -151,7 +159,8 @@ static void add_all(struct arena *a, const struct own_addresses *all, struct own
 }
 
 /* IPv4 before IPv6, and only the protocols in use. */
-static void put_in_order(struct arena *a, const struct own_addresses *list, bool ipv4, bool ipv6, struct own_addresses *ret)
+static void put_in_order(struct arena *a, const struct own_addresses *list, bool ipv4, bool ipv6,
+			 struct own_addresses *ret)
 {
 	*ret = (struct own_addresses){ 0 };
 	for (size_t i = 0; ipv4 && i < list->len; i++)
@@ -162,7 +171,8 @@ static void put_in_order(struct arena *a, const struct own_addresses *list, bool
 			*vec_add(a, ret) = list->at[i];
 }
 
-static int list_addresses(struct conf *c, struct arena *a, const char *parameter, struct own_addresses *ret, struct buf *why)
+static int list_addresses(struct conf *c, struct arena *a, const char *parameter, struct own_addresses *ret,
+			  struct buf *why)
 {
 	struct own_addresses interfaces = { 0 }, list = { 0 };
 	struct str words = STR_NONE, word;
@@ -178,7 +188,8 @@ static int list_addresses(struct conf *c, struct arena *a, const char *parameter
 			add_all(a, &interfaces, &list);
 		else if (str_is(word, STR("loopback-only")))
 			keep_loopback(a, &interfaces, &list);
-		else if ((r = add_word(a, word, !ipv6 ? AF_INET : !ipv4 ? AF_INET6 : AF_UNSPEC, &interfaces, &list)) != 0)
+		else if ((r = add_word(a, word, !ipv6 ? AF_INET : !ipv4 ? AF_INET6 : AF_UNSPEC,
+				       &interfaces, &list)) != 0)
 			return conf_refuse(c, str_of(parameter), why, gai_strerror(r));
 	}
 	put_in_order(a, &list, ipv4, ipv6, ret);

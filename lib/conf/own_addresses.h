@@ -19,9 +19,10 @@ struct own_addresses {
 int conf_inet_protocols(struct conf *c, bool *ret_ipv4, bool *ret_ipv6, struct buf *why);
 
 /*
- * The addresses that inet_interfaces stands for, IPv4 first, each once: those of the machine's interfaces for "all" and "loopback-only", else
- * the ones that are named (host names are looked up, which may block: at start only). An address that no interface
- * has is accepted: it may appear later. Memory in the arena. -EINVAL with words.
+ * The addresses that inet_interfaces stands for, IPv4 first, each once: those of the machine's
+ * interfaces for "all" and "loopback-only", else the ones that are named (host names are looked up,
+ * which may block: at start only). An address that no interface has is accepted: it may appear
+ * later. Memory in the arena. -EINVAL with words.
  */
 int conf_own_addresses(struct conf *c, struct arena *a, struct own_addresses *ret, struct buf *why);
 /* The addresses that proxy_interfaces names: mail for them is mail for this system too. As above. */

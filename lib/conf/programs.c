@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The one table of programs. A row of shape IN_PROCESS or NOT_HERE_YET becomes an ordinary one as soon as its file is in
- * daemon_directory: then it is served like an unknown program's.
+ * The one table of programs. A row of shape IN_PROCESS or NOT_HERE_YET becomes an ordinary one as
+ * soon as its file is in daemon_directory: then it is served like an unknown program's.
  */
 #include "lib/conf/programs.h"
 
@@ -42,7 +42,10 @@ static const struct program PROGRAMS[] = {
 #endif
 	{ "postlogd", .shape = SINGLETON, .ends_last = true },
 
-	/* lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS themselves; the rest waits for its program. */
+	/*
+	 * lib/route rewrites and resolves; agents keep their own connections; sessions speak TLS
+	 * themselves; the rest waits for its program.
+	 */
 	{ "trivial-rewrite", .shape = IN_PROCESS },
 	{ "scache", .shape = IN_PROCESS },
 	{ "tlsproxy", .shape = IN_PROCESS },

@@ -20,7 +20,8 @@ struct program {
 	bool hands_over;	/* a singleton whose successor starts while it still finishes what it holds */
 	bool always;		/* started without waiting for a client, and again as soon as it died */
 	bool ends_last;		/* at a stop it goes after the others: they log through it */
-	bool has_keepsake;	/* its processes leave their successors something in memory: see lib/daemon/supervision.h */
+	/* its processes leave their successors something in memory: see lib/daemon/supervision.h */
+	bool has_keepsake;
 };
 
 /* Is it in the table? Others may be anybody's. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The parameter registry as a whole: every row has words, a default that works and the same default as Postfix has, or a reason here
- * why not; no name twice; no group forgotten.
+ * The parameter registry as a whole: every row has words, a default that works and the same default
+ * as Postfix has, or a reason here why not; no name twice; no group forgotten.
  */
 #include "tests/unit.h"
 
@@ -13,7 +13,8 @@
 
 /* Defaults that differ from Postfix's on purpose, and why. */
 static const struct { const char *name, *reason; } other_defaults[] = {
-	{ "compatibility_level", "current defaults unless main.cf asks for older ones; Postfix assumes level 0 when nothing is said" },
+	{ "compatibility_level",
+	  "current defaults unless main.cf asks for older ones; Postfix assumes level 0 when nothing is said" },
 	{ "mail_name", "our own name" },
 	{ "config_directory", "installation" },
 	{ "queue_directory", "installation" },
@@ -25,7 +26,8 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	{ "hash_queue_names", "there are no separate defer logs" },
 	{ "max_use", "one process serves many clients at once, so retiring it after a hundred would be a fork every second" },
 	{ "smtpd_per_request_deadline", "the older name smtpd_per_record_deadline is not kept" },
-	{ "smtpd_client_event_limit_exceptions", "the older name smtpd_client_connection_limit_exceptions is not kept" },
+	{ "smtpd_client_event_limit_exceptions",
+	  "the older name smtpd_client_connection_limit_exceptions is not kept" },
 	{ "smtpd_relay_restrictions", "closed by default at every compatibility level" },
 	{ "lmtp_tls_connection_reuse", "no tlsproxy is needed to keep a connection with TLS" },
 	{ "smtp_tls_connection_reuse", "no tlsproxy is needed to keep a connection with TLS" },
@@ -111,7 +113,8 @@ static void test_every_def_file_is_registered(void **state)
 	DIR *dir;
 
 	(void) state;
-	snprintf(path, sizeof(path), "%s/lib/conf/params", getenv("top_srcdir") == NULL ? "." : getenv("top_srcdir"));
+	snprintf(path, sizeof(path), "%s/lib/conf/params",
+		 getenv("top_srcdir") == NULL ? "." : getenv("top_srcdir"));
 	dir = opendir(path);
 	assert_non_null(dir);
 	while ((e = readdir(dir)) != NULL) {
@@ -175,15 +178,20 @@ static void test_bounds_are_in_order(void **state)
 	EACH_PARAM(g, p)
 		if (p->min > p->max && p->max != 0)
 			fail_msg("%s: bounds %lld, %lld", p->name, (long long) p->min, (long long) p->max);
-		else if ((p->type == PARAM_INT || p->type == PARAM_SIZE || p->type == PARAM_TIME) && p->max == 0)
+		else if ((p->type == PARAM_INT || p->type == PARAM_SIZE || p->type == PARAM_TIME)
+			 && p->max == 0)
 			fail_msg("%s: no upper bound", p->name);
 }
 
 static void undefined(void *arg, struct str name)
 {
-	/* What master says under load, and names of old configurations that newer parameters take their defaults from. */
+	/*
+	 * What master says under load, and names of old configurations that newer parameters take
+	 * their defaults from.
+	 */
 	static const char *const others[] = {
-		"stress", "virtual_maps", "smtpd_client_connection_limit_exceptions", "lmtp_per_record_deadline",
+		"stress", "virtual_maps", "smtpd_client_connection_limit_exceptions",
+		"lmtp_per_record_deadline",
 		"smtp_per_record_deadline", "smtpd_per_record_deadline", "postscreen_whitelist_interfaces",
 		"postscreen_blacklist_action", "postscreen_dnsbl_whitelist_threshold", "postscreen_dnsbl_ttl",
 		"tlsproxy_client_level", "tlsproxy_client_policy", "authorized_verp_clients",
@@ -208,7 +216,8 @@ static void test_names_in_defaults_are_parameters(void **state)
 
 		if (p->default_text == NULL || p->type == PARAM_RAW)
 			continue;
-		if (conf_expand_noting(c, a, str_of(p->default_text), &text, &why, undefined, (void *) (uintptr_t) p->name) < 0)
+		if (conf_expand_noting(c, a, str_of(p->default_text), &text, &why, undefined,
+				       (void *) (uintptr_t) p->name) < 0)
 			fail_msg("%s: %s", p->name, buf_text(&why));
 	}
 	conf_free(c);
@@ -234,7 +243,8 @@ static bool compare_default(struct str name, struct str theirs)
 	if (str_is(theirs, STR("(empty)")))
 		theirs = STR_NONE;
 	same = p->default_text != NULL && str_is(theirs, str_of(p->default_text));
-	if (same != may_differ(name) || str_is(name, STR("default_database_type")))	/* that one is chosen by configure */
+	/* that one is chosen by configure */
+	if (same != may_differ(name) || str_is(name, STR("default_database_type")))
 		return true;
 	if (same)
 		print_error("%s has the default of Postfix: no exception is needed\n", p->name);
@@ -284,11 +294,14 @@ static void test_what_is_registered_is_neither_planned_nor_left_out(void **state
 		const struct str name = str_of(absent_names[i]);
 
 		if (param_default_by_name(name) != NULL)
-			print_error("%s has a row: take it out of planned.def (or never.def)\n", absent_names[i]), wrong++;
+			print_error("%s has a row: take it out of planned.def (or never.def)\n",
+				    absent_names[i]), wrong++;
 		else if (param_family_of(name, NULL) != NULL)
-			print_error("%s is of a family: take it out of planned.def (or never.def)\n", absent_names[i]), wrong++;
+			print_error("%s is of a family: take it out of planned.def (or never.def)\n",
+				    absent_names[i]), wrong++;
 		if (map_put(seen, name, seen) != NULL)
-			print_error("%s stands twice in planned.def and never.def\n", absent_names[i]), wrong++;
+			print_error("%s stands twice in planned.def and never.def\n", absent_names[i]),
+				wrong++;
 	}
 	map_free(seen, NULL);
 	assert_int_equal(wrong, 0);
@@ -296,7 +309,8 @@ static void test_what_is_registered_is_neither_planned_nor_left_out(void **state
 
 static bool has_a_place(struct str name)
 {
-	return param_default_by_name(name) != NULL || param_family_of(name, NULL) != NULL || conf_absence(name) != NULL;
+	return param_default_by_name(name) != NULL || param_family_of(name, NULL) != NULL
+	       || conf_absence(name) != NULL;
 }
 
 static void test_every_parameter_of_postfix_has_its_place(void **state)
@@ -308,7 +322,8 @@ static void test_every_parameter_of_postfix_has_its_place(void **state)
 	(void) state;
 	while (str_cut(&rest, '\n', &line))
 		if (line.len > 0 && line.at[0] != '#' && str_cut(&line, '\t', &name) && !has_a_place(name))
-			print_error("%.*s is in no group, not planned, and not left out for a reason\n", PSTR(name)), wrong++;
+			print_error("%.*s is in no group, not planned, and not left out for a reason\n",
+				    PSTR(name)), wrong++;
 	assert_int_equal(wrong, 0);
 	free(text);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What an administrator should hear about his main.cf and master.cf before anything goes wrong: parameters that nothing reads,
- * that Postfix has and Postroad not yet, names that are used and not defined, lines that mean nothing, values that cannot be expanded.
+ * What an administrator should hear about his main.cf and master.cf before anything goes wrong:
+ * parameters that nothing reads, that Postfix has and Postroad not yet, names that are used and not
+ * defined, lines that mean nothing, values that cannot be expanded.
  */
 #include <errno.h>
 
@@ -18,7 +19,8 @@ struct review {
 	const char *no_services;	/* why master.cf cannot be read, or NULL */
 	unsigned what;			/* REVIEW_UNUSED_... */
 	struct map *used;		/* names that stand as $name in some value */
-	struct map *wanted;		/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
+	/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
+	struct map *wanted;
 	const char *path;		/* the file whose lines are looked at */
 	int line;			/* the one whose value is expanded */
 	int guesses;			/* what unused names may have been meant for */
@@ -86,7 +88,8 @@ static void note_value(struct review *v, struct str value)
 }
 
 /* The assignments among a service's arguments: calls each() for each -o. */
-static void each_override(struct review *v, void (*each)(struct review *v, const struct service_entry *s, struct str name, struct str value))
+static void each_override(struct review *v, void (*each)(struct review *v, const struct service_entry *s,
+							 struct str name, struct str value))
 {
 	AUTO(buf) words = BUF_WORDS;
 	struct str name, value;
@@ -139,7 +142,8 @@ static bool is_of_a_service(struct review *v, struct str name)
 	if (param_family_of(name, &service) == NULL)
 		return false;
 	for (size_t i = 0; i < v->services.count; i++)
-		if (v->services.services[i].type != SERVICE_INET && str_is(v->services.services[i].name, service))
+		if (v->services.services[i].type != SERVICE_INET
+		    && str_is(v->services.services[i].name, service))
 			return true;
 	return false;
 }
@@ -160,7 +164,8 @@ static bool is_time_limit(struct review *v, struct str name)
 	if (!str_ends(name, suffix))
 		return false;
 	for (size_t i = 0; i < v->services.count; i++)
-		if ((str_is(v->services.services[i].command, STR("pipe")) || str_is(v->services.services[i].command, STR("spawn"))) &&
+		if ((str_is(v->services.services[i].command, STR("pipe"))
+		     || str_is(v->services.services[i].command, STR("spawn"))) &&
 		    str_is(v->services.services[i].name, str_head(name, name.len - suffix.len)))
 			return true;
 	return false;
@@ -186,7 +191,8 @@ static void say_unused(struct review *v, int line, struct str name, struct str v
 	if (v->what & REVIEW_WITH_LINES)
 		buf_addf(&place, ", line %d", line);
 	near = v->guesses++ < MOST_GUESSES ? review_nearest(v, v->arena, name) : STR_NONE;
-	say(v, "%s%s: unused parameter: %.*s=%.*s%s%.*s%s", v->path, buf_text(&place), PSTR(name), PSTR(value), near.len > 0 ? " (did you mean " : "",
+	say(v, "%s%s: unused parameter: %.*s=%.*s%s%.*s%s", v->path, buf_text(&place), PSTR(name),
+	    PSTR(value), near.len > 0 ? " (did you mean " : "",
 	    PSTR(near), near.len > 0 ? "?)" : "");
 }
 
@@ -307,7 +313,8 @@ static void expand_overrides(struct review *v, const struct service_entry *s)
 	for (size_t at = 0; service_override(s, &at, &assignment);)
 		conf_override(own, assignment, &words);
 	for (size_t at = 0; service_override(s, &at, &assignment);)
-		if (conf_split_assignment(assignment, &name, &value, &words) == 0 && !param_is_raw(name) && conf_absence(name) == NULL &&
+		if (conf_split_assignment(assignment, &name, &value, &words) == 0 && !param_is_raw(name)
+		    && conf_absence(name) == NULL &&
 		    conf_expand_noting(own, v->arena, value, &text, &words, say_undefined, v) < 0)
 			say(v, "%s, line %d: %.*s: %s", v->path, s->line, PSTR(name), buf_text(&words));
 	conf_free(own);
@@ -341,6 +348,7 @@ void conf_review(struct conf *c, void (*say_it)(void *arg, const char *text), vo
 {
 	struct review *v = review_open(c);
 
-	review_tell(v, REVIEW_UNUSED_IN_MAIN_CF | REVIEW_UNUSED_IN_MASTER_CF | REVIEW_WITH_LINES, say_it, arg);
+	review_tell(v, REVIEW_UNUSED_IN_MAIN_CF | REVIEW_UNUSED_IN_MASTER_CF | REVIEW_WITH_LINES, say_it,
+		    arg);
 	review_close(v);
 }

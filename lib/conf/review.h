@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the names set in main.cf and master.cf are to the suite. conf_review() tells the administrator; postconf lists by it.
+ * What the names set in main.cf and master.cf are to the suite. conf_review() tells the
+ * administrator; postconf lists by it.
  */
 #ifndef ROAD_CONF_REVIEW_H
 #define ROAD_CONF_REVIEW_H
@@ -10,7 +11,8 @@
 enum name_class {
 	NAME_BUILT_IN,		/* has a row */
 	NAME_OF_SERVICE,	/* of a family or the like, for a service that master.cf has */
-	NAME_OF_USER,		/* used as $name, as a restriction class, or by a table that main.cf describes */
+	/* used as $name, as a restriction class, or by a table that main.cf describes */
+	NAME_OF_USER,
 	NAME_PLANNED,		/* a Postfix parameter that is not here: conf_absence() */
 	NAME_UNUSED,		/* nothing reads it */
 };
@@ -28,8 +30,8 @@ struct conf *review_conf(const struct review *v);
 /* nearest.c: the known name that this one may have been meant for; empty: none is near. */
 struct str review_nearest(struct review *v, struct arena *a, struct str name);
 /*
- * Tells what needs a word, as conf_review() does: of names that nothing reads or that are not here only where asked for, the rest
- * always.
+ * Tells what needs a word, as conf_review() does: of names that nothing reads or that are not here
+ * only where asked for, the rest always.
  */
 enum {
 	REVIEW_UNUSED_IN_MAIN_CF = 1, REVIEW_UNUSED_IN_MASTER_CF = 2,

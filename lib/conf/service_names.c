@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: ISC */
-/* Parameters whose value names a row of master.cf. For a reload, which is refused when there is no such row, and for `postroad check` and `lint`. */
+/*
+ * Parameters whose value names a row of master.cf. For a reload, which is refused when there is no
+ * such row, and for `postroad check` and `lint`.
+ */
 #include "lib/conf/conf_private.h"
 #include "lib/conf/master_cf.h"
 
 /* A service, or "service:next hop". */
 static const struct str naming[] = {
-	STR_INIT("cleanup_service_name"), STR_INIT("content_filter"), STR_INIT("default_transport"), STR_INIT("fallback_transport"),
-	STR_INIT("lmtp_sasl_token_service"), STR_INIT("local_transport"), STR_INIT("mailbox_transport"), STR_INIT("postlog_service_name"),
-	STR_INIT("queue_service_name"), STR_INIT("relay_transport"), STR_INIT("showq_service_name"), STR_INIT("smtp_sasl_token_service"),
+	STR_INIT("cleanup_service_name"), STR_INIT("content_filter"), STR_INIT("default_transport"),
+	STR_INIT("fallback_transport"),
+	STR_INIT("lmtp_sasl_token_service"), STR_INIT("local_transport"), STR_INIT("mailbox_transport"),
+	STR_INIT("postlog_service_name"),
+	STR_INIT("queue_service_name"), STR_INIT("relay_transport"), STR_INIT("showq_service_name"),
+	STR_INIT("smtp_sasl_token_service"),
 	STR_INIT("tlsmgr_service_name"), STR_INIT("virtual_transport"),
 };
 
@@ -48,13 +54,15 @@ static void check_name(struct naming_check *k, const char *file, int line, struc
 	service = str_trim(service);
 	if (service.len == 0 || master_cf_has(k->table, service))
 		return;
-	buf_addf(&text, "%s, line %d: %.*s = %.*s: master.cf has no service \"%.*s\"", file, line, PSTR(name), PSTR(str_head(raw, 200)),
+	buf_addf(&text, "%s, line %d: %.*s = %.*s: master.cf has no service \"%.*s\"", file, line,
+		 PSTR(name), PSTR(str_head(raw, 200)),
 		 PSTR(str_head(service, 200)));
 	k->say(k->arg, buf_text(&text));
 	k->wrong++;
 }
 
-int master_cf_check_names(struct conf *c, const struct master_cf *m, void (*say)(void *arg, const char *text), void *arg)
+int master_cf_check_names(struct conf *c, const struct master_cf *m,
+			  void (*say)(void *arg, const char *text), void *arg)
 {
 	struct arena *a = arena_new("service names", NULL, CONF_MOST_MEMORY);
 	struct naming_check k = { .conf = c, .table = m, .arena = a, .say = say, .arg = arg };

@@ -5,7 +5,8 @@
 #include <errno.h>
 
 static const struct str words[] = {
-	[SERVICE_INET] = STR_INIT("inet"), [SERVICE_UNIX] = STR_INIT("unix"), [SERVICE_FIFO] = STR_INIT("fifo"), [SERVICE_PASS] = STR_INIT("pass"),
+	[SERVICE_INET] = STR_INIT("inet"), [SERVICE_UNIX] = STR_INIT("unix"),
+	[SERVICE_FIFO] = STR_INIT("fifo"), [SERVICE_PASS] = STR_INIT("pass"),
 	[SERVICE_DGRAM] = STR_INIT("unix-dgram"),
 };
 

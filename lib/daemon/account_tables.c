@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The account database as lookup tables: lines as in /etc/passwd and /etc/group, whatever the C library has them from. */
+/*
+ * The account database as lookup tables: lines as in /etc/passwd and /etc/group, whatever the C
+ * library has them from.
+ */
 #include "lib/daemon/daemon.h"
 #include "lib/table/table.h"
 
@@ -9,7 +12,8 @@ static int user_line(struct arena *a, struct str name, struct str *ret_line)
 	int r = account_by_name(a, name, &u);
 
 	if (r > 0)
-		*ret_line = arena_fmt(a, "%.*s:x:%ld:%ld:%.*s:%.*s:%.*s", PSTR(u.name), (long) u.uid, (long) u.gid, PSTR(u.gecos), PSTR(u.home),
+		*ret_line = arena_fmt(a, "%.*s:x:%ld:%ld:%.*s:%.*s:%.*s", PSTR(u.name), (long) u.uid,
+				      (long) u.gid, PSTR(u.gecos), PSTR(u.home),
 				      PSTR(u.shell));
 	return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How commands start. Those that are installed setgid run for whoever calls them, with whatever descriptors, environment,
- * limits and signal dispositions that person chose: everything is put in order before the configuration is read.
+ * How commands start. Those that are installed setgid run for whoever calls them, with whatever
+ * descriptors, environment, limits and signal dispositions that person chose: everything is put in
+ * order before the configuration is read.
  */
 #include <errno.h>
 #include <sys/auxv.h>
@@ -39,8 +40,8 @@ static void reset_signals(void)
 }
 
 /*
- * Timers, limits and core files are the caller's too. A small RLIMIT_FSIZE cannot be raised, but it then shows as EFBIG instead of a
- * signal in the middle of a write.
+ * Timers, limits and core files are the caller's too. A small RLIMIT_FSIZE cannot be raised, but it
+ * then shows as EFBIG instead of a signal in the middle of a write.
  */
 static void reset_process(void)
 {
@@ -73,8 +74,8 @@ static bool lists(const char *list, const char *dir)
 }
 
 /*
- * A setgid program that read anybody's main.cf would hand its group to anybody. The directories that the installation's own
- * main.cf names are fine, and root may name what it likes.
+ * A setgid program that read anybody's main.cf would hand its group to anybody. The directories
+ * that the installation's own main.cf names are fine, and root may name what it likes.
  */
 static void insist_on_trusted(const char *dir)
 {
@@ -85,8 +86,10 @@ static void insist_on_trusted(const char *dir)
 	if (getuid() == 0 || str_is(str_of(dir), STR(SYSCONFDIR)))
 		return;
 	load(SYSCONFDIR, &c);
-	fill_groups(c, (const struct param_group *const[]){ &common_group, &daemon_group, NULL }, (void *const[]){ &common, &daemon_settings });
-	if (!lists(daemon_settings.alternate_config_directories, dir) && !lists(daemon_settings.multi_instance_directories, dir))
+	fill_groups(c, (const struct param_group *const[]){ &common_group, &daemon_group, NULL },
+		    (void *const[]){ &common, &daemon_settings });
+	if (!lists(daemon_settings.alternate_config_directories, dir)
+	    && !lists(daemon_settings.multi_instance_directories, dir))
 		die(EX_NOPERM, "configuration directory %s is not one that alternate_config_directories of %s/main.cf names",
 		    dir, SYSCONFDIR);
 	conf_free(c);
@@ -117,7 +120,8 @@ static void introduce_tables(const struct command_world *w)
 	table_set_module_directories(w->common.shlib_directory, w->common.meta_directory);
 }
 
-void command_start(const char *name, const char *config_dir, const struct param_group *const *groups, void *const *structs,
+void command_start(const char *name, const char *config_dir, const struct param_group *const *groups,
+		   void *const *structs,
 		   struct command_world *ret)
 {
 	const bool privileged = has_powers_of_its_own();

@@ -29,8 +29,10 @@ static struct daemon_options parsed(char *const *words)
 
 static void test_a_command_line_of_master(void **unused)
 {
-	char *words[] = { (char *) "pipe", (char *) "-n", (char *) "maildrop", (char *) "-t", (char *) "unix", (char *) "-s2", (char *) "-m7", (char *) "-w4",
-			  (char *) "-u", (char *) "-r", (char *) "-o", (char *) "a=b", (char *) "-o", (char *) "{ c = d }", (char *) "flags=DR",
+	char *words[] = { (char *) "pipe", (char *) "-n", (char *) "maildrop", (char *) "-t",
+			  (char *) "unix", (char *) "-s2", (char *) "-m7", (char *) "-w4",
+			  (char *) "-u", (char *) "-r", (char *) "-o", (char *) "a=b", (char *) "-o",
+			  (char *) "{ c = d }", (char *) "flags=DR",
 			  (char *) "argv=/bin/x", (char *) "-d", (char *) "${recipient}", NULL };
 	struct daemon_options o = parsed(words);
 
@@ -43,14 +45,16 @@ static void test_a_command_line_of_master(void **unused)
 	assert_true(o.unprivileged && o.chroot && !o.foreground);
 	assert_int_equal(o.override_count, 2);
 	assert_string_equal(o.overrides[1], "{ c = d }");
-	assert_string_equal(o.rest[0], "flags=DR");	/* the program's own words are not options, whatever they look like */
+	/* the program's own words are not options, whatever they look like */
+	assert_string_equal(o.rest[0], "flags=DR");
 	assert_string_equal(o.rest[2], "-d");
 	free(o.overrides);
 }
 
 static void test_a_command_line_of_a_person(void **unused)
 {
-	char *words[] = { (char *) "smtpd", (char *) "-d", (char *) "-c", (char *) "/etc/x", (char *) "-v", (char *) "127.0.0.1:2525", NULL };
+	char *words[] = { (char *) "smtpd", (char *) "-d", (char *) "-c", (char *) "/etc/x", (char *) "-v",
+			  (char *) "127.0.0.1:2525", NULL };
 	struct daemon_options o = parsed(words);
 
 	(void) unused;
@@ -81,7 +85,8 @@ static void test_nonsense_is_refused(void **unused)
 {
 	char *alone[] = { (char *) "smtpd", NULL };
 	char *no_listener[] = { (char *) "smtpd", (char *) "-n", (char *) "smtp", NULL };
-	char *bad_type[] = { (char *) "smtpd", (char *) "-n", (char *) "smtp", (char *) "-t", (char *) "carrier", (char *) "-s1", NULL };
+	char *bad_type[] = { (char *) "smtpd", (char *) "-n", (char *) "smtp", (char *) "-t",
+			     (char *) "carrier", (char *) "-s1", NULL };
 	char *bad_count[] = { (char *) "smtpd", (char *) "-n", (char *) "smtp", (char *) "-s65", NULL };
 
 	(void) unused;
@@ -119,7 +124,8 @@ static void test_closed_standard_descriptors_are_not_given_to_files(void **unuse
 		close(0);
 		close(2);
 		stand_on_three_descriptors();
-		_exit(fcntl(0, F_GETFD) >= 0 && fcntl(2, F_GETFD) >= 0 && open("/dev/null", O_RDONLY) > 2 ? 0 : 1);
+		_exit(fcntl(0, F_GETFD) >= 0 && fcntl(2, F_GETFD) >= 0
+		      && open("/dev/null", O_RDONLY) > 2 ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -134,7 +140,10 @@ static void wake(void)
 	wakes++;
 }
 
-/* What is left to read after the triggers were taken off; *ret_serve says whether there may be something to serve. */
+/*
+ * What is left to read after the triggers were taken off; *ret_serve says whether there may be
+ * something to serve.
+ */
 static const char *left_of(const char *bytes, size_t len, bool *ret_serve)
 {
 	static char left[100];
@@ -213,7 +222,8 @@ static char queue[100], data[100], etc[100];
 
 static struct common_conf common(void)
 {
-	struct common_conf c = { .queue_directory = queue, .data_directory = data, .daemon_directory = "/usr/sbin", .command_directory = "/usr/sbin",
+	struct common_conf c = { .queue_directory = queue, .data_directory = data,
+				 .daemon_directory = "/usr/sbin", .command_directory = "/usr/sbin",
 				 .mail_owner = "daemon", .setgid_group = "daemon" };
 
 	return c;
@@ -221,7 +231,8 @@ static struct common_conf common(void)
 
 static struct instance_ids own_ids(void)
 {
-	return (struct instance_ids){ .is_root = false, .owner_uid = geteuid(), .owner_gid = getegid(), .setgid_gid = getegid() };
+	return (struct instance_ids){ .is_root = false, .owner_uid = geteuid(), .owner_gid = getegid(),
+				      .setgid_gid = getegid() };
 }
 
 static char reported[8192];
@@ -229,7 +240,8 @@ static char reported[8192];
 static void note(void *arg, bool fatal, const char *text)
 {
 	(void) arg;
-	snprintf(reported + strlen(reported), sizeof(reported) - strlen(reported), "%s%s\n", fatal ? "FATAL " : "", text);
+	snprintf(reported + strlen(reported), sizeof(reported) - strlen(reported), "%s%s\n",
+		 fatal ? "FATAL " : "", text);
 }
 
 static int make_top(void **unused)
@@ -338,7 +350,8 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	close(release[1]);
 	assert_int_equal(waitpid(holder, &status, 0), holder);
 	assert_int_equal(status, 0);
-	assert_int_equal(instance_running(&c, &state, &why), 0);	/* the file is still there and names a number */
+	/* the file is still there and names a number */
+	assert_int_equal(instance_running(&c, &state, &why), 0);
 	close(ready[0]);
 	close(release[0]);
 }

@@ -56,14 +56,18 @@ static int wait_for_state(int fd, struct instance_state *ret)
 static int write_state(int fd, bool failed)
 {
 	char text[STATE_SIZE];
-	int n = snprintf(text, sizeof(text), "%d %lld%s", (int) getpid(), (long long) reload_count, failed ? " failed" : "");
+	int n = snprintf(text, sizeof(text), "%d %lld%s", (int) getpid(), (long long) reload_count,
+			 failed ? " failed" : "");
 
 	memset(text + n, ' ', sizeof(text) - (size_t) n);
 	text[sizeof(text) - 1] = '\n';
 	return pwrite(fd, text, sizeof(text), 0) == sizeof(text) ? 0 : -EIO;
 }
 
-/* The words stand there before the count says that there are any. Without room for them, whoever asked for the reload hears at least how it ended. */
+/*
+ * The words stand there before the count says that there are any. Without room for them, whoever
+ * asked for the reload hears at least how it ended.
+ */
 void instance_note_reload(bool failed, const char *words)
 {
 	const size_t len = strlen(words);
@@ -71,7 +75,8 @@ void instance_note_reload(bool failed, const char *words)
 	reload_count++;
 	if (lock_fd < 0)
 		return;
-	if (ftruncate(lock_fd, STATE_SIZE) < 0 || (len > 0 && pwrite(lock_fd, words, len, STATE_SIZE) != (ssize_t) len))
+	if (ftruncate(lock_fd, STATE_SIZE) < 0
+	    || (len > 0 && pwrite(lock_fd, words, len, STATE_SIZE) != (ssize_t) len))
 		log_warning("pid/master.pid: %s", error_text(errno));
 	if (write_state(lock_fd, failed) < 0)
 		log_warning("pid/master.pid: %s", error_text(errno));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a service has learnt, in a file of data_directory: written some seconds after it has changed and when the process ends, read when the next one starts. Not
- * being able to read or write it costs the memory and a warning, never the service.
+ * What a service has learnt, in a file of data_directory: written some seconds after it has changed
+ * and when the process ends, read when the next one starts. Not being able to read or write it
+ * costs the memory and a warning, never the service.
  */
 #ifndef ROAD_DAEMON_KEPT_FILE_H
 #define ROAD_DAEMON_KEPT_FILE_H
@@ -12,7 +13,8 @@
 struct kept_file {
 	const char *name;		/* in data_directory */
 	void (*print)(struct buf *b);	/* all that is known */
-	int (*parse)(struct str text);	/* how many lines were malformed, and left out; -EINVAL: it is no such file */
+	/* how many lines were malformed, and left out; -EINVAL: it is no such file */
+	int (*parse)(struct str text);
 	bool is_dirty;			/* set by whoever changes what is known */
 	when_t not_before;		/* the next time that it is written */
 };

@@ -16,7 +16,8 @@ void lifeline_use(bool yes)
 	if (!yes)
 		return;
 	if (set_nonblocking(LIFELINE_FD) < 0)
-		die(EX_USAGE, "descriptor %d is not a line to master; use -d to run this program by hand", LIFELINE_FD);
+		die(EX_USAGE, "descriptor %d is not a line to master; use -d to run this program by hand",
+		    LIFELINE_FD);
 	fcntl(LIFELINE_FD, F_SETFD, FD_CLOEXEC);
 }
 
@@ -29,7 +30,10 @@ void report_to_master(enum worker_report report)
 {
 	const char byte = (char) report;
 
-	/* A full pipe means that master has not read for hundreds of reports: the next one will tell it more. A closed one, that it died. */
+	/*
+	 * A full pipe means that master has not read for hundreds of reports: the next one will
+	 * tell it more. A closed one, that it died.
+	 */
 	if (in_use)
 		(void) !send(LIFELINE_FD, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The sockets that a daemon serves: inherited from master, or opened by itself in the foreground. And what is known of a connection. */
+/*
+ * The sockets that a daemon serves: inherited from master, or opened by itself in the foreground.
+ * And what is known of a connection.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,7 +18,8 @@ bool listener_is_public(int fd)
 
 	if (getsockname(fd, (struct sockaddr *) &sa, &len) < 0 || sa.sun_family != AF_UNIX)
 		return false;
-	return str_starts(str_of(sa.sun_path), STR("public/")) || str_find_str(str_of(sa.sun_path), STR("/public/")) >= 0;
+	return str_starts(str_of(sa.sun_path), STR("public/"))
+	       || str_find_str(str_of(sa.sun_path), STR("/public/")) >= 0;
 }
 
 int listeners_inherit(const struct daemon_options *o, struct listener ret[MOST_LISTENERS])
@@ -63,7 +67,8 @@ static int listen_at_port(const char *spec)
 	struct str host, port;
 	struct address_ip at;
 
-	if (host_port_split(str_of(spec), &host, &port) < 0 || ip_parse(host, &at) < 0 || port_parse(port, &at.port) < 0)
+	if (host_port_split(str_of(spec), &host, &port) < 0 || ip_parse(host, &at) < 0
+	    || port_parse(port, &at.port) < 0)
 		die(EX_USAGE, "\"%s\" is neither address:port nor a path with a /", spec);
 	return listen_tcp(&at, 1024);
 }
@@ -113,12 +118,16 @@ void describe_socket(const struct listener *l, int fd, struct session_socket *re
 }
 
 /*
- * Whoever wakes a service writes bytes 'W' and closes, or sends a frame "wakeup" without a call number, perhaps with others behind it. No
- * frame begins with a byte as large as 'W': its first byte is the top of a length below FRAME_LIMIT.
+ * Whoever wakes a service writes bytes 'W' and closes, or sends a frame "wakeup" without a call
+ * number, perhaps with others behind it. No frame begins with a byte as large as 'W': its first
+ * byte is the top of a length below FRAME_LIMIT.
  */
 static const char WAKEUP_FRAME[16] = { 0, 0, 0, 12, 0, 0, 0, 0, 6, 'w', 'a', 'k', 'e', 'u', 'p', 0 };
 
-/* Takes a whole trigger off the socket: 1 one was there, 0 something else is there, -errno nothing will come. */
+/*
+ * Takes a whole trigger off the socket: 1 one was there, 0 something else is there, -errno nothing
+ * will come.
+ */
 static int take_trigger(int fd, when_t until)
 {
 	char head[sizeof(WAKEUP_FRAME)];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* daemon_main: from the command line to the jailed loop. The order below is what security rests on: nothing that came from outside is read before jail_enter(). */
+/*
+ * daemon_main: from the command line to the jailed loop. The order below is what security rests on:
+ * nothing that came from outside is read before jail_enter().
+ */
 #include <errno.h>
 #include <fcntl.h>
 #ifdef __GLIBC__
@@ -51,7 +54,8 @@ static void load_configuration(const struct daemon *d, struct daemon_options *o)
 	o->overrides = NULL;
 	if (fill_common(world.conf, &common, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
-	fill_groups(world.conf, (const struct param_group *const[]){ &daemon_group, NULL }, (void *const[]){ &daemon_settings });
+	fill_groups(world.conf, (const struct param_group *const[]){ &daemon_group, NULL },
+		    (void *const[]){ &daemon_settings });
 }
 
 static void take_arguments(char *const *rest)
@@ -96,7 +100,8 @@ static void find_mail_owner(struct jail_world *w)
 	int result = account_by_name(a, str_of(common.mail_owner), &account);
 
 	if (result <= 0)
-		die(EX_CONFIG, "mail_owner = %s: %s", common.mail_owner, result == 0 ? "there is no such account" : error_text(result));
+		die(EX_CONFIG, "mail_owner = %s: %s", common.mail_owner,
+		    result == 0 ? "there is no such account" : error_text(result));
 	w->owner = common.mail_owner;
 	w->uid = account.uid;
 	w->gid = account.gid;
@@ -123,15 +128,17 @@ static void add_directory(void *arg, const char *directory)
 }
 
 /*
- * What the daemon asks for, and the directories of the files that it has opened as tables: these are opened again when they are replaced, so
- * whoever has tables may read files (there, and where its own list says).
+ * What the daemon asks for, and the directories of the files that it has opened as tables: these
+ * are opened again when they are replaced, so whoever has tables may read files (there, and where
+ * its own list says).
  */
 static const struct jail_path *more_paths(const struct daemon *d, struct jail *j)
 {
 	static struct path_list list;		/* lives as long as the process */
 	size_t own;
 
-	for (const struct jail_path *p = d->more_paths == NULL ? NULL : d->more_paths(); p != NULL && p->path != NULL; p++)
+	for (const struct jail_path *p = d->more_paths == NULL ? NULL : d->more_paths(); p != NULL
+	     && p->path != NULL; p++)
 		add_path(&list, *p);
 	own = list.count;
 	table_each_directory(add_directory, &list);
@@ -177,8 +184,9 @@ static void raise_descriptor_limit(void)
 }
 
 /*
- * Left alone, the C library takes ever bigger pieces (up to 32 MiB) from the heap once one such was freed, where a small one above keeps them from
- * going back to the system: after an attack cleanup kept 80 of 100 MiB. As it is, a big piece is a mapping of its own.
+ * Left alone, the C library takes ever bigger pieces (up to 32 MiB) from the heap once one such was
+ * freed, where a small one above keeps them from going back to the system: after an attack cleanup
+ * kept 80 of 100 MiB. As it is, a big piece is a mapping of its own.
  */
 static void give_back_memory(void)
 {
@@ -234,7 +242,8 @@ static void introduce_services(void)
 	const struct str protocols = str_of(common.inet_protocols);
 	const bool all = str_find_str(protocols, STR("all")) >= 0;
 
-	if (world.rehearsing && access("private/proxymap", F_OK) < 0) {	/* the system is down, and what is tried shall be tried all the same */
+	/* the system is down, and what is tried shall be tried all the same */
+	if (world.rehearsing && access("private/proxymap", F_OK) < 0) {
 		table_set_services(NULL);
 		accounts_for_tables();
 	}
@@ -244,13 +253,15 @@ static void introduce_services(void)
 	table_set_module_directories(the_world->common->shlib_directory, the_world->common->meta_directory);
 	table_set_warning(warn);
 	table_set_outgrown(make_way);
-	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all || str_find_str(protocols, STR("ipv6")) >= 0,
+	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all
+		|| str_find_str(protocols, STR("ipv6")) >= 0,
 		daemon_settings.resolver_timeout);
 }
 
 /*
- * One process at a time, even when a killed master's last one still finishes while a new master starts the next: it holds a lock on
- * pid/TYPE.SERVICE for its life. Until start() nothing is lost if a signal ends the wait.
+ * One process at a time, even when a killed master's last one still finishes while a new master
+ * starts the next: it holds a lock on pid/TYPE.SERVICE for its life. Until start() nothing is lost
+ * if a signal ends the wait.
  */
 static void be_the_only_one(const struct daemon_options *o)
 {
@@ -310,7 +321,8 @@ int daemon_main(int argc, char **argv, const struct daemon *d)
 	fill_groups(world.conf, d->groups, d->structs);
 	enter_queue_directory();
 	if (!o.rehearsal)
-		r.listener_count = o.foreground ? listeners_open(&o, listeners) : listeners_inherit(&o, listeners);
+		r.listener_count = o.foreground ? listeners_open(&o, listeners) : listeners_inherit(&o,
+				listeners);
 	take_arguments(o.foreground ? o.rest + r.listener_count : o.rest);
 	r.max_use = common.max_use;
 	r.max_idle_ms = common.max_idle;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The daemon that serves one connection after the other on the main stack, because it becomes other users meanwhile. There are as many
- * processes as clients. A signal to end sets the flag, and takes the input from the connection being served: what came in
- * before is still finished, what would come later fails at the sender, who has another process to turn to.
+ * The daemon that serves one connection after the other on the main stack, because it becomes other
+ * users meanwhile. There are as many processes as clients. A signal to end sets the flag, and takes
+ * the input from the connection being served: what came in before is still finished, what would
+ * come later fails at the sender, who has another process to turn to.
  */
 #include <errno.h>
 #include <poll.h>
@@ -49,7 +50,10 @@ static void serve_one(const struct daemon_run *r, const struct listener *l, int 
 		report_to_master(WORKER_IDLE);
 }
 
-/* The index of a listener that has somebody waiting, -1 nobody for max_idle, -2 to be gone. SIGTERM gets through only while we wait here. */
+/*
+ * The index of a listener that has somebody waiting, -1 nobody for max_idle, -2 to be gone. SIGTERM
+ * gets through only while we wait here.
+ */
 static int wait_for_client(const struct daemon_run *r, const sigset_t *while_waiting)
 {
 	struct pollfd p[MOST_LISTENERS + 1];

@@ -12,7 +12,8 @@ bool is_one_of_us(uid_t uid)
 	return uid == 0 || uid == geteuid();
 }
 
-void serve_our_own(struct session_socket *socket, const struct server_row *rows, void *state, int most_concurrent)
+void serve_our_own(struct session_socket *socket, const struct server_row *rows, void *state,
+		   int most_concurrent)
 {
 	struct channel *ch;
 

@@ -22,7 +22,8 @@ struct daemon_options {
 	int verbose;
 	bool foreground, unprivileged, chroot;
 	bool rehearsal;			/* -R: reads its configuration and ends; see rehearsal.h */
-	bool strict;			/* -RR: of a reload, which is refused for whatever could not be used */
+	/* -RR: of a reload, which is refused for whatever could not be used */
+	bool strict;
 	const char **overrides;		/* -o, in order; to be freed */
 	size_t override_count;
 	char *const *rest;		/* what follows the options; ends with NULL */
@@ -37,7 +38,10 @@ struct listener {
 	enum service_type type;
 	bool is_public;
 };
-/* The inherited ones, or in the foreground those that the remaining arguments name. Dies. Returns how many. */
+/*
+ * The inherited ones, or in the foreground those that the remaining arguments name. Dies. Returns
+ * how many.
+ */
 int listeners_inherit(const struct daemon_options *o, struct listener ret[MOST_LISTENERS]);
 int listeners_open(const struct daemon_options *o, struct listener ret[MOST_LISTENERS]);
 bool listener_is_public(int fd);
@@ -47,7 +51,10 @@ void report_to_master(enum worker_report report);
 bool has_master(void);
 void lifeline_use(bool yes);
 
-/* Logs the system calls that the jail refused since last time: a bug of ours, a new C library, or an attack. Costs next to nothing when none were. */
+/*
+ * Logs the system calls that the jail refused since last time: a bug of ours, a new C library, or
+ * an attack. Costs next to nothing when none were.
+ */
 void say_refusals(void);
 
 /* ---- the three shapes: each returns when the process shall end ---- */
@@ -66,8 +73,9 @@ extern volatile sig_atomic_t winding_down;
 /* Fills in what there is to know about a connection that was accepted at l. */
 void describe_socket(const struct listener *l, int fd, struct session_socket *ret);
 /*
- * Waits for the first bytes of a connection to a service that can be woken, takes the wakeups off and calls wake() once for them.
- * False: that was all, and the peer has closed. True: there is, or may come, something to serve.
+ * Waits for the first bytes of a connection to a service that can be woken, takes the wakeups off
+ * and calls wake() once for them. False: that was all, and the peer has closed. True: there is, or
+ * may come, something to serve.
  */
 bool take_triggers(int fd, void (*wake)(void), when_t until) MAY_YIELD;
 

@@ -30,13 +30,15 @@ static const char *absolute(struct arena *a, const char *config_dir)
 	return kept;
 }
 
-char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir, const struct service_entry *s,
+char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir,
+			 const struct service_entry *s,
 			 const char *const *more, const char **ret_path)
 {
 	const struct program *p = program_find(s->command);
 	VEC(const char *) argv = { 0 };
 
-	*ret_path = arena_fmt(a, "%s/%.*s", common->daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command)).at;
+	*ret_path = arena_fmt(a, "%s/%.*s", common->daemon_directory,
+			      PSTR(p->file != NULL ? str_of(p->file) : s->command)).at;
 	*vec_add(a, &argv) = str_c(a, s->command);
 	*vec_add(a, &argv) = more == NULL ? "-RR" : "-R";
 	*vec_add(a, &argv) = "-c";
@@ -114,7 +116,8 @@ static bool is_of_row(const struct service_entry *s, struct str words)
 	struct str assignment, name, value;
 
 	for (size_t at = 0; service_override(s, &at, &assignment);)
-		if (conf_split_assignment(assignment, &name, &value, &ignored) == 0 && str_starts(words, name))
+		if (conf_split_assignment(assignment, &name, &value, &ignored) == 0
+		    && str_starts(words, name))
 			return true;
 	return false;
 }
@@ -133,7 +136,8 @@ static void say(struct rehearsal *r, bool fatal, struct str words)
 	if (!is_of_row(s, words) && conf_where_words(r->conf, words, &file, &number))
 		buf_addf(&line, "%s, line %d: ", file, number);
 	else if (words.len > 0 && words.at[0] != '/' && s->line > 0)
-		buf_addf(&line, "%s/master.cf, line %d: service %.*s: ", conf_dir(r->conf), s->line, PSTR(s->name));
+		buf_addf(&line, "%s/master.cf, line %d: service %.*s: ", conf_dir(r->conf), s->line,
+			 PSTR(s->name));
 	else if (words.len > 0 && words.at[0] != '/')
 		buf_addf(&line, "service %.*s: ", PSTR(s->name));
 	buf_add(&line, words);
@@ -144,7 +148,8 @@ static void say(struct rehearsal *r, bool fatal, struct str words)
 static void hear(struct rehearsal *r, struct str output)
 {
 	static const struct { struct str mark; bool fatal; } levels[] = {
-		{ STR_INIT(": fatal: "), true }, { STR_INIT(": panic: "), true }, { STR_INIT(": error: "), true }, { STR_INIT(": warning: "), false },
+		{ STR_INIT(": fatal: "), true }, { STR_INIT(": panic: "), true },
+		{ STR_INIT(": error: "), true }, { STR_INIT(": warning: "), false },
 	};
 	struct str line;
 
@@ -205,14 +210,19 @@ static int rehearse(struct rehearsal *r, const char *path, char **argv, int64_t 
 	return 0;
 }
 
-/* Does this row run a program of which something can be learnt? The log's writer has nothing to do when there is no log file. */
+/*
+ * Does this row run a program of which something can be learnt? The log's writer has nothing to do
+ * when there is no log file.
+ */
 static bool has_program(const struct common_conf *common, const struct service_entry *s)
 {
 	const struct program *p = program_find(s->command);
 	AUTO(buf) path = BUF(4096);
 
-	buf_addf(&path, "%s/%.*s", common->daemon_directory, PSTR(p->file != NULL ? str_of(p->file) : s->command));
-	return program_is_ours(p) && (!p->ends_last || common->maillog_file[0] != 0) && access(buf_text(&path), X_OK) == 0;
+	buf_addf(&path, "%s/%.*s", common->daemon_directory,
+		 PSTR(p->file != NULL ? str_of(p->file) : s->command));
+	return program_is_ours(p) && (!p->ends_last || common->maillog_file[0] != 0)
+	       && access(buf_text(&path), X_OK) == 0;
 }
 
 /* The same program with the same arguments says the same. */
@@ -228,8 +238,10 @@ static bool is_repeated(struct arena *a, struct map *seen, const struct service_
 	return map_put(seen, arena_copy(a, buf_str(&key)), seen) != NULL;
 }
 
-int rehearse_services(struct conf *c, const struct common_conf *common, const struct master_cf *table, int64_t most_ms,
-		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say_it, void *arg, struct buf *why)
+int rehearse_services(struct conf *c, const struct common_conf *common, const struct master_cf *table,
+		      int64_t most_ms,
+		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say_it,
+		      void *arg, struct buf *why)
 {
 	struct arena *a = arena_new("rehearsal", NULL, 64 << 20);
 	struct map *seen = map_new();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The daemon that serves many at once: an accepting coroutine per listener, a coroutine per session, and the keeper, the first
- * coroutine, which decides when the process is through. Signals and master's line only set a flag and ring the keeper's bell.
+ * The daemon that serves many at once: an accepting coroutine per listener, a coroutine per
+ * session, and the keeper, the first coroutine, which decides when the process is through. Signals
+ * and master's line only set a flag and ring the keeper's bell.
  *
  *   serving        -> accepts up to session_limit
  *   leaving        listeners closed; wind_down() was called; sessions finish what they hold (winding_down is set)
@@ -24,7 +25,8 @@ struct session {
 	struct list link;
 	struct session_socket socket;
 	const struct listener *from;
-	ino_t identity;			/* of the unix socket, so that its descriptor can be recognised later; 0: not kept */
+	/* of the unix socket, so that its descriptor can be recognised later; 0: not kept */
+	ino_t identity;
 };
 
 static const struct daemon_run *run;
@@ -82,7 +84,10 @@ static int limit(void)
 	return run->options->session_limit;
 }
 
-/* With so many sessions another process is not worth while. At a Unix socket a session is a peer's whole traffic, so that one is enough work. */
+/*
+ * With so many sessions another process is not worth while. At a Unix socket a session is a peer's
+ * whole traffic, so that one is enough work.
+ */
 static int settled_sessions(void)
 {
 	return run->listeners[0].type == SERVICE_UNIX ? 0 : 1;
@@ -96,7 +101,10 @@ static void report_growth(void)
 		report(WORKER_BUSY);
 }
 
-/* With some slack below the limit, so that a service at its limit does not tell master about every session. */
+/*
+ * With some slack below the limit, so that a service at its limit does not tell master about every
+ * session.
+ */
 static void report_shrinking(void)
 {
 	if (reported == WORKER_FULL && session_count <= limit() - 1 - limit() / 4)
@@ -117,20 +125,25 @@ static void keep_identity(struct session *s)
 extern __typeof__(serve_channel_goodbye) serve_channel_goodbye __attribute__((weak));
 
 /*
- * serve() owns the descriptor and may have closed it already: only the very socket that was accepted is touched. A channel's client is asked to
- * leave; who speaks something else sees the end of his input.
+ * serve() owns the descriptor and may have closed it already: only the very socket that was
+ * accepted is touched. A channel's client is asked to leave; who speaks something else sees the end
+ * of his input.
  */
 static void end_input(const struct session *s)
 {
 	struct stat st;
 
-	if (s->identity == 0 || fstat(s->socket.fd, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_ino != s->identity)
+	if (s->identity == 0 || fstat(s->socket.fd, &st) < 0 || !S_ISSOCK(st.st_mode)
+	    || st.st_ino != s->identity)
 		return;
 	if (serve_channel_goodbye == NULL || !serve_channel_goodbye(s->socket.fd))
 		shutdown(s->socket.fd, SHUT_RD);
 }
 
-/* What a crowd took stays in the C library's hands, small pieces between others: 50 of 60 MiB after 1,000 broken handshakes. When most have gone, it goes back. */
+/*
+ * What a crowd took stays in the C library's hands, small pieces between others: 50 of 60 MiB after
+ * 1,000 broken handshakes. When most have gone, it goes back.
+ */
 static void give_back_after_crowd(void)
 {
 	enum { CROWD = 200 };
@@ -165,7 +178,8 @@ static void run_session(void *arg)
 	struct session *s = arg;
 	const struct daemon *d = run->d;
 
-	if (d->wake != NULL && s->from->type == SERVICE_UNIX && !take_triggers(s->socket.fd, d->wake, NEVER)) {
+	if (d->wake != NULL && s->from->type == SERVICE_UNIX
+	    && !take_triggers(s->socket.fd, d->wake, NEVER)) {
 		co_forget_fd(s->socket.fd);
 		close(s->socket.fd);
 	} else {
@@ -255,8 +269,8 @@ static void rest_after(int error, int64_t *rest_ms)
 }
 
 /*
- * Peers keep their connection for good, so who takes it decides who has their work for good: those who have fewer shall be first. A client of an
- * inet service comes and goes, and should not wait.
+ * Peers keep their connection for good, so who takes it decides who has their work for good: those
+ * who have fewer shall be first. A client of an inet service comes and goes, and should not wait.
  */
 static int accept_politely(const struct listener *l)
 {
@@ -338,7 +352,8 @@ static void start_accepting(void)
 		if (l->type == SERVICE_DGRAM)
 			start_or_die(sessions_scope, "datagrams", run_datagrams, l);
 		else
-			start_or_die(accept_scope, "accept", l->type == SERVICE_FIFO ? run_fifo : run_accept, l);
+			start_or_die(accept_scope, "accept", l->type == SERVICE_FIFO ? run_fifo : run_accept,
+				     l);
 	}
 }
 
@@ -375,7 +390,8 @@ static void run_run(void *arg)
 /* Only who is nothing without clients goes when there are none. */
 static bool may_idle_out(void)
 {
-	return has_master() && !run->d->singleton && run->d->run == NULL && run->d->shape != DAEMON_DATAGRAMS && run->max_idle_ms > 0;
+	return has_master() && !run->d->singleton && run->d->run == NULL && run->d->shape != DAEMON_DATAGRAMS
+	       && run->max_idle_ms > 0;
 }
 
 static void serve_until_leaving(void)
@@ -469,7 +485,8 @@ static void keep(void *arg)
 /* With -v: who kept all others waiting. Costs two looks at the clock per switch, so it is not always on. */
 static void say_slow(const char *name, const char *what, int64_t us)
 {
-	log_warning("coroutine \"%s\" (%s) ran for %lld ms without a wait", name, what, (long long) (us / 1000));
+	log_warning("coroutine \"%s\" (%s) ran for %lld ms without a wait", name, what,
+		    (long long) (us / 1000));
 }
 
 void run_sessions(const struct daemon_run *r)

@@ -11,14 +11,23 @@
 void stand_on_three_descriptors(void);
 /* Keeps and sets what import_environment says, drops the rest. */
 void clean_environment(const char *import_environment);
-/* The settings of every program, and whether they make sense together with this machine. -EINVAL with words. */
+/*
+ * The settings of every program, and whether they make sense together with this machine. -EINVAL
+ * with words.
+ */
 int fill_common(struct conf *c, struct common_conf *ret, struct buf *why);
 /* Fills the groups or dies with EX_CONFIG. groups may be NULL. */
 void fill_groups(struct conf *c, const struct param_group *const *groups, void *const *structs);
-/* `sink` LOG_TO_SYSLOG leaves the choice between syslog and postlogd to the configuration; others are meant as they are. */
+/*
+ * `sink` LOG_TO_SYSLOG leaves the choice between syslog and postlogd to the configuration; others
+ * are meant as they are.
+ */
 void open_log(const struct common_conf *common, const char *program, enum log_sink sink);
 
-/* For commands: as above if somebody takes log lines just now, else standard error alone; that is no reason for a warning. */
+/*
+ * For commands: as above if somebody takes log lines just now, else standard error alone; that is
+ * no reason for a warning.
+ */
 void open_command_log(const struct common_conf *common, const char *program);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The account database. The C library's calls block, so they run on the pool; and they mix up "there is no such user" with "I could not
- * find out", which here decides between a bounce and a retry. This is the only file that may call getpw* and getgr*.
+ * The account database. The C library's calls block, so they run on the pool; and they mix up
+ * "there is no such user" with "I could not find out", which here decides between a bounce and a
+ * retry. This is the only file that may call getpw* and getgr*.
  */
 #include <errno.h>
 #include <grp.h>
@@ -23,8 +24,9 @@ struct inquiry {
 };
 
 /*
- * A C library that cannot reach the database at all (no /etc/passwd in this root, say) answers ENOENT, like some modules do for a name that
- * they do not know. With the file there, ENOENT is taken for the latter.
+ * A C library that cannot reach the database at all (no /etc/passwd in this root, say) answers
+ * ENOENT, like some modules do for a name that they do not know. With the file there, ENOENT is
+ * taken for the latter.
  */
 static int verdict(int error, bool found)
 {

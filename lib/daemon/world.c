@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What daemons and commands do alike before they do anything: descriptors, environment, configuration, log. */
+/*
+ * What daemons and commands do alike before they do anything: descriptors, environment,
+ * configuration, log.
+ */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -29,7 +32,10 @@ struct setting {
 	char *value;
 };
 
-/* "NAME" keeps what the environment has, "NAME=value" sets; values are copied because clearenv() frees nothing but forgets. */
+/*
+ * "NAME" keeps what the environment has, "NAME=value" sets; values are copied because clearenv()
+ * frees nothing but forgets.
+ */
 static size_t choose_environment(struct arena *a, struct str list, struct setting *ret, size_t most)
 {
 	struct str word;

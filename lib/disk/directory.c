@@ -46,7 +46,8 @@ bool directory_next(struct directory *d, const char **ret_name, unsigned char *r
 	} while (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
 	*ret_name = entry->d_name;
 	if (ret_type != NULL)
-		*ret_type = entry->d_type != DT_UNKNOWN ? entry->d_type : type_of(dirfd(d->names), entry->d_name);
+		*ret_type = entry->d_type != DT_UNKNOWN ? entry->d_type : type_of(dirfd(d->names),
+				entry->d_name);
 	return true;
 }
 

@@ -155,7 +155,8 @@ static int sync_directory(int dir, const char *name)
 
 	if (slash == NULL)
 		snprintf(parent, sizeof(parent), ".");
-	else if (snprintf(parent, sizeof(parent), "%.*s", (int) (slash - name) + 1, name) >= (int) sizeof(parent))
+	else if (snprintf(parent, sizeof(parent), "%.*s", (int) (slash - name) + 1,
+			  name) >= (int) sizeof(parent))
 		return -ENAMETOOLONG;
 	fd = openat(dir, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
@@ -182,7 +183,8 @@ static int replace_job(void *arg)
 int file_replace(int dir, const char *name, struct str content, mode_t mode)
 {
 	char beside[LONGEST_PATH];
-	struct replacement r = { .dir = dir, .name = name, .beside = beside, .content = content, .mode = mode };
+	struct replacement r = { .dir = dir, .name = name, .beside = beside, .content = content,
+				 .mode = mode };
 	int result;
 
 	if (snprintf(beside, sizeof(beside), "%s.new.%d", name, (int) getpid()) >= (int) sizeof(beside))

@@ -32,7 +32,8 @@ static int badness(const struct dns_answer *d)
 	}
 }
 
-static void join(struct arena *a, const struct dns_answer *one, const struct dns_answer *other, struct dns_answer *ret)
+static void join(struct arena *a, const struct dns_answer *one, const struct dns_answer *other,
+		 struct dns_answer *ret)
 {
 	*ret = *one;
 	if (other->status != DNS_OK) {
@@ -45,7 +46,8 @@ static void join(struct arena *a, const struct dns_answer *one, const struct dns
 		return;
 	}
 	if (arena_left(a) < (one->count + other->count) * sizeof(*ret->records) + LEAST_LEFT) {
-		*ret = (struct dns_answer){ .status = DNS_CANNOT_TELL, .canonical = one->canonical, .why = STR("too many addresses") };
+		*ret = (struct dns_answer){ .status = DNS_CANNOT_TELL, .canonical = one->canonical,
+					    .why = STR("too many addresses") };
 		return;
 	}
 	ret->count = one->count + other->count;
@@ -105,7 +107,8 @@ void dns_name_of(struct arena *a, const struct address_ip *ip, struct dns_answer
 			buf_addf(&name, "%x.%x.", ip->bytes[i] & 15, ip->bytes[i] >> 4);
 		buf_add_text(&name, "ip6.arpa");
 	} else {
-		buf_addf(&name, "%d.%d.%d.%d.in-addr.arpa", ip->bytes[3], ip->bytes[2], ip->bytes[1], ip->bytes[0]);
+		buf_addf(&name, "%d.%d.%d.%d.in-addr.arpa", ip->bytes[3], ip->bytes[2], ip->bytes[1],
+			 ip->bytes[0]);
 	}
 	dns_query(a, buf_str(&name), DNS_PTR, ret);
 }

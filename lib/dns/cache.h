@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Answers of the resolver, as bytes: those of this process that are still good, and those under way, so that many who ask the same thing at once
- * ask it once.
+ * Answers of the resolver, as bytes: those of this process that are still good, and those under
+ * way, so that many who ask the same thing at once ask it once.
  */
 #ifndef ROAD_DNS_CACHE_H
 #define ROAD_DNS_CACHE_H
@@ -25,7 +25,10 @@ struct kept {				/* one question and its answer */
 	char *memory;			/* of the three */
 };
 
-/* The entry of a question, made if need be; *ret_new: the caller has to ask and to call kept_answer(). Give back with kept_release(). */
+/*
+ * The entry of a question, made if need be; *ret_new: the caller has to ask and to call
+ * kept_answer(). Give back with kept_release().
+ */
 struct kept *kept_get(enum dns_type type, struct str name, bool *ret_new);
 /* An entry with a good answer, or NULL. */
 struct kept *kept_find(enum dns_type type, struct str name);

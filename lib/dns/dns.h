@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Client of the resolver service: many queries at once over one channel, and a small TTL-bound cache in each process.
- * "Does not exist", "cannot tell" and "bogus" are three different answers everywhere.
+ * Client of the resolver service: many queries at once over one channel, and a small TTL-bound
+ * cache in each process. "Does not exist", "cannot tell" and "bogus" are three different answers
+ * everywhere.
  */
 #ifndef ROAD_DNS_DNS_H
 #define ROAD_DNS_DNS_H
 
 #include "lib/io/net.h"
 
-enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33, DNS_TLSA = 52 };
+enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16,
+		DNS_AAAA = 28, DNS_SRV = 33, DNS_TLSA = 52 };
 enum dns_status {
 	DNS_OK,				/* records follow */
 	DNS_NO_DOMAIN,			/* the name does not exist (NXDOMAIN) */
@@ -37,12 +39,20 @@ struct dns_answer {
 	struct str canonical;		/* the name at the end of the CNAME chain */
 	size_t count;
 	struct dns_record *records;	/* malformed ones left out (and counted in why) */
-	struct str why;			/* words: "Host not found", "Host not found, try again", ... as Postfix logs them */
+	/* words: "Host not found", "Host not found, try again", ... as Postfix logs them */
+	struct str why;
 };
 
-/* The name may be UTF-8 (SMTPUTF8): its A-labels are asked for. Everything in *ret lives in the arena. Never fails otherwise than by status. Idempotent: asked once more when the resolver's connection broke. */
+/*
+ * The name may be UTF-8 (SMTPUTF8): its A-labels are asked for. Everything in *ret lives in the
+ * arena. Never fails otherwise than by status. Idempotent: asked once more when the resolver's
+ * connection broke.
+ */
 void dns_query(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret) MAY_YIELD;
-/* A and AAAA as inet_protocols says, both at once; also numeric text. Status of the worse one only if neither has records. */
+/*
+ * A and AAAA as inet_protocols says, both at once; also numeric text. Status of the worse one only
+ * if neither has records.
+ */
 void dns_addresses(struct arena *a, struct str host, struct dns_answer *ret) MAY_YIELD;
 /* PTR of an address (in-addr.arpa, ip6.arpa). */
 void dns_name_of(struct arena *a, const struct address_ip *ip, struct dns_answer *ret) MAY_YIELD;

@@ -66,14 +66,18 @@ static void test_malformed_data_is_refused(void **state)
 	static const struct { enum dns_type type; struct str data; } bad[] = {
 		{ DNS_A, STR_INIT("") }, { DNS_A, STR_INIT("\1\2\3") }, { DNS_A, STR_INIT("\1\2\3\4\5") },
 		{ DNS_AAAA, STR_INIT("\1\2\3\4") },
-		{ DNS_MX, STR_INIT("") }, { DNS_MX, STR_INIT("\0") }, { DNS_MX, STR_INIT("\0\1") }, { DNS_MX, STR_INIT("\0\1\3ab") },
-		{ DNS_MX, STR_INIT("\0\1\2ab") }, { DNS_MX, STR_INIT("\0\1\2ab\0x") }, { DNS_MX, STR_INIT("\0\1\xc0\x0c") },
-		{ DNS_MX, STR_INIT("\0\1\4a\nb \0") }, { DNS_MX, STR_INIT("\0\1\3a.b\0") }, { DNS_MX, STR_INIT("\0\1\3a\0b\0") },
+		{ DNS_MX, STR_INIT("") }, { DNS_MX, STR_INIT("\0") }, { DNS_MX, STR_INIT("\0\1") },
+		{ DNS_MX, STR_INIT("\0\1\3ab") },
+		{ DNS_MX, STR_INIT("\0\1\2ab") }, { DNS_MX, STR_INIT("\0\1\2ab\0x") },
+		{ DNS_MX, STR_INIT("\0\1\xc0\x0c") },
+		{ DNS_MX, STR_INIT("\0\1\4a\nb \0") }, { DNS_MX, STR_INIT("\0\1\3a.b\0") },
+		{ DNS_MX, STR_INIT("\0\1\3a\0b\0") },
 		{ DNS_MX, STR_INIT("\0\1\2\xc3\xbc\0") },
 		{ DNS_PTR, STR_INIT("\0") }, { DNS_PTR, STR_INIT("\3a/b\0") }, { DNS_CNAME, STR_INIT("\0") },
 		{ DNS_TXT, STR_INIT("") }, { DNS_TXT, STR_INIT("\3ab") },
 		{ DNS_SRV, STR_INIT("\0\1\0\2\0") }, { DNS_SRV, STR_INIT("\0\1\0\2\0\3") },
-		{ DNS_TLSA, STR_INIT("") }, { DNS_TLSA, STR_INIT("\3") }, { DNS_TLSA, STR_INIT("\3\1") }, { DNS_TLSA, STR_INIT("\3\1\1") },
+		{ DNS_TLSA, STR_INIT("") }, { DNS_TLSA, STR_INIT("\3") }, { DNS_TLSA, STR_INIT("\3\1") },
+		{ DNS_TLSA, STR_INIT("\3\1\1") },
 		{ (enum dns_type) 99, STR_INIT("x") },
 	};
 	struct dns_record r;
@@ -107,12 +111,15 @@ static void test_malformed_records_are_counted_and_the_others_kept(void **state)
 	size_t count, malformed;
 
 	(void) state;
-	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0\4\1\2\3\4\0\3\1\2\3\0\4\5\6\7\x08"), &count, &records, &malformed), 0);
+	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0\4\1\2\3\4\0\3\1\2\3\0\4\5\6\7\x08"),
+					   &count, &records, &malformed), 0);
 	assert_int_equal(count, 2);
 	assert_int_equal(malformed, 1);
 	assert_int_equal(records[1].ip.bytes[0], 5);
-	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0\4\1\2\3"), &count, &records, &malformed), -EBADMSG);
-	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0"), &count, &records, &malformed), -EBADMSG);
+	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0\4\1\2\3"), &count, &records, &malformed),
+			 -EBADMSG);
+	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0"), &count, &records, &malformed),
+			 -EBADMSG);
 }
 
 static void test_names_are_checked_before_they_are_asked_for(void **state)
@@ -131,7 +138,8 @@ static void test_names_are_checked_before_they_are_asked_for(void **state)
 	assert_false(dns_name_is_valid(STR("a b"), room, &name));
 	assert_false(dns_name_is_valid(STR("[192.0.2.1]"), room, &name));
 	assert_false(dns_name_is_valid(STR("a\\b"), room, &name));
-	assert_false(dns_name_is_valid(STR("0123456789012345678901234567890123456789012345678901234567891234.x"), room, &name));
+	assert_false(dns_name_is_valid(STR("0123456789012345678901234567890123456789012345678901234567891234.x"),
+				       room, &name));
 }
 
 static void test_international_names_become_ascii(void **state)
@@ -143,14 +151,18 @@ static void test_international_names_become_ascii(void **state)
 		{ "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xbc\xd0\xb5\xd1\x80", "xn--e1afmkfd" },
 		{ "\xd0\x9f\xd0\xa0\xd0\x98\xd0\x9c\xd0\x95\xd0\xa0", "xn--e1afmkfd" },
 		{ "\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah" },
-		{ "\xcf\x80\xce\xb1\xcf\x81\xce\xac\xce\xb4\xce\xb5\xce\xb9\xce\xb3\xce\xbc\xce\xb1", "xn--hxajbheg2az3al" },
+		{ "\xcf\x80\xce\xb1\xcf\x81\xce\xac\xce\xb4\xce\xb5\xce\xb9\xce\xb3\xce\xbc\xce\xb1",
+		  "xn--hxajbheg2az3al" },
 		{ "\xf0\x90\x8c\xb0.x", "xn--ec8c.x" },
-		{ "bu\xcc\x88" "cher.example", "xn--bcher-kva.example" },		/* u and a diaeresis */
+		/* u and a diaeresis */
+		{ "bu\xcc\x88" "cher.example", "xn--bcher-kva.example" },
 		{ "\xef\xbc\xa2\xc3\x9c" "CHER.example", "xn--bcher-kva.example" },	/* a wide B */
-		{ "b\xc3\xbc" "cher\xe3\x80\x82" "example", "xn--bcher-kva.example" },	/* an ideographic full stop */
+		/* an ideographic full stop */
+		{ "b\xc3\xbc" "cher\xe3\x80\x82" "example", "xn--bcher-kva.example" },
 		{ "_dmarc.b\xc3\xbc" "cher.example", "_dmarc.xn--bcher-kva.example" },
 	};
-	static const char *const bad[] = { "b\xc3", "\xc3\xbc..x", "", "a\xc2\xa0" "b", "a\xe2\x80\x8d" "b", "\xc3\xbc x", "\xc3\xbc@x", "\xee\x80\x80.x" };
+	static const char *const bad[] = { "b\xc3", "\xc3\xbc..x", "", "a\xc2\xa0" "b", "a\xe2\x80\x8d" "b",
+					   "\xc3\xbc x", "\xc3\xbc@x", "\xee\x80\x80.x" };
 	char room[256], much[600] = "";
 	struct str name;
 
@@ -259,7 +271,8 @@ static void accept_all(void *arg)
 static void with_resolver(void (*test)(void))
 {
 	fake = (struct fake){ 0 };
-	fake.reply = (struct dns_reply){ .status = DNS_OK, .security = DNS_VALIDATED, .ttl = 60, .canonical = STR("Real.example."),
+	fake.reply = (struct dns_reply){ .status = DNS_OK, .security = DNS_VALIDATED, .ttl = 60,
+					 .canonical = STR("Real.example."),
 					 .records = BYTES("\0\4\1\2\3\4") };
 	fake.listener = listen_unix(path, 0600, 10);
 	assert_true(fake.listener >= 0);
@@ -338,7 +351,8 @@ static void check_merging(void)
 	fake.pause_ms = 30;
 	fake.reply.ttl = 0;
 	for (int i = 0; i < 20; i++)
-		assert_int_equal(scope_start(s, "asker", ask_one, (void *) (i % 2 == 0 ? "even.example" : "odd.example")), 0);
+		assert_int_equal(scope_start(s, "asker", ask_one,
+					     (void *) (i % 2 == 0 ? "even.example" : "odd.example")), 0);
 	assert_int_equal(scope_wait(s, in(5000)), 0);
 	scope_close(s);
 	assert_int_equal(answered, 20);

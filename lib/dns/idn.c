@@ -5,7 +5,10 @@
 
 enum { MOST_NAME = 253 };
 
-/* Letters, digits, '-', and '_' (which UTS 46 leaves to us), in labels with no more than UTS 46 has seen to already. */
+/*
+ * Letters, digits, '-', and '_' (which UTS 46 leaves to us), in labels with no more than UTS 46 has
+ * seen to already.
+ */
 static bool is_plain(struct str name)
 {
 	for (size_t i = 0; i < name.len; i++)
@@ -52,7 +55,8 @@ bool idn_to_ascii(struct str name, char *room, struct str *ret_name)
 
 	if (!copy_name(name, text, sizeof(text)) || has_empty_label(str_of(text)))
 		return false;
-	if (idn2_to_ascii_8z(text, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK || !take(made, MOST_NAME, room, &result))
+	if (idn2_to_ascii_8z(text, &made, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK
+	    || !take(made, MOST_NAME, room, &result))
 		return false;
 	if (!is_plain(result) || has_empty_label(result))
 		return false;

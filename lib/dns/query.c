@@ -19,7 +19,8 @@ static struct str copy_text(struct arena *a, const char *text)
 
 static struct dns_answer status_only(struct arena *a, struct str name, enum dns_status status)
 {
-	return (struct dns_answer){ .status = status, .canonical = arena_copy(a, name), .why = copy_text(a, dns_status_text(status)) };
+	return (struct dns_answer){ .status = status, .canonical = arena_copy(a, name),
+				    .why = copy_text(a, dns_status_text(status)) };
 }
 
 /* Words of the resolver go behind the usual ones, which log analysers know. */
@@ -37,21 +38,25 @@ static struct str say_why(struct arena *a, enum dns_status status, struct str de
 }
 
 /* Checks and copies what the resolver said. */
-static void read_answer(struct arena *a, enum dns_type type, struct str name, const struct kept *k, struct dns_answer *ret)
+static void read_answer(struct arena *a, enum dns_type type, struct str name, const struct kept *k,
+			struct dns_answer *ret)
 {
 	char room[256];
 	struct str canonical;
 	size_t malformed = 0;
 
-	*ret = (struct dns_answer){ .status = k->status, .security = k->security, .canonical = arena_copy(a, name) };
+	*ret = (struct dns_answer){ .status = k->status, .security = k->security,
+				    .canonical = arena_copy(a, name) };
 	if (dns_name_is_valid(k->canonical, room, &canonical))
 		ret->canonical = arena_copy(a, canonical);
 	if (k->status != DNS_OK) {
 		ret->why = say_why(a, k->status, k->why);
 		return;
 	}
-	if (arena_left(a) < k->records.len * 2 + MIN(k->records.len / 2, DNS_MOST_RECORDS) * sizeof(struct dns_record) + 4096 ||
-	    dns_parse_records(a, type, k->records, &ret->count, &ret->records, &malformed) < 0 || ret->count == 0) {
+	if (arena_left(a) < k->records.len * 2 + MIN(k->records.len / 2,
+						     DNS_MOST_RECORDS) * sizeof(struct dns_record) + 4096 ||
+	    dns_parse_records(a, type, k->records, &ret->count, &ret->records, &malformed) < 0
+	    || ret->count == 0) {
 		ret->status = DNS_CANNOT_TELL;
 		ret->count = 0;
 		ret->why = copy_text(a, "Malformed or unexpected name server reply");
@@ -70,12 +75,14 @@ static void ask_resolver(struct kept *k, enum dns_type type, struct str name)
 
 	if (resolver == NULL)
 		resolver = client_new(dns_settings()->path);
-	answer.result = ASK(resolver, dns_request, &request, a, dns_reply, &reply, in(dns_settings()->timeout_ms));
+	answer.result = ASK(resolver, dns_request, &request, a, dns_reply, &reply,
+			    in(dns_settings()->timeout_ms));
 	if (answer.result < 0) {
 		answer.why = arena_fmt(a, "resolver service: %s", error_text(answer.result));
 	} else {
 		answer.result = 0;
-		answer.status = reply.status <= DNS_BAD_NAME ? (enum dns_status) reply.status : DNS_CANNOT_TELL;
+		answer.status = reply.status <= DNS_BAD_NAME ? (enum dns_status) reply.status
+				: DNS_CANNOT_TELL;
 		answer.security = reply.security == DNS_VALIDATED ? DNS_VALIDATED : DNS_UNSIGNED;
 		answer.canonical = reply.canonical;
 		answer.records = reply.records;
@@ -90,7 +97,8 @@ static void ask_resolver(struct kept *k, enum dns_type type, struct str name)
 /* As it is asked for: lower case, ASCII. */
 static bool name_to_ask(struct str name, char *room, struct str *ret_name)
 {
-	return str_is_ascii(name) ? dns_name_is_valid(name, room, ret_name) : idn_to_ascii(name, room, ret_name);
+	return str_is_ascii(name) ? dns_name_is_valid(name, room, ret_name) : idn_to_ascii(name,
+			room, ret_name);
 }
 
 void dns_query(struct arena *a, struct str name, enum dns_type type, struct dns_answer *ret)

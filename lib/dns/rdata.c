@@ -47,8 +47,8 @@ static bool is_label_byte(char c, bool for_host)
 }
 
 /*
- * A name in wire format, up to the root label. A host's name has only the characters that may go on into log lines, SMTP and tables; other
- * names may also have the '/' of RFC 2317.
+ * A name in wire format, up to the root label. A host's name has only the characters that may go on
+ * into log lines, SMTP and tables; other names may also have the '/' of RFC 2317.
  */
 static struct str take_name(struct arena *a, struct bytes *b, bool for_host)
 {
@@ -108,7 +108,10 @@ static void take_tlsa(struct arena *a, struct bytes *b, struct dns_tlsa *ret)
 	ret->selector = (uint8_t) take_u8(b);
 	ret->matching = (uint8_t) take_u8(b);
 	ret->data = arena_copy(a, take(b, b->rest.len));
-	/* A digest of the wrong size is no digest, but the record is there: whoever compares certificates finds it unusable. */
+	/*
+	 * A digest of the wrong size is no digest, but the record is there: whoever compares
+	 * certificates finds it unusable.
+	 */
 	if (ret->data.len == 0)
 		b->bad = true;
 }
@@ -159,7 +162,8 @@ bool dns_parse_rdata(struct arena *a, enum dns_type type, struct str rdata, stru
 	return true;
 }
 
-int dns_parse_records(struct arena *a, enum dns_type type, struct str records, size_t *ret_count, struct dns_record **ret_records,
+int dns_parse_records(struct arena *a, enum dns_type type, struct str records, size_t *ret_count,
+		      struct dns_record **ret_records,
 		      size_t *ret_malformed)
 {
 	struct bytes b = { .rest = records };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "lib/dns/settings.h"
 
-static struct dns_settings settings = { .path = "private/resolver", .ipv4 = true, .ipv6 = true, .timeout_ms = 60000 };
+static struct dns_settings settings = { .path = "private/resolver", .ipv4 = true, .ipv6 = true,
+					.timeout_ms = 60000 };
 
 void dns_use(const char *resolver_path, bool ipv4, bool ipv6, int64_t timeout_ms)
 {

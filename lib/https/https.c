@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * libcurl blocks, or wants an event loop of its own kind. So all requests are in one multi handle, and one coroutine, https_run(), lends it to a pool thread: for as
- * long as nothing happens, at most a second. Who comes meanwhile puts his request in the list and wakes it (curl_multi_wakeup is what libcurl allows another
- * thread to do). So the handle and everything below it belong to the pool thread while `lent`, else to the loop, and there is no lock.
+ * libcurl blocks, or wants an event loop of its own kind. So all requests are in one multi handle,
+ * and one coroutine, https_run(), lends it to a pool thread: for as long as nothing happens, at
+ * most a second. Who comes meanwhile puts his request in the list and wakes it (curl_multi_wakeup
+ * is what libcurl allows another thread to do). So the handle and everything below it belong to the
+ * pool thread while `lent`, else to the loop, and there is no lock.
  *
  *   exchange in `fresh`       not yet known to libcurl
  *   in `active`               libcurl's; the asker waits, or has gone (`abandoned`: he was cancelled, and the driver frees it)
@@ -63,7 +65,8 @@ const struct jail_path *https_more_paths(void)
 	static struct jail_path paths[3];
 	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
 	const bool own = *web.trust.ca_file != 0 || *web.trust.ca_path != 0;
-	const char *const all[] = { own ? web.trust.ca_file : built->cainfo, own ? web.trust.ca_path : built->capath };
+	const char *const all[] = { own ? web.trust.ca_file : built->cainfo,
+				    own ? web.trust.ca_path : built->capath };
 	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT_OF(all); i++)
@@ -222,7 +225,8 @@ static bool await_end(struct exchange *x)
 /* ---- making one ---- */
 
 /* "host:port:address,[address]" for libcurl, which then asks nobody. */
-static bool find_addresses(struct arena *a, const struct https_request *r, struct buf *ret, struct str *ret_why)
+static bool find_addresses(struct arena *a, const struct https_request *r, struct buf *ret,
+			   struct str *ret_why)
 {
 	struct dns_answer answer;
 
@@ -236,7 +240,8 @@ static bool find_addresses(struct arena *a, const struct https_request *r, struc
 		char text[64];
 
 		ip_print(&answer.records[i].ip, text);
-		buf_addf(ret, answer.records[i].ip.family == AF_INET6 ? "%s[%s]" : "%s%s", i == 0 ? "" : ",", text);
+		buf_addf(ret, answer.records[i].ip.family == AF_INET6 ? "%s[%s]" : "%s%s",
+			 i == 0 ? "" : ",", text);
 	}
 	return true;
 }
@@ -256,7 +261,8 @@ static void trust_in(CURL *easy)
 
 static void prepare(struct arena *a, struct exchange *x, const struct https_request *r, const char *addresses)
 {
-	struct str url = arena_fmt(a, str_find(r->host, ':') < 0 ? "https://%.*s:%u%.*s" : "https://[%.*s]:%u%.*s", PSTR(r->host), r->port, PSTR(r->path));
+	struct str url = arena_fmt(a, str_find(r->host, ':') < 0 ? "https://%.*s:%u%.*s"
+				   : "https://[%.*s]:%u%.*s", PSTR(r->host), r->port, PSTR(r->path));
 	CURL *easy = x->easy;
 
 	x->addresses = curl_slist_append(NULL, addresses);
@@ -322,7 +328,8 @@ static void read_reply(struct arena *a, struct exchange *x, struct https_reply *
 	ret->body = arena_copy(a, buf_str(&x->body));
 }
 
-static void exchange(struct arena *a, const struct https_request *request, const char *addresses, struct https_reply *ret)
+static void exchange(struct arena *a, const struct https_request *request, const char *addresses,
+		     struct https_reply *ret)
 {
 	struct exchange *x = get_memory(sizeof(*x));
 

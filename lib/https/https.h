@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One HTTPS request and its answer, for coroutines: many at once. The certificate must be the host's and lead to somebody we trust, redirects are not followed, no
- * proxy is asked, nothing is kept for the next request, and addresses come from our own resolver. A peer may send headers of 64 KiB and a body of the size
- * that the caller allows, within the time that he allows, and whatever else it does costs this one request an error.
+ * One HTTPS request and its answer, for coroutines: many at once. The certificate must be the
+ * host's and lead to somebody we trust, redirects are not followed, no proxy is asked, nothing is
+ * kept for the next request, and addresses come from our own resolver. A peer may send headers of
+ * 64 KiB and a body of the size that the caller allows, within the time that he allows, and
+ * whatever else it does costs this one request an error.
  */
 #ifndef ROAD_HTTPS_HTTPS_H
 #define ROAD_HTTPS_HTTPS_H
@@ -17,11 +19,15 @@ struct https_trust { const char *ca_file, *ca_path; };	/* both "": the CAs of th
 int https_open(const struct https_trust *trust, struct buf *why);
 /* What a jailed process has to be able to read: a daemon's more_paths. */
 const struct jail_path *https_more_paths(void);
-/* A coroutine that drives all requests, as long as the process: scope_start(scope, "https", https_run, NULL). */
+/*
+ * A coroutine that drives all requests, as long as the process: scope_start(scope, "https",
+ * https_run, NULL).
+ */
 void https_run(void *unused) MAY_YIELD;
 
 struct https_request {
-	struct str host;			/* a name that is valid in DNS, or an address; without brackets */
+	/* a name that is valid in DNS, or an address; without brackets */
+	struct str host;
 	uint16_t port;
 	struct str path;			/* "/..." */
 	struct str type, encoding, body;	/* type not empty: POST */

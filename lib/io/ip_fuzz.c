@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Addresses as text, with port or in brackets: what is accepted prints and parses to the same; views lie within the text. */
+/*
+ * Addresses as text, with port or in brackets: what is accepted prints and parses to the same;
+ * views lie within the text.
+ */
 #include "lib/base/die.h"
 #include "lib/io/net.h"
 

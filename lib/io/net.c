@@ -27,11 +27,15 @@ int set_nonblocking(int fd)
 	return 0;
 }
 
-/* Mail's own ports (RFC 5321, 6409, 8314; LMTP's is custom) are known where there is no /etc/services: in a jail, in a small container. */
+/*
+ * Mail's own ports (RFC 5321, 6409, 8314; LMTP's is custom) are known where there is no
+ * /etc/services: in a jail, in a small container.
+ */
 static const struct {
 	const char *name;
 	uint16_t port;
-} MAIL_PORTS[] = { { "lmtp", 24 }, { "smtp", 25 }, { "smtps", 465 }, { "submissions", 465 }, { "submission", 587 } };
+} MAIL_PORTS[] = { { "lmtp", 24 }, { "smtp", 25 }, { "smtps", 465 }, { "submissions", 465 },
+		   { "submission", 587 } };
 
 int port_parse(struct str text, uint16_t *ret_port)
 {
@@ -144,7 +148,10 @@ int connect_tcp(const struct address_ip *to, const struct address_ip *from, when
 
 /* ---- listening ---- */
 
-/* A socket file that nobody listens on any more goes away; one in use is -EADDRINUSE; another file is -EEXIST. */
+/*
+ * A socket file that nobody listens on any more goes away; one in use is -EADDRINUSE; another file
+ * is -EEXIST.
+ */
 static int remove_stale(const char *path, const struct sockaddr_un *at)
 {
 	struct stat st;
@@ -162,7 +169,10 @@ static int remove_stale(const char *path, const struct sockaddr_un *at)
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* The name comes with its mode: a chmod() afterwards would go wherever a link leads that somebody with rights to the directory has put there meanwhile. */
+/*
+ * The name comes with its mode: a chmod() afterwards would go wherever a link leads that somebody
+ * with rights to the directory has put there meanwhile.
+ */
 int bind_unix(int fd, const struct sockaddr_un *at, mode_t mode)
 {
 	const mode_t usual = umask(0777 & ~mode);
@@ -226,13 +236,16 @@ int listen_tcp(const struct address_ip *address, int backlog)
 /* Errors of the connection that was just to be accepted, not of the listener: accept(2) says to try again. */
 static bool is_peers_error(int error)
 {
-	return error == ECONNABORTED || error == EINTR || error == ENETDOWN || error == EPROTO || error == EHOSTDOWN
-		|| error == EHOSTUNREACH || error == ENETUNREACH || error == ENOPROTOOPT || error == EOPNOTSUPP;
+	return error == ECONNABORTED || error == EINTR || error == ENETDOWN || error == EPROTO
+	       || error == EHOSTDOWN
+		|| error == EHOSTUNREACH || error == ENETUNREACH || error == ENOPROTOOPT
+		|| error == EOPNOTSUPP;
 }
 
 int accept_one(int listener, when_t until, struct address_ip *ret_peer)
 {
-	static unsigned in_a_row;	/* a long backlog must not keep those who were accepted from being served */
+	/* a long backlog must not keep those who were accepted from being served */
+	static unsigned in_a_row;
 	struct sockaddr_storage from;
 	socklen_t len;
 

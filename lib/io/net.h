@@ -11,7 +11,8 @@
 #include "lib/base/buf.h"
 #include "lib/co/co.h"
 
-struct address_ip {			/* an IPv4 or IPv6 address with port; IPv4-mapped IPv6 is stored as IPv4 */
+/* an IPv4 or IPv6 address with port; IPv4-mapped IPv6 is stored as IPv4 */
+struct address_ip {
 	int family;			/* AF_INET, AF_INET6; 0: none */
 	unsigned char bytes[16];	/* network order; IPv4 uses the first 4 */
 	uint16_t port;
@@ -28,7 +29,10 @@ bool ip_is_same(const struct address_ip *a, const struct address_ip *b);	/* with
 void ip_from_sockaddr(const struct sockaddr *sa, struct address_ip *ret_ip);
 socklen_t ip_to_sockaddr(const struct address_ip *ip, struct sockaddr_storage *ret_sa);
 
-/* "host:port", "[v6]:port", "host", "[host]"; port text empty when absent. Views into spec. -EINVAL on stray brackets. */
+/*
+ * "host:port", "[v6]:port", "host", "[host]"; port text empty when absent. Views into spec. -EINVAL
+ * on stray brackets.
+ */
 int host_port_split(struct str spec, struct str *ret_host, struct str *ret_port);
 /* A port number or a service name of /etc/services ("smtp"). -EINVAL. May block: at start only. */
 int port_parse(struct str text, uint16_t *ret_port);
@@ -36,11 +40,16 @@ int port_parse(struct str text, uint16_t *ret_port);
 int connect_unix(const char *path, when_t until) MAY_YIELD;		/* fd or -errno */
 /* `from` NULL: the kernel chooses. fd or -errno. Sets TCP_NODELAY. */
 int connect_tcp(const struct address_ip *to, const struct address_ip *from, when_t until) MAY_YIELD;
-int bind_unix(int fd, const struct sockaddr_un *at, mode_t mode);	/* whatever the umask is, for an instant the whole process's; 0 or -errno */
-int listen_unix(const char *path, mode_t mode, int backlog);		/* the same; replaces a stale socket; fd or -errno */
-int bind_tcp(const struct address_ip *at);		/* as listen_tcp(), and nobody can connect yet: is the place free? */
-int listen_tcp(const struct address_ip *at, int backlog);		/* SO_REUSEADDR, IPV6_V6ONLY; fd or -errno */
-int accept_one(int listener, when_t until, struct address_ip *ret_peer /* or NULL */) MAY_YIELD;	/* fd or -errno */
+/* whatever the umask is, for an instant the whole process's; 0 or -errno */
+int bind_unix(int fd, const struct sockaddr_un *at, mode_t mode);
+/* the same; replaces a stale socket; fd or -errno */
+int listen_unix(const char *path, mode_t mode, int backlog);
+/* as listen_tcp(), and nobody can connect yet: is the place free? */
+int bind_tcp(const struct address_ip *at);
+/* SO_REUSEADDR, IPV6_V6ONLY; fd or -errno */
+int listen_tcp(const struct address_ip *at, int backlog);
+/* fd or -errno */
+int accept_one(int listener, when_t until, struct address_ip *ret_peer /* or NULL */) MAY_YIELD;
 int peer_credentials(int fd, uid_t *ret_uid, gid_t *ret_gid);		/* SO_PEERCRED */
 int set_nonblocking(int fd);
 

@@ -22,7 +22,8 @@ static void test_addresses_are_read_and_printed(void **unused)
 		{ "::1", "::1", AF_INET6 },
 		{ "::ffff:192.0.2.7", "192.0.2.7", AF_INET },
 	};
-	static const char *const bad[] = { "", "192.0.2", "192.0.2.256", "1.2.3.4 ", "[::1]", "::1%", "fe80::1%nosuch0",
+	static const char *const bad[] = { "", "192.0.2", "192.0.2.256", "1.2.3.4 ", "[::1]", "::1%",
+					   "fe80::1%nosuch0",
 		"1.2.3.4%lo", "12345::", "2001:db8::1:2:3:4:5:6:7:8", "host.example",
 		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc" };
 	struct address_ip ip;
@@ -85,7 +86,8 @@ static void test_host_and_port(void **unused)
 		{ "[::1]:2525", "::1", "2525" }, { "[2001:db8::1]", "2001:db8::1", "" }, { ":25", "", "25" },
 		{ "[192.0.2.1]:smtp", "192.0.2.1", "smtp" }, { "", "", "" },
 	};
-	static const char *const bad[] = { "[host", "host]", "[a]b", "[a]:", "a:", "::1", "a:b:c", "[a]]:1", "[[a]]", "a b", "h:2 5" };
+	static const char *const bad[] = { "[host", "host]", "[a]b", "[a]:", "a:", "::1", "a:b:c", "[a]]:1",
+					   "[[a]]", "a b", "h:2 5" };
 	struct str host, port;
 	uint16_t number;
 
@@ -176,7 +178,8 @@ static void last_words(void *unused)
 	write_str(s, STR("bye\n"));
 	flush_last(s);
 	assert_int_equal(stream_unsent(s), 0);
-	assert_int_equal(recv(client, said, sizeof(said), MSG_DONTWAIT), -1);	/* the kernel has it, and waits for more */
+	/* the kernel has it, and waits for more */
+	assert_int_equal(recv(client, said, sizeof(said), MSG_DONTWAIT), -1);
 	stream_free(s);
 	assert_int_equal(recv(client, said, sizeof(said), MSG_WAITALL), 4);
 	assert_memory_equal(said, "bye\n", 4);
@@ -193,7 +196,10 @@ static void test_the_last_words_come_with_the_end_of_the_connection(void **unuse
 	assert_int_equal(loop_run(last_words, NULL), 0);
 }
 
-/* Whoever may write to the directory could put a link in the place of a name whose mode is still to be changed. */
+/*
+ * Whoever may write to the directory could put a link in the place of a name whose mode is still to
+ * be changed.
+ */
 static void test_a_socket_has_its_mode_from_the_beginning(void **unused)
 {
 	const mode_t usual = umask(077);
@@ -213,7 +219,8 @@ static void test_a_socket_has_its_mode_from_the_beginning(void **unused)
 	assert_int_equal(st.st_mode & 07777, 0666);
 	assert_int_equal(umask(usual), 077);
 	n = read(watch, &seen, sizeof(seen));
-	assert_int_equal(n, sizeof(seen.first) + seen.first.len);	/* one event: nothing was changed afterwards */
+	/* one event: nothing was changed afterwards */
+	assert_int_equal(n, sizeof(seen.first) + seen.first.len);
 	assert_int_equal(seen.first.mask, IN_CREATE);
 	close(watch);
 	close(listener);
@@ -238,7 +245,8 @@ static void unix_sockets(void *unused)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(listen_unix(path, 0600, 10), -EADDRINUSE);
-	close(accept_one(listener, in(1000), NULL));		/* that was its look whether somebody listens */
+	/* that was its look whether somebody listens */
+	close(accept_one(listener, in(1000), NULL));
 	client = connect_unix(path, in(1000));
 	assert_true(client >= 0);
 	server = accept_one(listener, in(1000), NULL);

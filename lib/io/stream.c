@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A stream's life, its errors, and the single attempts to receive and send that reading and writing are built on. */
+/*
+ * A stream's life, its errors, and the single attempts to receive and send that reading and writing
+ * are built on.
+ */
 #include "lib/io/stream.h"
 
 #include <errno.h>
@@ -72,7 +75,8 @@ void stream_fail(struct stream *s, int error)
 
 void stream_clear_error(struct stream *s)
 {
-	BUG_UNLESS(s->error == 0 || s->error == -EMSGSIZE || s->error == -ETIMEDOUT || s->error == -ECANCELED ||
+	BUG_UNLESS(s->error == 0 || s->error == -EMSGSIZE || s->error == -ETIMEDOUT
+		   || s->error == -ECANCELED ||
 		   s->error == -EPIPE || s->error == -ECONNRESET);
 	s->error = 0;
 }
@@ -94,8 +98,9 @@ void stream_set_transport(struct stream *s, const struct stream_transport *trans
 /* ---- one attempt ---- */
 
 /*
- * Sockets are used with MSG_DONTWAIT whatever their mode is. Others must not wait inside a coroutine; outside, their
- * mode is left alone (it may be a terminal that others share) and we wait before the operation.
+ * Sockets are used with MSG_DONTWAIT whatever their mode is. Others must not wait inside a
+ * coroutine; outside, their mode is left alone (it may be a terminal that others share) and we wait
+ * before the operation.
  */
 static int prepare_file(struct stream *s, short events)
 {

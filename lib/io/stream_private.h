@@ -23,12 +23,14 @@ struct stream {
 	char *out;			/* NULL while nothing waits to be sent */
 	size_t out_len, out_cap;
 	bool last;			/* the end of the connection follows what is sent */
-	bool sending;			/* somebody is in the middle of sending; what is written meanwhile goes after it */
+	/* somebody is in the middle of sending; what is written meanwhile goes after it */
+	bool sending;
 	bool ended;			/* the peer will say no more; bytes may still be at hand */
 	bool skipping;			/* the rest of a line that was too long is still to come */
 	size_t skipped;			/* of it, so far */
 	bool drained;			/* the last receive emptied the socket */
-	bool sent;			/* ... and a send has succeeded since, so no error is pending either */
+	/* ... and a send has succeeded since, so no error is pending either */
+	bool sent;
 	bool not_socket, nonblocking;
 	unsigned lines;			/* both: since we last let others run */
 	size_t bytes;
@@ -43,7 +45,8 @@ ssize_t stream_receive_once(struct stream *s, void *at, size_t n, short *ret_wai
 ssize_t stream_send_once(struct stream *s, struct iovec *pieces, int n, short *ret_wait);
 /* co_wait_fd with the stream's deadline; false: the stream has failed. */
 bool stream_wait(struct stream *s, short events) MAY_YIELD;
-void stream_progress(struct stream *s, size_t lines, size_t bytes) MAY_YIELD;	/* lets others run now and then */
+/* lets others run now and then */
+void stream_progress(struct stream *s, size_t lines, size_t bytes) MAY_YIELD;
 void stream_free_input(struct stream *s);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The reading half of a stream. While nothing is read ahead there is no buffer: a receive then goes into one scratch
- * area for the whole process and what came is copied into a buffer of fitting size, without a wait in between. A
- * stream that fills a big buffer receives straight into it until it has to wait.
+ * The reading half of a stream. While nothing is read ahead there is no buffer: a receive then goes
+ * into one scratch area for the whole process and what came is copied into a buffer of fitting
+ * size, without a wait in between. A stream that fills a big buffer receives straight into it until
+ * it has to wait.
  */
 #include <errno.h>
 #include <poll.h>
@@ -13,7 +14,8 @@
 enum { SMALLEST_BUFFER = 512, BULK = 8 << 10 };
 
 static char scratch[STREAM_BUFFER];
-static size_t scratch_used;		/* bytes from its start that something was received into since it was wiped */
+/* bytes from its start that something was received into since it was wiped */
+static size_t scratch_used;
 
 static size_t held(const struct stream *s)
 {
@@ -92,7 +94,10 @@ static void no_bytes(struct stream *s, ssize_t got)
 		stream_fail(s, got == 0 ? -EPIPE : (int) got);
 }
 
-/* Receives at least a byte; what waits to be sent goes out before we wait. 0: the stream has failed or ended. */
+/*
+ * Receives at least a byte; what waits to be sent goes out before we wait. 0: the stream has failed
+ * or ended.
+ */
 static size_t receive_waiting(struct stream *s, char *at, size_t n)
 {
 	for (;;) {
@@ -127,7 +132,8 @@ static bool fill(struct stream *s, size_t limit)
 	if (s->in_cap >= STREAM_BUFFER) {
 		compact(s);
 		n = MIN(s->in_cap, limit) - MIN(s->in_end, limit);
-		got = n == 0 || s->error != 0 ? -EAGAIN : stream_receive_once(s, s->in + s->in_end, n, &events);
+		got = n == 0 || s->error != 0 ? -EAGAIN : stream_receive_once(s,
+				s->in + s->in_end, n, &events);
 		if (got > 0) {
 			s->in_end += (size_t) got;
 			stream_progress(s, 0, (size_t) got);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Streams against a peer on the other end of a socket pair, which is a coroutine of the same test or a bare descriptor. */
+/*
+ * Streams against a peer on the other end of a socket pair, which is a coroutine of the same test
+ * or a bare descriptor.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -470,7 +473,10 @@ static void write_much(void *unused)
 	flush(s);
 }
 
-/* One coroutine reads lines of s, which flushes, while another writes to it more than the peer takes at once. */
+/*
+ * One coroutine reads lines of s, which flushes, while another writes to it more than the peer
+ * takes at once.
+ */
 static void duplex(void)
 {
 	struct scope *scope = scope_open("duplex");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The writing half of a stream: small pieces gather, big ones go out beside the buffer without being copied. */
+/*
+ * The writing half of a stream: small pieces gather, big ones go out beside the buffer without
+ * being copied.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -41,8 +44,9 @@ static void send_all(struct stream *s, struct iovec *v, int n)
 }
 
 /*
- * The buffer is taken out of the stream before it is sent: a coroutine that reads and one that writes may share a stream,
- * and the reader flushes too. Whoever comes while the other is sending leaves it to him.
+ * The buffer is taken out of the stream before it is sent: a coroutine that reads and one that
+ * writes may share a stream, and the reader flushes too. Whoever comes while the other is sending
+ * leaves it to him.
  */
 static char *take_output(struct stream *s, size_t *ret_len)
 {
@@ -98,7 +102,10 @@ void write_pieces(struct stream *s, const struct iovec *pieces, int n)
 	s->sending = false;
 }
 
-/* Room for n more bytes, n <= STREAM_BUFFER; flushes what is in the way (or lets it grow if somebody is sending). NULL: failed. */
+/*
+ * Room for n more bytes, n <= STREAM_BUFFER; flushes what is in the way (or lets it grow if
+ * somebody is sending). NULL: failed.
+ */
 static char *room(struct stream *s, size_t n)
 {
 	size_t cap = MAX(s->out_cap, (size_t) SMALLEST_OUTPUT);

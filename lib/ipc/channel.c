@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Frames over a Unix stream socket. Outgoing frames gather in one buffer and leave at the end of the loop's turn; descriptors queue
- * beside it and leave with the first byte of the piece that holds their frame. They arrive in order, and a frame says how many are its own,
- * so it does not matter when they arrive earlier than their frame.
+ * Frames over a Unix stream socket. Outgoing frames gather in one buffer and leave at the end of
+ * the loop's turn; descriptors queue beside it and leave with the first byte of the piece that
+ * holds their frame. They arrive in order, and a frame says how many are its own, so it does not
+ * matter when they arrive earlier than their frame.
  *
- * When the peer is slow, a flusher coroutine waits for room. It and whoever is inside a call hold references, so that
- * channel_free() may be called while others still wait: they are woken, see the error and leave.
+ * When the peer is slow, a flusher coroutine waits for room. It and whoever is inside a call hold
+ * references, so that channel_free() may be called while others still wait: they are woken, see the
+ * error and leave.
  */
 #include "lib/ipc/channel.h"
 #include "lib/ipc/private.h"
@@ -35,10 +37,12 @@ struct channel {
 	int fd;
 	int references;
 	int error;			/* sticky; for both directions */
-	int send_error;			/* sticky; the peer takes no more, but what it said before is still to be read */
+	/* sticky; the peer takes no more, but what it said before is still to be read */
+	int send_error;
 	bool flusher_runs;
 	bool said_goodbye;		/* the peer */
-	bool wipes;			/* secrets pass: what was sent and what was handed out is overwritten */
+	/* secrets pass: what was sent and what was handed out is overwritten */
+	bool wipes;
 	struct turn turn;
 	struct buf out;
 	struct out_fd *out_fds;
@@ -121,7 +125,10 @@ static void fail(struct channel *ch, int error)
 	bell_ring(&ch->drained);
 }
 
-/* A peer that has gone or leaves may have said things before. Any other failure is the end of both directions: the reader is woken. */
+/*
+ * A peer that has gone or leaves may have said things before. Any other failure is the end of both
+ * directions: the reader is woken.
+ */
 static void fail_sending(struct channel *ch, int error)
 {
 	if (ch->send_error == 0)
@@ -166,7 +173,10 @@ static void add_out_fds(struct channel *ch, const struct frame_out *frame)
 	}
 }
 
-/* How many descriptors go with the next write, and how many bytes may go so that all of those bytes' descriptors are among them. */
+/*
+ * How many descriptors go with the next write, and how many bytes may go so that all of those
+ * bytes' descriptors are among them.
+ */
 static size_t choose_piece(const struct channel *ch, size_t *ret_bytes)
 {
 	size_t n = ch->out_fd_count;
@@ -225,7 +235,10 @@ static ssize_t send_piece(struct channel *ch)
 	return n;
 }
 
-/* Sends what the kernel takes: 0 all gone, 1 the kernel is full, -errno. ETOOMANYREFS: too many descriptors in flight, wait likewise. */
+/*
+ * Sends what the kernel takes: 0 all gone, 1 the kernel is full, -errno. ETOOMANYREFS: too many
+ * descriptors in flight, wait likewise.
+ */
 static int send_what_goes(struct channel *ch)
 {
 	while (channel_error(ch) == 0 && ch->out.len > 0) {
@@ -361,7 +374,8 @@ static ssize_t receive_piece(struct channel *ch)
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(253 * sizeof(int))];
 	char *room = buf_room(&ch->in, READ_PIECE);
 	struct iovec piece = { room, READ_PIECE };
-	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
 	ssize_t n;
 	int result;
 
@@ -410,8 +424,9 @@ static int take_frame(struct channel *ch, struct frame *ret_frame)
 }
 
 /*
- * When the last read took less than there was room for, the next one is saved; but not for long: when the peer has died meanwhile, leaving unread what
- * we sent, then its last words and the error came as one event, which we have had.
+ * When the last read took less than there was room for, the next one is saved; but not for long:
+ * when the peer has died meanwhile, leaving unread what we sent, then its last words and the error
+ * came as one event, which we have had.
  */
 static int wait_for_input(struct channel *ch, when_t until)
 {
@@ -433,7 +448,10 @@ static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when
 
 		if (result != 0)
 			return result;
-		/* The frames before this one are done with: only now is it worth moving what is left to the front. */
+		/*
+		 * The frames before this one are done with: only now is it worth moving what is
+		 * left to the front.
+		 */
 		drop_handed_out(ch);
 		n = ch->in_is_drained ? -EAGAIN : receive_piece(ch);
 		if (n == -EAGAIN) {

@@ -177,13 +177,17 @@ static void too_long_a_field(void)
 
 	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
 	served_connections = 0;
-	assert_int_equal(ask(cl, STR("a command of more than thirty-two bytes"), STR_NONE, in(5000)), -EMSGSIZE);
+	assert_int_equal(ask(cl, STR("a command of more than thirty-two bytes"), STR_NONE, in(5000)),
+			 -EMSGSIZE);
 	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
 	assert_int_equal(served_connections, 0);		/* still the first one */
 	client_free(cl);
 }
 
-/* A service that has lost its mind, or is somebody else's by now, costs the call and not the process that asked. */
+/*
+ * A service that has lost its mind, or is somebody else's by now, costs the call and not the
+ * process that asked.
+ */
 static void too_much(void)
 {
 	struct client *cl = client_new(socket_path);
@@ -261,7 +265,10 @@ static void a_server_that_ends(void)
 	client_free(cl);
 }
 
-/* Goodbye amid calls: all are answered, the next one goes to the successor (here a new connection), and the old connection is closed by the client. */
+/*
+ * Goodbye amid calls: all are answered, the next one goes to the successor (here a new connection),
+ * and the old connection is closed by the client.
+ */
 static void a_server_that_leaves(void)
 {
 	struct scope *callers = scope_open("callers");
@@ -288,7 +295,10 @@ static void a_server_that_leaves(void)
 	client_free(shared);
 }
 
-/* Says something and goes without having read what was sent to it: for the other side both is one event, and an error. */
+/*
+ * Says something and goes without having read what was sent to it: for the other side both is one
+ * event, and an error.
+ */
 static void say_and_go(void *arg)
 {
 	int fd = *(int *) arg;
@@ -320,18 +330,27 @@ static void a_last_word(void)
 	scope_close(peer);
 }
 
-static void test_a_peer_that_dies_after_its_last_word_is_noticed(void **state) { (void) state; in_loop(a_last_word); }
+static void test_a_peer_that_dies_after_its_last_word_is_noticed(void **state) {
+	(void) state; in_loop(a_last_word); }
 static void test_many_calls_share_a_connection(void **state) { (void) state; in_loop(many_calls); }
-static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) { (void) state; in_loop(a_timeout); }
-static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) { (void) state; in_loop(a_big_frame); }
-static void test_a_request_with_too_long_a_field_is_not_sent(void **state) { (void) state; in_loop(too_long_a_field); }
-static void test_an_answer_larger_than_the_asker_has_room_for_is_an_error(void **state) { (void) state; in_loop(too_much); }
-static void test_descriptors_arrive_with_their_message_and_are_given_away(void **state) { (void) state; in_loop(descriptors); }
-static void test_a_service_that_is_not_there_is_an_error(void **state) { (void) state; in_loop(nobody_there); }
+static void test_a_call_that_times_out_does_not_disturb_the_next(void **state) {
+	(void) state; in_loop(a_timeout); }
+static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) {
+	(void) state; in_loop(a_big_frame); }
+static void test_a_request_with_too_long_a_field_is_not_sent(void **state) {
+	(void) state; in_loop(too_long_a_field); }
+static void test_an_answer_larger_than_the_asker_has_room_for_is_an_error(void **state) {
+	(void) state; in_loop(too_much); }
+static void test_descriptors_arrive_with_their_message_and_are_given_away(void **state) {
+	(void) state; in_loop(descriptors); }
+static void test_a_service_that_is_not_there_is_an_error(void **state) {
+	(void) state; in_loop(nobody_there); }
 static void test_garbage_ends_its_connection_only(void **state) { (void) state; in_loop(garbage); }
-static void test_the_next_call_connects_again_when_the_server_closed(void **state) { (void) state; in_loop(a_server_that_ends); }
+static void test_the_next_call_connects_again_when_the_server_closed(void **state) {
+	(void) state; in_loop(a_server_that_ends); }
 
-static void test_a_server_that_leaves_answers_everybody(void **state) { (void) state; in_loop(a_server_that_leaves); }
+static void test_a_server_that_leaves_answers_everybody(void **state) {
+	(void) state; in_loop(a_server_that_leaves); }
 
 int main(void)
 {

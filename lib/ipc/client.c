@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Many calls at once over one connection to a service. A reader coroutine takes the replies and wakes whoever waits; when the
- * connection breaks, every call under way ends with its error, and the next call connects again.
+ * Many calls at once over one connection to a service. A reader coroutine takes the replies and
+ * wakes whoever waits; when the connection breaks, every call under way ends with its error, and
+ * the next call connects again.
  *
  * Call numbers are slot + generation, so that the late reply to a call that gave up finds nobody.
  * Without a running loop (local's delivery processes, commands) a call sends and reads its reply itself.
@@ -28,7 +29,8 @@ struct call {
 struct client {
 	char *path;
 	struct channel *ch;		/* NULL: not connected */
-	struct channel *old[MOST_OLD];	/* their servers said goodbye; answers are still awaited from them. NULL: none */
+	/* their servers said goodbye; answers are still awaited from them. NULL: none */
+	struct channel *old[MOST_OLD];
 	struct gate connecting;
 	struct call **slots;
 	uint32_t slot_count, next_generation;
@@ -101,7 +103,8 @@ static void set_aside(struct client *cl)
 {
 	struct channel **place = place_of(cl, NULL);
 
-	if (place == NULL) {		/* after so many reloads in a moment: whoever waits on the first one is out of luck */
+	/* after so many reloads in a moment: whoever waits on the first one is out of luck */
+	if (place == NULL) {
 		place = &cl->old[0];
 		drop(cl, place, -EPIPE);
 	}
@@ -124,7 +127,10 @@ void client_free(struct client *cl)
 
 /* ---- replies ---- */
 
-/* The caller has made room for what he asks for: a service that says more talks nonsense, and that is his error, not this process's end. */
+/*
+ * The caller has made room for what he asks for: a service that says more talks nonsense, and that
+ * is his error, not this process's end.
+ */
 static int keep_reply(struct call *c, struct frame *f)
 {
 	enum { OVERHEAD = 64 };
@@ -309,7 +315,8 @@ static void give_up_descriptors(put_message *put, const void *m)
 	put(&nowhere, 0, m, &out);
 }
 
-int client_exchange(struct client *cl, put_message *put, const void *m, struct arena *a, struct frame *ret_reply, when_t until)
+int client_exchange(struct client *cl, put_message *put, const void *m, struct arena *a,
+		    struct frame *ret_reply, when_t until)
 {
 	struct call call = { .arena = a, .reply = ret_reply, .result = 1 };
 	uint32_t slot;

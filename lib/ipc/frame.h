@@ -8,9 +8,10 @@
  *   u8   number of descriptors that ride along (SCM_RIGHTS, in the order of the FD fields)
  *   then attributes: u8 name length, name, u32 value length, value
  *
- * Messages are declared once, in lib/ipc/messages.def, and both sides marshal from there: unknown attributes are skipped,
- * a missing one is an error that names it. Numbers are decimal text, so that a dump is readable and nothing depends on byte order.
- * Names are checked in the declared order first, so that the usual case costs one comparison.
+ * Messages are declared once, in lib/ipc/messages.def, and both sides marshal from there: unknown
+ * attributes are skipped, a missing one is an error that names it. Numbers are decimal text, so
+ * that a dump is readable and nothing depends on byte order. Names are checked in the declared
+ * order first, so that the usual case costs one comparison.
  */
 #ifndef ROAD_IPC_FRAME_H
 #define ROAD_IPC_FRAME_H
@@ -50,8 +51,8 @@ struct frame {
 void frame_close(struct frame *f);
 
 /*
- * Decoder of one frame: sticky error; why names the first missing or malformed attribute. get_* in any order; the
- * declared order is the fast one.
+ * Decoder of one frame: sticky error; why names the first missing or malformed attribute. get_* in
+ * any order; the declared order is the fast one.
  */
 struct frame_in {
 	struct frame *f;
@@ -64,9 +65,13 @@ void frame_read(struct frame_in *in, struct frame *f);
 struct str frame_get_str(struct frame_in *in, const char *name, size_t max);
 uint64_t frame_get_u64(struct frame_in *in, const char *name);
 int64_t frame_get_i64(struct frame_in *in, const char *name);
-int frame_get_fd(struct frame_in *in, const char *name);	/* taken out of the frame: the caller owns it; -1: none was sent */
+/* taken out of the frame: the caller owns it; -1: none was sent */
+int frame_get_fd(struct frame_in *in, const char *name);
 
-/* Splits the first whole frame off bytes: its total size, 0 when more bytes are needed, -EBADMSG. Does not look at descriptors. */
+/*
+ * Splits the first whole frame off bytes: its total size, 0 when more bytes are needed, -EBADMSG.
+ * Does not look at descriptors.
+ */
 ssize_t frame_split(struct str bytes, struct frame *ret_frame);
 
 #endif

@@ -10,7 +10,8 @@
 static void test_a_message_survives_the_wire(void **state)
 {
 	AUTO(buf) b = BUF(10000);
-	struct cleanup_reply sent = { .code = 250, .dsn = STR("2.0.0"), .text = STR("Ok"), .size = UINT64_MAX }, got;
+	struct cleanup_reply sent = { .code = 250, .dsn = STR("2.0.0"), .text = STR("Ok"),
+				      .size = UINT64_MAX }, got;
 	struct frame_out out;
 	struct frame f;
 

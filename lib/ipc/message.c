@@ -26,7 +26,8 @@
 #undef FIELD_FD
 
 /*
- * put_any_NAME: a request. One with a field that the server would not take is refused here: there it would end the connection, and all other calls on it.
+ * put_any_NAME: a request. One with a field that the server would not take is refused here: there
+ * it would end the connection, and all other calls on it.
  */
 #define FIELD_STR(n, max) fits = fits && m->n.len <= (size_t) (max);
 #define FIELD_U64(n)

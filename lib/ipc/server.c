@@ -17,7 +17,8 @@ struct connection {
 	void *state;
 	struct scope *calls;
 	struct gate gate;
-	bool in_call;			/* one that is not concurrent, such as a long message that streams in */
+	/* one that is not concurrent, such as a long message that streams in */
+	bool in_call;
 };
 
 /* A concurrent call, living in its own arena. */
@@ -31,7 +32,10 @@ struct running_call {
 static struct list connections = LIST_INIT(connections);
 static bool leaving;
 
-/* A client that has no answer to come and has not closed by now does not listen (a blocking one looks at its connection only when it calls). */
+/*
+ * A client that has no answer to come and has not closed by now does not listen (a blocking one
+ * looks at its connection only when it calls).
+ */
 static void lose_patience(struct timer *t)
 {
 	struct connection *c = CONTAINER_OF(t, struct connection, patience);
@@ -122,11 +126,15 @@ static void serve_here(struct connection *c, const struct server_row *row, struc
 	arena_free(call.arena);
 }
 
-/* A client that asks on and does not take its answers is not read until it does, so that no more than MOST_UNSENT and what is under way wait for it. */
+/*
+ * A client that asks on and does not take its answers is not read until it does, so that no more
+ * than MOST_UNSENT and what is under way wait for it.
+ */
 static bool takes_answers(struct channel *ch)
 {
 	if (channel_drain(ch, MOST_UNSENT, in(TAKE_MS)) != -ETIMEDOUT)
-		return true;			/* if the connection has failed: what was said before is still to be read */
+		/* if the connection has failed: what was said before is still to be read */
+		return true;
 	log_warning("a client does not take its answers: closing the connection");
 	return false;
 }
@@ -147,7 +155,8 @@ int serve_channel(struct channel *ch, const struct server_row *rows, void *state
 		const struct server_row *row = find_row(rows, f.message);
 
 		if (row == NULL) {
-			log_warning("unexpected message \"%.*s\" on a private socket: closing the connection", PSTR(f.message));
+			log_warning("unexpected message \"%.*s\" on a private socket: closing the connection",
+				    PSTR(f.message));
 			frame_close(&f);
 			result = -EBADMSG;
 			break;
@@ -162,7 +171,8 @@ int serve_channel(struct channel *ch, const struct server_row *rows, void *state
 		log_warning("malformed message on a private socket: closing the connection");
 	timer_set(&c.patience, NEVER);
 	list_remove(&c.link);
-	if (leaving && result == 0) {		/* nobody waits for what is under way, but nobody has given it up either */
+	/* nobody waits for what is under way, but nobody has given it up either */
+	if (leaving && result == 0) {
 		scope_wait(c.calls, NEVER);
 		channel_drain(ch, 0, in(CLOSE_MS));
 	}

@@ -9,8 +9,10 @@
 #include "lib/jail/private.h"
 
 static const struct { const char *name; int bit; } NAMES[] = {
-	{ "chown", CAP_CHOWN }, { "dac_override", CAP_DAC_OVERRIDE }, { "dac_read_search", CAP_DAC_READ_SEARCH },
-	{ "fowner", CAP_FOWNER }, { "fsetid", CAP_FSETID }, { "kill", CAP_KILL }, { "setgid", CAP_SETGID }, { "setuid", CAP_SETUID },
+	{ "chown", CAP_CHOWN }, { "dac_override", CAP_DAC_OVERRIDE },
+	{ "dac_read_search", CAP_DAC_READ_SEARCH },
+	{ "fowner", CAP_FOWNER }, { "fsetid", CAP_FSETID }, { "kill", CAP_KILL }, { "setgid", CAP_SETGID },
+	{ "setuid", CAP_SETUID },
 	{ "net_bind_service", CAP_NET_BIND_SERVICE }, { "sys_chroot", CAP_SYS_CHROOT },
 };
 
@@ -32,7 +34,10 @@ int capabilities_parse(const char *names, uint64_t *ret_mask)
 	return 0;
 }
 
-/* What programs started from here could regain. Needs root. Bits beyond the kernel's last one fail with EINVAL, which ends the loop. */
+/*
+ * What programs started from here could regain. Needs root. Bits beyond the kernel's last one fail
+ * with EINVAL, which ends the loop.
+ */
 int capabilities_bound(uint64_t keep)
 {
 	for (int bit = 0; bit < 64; bit++) {

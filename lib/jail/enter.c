@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * jail_enter(). The order is given by what each step needs: Landlock's rules need the paths, chroot needs root, the change of user
- * needs its capabilities, Landlock and seccomp need no_new_privs, and seccomp forbids all of the others.
+ * jail_enter(). The order is given by what each step needs: Landlock's rules need the paths, chroot
+ * needs root, the change of user needs its capabilities, Landlock and seccomp need no_new_privs,
+ * and seccomp forbids all of the others.
  */
 #include <errno.h>
 #include <sys/prctl.h>
@@ -36,7 +37,10 @@ static int enter_ids(const struct jail *j, const struct jail_world *w, struct bu
 		return result;
 	if (j->user == AS_STARTED)
 		return 0;
-	/* Who may start commands leaves the bounding set alone: a user's .forward may name a program that is setuid. */
+	/*
+	 * Who may start commands leaves the bounding set alone: a user's .forward may name a
+	 * program that is setuid.
+	 */
 	result = j->syscalls & SYS_ALL ? 0 : capabilities_bound(capabilities);
 	if (result == 0) {
 		result = enter_user(j, w, why);
@@ -60,7 +64,8 @@ static void enter_landlock(int ruleset, say_fn *say)
 		landlock_note_active(landlock_abi());
 		return;
 	}
-	buf_addf(&words, "warning: jail: this kernel has no Landlock (%s): files are protected by their owner and mode only", error_text(result));
+	buf_addf(&words, "warning: jail: this kernel has no Landlock (%s): files are protected by their owner and mode only",
+		 error_text(result));
 	say(buf_text(&words));
 }
 
@@ -83,7 +88,8 @@ static void limit_memory(const struct jail *j)
 		setrlimit(RLIMIT_AS, &r);
 }
 
-int jail_enter(const struct jail *j, const struct jail_world *w, void (*say)(const char *text), struct buf *why)
+int jail_enter(const struct jail *j, const struct jail_world *w, void (*say)(const char *text),
+	       struct buf *why)
 {
 	const bool shut = !is_open_jail(j) && !SANITIZED;
 	int ruleset = -ENOSYS, result;

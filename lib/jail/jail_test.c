@@ -63,11 +63,16 @@ static void say(const char *text)
 
 static struct jail_world world(void)
 {
-	return (struct jail_world){ .queue_directory = queue, .config_directory = "/nowhere/etc", .data_directory = "/nowhere/data",
-				    .daemon_directory = "/nowhere/daemons", .uid = 1, .gid = 1, .privileged = geteuid() == 0 };
+	return (struct jail_world){ .queue_directory = queue, .config_directory = "/nowhere/etc",
+				    .data_directory = "/nowhere/data",
+				    .daemon_directory = "/nowhere/daemons", .uid = 1, .gid = 1,
+				    .privileged = geteuid() == 0 };
 }
 
-/* Runs attempt() in a child that has entered; its result is the child's exit status (errno values are small). */
+/*
+ * Runs attempt() in a child that has entered; its result is the child's exit status (errno values
+ * are small).
+ */
 static int in_jail(const struct jail *j, int (*attempt)(void))
 {
 	struct jail_world w = world();
@@ -109,16 +114,21 @@ static int inet_datagram(void) { return result_of(socket(AF_INET, SOCK_DGRAM, 0)
 static int packet_socket(void) { return result_of(socket(AF_PACKET, SOCK_RAW, 0)); }
 static int netlink_socket(void) { return result_of(socket(AF_NETLINK, SOCK_RAW, 0)); }
 static int raw_socket(void) { return result_of(socket(AF_INET, SOCK_RAW, 1)); }
-static int executable_memory(void) { return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0; }
-static int plain_memory(void) { return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0; }
+static int executable_memory(void) { return mmap(NULL, 4096, PROT_READ | PROT_EXEC,
+						 MAP_PRIVATE | MAP_ANONYMOUS, -1,
+							 0) == MAP_FAILED ? errno : 0; }
+static int plain_memory(void) { return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+					    -1, 0) == MAP_FAILED ? errno : 0; }
 static int new_process(void) { return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) < 0 ? errno : 0; }
 static int trace_parent(void) { return syscall(SYS_ptrace, 16, getppid(), 0, 0) < 0 ? errno : 0; }
 static int signal_parent(void) { return kill(getppid(), 0) < 0 ? errno : 0; }
-static int more_descriptors(void) { return syscall(SYS_prlimit64, 0, 7, (unsigned long[]){ 100, 100 }, NULL) < 0 ? errno : 0; }
+static int more_descriptors(void) { return syscall(SYS_prlimit64, 0, 7, (unsigned long[]){ 100, 100 },
+						   NULL) < 0 ? errno : 0; }
 /* All of a pointer is looked at: memory can be had where the lower half of the address is 0. */
 static int more_descriptors_from_afar(void)
 {
-	unsigned long *at = mmap((void *) 0x700000000000, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	unsigned long *at = mmap((void *) 0x700000000000, 4096, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
 	if ((uintptr_t) at != 0x700000000000)
 		return 100;
@@ -126,7 +136,10 @@ static int more_descriptors_from_afar(void)
 	return syscall(SYS_prlimit64, 0, 7, at, NULL) < 0 ? errno : 0;
 }
 
-/* tgkill() is for oneself: where there is no Landlock, nothing else keeps the mail owner's other processes apart. */
+/*
+ * tgkill() is for oneself: where there is no Landlock, nothing else keeps the mail owner's other
+ * processes apart.
+ */
 static int signal_parent_s_thread(void)
 {
 	int call;
@@ -152,7 +165,8 @@ static int io_ring(void) { return syscall(425, 1, NULL) < 0 ? errno : 0; }
 
 static int bind_port(void)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(40404), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(40404),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	return bind(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *) &at, sizeof(at)) < 0 ? errno : 0;
 }
@@ -188,7 +202,8 @@ static int describe(void)
 	AUTO(buf) text = BUF(1000);
 
 	jail_describe(&text);
-	if (str_find_str(buf_str(&text), STR("seccomp=on")) < 0 || str_find_str(buf_str(&text), STR("no_new_privs=1")) < 0)
+	if (str_find_str(buf_str(&text), STR("seccomp=on")) < 0
+	    || str_find_str(buf_str(&text), STR("no_new_privs=1")) < 0)
 		return 1;
 	return has_landlock() && str_find_str(buf_str(&text), STR("landlock=0")) >= 0;
 }
@@ -196,17 +211,22 @@ static int describe(void)
 /* ---- jails ---- */
 
 static const struct jail tight = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE };
-static const struct jail reader = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_FILES_READ, .paths = { { "others", 'r' } } };
-static const struct jail writer = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_FILES_WRITE, .paths = { { "mine", 'w' } } };
+static const struct jail reader = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_FILES_READ,
+				    .paths = { { "others", 'r' } } };
+static const struct jail writer = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_FILES_WRITE,
+				    .paths = { { "mine", 'w' } } };
 static const struct jail talker = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_CONNECT_UNIX };
 static const struct jail dialler = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_CONNECT_INET };
 static const struct jail asker = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_DNS };
-static const struct jail open_jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid" };
+static const struct jail open_jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
+				       .capabilities = "setuid setgid" };
 
 static void test_core_runs_and_does_nothing_else(void **unused)
 {
-	static int (*const attempts[])(void) = { read_shadow, run_program, unix_stream, inet_stream, inet6_stream, inet_datagram, packet_socket,
-		netlink_socket, executable_memory, new_process, trace_parent, signal_parent, signal_parent_s_thread, more_descriptors,
+	static int (*const attempts[])(void) = { read_shadow, run_program, unix_stream, inet_stream,
+						 inet6_stream, inet_datagram, packet_socket,
+		netlink_socket, executable_memory, new_process, trace_parent, signal_parent,
+		signal_parent_s_thread, more_descriptors,
 		more_descriptors_from_afar, own_namespace, io_ring };
 
 	(void) unused;
@@ -223,7 +243,8 @@ static void test_files_are_those_of_the_table(void **unused)
 	(void) unused;
 	SKIP_UNDER_SANITIZERS();
 	assert_int_equal(in_jail(&writer, create_in_mine), 0);
-	assert_int_equal(in_jail(&reader, create_in_mine), EPERM);	/* the filter: opened for reading only */
+	/* the filter: opened for reading only */
+	assert_int_equal(in_jail(&reader, create_in_mine), EPERM);
 	assert_int_equal(in_jail(&reader, create_with_flags_in_memory), ENOSYS);
 	assert_int_equal(in_jail(&reader, list_others), 0);
 	if (!has_landlock())

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Landlock: which files there are, as far as this process is concerned. Rules bind to what a path names now, so they hold in a chroot too.
- * The kernel's header may be older than the kernel: numbers and structures are our own, and what the running kernel does not know is left out.
+ * Landlock: which files there are, as far as this process is concerned. Rules bind to what a path
+ * names now, so they hold in a chroot too. The kernel's header may be older than the kernel:
+ * numbers and structures are our own, and what the running kernel does not know is left out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,15 @@
 #include "lib/base/die.h"
 #include "lib/jail/private.h"
 
-enum { NR_CREATE_RULESET = 444, NR_ADD_RULE = 445, NR_RESTRICT_SELF = 446, CREATE_RULESET_VERSION = 1, RULE_PATH = 1, RULE_PORT = 2 };
+enum { NR_CREATE_RULESET = 444, NR_ADD_RULE = 445, NR_RESTRICT_SELF = 446, CREATE_RULESET_VERSION = 1,
+       RULE_PATH = 1, RULE_PORT = 2 };
 
 /* Filesystem rights, by the ABI that brought them. */
 enum {
-	FS_EXECUTE = 1 << 0, FS_WRITE_FILE = 1 << 1, FS_READ_FILE = 1 << 2, FS_READ_DIR = 1 << 3, FS_REMOVE_DIR = 1 << 4, FS_REMOVE_FILE = 1 << 5,
-	FS_MAKE_CHAR = 1 << 6, FS_MAKE_DIR = 1 << 7, FS_MAKE_REG = 1 << 8, FS_MAKE_SOCK = 1 << 9, FS_MAKE_FIFO = 1 << 10, FS_MAKE_BLOCK = 1 << 11,
+	FS_EXECUTE = 1 << 0, FS_WRITE_FILE = 1 << 1, FS_READ_FILE = 1 << 2, FS_READ_DIR = 1 << 3,
+		FS_REMOVE_DIR = 1 << 4, FS_REMOVE_FILE = 1 << 5,
+	FS_MAKE_CHAR = 1 << 6, FS_MAKE_DIR = 1 << 7, FS_MAKE_REG = 1 << 8, FS_MAKE_SOCK = 1 << 9,
+	FS_MAKE_FIFO = 1 << 10, FS_MAKE_BLOCK = 1 << 11,
 	FS_MAKE_SYM = 1 << 12,
 	FS_REFER = 1 << 13,		/* 2 */
 	FS_TRUNCATE = 1 << 14,		/* 3 */
@@ -71,9 +75,11 @@ static uint64_t rights_of(char letter, bool is_directory)
 	switch (letter) {
 	case 'r': rights = FS_READ_FILE | FS_READ_DIR; break;
 	case 'x': rights = FS_READ_FILE | FS_READ_DIR | FS_EXECUTE; break;
-	case 'w': rights = FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG
+	case 'w': rights = FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR
+			   | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG
 			| FS_MAKE_SOCK | FS_MAKE_FIFO | FS_REFER; break;
-	case 'c': break;	/* connecting to a socket needs no right that a kernel of today could withhold */
+	/* connecting to a socket needs no right that a kernel of today could withhold */
+	case 'c': break;
 	default: BUG("jail: right '%c'", letter);
 	}
 	return is_directory ? rights : rights & on_files;
@@ -122,12 +128,16 @@ static void add_path(int ruleset, int abi, const struct jail_path *p, const stru
 		if (syscall(NR_ADD_RULE, ruleset, RULE_PATH, &rule, 0) == 0)
 			return;
 	}
-	/* What does not exist now will not exist for this process later either: worth a word to whoever looks for one. */
+	/*
+	 * What does not exist now will not exist for this process later either: worth a word to
+	 * whoever looks for one.
+	 */
 	buf_addf(&words, "jail: %s: %s", buf_text(&path), error_text(errno));
 	say(buf_text(&words));
 }
 
-static void add_paths(int ruleset, int abi, const struct jail_path *paths, const struct jail_world *w, say_fn *say)
+static void add_paths(int ruleset, int abi, const struct jail_path *paths,
+		      const struct jail_world *w, say_fn *say)
 {
 	for (const struct jail_path *p = paths; p != NULL && p->path != NULL; p++)
 		add_path(ruleset, abi, p, w, say);
@@ -135,7 +145,8 @@ static void add_paths(int ruleset, int abi, const struct jail_path *paths, const
 
 int landlock_prepare(const struct jail *j, const struct jail_world *w, say_fn *say)
 {
-	static const struct jail_path ALWAYS[] = { { "/dev/null", 'w' }, { "/dev/urandom", 'r' }, { "/etc/localtime", 'r' }, { NULL, 0 } };
+	static const struct jail_path ALWAYS[] = { { "/dev/null", 'w' }, { "/dev/urandom", 'r' },
+						   { "/etc/localtime", 'r' }, { NULL, 0 } };
 	const bool outbound = j->syscalls & (SYS_CONNECT_INET | SYS_DNS);
 	const struct port_attr any_port = { .allowed = NET_BIND_TCP, .port = 0 };
 	const int abi = landlock_abi();

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The system call filter. A call that is not in the daemon's sets fails with EPERM: the kernel sends SIGSYS, and our handler notes the number,
- * puts EPERM in the result's place and goes on, so that a C library with other habits costs a log line and not the service.
- * With POSTROAD_JAIL=kill in the environment (tests) the process ends instead, like an attacker's should.
+ * The system call filter. A call that is not in the daemon's sets fails with EPERM: the kernel
+ * sends SIGSYS, and our handler notes the number, puts EPERM in the result's place and goes on, so
+ * that a C library with other habits costs a log line and not the service. With POSTROAD_JAIL=kill
+ * in the environment (tests) the process ends instead, like an attacker's should.
  *
- * Kernels since 5.11 remember which calls are allowed whatever their arguments, so the length of the list does not matter there.
+ * Kernels since 5.11 remember which calls are allowed whatever their arguments, so the length of
+ * the list does not matter there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +94,10 @@ static void step(struct filter *f, struct sock_filter s)
 }
 
 #define LOAD(field) ((struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) offsetof(struct seccomp_data, field)))
-/* Low half of an argument: the rest of an int is not looked at by the kernel either. Both machines that this is for have it first. */
+/*
+ * Low half of an argument: the rest of an int is not looked at by the kernel either. Both machines
+ * that this is for have it first.
+ */
 #define LOAD_ARG(i) LOAD(args[i])
 #define LOAD_ARG_HIGH(i) ((struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) offsetof(struct seccomp_data, args[i]) + 4))
 #define RETURN(what) ((struct sock_filter) BPF_STMT(BPF_RET | BPF_K, (what)))
@@ -109,7 +114,8 @@ static void allow(struct filter *f, int call)
 }
 
 /* Allowed when (argument & mask) == value, else the default. */
-static void allow_if(struct filter *f, int call, int argument, uint32_t mask, uint32_t value, uint32_t otherwise)
+static void allow_if(struct filter *f, int call, int argument, uint32_t mask, uint32_t value,
+		     uint32_t otherwise)
 {
 	step(f, SKIP_UNLESS(call, 5));
 	step(f, LOAD_ARG(argument));
@@ -173,15 +179,18 @@ static void allow_sockets(struct filter *f, unsigned sets, uint32_t otherwise)
 
 static void allow_by_argument(struct filter *f, unsigned sets, uint32_t otherwise)
 {
-	static const uint32_t THREAD = 0x00010f00;	/* CLONE_VM FS FILES SIGHAND THREAD: a thread, never a process */
+	/* CLONE_VM FS FILES SIGHAND THREAD: a thread, never a process */
+	static const uint32_t THREAD = 0x00010f00;
 	static const unsigned IOCTLS[] = { FIONREAD, FIONBIO, TCGETS, 0x5411 /* TIOCOUTQ */ };
 
 	allow_if(f, SYS_mmap, 2, PROT_EXEC, 0, otherwise);
 	allow_if(f, SYS_mprotect, 2, PROT_EXEC, 0, otherwise);
 	allow_if(f, SYS_clone, 0, THREAD, THREAD, otherwise);
-	answer(f, SYS_clone3, ENOSYS);			/* its flags are in memory: the C library then takes clone */
+	/* its flags are in memory: the C library then takes clone */
+	answer(f, SYS_clone3, ENOSYS);
 	allow_if_null(f, SYS_prlimit64, 2, otherwise);	/* asking only */
-	allow_if(f, SYS_tgkill, 0, ~0U, (uint32_t) getpid(), otherwise);	/* oneself: a process that is shut in has no children */
+	/* oneself: a process that is shut in has no children */
+	allow_if(f, SYS_tgkill, 0, ~0U, (uint32_t) getpid(), otherwise);
 	step(f, SKIP_UNLESS(SYS_prctl, 6));
 	step(f, LOAD_ARG(0));
 	step(f, SKIP_IF(PR_SET_NAME, 2));
@@ -197,7 +206,8 @@ static void allow_by_argument(struct filter *f, unsigned sets, uint32_t otherwis
 	}
 	step(f, RETURN(SECCOMP_RET_ERRNO | ENOTTY));
 	allow_sockets(f, sets, otherwise);
-	answer(f, SYS_openat2, ENOSYS);			/* likewise in memory: who asks for it then takes openat */
+	/* likewise in memory: who asks for it then takes openat */
+	answer(f, SYS_openat2, ENOSYS);
 	if (sets & SYS_FILES_WRITE)
 		allow(f, SYS_openat);
 	else if (sets & SYS_FILES_READ)
@@ -230,7 +240,8 @@ static void build(struct filter *f, unsigned sets, uint32_t otherwise)
 
 int seccomp_enter(unsigned sets)
 {
-	struct sigaction action = { .sa_sigaction = refuse, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction action = { .sa_sigaction = refuse,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 	const char *mode = getenv("POSTROAD_JAIL");
 	const bool kills = mode != NULL && str_is(str_of(mode), STR("kill"));
 	AUTO_PTR struct filter *f = get_memory(sizeof(*f));

@@ -23,10 +23,14 @@ static int verify(uid_t uid, gid_t gid, gid_t saved_gid)
 	return 0;
 }
 
-/* Group memberships are not taken on (but groups_of's, if not NULL): a mailbox is reached as the user and with the user's own group only. */
+/*
+ * Group memberships are not taken on (but groups_of's, if not NULL): a mailbox is reached as the
+ * user and with the user's own group only.
+ */
 static int change_ids(uid_t uid, gid_t gid, gid_t saved_gid, const char *groups_of)
 {
-	if ((groups_of != NULL ? initgroups(groups_of, gid) : setgroups(0, NULL)) < 0 || setresgid(gid, gid, saved_gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if ((groups_of != NULL ? initgroups(groups_of, gid) : setgroups(0, NULL)) < 0
+	    || setresgid(gid, gid, saved_gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	return 0;
 }
@@ -74,9 +78,11 @@ int enter_user(const struct jail *j, const struct jail_world *w, struct buf *why
 		return 0;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return -errno;
-	result = w->uid == 0 ? -EINVAL : change_ids(w->uid, w->gid, w->gid, j->keeps_groups ? w->owner : NULL);
+	result = w->uid == 0 ? -EINVAL : change_ids(w->uid, w->gid, w->gid,
+						    j->keeps_groups ? w->owner : NULL);
 	if (result < 0) {
-		buf_addf(why, "cannot become uid %u gid %u: %s", (unsigned) w->uid, (unsigned) w->gid, error_text(result));
+		buf_addf(why, "cannot become uid %u gid %u: %s", (unsigned) w->uid, (unsigned) w->gid,
+			 error_text(result));
 		return result;
 	}
 	return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Makes lines, gathers them, and hands them to the sink at the end of the turn, or at once where no loop runs. */
+/*
+ * Makes lines, gathers them, and hands them to the sink at the end of the turn, or at once where no
+ * loop runs.
+ */
 #include "lib/log/log.h"
 
 #include <errno.h>
@@ -39,7 +42,8 @@ static int facility = LOG_MAIL;
 static bool also_stderr;
 static int verbose;
 static unsigned dropped;		/* lines, since the last one that was kept */
-static size_t prefix_len;		/* of `prefix`: what precedes the text of a line made in this second */
+/* of `prefix`: what precedes the text of a line made in this second */
+static size_t prefix_len;
 static char prefix[512];
 static int64_t prefix_second = -1;
 
@@ -57,7 +61,8 @@ void log_add_prefix(struct buf *b, int64_t at_s, struct str host_name, struct st
 	struct tm tm;
 
 	localtime_r(&at, &tm);
-	buf_addf(b, "%.3s %2d %02d:%02d:%02d ", months + tm.tm_mon * 3, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_addf(b, "%.3s %2d %02d:%02d:%02d ", months + tm.tm_mon * 3, tm.tm_mday, tm.tm_hour,
+		 tm.tm_min, tm.tm_sec);
 	if (host_name.len > 0)
 		buf_addf(b, "%.*s ", PSTR(host_name));
 	buf_addf(b, "%.*s[%d]: ", PSTR(tag_text), pid);
@@ -81,7 +86,8 @@ static struct str prefix_now(void)
 		if (sink == LOG_TO_STDERR)
 			buf_addf(&b, "%.*s: ", PSTR(program()));
 		else		/* what reads /dev/log adds the host itself */
-			log_add_prefix(&b, now, sink == LOG_TO_SYSLOG ? STR_NONE : str_of(host), str_of(tag), (int) getpid());
+			log_add_prefix(&b, now, sink == LOG_TO_SYSLOG ? STR_NONE : str_of(host), str_of(tag),
+				       (int) getpid());
 		memcpy(prefix, b.at, b.len + 1);
 		prefix_len = b.len;
 		prefix_second = now;
@@ -104,7 +110,10 @@ static void retry(struct timer *t)
 	at_turn_end(&at_end);
 }
 
-/* Outside the loop nobody tries again later, so a receiver that is stuck loses these lines; the next one says how many. */
+/*
+ * Outside the loop nobody tries again later, so a receiver that is stuck loses these lines; the
+ * next one says how many.
+ */
 void log_flush(void)
 {
 	static when_t stuck_until;
@@ -251,7 +260,8 @@ void log_open(const char *new_tag, enum log_sink new_sink, const char *postlog_p
 	if (result < 0) {
 		sink_open(LOG_TO_STDERR, NULL);
 		sink = LOG_TO_STDERR;
-		log_warning("no log at %s: %s", postlog_path == NULL ? "/dev/log" : postlog_path, error_text(result));
+		log_warning("no log at %s: %s", postlog_path == NULL ? "/dev/log" : postlog_path,
+			    error_text(result));
 	}
 	prefix_now();		/* both for crash_line() */
 	snprintf(crash_priority, sizeof(crash_priority), "<%d>", facility | LOG_CRIT);
@@ -265,10 +275,14 @@ void log_open(const char *new_tag, enum log_sink new_sink, const char *postlog_p
 int log_facility(const char *name)
 {
 	static const struct { const char *name; int facility; } known[] = {
-		{ "auth", LOG_AUTH }, { "authpriv", LOG_AUTHPRIV }, { "cron", LOG_CRON }, { "daemon", LOG_DAEMON }, { "ftp", LOG_FTP },
-		{ "kern", LOG_KERN }, { "lpr", LOG_LPR }, { "mail", LOG_MAIL }, { "news", LOG_NEWS }, { "syslog", LOG_SYSLOG },
-		{ "user", LOG_USER }, { "uucp", LOG_UUCP }, { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
-		{ "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 },
+		{ "auth", LOG_AUTH }, { "authpriv", LOG_AUTHPRIV }, { "cron", LOG_CRON },
+		{ "daemon", LOG_DAEMON }, { "ftp", LOG_FTP },
+		{ "kern", LOG_KERN }, { "lpr", LOG_LPR }, { "mail", LOG_MAIL }, { "news", LOG_NEWS },
+		{ "syslog", LOG_SYSLOG },
+		{ "user", LOG_USER }, { "uucp", LOG_UUCP }, { "local0", LOG_LOCAL0 },
+		{ "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
+		{ "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 },
+		{ "local6", LOG_LOCAL6 },
 		{ "local7", LOG_LOCAL7 },
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Where lines go. syslog takes a datagram per line, many of which leave in one sendmmsg(); postlogd takes as many whole
- * lines as fit a datagram. A receiver that was restarted is connected to again.
+ * Where lines go. syslog takes a datagram per line, many of which leave in one sendmmsg(); postlogd
+ * takes as many whole lines as fit a datagram. A receiver that was restarted is connected to again.
  */
 #include "lib/log/sink.h"
 
@@ -84,7 +84,10 @@ static bool send_to_file(struct buf *gathered)
 
 /* ---- datagrams ---- */
 
-/* The end of the datagram that begins at `at`: one line for syslog, whole lines up to DATAGRAM for postlogd. */
+/*
+ * The end of the datagram that begins at `at`: one line for syslog, whole lines up to DATAGRAM for
+ * postlogd.
+ */
 static size_t datagram_end(const struct buf *gathered, size_t at)
 {
 	size_t end = at;

@@ -335,7 +335,8 @@ static void test_half_a_million_addresses_take_no_quadratic_time(void **state)
 
 static void test_host_names_and_literals_are_checked(void **state)
 {
-	struct str label63 = arena_fmt(arena, "%063d.example", 1), label64 = arena_fmt(arena, "%064d.example", 1);
+	struct str label63 = arena_fmt(arena, "%063d.example", 1),
+		label64 = arena_fmt(arena, "%064d.example", 1);
 
 	(void) state;
 	assert_true(hostname_is_valid(STR("mail.example.com"), false));

@@ -142,7 +142,8 @@ static bool take_line(struct template_file *f, struct str *ret)
 
 static void say(struct template_file *f, struct str what, const char *consequence)
 {
-	f->say(f->arg, arena_fmt(f->arena, "%s, line %d: %.*s%s", f->path, f->line, PSTR(what), consequence).at);
+	f->say(f->arg, arena_fmt(f->arena, "%s, line %d: %.*s%s", f->path, f->line, PSTR(what),
+				 consequence).at);
 }
 
 /* The lines up to the mark, in the arena. */
@@ -161,7 +162,8 @@ static struct str take_document(struct template_file *f, struct str mark)
 	return arena_copy(f->arena, buf_str(&lines));
 }
 
-static void take_template(struct template_file *f, struct str name, struct str body, struct bounce_template ret[BOUNCE_KINDS])
+static void take_template(struct template_file *f, struct str name, struct str body,
+			  struct bounce_template ret[BOUNCE_KINDS])
 {
 	AUTO(buf) why = BUF_WORDS;
 
@@ -174,13 +176,15 @@ static void take_template(struct template_file *f, struct str name, struct str b
 		if (parse_template(body, &t, &why))
 			ret[k] = t;
 		else
-			say(f, arena_fmt(f->arena, "%s in %s template", buf_text(&why), bounce_kind_names[k]), " -- ignoring this template");
+			say(f, arena_fmt(f->arena, "%s in %s template", buf_text(&why),
+					 bounce_kind_names[k]), " -- ignoring this template");
 		return;
 	}
 	say(f, arena_fmt(f->arena, "unknown template name: %.*s", PSTR(name)), " -- ignoring this template");
 }
 
-static int take_entry(struct template_file *f, struct str line, struct bounce_template ret[BOUNCE_KINDS], struct buf *why)
+static int take_entry(struct template_file *f, struct str line, struct bounce_template ret[BOUNCE_KINDS],
+		      struct buf *why)
 {
 	const int number = f->line;
 	AUTO(buf) words = BUF_WORDS;
@@ -223,7 +227,8 @@ static void use_built_in(struct bounce_template ret[BOUNCE_KINDS])
 		ret[k] = built_in_template(k);
 }
 
-int bounce_templates_load(struct arena *a, const char *path, struct bounce_template ret[BOUNCE_KINDS], bounce_say_fn *say_it, void *arg, struct buf *why)
+int bounce_templates_load(struct arena *a, const char *path, struct bounce_template ret[BOUNCE_KINDS],
+			  bounce_say_fn *say_it, void *arg, struct buf *why)
 {
 	struct template_file f = { .arena = a, .path = path, .say = say_it, .arg = arg };
 	int r;
@@ -240,21 +245,24 @@ int bounce_templates_load(struct arena *a, const char *path, struct bounce_templ
 /* ---- $names ---- */
 
 static const struct { const char *suffix; int64_t ms; } units[] = {
-	{ "_seconds", 1000 }, { "_minutes", 60 * 1000 }, { "_hours", 60 * 60 * 1000 }, { "_days", 24 * 60 * 60 * 1000 },
+	{ "_seconds", 1000 }, { "_minutes", 60 * 1000 }, { "_hours", 60 * 60 * 1000 },
+	{ "_days", 24 * 60 * 60 * 1000 },
 	{ "_weeks", 7 * 24 * 60 * 60 * 1000 },
 };
 
 /* Makes NAME_seconds to NAME_weeks of the times that templates speak about. */
 static void define_times(struct arena *a, struct conf *c)
 {
-	static const char *const times[] = { "delay_warning_time", "maximal_queue_lifetime", "bounce_queue_lifetime" };
+	static const char *const times[] = { "delay_warning_time", "maximal_queue_lifetime",
+					     "bounce_queue_lifetime" };
 	AUTO(buf) why = BUF_WORDS;
 	int64_t ms;
 
 	for (size_t i = 0; i < COUNT_OF(times); i++)
 		for (size_t u = 0; u < COUNT_OF(units); u++)
 			if (conf_get_time(c, str_of(times[i]), STR("0s"), &ms, &why) >= 0)
-				conf_set(c, arena_fmt(a, "%s%s", times[i], units[u].suffix), arena_fmt(a, "%" PRId64, ms / units[u].ms));
+				conf_set(c, arena_fmt(a, "%s%s", times[i], units[u].suffix),
+					 arena_fmt(a, "%" PRId64, ms / units[u].ms));
 }
 
 struct undefined {
@@ -284,7 +292,8 @@ static bool expand(struct arena *a, struct conf *c, struct str *text, struct buf
 	return true;
 }
 
-void bounce_templates_expand(struct arena *a, struct conf *c, const char *path, struct bounce_template t[BOUNCE_KINDS], bounce_say_fn *say_it, void *arg)
+void bounce_templates_expand(struct arena *a, struct conf *c, const char *path,
+			     struct bounce_template t[BOUNCE_KINDS], bounce_say_fn *say_it, void *arg)
 {
 	AUTO(buf) why = BUF_WORDS;
 
@@ -293,7 +302,8 @@ void bounce_templates_expand(struct arena *a, struct conf *c, const char *path, 
 		buf_clear(&why);
 		if (expand(a, c, &t[k].text, &why))
 			continue;
-		say_it(arg, arena_fmt(a, "%s: %s in %s template -- ignoring this template", path, buf_text(&why), bounce_kind_names[k]).at);
+		say_it(arg, arena_fmt(a, "%s: %s in %s template -- ignoring this template", path,
+				      buf_text(&why), bounce_kind_names[k]).at);
 		t[k] = built_in_template(k);
 		expand(a, c, &t[k].text, &why);
 	}
@@ -302,7 +312,8 @@ void bounce_templates_expand(struct arena *a, struct conf *c, const char *path, 
 void bounce_template_print(const struct bounce_template *t, enum bounce_kind kind, struct buf *b)
 {
 	buf_addf(b, "%s_template = <<EOF\n", bounce_kind_names[kind]);
-	buf_addf(b, "Charset: %.*s\nFrom: %.*s\nSubject: %.*s\n", PSTR(t->charset), PSTR(t->from), PSTR(t->subject));
+	buf_addf(b, "Charset: %.*s\nFrom: %.*s\nSubject: %.*s\n", PSTR(t->charset), PSTR(t->from),
+		 PSTR(t->subject));
 	if (t->postmaster_subject.len > 0)
 		buf_addf(b, "Postmaster-Subject: %.*s\n", PSTR(t->postmaster_subject));
 	buf_addf(b, "\n%.*sEOF\n", PSTR(t->text));

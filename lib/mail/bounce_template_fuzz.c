@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Any bytes as a bounce_template_file: what comes of it can be printed, read again, and is the same; and its $names are expanded. */
+/*
+ * Any bytes as a bounce_template_file: what comes of it can be printed, read again, and is the
+ * same; and its $names are expanded.
+ */
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -59,7 +62,8 @@ static void come_back(struct arena *a, const struct bounce_template t[BOUNCE_KIN
 	}
 	BUG_UNLESS(load(a, buf_str(&printed), again) == 0);
 	for (int k = 0; k < BOUNCE_KINDS; k++)
-		BUG_UNLESS(str_is(t[k].charset, again[k].charset) && str_is(t[k].from, again[k].from) && str_is(t[k].subject, again[k].subject) &&
+		BUG_UNLESS(str_is(t[k].charset, again[k].charset) && str_is(t[k].from, again[k].from)
+			   && str_is(t[k].subject, again[k].subject) &&
 			   str_is(t[k].text, again[k].text));
 }
 

@@ -80,21 +80,26 @@ static void a_file_gives_some_templates_and_the_rest_is_built_in(void **state)
 static void a_wrong_template_is_not_used(void **state)
 {
 	static const struct { const char *body, *words; } wrong[] = {
-		{ "Nosuch: x\n\ntext\n", "unknown \"Nosuch\" header label" }, { "Subject: h\xc3\xa9\n\ntext\n", "non-ASCII \"Subject\" header value" },
-		{ "From: \n\ntext\n", "empty or malformed \"From\"" }, { "Charset: a b\n\ntext\n", "empty or malformed \"Charset\"" },
+		{ "Nosuch: x\n\ntext\n", "unknown \"Nosuch\" header label" },
+		{ "Subject: h\xc3\xa9\n\ntext\n", "non-ASCII \"Subject\" header value" },
+		{ "From: \n\ntext\n", "empty or malformed \"From\"" },
+		{ "Charset: a b\n\ntext\n", "empty or malformed \"Charset\"" },
 		{ "Subject: x\n", "missing message text" }, { "t\xc3\xa9xt\n", "8-bit message text" },
 	};
 
 	(void) state;
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
 		buf_clear(&said);
-		assert_int_equal(load(arena_fmt(arena, "failure_template = <<EOF\n%sEOF\n", wrong[i].body).at), 0);
-		assert_true(has_said(wrong[i].words) && has_said("failure template -- ignoring this template"));
+		assert_int_equal(load(arena_fmt(arena, "failure_template = <<EOF\n%sEOF\n",
+						wrong[i].body).at), 0);
+		assert_true(has_said(wrong[i].words)
+			    && has_said("failure template -- ignoring this template"));
 		IS(templates[BOUNCE_FAILURE].subject, "Undelivered Mail Returned to Sender");
 	}
 	buf_clear(&said);
 	assert_int_equal(load("nosuch_template = <<X\ntext\nX\ndelay_template = <<X\nlate\n"), 0);
-	assert_true(has_said("unknown template name: nosuch_template") && has_said("missing \"X\" end marker"));
+	assert_true(has_said("unknown template name: nosuch_template")
+		    && has_said("missing \"X\" end marker"));
 	IS(templates[BOUNCE_DELAY].text, "late\n");
 }
 
@@ -119,7 +124,8 @@ static void names_and_times_are_replaced(void **state)
 	IS(templates[BOUNCE_FAILURE].text, "host.example $x 90m 72 yes\n");
 	assert_true(str_ends(templates[BOUNCE_DELAY].text, STR("until it is 3 days old.\n")));
 	assert_true(has_said("undefined $nosuch in success template -- ignoring"));
-	assert_true(str_starts(templates[BOUNCE_SUCCESS].text, STR("This is the mail system at host.example.")));
+	assert_true(str_starts(templates[BOUNCE_SUCCESS].text,
+			       STR("This is the mail system at host.example.")));
 	load("");
 	expand("maximal_queue_lifetime = 4h\n");
 	assert_true(str_ends(templates[BOUNCE_DELAY].text, STR("until it is 4 hours old.\n")));

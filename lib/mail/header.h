@@ -39,9 +39,9 @@ enum header_role header_role(struct str name);
 
 /*
  * Exchanges addresses in a header. `rewrite` gets each and answers 1 with what is to stand there in
- * *ret (internal form), 0: it stays, < 0: stop. Nothing else changes: phrases, comments, folding, order, what cannot be
- * parsed, and a route to nobody. At most `most` addresses are looked at. 1: *ret_whole is the new header in the arena, 0: nothing to
- * change, < 0 as rewrite() answered.
+ * *ret (internal form), 0: it stays, < 0: stop. Nothing else changes: phrases, comments, folding,
+ * order, what cannot be parsed, and a route to nobody. At most `most` addresses are looked at. 1:
+ * *ret_whole is the new header in the arena, 0: nothing to change, < 0 as rewrite() answered.
  */
 struct header_mailbox;
 typedef int header_rewriter(void *arg, const struct header_mailbox *box, struct str *ret) MAY_YIELD;

@@ -85,7 +85,8 @@ struct element {
 	const char *behind_angle;	/* of "<" */
 	const char *route;		/* where a route begins; NULL: there is none */
 	bool is_part;			/* the token just read belongs to the address */
-	bool is_list;			/* the next word that stands apart is another address: `in` begins with it */
+	/* the next word that stands apart is another address: `in` begins with it */
+	bool is_list;
 };
 
 static void start_address(struct element *e)
@@ -305,7 +306,8 @@ static int read_element(struct element *e, struct header_mailbox *ret)
 		return -EINVAL;
 	if (!e->has_text) {
 		if (e->had_angle)
-			*ret = (struct header_mailbox){ .address = STR_NONE, .text = place_of(e), .has_route = e->route != NULL };
+			*ret = (struct header_mailbox){ .address = STR_NONE, .text = place_of(e),
+							.has_route = e->route != NULL };
 		return e->had_angle;
 	}
 	address_split(text, &local, &domain);
@@ -375,7 +377,8 @@ int address_list_next(struct str *rest, struct arena *a, struct str *ret)
 		size_t n = element_length(*rest);
 		size_t angle = behind_angle(str_head(*rest, n));
 		struct element e = { .in = str_head(*rest, angle > 0 ? angle : n), .is_list = angle == 0 };
-		AUTO_PTR char *room = resize_memory(NULL, e.in.len + 1);	/* words are many, and the arena keeps one of them */
+		/* words are many, and the arena keeps one of them */
+		AUTO_PTR char *room = resize_memory(NULL, e.in.len + 1);
 		struct header_mailbox box;
 		size_t used;
 		int r;

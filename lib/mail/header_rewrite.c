@@ -117,7 +117,8 @@ int header_rewrite(const struct header *h, struct arena *a, int64_t most, header
 		struct str address = box.address;
 
 		if (r < 0 || (box.address.len == 0 && box.has_route))
-			continue;		/* not for us to touch: unparsable, or "<@relay:>", which names nobody */
+			/* not for us to touch: unparsable, or "<@relay:>", which names nobody */
+			continue;
 		r = rewrite(arg, &box, &address);
 		if (r < 0)
 			return r;

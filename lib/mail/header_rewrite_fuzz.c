@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Exchanging addresses in any header: a rewriter that changes nothing leaves every byte; one that changes all leaves only its own address, and
- * what surrounds the addresses. The first byte says how many may be exchanged.
+ * Exchanging addresses in any header: a rewriter that changes nothing leaves every byte; one that
+ * changes all leaves only its own address, and what surrounds the addresses. The first byte says
+ * how many may be exchanged.
  */
 #include "lib/base/die.h"
 #include "lib/mail/header.h"
@@ -48,7 +49,8 @@ static void check_all(struct arena *a, struct str whole, size_t name_len, size_t
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *a = arena_new("fuzz", NULL, 256 << 20);
-	struct str in = size == 0 ? STR_NONE : str_make((const char *) data + 1, MIN(size - 1, 50000)), result;
+	struct str in = size == 0 ? STR_NONE : str_make((const char *) data + 1, MIN(size - 1, 50000)),
+		result;
 	struct header h;
 	size_t seen = 0, exchanged = 0;
 
@@ -57,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		BUG_UNLESS(header_rewrite(&h, a, 100000, leave, &seen, &result) >= 0);
 		BUG_UNLESS(str_is(result, h.whole));
 		result = h.whole;
-		if (header_rewrite(&h, a, data[0] < 128 ? 100000 : data[0] - 127, exchange, &exchanged, &result) >= 0 && data[0] < 128)
+		if (header_rewrite(&h, a, data[0] < 128 ? 100000 : data[0] - 127, exchange, &exchanged,
+				   &result) >= 0 && data[0] < 128)
 			check_all(a, result, h.name.len, exchanged);
 	}
 	arena_free(a);

@@ -42,14 +42,16 @@ static void test_only_the_address_changes(void **state)
 		{ "To: old@o.example", "To: \"new one\"@n.example" },
 		{ "To:old@o.example", "To:\"new one\"@n.example" },
 		{ "to :\told@o.example  ", "to :\t\"new one\"@n.example  " },
-		{ "To: x@y, Old <old@o.example> (c),\n\tz@y", "To: x@y, Old <\"new one\"@n.example> (c),\n\tz@y" },
+		{ "To: x@y, Old <old@o.example> (c),\n\tz@y",
+		  "To: x@y, Old <\"new one\"@n.example> (c),\n\tz@y" },
 		{ "To: \"old@o.example\" <old@o.example>", "To: \"old@o.example\" <\"new one\"@n.example>" },
 		{ "To: (old@o.example) old@o.example", "To: (old@o.example) \"new one\"@n.example" },
 		{ "To: g: old@o.example, b;, c", "To: g: \"new one\"@n.example, b@d.example;, c@d.example" },
 		{ "To: < old@o.example >", "To: < \"new one\"@n.example >" },
 		{ "To: <@r.example:old@o.example>", "To: <\"new one\"@n.example>" },
 		{ "To: <@r.example:x@y>", "To: <@r.example:x@y>" },
-		{ "To: old (a) @ (b\\) (c))\n o.example (d)", "To: \"new one\"@n.example (a) (b\\) (c)) (d)" },
+		{ "To: old (a) @ (b\\) (c))\n o.example (d)",
+		  "To: \"new one\"@n.example (a) (b\\) (c)) (d)" },
 		{ "To: \"ol\\d\"@o.example", "To: \"new one\"@n.example" },
 		{ "To: \"a b\" (c)", "To: \"a b\"@d.example (c)" },
 		{ "To: \"a b\"", "To: \"a b\"@d.example" },
@@ -133,17 +135,21 @@ static void add_one_of(struct buf *b, const char *const *list, size_t n)
 
 static void add_blank(struct buf *b)
 {
-	static const char *const blanks[] = { "", "", "", " ", "  ", "\t", "\n ", " (c)", "(a (b) \\) \"x)", "\n\t(c,d)\n " };
+	static const char *const blanks[] = { "", "", "", " ", "  ", "\t", "\n ", " (c)", "(a (b) \\) \"x)",
+					      "\n\t(c,d)\n " };
 
 	ADD_ONE_OF(b, blanks);
 }
 
 static void add_mailbox(struct buf *b)
 {
-	static const char *const locals[] = { "a", "user", "x.y", "a!b", "a%b", "\"a b\"", "\"a\\\"b\"", "\"a@b\"", "\"\"", "o'x+y", "\"x.y\"",
+	static const char *const locals[] = { "a", "user", "x.y", "a!b", "a%b", "\"a b\"", "\"a\\\"b\"",
+					      "\"a@b\"", "\"\"", "o'x+y", "\"x.y\"",
 					      "\303\274", "a.\"b c\"", "-", "a..b", "" };
-	static const char *const domains[] = { "@h", "@a.example", "@[192.0.2.1]", "@[IPv6:::1]", "@a.example.", "@", "", "", "@b\303\274", "@x..y" };
-	static const char *const before[] = { "", "", "John ", "\"Doe, J\" ", "=?utf-8?q?x?= ", "g: ", "<@r:", "<@r,@s.t:", "(x) " };
+	static const char *const domains[] = { "@h", "@a.example", "@[192.0.2.1]", "@[IPv6:::1]",
+					       "@a.example.", "@", "", "", "@b\303\274", "@x..y" };
+	static const char *const before[] = { "", "", "John ", "\"Doe, J\" ", "=?utf-8?q?x?= ", "g: ",
+					      "<@r:", "<@r,@s.t:", "(x) " };
 	bool angle = draw(2) == 0;
 
 	ADD_ONE_OF(b, before);
@@ -173,7 +179,8 @@ static struct str random_header(void)
 	add_mailbox(&b);
 	if (draw(3) == 0)
 		b.at[3 + draw((unsigned) b.len - 3)] = ",;:<>()[]\"\\@. x"[draw(15)];
-	for (size_t i = 0; i + 1 < b.len; i++)		/* one logical header: every line after the first begins with a blank */
+	/* one logical header: every line after the first begins with a blank */
+	for (size_t i = 0; i + 1 < b.len; i++)
 		if (b.at[i] == '\n' && b.at[i + 1] != ' ' && b.at[i + 1] != '\t')
 			b.at[i + 1] = ' ';
 	if (b.at[b.len - 1] == '\n')
@@ -223,7 +230,8 @@ static void expect_same(struct str whole, struct seen before, struct seen after)
 		fail_msg("%zu addresses became %zu in: %.*s", before.len, after.len, PSTR(whole));
 	for (size_t i = 0; i < before.len; i++)
 		if (!str_is(before.at[i], after.at[i]))
-			fail_msg("<%.*s> became <%.*s> in: %.*s", PSTR(before.at[i]), PSTR(after.at[i]), PSTR(whole));
+			fail_msg("<%.*s> became <%.*s> in: %.*s", PSTR(before.at[i]),
+				 PSTR(after.at[i]), PSTR(whole));
 }
 
 static void test_what_is_printed_is_read_as_the_same_and_completing_twice_is_completing_once(void **state)

@@ -75,7 +75,10 @@ int header_mailbox_next(struct str *rest, struct arena *a, struct header_mailbox
 
 /* VERP: two characters of `allowed`. */
 bool verp_delimiters_are_valid(struct str delimiters, const char *allowed);
-/* "list@origin" to "user@domain" with "+=": "list+user=domain@origin". The null sender stays, and without delimiters any. */
+/*
+ * "list@origin" to "user@domain" with "+=": "list+user=domain@origin". The null sender stays, and
+ * without delimiters any.
+ */
 struct str verp_sender(struct arena *a, struct str sender, struct str delimiters, struct str recipient);
 
 /*

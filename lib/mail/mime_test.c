@@ -30,8 +30,10 @@ static void test_the_parts_of_a_multipart_are_told_apart(void **state)
 	check_walk(10, "Subject: x\n folded\n\nbody\n\n--b\n", "PP_...");
 	check_walk(10, MULTI "\npreamble\n--b\n\ntext\n--b\nContent-Type: text/html\n\nhtml\n--b--\nepilogue\n--b\n",
 		   "P_o-_.-R_.-oo");
-	check_walk(10, "Content-Type: multipart/mixed;\n\tboundary=\"b\"\n\n--b\nX: y\n\nt\n--b--\n", "PP_-R_.-");
-	check_walk(10, "Content-Type: multipart/mixed (a; boundary=x) ; x=\";boundary=c\" ; boundary = \"\\b\"\n\n--c\n--b\n", "P_o-");
+	check_walk(10, "Content-Type: multipart/mixed;\n\tboundary=\"b\"\n\n--b\nX: y\n\nt\n--b--\n",
+		   "PP_-R_.-");
+	check_walk(10, "Content-Type: multipart/mixed (a; boundary=x) ; x=\";boundary=c\" ; boundary = \"\\b\"\n\n--c\n--b\n",
+		   "P_o-");
 	check_walk(10, MULTI "\n--b  \n\nx\n--b--trailing\no\n", "P_-_.-o");
 	check_walk(10, "Content-Type: multipart/mixed\n\n--b\nno boundary\n", "P_oo");
 }
@@ -39,10 +41,14 @@ static void test_the_parts_of_a_multipart_are_told_apart(void **state)
 static void test_nested_parts_end_with_the_part_around_them(void **state)
 {
 	(void) state;
-	check_walk(10, MULTI "\n--b\nContent-Type: multipart/x; boundary=bb\n\n--bb\n\nin\n--b\n\nout\n--b--\n", "P_-R_-_.-_.-");
-	check_walk(10, MULTI "\n--b\nContent-Type: message/rfc822\n\nSubject: s\n\ntext\n--b\n\nx\n", "P_-R_N_.-_.");
-	check_walk(10, "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: s\n\ntext\n--b--\n", "P_-_N_.-");
-	check_walk(10, "Content-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--c--\ny\n", "P_N_-_.-o");
+	check_walk(10, MULTI "\n--b\nContent-Type: multipart/x; boundary=bb\n\n--bb\n\nin\n--b\n\nout\n--b--\n",
+		   "P_-R_-_.-_.-");
+	check_walk(10, MULTI "\n--b\nContent-Type: message/rfc822\n\nSubject: s\n\ntext\n--b\n\nx\n",
+		   "P_-R_N_.-_.");
+	check_walk(10, "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: s\n\ntext\n--b--\n",
+		   "P_-_N_.-");
+	check_walk(10, "Content-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--c--\ny\n",
+		   "P_N_-_.-o");
 	check_walk(10, "Content-Type: message/delivery-status\n\nAction: failed\n", "P_o");
 	check_walk(10, "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA\n", "PP_o");
 }
@@ -115,7 +121,8 @@ static void test_eight_bit_leaves_become_quoted_printable(void **state)
 	(void) state;
 	check_downgrade("Subject: x\n" CTE("8bit") "X: y\n\ngr\303\274n = \t\n\nx\n",
 			"Subject: x\nX: y\n" CTE("quoted-printable") "\ngr=C3=BCn =3D =09\n\nx\n");
-	check_downgrade("content-transfer-encoding:\n 8BIT (eight)\n\n\303\274", CTE("quoted-printable") "\n=C3=BC");
+	check_downgrade("content-transfer-encoding:\n 8BIT (eight)\n\n\303\274",
+			CTE("quoted-printable") "\n=C3=BC");
 	check_downgrade(CTE("binary") "\na\rb\033\n", CTE("quoted-printable") "\na=0Db=1B\n");
 	check_downgrade(MULTI CTE("8bit") "\npre\n--b\n" CTE("8bit") "\n\303\274\n--b\n" CTE("base64") "\nAAAA\n--b--\nend\n",
 			MULTI CTE("7bit") "\npre\n--b\n" CTE("quoted-printable") "\n=C3=BC\n--b\n" CTE("base64") "\nAAAA\n--b--\nend\n");
@@ -152,7 +159,8 @@ static void qp_decode(struct str text, struct buf *out)
 		} else if (text.at[i + 1] == '\n') {
 			i++;
 		} else {
-			buf_add_byte(out, (char) (hex_value(text.at[i + 1]) * 16 + hex_value(text.at[i + 2])));
+			buf_add_byte(out, (char) (hex_value(text.at[i + 1]) * 16
+						  + hex_value(text.at[i + 2])));
 			i += 2;
 		}
 	}
@@ -180,7 +188,8 @@ static void test_any_bytes_survive_and_no_line_is_longer_than_76(void **state)
 	assert_true(str_is(buf_str(&back), str_skip(buf_str(&in), head.len)));
 	while (rest.len > 0) {
 		str_cut(&rest, '\n', &line);
-		assert_true(line.len <= 76 && str_is_ascii(line) && !str_ends(line, STR(" ")) && !str_ends(line, STR("\t")));
+		assert_true(line.len <= 76 && str_is_ascii(line) && !str_ends(line, STR(" "))
+			    && !str_ends(line, STR("\t")));
 	}
 }
 

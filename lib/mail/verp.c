@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Variable envelope return paths: owner-list@origin sends to user@domain as owner-list+user=domain@origin, so that a bounce says by its
- * recipient whose address it is about.
+ * Variable envelope return paths: owner-list@origin sends to user@domain as
+ * owner-list+user=domain@origin, so that a bounce says by its recipient whose address it is about.
  */
 #include "lib/mail/mail_address.h"
 
@@ -22,5 +22,6 @@ struct str verp_sender(struct arena *a, struct str sender, struct str delimiters
 		return sender;
 	if (address_split(recipient, &user, &domain))
 		user = arena_fmt(a, "%.*s%c%.*s", PSTR(user), delimiters.at[1], PSTR(domain));
-	return arena_fmt(a, "%.*s%c%.*s%s%.*s", PSTR(list), delimiters.at[0], PSTR(user), has_origin ? "@" : "", PSTR(origin));
+	return arena_fmt(a, "%.*s%c%.*s%s%.*s", PSTR(list), delimiters.at[0], PSTR(user),
+			 has_origin ? "@" : "", PSTR(origin));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Several deliveries for the price of about one sync: all files are written and have their final names before the first of them is
- * synced. The first sync commits the file system's journal with everything that is in it by then, so the others find little left to do.
+ * Several deliveries for the price of about one sync: all files are written and have their final
+ * names before the first of them is synced. The first sync commits the file system's journal with
+ * everything that is in it by then, so the others find little left to do.
  */
 #include "lib/mailbox/batch.h"
 
@@ -62,7 +63,10 @@ struct unsynced *batch_find_mbox(struct mailbox_batch *b, const char *path, int 
 	LIST_EACH(u, &b->files, struct unsynced, link)
 		if (u->is_mbox && strcmp(u->path, path) == 0)
 			return u;
-	/* A second descriptor of the same file would take the first one's fcntl lock away when it is closed. */
+	/*
+	 * A second descriptor of the same file would take the first one's fcntl lock away when it
+	 * is closed.
+	 */
 	if (list_is_empty(&b->files) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return NULL;
 	LIST_EACH(u, &b->files, struct unsynced, link)
@@ -85,7 +89,8 @@ static void undo_mbox(const struct unsynced *u, int error)
 	bool is_cut = ftruncate(u->fd, u->old_size) == 0;
 
 	for (size_t i = 0; i < u->results.len; i++) {
-		mailbox_say_error(u->results.at[i], error, "cannot update mailbox %s. error writing message", u->path);
+		mailbox_say_error(u->results.at[i], error, "cannot update mailbox %s. error writing message",
+				  u->path);
 		if (!is_cut)
 			buf_addf(&u->results.at[i]->text, " (and the file could not be cut back)");
 	}
@@ -95,7 +100,8 @@ static void undo_maildir(const struct unsynced *u, int error)
 {
 	unlinkat(u->dir, u->name, 0);
 	for (size_t i = 0; i < u->results.len; i++)
-		mailbox_say_error(u->results.at[i], error, "maildir delivery failed: create maildir file in %s", u->path);
+		mailbox_say_error(u->results.at[i], error,
+				  "maildir delivery failed: create maildir file in %s", u->path);
 }
 
 static void sync_one(const struct unsynced *u)
@@ -114,7 +120,10 @@ static void sync_one(const struct unsynced *u)
 
 void mailbox_settle(struct mailbox_batch *b)
 {
-	/* Blocks are given out when writing starts: before the first sync for all, or each sync would have something new to commit. */
+	/*
+	 * Blocks are given out when writing starts: before the first sync for all, or each sync
+	 * would have something new to commit.
+	 */
 	if (b->count > 1)
 		LIST_EACH(u, &b->files, struct unsynced, link)
 			sync_file_range(u->fd, 0, 0, SYNC_FILE_RANGE_WRITE);

@@ -30,7 +30,10 @@ struct unsynced {
 /* Takes over fd and dir. */
 struct unsynced *batch_add(struct mailbox_batch *b, int fd, int dir, const char *name, const char *path);
 void unsynced_result(struct mailbox_batch *b, struct unsynced *u, struct mailbox_result *result);
-/* Does the batch hold this mbox file open already? By the name, or because it is the same file under another one. NULL: no. */
+/*
+ * Does the batch hold this mbox file open already? By the name, or because it is the same file
+ * under another one. NULL: no.
+ */
 struct unsynced *batch_find_mbox(struct mailbox_batch *b, const char *path, int dir, const char *name);
 /* Nothing of it is left to be synced: unlocks and closes. */
 void batch_drop(struct unsynced *u);

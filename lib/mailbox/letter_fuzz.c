@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A message with any content and any sender for an mbox file, read in pieces as the first byte says: one line "From " at the start and no other,
- * so that no message can pretend to be several.
+ * A message with any content and any sender for an mbox file, read in pieces as the first byte
+ * says: one line "From " at the start and no other, so that no message can pretend to be several.
  */
 #include "lib/base/die.h"
 #include "lib/mailbox/mailbox.h"
@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c = (struct content){ .bytes = all, .piece = 1 + data[0] % 32 };
 	l.sender = l.original_to = l.delivered_to = str_head(sender, 500);
 	l.size = all.len;
-	BUG_UNLESS(letter_copy(&l, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS, gather, &out) >= 0);
+	BUG_UNLESS(letter_copy(&l, LETTER_FROM | LETTER_QUOTE_FROM | LETTER_EMPTY_LINE | LETTER_HEADERS,
+			       gather, &out) >= 0);
 	BUG_UNLESS(str_starts(buf_str(&out), STR("From ")) && str_ends(buf_str(&out), STR("\n\n")));
 	rest = str_skip(buf_str(&out), 5);
 	BUG_UNLESS(str_find_str(rest, STR("\nFrom ")) < 0);

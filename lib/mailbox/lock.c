@@ -51,7 +51,8 @@ static void remove_stale(int dir, const char *lock, const struct mailbox_rules *
 }
 
 /*
- * Most locks are held for milliseconds, so the first looks come soon; in all the wait is attempts times delay. False: it is over.
+ * Most locks are held for milliseconds, so the first looks come soon; in all the wait is attempts
+ * times delay. False: it is over.
  */
 static bool wait_for_lock(const struct mailbox_rules *rules, int64_t *pause_ms, int64_t *waited_ms)
 {
@@ -59,7 +60,8 @@ static bool wait_for_lock(const struct mailbox_rules *rules, int64_t *pause_ms, 
 
 	if (*waited_ms >= most)
 		return false;
-	*pause_ms = MIN(MAX(*pause_ms * 2, (int64_t) FIRST_PAUSE_MS), MIN(rules->lock_delay_ms, most - *waited_ms));
+	*pause_ms = MIN(MAX(*pause_ms * 2, (int64_t) FIRST_PAUSE_MS),
+			MIN(rules->lock_delay_ms, most - *waited_ms));
 	*waited_ms += *pause_ms;
 	co_sleep(in(*pause_ms));
 	return true;

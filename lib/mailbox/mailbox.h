@@ -18,7 +18,8 @@ struct mailbox_result {
 	enum mailbox_status status;
 	char dsn[12];
 	struct buf text;		/* for the log and the sender: set .text = BUF_WORDS before use */
-	int64_t at;			/* where an mbox file's new message begins; in a Maildir -1. Not packed */
+	/* where an mbox file's new message begins; in a Maildir -1. Not packed */
+	int64_t at;
 };
 void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
 		 ...)
@@ -81,10 +82,11 @@ struct mailbox_rules {
 int mailbox_locks_parse(struct str text, unsigned *ret_locks, struct buf *why);
 
 /*
- * Deliveries that share the price of a sync. With a batch (NULL: none), mbox_append() and maildir_add() leave the file written, under its
- * final name, an mbox file locked, and *ret says what becomes true, or is changed, when mailbox_settle() has synced all of them: *ret
- * must live until then. Who holds locks waits for nobody: -EBUSY, a lock is somebody else's and nothing was done. Otherwise 0, and *ret
- * says what came of it.
+ * Deliveries that share the price of a sync. With a batch (NULL: none), mbox_append() and
+ * maildir_add() leave the file written, under its final name, an mbox file locked, and *ret says
+ * what becomes true, or is changed, when mailbox_settle() has synced all of them: *ret must live
+ * until then. Who holds locks waits for nobody: -EBUSY, a lock is somebody else's and nothing was
+ * done. Otherwise 0, and *ret says what came of it.
  */
 struct mailbox_batch;
 struct mailbox_batch *mailbox_batch_new(void);

@@ -22,7 +22,8 @@ static char top[SCRATCH_PATH];
 static char path[4][128];
 static struct mailbox_result result;
 static const struct mailbox_rules rules = {
-	.locks = LOCK_FCNTL | LOCK_DOTLOCK, .lock_attempts = 2, .lock_delay_ms = 5, .stale_lock_ms = 500000, .strict_owner = true,
+	.locks = LOCK_FCNTL | LOCK_DOTLOCK, .lock_attempts = 2, .lock_delay_ms = 5, .stale_lock_ms = 500000,
+	.strict_owner = true,
 	.host = STR_INIT("mail.exa/mple:com"),
 };
 
@@ -66,7 +67,8 @@ static ssize_t read_content(void *arg, uint64_t at, void *to, size_t n)
 
 static struct letter letter_of(struct content *c)
 {
-	return (struct letter) { .sender = STR("a b@s.example"), .original_to = STR("orig@r.example"), .delivered_to = STR("to@r.example"),
+	return (struct letter) { .sender = STR("a b@s.example"), .original_to = STR("orig@r.example"),
+				 .delivered_to = STR("to@r.example"),
 				 .size = c->text.len, .read = read_content, .arg = c };
 }
 
@@ -92,7 +94,8 @@ static void test_lines_that_look_like_a_message_start_are_quoted_wherever_pieces
 	(void) state;
 	check_copy("From x\nFrom y\n\nFrom z\n>From\nFrom\nFro\n From a\nFrom ", LETTER_QUOTE_FROM,
 		   ">From x\n>From y\n\n>From z\n>From\nFrom\nFro\n From a\n>From \n");
-	check_copy("A: b\n\nFFrom x\nFrFrom y\nFrom\n", LETTER_QUOTE_FROM | LETTER_EMPTY_LINE, "A: b\n\nFFrom x\nFrFrom y\nFrom\n\n");
+	check_copy("A: b\n\nFFrom x\nFrFrom y\nFrom\n", LETTER_QUOTE_FROM | LETTER_EMPTY_LINE,
+		   "A: b\n\nFFrom x\nFrFrom y\nFrom\n\n");
 	check_copy("From x", 0, "From x\n");
 	check_copy("Fro", LETTER_QUOTE_FROM, "Fro\n");
 	check_copy("", LETTER_QUOTE_FROM, "");
@@ -120,7 +123,8 @@ static void test_envelope_lines_stand_in_front(void **state)
 
 static void test_a_loop_is_seen_in_the_headers_only(void **state)
 {
-	struct content c = { .text = STR("A: b\nDelivered-To: TO@r.example\nDELIVERED-TO:\n other@r.example\n\nDelivered-To: x@y\n"), .piece = 7 };
+	struct content c = { .text = STR("A: b\nDelivered-To: TO@r.example\nDELIVERED-TO:\n other@r.example\n\nDelivered-To: x@y\n"),
+			     .piece = 7 };
 	struct letter l = letter_of(&c);
 
 	(void) state;
@@ -162,8 +166,10 @@ static void append(const char *file, const struct mailbox_rules *how)
 
 static void expect(enum mailbox_status status, const char *dsn, const char *words)
 {
-	if (result.status != status || strcmp(result.dsn, dsn) != 0 || strstr(buf_text(&result.text), words) == NULL)
-		fail_msg("%d %s %s, expected %d %s %s", result.status, result.dsn, buf_text(&result.text), status, dsn, words);
+	if (result.status != status || strcmp(result.dsn, dsn) != 0
+	    || strstr(buf_text(&result.text), words) == NULL)
+		fail_msg("%d %s %s, expected %d %s %s", result.status, result.dsn, buf_text(&result.text),
+			 status, dsn, words);
 }
 
 static void test_messages_are_appended_to_a_file_and_locks_are_gone_afterwards(void **state)
@@ -540,21 +546,31 @@ static void test_a_batch_waits_for_nobodys_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_lines_that_look_like_a_message_start_are_quoted_wherever_pieces_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lines_that_look_like_a_message_start_are_quoted_wherever_pieces_end,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_envelope_lines_stand_in_front, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_loop_is_seen_in_the_headers_only, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_messages_are_appended_to_a_file_and_locks_are_gone_afterwards, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_half_a_message_of_a_killed_writer_does_not_swallow_the_next, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_failed_append_leaves_the_file_as_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_messages_are_appended_to_a_file_and_locks_are_gone_afterwards,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_a_message_of_a_killed_writer_does_not_swallow_the_next,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_failed_append_leaves_the_file_as_it_was,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_no_mailbox_is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_own_links_are_followed_and_foreign_ones_are_not, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_own_links_are_followed_and_foreign_ones_are_not,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_locked_file_is_deferred, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_kinds_of_locks_are_read, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_maildir_is_made_and_gets_one_file_for_each_message, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_failed_message_leaves_nothing_in_a_maildir, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_letters_of_a_batch_are_there_and_locks_are_held_until_all_are_synced, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_failed_sync_undoes_every_letter_of_the_file, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_letter_that_fails_leaves_the_others_of_its_file_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_maildir_is_made_and_gets_one_file_for_each_message,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_failed_message_leaves_nothing_in_a_maildir,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_letters_of_a_batch_are_there_and_locks_are_held_until_all_are_synced,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_failed_sync_undoes_every_letter_of_the_file,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_letter_that_fails_leaves_the_others_of_its_file_alone,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_batch_waits_for_nobodys_lock, set_up, tear_down),
 	};
 

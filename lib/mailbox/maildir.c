@@ -159,7 +159,8 @@ static void add_to_maildir(struct maildir *m, struct mailbox_batch *b, struct ma
 		mailbox_say_error(ret, r, "maildir delivery failed: create maildir file in %s", m->path);
 }
 
-int maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules, struct mailbox_batch *b,
+int maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
+		struct mailbox_batch *b,
 		struct mailbox_result *ret)
 {
 	struct maildir m = { .letter = l, .path = path, .rules = rules, .tmp = -1, .new = -1 };

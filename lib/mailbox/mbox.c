@@ -47,7 +47,8 @@ static bool is_fit(struct mbox *m, const struct stat *st)
 	else if (st->st_mode & 0111)
 		refuse(m, "destination is executable");
 	else if (m->rules->strict_owner && st->st_uid != geteuid())	/* a restored backup, say: nobody's mail need be returned for it */
-		mailbox_say(m->ret, MAILBOX_DEFERRED, "4.2.0", "cannot update mailbox %s: destination is not owned by recipient", m->path);
+		mailbox_say(m->ret, MAILBOX_DEFERRED, "4.2.0",
+			    "cannot update mailbox %s: destination is not owned by recipient", m->path);
 	else
 		return true;
 	return false;
@@ -114,7 +115,8 @@ static void append(struct mbox *m, struct mailbox_batch *b, struct unsynced *u, 
 
 static int open_file(struct mbox *m, struct stat *st)
 {
-	AUTO_FD fd = openat(m->dir, m->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	AUTO_FD fd = openat(m->dir, m->name,
+			    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 	int r = fd < 0 ? -errno : 0;
 
 	if (r == -EISDIR || r == -ENXIO || r == -ELOOP)
@@ -127,7 +129,8 @@ static int open_file(struct mbox *m, struct stat *st)
 }
 
 /* -EBUSY, or 0: the file is open and locked, or *m->ret says why not. */
-static int open_and_lock(struct mbox *m, struct mailbox_batch *b, bool has_dotlock, struct unsynced **ret_file)
+static int open_and_lock(struct mbox *m, struct mailbox_batch *b, bool has_dotlock,
+			 struct unsynced **ret_file)
 {
 	struct stat st;
 	AUTO_FD fd = open_file(m, &st);
@@ -207,11 +210,13 @@ static int append_to(struct mbox *m, struct mailbox_batch *b)
 	return r;
 }
 
-int mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules, struct mailbox_batch *b,
+int mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
+		struct mailbox_batch *b,
 		struct mailbox_result *ret)
 {
 	struct mailbox_rules own_rules = *rules;
-	struct mbox m = { .letter = l, .rules = &own_rules, .path = path, .flags = flags, .ret = ret, .never_waits = b != NULL };
+	struct mbox m = { .letter = l, .rules = &own_rules, .path = path, .flags = flags, .ret = ret,
+			  .never_waits = b != NULL };
 	struct mailbox_batch *own = NULL;
 	int r;
 

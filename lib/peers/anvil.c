@@ -25,7 +25,8 @@ static int64_t count_of(int result, uint64_t count)
 
 int64_t anvil_ask(struct str service, struct str client, enum anvil_event event, bool counts)
 {
-	const struct anvil_event_request request = { .service = str_head(service, LONGEST_NAME), .client = client, .event = event, .more = counts };
+	const struct anvil_event_request request = { .service = str_head(service, LONGEST_NAME),
+						     .client = client, .event = event, .more = counts };
 	struct arena *a = arena_new("anvil", NULL, 64 << 10);
 	struct anvil_event_reply reply;
 	int r = ASK(anvil(), anvil_event_request, &request, a, anvil_event_reply, &reply, in(PATIENCE_MS));
@@ -36,10 +37,12 @@ int64_t anvil_ask(struct str service, struct str client, enum anvil_event event,
 
 int64_t anvil_sessions(struct str service, struct str client, uint64_t here)
 {
-	const struct anvil_sessions_request request = { .service = str_head(service, LONGEST_NAME), .client = client, .here = here };
+	const struct anvil_sessions_request request = { .service = str_head(service, LONGEST_NAME),
+							.client = client, .here = here };
 	struct arena *a = arena_new("anvil", NULL, 64 << 10);
 	struct anvil_sessions_reply reply;
-	int r = ASK(anvil(), anvil_sessions_request, &request, a, anvil_sessions_reply, &reply, in(PATIENCE_MS));
+	int r = ASK(anvil(), anvil_sessions_request, &request, a, anvil_sessions_reply, &reply,
+		    in(PATIENCE_MS));
 
 	arena_free(a);
 	return count_of(r, reply.count);
@@ -47,7 +50,8 @@ int64_t anvil_sessions(struct str service, struct str client, uint64_t here)
 
 void anvil_sessions_now(struct str service, struct str client, uint64_t here)
 {
-	const struct anvil_sessions_request request = { .service = str_head(service, LONGEST_NAME), .client = client, .here = here };
+	const struct anvil_sessions_request request = { .service = str_head(service, LONGEST_NAME),
+							.client = client, .here = here };
 
 	TELL(anvil(), anvil_sessions_request, &request, in(PATIENCE_MS));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The client side of cleanup. A small message gathers here and crosses as one call among others on the shared connection; one that
- * outgrows SMALL_MESSAGE gets a connection of its own, and from then on memory holds only what the connection has not taken yet.
+ * The client side of cleanup. A small message gathers here and crosses as one call among others on
+ * the shared connection; one that outgrows SMALL_MESSAGE gets a connection of its own, and from
+ * then on memory holds only what the connection has not taken yet.
  */
 #include "lib/peers/cleanup.h"
 
@@ -42,7 +43,8 @@ struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned fl
 	struct mail_out *m = get_memory(sizeof(*m));
 
 	BUG_UNLESS(service != NULL);
-	*m = (struct mail_out){ .arena = a, .origin = origin, .flags = flags, .e = e, .content = BUF(SMALL_MESSAGE) };
+	*m = (struct mail_out){ .arena = a, .origin = origin, .flags = flags, .e = e,
+				.content = BUF(SMALL_MESSAGE) };
 	return m;
 }
 
@@ -69,7 +71,8 @@ static int send_content(struct mail_out *m, struct str piece, bool last, bool ab
 static int start_stream(struct mail_out *m, when_t until)
 {
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
-	struct cleanup_stream begin = { .origin = str_of(m->origin), .flags = m->flags, .queue_id = m->e->queue_id };
+	struct cleanup_stream begin = { .origin = str_of(m->origin), .flags = m->flags,
+					.queue_id = m->e->queue_id };
 	struct frame_out out;
 	int r = envelope_pack(m->e, &packed);
 
@@ -161,7 +164,8 @@ void mail_out_changed(struct mail_out *m, unsigned more_flags)
 static int send_whole(struct mail_out *m, struct cleanup_reply *ret, when_t until)
 {
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
-	struct cleanup_request request = { .origin = str_of(m->origin), .flags = m->flags, .queue_id = m->e->queue_id,
+	struct cleanup_request request = { .origin = str_of(m->origin), .flags = m->flags,
+					   .queue_id = m->e->queue_id,
 					   .content = buf_str(&m->content) };
 	int r = envelope_pack(m->e, &packed);
 
@@ -171,11 +175,15 @@ static int send_whole(struct mail_out *m, struct cleanup_reply *ret, when_t unti
 	return CALL(service, cleanup_request, &request, m->arena, cleanup_reply, ret, until);
 }
 
-/* Whatever went wrong on the way is temporary, except an envelope that no queue file can hold. Nobody else says that there is no cleanup service. */
+/*
+ * Whatever went wrong on the way is temporary, except an envelope that no queue file can hold.
+ * Nobody else says that there is no cleanup service.
+ */
 static void verdict_of_error(int error, struct mail_verdict *ret)
 {
 	if (error == -EINVAL)
-		*ret = (struct mail_verdict){ 554, STR("5.6.0"), STR("Error: control character in envelope"), 0 };
+		*ret = (struct mail_verdict){ 554, STR("5.6.0"), STR("Error: control character in envelope"),
+					      0 };
 	else if (error == -EMSGSIZE)
 		*ret = (struct mail_verdict){ 452, STR("4.5.3"), STR("Error: too many recipients"), 0 };
 	else

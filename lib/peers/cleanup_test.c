@@ -19,7 +19,8 @@ static char got_id[40], got_sender[100];
 
 static void reply(struct server_call *call)
 {
-	struct cleanup_reply r = { .code = 250, .dsn = STR("2.0.0"), .text = STR("Ok: queued as X"), .size = got_bytes };
+	struct cleanup_reply r = { .code = 250, .dsn = STR("2.0.0"), .text = STR("Ok: queued as X"),
+				   .size = got_bytes };
 
 	REPLY(call, cleanup_reply, &r);
 }
@@ -86,7 +87,8 @@ static void serve_stream(struct server_call *call)
 }
 
 static const struct server_row rows[] = {
-	{ "cleanup_request", true, serve_request }, { "cleanup_stream", false, serve_stream }, { NULL, false, NULL },
+	{ "cleanup_request", true, serve_request }, { "cleanup_stream", false, serve_stream },
+	{ NULL, false, NULL },
 };
 
 /* One connection each: a stand-in that dies closes it after the first call. */
@@ -145,10 +147,12 @@ static void in_loop(void (*test)(void))
 
 /* ---- sending ---- */
 
-static struct mail_verdict send_bytes(struct arena *a, size_t bytes, size_t piece, uint32_t *ret_crc, when_t until)
+static struct mail_verdict send_bytes(struct arena *a, size_t bytes, size_t piece,
+				      uint32_t *ret_crc, when_t until)
 {
 	struct recipient to = { .address = STR("bob@example.net") };
-	struct envelope e = { .queue_id = STR("MYQUEUEID"), .sender = STR("alice@example.org"), .recipient_count = 1, .recipients = &to };
+	struct envelope e = { .queue_id = STR("MYQUEUEID"), .sender = STR("alice@example.org"),
+			      .recipient_count = 1, .recipients = &to };
 	struct mail_out *m = mail_out_begin(a, "smtpd", 0, &e);
 	struct mail_verdict v;
 	char *text = get_memory(bytes + 1);
@@ -165,7 +169,8 @@ static struct mail_verdict send_bytes(struct arena *a, size_t bytes, size_t piec
 
 static void check_sizes(void)
 {
-	static const size_t sizes[] = { 0, 1, SMALL_MESSAGE - 1, SMALL_MESSAGE, SMALL_MESSAGE + 1, 1000000, 5000000 };
+	static const size_t sizes[] = { 0, 1, SMALL_MESSAGE - 1, SMALL_MESSAGE, SMALL_MESSAGE + 1,
+					1000000, 5000000 };
 
 	for (size_t i = 0; i < COUNT_OF(sizes); i++)
 		for (size_t piece = 700; piece < 3000000; piece *= 40) {
@@ -263,11 +268,15 @@ static void check_bad_envelope(void)
 
 static void messages_of_any_size_arrive_whole(void **state) { (void) state; in_loop(check_sizes); }
 static void a_cleanup_that_dies_is_a_temporary_error(void **state) { (void) state; in_loop(check_dying); }
-static void a_cleanup_that_talks_nonsense_is_a_temporary_error(void **state) { (void) state; in_loop(check_nonsense); }
-static void a_cleanup_that_stalls_is_a_temporary_error(void **state) { (void) state; in_loop(check_stalling); }
-static void a_cleanup_that_is_away_is_a_temporary_error(void **state) { (void) state; in_loop(check_absence); }
+static void a_cleanup_that_talks_nonsense_is_a_temporary_error(void **state) {
+	(void) state; in_loop(check_nonsense); }
+static void a_cleanup_that_stalls_is_a_temporary_error(void **state) {
+	(void) state; in_loop(check_stalling); }
+static void a_cleanup_that_is_away_is_a_temporary_error(void **state) {
+	(void) state; in_loop(check_absence); }
 static void an_aborted_message_is_never_complete(void **state) { (void) state; in_loop(check_abort); }
-static void an_envelope_with_control_characters_goes_nowhere(void **state) { (void) state; in_loop(check_bad_envelope); }
+static void an_envelope_with_control_characters_goes_nowhere(void **state) {
+	(void) state; in_loop(check_bad_envelope); }
 
 int main(void)
 {

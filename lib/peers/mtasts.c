@@ -28,7 +28,9 @@ int sts_ask(struct arena *a, struct str domain, struct sts_policy *ret)
 		r = -EBADMSG;
 	if (r < 0)
 		return r;
-	*ret = (struct sts_policy){ .mode = (enum sts_mode) reply.mode, .domain = arena_copy(a, domain), .id = reply.id, .mx = reply.mx, .max_age = reply.max_age, .failure = reply.failure, .why = reply.why };
+	*ret = (struct sts_policy){ .mode = (enum sts_mode) reply.mode, .domain = arena_copy(a, domain),
+				    .id = reply.id, .mx = reply.mx, .max_age = reply.max_age,
+				    .failure = reply.failure, .why = reply.why };
 	return 0;
 }
 

@@ -28,7 +28,8 @@ static void close_fd(int *fd)
 
 static int spawn(struct submission *s, const char *program, const char *config_dir, int in, int out)
 {
-	char *const with_dir[] = { (char *) "postdrop", (char *) "-r", (char *) "-c", (char *) (uintptr_t) config_dir, NULL };
+	char *const with_dir[] = { (char *) "postdrop", (char *) "-r", (char *) "-c",
+				   (char *) (uintptr_t) config_dir, NULL };
 	char *const without[] = { (char *) "postdrop", (char *) "-r", NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -43,7 +44,8 @@ static int spawn(struct submission *s, const char *program, const char *config_d
 	sigaddset(&defaults, SIGPIPE);
 	posix_spawnattr_setsigdefault(&attributes, &defaults);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-	r = posix_spawn(&s->pid, program, &actions, &attributes, config_dir != NULL ? with_dir : without, environ);
+	r = posix_spawn(&s->pid, program, &actions, &attributes, config_dir != NULL ? with_dir : without,
+			environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return -r;
@@ -84,14 +86,16 @@ static void put_part(struct submission *s, const char *name, struct str bytes)
 	put(s, bytes.at, bytes.len);
 }
 
-int submission_begin(const char *program, const char *config_dir, const struct envelope *e, struct submission **ret, struct buf *why)
+int submission_begin(const char *program, const char *config_dir, const struct envelope *e,
+		     struct submission **ret, struct buf *why)
 {
 	AUTO(buf) packed = BUF(SUBMISSION_MOST_ENVELOPE);
 	struct submission *s;
 	int r = envelope_pack(e, &packed);
 
 	if (r < 0) {
-		buf_addf(why, r == -EINVAL ? "control character in an address or option" : "too many recipients");
+		buf_addf(why, r == -EINVAL ? "control character in an address or option"
+			 : "too many recipients");
 		return r;
 	}
 	s = get_memory(sizeof(*s));

@@ -36,7 +36,8 @@ static int read_exactly(struct input *in, char *at, size_t len)
 
 static int fail(int error, struct buf *why)
 {
-	buf_addf(why, error == -EPIPE ? "the input ends before its end" : error == -EMSGSIZE ? "too many recipients" : "the input is malformed");
+	buf_addf(why, error == -EPIPE ? "the input ends before its end" : error == -EMSGSIZE
+		 ? "too many recipients" : "the input is malformed");
 	return error;
 }
 

@@ -51,9 +51,11 @@ static void test_a_whole_submission_is_read(void **state)
 	AUTO(buf) content = BUF(1000);
 
 	(void) state;
-	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 3\nabcdata 5\nhello data 0\ndata 2\nx\nend\n"), &content), -EBADMSG);
+	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 3\nabcdata 5\nhello data 0\ndata 2\nx\nend\n"),
+				  &content), -EBADMSG);
 	buf_clear(&content);
-	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 3\nabcdata 5\nhellodata 0\ndata 2\nx\nend\n"), &content), 0);
+	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 3\nabcdata 5\nhellodata 0\ndata 2\nx\nend\n"),
+				  &content), 0);
 	assert_str(buf_str(&content), "hellox\n");
 }
 
@@ -78,9 +80,11 @@ static void test_nonsense_and_absurd_lengths_are_refused(void **state)
 	(void) state;
 	assert_int_equal(read_all(STR("postroad-submission 2\n"), &content), -EBADMSG);
 	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope -3\nabc"), &content), -EBADMSG);
-	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 99999999999999999999\n"), &content), -EBADMSG);
+	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 99999999999999999999\n"), &content),
+			 -EBADMSG);
 	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 999999999\n"), &content), -EMSGSIZE);
-	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 0\ndata 65537\n"), &content), -EBADMSG);
+	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 0\ndata 65537\n"), &content),
+			 -EBADMSG);
 	assert_int_equal(read_all(STR("postroad-submission 1\nenvelope 0\ndata\n"), &content), -EBADMSG);
 }
 

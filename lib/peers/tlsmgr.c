@@ -45,7 +45,9 @@ static void follow(void *context)
 		bell_ring(&answered);
 		if (r < 0) {
 			version = 0;
-			log_warning_rarely(WARN_EACH_S, "no new keys for TLS session tickets: service tlsmgr: %s", error_text(r));
+			log_warning_rarely(WARN_EACH_S,
+					   "no new keys for TLS session tickets: service tlsmgr: %s",
+					   error_text(r));
 		}
 		pause = r < 0 ? MIN(pause * 2, LONGEST_PAUSE_MS) : FIRST_PAUSE_MS;
 		if (r <= 0 && co_sleep(in(pause)) < 0)
@@ -65,7 +67,8 @@ void ticket_keys_follow(struct tls_context *c, const char *path)
 	is_answered = false;
 	manager = client_new(path);
 	if (scope_start(scope, "ticket keys", follow, c) < 0)
-		log_warning("no keys for TLS session tickets: no room for a coroutine");		/* and nobody waits for long */
+		/* and nobody waits for long */
+		log_warning("no keys for TLS session tickets: no room for a coroutine");
 }
 
 void ticket_keys_await(void)

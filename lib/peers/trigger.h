@@ -6,8 +6,8 @@
 #include "lib/co/co.h"
 
 /*
- * path: "public/pickup", relative to the working directory. 0, or -errno when nobody listens or does not take it at once, which is
- * no harm: whoever is woken also looks by himself now and then.
+ * path: "public/pickup", relative to the working directory. 0, or -errno when nobody listens or
+ * does not take it at once, which is no harm: whoever is woken also looks by himself now and then.
  */
 int trigger(const char *path) MAY_YIELD;
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The writer's side of the intake log. While one batch is written and synced on a pool thread, whatever becomes ready gathers for the next:
- * one write, one sync, many messages. There is no thread or coroutine of its own: one of those who wait leads, and when it is through, the next who
+ * The writer's side of the intake log. While one batch is written and synced on a pool thread,
+ * whatever becomes ready gathers for the next: one write, one sync, many messages. There is no
+ * thread or coroutine of its own: one of those who wait leads, and when it is through, the next who
  * still waits does. Who is alone waits for nobody, and needs no thread.
  *
- * What must stay true: a batch is written only when the one before it is durable; after a failure nothing more is written to that segment.
+ * What must stay true: a batch is written only when the one before it is durable; after a failure
+ * nothing more is written to that segment.
  */
 #include "lib/queue/append.h"
 
@@ -92,8 +94,8 @@ static int sync_directory(int dir)
 }
 
 /*
- * Makes path ours under a new name. The lock comes before the name log-: a segment that has no owner is one that qmgr may free. -EAGAIN, -ENOENT:
- * somebody else was quicker.
+ * Makes path ours under a new name. The lock comes before the name log-: a segment that has no
+ * owner is one that qmgr may free. -EAGAIN, -ENOENT: somebody else was quicker.
  */
 static int take(struct appender *a, int fd, const char *path)
 {
@@ -178,11 +180,15 @@ static int next_segment(struct appender *a)
 	return r;
 }
 
-/* Writing zeros ahead makes later syncs a matter of data alone: the file system's journal has nothing to do. */
+/*
+ * Writing zeros ahead makes later syncs a matter of data alone: the file system's journal has
+ * nothing to do.
+ */
 static int make_room(struct appender *a, uint64_t len)
 {
 	static const char zeros[64 << 10];
-	uint64_t upto = MIN((a->at + len + GROWTH - 1) / GROWTH * GROWTH, MAX(a->limits.segment_size, a->at + len));
+	uint64_t upto = MIN((a->at + len + GROWTH - 1) / GROWTH * GROWTH,
+			    MAX(a->limits.segment_size, a->at + len));
 
 	while (a->allocated < upto) {
 		struct iovec piece = { (char *) (uintptr_t) zeros, MIN(sizeof(zeros), upto - a->allocated) };
@@ -223,7 +229,8 @@ static int write_pieces(struct batch *b)
 {
 	struct appender *a = b->a;
 	size_t pieces = (size_t) b->count * (MOST_PIECES + 2);
-	AUTO_PTR char *memory = get_memory(pieces * sizeof(struct iovec) + (size_t) b->count * QUEUE_HEAD_SIZE);
+	AUTO_PTR char *memory = get_memory(pieces * sizeof(struct iovec)
+					   + (size_t) b->count * QUEUE_HEAD_SIZE);
 	struct iovec *v = (struct iovec *) memory;
 	int n = gather(b, v, (char (*)[QUEUE_HEAD_SIZE]) (memory + pieces * sizeof(struct iovec)));
 	int r = pwritev_all(a->fd, v, n, (off_t) a->at);
@@ -283,7 +290,10 @@ static void end_batch(struct batch *b, int result)
 	}
 }
 
-/* The one who waits longest leads next, also when somebody new comes before it runs: so messages are announced in their order. */
+/*
+ * The one who waits longest leads next, also when somebody new comes before it runs: so messages
+ * are announced in their order.
+ */
 static void pass_lead(struct appender *a)
 {
 	a->leader = LIST_FIRST(&a->waiting, struct append, link);
@@ -327,9 +337,11 @@ static int wait_for_turn(struct appender *a, struct append *me)
 	return 0;
 }
 
-int appender_commit(struct appender *a, struct queue_head *head, const struct iovec *pieces, int count, bool alone)
+int appender_commit(struct appender *a, struct queue_head *head, const struct iovec *pieces,
+		    int count, bool alone)
 {
-	struct append me = { .head = head, .pieces = pieces, .count = count, .len = segment_record_len(head) };
+	struct append me = { .head = head, .pieces = pieces, .count = count,
+			     .len = segment_record_len(head) };
 
 	BUG_UNLESS(count <= MOST_PIECES);
 	if (me.len > a->limits.segment_size || in(0) < a->full_until)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The commit point. A message becomes durable in one of these ways, and one sync at the end is the promise behind 250:
+ * The commit point. A message becomes durable in one of these ways, and one sync at the end is the
+ * promise behind 250:
  *
  *   small   everything is assembled in memory; it goes into the intake log together with its neighbours (append.c). Where there is none, or it is
  *           full, open, one pwritev, fsync, close are one job on a pool thread
  *   large   once the body outgrows memory the file is created and the body streamed behind room for the head; headers, envelope and
  *           head follow at the commit
  *
- * Whatever fails, the file is removed, and a failed fsync is never tried again: the kernel may have dropped the data already.
+ * Whatever fails, the file is removed, and a failed fsync is never tried again: the kernel may have
+ * dropped the data already.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -48,7 +50,8 @@ int queue_create(struct queue *q, enum queue_name where, struct str id, struct q
 	if (!queue_id_is_valid(id))
 		return -EINVAL;
 	w = get_memory(sizeof(*w));
-	*w = (struct queue_writer){ .q = q, .where = where, .dir = dir, .fd = -1, .pending = BUF(2 * QUEUE_SMALL) };
+	*w = (struct queue_writer){ .q = q, .where = where, .dir = dir, .fd = -1,
+				    .pending = BUF(2 * QUEUE_SMALL) };
 	memcpy(w->id, id.at, id.len);
 	queue_path(q, where, id, w->path);
 	q->writers++;
@@ -82,7 +85,10 @@ uint64_t queue_written(const struct queue_writer *w)
 	return w->body_len;
 }
 
-/* A file in maildrop was written by a user and is read by the mail owner; the directory keeps everybody else out. */
+/*
+ * A file in maildrop was written by a user and is read by the mail owner; the directory keeps
+ * everybody else out.
+ */
 static int create_file(struct queue_writer *w)
 {
 	mode_t mode = w->where == QUEUE_MAILDROP ? 0644 : 0600;
@@ -94,7 +100,8 @@ static int create_file(struct queue_writer *w)
 		return fd;
 	w->fd = fd;
 	w->created = true;
-	return w->where == QUEUE_MAILDROP && fchmod(fd, mode) < 0 ? -errno : 0;	/* the user's umask is not asked */
+	/* the user's umask is not asked */
+	return w->where == QUEUE_MAILDROP && fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
 static void remove_file(struct queue_writer *w)
@@ -152,7 +159,8 @@ struct commit {
 	struct queue_writer *w;
 	struct iovec pieces[5];
 	int count;
-	bool in_one;			/* the pieces are the whole file from offset 0; else what follows the body, and `head` */
+	/* the pieces are the whole file from offset 0; else what follows the body, and `head` */
+	bool in_one;
 	off_t at;
 	const char *head;
 };
@@ -167,14 +175,16 @@ static int still_has_a_name(const struct queue_writer *w)
 }
 
 /*
- * A large message may take so long that somebody held its file for debris: then nothing may be promised. But what was whole and is gone although
- * it is too young for debris has been found by a queue manager that has just started, and is through.
+ * A large message may take so long that somebody held its file for debris: then nothing may be
+ * promised. But what was whole and is gone although it is too young for debris has been found by a
+ * queue manager that has just started, and is through.
  */
 static int is_not_debris(const struct queue_writer *w)
 {
 	int64_t made_us;
 
-	if (queue_id_time(str_of(w->id), &made_us) == 0 && wall_us() - made_us < QUEUE_DEBRIS_AGE_S * INT64_C(1000000))
+	if (queue_id_time(str_of(w->id), &made_us) == 0
+	    && wall_us() - made_us < QUEUE_DEBRIS_AGE_S * INT64_C(1000000))
 		return 0;
 	return still_has_a_name(w);
 }
@@ -276,10 +286,12 @@ static bool fits_into_log(const struct queue_writer *w, const struct queue_head 
 	       && h->headers.len + h->body.len <= MOST_IN_LOG && h->envelope.len <= MOST_IN_LOG;
 }
 
-static int append_to_log(struct queue_writer *w, struct queue_head *h, struct str headers, struct str envelope,
+static int append_to_log(struct queue_writer *w, struct queue_head *h, struct str headers,
+			 struct str envelope,
 			 struct queue_place *place)
 {
-	const struct iovec pieces[] = { piece_of(headers), piece_of(STR("\n")), piece_of(buf_str(&w->pending)), piece_of(envelope) };
+	const struct iovec pieces[] = { piece_of(headers), piece_of(STR("\n")),
+					piece_of(buf_str(&w->pending)), piece_of(envelope) };
 	int r;
 
 	lay_out_small(h);
@@ -299,7 +311,8 @@ struct str queue_small_body(const struct queue_writer *w)
 
 /* ---- the end ---- */
 
-static int store(struct queue_writer *w, struct queue_head *h, struct str headers, struct str envelope, struct queue_place *place)
+static int store(struct queue_writer *w, struct queue_head *h, struct str headers, struct str envelope,
+		 struct queue_place *place)
 {
 	int r = -EXFULL;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* See content.h. In a small file, headers, empty line and body lie side by side; in a large one the body comes first. */
+/*
+ * See content.h. In a small file, headers, empty line and body lie side by side; in a large one the
+ * body comes first.
+ */
 #include "lib/queue/content.h"
 
 #include <errno.h>
@@ -9,19 +12,22 @@
 
 bool content_is_whole(const struct content *c)
 {
-	return c->bytes.len > 0 ? c->bytes.len == c->parts.size && c->parts.headers_len <= c->parts.size : c->file >= 0;
+	return c->bytes.len > 0 ? c->bytes.len == c->parts.size
+	       && c->parts.headers_len <= c->parts.size : c->file >= 0;
 }
 
 bool content_is_cut_off(const struct content *c)
 {
 	const struct queue_parts *p = &c->parts;
-	const uint64_t end = MAX(p->headers_at + p->headers_len, p->body_len == 0 ? 0 : p->body_at + p->body_len);
+	const uint64_t end = MAX(p->headers_at + p->headers_len,
+				 p->body_len == 0 ? 0 : p->body_at + p->body_len);
 	struct stat st;
 
 	return c->bytes.len == 0 && fstat(c->file, &st) == 0 && (uint64_t) st.st_size < end;
 }
 
-static ssize_t read_part(const struct content *c, uint64_t part_at, uint64_t part_len, uint64_t skip, void *to, size_t n)
+static ssize_t read_part(const struct content *c, uint64_t part_at, uint64_t part_len, uint64_t skip,
+			 void *to, size_t n)
 {
 	size_t want = (size_t) MIN((uint64_t) n, part_len - skip);
 	ssize_t got = pread_all(c->file, to, want, (off_t) (part_at + skip));

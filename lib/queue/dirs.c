@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The queue's directories: which message lies where, moving, ending, walking, and mending what a crash or a person left behind.
- * Everything goes through descriptors opened before the jail closed; no path with a remote party's text is ever built.
+ * The queue's directories: which message lies where, moving, ending, walking, and mending what a
+ * crash or a person left behind. Everything goes through descriptors opened before the jail closed;
+ * no path with a remote party's text is ever built.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,8 @@
 #include "lib/queue/residents.h"
 
 static const struct str names[QUEUE_COUNT] = {
-	[QUEUE_INCOMING] = STR_INIT("incoming"), [QUEUE_DEFERRED] = STR_INIT("deferred"), [QUEUE_HOLD] = STR_INIT("hold"),
+	[QUEUE_INCOMING] = STR_INIT("incoming"), [QUEUE_DEFERRED] = STR_INIT("deferred"),
+	[QUEUE_HOLD] = STR_INIT("hold"),
 	[QUEUE_CORRUPT] = STR_INIT("corrupt"), [QUEUE_MAILDROP] = STR_INIT("maildrop"),
 };
 
@@ -49,7 +51,10 @@ int queue_open(int dir, int depth, unsigned which, struct queue **ret, struct bu
 
 		if ((which & (1u << i)) == 0)
 			continue;
-		/* a message may be created here by someone who may not list the directory: maildrop and postdrop */
+		/*
+		 * a message may be created here by someone who may not list the directory: maildrop
+		 * and postdrop
+		 */
 		fd = directory_handle(dir, names[i].at);
 		if (fd < 0) {
 			if (why != NULL)
@@ -142,7 +147,8 @@ int64_t queue_free_bytes(const struct queue *q)
 /* ---- hashed directories ---- */
 
 /*
- * The hash is the microseconds in hex, lowest digit first, as these spread evenly. Ids without a time: their own last characters.
+ * The hash is the microseconds in hex, lowest digit first, as these spread evenly. Ids without a
+ * time: their own last characters.
  */
 void queue_path(const struct queue *q, enum queue_name where, struct str id, char path[64])
 {
@@ -197,7 +203,10 @@ int queue_finish(struct queue *q, enum queue_name where, struct str id)
 	return r;
 }
 
-/* Never over another file. Where the file system cannot promise that, a look before has to do: ids are unique anyhow. */
+/*
+ * Never over another file. Where the file system cannot promise that, a look before has to do: ids
+ * are unique anyhow.
+ */
 static int rename_quietly(int from_dir, const char *from, int to_dir, const char *to)
 {
 	struct stat st;
@@ -211,7 +220,8 @@ static int rename_quietly(int from_dir, const char *from, int to_dir, const char
 	return renameat(from_dir, from, to_dir, to) < 0 ? -errno : 0;
 }
 
-static int rename_making_room(struct queue *q, int from_dir, const char *from, enum queue_name to, struct str id)
+static int rename_making_room(struct queue *q, int from_dir, const char *from, enum queue_name to,
+			      struct str id)
 {
 	char path[64];
 	int r;
@@ -281,8 +291,9 @@ int queue_last_written(struct queue *q, enum queue_name where, struct str id, in
 }
 
 /*
- * A rename that a power cut caught half-way can leave both names (btrfs does). They are one file, so either may go; the one that stays
- * is the one a person or qmgr wanted last: hold before deferred before incoming.
+ * A rename that a power cut caught half-way can leave both names (btrfs does). They are one file,
+ * so either may go; the one that stays is the one a person or qmgr wanted last: hold before
+ * deferred before incoming.
  */
 int queue_mend(struct queue *q, enum queue_name where, struct str id)
 {
@@ -300,7 +311,8 @@ int queue_mend(struct queue *q, enum queue_name where, struct str id)
 			continue;
 		if (there.st_ino != here.st_ino || there.st_dev != here.st_dev)
 			return -EEXIST;
-		queue_say(q, "%.*s lies in %s and in %s after a crash: one name is removed", PSTR(id), names[where].at,
+		queue_say(q, "%.*s lies in %s and in %s after a crash: one name is removed", PSTR(id),
+			  names[where].at,
 		    names[other].at);
 		if (rank[other] < rank[where])
 			return queue_finish(q, other, id);
@@ -335,7 +347,8 @@ static void bring_home(const struct walk *w, const char *path, struct str id)
 		return;
 	r = rename_making_room(w->q, w->q->dirs[w->where], path, w->where, id);
 	if (r < 0)
-		queue_say(w->q, "%s/%s cannot be moved to %s: %s", names[w->where].at, path, home, error_text(r));
+		queue_say(w->q, "%s/%s cannot be moved to %s: %s", names[w->where].at, path, home,
+			  error_text(r));
 }
 
 static int walk_entry(const struct walk *w, const char *path, const char *name)
@@ -383,7 +396,10 @@ static int walk_directory(const struct walk *w, const char *prefix, int depth)
 	return r;
 }
 
-/* The callback may finish or move what it is shown, and others may while it waits: so the ids are taken down first. */
+/*
+ * The callback may finish or move what it is shown, and others may while it waits: so the ids are
+ * taken down first.
+ */
 static int walk_log(const struct walk *w)
 {
 	AUTO(buf) ids = BUF((size_t) 64 << 20);
@@ -400,7 +416,8 @@ static int walk_log(const struct walk *w)
 	return r;
 }
 
-int queue_scan(struct queue *q, enum queue_name where, int (*each)(void *arg, struct str id, int64_t mtime_s), void *arg)
+int queue_scan(struct queue *q, enum queue_name where, int (*each)(void *arg, struct str id,
+								   int64_t mtime_s), void *arg)
 {
 	struct walk w = { q, where, each, arg };
 	int r = queue_dir(q, where);

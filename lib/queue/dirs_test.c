@@ -73,7 +73,8 @@ static void what_is_no_message_is_told_and_left_alone(void **state)
 	assert_true(queue_file_open(f->q, QUEUE_INCOMING, str_of(id2), false, false, &file) < 0);
 	assert_true(queue_file_open(f->q, QUEUE_INCOMING, str_of(id3), false, false, &file) < 0);
 	assert_true(queue_file_open(f->q, QUEUE_INCOMING, str_of(id4), false, false, &file) < 0);
-	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, STR("../etc/passwd"), false, false, &file), -EINVAL);
+	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, STR("../etc/passwd"), false, false, &file),
+			 -EINVAL);
 }
 
 static void a_rename_caught_half_way_leaves_one_name(void **state)
@@ -123,7 +124,8 @@ static void a_changed_hash_depth_is_followed(void **state)
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
 	assert_int_equal(queue_move(f->q, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(f->id)), 0);
 	assert_int_equal(queue_open(f->s.dir, 3, 1u << QUEUE_DEFERRED, &deeper, &why), 0);
-	assert_int_equal(queue_file_open(deeper, QUEUE_DEFERRED, str_of(f->id), false, false, &file), -ENOENT);
+	assert_int_equal(queue_file_open(deeper, QUEUE_DEFERRED, str_of(f->id), false, false, &file),
+			 -ENOENT);
 	assert_int_equal(queue_scan(deeper, QUEUE_DEFERRED, count_messages, &n), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(queue_file_open(deeper, QUEUE_DEFERRED, str_of(f->id), false, false, &file), 0);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The packed form of envelopes, see envelope.h. Values are free of control characters, so TAB and LF can separate them. */
+/*
+ * The packed form of envelopes, see envelope.h. Values are free of control characters, so TAB and
+ * LF can separate them.
+ */
 #include "lib/queue/envelope.h"
 
 #include <errno.h>
@@ -13,8 +16,10 @@ struct text_attribute {
 
 #define TEXT(name) { STR_INIT(#name), offsetof(struct envelope, name) }
 static const struct text_attribute texts[] = {
-	TEXT(envid), TEXT(full_name), TEXT(client_name), TEXT(client_address), TEXT(client_port), TEXT(client_helo),
-	TEXT(client_protocol), TEXT(client_tls), TEXT(reverse_name), TEXT(sasl_method), TEXT(sasl_username), TEXT(sasl_sender),
+	TEXT(envid), TEXT(full_name), TEXT(client_name), TEXT(client_address), TEXT(client_port),
+		TEXT(client_helo),
+	TEXT(client_protocol), TEXT(client_tls), TEXT(reverse_name), TEXT(sasl_method), TEXT(sasl_username),
+	TEXT(sasl_sender),
 	TEXT(message_id), TEXT(filter_transport), TEXT(verp),
 };
 #undef TEXT
@@ -130,7 +135,8 @@ static int recipient_unpack(struct str line, struct recipient *ret)
 		line.len--;
 	if (!str_cut(&line, '\t', &word) || !str_is(word, STR("to")) || !str_cut(&line, '\t', &word)
 	    || get_number(word, UINT32_MAX, &index) < 0 || !str_cut(&line, '\t', &address)
-	    || !str_cut(&line, '\t', &original) || !str_cut(&line, '\t', &word) || get_number(word, 15, &notify) < 0)
+	    || !str_cut(&line, '\t', &original) || !str_cut(&line, '\t', &word)
+	    || get_number(word, 15, &notify) < 0)
 		return -EBADMSG;
 	if (str_has_control(address) || str_has_control(original) || str_has_control(line))
 		return -EBADMSG;

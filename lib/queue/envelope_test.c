@@ -7,12 +7,17 @@
 
 static struct envelope sample(struct recipient *to, size_t n)
 {
-	return (struct envelope){ .sender = STR("alice@example.org"), .arrival_us = 1700000000123456, .flags = ENVELOPE_8BITMIME,
+	return (struct envelope){ .sender = STR("alice@example.org"), .arrival_us = 1700000000123456,
+				  .flags = ENVELOPE_8BITMIME,
 				  .ret = RETURN_HEADERS, .envid = STR("id 1"), .full_name = STR("Alice"),
-				  .client_name = STR("unknown"), .client_address = STR("192.0.2.1"), .client_port = STR("4711"),
-				  .client_helo = STR("x"), .client_protocol = STR("ESMTP"), .reverse_name = STR("r.example"),
-				  .sasl_method = STR("PLAIN"), .sasl_username = STR("al"), .sasl_sender = STR("s@x"),
-				  .message_id = STR("<1@x>"), .filter_transport = STR("smtp:[f]"), .uid = 1000,
+				  .client_name = STR("unknown"), .client_address = STR("192.0.2.1"),
+				  .client_port = STR("4711"),
+				  .client_helo = STR("x"), .client_protocol = STR("ESMTP"),
+				  .reverse_name = STR("r.example"),
+				  .sasl_method = STR("PLAIN"), .sasl_username = STR("al"),
+				  .sasl_sender = STR("s@x"),
+				  .message_id = STR("<1@x>"), .filter_transport = STR("smtp:[f]"),
+				  .uid = 1000,
 				  .recipient_count = n, .recipients = to };
 }
 
@@ -87,8 +92,10 @@ static void a_full_buffer_is_left_as_it_was(void **state)
 static void what_is_no_envelope_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "sender", "sender\ta@b", "to\t0\tb@x\t\t0\t\n", "sender\t\nto\t0\tb@x\n", "sender\t\nto\t-1\tb@x\t\t0\t\n",
-		"sender\t\nto\t0\tb@x\t\t16\t\n", "sender\t\narrival\tsoon\n", "sender\t\nuid\t99999999999999999999\n",
+		"", "sender", "sender\ta@b", "to\t0\tb@x\t\t0\t\n", "sender\t\nto\t0\tb@x\n",
+		"sender\t\nto\t-1\tb@x\t\t0\t\n",
+		"sender\t\nto\t0\tb@x\t\t16\t\n", "sender\t\narrival\tsoon\n",
+		"sender\t\nuid\t99999999999999999999\n",
 		"sender\ta\rb\n", "sender\t\nto\t0\tb@x\t\t0\tx\x01\n", "sender\t\njunk\n",
 	};
 	struct arena *a = arena_new("test", NULL, 1 << 20);
@@ -128,8 +135,10 @@ static void more_recipients_than_the_arena_holds_are_an_error_not_the_end(void *
 
 static void outcomes_survive_packing_and_lose_their_control_characters(void **state)
 {
-	struct outcome o = { .index = 3, .status = OUTCOME_BOUNCED, .dsn = STR("5.1.1"), .relay = STR("mx[192.0.2.1]:25"),
-			     .remote_mta = STR("mx"), .diagnostic = STR("smtp; 550 no"), .text = STR("said:\r\n550\tno"),
+	struct outcome o = { .index = 3, .status = OUTCOME_BOUNCED, .dsn = STR("5.1.1"),
+			     .relay = STR("mx[192.0.2.1]:25"),
+			     .remote_mta = STR("mx"), .diagnostic = STR("smtp; 550 no"),
+			     .text = STR("said:\r\n550\tno"),
 			     .at_us = 99, .address = STR("a@b"), .original = STR("c@d") };
 	struct outcome back;
 	AUTO(buf) packed = BUF(4096);

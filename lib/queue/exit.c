@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Out of the intake log: a message gets a file of its own. The file is written and synced first, then the journal follows from the ledger, then
- * the ledger says that the message is done there. A crash in between leaves it in both: whoever reads the log next completes it. Meanwhile the message is locked
- * in the log, so that a successor sees that there was no crash.
+ * Out of the intake log: a message gets a file of its own. The file is written and synced first,
+ * then the journal follows from the ledger, then the ledger says that the message is done there. A
+ * crash in between leaves it in both: whoever reads the log next completes it. Meanwhile the
+ * message is locked in the log, so that a successor sees that there was no crash.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,8 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 		return -ENOENT;
 	if (r->is_leaving || lock_try_at(r->segment->fd, (off_t) r->at) == -EAGAIN)
 		return -EBUSY;
-	*x = (struct queue_exit){ .q = q, .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1, .at = r->at };
+	*x = (struct queue_exit){ .q = q, .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1,
+				  .at = r->at };
 	memcpy(x->id, r->id, sizeof(x->id));
 	memcpy(x->log_name, r->segment->name, sizeof(x->log_name));
 	queue_path(q, to, id, x->path);
@@ -116,12 +118,14 @@ int queue_exit_end(struct queue_exit *x, int result)
 		result = -ECANCELED;		/* nobody wrote it */
 	FAILPOINT("queue.log.exit.synced");
 	if (result == 0)
-		result = r == NULL ? -ENOENT : move_journal(x, r);	/* it may have been finished meanwhile */
+		/* it may have been finished meanwhile */
+		result = r == NULL ? -ENOENT : move_journal(x, r);
 	FAILPOINT("queue.log.exit.journal");
 	if (x->fd >= 0 && close(x->fd) < 0 && result == 0)
 		result = -errno;
 	if (r != NULL)
-		lock_release_at(x->log_fd, (off_t) x->at);	/* a successor reads the ledger only when all of it is written */
+		/* a successor reads the ledger only when all of it is written */
+		lock_release_at(x->log_fd, (off_t) x->at);
 	if (result == 0)
 		residents_finish(r);
 	else if (result != -EEXIST)
@@ -155,7 +159,10 @@ int queue_copy_from_log(struct queue *q, struct str id, int fd)
 	return result < 0 ? result : move_journal(&x, r);
 }
 
-/* With its newest state, which is in the ledger: it may be in the file already, and repeating it changes nothing. */
+/*
+ * With its newest state, which is in the ledger: it may be in the file already, and repeating it
+ * changes nothing.
+ */
 static int complete(struct resident *r, struct queue_file *f)
 {
 	struct copying c = { .f = f };

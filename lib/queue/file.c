@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Opening and checking queue files. What lies in the queue may have been put there by anybody who got that far, so nothing is believed. */
+/*
+ * Opening and checking queue files. What lies in the queue may have been put there by anybody who
+ * got that far, so nothing is believed.
+ */
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,15 +23,19 @@ static int check_kind(int fd, struct stat *ret)
 	return ret->st_nlink == 1 ? 0 : -EMLINK;
 }
 
-/* Files are created in all queues: what leaves the intake log for deferred too. There the time may be that of the next attempt as well. */
+/*
+ * Files are created in all queues: what leaves the intake log for deferred too. There the time may
+ * be that of the next attempt as well.
+ */
 static bool may_be_in_work(enum queue_name where, const struct stat *st)
 {
 	return where != QUEUE_CORRUPT && wall_s() - st->st_mtime < BEING_WRITTEN_S;
 }
 
 /*
- * A small message is one write, head first, and a reader can see the front of it before the rest is there: a file that is shorter than its
- * head says is damaged only when nobody writes to it any more. Looked at twice, for the head itself may be just being written.
+ * A small message is one write, head first, and a reader can see the front of it before the rest is
+ * there: a file that is shorter than its head says is damaged only when nobody writes to it any
+ * more. Looked at twice, for the head itself may be just being written.
  */
 static int read_head(int fd, enum queue_name where, const struct stat *st, struct queue_head *ret)
 {
@@ -88,7 +95,8 @@ int queue_file_check(struct queue_file *f)
 {
 	int r = queue_check_part(f->fd, f->base + f->parts.headers_at, f->parts.headers_len, f->headers_crc);
 
-	return r < 0 ? r : queue_check_part(f->fd, f->base + f->parts.body_at, f->parts.body_len, f->body_crc);
+	return r < 0 ? r : queue_check_part(f->fd, f->base + f->parts.body_at,
+					    f->parts.body_len, f->body_crc);
 }
 
 int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret)
@@ -125,7 +133,8 @@ static int open_in_log(struct resident *r, bool check_all, struct queue_file *re
 	return result == 0 && check_all ? queue_file_check(ret) : result;
 }
 
-int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all, struct queue_file *ret)
+int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all,
+		    struct queue_file *ret)
 {
 	struct resident *resident = find_in_log(q, where, id);
 	int dir = queue_dir(q, where);

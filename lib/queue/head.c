@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The head of a queue file, see format.h: printed once at the commit, parsed by everybody who opens the file. */
+/*
+ * The head of a queue file, see format.h: printed once at the commit, parsed by everybody who opens
+ * the file.
+ */
 #include <errno.h>
 
 #include "lib/base/die.h"
@@ -25,9 +28,11 @@ void queue_head_print(const struct queue_head *h, char out[QUEUE_HEAD_SIZE])
 			 "headers %020llu %020llu %08x\nbody %020llu %020llu %08x\nenvelope %020llu %020llu %08x\n"
 			 "journal %020llu\n",
 			 QUEUE_VERSION, h->id, (long long) h->arrival_us, h->flags, h->recipient_count,
-			 (unsigned long long) h->headers.at, (unsigned long long) h->headers.len, h->headers.crc,
+			 (unsigned long long) h->headers.at, (unsigned long long) h->headers.len,
+			 h->headers.crc,
 			 (unsigned long long) h->body.at, (unsigned long long) h->body.len, h->body.crc,
-			 (unsigned long long) h->envelope.at, (unsigned long long) h->envelope.len, h->envelope.crc,
+			 (unsigned long long) h->envelope.at, (unsigned long long) h->envelope.len,
+			 h->envelope.crc,
 			 (unsigned long long) h->journal_at);
 
 	if (n > 0 && n < CHECK_AT && h->segment[0] != '\0')
@@ -73,7 +78,8 @@ static int get_part(struct str *rest, const char *name, uint64_t most, struct qu
 	uint64_t crc;
 
 	if (get_word(rest, name) < 0 || get_number(rest, ' ', 10, INT64_MAX, &ret->at) < 0
-	    || get_number(rest, ' ', 10, most, &ret->len) < 0 || get_number(rest, '\n', 16, UINT32_MAX, &crc) < 0)
+	    || get_number(rest, ' ', 10, most, &ret->len) < 0
+	    || get_number(rest, '\n', 16, UINT32_MAX, &crc) < 0)
 		return -EBADMSG;
 	ret->crc = (uint32_t) crc;
 	return 0;
@@ -119,7 +125,8 @@ static int get_fields(struct str rest, uint64_t file_size, struct queue_head *h)
 	    || get_number(&rest, '\n', 10, UINT32_MAX, &recipients) < 0
 	    || get_part(&rest, "headers ", QUEUE_MOST_HEADERS, &h->headers) < 0
 	    || get_part(&rest, "body ", INT64_MAX, &h->body) < 0
-	    || get_part(&rest, "envelope ", QUEUE_MOST_ENVELOPE, &h->envelope) < 0 || get_word(&rest, "journal ") < 0
+	    || get_part(&rest, "envelope ", QUEUE_MOST_ENVELOPE, &h->envelope) < 0
+	    || get_word(&rest, "journal ") < 0
 	    || get_number(&rest, '\n', 10, file_size, &h->journal_at) < 0 || get_segment(rest, h) < 0)
 		return -EBADMSG;
 	if (!part_fits(&h->headers, h) || !part_fits(&h->body, h) || !part_fits(&h->envelope, h))
@@ -130,7 +137,10 @@ static int get_fields(struct str rest, uint64_t file_size, struct queue_head *h)
 	return 0;
 }
 
-/* Postfix begins its files with a record of numbers: sizes ('C'), or in maildrop a time ('T'); a type, a length, and that many digits and blanks. */
+/*
+ * Postfix begins its files with a record of numbers: sizes ('C'), or in maildrop a time ('T'); a
+ * type, a length, and that many digits and blanks.
+ */
 static bool is_of_postfix(struct str data)
 {
 	const size_t len = data.len < 2 ? 0 : (unsigned char) data.at[1];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Queue ids: SSSSSSUUUUzPPPPPP. S: seconds and U: microseconds since 1970 in base 52; P in base 51: process id and twelve random bits.
- * Within a process the time always moves forward by at least one microsecond, even when the clock does not, so two ids of one process
- * differ; two processes that live at the same time differ by their process id; and a process that gets a dead one's number would
- * need the same microsecond, after a clock step, and the same random bits.
+ * Queue ids: SSSSSSUUUUzPPPPPP. S: seconds and U: microseconds since 1970 in base 52; P in base 51:
+ * process id and twelve random bits. Within a process the time always moves forward by at least one
+ * microsecond, even when the clock does not, so two ids of one process differ; two processes that
+ * live at the same time differ by their process id; and a process that gets a dead one's number
+ * would need the same microsecond, after a clock step, and the same random bits.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -93,7 +94,10 @@ int queue_id_time(struct str id, int64_t *ret_us)
 	ssize_t end;
 	int64_t seconds = 0, micros = 0;
 
-	/* the time's own digits may contain z: the separator is the first one behind the ten digits that there are at least */
+	/*
+	 * the time's own digits may contain z: the separator is the first one behind the ten digits
+	 * that there are at least
+	 */
 	end = id.len <= SECOND_DIGITS + MICRO_DIGITS ? -1
 	      : str_find(str_skip(id, SECOND_DIGITS + MICRO_DIGITS), 'z');
 	if (end < 0)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A segment of the intake log and its ledger, of outside bytes: the first two say how long the ledger is. Checksums of heads and of the ledger's lines are put
- * right first, so that the fuzzer gets behind them. Whatever they say, what is found lies inside the segment, and what is damaged is set aside once.
+ * A segment of the intake log and its ledger, of outside bytes: the first two say how long the
+ * ledger is. Checksums of heads and of the ledger's lines are put right first, so that the fuzzer
+ * gets behind them. Whatever they say, what is found lies inside the segment, and what is damaged
+ * is set aside once.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -112,7 +114,8 @@ static void read_resident(struct resident *r, size_t segment_size)
 
 	BUG_UNLESS(r->at % SEGMENT_ALIGN == 0 && r->len > 0 && r->at + QUEUE_HEAD_SIZE <= segment_size);
 	if (resident_open(r, &f) == 0) {
-		BUG_UNLESS(f.parts.headers_at + f.parts.headers_len <= segment_size && f.parts.body_at + f.parts.body_len <= segment_size);
+		BUG_UNLESS(f.parts.headers_at + f.parts.headers_len <= segment_size
+			   && f.parts.body_at + f.parts.body_len <= segment_size);
 		queue_file_check(&f);
 		queue_file_envelope(&f, a, &e);
 		resident_read_journal(r, see, NULL);
@@ -128,7 +131,8 @@ static size_t look(size_t segment_size)
 	struct queue *q;
 	size_t count;
 
-	BUG_UNLESS(queue_open(top, 1, (1u << QUEUE_COUNT) - 1, &q, &why) == 0 && queue_open_intake(q, top, true, true) == 0);
+	BUG_UNLESS(queue_open(top, 1, (1u << QUEUE_COUNT) - 1, &q, &why) == 0
+		   && queue_open_intake(q, top, true, true) == 0);
 	BUG_UNLESS(residents_look(q->residents) == 0);
 	count = map_count(q->residents->by_id);
 	while (map_next(q->residents->by_id, &at))
@@ -155,7 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	write_file(SEGMENT_LOG, str_make(bytes + 2 + ledger_len, size - 2 - ledger_len));
 	count = look(size - 2 - ledger_len);
 	set_aside = empty(corrupt);
-	BUG_UNLESS(look(size - 2 - ledger_len) == count && empty(corrupt) == set_aside);	/* a restart comes to the same */
+	/* a restart comes to the same */
+	BUG_UNLESS(look(size - 2 - ledger_len) == count && empty(corrupt) == set_aside);
 	empty(intake);
 	return 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The intake log on a scratch directory: group commit, what a reader finds, ledgers, damage, moving out, and using segments again. */
+/*
+ * The intake log on a scratch directory: group commit, what a reader finds, ledgers, damage, moving
+ * out, and using segments again.
+ */
 #include "tests/unit.h"
 
 #include <dirent.h>
@@ -52,7 +55,8 @@ static void open_writer(struct fixture *f, uint64_t segment_size)
 {
 	queue_close(f->writer);
 	f->writer = open_queue(f);
-	assert_int_equal(queue_append_to_intake(f->writer, f->s.dir, &(struct intake_limits){ segment_size, SEGMENTS }), 0);
+	assert_int_equal(queue_append_to_intake(f->writer, f->s.dir, &(struct intake_limits){ segment_size,
+			SEGMENTS }), 0);
 }
 
 /* As after a restart: what it knows is what lies on disk. */
@@ -96,8 +100,10 @@ struct put {
 
 static int put_body(struct fixture *f, struct str body, struct put *ret)
 {
-	struct recipient to[] = { { .index = 0, .address = STR("bob@example.net") }, { .index = 1, .address = STR("carol@example.net") } };
-	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = wall_us(), .recipient_count = 2, .recipients = to };
+	struct recipient to[] = { { .index = 0, .address = STR("bob@example.net") },
+				  { .index = 1, .address = STR("carol@example.net") } };
+	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = wall_us(),
+			      .recipient_count = 2, .recipients = to };
 	AUTO(buf) packed = BUF(4096);
 	struct queue_writer *w;
 	int r;
@@ -169,7 +175,8 @@ static void note_outcome(struct fixture *f, const struct put *p, uint32_t index,
 {
 	AUTO(queue_file) file = { .fd = -1 };
 	struct journal_record record = { .kind = JOURNAL_OUTCOME,
-					 .outcome = { .index = index, .status = status, .dsn = STR("2.0.0"), .relay = STR("none"), .text = STR("words") } };
+					 .outcome = { .index = index, .status = status, .dsn = STR("2.0.0"),
+						      .relay = STR("none"), .text = STR("words") } };
 
 	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p->id), true, false, &file), 0);
 	assert_int_equal(journal_append(&file, &record, 1), 0);
@@ -506,7 +513,10 @@ static void a_segment_is_used_again_and_its_past_is_forgotten(void **state)
 	assert_int_equal(map_count(f->reader->residents->by_id), 1);
 }
 
-/* Wherever the next use of the segment ends, what stands there looks like the beginning of a file of Postfix. */
+/*
+ * Wherever the next use of the segment ends, what stands there looks like the beginning of a file
+ * of Postfix.
+ */
 static void a_former_body_does_not_keep_a_segment(void **state)
 {
 	struct fixture *f = *state;
@@ -525,7 +535,8 @@ static void a_former_body_does_not_keep_a_segment(void **state)
 	assert_int_equal(files_in(f, "intake", "free-"), 1);
 	later = put(f, "short\n");
 	put(f, "not much more\n");
-	assert_in_range(later.place.at + 2 * later.place.len, former.parts.body_at, former.place.at + former.place.len - 1);
+	assert_in_range(later.place.at + 2 * later.place.len, former.parts.body_at,
+			former.place.at + former.place.len - 1);
 	open_reader(f);
 	for (struct map_at at = { 0 }; map_next(f->reader->residents->by_id, &at);)
 		queue_finish(f->reader, QUEUE_INCOMING, at.key);
@@ -744,7 +755,10 @@ static void cancel_soon(void *arg)
 	loop_stop();
 }
 
-/* Whoever was promised something finds it; whoever was cancelled before the write leaves nothing that waits. */
+/*
+ * Whoever was promised something finds it; whoever was cancelled before the write leaves nothing
+ * that waits.
+ */
 static void cancelled_ones_disturb_nobody(void **state)
 {
 	struct fixture *f = *state;

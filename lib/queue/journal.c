@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The journal at the end of a queue file: one checksummed line per record, see format.h. Not synced: a killed process loses nothing, a
- * power cut at most what happened in the last seconds, and then a recipient may get the message twice, never not at all.
+ * The journal at the end of a queue file: one checksummed line per record, see format.h. Not
+ * synced: a killed process loses nothing, a power cut at most what happened in the last seconds,
+ * and then a recipient may get the message twice, never not at all.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -13,7 +14,8 @@
 #include "lib/queue/residents.h"
 
 static const struct str kinds[] = {
-	[JOURNAL_OUTCOME] = STR_INIT("outcome"), [JOURNAL_TOLD] = STR_INIT("told"), [JOURNAL_DELAY_WARNED] = STR_INIT("delay"),
+	[JOURNAL_OUTCOME] = STR_INIT("outcome"), [JOURNAL_TOLD] = STR_INIT("told"),
+	[JOURNAL_DELAY_WARNED] = STR_INIT("delay"),
 	[JOURNAL_EXPIRE] = STR_INIT("expire"),
 	[JOURNAL_REQUEUED] = STR_INIT("requeued"), [JOURNAL_DONE] = STR_INIT("done"),
 };
@@ -125,7 +127,8 @@ int journal_record_parse(struct str line, const char *id, struct journal_record 
 	int64_t index;
 	uint64_t crc;
 
-	if (!str_cut(&line, ' ', &crc_text) || crc_text.len != CRC_DIGITS || str_to_uint64(crc_text, 16, &crc) < 0
+	if (!str_cut(&line, ' ', &crc_text) || crc_text.len != CRC_DIGITS
+	    || str_to_uint64(crc_text, 16, &crc) < 0
 	    || crc != record_crc(id, line))
 		return -EBADMSG;
 	rest = line;
@@ -162,7 +165,10 @@ static void read_record(struct reading *rd, struct str line)
 		rd->each(rd->arg, &record);
 }
 
-/* Hands out the whole lines at the front of b and drops them. At the end a last one counts even without its LF, if its checksum holds. */
+/*
+ * Hands out the whole lines at the front of b and drops them. At the end a last one counts even
+ * without its LF, if its checksum holds.
+ */
 static void read_lines(struct reading *rd, struct buf *b, bool is_end)
 {
 	struct str rest = buf_str(b), line;

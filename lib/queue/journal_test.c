@@ -33,8 +33,12 @@ static void the_journal_keeps_its_records_in_order(void **state)
 	assert_int_equal(seen.last_kind, JOURNAL_EXPIRE);
 }
 
-/* The message with these records is handed in again; how many recipients it has then. 0: nobody, and there is no copy. */
-static size_t requeued_for(struct fixture *f, const struct journal_record *records, size_t n, struct envelope *ret)
+/*
+ * The message with these records is handed in again; how many recipients it has then. 0: nobody,
+ * and there is no copy.
+ */
+static size_t requeued_for(struct fixture *f, const struct journal_record *records, size_t n,
+			   struct envelope *ret)
 {
 	AUTO(queue_file) file = { .fd = -1 };
 	struct queue_parts parts;
@@ -53,7 +57,8 @@ static size_t requeued_for(struct fixture *f, const struct journal_record *recor
 
 static void a_requeued_message_keeps_whom_its_sender_has_not_heard_of(void **state)
 {
-	struct journal_record records[] = { outcome_of(0, "no"), outcome_of(1, "no"), { .kind = JOURNAL_TOLD, .outcome = { .index = 0 } },
+	struct journal_record records[] = { outcome_of(0, "no"), outcome_of(1, "no"),
+					    { .kind = JOURNAL_TOLD, .outcome = { .index = 0 } },
 					    { .kind = JOURNAL_TOLD, .outcome = { .index = 1 } } };
 	struct envelope e;
 
@@ -93,7 +98,8 @@ static void a_torn_record_costs_only_itself(void **state)
 {
 	struct fixture *f = *state;
 	struct queue_parts parts;
-	struct journal_record one = outcome_of(0, "first"), two = outcome_of(1, "second"), three = outcome_of(2, "third");
+	struct journal_record one = outcome_of(0, "first"), two = outcome_of(1, "second"),
+		three = outcome_of(2, "third");
 	uint64_t start, whole;
 
 	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);

@@ -62,7 +62,8 @@ static int write_lines(struct ledger *l)
 		r = write_all(l->fd, l->lines.at, l->lines.len);
 	FAILPOINT("queue.ledger.after");
 	if (r < 0) {
-		l->ends_whole = false;	/* half of it may be there; the lines stay, and repeating some does no harm */
+		/* half of it may be there; the lines stay, and repeating some does no harm */
+		l->ends_whole = false;
 		if (!l->in_trouble && l->trouble != NULL)
 			l->trouble(l, r);
 		l->in_trouble = true;
@@ -131,7 +132,8 @@ static size_t hand_out(struct str text, void (*each)(void *arg, struct str id, s
 	return text.len - rest.len;
 }
 
-static int read_from(struct ledger *l, uint64_t *from, void (*each)(void *arg, struct str id, struct str line), void *arg)
+static int read_from(struct ledger *l, uint64_t *from, void (*each)(void *arg, struct str id,
+								    struct str line), void *arg)
 {
 	AUTO_PTR char *piece = NULL;
 	int r = open_for_reading(l);

@@ -4,7 +4,8 @@
  *
  *   ID CRC KIND[ TEXT]\n
  *
- * The checksum is the journal's, seeded with the id, so a line with a damaged id counts for nobody. Only appended to, by qmgr (and by postsuper while there is no qmgr); synced about once a second.
+ * The checksum is the journal's, seeded with the id, so a line with a damaged id counts for nobody.
+ * Only appended to, by qmgr (and by postsuper while there is no qmgr); synced about once a second.
  */
 #ifndef ROAD_QUEUE_LEDGER_H
 #define ROAD_QUEUE_LEDGER_H
@@ -26,7 +27,8 @@ struct ledger {
 	void (*trouble)(struct ledger *l, int error);	/* told once, until they can be written again */
 };
 
-void ledger_init(struct ledger *l, int dir, const char *segment);	/* dir: of the log, and stays the caller's; the file is opened when it is needed */
+/* dir: of the log, and stays the caller's; the file is opened when it is needed */
+void ledger_init(struct ledger *l, int dir, const char *segment);
 void ledger_close(struct ledger *l);					/* without writing: flush first */
 /* Writes what gathered. 0, -errno: it stays. */
 int ledger_flush(struct ledger *l);

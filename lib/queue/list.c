@@ -8,7 +8,10 @@
 
 enum {
 	PAUSE_EVERY = 50,
-	/* All of them travel in one frame (lib/ipc): reasons are told for as many recipients as there is room for. */
+	/*
+	 * All of them travel in one frame (lib/ipc): reasons are told for as many recipients as
+	 * there is room for.
+	 */
 	MOST_LISTED = 15 << 20, ENOUGH_WORDS = MOST_LISTED / 2,
 	RESERVE = 2 * MOST_LISTED,
 };
@@ -66,7 +69,8 @@ static void replay_record(void *arg, const struct journal_record *r)
 static bool is_finished(const struct state *s)
 {
 	return s->last.status == OUTCOME_DELIVERED || s->last.status == OUTCOME_EXPANDED
-	       || s->last.status == OUTCOME_RELAYED || s->last.status == OUTCOME_HANDED_ON || (s->last.status == OUTCOME_BOUNCED && s->told);
+	       || s->last.status == OUTCOME_RELAYED || s->last.status == OUTCOME_HANDED_ON
+	       || (s->last.status == OUTCOME_BOUNCED && s->told);
 }
 
 static void pack_unfinished(const struct replay *p, struct buf *b)
@@ -109,7 +113,8 @@ static int fill(struct queue_file *f, struct arena *a, struct listed_message *re
 		.sender = p.e.sender,
 		.recipients = arena_copy(a, buf_str(&packed)),
 	};
-	return packed.len == 0 && p.e.recipient_count > 0 ? -ENODATA : 0;	/* none at all: pickup finds them in the headers */
+	/* none at all: pickup finds them in the headers */
+	return packed.len == 0 && p.e.recipient_count > 0 ? -ENODATA : 0;
 }
 
 int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a,

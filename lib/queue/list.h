@@ -15,15 +15,18 @@ struct listed_message {
 	uint64_t size;
 	bool forced_expire;
 	struct str sender;
-	/* packed outcomes of those not finished, with their addresses; text empty when not yet tried, or when there are tens of thousands */
+	/*
+	 * packed outcomes of those not finished, with their addresses; text empty when not yet
+	 * tried, or when there are tens of thousands
+	 */
 	struct str recipients;
 };
 
 enum { LISTED_MEMORY = 512 << 20 };	/* enough for a million recipients, however often they were tried */
 
 /*
- * One message. Its strings live in the arena, which has LISTED_MEMORY. As queue_file_open; -ENODATA also for a message without
- * unfinished recipients.
+ * One message. Its strings live in the arena, which has LISTED_MEMORY. As queue_file_open; -ENODATA
+ * also for a message without unfinished recipients.
  */
 int list_message(struct queue *q, enum queue_name where, struct str id, struct arena *a,
 		 struct listed_message *ret);

@@ -17,7 +17,8 @@ struct fixture {
 /* As sendmail -t leaves it in maildrop. */
 static void write_message_for_those_in_its_headers(struct fixture *f)
 {
-	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = INT64_C(1700000000000001), .flags = ENVELOPE_EXTRACT };
+	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = INT64_C(1700000000000001),
+			      .flags = ENVELOPE_EXTRACT };
 	AUTO(buf) packed = BUF(4096);
 	struct queue_parts parts;
 	struct queue_writer *w;
@@ -33,7 +34,8 @@ static void write_message_for_those_in_its_headers(struct fixture *f)
 static void write_message(struct fixture *f, enum queue_name where)
 {
 	struct recipient to[] = { { .index = 0, .address = STR("ann@example.net") },
-				  { .index = 1, .address = STR("bob@example.net"), .original = STR("b@example.net") },
+				  { .index = 1, .address = STR("bob@example.net"),
+				    .original = STR("b@example.net") },
 				  { .index = 2, .address = STR("carol@example.net") } };
 	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = INT64_C(1700000000000001),
 			      .recipient_count = COUNT_OF(to), .recipients = to };
@@ -158,8 +160,10 @@ static void words_of_many_attempts_do_not_use_up_the_memory(void **state)
 	memset(text[1], 'b', LENGTH);
 	for (size_t i = 0; i < AT_ONCE; i++)
 		r[i] = (struct journal_record){ .kind = JOURNAL_OUTCOME,
-						.outcome = { .index = 1, .status = OUTCOME_DEFERRED, .dsn = STR("4.0.0"),
-							     .relay = STR("none"), .text = str_make(text[i % 2], LENGTH), .at_us = 1 } };
+						.outcome = { .index = 1, .status = OUTCOME_DEFERRED,
+							     .dsn = STR("4.0.0"),
+							     .relay = STR("none"), .text =
+							     str_make(text[i % 2], LENGTH), .at_us = 1 } };
 	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), true, false, &file), 0);
 	for (int i = 0; i < TIMES; i++)
 		assert_int_equal(journal_append(&file, r, AT_ONCE), 0);

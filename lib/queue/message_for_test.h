@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* For this room's tests: a queue on a scratch directory for each case, messages of two recipients in it, and what a journal says. */
+/*
+ * For this room's tests: a queue on a scratch directory for each case, messages of two recipients
+ * in it, and what a journal says.
+ */
 #ifndef ROAD_QUEUE_MESSAGE_FOR_TEST_H
 #define ROAD_QUEUE_MESSAGE_FOR_TEST_H
 
@@ -46,11 +49,13 @@ static inline int teardown(void **state)
 static const char headers[] = "Subject: test\nX-Folded: a\n b\n";
 
 /* Writes a message of body_len bytes in pieces of odd size. */
-static inline int write_message(struct fixture *f, enum queue_name where, const char *id, size_t body_len, struct queue_parts *ret)
+static inline int write_message(struct fixture *f, enum queue_name where, const char *id, size_t body_len,
+				struct queue_parts *ret)
 {
 	struct recipient to[] = { { .index = 0, .address = STR("bob@example.net") },
 				  { .index = 1, .address = STR("carol@example.net") } };
-	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = 1700000000000001, .recipient_count = 2,
+	struct envelope e = { .sender = STR("alice@example.org"), .arrival_us = 1700000000000001,
+			      .recipient_count = 2,
 			      .recipients = to };
 	AUTO(buf) packed = BUF(4096);
 	struct queue_writer *w;
@@ -101,7 +106,8 @@ static inline void see(void *arg, const struct journal_record *r)
 static inline struct journal_record outcome_of(uint32_t index, const char *text)
 {
 	return (struct journal_record){ .kind = JOURNAL_OUTCOME,
-					.outcome = { .index = index, .status = OUTCOME_DEFERRED, .dsn = STR("4.0.0"),
+					.outcome = { .index = index, .status = OUTCOME_DEFERRED,
+						     .dsn = STR("4.0.0"),
 						     .text = str_of(text), .at_us = 5 } };
 }
 

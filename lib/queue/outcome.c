@@ -18,7 +18,8 @@ struct str outcome_status_text(enum outcome_status s)
 
 int outcome_pack(const struct outcome *o, struct buf *b)
 {
-	const struct str fields[] = { o->dsn, o->relay, o->remote_mta, o->diagnostic, o->text, o->address, o->original };
+	const struct str fields[] = { o->dsn, o->relay, o->remote_mta, o->diagnostic, o->text, o->address,
+				      o->original };
 	size_t start = b->len;
 	int r = buf_add_u64(b, o->index);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What became of one recipient in one attempt: agents report it, qmgr keeps it in the journal, bounce tells the sender. */
+/*
+ * What became of one recipient in one attempt: agents report it, qmgr keeps it in the journal,
+ * bounce tells the sender.
+ */
 #ifndef ROAD_QUEUE_OUTCOME_H
 #define ROAD_QUEUE_OUTCOME_H
 
@@ -13,7 +16,8 @@ enum outcome_status {
 	OUTCOME_BOUNCED,		/* failed for good; final once the sender was told */
 	OUTCOME_EXPANDED,		/* an alias; replaced by others; final (DSN "expanded") */
 	OUTCOME_RELAYED,		/* sent to a host without DSN support; final (DSN "relayed") */
-	OUTCOME_HANDED_ON,		/* sent to a host that will tell the sender of success itself; final (no DSN of ours) */
+	/* sent to a host that will tell the sender of success itself; final (no DSN of ours) */
+	OUTCOME_HANDED_ON,
 };
 
 struct outcome {
@@ -23,7 +27,8 @@ struct outcome {
 	struct str relay;		/* as logged: "host[addr]:25", "local", "none" */
 	struct str remote_mta;		/* host that said it, or empty */
 	struct str diagnostic;		/* what the remote said, with "smtp; " type word, or empty */
-	struct str text;		/* the reason for people: "host x said: 550 ... (in reply to RCPT TO command)" */
+	/* the reason for people: "host x said: 550 ... (in reply to RCPT TO command)" */
+	struct str text;
 	int64_t at_us;			/* wall_us() */
 	struct str address, original;	/* only in lists for people (showq); else empty */
 };

@@ -18,7 +18,8 @@ struct queue {
 	struct residents *residents;		/* with intake_dir only */
 };
 
-int queue_leave_log(struct queue *q, struct str id, enum queue_name to) MAY_YIELD;	/* exit.c: out of the intake log */
+/* exit.c: out of the intake log */
+int queue_leave_log(struct queue *q, struct str id, enum queue_name to) MAY_YIELD;
 void queue_file_keep_head(struct queue_file *f, const struct queue_head *h);
 
 __attribute__((format(printf, 2, 3))) void queue_say(const struct queue *q, const char *format, ...);

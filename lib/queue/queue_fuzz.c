@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A queue file of outside bytes. The head's checksum is put right first (a crafted file has a right one), so that the fuzzer gets
- * behind it; everything the file then says must stay inside the file.
+ * A queue file of outside bytes. The head's checksum is put right first (a crafted file has a right
+ * one), so that the fuzzer gets behind it; everything the file then says must stay inside the file.
  */
 #include <stdint.h>
 #include <sys/mman.h>
@@ -29,14 +29,18 @@ static void read_file(int fd, struct arena *a)
 
 	if (queue_file_take(fd, QUEUE_INCOMING, false, &f) < 0)
 		return;
-	BUG_UNLESS(f.parts.headers_at + f.parts.headers_len <= f.file_size && f.parts.body_at + f.parts.body_len <= f.file_size);
+	BUG_UNLESS(f.parts.headers_at + f.parts.headers_len <= f.file_size
+		   && f.parts.body_at + f.parts.body_len <= f.file_size);
 	queue_file_check(&f);
 	if (queue_file_envelope(&f, a, &e) == 0)
 		BUG_UNLESS(envelope_pack(&e, &packed) == 0);
 	journal_read(&f, see, NULL);
 }
 
-/* Words of the right kind behind the checksums: the first bytes of the input as a journal and as an envelope. */
+/*
+ * Words of the right kind behind the checksums: the first bytes of the input as a journal and as an
+ * envelope.
+ */
 static void read_text(struct str text, struct arena *a)
 {
 	struct envelope e;

@@ -10,7 +10,8 @@
 
 static void a_message_reads_back_as_it_was_written(void **state)
 {
-	static const size_t sizes[] = { 0, 1, 4096, QUEUE_SMALL - 1, QUEUE_SMALL, QUEUE_SMALL + 1, 2 * QUEUE_SMALL, 3000001 };
+	static const size_t sizes[] = { 0, 1, 4096, QUEUE_SMALL - 1, QUEUE_SMALL, QUEUE_SMALL + 1,
+					2 * QUEUE_SMALL, 3000001 };
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
@@ -25,7 +26,8 @@ static void a_message_reads_back_as_it_was_written(void **state)
 		assert_int_equal(parts.size, strlen(headers) + 1 + sizes[i]);
 		assert_memory_equal(&parts, &file.parts, sizeof(parts));
 		assert_int_equal(parts.headers_len, strlen(headers));
-		assert_int_equal(pread(file.fd, head, parts.headers_len, (off_t) parts.headers_at), strlen(headers));
+		assert_int_equal(pread(file.fd, head, parts.headers_len, (off_t) parts.headers_at),
+				 strlen(headers));
 		assert_memory_equal(head, headers, strlen(headers));
 		assert_int_equal(pread(file.fd, content, sizes[i], (off_t) parts.body_at), sizes[i]);
 		for (size_t k = 0; k < sizes[i]; k++)
@@ -255,7 +257,8 @@ static void ten_thousand_damaged_files_never_pass_for_good_ones(void **state)
 
 static void a_newer_version_is_left_alone(void **state)
 {
-	struct queue_head h = { .id = "ABCDEF", .headers.at = 512, .body.at = 512, .envelope.at = 512, .journal_at = 512 }, back;
+	struct queue_head h = { .id = "ABCDEF", .headers.at = 512, .body.at = 512, .envelope.at = 512,
+				.journal_at = 512 }, back;
 	char head[QUEUE_HEAD_SIZE], check[20];
 
 	(void) state;
@@ -271,13 +274,15 @@ static void a_newer_version_is_left_alone(void **state)
 
 static void files_of_postfix_are_neither_damaged_nor_debris(void **state)
 {
-	static const char queued[] = "C\x5f             294             175               2               0             294               0T\x11" "1795347000 123456";
+	static const char queued[] =
+		"C\x5f             294             175               2               0             294               0T\x11" "1795347000 123456";
 	struct queue_head back;
 
 	(void) state;
 	assert_int_equal(queue_head_parse(STR("C\x05  294T"), 8, &back), -ENOTSUP);
 	assert_int_equal(queue_head_parse(STR("T\x0a" "1795347000A"), 13, &back), -ENOTSUP);
-	assert_int_equal(queue_head_parse(str_make(queued, sizeof(queued) - 1), sizeof(queued) - 1, &back), -ENOTSUP);
+	assert_int_equal(queue_head_parse(str_make(queued, sizeof(queued) - 1), sizeof(queued) - 1, &back),
+			 -ENOTSUP);
 	assert_int_equal(queue_head_parse(STR("C\x05  2x4T"), 8, &back), -ENODATA);
 	assert_int_equal(queue_head_parse(STR("C\x50  294T"), 8, &back), -ENODATA);
 	assert_int_equal(queue_head_parse(STR("C"), 1, &back), -ENODATA);

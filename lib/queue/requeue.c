@@ -30,7 +30,8 @@ static void replay_record(void *arg, const struct journal_record *r)
 
 	if (r->kind == JOURNAL_TOLD)
 		leave_out(p, r->outcome.index);
-	else if (r->kind == JOURNAL_OUTCOME && r->outcome.status != OUTCOME_DEFERRED && r->outcome.status != OUTCOME_PENDING
+	else if (r->kind == JOURNAL_OUTCOME && r->outcome.status != OUTCOME_DEFERRED
+		 && r->outcome.status != OUTCOME_PENDING
 		 && r->outcome.status != OUTCOME_BOUNCED)
 		leave_out(p, r->outcome.index);
 }
@@ -69,7 +70,8 @@ static int write_copy(struct queue *q, struct queue_file *f, const struct envelo
 		queue_no_empty_line(w);
 	r = copy_body(f, w);
 	if (r >= 0)
-		r = queue_commit(w, e, buf_str(&packed), str_make(headers, f->parts.headers_len), &parts, NULL);
+		r = queue_commit(w, e, buf_str(&packed), str_make(headers, f->parts.headers_len),
+				 &parts, NULL);
 	queue_writer_free(w);
 	return r;
 }

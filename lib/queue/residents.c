@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * See residents.h. A segment is read from its beginning, message after message, each by its head. Where no head stands, the owner has not written yet; when
- * there is no owner any more, the rest is searched, since a damaged message must not hide those behind it.
+ * See residents.h. A segment is read from its beginning, message after message, each by its head.
+ * Where no head stands, the owner has not written yet; when there is no owner any more, the rest is
+ * searched, since a damaged message must not hide those behind it.
  */
 #include "lib/queue/residents.h"
 
@@ -19,7 +20,8 @@ struct residents *residents_new(struct queue *q, int dir, bool writable, bool ve
 {
 	struct residents *all = get_memory(sizeof(*all));
 
-	*all = (struct residents){ .q = q, .dir = dir, .writable = writable, .verify = verify, .by_id = map_new() };
+	*all = (struct residents){ .q = q, .dir = dir, .writable = writable, .verify = verify,
+				   .by_id = map_new() };
 	list_init(&all->segments);
 	return all;
 }
@@ -68,7 +70,9 @@ void residents_finish(struct resident *r)
 	int error = ledger_add(&r->segment->ledger, r->id, &(struct journal_record){ .kind = JOURNAL_DONE });
 
 	if (error < 0)
-		queue_say(r->segment->of->q, "%s: cannot record that it is through, it may be delivered twice: %s", r->id, error_text(error));
+		queue_say(r->segment->of->q,
+			  "%s: cannot record that it is through, it may be delivered twice: %s", r->id,
+			  error_text(error));
 	forget(r);
 }
 
@@ -82,7 +86,8 @@ int resident_open(struct resident *r, struct queue_file *ret)
 		return result == -ENODATA ? -ENOENT : result;	/* used anew meanwhile */
 	if (strcmp(h.id, r->id) != 0)
 		return -EBADMSG;
-	*ret = (struct queue_file){ .fd = s->fd, .where = QUEUE_INCOMING, .resident = r, .base = r->at, .file_size = h.journal_at };
+	*ret = (struct queue_file){ .fd = s->fd, .where = QUEUE_INCOMING, .resident = r, .base = r->at,
+				    .file_size = h.journal_at };
 	queue_file_keep_head(ret, &h);
 	return 0;
 }
@@ -117,7 +122,8 @@ static void read_own_line(void *arg, struct str id, struct str line)
 		reading->each(reading->arg, &record);
 }
 
-int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *record), void *arg)
+int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *record),
+			  void *arg)
 {
 	struct reading reading = { r, each, arg, 0 };
 	int result = r->has_journal ? ledger_read_all(&r->segment->ledger, read_own_line, &reading) : 0;
@@ -141,7 +147,8 @@ static int open_segment(struct residents *all, const char *name, struct segment 
 	int fd;
 
 	segment_path(path, SEGMENT_LOG, name);
-	fd = openat(all->dir, path, (all->writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(all->dir, path,
+		    (all->writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	s = get_memory(sizeof(*s));
@@ -201,17 +208,23 @@ static int copy_to_corrupt(const struct segment *s, uint64_t from, size_t len, i
 	return r;
 }
 
-/* What is damaged was promised perhaps: a person may look at it. As long as it lies nowhere else the segment is not used again. */
+/*
+ * What is damaged was promised perhaps: a person may look at it. As long as it lies nowhere else
+ * the segment is not used again.
+ */
 static void set_aside(struct segment *s, uint64_t from, uint64_t to, const char *id)
 {
 	int dir = queue_dir(s->of->q, QUEUE_CORRUPT);
-	int r = dir < 0 ? dir : copy_to_corrupt(s, from, (size_t) MIN(to - from, (uint64_t) 1 << 20), dir, id);
+	int r = dir < 0 ? dir : copy_to_corrupt(s, from, (size_t) MIN(to - from, (uint64_t) 1 << 20), dir,
+						id);
 
 	if (r == -EEXIST)
 		return;			/* by a predecessor */
 	s->is_needed |= r < 0;
-	queue_say(s->of->q, "intake/log-%s is damaged from byte %llu to %llu: %s corrupt/%s%s%s", s->name, (unsigned long long) from,
-		  (unsigned long long) to, r < 0 ? "cannot be set aside as" : "set aside as", id, r < 0 ? ": " : "", r < 0 ? error_text(r) : "");
+	queue_say(s->of->q, "intake/log-%s is damaged from byte %llu to %llu: %s corrupt/%s%s%s", s->name,
+		  (unsigned long long) from,
+		  (unsigned long long) to, r < 0 ? "cannot be set aside as" : "set aside as", id,
+		  r < 0 ? ": " : "", r < 0 ? error_text(r) : "");
 }
 
 /* One message more. 0, -ENODATA, -EBADMSG: its head counts, and its parts do not; -errno. */
@@ -246,8 +259,9 @@ static void set_aside_unnamed(struct segment *s, uint64_t from, uint64_t to)
 }
 
 /*
- * At known_upto there was a message once, or nothing ever. What is damaged is set aside, and known_upto is behind it. 0 go on reading; -ENODATA: no message
- * from there to `upto`; -errno: cannot be read now.
+ * At known_upto there was a message once, or nothing ever. What is damaged is set aside, and
+ * known_upto is behind it. 0 go on reading; -ENODATA: no message from there to `upto`; -errno:
+ * cannot be read now.
  */
 static int pass_damage(struct segment *s, uint64_t upto)
 {
@@ -337,7 +351,10 @@ int residents_refresh(struct resident *r)
 	return residents_find(s->of, buf_str(&id)) == NULL ? -ENOENT : 0;
 }
 
-/* A crash may have left messages of it in files of their own as well: looked for once, when the segment is met. */
+/*
+ * A crash may have left messages of it in files of their own as well: looked for once, when the
+ * segment is met.
+ */
 static void resume_exits(struct segment *s)
 {
 	struct map_at at = { 0 };
@@ -382,7 +399,8 @@ static void see(struct residents *all, const char *name)
 		queue_say(all->q, "intake/log-%s cannot be opened: %s", name, error_text(r));
 }
 
-static int each_of_kind(struct residents *all, enum segment_file wanted, void (*each)(struct residents *all, const char *name))
+static int each_of_kind(struct residents *all, enum segment_file wanted,
+			void (*each)(struct residents *all, const char *name))
 {
 	struct directory *d;
 	unsigned char type;

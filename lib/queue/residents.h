@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What lies in the intake log and is not finished: found by id. Made from the segments and their ledgers, and kept by announcements; so it is the same
- * in qmgr, which decides, and in a tool that only looks.
+ * What lies in the intake log and is not finished: found by id. Made from the segments and their
+ * ledgers, and kept by announcements; so it is the same in qmgr, which decides, and in a tool that
+ * only looks.
  */
 #ifndef ROAD_QUEUE_RESIDENTS_H
 #define ROAD_QUEUE_RESIDENTS_H
@@ -41,23 +42,29 @@ struct residents {
 	struct map *by_id;
 };
 
-struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);	/* knows nothing before residents_look(); dir stays the caller's; verify: checksums too */
+/* knows nothing before residents_look(); dir stays the caller's; verify: checksums too */
+struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);
 void residents_free(struct residents *all);	/* NULL is fine */
 
 /* Finds what is new in the directory, the segments and the ledgers. 0, -errno of the directory. */
 int residents_look(struct residents *all);
 struct resident *residents_find(const struct residents *all, struct str id);	/* NULL */
-/* Not only in memory: where it is not found, a tool looks again. qmgr, which is told of everything, does not. */
+/*
+ * Not only in memory: where it is not found, a tool looks again. qmgr, which is told of everything,
+ * does not.
+ */
 struct resident *residents_search(struct residents *all, struct str id);
 void residents_finish(struct resident *r);	/* notes it in the ledger and forgets it */
 
 /* A moving that a crash cut short is completed: then it is forgotten here. exit.c */
 void residents_resume_exit(struct resident *r);
 
-int residents_refresh(struct resident *r);	/* reads what is new in its ledger. -ENOENT: it is through, and r is gone */
+/* reads what is new in its ledger. -ENOENT: it is through, and r is gone */
+int residents_refresh(struct resident *r);
 int resident_open(struct resident *r, struct queue_file *ret);
 int resident_note(struct resident *r, const struct journal_record *records, size_t n);
 /* -errno, or how many lines did not count. */
-int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *r), void *arg);
+int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *r),
+			  void *arg);
 
 #endif

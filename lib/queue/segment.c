@@ -15,7 +15,8 @@ static const off_t OWNERS_BYTE = (off_t) 1 << 40;
 enum { PIECE = 64 << 10 };
 
 static const struct str prefixes[] = {
-	[SEGMENT_LOG] = STR_INIT("log-"), [SEGMENT_DONE] = STR_INIT("done-"), [SEGMENT_FREE] = STR_INIT("free-"),
+	[SEGMENT_LOG] = STR_INIT("log-"), [SEGMENT_DONE] = STR_INIT("done-"),
+	[SEGMENT_FREE] = STR_INIT("free-"),
 };
 
 void segment_path(char path[SEGMENT_PATH_SIZE], enum segment_file kind, const char *name)
@@ -73,7 +74,10 @@ static bool is_of(const struct queue_head *h, const char *name, uint64_t at)
 	return strcmp(h->segment, name) == 0 && h->segment_at == at;
 }
 
-/* What is left of a former use may look like anything; what says that it was put here in this use, and cannot be read, is a message all the same. */
+/*
+ * What is left of a former use may look like anything; what says that it was put here in this use,
+ * and cannot be read, is a message all the same.
+ */
 static bool claims_to_be_of(struct str data, const char *name, uint64_t at)
 {
 	char line[80];
@@ -93,7 +97,8 @@ int segment_head(int fd, const char *name, uint64_t at, uint64_t size, struct qu
 	r = queue_head_parse(str_make(data, (size_t) n), size - MIN(at, size), ret);
 	if (r == 0)
 		return is_of(ret, name, at) ? 0 : -ENODATA;
-	return (r == -EBADMSG || r == -ENOTSUP) && claims_to_be_of(str_make(data, (size_t) n), name, at) ? r : -ENODATA;
+	return (r == -EBADMSG || r == -ENOTSUP) && claims_to_be_of(str_make(data, (size_t) n), name, at)
+	       ? r : -ENODATA;
 }
 
 int segment_check(int fd, const struct queue_head *h)

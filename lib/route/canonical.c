@@ -55,7 +55,8 @@ int open_canonical(struct route *r, struct buf *why)
 	int error = parse_uses("canonical_classes", c->canonical_classes, &r->canonical_uses, why);
 
 	if (error >= 0)
-		error = parse_uses("sender_canonical_classes", c->sender_canonical_classes, &r->sender_canonical_uses,
+		error = parse_uses("sender_canonical_classes", c->sender_canonical_classes,
+				   &r->sender_canonical_uses,
 				   why);
 	if (error >= 0)
 		error = parse_uses("recipient_canonical_classes", c->recipient_canonical_classes,

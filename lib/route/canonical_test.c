@@ -124,7 +124,8 @@ static unsigned draw(unsigned below)
 
 static struct str random_address(void)
 {
-	static const char *const words[] = { "a", "user", "host", "b.example", "mail.example.com", "@", "!", "%", "+", ".", " ", "\"", "\\", "x@y",
+	static const char *const words[] = { "a", "user", "host", "b.example", "mail.example.com", "@", "!",
+					     "%", "+", ".", " ", "\"", "\\", "x@y",
 					     "example.com", "[192.0.2.1]", "\303\274", "-" };
 	AUTO(buf) b = BUF(1000);
 
@@ -140,17 +141,23 @@ static void expect_standard_form(struct str address, bool local)
 	struct str once = rewrite_address(route, arena, address, local);
 	struct str twice = rewrite_address(route, arena, once, local);
 
-	/* A dot at the end says that the domain is complete, and goes; only then it may seem incomplete afterwards. */
+	/*
+	 * A dot at the end says that the domain is complete, and goes; only then it may seem
+	 * incomplete afterwards.
+	 */
 	if (str_ends(address, STR(".")) || str_find_str(address, STR(".!")) >= 0 || str_ends(once, STR(".")))
 		return;
-	if (!str_is(once, twice) && !str_is(once, STR("@")))	/* "!" and "%": nobody nowhere, which is the empty address */
-		fail_msg("<%.*s> becomes <%.*s>, that becomes <%.*s>", PSTR(address), PSTR(once), PSTR(twice));
+	/* "!" and "%": nobody nowhere, which is the empty address */
+	if (!str_is(once, twice) && !str_is(once, STR("@")))
+		fail_msg("<%.*s> becomes <%.*s>, that becomes <%.*s>", PSTR(address),
+			 PSTR(once), PSTR(twice));
 }
 
 static void test_standard_form_stays_as_it_is(void **state)
 {
 	static const char *const configurations[] = {
-		"recipient_delimiter = +\n", "append_dot_mydomain = yes\nmyorigin = origin.example\nremote_header_rewrite_domain = domain.invalid\n",
+		"recipient_delimiter = +\n",
+		"append_dot_mydomain = yes\nmyorigin = origin.example\nremote_header_rewrite_domain = domain.invalid\n",
 		"swap_bangpath = no\nallow_percent_hack = no\n",
 		"masquerade_domains = example.com\ncanonical_maps = inline:{ {@b.example = @c.example} {user@host = x@y} {@y = user@mail.example.com} }\n",
 	};
@@ -170,7 +177,8 @@ static void test_standard_form_stays_as_it_is(void **state)
 			mapped = rewrite_address(route, arena, address, true);
 			if (route_canonical(route, arena, USE_HEADER_SENDER, mapped, &mapped) < 0)
 				fail_msg("<%.*s>: %s", PSTR(mapped), route_why(route));
-			assert_int_equal(route_canonical(route, arena, USE_HEADER_SENDER, mapped, &mapped), 0);
+			assert_int_equal(route_canonical(route, arena, USE_HEADER_SENDER, mapped, &mapped),
+					 0);
 			arena_reset(arena);
 		}
 	}

@@ -2,8 +2,9 @@
 /*
  * The class of a domain: local, virtual alias, virtual mailbox, relay, or none of these.
  *
- * An international domain is the same one in both its forms (bücher.example, xn--bcher-kva.example), whichever a client uses and whichever
- * the configuration lists: clients without SMTPUTF8 have only the second.
+ * An international domain is the same one in both its forms (bücher.example,
+ * xn--bcher-kva.example), whichever a client uses and whichever the configuration lists: clients
+ * without SMTPUTF8 have only the second.
  */
 #include "lib/dns/idn.h"
 #include "lib/route/private.h"
@@ -39,7 +40,8 @@ static int class_of_name(struct route *r, struct arena *a, struct str domain)
 }
 
 /* ask() of each form of the domain; 0: no to all. */
-static int ask_each_form(int (*ask)(struct route *r, struct arena *a, struct str domain) MAY_YIELD, struct route *r, struct arena *a,
+static int ask_each_form(int (*ask)(struct route *r, struct arena *a, struct str domain) MAY_YIELD,
+			 struct route *r, struct arena *a,
 			 struct str domain)
 {
 	struct str forms[IDN_FORMS];

@@ -9,7 +9,8 @@
 int route_lookup_address(struct route *r, struct tables *ts, struct arena *a, struct str address,
 			 struct str *ret_value, struct str *ret_extension)
 {
-	struct address_lookup how = { .delimiter = r->delimiter, .splits_list_names = !r->conf.owner_request_special };
+	struct address_lookup how = { .delimiter = r->delimiter,
+				      .splits_list_names = !r->conf.owner_request_special };
 	struct str local, domain;
 	int is_local = 0;
 

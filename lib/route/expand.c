@@ -27,10 +27,11 @@ static struct str insert_extension(struct arena *a, struct str address, struct s
 }
 
 /*
- * "@other.example", alone or before more addresses: the same user there, without the extension that did not count in the look-up: it is put in like
- * everybody's.
+ * "@other.example", alone or before more addresses: the same user there, without the extension that
+ * did not count in the look-up: it is put in like everybody's.
  */
-static struct str with_local_part_of(struct arena *a, struct str address, struct str extension, struct str at_domain)
+static struct str with_local_part_of(struct arena *a, struct str address, struct str extension,
+				     struct str at_domain)
 {
 	struct str local, domain;
 
@@ -50,26 +51,30 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	int found;
 
 	if (end > 0 && end <= 1 + DOMAIN_MAX && rest.at[0] == '@') {
-		one = rewrite_address(r, a, with_local_part_of(a, address, extension, str_head(rest, end)), true);
+		one = rewrite_address(r, a, with_local_part_of(a, address, extension, str_head(rest, end)),
+				      true);
 		*vec_add(a, &list) = insert_extension(a, one, suffix);
 		rest = str_skip(rest, end);
 	}
 	while ((found = address_list_next(&rest, a, &one)) > 0) {
 		if (list.len > (size_t) r->conf.virtual_alias_expansion_limit
 		    || arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
-			return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses", PSTR(address));
+			return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses",
+					   PSTR(address));
 		if (one.len > 0)
 			*vec_add(a, &list) = insert_extension(a, rewrite_address(r, a, one, true), suffix);
 	}
 	if (found < 0)
-		return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s", PSTR(address),
+		return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s",
+				   PSTR(address),
 				   PSTR(str_head(value, 200)));
 	ret->at = list.at;
 	ret->count = list.len;
 	return 0;
 }
 
-enum { MEMORY_FOR_STEP = 2 << 20 };	/* a value of the size that tables should return; more is counted as it comes */
+/* a value of the size that tables should return; more is counted as it comes */
+enum { MEMORY_FOR_STEP = 2 << 20 };
 
 struct expansion {
 	struct route *r;
@@ -98,7 +103,8 @@ static int expand_one(struct expansion *e, size_t i)
 	if (address.len == 0 || is_own_alias(e, address))
 		return 0;
 	if (arena_left(e->arena) < MEMORY_FOR_STEP)
-		return cannot_tell(r, -E2BIG, "virtual_alias_maps expansion for %.*s needs too much memory", PSTR(e->recipient));
+		return cannot_tell(r, -E2BIG, "virtual_alias_maps expansion for %.*s needs too much memory",
+				   PSTR(e->recipient));
 	found = route_lookup_address(r, r->virtual_alias_maps, e->arena, address, &value, &extension);
 	if (found < 0)
 		return cannot_tell(r, found, "virtual_alias_maps lookup problem for %.*s: %s", PSTR(address),

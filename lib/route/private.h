@@ -22,7 +22,8 @@ struct route {
 	struct tables *virtual_alias_maps, *virtual_mailbox_maps, *local_recipients, *relay_recipients;
 	struct tables *transport, *relocated, *sender_relayhost, *sender_transport;
 	struct tables *canonical, *sender_canonical, *recipient_canonical;
-	unsigned canonical_uses, sender_canonical_uses, recipient_canonical_uses, masquerade_uses; /* enum address_use */
+	/* enum address_use */
+	unsigned canonical_uses, sender_canonical_uses, recipient_canonical_uses, masquerade_uses;
 	VEC(struct masquerade) masquerade;
 	struct match_list *masquerade_exceptions;	/* NULL: none */
 	/* "domain" in transport_maps matches subdomains too, instead of ".domain" */

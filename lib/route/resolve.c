@@ -214,7 +214,8 @@ static int check_relocated(struct walk *w, struct resolution *res)
 	const int found = find_relocated(w->r, w->arena, res->recipient, &value);
 
 	if (found > 0)
-		set_error(res, w->r->conf.relocated_prefix_enable ? arena_fmt(w->arena, "5.1.6 User has moved to %.*s", PSTR(value)) : value);
+		set_error(res, w->r->conf.relocated_prefix_enable ? arena_fmt(w->arena,
+				"5.1.6 User has moved to %.*s", PSTR(value)) : value);
 	return found < 0 ? found : 0;
 }
 
@@ -268,7 +269,8 @@ bool address_is_malformed(struct route *r, struct arena *a, struct str address)
 	struct resolution res = { .class = CLASS_OTHER };
 	struct str local, domain;
 
-	if (address_split(address, &local, &domain) && domain_is_valid(domain) && !has_routing_left(address) && local.len > 0 && local.at[0] != '-')
+	if (address_split(address, &local, &domain) && domain_is_valid(domain) && !has_routing_left(address)
+	    && local.len > 0 && local.at[0] != '-')
 		return false;
 	w.address = rewrite_address(r, a, address, true);
 	return find_domain(&w, &res) >= 0 && has_bad_syntax(&w, res.recipient);

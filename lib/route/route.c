@@ -61,7 +61,8 @@ static int open_lists(struct route *r, struct buf *why)
 {
 	unsigned relay_flags = match_parent_flag(str_of(r->common->parent_domain_matches_subdomains),
 						 STR("relay_domains"));
-	int error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0, &r->virtual_alias, why);
+	int error = open_list("virtual_alias_domains", r->conf.virtual_alias_domains, 0,
+			      &r->virtual_alias, why);
 
 	if (error >= 0)
 		error = open_list("virtual_mailbox_domains", r->conf.virtual_mailbox_domains, 0,
@@ -123,7 +124,8 @@ enum extent { REWRITING, LOCAL, ALL };
 
 static int check_propagation(const char *list, struct buf *why)
 {
-	static const char *const kinds[] = { "canonical", "virtual", "alias", "forward", "include", "generic" };
+	static const char *const kinds[] = { "canonical", "virtual", "alias", "forward",
+					     "include", "generic" };
 	struct str rest = str_of(list), word;
 
 	while (str_token(&rest, ", \t\r\n", &word)) {
@@ -157,7 +159,8 @@ static int open_all(struct route *r, struct conf *c, enum extent extent, struct 
 		return error;
 	if (extent == LOCAL) {
 		error = open_table("transport_maps", r->conf.transport_maps, &r->transport, why);
-		return error < 0 ? error : open_table("relocated_maps", r->conf.relocated_maps, &r->relocated, why);
+		return error < 0 ? error : open_table("relocated_maps", r->conf.relocated_maps,
+						      &r->relocated, why);
 	}
 	error = open_lists(r, why);
 	if (error >= 0)
@@ -172,7 +175,8 @@ bool route_propagates(const struct route *r, struct str kind)
 	return list_has(r->conf.propagate_unmatched_extensions, kind);
 }
 
-static int open_route(struct conf *c, const struct common_conf *common, enum extent extent, struct route **ret,
+static int open_route(struct conf *c, const struct common_conf *common, enum extent extent,
+		      struct route **ret,
 		      struct buf *why)
 {
 	struct route *r = get_memory(sizeof(*r));
@@ -199,7 +203,8 @@ int route_open(struct conf *c, const struct common_conf *common, struct route **
 	return open_route(c, common, ALL, ret, why);
 }
 
-int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret,
+			 struct buf *why)
 {
 	return open_route(c, common, REWRITING, ret, why);
 }

@@ -23,10 +23,11 @@ struct route;
  */
 int route_open(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
 /*
- * The same without a table or class: enough for rewrite_address(), is_local_domain(), is_own_address(), route_map_one() with
- * tables of the caller's own.
+ * The same without a table or class: enough for rewrite_address(), is_local_domain(),
+ * is_own_address(), route_map_one() with tables of the caller's own.
  */
-int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
+int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret,
+			 struct buf *why);
 /* The same, and route_leads_elsewhere(). */
 int route_open_local(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
 void route_free(struct route *r);	/* NULL is fine */
@@ -59,12 +60,18 @@ struct resolution {
 /* 0, or < 0 cannot tell (a table or list failed): defer with route_why(). */
 int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient,
 		    struct resolution *ret) MAY_YIELD;
-/* Would it be "bad address syntax", whatever the tables say? An ordinary address is seen to be none at once. */
+/*
+ * Would it be "bad address syntax", whatever the tables say? An ordinary address is seen to be none
+ * at once.
+ */
 bool address_is_malformed(struct route *r, struct arena *a, struct str address) MAY_YIELD;
 const char *route_why(const struct route *r);
 /* mydestination, or a literal address of ours. 1, 0, < 0 cannot tell. A dot at the end does not count. */
 int is_local_domain(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
-/* Does transport_maps give an address of this machine to another agent than local, or has relocated_maps its user moved? 1, 0, < 0 cannot tell. */
+/*
+ * Does transport_maps give an address of this machine to another agent than local, or has
+ * relocated_maps its user moved? 1, 0, < 0 cannot tell.
+ */
 int route_leads_elsewhere(struct route *r, struct arena *a, struct str address) MAY_YIELD;
 /* Class of a domain alone. < 0 cannot tell. */
 int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
@@ -117,10 +124,12 @@ int route_map_one(struct route *r, struct arena *a, struct tables *ts, const cha
 bool route_propagates(const struct route *r, struct str kind);
 
 /* Where an address stands, as canonical_classes and masquerade_classes have it. */
-enum address_use { USE_ENVELOPE_SENDER = 1, USE_ENVELOPE_RECIPIENT = 2, USE_HEADER_SENDER = 4, USE_HEADER_RECIPIENT = 8 };
+enum address_use { USE_ENVELOPE_SENDER = 1, USE_ENVELOPE_RECIPIENT = 2, USE_HEADER_SENDER = 4,
+		   USE_HEADER_RECIPIENT = 8 };
 /*
- * sender_ and recipient_canonical_maps, canonical_maps, masquerade_domains, as far as they are for such a use.
- * The address has its standard form. 1 *ret is another one, 0 it stays, < 0 cannot tell (-ELOOP among it).
+ * sender_ and recipient_canonical_maps, canonical_maps, masquerade_domains, as far as they are for
+ * such a use. The address has its standard form. 1 *ret is another one, 0 it stays, < 0 cannot tell
+ * (-ELOOP among it).
  */
 int route_canonical(struct route *r, struct arena *a, unsigned use, struct str address,
 		    struct str *ret) MAY_YIELD;

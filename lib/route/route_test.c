@@ -42,8 +42,10 @@ static void check_resolve(const struct resolve_case *c)
 	if (!str_is(res.transport, str_of(c->transport)) || !str_is(res.nexthop, str_of(c->nexthop))
 	    || (c->result != NULL && !str_is(res.recipient, str_of(c->result))) || res.class != c->class
 	    || (c->result != NULL && res.is_routed != c->is_routed))
-		fail_msg("<%s> from <%s>: %.*s %.*s %.*s class %d routed %d, expected %s %s %s class %d routed %d", c->recipient, c->sender,
-			 PSTR(res.transport), PSTR(res.nexthop), PSTR(res.recipient), res.class, res.is_routed,
+		fail_msg("<%s> from <%s>: %.*s %.*s %.*s class %d routed %d, expected %s %s %s class %d routed %d",
+			 c->recipient, c->sender,
+			 PSTR(res.transport), PSTR(res.nexthop), PSTR(res.recipient), res.class,
+			 res.is_routed,
 			 c->transport, c->nexthop, c->result, c->class, c->is_routed);
 }
 
@@ -62,9 +64,12 @@ static void test_recipients_are_resolved_as_trivial_rewrite_does(void **state)
 static void test_a_failing_table_or_list_is_never_an_answer(void **state)
 {
 	static const char *const settings[] = {
-		"mydestination = fail:x", "virtual_alias_domains = fail:x", "virtual_mailbox_domains = fail:x", "relay_domains = fail:x",
-		"transport_maps = fail:x", "relocated_maps = fail:x", "sender_dependent_relayhost_maps = fail:x",
-		"sender_dependent_default_transport_maps = fail:x", "transport_maps = inline:{ {x = y} } fail:x",
+		"mydestination = fail:x", "virtual_alias_domains = fail:x",
+		"virtual_mailbox_domains = fail:x", "relay_domains = fail:x",
+		"transport_maps = fail:x", "relocated_maps = fail:x",
+		"sender_dependent_relayhost_maps = fail:x",
+		"sender_dependent_default_transport_maps = fail:x",
+		"transport_maps = inline:{ {x = y} } fail:x",
 	};
 	struct resolution res;
 
@@ -205,7 +210,8 @@ static void test_alias_loops_and_floods_end_at_the_limits(void **state)
 	(void) state;
 	use(ALIASES);
 	check_expansion("loop1@v.example", -ELOOP, NULL);
-	use("virtual_alias_recursion_limit = 2\n" ALIASES);	/* so many look-ups, the last of which must find nothing */
+	/* so many look-ups, the last of which must find nothing */
+	use("virtual_alias_recursion_limit = 2\n" ALIASES);
 	check_expansion("one@v.example", -ELOOP, NULL);
 	check_expansion("two@v.example", 0, "three@x.example five@x.example");
 	check_expansion("catch@catch.example", 0, "all@x.example");
@@ -215,7 +221,8 @@ static void test_alias_loops_and_floods_end_at_the_limits(void **state)
 		buf_addf(&text, "%suser%d@x.example", i == 0 ? "" : ", ", i);
 	buf_add_text(&text, "} {more@v.example = list@v.example, one@x.example} {tree@v.example = tree@v.example., tree@v.example} }\n");
 	use(buf_text(&text));
-	check_expansion("list@v.example", 0, "user0@x.example user1@x.example user2@x.example user3@x.example user4@x.example user5@x.example "
+	check_expansion("list@v.example", 0,
+			"user0@x.example user1@x.example user2@x.example user3@x.example user4@x.example user5@x.example "
 			"user6@x.example user7@x.example user8@x.example user9@x.example");
 	check_expansion("more@v.example", -E2BIG, NULL);
 	use("virtual_alias_address_length_limit = 20\nvirtual_alias_maps = inline:{ {a@b.example = a123456789@b123456789.example} }\n");
@@ -254,8 +261,10 @@ static void test_a_domain_that_cannot_be_one_is_refused_within_the_memory_there_
 	while (text.len < 1000000)
 		buf_add_byte(&text, 'a');
 	use("");
-	assert_int_equal(route_map_result(route, small, STR("a@b.example"), buf_str(&text), STR_NONE, false, &list), -EBADMSG);
-	assert_non_null(strstr(route_why(route), "the result for a@b.example is no list of addresses: @aaaa"));
+	assert_int_equal(route_map_result(route, small, STR("a@b.example"), buf_str(&text), STR_NONE, false,
+					  &list), -EBADMSG);
+	assert_non_null(strstr(route_why(route),
+			       "the result for a@b.example is no list of addresses: @aaaa"));
 	arena_free(small);
 }
 
@@ -279,7 +288,8 @@ static void test_own_addresses_are_known(void **state)
 static void test_an_international_domain_is_the_same_in_both_forms(void **state)
 {
 	(void) state;
-	use("mydestination = b\xc3\xbc" "cher.example\nrelay_domains = xn--mnchen-3ya.example\nvirtual_alias_domains = inline:{ {f\xc3\xbc" "r.example = x} }\n");
+	use("mydestination = b\xc3\xbc"
+	    "cher.example\nrelay_domains = xn--mnchen-3ya.example\nvirtual_alias_domains = inline:{ {f\xc3\xbc" "r.example = x} }\n");
 	assert_int_equal(domain_class(route, arena, STR("b\xc3\xbc" "cher.example")), CLASS_LOCAL);
 	assert_int_equal(domain_class(route, arena, STR("B\xc3\x9c" "CHER.Example.")), CLASS_LOCAL);
 	assert_int_equal(domain_class(route, arena, STR("xn--bcher-kva.example")), CLASS_LOCAL);
@@ -292,7 +302,10 @@ static void test_an_international_domain_is_the_same_in_both_forms(void **state)
 	assert_true(domain_class(route, arena, STR("b\xc3\xbc" "cher.example")) < 0);
 }
 
-/* The road of an ordinary message must not cost memory: a thousand resolutions with the default configuration stay small. */
+/*
+ * The road of an ordinary message must not cost memory: a thousand resolutions with the default
+ * configuration stay small.
+ */
 static void test_resolving_costs_little_memory(void **state)
 {
 	struct arena *small = arena_new("small", NULL, 1 << 20);

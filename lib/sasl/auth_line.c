@@ -5,7 +5,8 @@
 
 /* ---- escaping ---- */
 
-static const struct { char plain, code; } escapes[] = { { 0, '0' }, { 1, '1' }, { '\t', 't' }, { '\r', 'r' }, { '\n', 'n' } };
+static const struct { char plain, code; } escapes[] = { { 0, '0' }, { 1, '1' }, { '\t', 't' }, { '\r', 'r' },
+							{ '\n', 'n' } };
 
 int auth_add_value(struct buf *b, struct str value)
 {
@@ -93,9 +94,11 @@ static int parse_version(struct arena *a, struct str rest, struct auth_line *l)
 static int parse_mechanism(struct arena *a, struct str rest, struct auth_line *l)
 {
 	static const struct { struct str name; unsigned has, lacks; } properties[] = {
-		{ STR_INIT("plaintext"), 0, SASL_NOPLAINTEXT }, { STR_INIT("anonymous"), 0, SASL_NOANONYMOUS },
+		{ STR_INIT("plaintext"), 0, SASL_NOPLAINTEXT },
+		{ STR_INIT("anonymous"), 0, SASL_NOANONYMOUS },
 		{ STR_INIT("dictionary"), 0, SASL_NODICTIONARY }, { STR_INIT("active"), 0, SASL_NOACTIVE },
-		{ STR_INIT("forward-secrecy"), SASL_FORWARD_SECRECY, 0 }, { STR_INIT("mutual-auth"), SASL_MUTUAL_AUTH, 0 },
+		{ STR_INIT("forward-secrecy"), SASL_FORWARD_SECRECY, 0 },
+		{ STR_INIT("mutual-auth"), SASL_MUTUAL_AUTH, 0 },
 	};
 	unsigned has = SASL_NOPLAINTEXT | SASL_NOANONYMOUS | SASL_NODICTIONARY | SASL_NOACTIVE, lacks = 0;
 	struct str word;
@@ -131,7 +134,10 @@ static bool take_value(struct str word, struct str name, struct str *ret)
 	return true;
 }
 
-/* A success must say whose: a name that is missing, or would have to be cut, is a failure that is not the client's. */
+/*
+ * A success must say whose: a name that is missing, or would have to be cut, is a failure that is
+ * not the client's.
+ */
 static int parse_end(struct arena *a, struct str rest, struct auth_line *l)
 {
 	struct str word, value, user = STR_NONE;
@@ -157,11 +163,15 @@ static int parse_end(struct arena *a, struct str rest, struct auth_line *l)
 
 int auth_line_parse(struct arena *a, struct str line, struct auth_line *ret)
 {
-	static const struct { struct str name; enum auth_word word; int (*parse)(struct arena *a, struct str rest, struct auth_line *l); } rows[] = {
-		{ STR_INIT("VERSION"), AUTH_VERSION, parse_version }, { STR_INIT("MECH"), AUTH_MECH, parse_mechanism }, { STR_INIT("DONE"), AUTH_DONE, NULL },
-		{ STR_INIT("OK"), AUTH_OK, parse_end }, { STR_INIT("CONT"), AUTH_CONT, parse_challenge }, { STR_INIT("FAIL"), AUTH_FAIL, parse_end },
+	static const struct { struct str name; enum auth_word word; int (*parse)(struct arena *a,
+			struct str rest, struct auth_line *l); } rows[] = {
+		{ STR_INIT("VERSION"), AUTH_VERSION, parse_version },
+		{ STR_INIT("MECH"), AUTH_MECH, parse_mechanism }, { STR_INIT("DONE"), AUTH_DONE, NULL },
+		{ STR_INIT("OK"), AUTH_OK, parse_end }, { STR_INIT("CONT"), AUTH_CONT, parse_challenge },
+		{ STR_INIT("FAIL"), AUTH_FAIL, parse_end },
 	};
-	struct auth_line l = { .word = AUTH_OTHER, .name = STR_NONE, .challenge = STR_NONE, .user = STR_NONE, .reason = STR_NONE };
+	struct auth_line l = { .word = AUTH_OTHER, .name = STR_NONE, .challenge = STR_NONE, .user = STR_NONE,
+			       .reason = STR_NONE };
 	struct str word;
 	int r = 0;
 

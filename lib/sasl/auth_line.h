@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The lines of Dovecot's authentication protocol (version 1), as a client reads and writes them: words separated by TAB, with TAB, LF, CR and NUL
- * escaped inside. Pure parsing: what comes from the server is checked and bounded here, once.
+ * The lines of Dovecot's authentication protocol (version 1), as a client reads and writes them:
+ * words separated by TAB, with TAB, LF, CR and NUL escaped inside. Pure parsing: what comes from
+ * the server is checked and bounded here, once.
  */
 #ifndef ROAD_SASL_AUTH_LINE_H
 #define ROAD_SASL_AUTH_LINE_H
@@ -11,7 +12,8 @@
 #include "lib/sasl/options.h"
 
 enum {
-	AUTH_LONGEST_LINE = 16384,	/* without its line end, as Dovecot reads it; it closes the connection of who sends more */
+	/* without its line end, as Dovecot reads it; it closes the connection of who sends more */
+	AUTH_LONGEST_LINE = 16384,
 	AUTH_LONGEST_NAME = 20,		/* of a mechanism (RFC 4422 3.1) */
 	AUTH_LONGEST_USER = 1000,
 	AUTH_LONGEST_REASON = 400,
@@ -27,12 +29,16 @@ struct auth_line {
 	unsigned options;		/* MECH: enum sasl_option, what the server says that it is good for */
 	bool is_private;		/* MECH: not to be announced */
 	struct str challenge;		/* CONT: base64, possibly empty */
-	struct str user;		/* OK (never empty), FAIL (cut if need be): printable; empty: not said */
+	/* OK (never empty), FAIL (cut if need be): printable; empty: not said */
+	struct str user;
 	struct str reason;		/* FAIL: printable; empty: not said */
 	bool is_temporary;		/* FAIL: not the client's fault */
 };
 
-/* A line without its line end. What it says lives in the line and in the arena. -EBADMSG: not in the protocol. */
+/*
+ * A line without its line end. What it says lives in the line and in the arena. -EBADMSG: not in
+ * the protocol.
+ */
 int auth_line_parse(struct arena *a, struct str line, struct auth_line *ret);
 
 /* Adds a value with what has a meaning in the protocol escaped. */

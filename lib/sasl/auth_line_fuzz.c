@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Any bytes as lines of an authentication server: what comes out is bounded, printable, and of the known kinds. */
+/*
+ * Any bytes as lines of an authentication server: what comes out is bounded, printable, and of the
+ * known kinds.
+ */
 #include "lib/base/die.h"
 #include "lib/sasl/auth_line.h"
 

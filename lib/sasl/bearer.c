@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tokens: XOAUTH2 as Google and Microsoft describe it, and what became of it, OAUTHBEARER (RFC 7628). One message says all. A server that does not like the
- * token says why in a challenge, and gives its verdict after an empty answer (OAUTHBEARER: a single octet).
+ * Tokens: XOAUTH2 as Google and Microsoft describe it, and what became of it, OAUTHBEARER (RFC
+ * 7628). One message says all. A server that does not like the token says why in a challenge, and
+ * gives its verdict after an empty answer (OAUTHBEARER: a single octet).
  */
 #include "lib/sasl/bearer.h"
 
@@ -16,7 +17,8 @@ static int add_saslname(struct buf *to, const char *name)
 	int r = 0;
 
 	for (; *name != 0 && r == 0; name++)
-		r = *name == ',' ? buf_add_text(to, "=2C") : *name == '=' ? buf_add_text(to, "=3D") : buf_add_byte(to, *name);
+		r = *name == ',' ? buf_add_text(to, "=2C") : *name == '=' ? buf_add_text(to,
+				"=3D") : buf_add_byte(to, *name);
 	return r;
 }
 
@@ -27,6 +29,7 @@ int bearer_oauthbearer(const struct sasl_credentials *who, struct buf *ret)
 	if (r == 0)
 		r = add_saslname(ret, who->user);
 	if (r == 0)
-		r = buf_addf(ret, ",\001host=%s\001port=%u\001auth=Bearer %s\001\001", who->host, who->port, who->password);
+		r = buf_addf(ret, ",\001host=%s\001port=%u\001auth=Bearer %s\001\001", who->host, who->port,
+			     who->password);
 	return r;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* One attempt of one client. Requests are numbered, so that a late answer to one that was given up finds nobody. */
+/*
+ * One attempt of one client. Requests are numbered, so that a late answer to one that was given up
+ * finds nobody.
+ */
 #include <errno.h>
 
 #include "lib/base/clock.h"
@@ -24,7 +27,8 @@ void exchange_answered(struct auth_server *s, const struct auth_line *l)
 		set(&e->challenge, l->challenge);
 		set(&e->user, l->user);
 		set(&e->reason, l->reason);
-		e->outcome = l->word == AUTH_CONT ? SASL_MORE : l->word == AUTH_OK ? SASL_DONE : l->is_temporary ? SASL_UNAVAILABLE : SASL_REFUSED;
+		e->outcome = l->word == AUTH_CONT ? SASL_MORE : l->word == AUTH_OK
+			     ? SASL_DONE : l->is_temporary ? SASL_UNAVAILABLE : SASL_REFUSED;
 		e->is_answered = true;
 		list_remove(&e->link);
 		bell_ring(&e->answered);
@@ -74,7 +78,8 @@ static int add_line(struct auth_server *s, struct buf *line)
 
 static bool is_under_way(const struct sasl_exchange *e)
 {
-	return e->id != 0 && !e->is_over && e->server->state == SERVER_READY && e->server->connection == e->connection;
+	return e->id != 0 && !e->is_over && e->server->state == SERVER_READY
+	       && e->server->connection == e->connection;
 }
 
 static void cancel(struct sasl_exchange *e)
@@ -153,17 +158,22 @@ static int add_request(struct sasl_exchange *e, const struct sasl_request *q)
 		buf_add_text(&line, "\tvalid-client-cert");
 	add_option(&line, "realm", q->realm);
 	if (q->has_response)
-		buf_addf(&line, "\tresp=%.*s", PSTR(q->response.len > 0 ? q->response : STR("=")));	/* as in SMTP: nothing would be none */
+		/* as in SMTP: nothing would be none */
+		buf_addf(&line, "\tresp=%.*s", PSTR(q->response.len > 0 ? q->response : STR("=")));
 	buf_add_byte(&line, '\n');
 	return add_line(e->server, &line);
 }
 
-/* Nothing was said yet but the request: when the server was restarted since the last one, it may be said again. */
+/*
+ * Nothing was said yet but the request: when the server was restarted since the last one, it may be
+ * said again.
+ */
 enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct auth_server *s, const struct sasl_request *q)
 {
 	enum sasl_outcome outcome = SASL_UNAVAILABLE;
 
-	*e = (struct sasl_exchange){ .challenge = BUF(AUTH_LONGEST_LINE), .user = BUF(AUTH_LONGEST_LINE), .reason = BUF(AUTH_LONGEST_LINE) };
+	*e = (struct sasl_exchange){ .challenge = BUF(AUTH_LONGEST_LINE), .user = BUF(AUTH_LONGEST_LINE),
+				     .reason = BUF(AUTH_LONGEST_LINE) };
 	bell_init(&e->answered);
 	list_init(&e->link);
 	if (q->has_response && !is_base64(q->response))

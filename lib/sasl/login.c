@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* See login.h. What a server says is not believed here before it was looked at: how often, how long, and how much work it asks for. */
+/*
+ * See login.h. What a server says is not believed here before it was looked at: how often, how
+ * long, and how much work it asks for.
+ */
 #include "lib/sasl/login.h"
 
 #include <errno.h>
@@ -10,8 +13,9 @@
 #include "lib/sasl/options.h"
 
 /*
- * SCRAM lets the server say how often the password is hashed. Fewer than the least of RFC 5802 and 7677 would make guessing easier for a server that is not the
- * right one; more than the most would keep a processor busy for seconds.
+ * SCRAM lets the server say how often the password is hashed. Fewer than the least of RFC 5802 and
+ * 7677 would make guessing easier for a server that is not the right one; more than the most would
+ * keep a processor busy for seconds.
  */
 enum { LEAST_ROUNDS = 4096, MOST_ROUNDS = 1000000, MOST_CHALLENGES = 8 };
 
@@ -73,7 +77,8 @@ const struct sasl_mechanism *sasl_mechanism_choose(struct str offered, unsigned 
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
 		const struct sasl_mechanism *m = &mechanisms[i];
 
-		if ((sasl_options_of(str_of(m->name)) & options) != options || (is_token && m->bearer == NULL) || !is_offered(offered, m->name))
+		if ((sasl_options_of(str_of(m->name)) & options) != options
+		    || (is_token && m->bearer == NULL) || !is_offered(offered, m->name))
 			continue;
 		if (m->bearer != NULL || (sasl_module() != NULL && sasl_module()->knows(m->name)))
 			return m;
@@ -83,15 +88,18 @@ const struct sasl_mechanism *sasl_mechanism_choose(struct str offered, unsigned 
 
 /* ---- an attempt ---- */
 
-int sasl_login_begin(const struct sasl_mechanism *m, const struct sasl_credentials *who, struct sasl_login **ret, struct buf *why)
+int sasl_login_begin(const struct sasl_mechanism *m, const struct sasl_credentials *who,
+		     struct sasl_login **ret, struct buf *why)
 {
-	const struct sasl_login_data data = { who->user, who->password, who->authorize, who->service, who->host };
+	const struct sasl_login_data data = { who->user, who->password, who->authorize,
+					      who->service, who->host };
 	struct sasl_login *l = get_memory(sizeof(*l));
 	char words[500] = "";
 
 	*l = (struct sasl_login){ .mechanism = m, .who = who };
 	if (m->bearer == NULL) {
-		l->attempt = sasl_module()->begin(m->name, &data, (struct driver_words){ words, sizeof(words) });
+		l->attempt = sasl_module()->begin(m->name, &data,
+						  (struct driver_words){ words, sizeof(words) });
 		if (l->attempt == NULL) {
 			buf_add_text(why, words);
 			free(l);
@@ -125,7 +133,8 @@ static int check_rounds(struct str challenge, struct buf *why)
 			continue;
 		if (str_to_int(str_skip(one, 2), LEAST_ROUNDS, MOST_ROUNDS, &rounds) == 0)
 			continue;
-		buf_addf(why, "the server asks for \"%.*s\" rounds of hashing: from %d to %d are right", (int) MIN(one.len - 2, (size_t) 20), one.at + 2,
+		buf_addf(why, "the server asks for \"%.*s\" rounds of hashing: from %d to %d are right",
+			 (int) MIN(one.len - 2, (size_t) 20), one.at + 2,
 			 LEAST_ROUNDS, MOST_ROUNDS);
 		return -EPROTO;
 	}
@@ -151,7 +160,8 @@ static int run_step(void *arg)
 {
 	struct step *s = arg;
 
-	return sasl_module()->step(s->login->attempt, s->challenge.at, s->challenge.len, &s->answer, (struct driver_words){ s->words, sizeof(s->words) });
+	return sasl_module()->step(s->login->attempt, s->challenge.at, s->challenge.len, &s->answer,
+				   (struct driver_words){ s->words, sizeof(s->words) });
 }
 
 int sasl_login_answer(struct sasl_login *l, const struct str *challenge, struct buf *ret, struct buf *why)
@@ -160,7 +170,8 @@ int sasl_login_answer(struct sasl_login *l, const struct str *challenge, struct 
 	bool is_late = challenge != NULL && l->is_through && l->mechanism->bearer == NULL;
 	int r;
 
-	if (is_late || l->challenges++ > MOST_CHALLENGES || (l->mechanism->bearer != NULL && l->challenges > 2)) {
+	if (is_late || l->challenges++ > MOST_CHALLENGES
+	    || (l->mechanism->bearer != NULL && l->challenges > 2)) {
 		buf_add_text(why, "the server asks for more than the mechanism has");
 		return -EPROTO;
 	}
@@ -172,7 +183,8 @@ int sasl_login_answer(struct sasl_login *l, const struct str *challenge, struct 
 	}
 	if (l->mechanism->is_scram && check_rounds(step.challenge, why) < 0)
 		return -EPROTO;
-	step.answer = (struct driver_answer){ .at = buf_room(ret, ret->limit - ret->len), .size = ret->limit - ret->len };
+	step.answer = (struct driver_answer){ .at = buf_room(ret, ret->limit - ret->len),
+					      .size = ret->limit - ret->len };
 	/* hashing may take long: the others go on meanwhile */
 	r = l->mechanism->is_scram && challenge != NULL ? co_offload(run_step, &step) : run_step(&step);
 	if (r == -ECANCELED)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A server that says anything: the first byte chooses the mechanism, the rest are its challenges, one a line. An attempt comes to its end, and no answer is larger than its
- * buffer or given after that. Without the module only the mechanisms of tokens are tried.
+ * A server that says anything: the first byte chooses the mechanism, the rest are its challenges,
+ * one a line. An attempt comes to its end, and no answer is larger than its buffer or given after
+ * that. Without the module only the mechanisms of tokens are tried.
  */
 #include <errno.h>
 
@@ -12,9 +13,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const names[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2" };
-	const struct sasl_credentials who = { .user = "tim", .password = "secret", .service = "smtp", .host = "mx.example", .port = 25 };
-	struct str rest = size == 0 ? STR_NONE : str_make((const char *) data + 1, MIN(size - 1, (size_t) 20000)), challenge;
+	static const char *const names[] = { "SCRAM-SHA-256", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5",
+					     "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2" };
+	const struct sasl_credentials who = { .user = "tim", .password = "secret", .service = "smtp",
+					      .host = "mx.example", .port = 25 };
+	struct str rest = size == 0 ? STR_NONE : str_make((const char *) data + 1,
+							  MIN(size - 1, (size_t) 20000)), challenge;
 	AUTO(buf) answer = BUF(2000), why = BUF_WORDS;
 	const struct sasl_mechanism *m;
 	struct sasl_login *l;

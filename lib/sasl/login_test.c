@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What is sent for which password, and what a server may not ask for. The words of the servers are made by hand. */
+/*
+ * What is sent for which password, and what a server may not ask for. The words of the servers are
+ * made by hand.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -10,7 +13,8 @@
 
 static bool have_module;
 
-static const struct sasl_credentials tim = { .user = "tim", .password = "tanstaaftanstaaf", .service = "smtp", .host = "mx.example", .port = 587 };
+static const struct sasl_credentials tim = { .user = "tim", .password = "tanstaaftanstaaf",
+					     .service = "smtp", .host = "mx.example", .port = 587 };
 
 static struct sasl_login *begin(const char *name, const struct sasl_credentials *who)
 {
@@ -89,7 +93,8 @@ static void test_passwords_are_said_as_the_mechanisms_say_them(void **unused)
 
 static void test_tokens_are_said_in_both_ways(void **unused)
 {
-	const struct sasl_credentials who = { .user = "a,=b@x", .password = "ya29.x", .is_token = true, .service = "smtp", .host = "mx.example", .port = 587 };
+	const struct sasl_credentials who = { .user = "a,=b@x", .password = "ya29.x", .is_token = true,
+					      .service = "smtp", .host = "mx.example", .port = 587 };
 	struct sasl_login *l = begin("XOAUTH2", &who);
 
 	(void) unused;
@@ -125,16 +130,19 @@ static void test_the_strongest_that_fits_is_taken(void **unused)
 	(void) unused;
 	need_module();
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		const struct sasl_mechanism *m = sasl_mechanism_choose(str_of(cases[i].offered), cases[i].options, cases[i].is_token);
+		const struct sasl_mechanism *m = sasl_mechanism_choose(str_of(cases[i].offered),
+								       cases[i].options, cases[i].is_token);
 
-		if ((m == NULL) != (cases[i].name == NULL) || (m != NULL && strcmp(sasl_mechanism_name(m), cases[i].name) != 0))
+		if ((m == NULL) != (cases[i].name == NULL)
+		    || (m != NULL && strcmp(sasl_mechanism_name(m), cases[i].name) != 0))
 			fail_msg("%s: %s", cases[i].offered, m == NULL ? "none" : sasl_mechanism_name(m));
 	}
 }
 
 static void test_scram_servers_may_not_ask_for_any_number_of_rounds(void **unused)
 {
-	static const char *const wrong[] = { "1", "4095", "1000001", "99999999999999999999", "-5", "", "4096x" };
+	static const char *const wrong[] = { "1", "4095", "1000001", "99999999999999999999", "-5",
+					     "", "4096x" };
 
 	(void) unused;
 	need_module();
@@ -181,7 +189,8 @@ static void test_nonsense_is_refused_and_empty_challenges_come_to_an_end(void **
 
 		l = begin("SCRAM-SHA-1", &tim);
 		assert_int_equal(sasl_login_answer(l, NULL, &first, &why), 0);
-		expect_refusal(l, i == 0 ? "" : i == 1 ? "r=foreign,s=c2FsdA==,i=4096" : "\377\376,,,=", "SCRAM-SHA-1");
+		expect_refusal(l, i == 0 ? "" : i == 1 ? "r=foreign,s=c2FsdA==,i=4096" : "\377\376,,,=",
+			       "SCRAM-SHA-1");
 		sasl_login_end(l);
 	}
 	l = begin("DIGEST-MD5", &tim);
@@ -211,7 +220,8 @@ static void test_options_are_read_and_unknown_ones_named(void **unused)
 static void test_the_hash_of_a_password_fits_that_password_only(void **unused)
 {
 	static const char *const not_hashes[] = {
-		"", "tanstaaftanstaaf", "pbkdf2-sha256$20000$", "pbkdf2-sha256$20000$AAAAAAAAAAAAAAAAAAAAAA==", "pbkdf2-sha256$20000$AAAA$AAAA",
+		"", "tanstaaftanstaaf", "pbkdf2-sha256$20000$",
+		"pbkdf2-sha256$20000$AAAAAAAAAAAAAAAAAAAAAA==", "pbkdf2-sha256$20000$AAAA$AAAA",
 		"pbkdf2-sha256$20000$*$AAAA", "pbkdf2-sha256$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAA",
 		"pbkdf2-sha256$20000$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 	};

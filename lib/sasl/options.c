@@ -4,14 +4,17 @@
 #include <errno.h>
 
 static const struct { struct str word; unsigned option; } words[] = {
-	{ STR_INIT("noplaintext"), SASL_NOPLAINTEXT }, { STR_INIT("noactive"), SASL_NOACTIVE }, { STR_INIT("nodictionary"), SASL_NODICTIONARY },
+	{ STR_INIT("noplaintext"), SASL_NOPLAINTEXT }, { STR_INIT("noactive"), SASL_NOACTIVE },
+	{ STR_INIT("nodictionary"), SASL_NODICTIONARY },
 	{ STR_INIT("noanonymous"), SASL_NOANONYMOUS }, { STR_INIT("forward_secrecy"), SASL_FORWARD_SECRECY },
 	{ STR_INIT("mutual_auth"), SASL_MUTUAL_AUTH },
 };
 
 static const struct { struct str name; unsigned options; } mechanisms[] = {
-	{ STR_INIT("SCRAM-SHA-256-PLUS"), SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
-	{ STR_INIT("SCRAM-SHA-1-PLUS"), SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
+	{ STR_INIT("SCRAM-SHA-256-PLUS"),
+	  SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
+	{ STR_INIT("SCRAM-SHA-1-PLUS"),
+	  SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
 	{ STR_INIT("SCRAM-SHA-512"), SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
 	{ STR_INIT("SCRAM-SHA-256"), SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
 	{ STR_INIT("SCRAM-SHA-1"), SASL_NOPLAINTEXT | SASL_NOACTIVE | SASL_NOANONYMOUS | SASL_MUTUAL_AUTH },
@@ -35,7 +38,8 @@ int sasl_options_parse(struct str text, unsigned *ret, struct buf *why)
 			if (str_is_nocase(word, words[i].word))
 				option = words[i].option;
 		if (option == 0) {
-			buf_addf(why, "\"%.*s\" is none of noplaintext, noactive, nodictionary, noanonymous, mutual_auth", PSTR(word));
+			buf_addf(why, "\"%.*s\" is none of noplaintext, noactive, nodictionary, noanonymous, mutual_auth",
+				 PSTR(word));
 			return -EINVAL;
 		}
 		all |= option;

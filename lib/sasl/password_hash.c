@@ -7,13 +7,20 @@
 #include "lib/base/base64.h"
 #include "lib/sasl/module.h"
 
-/* Twenty milliseconds of a pool thread, for each guess too. Hashes with another number are not recognised, and so made anew. */
+/*
+ * Twenty milliseconds of a pool thread, for each guess too. Hashes with another number are not
+ * recognised, and so made anew.
+ */
 #define HASHED_BY "pbkdf2-sha256$20000$"
 enum { ROUNDS = 20000, SALT_LEN = 16, HASH_LEN = 32, LONGEST_PASSWORD = 64 << 10 };
 
 struct work {
 	struct str salt;
-	struct buf text;		/* the password as base64: whatever is in it, the library must not change what is not ASCII (SASLprep) */
+	/*
+	 * the password as base64: whatever is in it, the library must not change what is not ASCII
+	 * (SASLprep)
+	 */
+	struct buf text;
 	char hash[HASH_LEN];
 };
 
@@ -21,7 +28,8 @@ static int derive(void *arg)
 {
 	struct work *w = arg;
 
-	return sasl_module()->derive(buf_text(&w->text), w->salt.at, w->salt.len, ROUNDS, w->hash) < 0 ? -EIO : 0;
+	return sasl_module()->derive(buf_text(&w->text), w->salt.at, w->salt.len, ROUNDS,
+				     w->hash) < 0 ? -EIO : 0;
 }
 
 static int hash_with(const char *password, struct str salt, struct buf *ret)

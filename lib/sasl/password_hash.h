@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What may be written down of a password that is to be recognised later: a salted hash that takes long to make (PBKDF2 with HMAC-SHA-256), so that who reads it
- * has to guess, one password and one salt at a time. After sasl_login_open().
+ * What may be written down of a password that is to be recognised later: a salted hash that takes
+ * long to make (PBKDF2 with HMAC-SHA-256), so that who reads it has to guess, one password and one
+ * salt at a time. After sasl_login_open().
  */
 #ifndef ROAD_SASL_PASSWORD_HASH_H
 #define ROAD_SASL_PASSWORD_HASH_H

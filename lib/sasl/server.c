@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The connection to the authentication server: a coroutine that connects, greets and reads, and one that writes what has gathered. */
+/*
+ * The connection to the authentication server: a coroutine that connects, greets and reads, and one
+ * that writes what has gathered.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -15,7 +18,8 @@ enum {
 	REST_MS = 1000,			/* between attempts to connect that failed */
 	MOST_UNSENT = 4 << 20,		/* a server that takes nothing in is not there */
 	FIRST_UNSENT = 4 << 10,
-	OFFERS_MS = 5000, NEWS_MS = 1000,	/* how long who wants to know what there is waits: for the first time, and for what is new */
+	/* how long who wants to know what there is waits: for the first time, and for what is new */
+	OFFERS_MS = 5000, NEWS_MS = 1000,
 	OFFERS_GOOD_MS = 60000,
 };
 
@@ -32,7 +36,8 @@ static struct auth_server *make(const struct sasl_settings *settings, char *path
 {
 	struct auth_server *s = get_memory(sizeof(*s));
 
-	*s = (struct auth_server){ .settings = *settings, .path = path, .host = host, .port = port, .fd = -1, .unsent = BUF(MOST_UNSENT), .why = BUF(1000) };
+	*s = (struct auth_server){ .settings = *settings, .path = path, .host = host, .port = port, .fd = -1,
+				   .unsent = BUF(MOST_UNSENT), .why = BUF(1000) };
 	bell_init(&s->changed);
 	bell_init(&s->to_send);
 	list_init(&s->waiting);
@@ -48,8 +53,10 @@ int auth_server_new(const struct sasl_settings *settings, struct auth_server **r
 	if (is_inet || str_starts(where, STR("unix:")))
 		where = str_skip(where, 5);
 	if (where.len == 0 || where.len > 255 || str_has_control(where) ||
-	    (is_inet && (host_port_split(where, &host, &port) < 0 || host.len == 0 || port_parse(port, &number) < 0))) {
-		buf_addf(why, "expected the path of a socket, or inet:host:port, instead of \"%.*s\"", PSTR(str_head(settings->where, 100)));
+	    (is_inet && (host_port_split(where, &host, &port) < 0 || host.len == 0
+			 || port_parse(port, &number) < 0))) {
+		buf_addf(why, "expected the path of a socket, or inet:host:port, instead of \"%.*s\"",
+			 PSTR(str_head(settings->where, 100)));
 		return -EINVAL;
 	}
 	*ret = make(settings, is_inet ? NULL : copy(where), is_inet ? copy(host) : NULL, number);
@@ -58,7 +65,8 @@ int auth_server_new(const struct sasl_settings *settings, struct auth_server **r
 
 struct auth_server *server_like(const struct auth_server *s)
 {
-	return make(&s->settings, s->path == NULL ? NULL : copy(str_of(s->path)), s->host == NULL ? NULL : copy(str_of(s->host)), s->port);
+	return make(&s->settings, s->path == NULL ? NULL : copy(str_of(s->path)),
+		    s->host == NULL ? NULL : copy(str_of(s->host)), s->port);
 }
 
 void auth_server_free(struct auth_server *s)
@@ -108,7 +116,8 @@ void server_send(struct auth_server *s)
 
 int server_add(struct auth_server *s, struct str line)
 {
-	if (s->unsent.len + line.len >= s->unsent.cap) {		/* grows without leaving a copy behind */
+	/* grows without leaving a copy behind */
+	if (s->unsent.len + line.len >= s->unsent.cap) {
 		struct buf bigger = BUF(MOST_UNSENT);
 
 		if (buf_room(&bigger, MAX(2 * (s->unsent.len + line.len), (size_t) FIRST_UNSENT)) == NULL)
@@ -254,7 +263,8 @@ static int be_ready(struct auth_server *s, struct stream *stream, struct arena *
 
 static const char *words_for(int error)
 {
-	return error == 0 ? "connection closed" : error == -EBADMSG || error == -EMSGSIZE ? "it does not speak Dovecot's protocol"
+	return error == 0 ? "connection closed" : error == -EBADMSG
+	       || error == -EMSGSIZE ? "it does not speak Dovecot's protocol"
 	     : error == -EPROTONOSUPPORT ? "it speaks another version of the protocol" : error_text(error);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whether a client is who it says (RFC 4422, 4954), as an authentication server tells: Dovecot's "auth" service, or what speaks its protocol. All
- * exchanges of a process share one connection, which is made when it is first needed, and again after it broke. A server that is not there, does
- * not answer or talks nonsense costs the exchanges under way a temporary failure, and nobody else anything.
+ * Whether a client is who it says (RFC 4422, 4954), as an authentication server tells: Dovecot's
+ * "auth" service, or what speaks its protocol. All exchanges of a process share one connection,
+ * which is made when it is first needed, and again after it broke. A server that is not there, does
+ * not answer or talks nonsense costs the exchanges under way a temporary failure, and nobody else
+ * anything.
  */
 #ifndef ROAD_SASL_SERVER_H
 #define ROAD_SASL_SERVER_H
@@ -25,9 +27,11 @@ struct sasl_offer {
 
 struct sasl_settings {
 	struct str where;		/* "private/auth", "unix:/path", "inet:host:port"; copied */
-	bool one_exchange;		/* a connection for each exchange: the server does one thing at a time */
+	/* a connection for each exchange: the server does one thing at a time */
+	bool one_exchange;
 	int64_t connect_ms;		/* until it must have said what it can do */
-	int64_t answer_ms;		/* until it must have answered; Dovecot itself holds back refusals for up to 17 seconds */
+	/* until it must have answered; Dovecot itself holds back refusals for up to 17 seconds */
+	int64_t answer_ms;
 };
 
 /* -EINVAL with words: `where` makes no sense. Does not connect. */
@@ -36,8 +40,8 @@ void auth_server_free(struct auth_server *s) MAY_YIELD;	/* no exchange is under 
 bool auth_server_is_inet(const struct auth_server *s);
 const char *auth_server_path(const struct auth_server *s);	/* of its Unix socket, or NULL */
 /*
- * What the server can do, in its order; connects if need be. When it cannot be reached: what it could when it was, or < 0 if it never was.
- * *ret lives until the next call of anybody.
+ * What the server can do, in its order; connects if need be. When it cannot be reached: what it
+ * could when it was, or < 0 if it never was. *ret lives until the next call of anybody.
  */
 int auth_server_offers(struct auth_server *s, const struct sasl_offer **ret) MAY_YIELD;
 
@@ -46,7 +50,8 @@ int auth_server_offers(struct auth_server *s, const struct sasl_offer **ret) MAY
 struct sasl_request {
 	struct str mechanism;		/* one that the server has named, spelt as there */
 	struct str service;		/* "smtp" */
-	struct str realm;		/* of names without one; empty: none. For Cyrus only, Dovecot has its own ideas */
+	/* of names without one; empty: none. For Cyrus only, Dovecot has its own ideas */
+	struct str realm;
 	const struct address_ip *local, *remote;	/* family 0: not known */
 	bool is_secured;		/* nobody listens in: TLS */
 	bool has_trusted_certificate;	/* the client has proved whose it is (EXTERNAL) */
@@ -58,7 +63,8 @@ enum sasl_outcome {
 	SASL_MORE,			/* challenge is for the client */
 	SASL_DONE,			/* the client is `user` */
 	SASL_REFUSED,			/* it is not; `reason`, `user` if known */
-	SASL_UNAVAILABLE,		/* nobody can tell now; `reason` for the client; auth_server_why() for the administrator */
+	/* nobody can tell now; `reason` for the client; auth_server_why() for the administrator */
+	SASL_UNAVAILABLE,
 };
 
 /* Zero-initialise. Nothing of an attempt goes into the next one. */
@@ -74,7 +80,8 @@ struct sasl_exchange {
 	struct bell answered;
 };
 
-enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct auth_server *s, const struct sasl_request *q) MAY_YIELD;
+enum sasl_outcome sasl_begin(struct sasl_exchange *e, struct auth_server *s,
+			     const struct sasl_request *q) MAY_YIELD;
 /* The client's answer to the last challenge, base64. */
 enum sasl_outcome sasl_continue(struct sasl_exchange *e, struct str response) MAY_YIELD;
 /* Tells the server that nothing more comes, if something was to come. Always; then `e` may be used again. */

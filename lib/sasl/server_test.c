@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Lines of the protocol; and exchanges with a server that is a coroutine of the same test, and does what the test wants. */
+/*
+ * Lines of the protocol; and exchanges with a server that is a coroutine of the same test, and does
+ * what the test wants.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -36,7 +39,8 @@ static void test_lines_are_read_as_the_protocol_defines_them(void **state)
 	assert_int_equal(parses("MECH\tSCRAM-SHA-256\tmutual-auth\tnew-thing\tactive", &l), 0);
 	assert_int_equal(l.word, AUTH_MECH);
 	assert_str(l.name, "SCRAM-SHA-256");
-	assert_int_equal(l.options, SASL_MUTUAL_AUTH | SASL_NOPLAINTEXT | SASL_NODICTIONARY | SASL_NOANONYMOUS);
+	assert_int_equal(l.options,
+			 SASL_MUTUAL_AUTH | SASL_NOPLAINTEXT | SASL_NODICTIONARY | SASL_NOANONYMOUS);
 	assert_int_equal(parses("MECH\tPLAIN\tplaintext\tprivate", &l), 0);
 	assert_int_equal(l.options, SASL_NOACTIVE | SASL_NODICTIONARY | SASL_NOANONYMOUS);
 	assert_true(l.is_private);
@@ -65,8 +69,10 @@ static void test_lines_are_read_as_the_protocol_defines_them(void **state)
 static void test_lines_that_are_not_of_the_protocol_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"VERSION", "VERSION\tx\t1", "MECH", "MECH\t", "MECH\tPLA IN", "MECH\tABCDEFGHIJKLMNOPQRSTU", "OK", "OK\t0\tuser=x", "OK\tx\tuser=x",
-		"OK\t4294967296\tuser=x", "OK\t-1\tuser=x", "CONT\t1\t!", "CONT\t1\tabc", "CONT\t1\ta===", "CONT\t1\tab=c", "CONT\t\tYWI=", "FAIL\t",
+		"VERSION", "VERSION\tx\t1", "MECH", "MECH\t", "MECH\tPLA IN", "MECH\tABCDEFGHIJKLMNOPQRSTU",
+		"OK", "OK\t0\tuser=x", "OK\tx\tuser=x",
+		"OK\t4294967296\tuser=x", "OK\t-1\tuser=x", "CONT\t1\t!", "CONT\t1\tabc", "CONT\t1\ta===",
+		"CONT\t1\tab=c", "CONT\t\tYWI=", "FAIL\t",
 	};
 	struct auth_line l;
 
@@ -105,7 +111,8 @@ static void test_values_are_escaped(void **state)
 static void test_base64_is_told_by_its_form(void **state)
 {
 	static const char *const good[] = { "", "YQ==", "YWI=", "YWJj", "+/+/" };
-	static const char *const bad[] = { "=", "Y", "YQ=", "YQ===", "Y===", "====", "YQ==YQ==", "YW I", "YWJj\t", "*" };
+	static const char *const bad[] = { "=", "Y", "YQ=", "YQ===", "Y===", "====", "YQ==YQ==", "YW I",
+					   "YWJj\t", "*" };
 
 	(void) state;
 	for (size_t i = 0; i < COUNT_OF(good); i++)
@@ -122,7 +129,8 @@ static void test_base64_is_told_by_its_form(void **state)
 static char directory[64], path[100];
 static struct {
 	const char *greeting;		/* NULL: none */
-	const char *answers[8];		/* to the lines behind the handshake, "%u" is the id; NULL: none, "": hang up */
+	/* to the lines behind the handshake, "%u" is the id; NULL: none, "": hang up */
+	const char *answers[8];
 	int answered, connections;
 	bool repeat;			/* the first answer is for every line */
 	int pause_ms;
@@ -227,7 +235,8 @@ static const struct address_ip there = { .family = AF_INET, .bytes = { 192, 0, 2
 
 static struct sasl_request request(const char *mechanism, const char *response)
 {
-	return (struct sasl_request){ .mechanism = str_of(mechanism), .service = STR("smtp"), .realm = STR_NONE, .local = &here, .remote = &there,
+	return (struct sasl_request){ .mechanism = str_of(mechanism), .service = STR("smtp"),
+				      .realm = STR_NONE, .local = &here, .remote = &there,
 				      .has_response = response != NULL, .response = str_of(response) };
 }
 
@@ -246,7 +255,8 @@ static void test_a_password_in_one_go(void **state)
 	assert_int_equal(sasl_begin(&e, server, &q), SASL_DONE);
 	assert_str(buf_str(&e.user), "jane");
 	sasl_end(&e);
-	assert_str(buf_str(&fake.heard), "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=192.0.2.1\tlport=25\trip=192.0.2.2\trport=1025\tsecured\t"
+	assert_str(buf_str(&fake.heard),
+		   "AUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=192.0.2.1\tlport=25\trip=192.0.2.2\trport=1025\tsecured\t"
 					 "resp=AGphbmUAc2VjcmV0\n");
 	assert_int_equal(fake.connections, 1);
 	end();
@@ -418,7 +428,8 @@ static void test_silence_is_no_answer(void **state)
 	sasl_end(&e);
 	fake.answered = 0;
 	fake.answers[0] = "OK\t%u\tuser=u\n";
-	assert_int_equal(sasl_begin(&e, server, &q), SASL_DONE);	/* on a new connection: the old one was silent */
+	/* on a new connection: the old one was silent */
+	assert_int_equal(sasl_begin(&e, server, &q), SASL_DONE);
 	sasl_end(&e);
 	assert_int_equal(fake.connections, 2);
 	end();
@@ -448,7 +459,8 @@ static void test_a_late_answer_finds_nobody(void **state)
 static void test_who_is_no_such_server_is_not_believed(void **state)
 {
 	static const char *const greetings[] = {
-		"220 hello\r\nDONE\n", "VERSION\t2\t0\nDONE\n", "MECH\tPLAIN\nDONE\n", "VERSION\t1\t1\nMECH\t\nDONE\n",
+		"220 hello\r\nDONE\n", "VERSION\t2\t0\nDONE\n", "MECH\tPLAIN\nDONE\n",
+		"VERSION\t1\t1\nMECH\t\nDONE\n",
 		"VERSION\t1\t1\nVERSION\t1\t1\nDONE\n",
 	};
 	struct sasl_request q = request("PLAIN", "YQ==");
@@ -507,7 +519,8 @@ static void test_a_line_without_end_ends_the_connection(void **state)
 
 static void test_a_server_that_is_not_there(void **state)
 {
-	const struct sasl_settings settings = { .where = STR("/nonexistent/auth"), .connect_ms = 1000, .answer_ms = 1000 };
+	const struct sasl_settings settings = { .where = STR("/nonexistent/auth"), .connect_ms = 1000,
+						.answer_ms = 1000 };
 	struct sasl_request q = request("PLAIN", "YQ==");
 	struct sasl_exchange e = { .id = 0 };
 	const struct sasl_offer *m;
@@ -516,7 +529,8 @@ static void test_a_server_that_is_not_there(void **state)
 	(void) state;
 	assert_int_equal(auth_server_new(&settings, &server, &why), 0);
 	assert_true(auth_server_offers(server, &m) < 0);
-	assert_string_equal(auth_server_why(server), "connect to /nonexistent/auth: No such file or directory");
+	assert_string_equal(auth_server_why(server),
+			    "connect to /nonexistent/auth: No such file or directory");
 	assert_int_equal(sasl_begin(&e, server, &q), SASL_UNAVAILABLE);
 	sasl_end(&e);
 	auth_server_free(server);
@@ -541,7 +555,8 @@ static void test_what_it_could_do_is_remembered_when_it_is_gone(void **state)
 
 static void test_one_exchange_for_each_connection(void **state)
 {
-	const struct sasl_settings settings = { .connect_ms = 10000, .answer_ms = 10000, .one_exchange = true };
+	const struct sasl_settings settings = { .connect_ms = 10000, .answer_ms = 10000,
+						.one_exchange = true };
 	struct sasl_request q = request("LOGIN", NULL);
 	struct sasl_exchange e = { .id = 0 }, other = { .id = 0 };
 	const struct sasl_offer *m;
@@ -564,8 +579,10 @@ static void test_one_exchange_for_each_connection(void **state)
 
 static void test_where_a_server_may_be(void **state)
 {
-	static const char *const good[] = { "private/auth", "unix:/run/auth", "inet:127.0.0.1:12345", "inet:[::1]:12345", "inet:host.example:smtp" };
-	static const char *const bad[] = { "", "unix:", "inet:", "inet:host", "inet::25", "inet:host:0", "inet:host:99999", "a\nb" };
+	static const char *const good[] = { "private/auth", "unix:/run/auth", "inet:127.0.0.1:12345",
+					    "inet:[::1]:12345", "inet:host.example:smtp" };
+	static const char *const bad[] = { "", "unix:", "inet:", "inet:host", "inet::25", "inet:host:0",
+					   "inet:host:99999", "a\nb" };
 	AUTO(buf) why = BUF_WORDS;
 
 	(void) state;

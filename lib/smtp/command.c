@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Command lines are split at blanks only: CR and LF never get here, other control characters are part of a word. */
+/*
+ * Command lines are split at blanks only: CR and LF never get here, other control characters are
+ * part of a word.
+ */
 #include "lib/smtp/command.h"
 
 #include <errno.h>

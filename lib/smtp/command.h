@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * SMTP command lines (RFC 5321 4.1.1), as the server reads them. Pure parsing: views into the line, no allocation.
- * What the bytes of a line may be is decided here, once: no NUL, and well-formed UTF-8 where the caller asks for it.
+ * SMTP command lines (RFC 5321 4.1.1), as the server reads them. Pure parsing: views into the line,
+ * no allocation. What the bytes of a line may be is decided here, once: no NUL, and well-formed
+ * UTF-8 where the caller asks for it.
  */
 #ifndef ROAD_SMTP_COMMAND_H
 #define ROAD_SMTP_COMMAND_H
@@ -14,10 +15,16 @@ struct command {
 	struct str args;		/* the rest, without blanks around it */
 };
 
-/* A line without its line end. -EINVAL: no word in it, or a NUL byte; -EILSEQ: utf8 is set and it is not UTF-8. */
+/*
+ * A line without its line end. -EINVAL: no word in it, or a NUL byte; -EILSEQ: utf8 is set and it
+ * is not UTF-8.
+ */
 int command_parse(struct str line, bool utf8, struct command *ret);
 
-/* Takes "FROM:" (given with its colon, any case) and the blanks behind it off *args. False: *args begins otherwise. */
+/*
+ * Takes "FROM:" (given with its colon, any case) and the blanks behind it off *args. False: *args
+ * begins otherwise.
+ */
 bool command_keyword(struct str *args, struct str keyword);
 
 /* Takes the next word off *args. False at the end. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Command lines with their ESMTP parameters: whatever is accepted holds no control characters and lies within the line. */
+/*
+ * Command lines with their ESMTP parameters: whatever is accepted holds no control characters and
+ * lies within the line.
+ */
 #include "lib/base/die.h"
 #include "lib/smtp/command.h"
 #include "lib/smtp/esmtp_args.h"

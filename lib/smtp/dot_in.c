@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One state machine over bytes, in which only line starts and CRs are looked at singly: the inside of a line is found
- * with memchr and copied at once.
+ * One state machine over bytes, in which only line starts and CRs are looked at singly: the inside
+ * of a line is found with memchr and copied at once.
  */
 #include "lib/smtp/dot_in.h"
 

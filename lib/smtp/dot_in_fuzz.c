@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Content decoding. The first byte says how the rest is cut in pieces, and whether it is DATA or BDAT. Whatever the cuts: the output is the same,
- * DATA ends at the first CR LF "." CR LF (or "." CR LF at the start) and nowhere else, and no line of the output came from two lines of input.
+ * Content decoding. The first byte says how the rest is cut in pieces, and whether it is DATA or
+ * BDAT. Whatever the cuts: the output is the same, DATA ends at the first CR LF "." CR LF (or "."
+ * CR LF at the start) and nowhere else, and no line of the output came from two lines of input.
  */
 #include "lib/base/die.h"
 #include "lib/smtp/dot_in.h"
@@ -36,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	in = str_make((const char *) data + 1, size - 1);
 	dots = (data[0] & 1) != 0;
 	used = decode(in, SIZE_MAX, dots, &whole, &ended);
-	BUG_UNLESS(decode(in, 1 + (data[0] >> 1) % 7, dots, &pieces, &ended_too) == used && ended == ended_too);
+	BUG_UNLESS(decode(in, 1 + (data[0] >> 1) % 7, dots, &pieces, &ended_too) == used
+		   && ended == ended_too);
 	BUG_UNLESS(str_is(buf_str(&whole), buf_str(&pieces)));
 	at = str_starts(in, STR(".\r\n")) ? -2 : str_find_str(in, STR("\r\n.\r\n"));
 	BUG_UNLESS(ended == (dots && at != -1));

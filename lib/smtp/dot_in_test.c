@@ -73,7 +73,8 @@ static void nothing_else_ends_data(void **state)
 		{ STR_INIT("a\r\n.\r\r\nb\r\n.\r\n"), "a\n\r\nb\n", true, false, 0 },
 		{ STR_INIT("a\r\n.\rb\r\n.\r\n"), "a\n\rb\n", true, false, 0 },
 		{ STR_INIT("a\r\r\n.\r\n"), "a\r\n", true, false, 0 },
-		{ STR_INIT("a\r\n\0.\r\n.\r\n"), "a\n", true, false, 0 },	/* compared up to its NUL: see below */
+		/* compared up to its NUL: see below */
+		{ STR_INIT("a\r\n\0.\r\n.\r\n"), "a\n", true, false, 0 },
 		{ STR_INIT("a\r\n. \r\n.\r\n"), "a\n \n", true, false, 0 },
 		{ STR_INIT("\n.\r\n"), "\n\n", false, true, 0 },
 	};

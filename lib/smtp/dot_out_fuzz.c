@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Content on its way out. The first byte says how it is cut in pieces and how long lines may be. Whatever the content: the server on the other
- * side finds the end where we put it and nowhere before, every line end is CR LF, and without a limit of lines it decodes to what went in.
+ * Content on its way out. The first byte says how it is cut in pieces and how long lines may be.
+ * Whatever the content: the server on the other side finds the end where we put it and nowhere
+ * before, every line end is CR LF, and without a limit of lines it decodes to what went in.
  */
 #include "lib/base/die.h"
 #include "lib/smtp/dot_in.h"

@@ -169,19 +169,24 @@ static enum esmtp_error parse_notify(struct str text, struct rcpt_args *r)
 	return ESMTP_OK;
 }
 
-/* The address type stays as it is, the address is decoded. Undecodable UTF-8 addresses (RFC 6533) are passed on as they are. */
+/*
+ * The address type stays as it is, the address is decoded. Undecodable UTF-8 addresses (RFC 6533)
+ * are passed on as they are.
+ */
 static enum esmtp_error parse_orcpt(struct str text, struct arena *a, struct rcpt_args *r)
 {
 	struct str type, address = text, decoded;
 
 	r->uses_dsn = true;
-	if (r->orcpt.len > 0 || text.len > LONGEST_ORCPT || !str_cut(&address, ';', &type) || !is_name(type) || address.len == 0)
+	if (r->orcpt.len > 0 || text.len > LONGEST_ORCPT || !str_cut(&address, ';', &type) || !is_name(type)
+	    || address.len == 0)
 		return ESMTP_BAD_ORCPT;
 	if (str_is_nocase(type, STR("utf-8"))) {
 		decoded = address;
 		if (!str_is_utf8(address))
 			return ESMTP_BAD_ORCPT;
-	} else if (!str_is_ascii(address) || xtext_decode(address, a, &decoded) < 0 || !str_is_ascii(decoded)) {
+	} else if (!str_is_ascii(address) || xtext_decode(address, a, &decoded) < 0
+		   || !str_is_ascii(decoded)) {
 		return ESMTP_BAD_ORCPT;
 	}
 	r->orcpt = arena_fmt(a, "%.*s;%.*s", PSTR(type), PSTR(decoded));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The parameters behind the path of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), REQUIRETLS (RFC 8689), RET, ENVID, NOTIFY, ORCPT
- * (RFC 3461). Which of them the server wants at this moment is its own affair: it is told what was said.
+ * The parameters behind the path of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC
+ * 6531), REQUIRETLS (RFC 8689), RET, ENVID, NOTIFY, ORCPT (RFC 3461). Which of them the server
+ * wants at this moment is its own affair: it is told what was said.
  */
 #ifndef ROAD_SMTP_ESMTP_ARGS_H
 #define ROAD_SMTP_ESMTP_ARGS_H
@@ -15,7 +16,10 @@ struct esmtp_arg {
 	struct str value;
 	struct str whole;		/* "SIZE=1000" */
 };
-/* The next of *rest: 1; 0 at the end; -EINVAL: not NAME or NAME=VALUE (then *ret is the offending word in `whole`). */
+/*
+ * The next of *rest: 1; 0 at the end; -EINVAL: not NAME or NAME=VALUE (then *ret is the offending
+ * word in `whole`).
+ */
 int esmtp_arg_next(struct str *rest, struct esmtp_arg *ret);
 
 enum esmtp_error {			/* each has its own reply */
@@ -49,8 +53,13 @@ struct rcpt_args {
 	unsigned notify;		/* enum dsn_notify */
 	struct str orcpt;		/* "type;address", address decoded */
 };
-/* *ret_bad is the offending parameter, for ESMTP_UNSUPPORTED. Decoded texts live in the arena and hold no control characters. */
-enum esmtp_error esmtp_mail_args(struct str rest, struct arena *a, struct mail_args *ret, struct str *ret_bad);
-enum esmtp_error esmtp_rcpt_args(struct str rest, struct arena *a, struct rcpt_args *ret, struct str *ret_bad);
+/*
+ * *ret_bad is the offending parameter, for ESMTP_UNSUPPORTED. Decoded texts live in the arena and
+ * hold no control characters.
+ */
+enum esmtp_error esmtp_mail_args(struct str rest, struct arena *a, struct mail_args *ret,
+				 struct str *ret_bad);
+enum esmtp_error esmtp_rcpt_args(struct str rest, struct arena *a, struct rcpt_args *ret,
+				 struct str *ret_bad);
 
 #endif

@@ -16,7 +16,8 @@ static void mail_parameters_are_understood_in_any_case_and_order(void **state)
 	struct str bad;
 
 	(void) state;
-	assert_int_equal(mail(STR("size=1000 Body=8BitMime SMTPUTF8 RequireTLS RET=hdrs ENVID=a+2Bb AUTH=<>"), &m, &bad), ESMTP_OK);
+	assert_int_equal(mail(STR("size=1000 Body=8BitMime SMTPUTF8 RequireTLS RET=hdrs ENVID=a+2Bb AUTH=<>"),
+			      &m, &bad), ESMTP_OK);
 	assert_int_equal(m.size, 1000);
 	assert_int_equal(m.body, BODY_8BITMIME);
 	assert_true(m.smtputf8);
@@ -35,13 +36,16 @@ static void each_bad_mail_parameter_has_its_own_error(void **state)
 		{ STR_INIT("SIZE=x"), ESMTP_BAD_SIZE }, { STR_INIT("SIZE=-1"), ESMTP_BAD_SIZE },
 		{ STR_INIT("SIZE=9223372036854775808"), ESMTP_SIZE_OVERFLOW },
 		{ STR_INIT("SIZE"), ESMTP_UNSUPPORTED }, { STR_INIT("SIZE="), ESMTP_UNSUPPORTED },
-		{ STR_INIT("BODY=BINARYMIME"), ESMTP_UNSUPPORTED }, { STR_INIT("SMTPUTF8=1"), ESMTP_UNSUPPORTED }, { STR_INIT("REQUIRETLS=YES"), ESMTP_UNSUPPORTED },
+		{ STR_INIT("BODY=BINARYMIME"), ESMTP_UNSUPPORTED },
+		{ STR_INIT("SMTPUTF8=1"), ESMTP_UNSUPPORTED },
+		{ STR_INIT("REQUIRETLS=YES"), ESMTP_UNSUPPORTED },
 		{ STR_INIT("RET=SOME"), ESMTP_BAD_RET }, { STR_INIT("RET=FULL RET=FULL"), ESMTP_BAD_RET },
 		{ STR_INIT("ENVID=+0A"), ESMTP_BAD_ENVID }, { STR_INIT("ENVID=+00"), ESMTP_BAD_ENVID },
 		{ STR_INIT("ENVID=+2"), ESMTP_BAD_ENVID }, { STR_INIT("ENVID=a ENVID=b"), ESMTP_BAD_ENVID },
 		{ STR_INIT("ENVID=\xc3\xa4"), ESMTP_BAD_ENVID }, { STR_INIT("FOO=BAR"), ESMTP_UNSUPPORTED },
 		{ STR_INIT("=x"), ESMTP_UNSUPPORTED }, { STR_INIT("-a=x"), ESMTP_UNSUPPORTED },
-		{ STR_INIT("SIZE=1\x1b"), ESMTP_UNSUPPORTED }, { STR_INIT("AUTH=a AUTH=b"), ESMTP_UNSUPPORTED },
+		{ STR_INIT("SIZE=1\x1b"), ESMTP_UNSUPPORTED },
+		{ STR_INIT("AUTH=a AUTH=b"), ESMTP_UNSUPPORTED },
 	};
 	struct mail_args m;
 	struct str bad;
@@ -72,7 +76,8 @@ static void recipient_parameters_are_understood(void **state)
 	struct str bad = STR_NONE;
 
 	(void) state;
-	assert_int_equal(esmtp_rcpt_args(STR("NOTIFY=success,DELAY ORCPT=rfc822;user+2Bx@example.com"), arena, &r, &bad), ESMTP_OK);
+	assert_int_equal(esmtp_rcpt_args(STR("NOTIFY=success,DELAY ORCPT=rfc822;user+2Bx@example.com"),
+					 arena, &r, &bad), ESMTP_OK);
 	assert_int_equal(r.notify, NOTIFY_SUCCESS | NOTIFY_DELAY);
 	assert_str(r.orcpt, "rfc822;user+x@example.com");
 	assert_true(r.uses_dsn);
@@ -85,12 +90,17 @@ static void recipient_parameters_are_understood(void **state)
 static void bad_recipient_parameters_are_refused(void **state)
 {
 	static const struct { struct str text; enum esmtp_error error; } rows[] = {
-		{ STR_INIT("NOTIFY=NEVER,SUCCESS"), ESMTP_BAD_NOTIFY }, { STR_INIT("NOTIFY=SUCCESS,SUCCESS"), ESMTP_BAD_NOTIFY },
+		{ STR_INIT("NOTIFY=NEVER,SUCCESS"), ESMTP_BAD_NOTIFY }, { STR_INIT("NOTIFY=SUCCESS,SUCCESS"),
+									  ESMTP_BAD_NOTIFY },
 		{ STR_INIT("NOTIFY=,"), ESMTP_BAD_NOTIFY }, { STR_INIT("NOTIFY=DELAY,"), ESMTP_BAD_NOTIFY },
-		{ STR_INIT("NOTIFY=NEVER NOTIFY=NEVER"), ESMTP_BAD_NOTIFY }, { STR_INIT("NOTIFY=x"), ESMTP_BAD_NOTIFY },
-		{ STR_INIT("ORCPT=user@example.com"), ESMTP_BAD_ORCPT }, { STR_INIT("ORCPT=;x"), ESMTP_BAD_ORCPT },
-		{ STR_INIT("ORCPT=rfc822;"), ESMTP_BAD_ORCPT }, { STR_INIT("ORCPT=rfc822;a+0Ab"), ESMTP_BAD_ORCPT },
-		{ STR_INIT("ORCPT=rfc822;a+zz"), ESMTP_BAD_ORCPT }, { STR_INIT("ORCPT=a;b ORCPT=a;b"), ESMTP_BAD_ORCPT },
+		{ STR_INIT("NOTIFY=NEVER NOTIFY=NEVER"), ESMTP_BAD_NOTIFY },
+		{ STR_INIT("NOTIFY=x"), ESMTP_BAD_NOTIFY },
+		{ STR_INIT("ORCPT=user@example.com"), ESMTP_BAD_ORCPT },
+		{ STR_INIT("ORCPT=;x"), ESMTP_BAD_ORCPT },
+		{ STR_INIT("ORCPT=rfc822;"), ESMTP_BAD_ORCPT },
+		{ STR_INIT("ORCPT=rfc822;a+0Ab"), ESMTP_BAD_ORCPT },
+		{ STR_INIT("ORCPT=rfc822;a+zz"), ESMTP_BAD_ORCPT },
+		{ STR_INIT("ORCPT=a;b ORCPT=a;b"), ESMTP_BAD_ORCPT },
 		{ STR_INIT("SIZE=1"), ESMTP_UNSUPPORTED }, { STR_INIT("x"), ESMTP_UNSUPPORTED },
 	};
 	struct rcpt_args r;

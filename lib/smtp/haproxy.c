@@ -46,7 +46,8 @@ static int parse_line(struct str line, struct haproxy *ret)
 		if (!str_token(&line, " ", &word[i]))
 			return -EBADMSG;
 	ret->proxied = true;
-	if (line.len > 0 || parse_end(word[1], word[3], family, &ret->client) < 0 || parse_end(word[2], word[4], family, &ret->server) < 0)
+	if (line.len > 0 || parse_end(word[1], word[3], family, &ret->client) < 0
+	    || parse_end(word[2], word[4], family, &ret->server) < 0)
 		return -EBADMSG;
 	return 0;
 }

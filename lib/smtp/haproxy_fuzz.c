@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* PROXY protocol headers: what is accepted lies within the input and names addresses; a shorter start of it never gives another answer. */
+/*
+ * PROXY protocol headers: what is accepted lies within the input and names addresses; a shorter
+ * start of it never gives another answer.
+ */
 #include "lib/base/die.h"
 #include "lib/smtp/haproxy.h"
 

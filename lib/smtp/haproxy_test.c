@@ -56,12 +56,14 @@ static void a_header_of_version_2_names_both_ends_and_extensions_are_skipped(voi
 	struct haproxy h;
 
 	(void) state;
-	assert_int_equal(parse(STR("\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" "\xc0\x00\x02\x01" "\xc6\x33\x64\x02" "\x12\x67\x00\x19" "EHLO"), 28, &h), 28);
+	assert_int_equal(parse(STR("\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" "\xc0\x00\x02\x01"
+				   "\xc6\x33\x64\x02" "\x12\x67\x00\x19" "EHLO"), 28, &h), 28);
 	assert_true(h.proxied);
 	expect_ip(&h.client, "192.0.2.1", 4711);
 	expect_ip(&h.server, "198.51.100.2", 25);
 	assert_int_equal(parse(STR("\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x28"
-				   "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01" "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02"
+				   "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"
+				   "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02"
 				   "\0\x01\xff\xff" "\x04\0\x01z"), 56, &h), 56);
 	expect_ip(&h.client, "2001:db8::1", 1);
 	expect_ip(&h.server, "2001:db8::2", 65535);
@@ -70,13 +72,19 @@ static void a_header_of_version_2_names_both_ends_and_extensions_are_skipped(voi
 static void everything_else_is_refused(void **state)
 {
 	static const struct str bad[] = {
-		STR_INIT("EHLO client.example\r\n"), STR_INIT("PROXY\r\n"), STR_INIT("PROXY \r\n"), STR_INIT("PROXY TCP4\r\n"),
-		STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 4711\r\n"), STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25 x\r\n"),
-		STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 65536 25\r\n"), STR_INIT("PROXY TCP4 2001:db8::1 198.51.100.2 1 25\r\n"),
-		STR_INIT("PROXY TCP6 192.0.2.999 198.51.100.2 1 25\r\n"), STR_INIT("PROXY UDP4 192.0.2.1 198.51.100.2 1 25\r\n"),
+		STR_INIT("EHLO client.example\r\n"), STR_INIT("PROXY\r\n"), STR_INIT("PROXY \r\n"),
+		STR_INIT("PROXY TCP4\r\n"),
+		STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 4711\r\n"),
+		STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 4711 25 x\r\n"),
+		STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 65536 25\r\n"),
+		STR_INIT("PROXY TCP4 2001:db8::1 198.51.100.2 1 25\r\n"),
+		STR_INIT("PROXY TCP6 192.0.2.999 198.51.100.2 1 25\r\n"),
+		STR_INIT("PROXY UDP4 192.0.2.1 198.51.100.2 1 25\r\n"),
 		STR_INIT("PROXY TCP4 192.0.2.1 198.51.100.2 1 25 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
-		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x11\x11\x00\x0c" "192019851004711"), STR_INIT("\r\n\r\n\0\r\nQUIT\n\x22\x11\x00\x0c" "192019851004711"),
-		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0b" "19201985100"), STR_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x12\x00\x0c" "192019851004711"),
+		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x11\x11\x00\x0c" "192019851004711"),
+		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x22\x11\x00\x0c" "192019851004711"),
+		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0b" "19201985100"),
+		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x12\x00\x0c" "192019851004711"),
 		STR_INIT("\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"), STR_INIT("\r\n\r\nx"),
 	};
 	struct haproxy h;

@@ -22,7 +22,8 @@ int reply_feed(struct reply *r, struct str line)
 		buf_add_byte(&r->lines, '\n');
 	add_clean(&r->lines, line);
 	r->code = 0;
-	if (line.len < 3 || line.at[0] < '2' || line.at[0] > '5' || !is_digit(line.at[1]) || !is_digit(line.at[2]))
+	if (line.len < 3 || line.at[0] < '2' || line.at[0] > '5' || !is_digit(line.at[1])
+	    || !is_digit(line.at[2]))
 		return -EBADMSG;
 	if (line.len > 3 && line.at[3] != ' ' && line.at[3] != '-')
 		return -EBADMSG;
@@ -99,7 +100,8 @@ static void take_size(struct str arguments, struct ehlo *ret)
 void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret)
 {
 	static const struct { struct str keyword; enum ehlo_feature feature; } known[] = {
-		{ STR_INIT("PIPELINING"), EHLO_PIPELINING }, { STR_INIT("SIZE"), EHLO_SIZE }, { STR_INIT("8BITMIME"), EHLO_8BITMIME },
+		{ STR_INIT("PIPELINING"), EHLO_PIPELINING }, { STR_INIT("SIZE"), EHLO_SIZE },
+		{ STR_INIT("8BITMIME"), EHLO_8BITMIME },
 		{ STR_INIT("DSN"), EHLO_DSN }, { STR_INIT("SMTPUTF8"), EHLO_SMTPUTF8 },
 		{ STR_INIT("ENHANCEDSTATUSCODES"), EHLO_ENHANCED }, { STR_INIT("STARTTLS"), EHLO_STARTTLS },
 		{ STR_INIT("CHUNKING"), EHLO_CHUNKING }, { STR_INIT("AUTH"), EHLO_AUTH },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A server's reply (RFC 5321 4.2), line by line, and what an EHLO or LHLO reply offers. Whatever the server says, what
- * comes out has no control characters and a bounded length.
+ * A server's reply (RFC 5321 4.2), line by line, and what an EHLO or LHLO reply offers. Whatever
+ * the server says, what comes out has no control characters and a bounded length.
  */
 #ifndef ROAD_SMTP_REPLY_H
 #define ROAD_SMTP_REPLY_H
@@ -18,8 +18,9 @@ struct reply {
 #define REPLY ((struct reply){ .lines = BUF(REPLY_MAX) })
 
 /*
- * 1: the reply is complete; 0: more lines follow; -EBADMSG: this is no reply (`lines` holds what was said), and where the
- * next one begins is unknown. The first line of a reply clears what r held. The last line's code is the reply's.
+ * 1: the reply is complete; 0: more lines follow; -EBADMSG: this is no reply (`lines` holds what
+ * was said), and where the next one begins is unknown. The first line of a reply clears what r
+ * held. The last line's code is the reply's.
  */
 int reply_feed(struct reply *r, struct str line);
 void reply_auto(struct reply *r);
@@ -27,7 +28,10 @@ static inline int reply_class(const struct reply *r) { return r->code / 100; }
 
 /* All on one line: "550-5.7.1 first 550 5.7.1 last". In the arena. */
 struct str reply_text(const struct reply *r, struct arena *a);
-/* The enhanced status code that the reply begins with, fitting its class; fallback when it has none (RFC 2034). */
+/*
+ * The enhanced status code that the reply begins with, fitting its class; fallback when it has none
+ * (RFC 2034).
+ */
 struct str reply_dsn(const struct reply *r, struct str fallback, struct arena *a);
 /* Walks the lines without codes: *rest starts as buf_str(&r->lines). False at the end. */
 bool reply_next(struct str *rest, struct str *ret_text);
@@ -53,7 +57,10 @@ struct ehlo {
 };
 /* `discard`: keywords to overlook, separated by commas or blanks (smtp_discard_ehlo_keywords). */
 void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret);
-/* The first 100 mechanisms of its AUTH lines, also of "AUTH=" ones, each once, separated by blanks. What is no name of a mechanism is left out. */
+/*
+ * The first 100 mechanisms of its AUTH lines, also of "AUTH=" ones, each once, separated by blanks.
+ * What is no name of a mechanism is left out.
+ */
 void ehlo_mechanisms(const struct reply *r, struct buf *ret);
 
 #endif

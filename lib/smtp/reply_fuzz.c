@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Any lines as a server's replies: what comes out is bounded, without control characters, and features are of the known ones. */
+/*
+ * Any lines as a server's replies: what comes out is bounded, without control characters, and
+ * features are of the known ones.
+ */
 #include "lib/base/die.h"
 #include "lib/smtp/reply.h"
 

@@ -46,7 +46,8 @@ static void test_the_last_of_several_lines_decides(void **unused)
 
 static void test_what_is_no_reply_is_told_apart(void **unused)
 {
-	static const char *const bad[] = { "", "25", "hello", "25x ok", "250ok", "250+ok", " 250 ok", "150 ok", "650 ok", "099 x",
+	static const char *const bad[] = { "", "25", "hello", "25x ok", "250ok", "250+ok", " 250 ok",
+					   "150 ok", "650 ok", "099 x",
 		"HTTP/1.1 400 Bad Request" };
 
 	(void) unused;
@@ -97,7 +98,8 @@ static void test_ehlo_tells_features(void **unused)
 	reply_feed(&r, STR("250-AUTH PLAIN LOGIN"));
 	assert_int_equal(reply_feed(&r, STR("250 DSN")), 1);
 	ehlo_parse(&r, STR_NONE, &e);
-	assert_int_equal(e.features, EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_SMTPUTF8 | EHLO_AUTH | EHLO_DSN);
+	assert_int_equal(e.features,
+			 EHLO_PIPELINING | EHLO_SIZE | EHLO_8BITMIME | EHLO_SMTPUTF8 | EHLO_AUTH | EHLO_DSN);
 	assert_int_equal(e.size_limit, 10240000);
 	assert_str(e.host, "mx.example");
 	ehlo_parse(&r, STR("dsn, pipelining"), &e);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* cdb: tables, for reading: two or three reads per lookup, nothing mapped, every position checked. The driver that is built in. */
+/*
+ * cdb: tables, for reading: two or three reads per lookup, nothing mapped, every position checked.
+ * The driver that is built in.
+ */
 #include "lib/table/cdb.h"
 
 #include <errno.h>
@@ -44,7 +47,8 @@ static int cdb_open(const char *path, int fd, void **ret_db, struct driver_words
 	c->path = path;
 	r = read_at(c, c->head, CDB_HEAD, 0);
 	if (r < 0) {
-		snprintf(why.at, why.size, "open database %s: %s", path, r == -EIO ? "not a cdb file" : error_text(r));
+		snprintf(why.at, why.size, "open database %s: %s", path,
+			 r == -EIO ? "not a cdb file" : error_text(r));
 		cdb_close(c);
 		return r;
 	}
@@ -80,7 +84,8 @@ static int read_record(struct cdb *c, off_t at, struct str key)
 	if (c->value.len < value_len) {
 		size_t had = c->value.len;
 		char *rest = buf_room(&c->value, value_len - had);
-		int r = rest == NULL ? -EMSGSIZE : read_at(c, rest, value_len - had, at + (off_t) (8 + key.len + had));
+		int r = rest == NULL ? -EMSGSIZE : read_at(c, rest, value_len - had,
+							   at + (off_t) (8 + key.len + had));
 
 		if (r < 0)
 			return r;
@@ -126,12 +131,14 @@ static int cdb_get(void *db, struct str key, struct str *ret_value, struct drive
 	int r = find(c, key);
 
 	if (r < 0)
-		snprintf(why.at, why.size, "read %s: %s", c->path, r == -EIO ? "the database is damaged" : error_text(r));
+		snprintf(why.at, why.size, "read %s: %s", c->path,
+			 r == -EIO ? "the database is damaged" : error_text(r));
 	*ret_value = buf_str(&c->value);
 	return r;
 }
 
 const struct database_driver cdb_driver = {
 	.type = "cdb", .open = cdb_open, .get = cdb_get, .close = cdb_close,
-	.can_change = false, .edit = cdb_edit, .put = cdb_put, .remove = cdb_remove, .finish = cdb_finish, .each = cdb_each,
+	.can_change = false, .edit = cdb_edit, .put = cdb_put, .remove = cdb_remove, .finish = cdb_finish,
+	.each = cdb_each,
 };

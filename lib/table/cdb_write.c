@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* cdb: tables, for writing and listing. What is put is kept in memory until the end, so that a later value can replace an earlier one. */
+/*
+ * cdb: tables, for writing and listing. What is put is kept in memory until the end, so that a
+ * later value can replace an earlier one.
+ */
 #include <errno.h>
 #include <unistd.h>
 
@@ -51,7 +54,8 @@ static struct record **find_slot(const struct writing *f, struct str key, uint32
 	size_t n = hash & (f->slot_count - 1);
 
 	for (; f->slots[n] != NULL; n = (n + 1) & (f->slot_count - 1))
-		if (f->slots[n]->hash == hash && str_is(str_make(f->slots[n]->bytes, f->slots[n]->key_len), key))
+		if (f->slots[n]->hash == hash
+		    && str_is(str_make(f->slots[n]->bytes, f->slots[n]->key_len), key))
 			break;
 	return &f->slots[n];
 }
@@ -89,7 +93,8 @@ int cdb_put(void *db, struct str key, struct str value, bool replace, struct dri
 	bytes = arena_get(f->arena, key.len + value.len + 1);
 	memcpy(bytes, key.at, key.len);
 	memcpy(bytes + key.len, value.at, value.len);
-	*r = (struct record){ .hash = hash, .key_len = (uint32_t) key.len, .value_len = (uint32_t) value.len, .bytes = bytes };
+	*r = (struct record){ .hash = hash, .key_len = (uint32_t) key.len, .value_len = (uint32_t) value.len,
+			      .bytes = bytes };
 	if (2 * f->records.len > f->slot_count)
 		double_slots(f);
 	return 1;
@@ -110,7 +115,8 @@ static void flush_pending(struct writing *f)
 	size_t done = 0;
 
 	while (f->error == 0 && done < f->pending.len) {
-		ssize_t n = pwrite(f->fd, f->pending.at + done, f->pending.len - done, f->written + (off_t) done);
+		ssize_t n = pwrite(f->fd, f->pending.at + done, f->pending.len - done,
+				   f->written + (off_t) done);
 
 		if (n < 0)
 			f->error = -errno;
@@ -205,7 +211,8 @@ static int write_file(struct writing *f)
 	for (size_t n = 0; n < 256 && f->error == 0; n++) {
 		uint32_t at = position(f), slots = (uint32_t) (2 * (starts[n + 1] - starts[n]));
 		const char entry[8] = { (char) at, (char) (at >> 8), (char) (at >> 16), (char) (at >> 24),
-					(char) slots, (char) (slots >> 8), (char) (slots >> 16), (char) (slots >> 24) };
+					(char) slots, (char) (slots >> 8), (char) (slots >> 16),
+					(char) (slots >> 24) };
 
 		buf_add(&head, str_make(entry, 8));
 		write_table(f, sorted + starts[n], starts[n + 1] - starts[n]);

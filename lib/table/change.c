@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One change costs a copy of the file and a sync, whoever is killed meanwhile (edit.h). So whoever gets the turn makes all the changes that have gathered, on a pool thread; the
- * others find theirs made when their turn comes.
+ * One change costs a copy of the file and a sync, whoever is killed meanwhile (edit.h). So whoever
+ * gets the turn makes all the changes that have gathered, on a pool thread; the others find theirs
+ * made when their turn comes.
  */
 #include "lib/table/change.h"
 
@@ -82,7 +83,8 @@ static int make_all(void *arg)
 	struct edit *e;
 	bool any = false;
 
-	b->result = edit_open(b->table->drivers.database, b->table->file->path, EDIT_FROM_EXISTING, CACHE_BYTES, &e, &b->why);
+	b->result = edit_open(b->table->drivers.database, b->table->file->path, EDIT_FROM_EXISTING,
+			      CACHE_BYTES, &e, &b->why);
 	if (b->result < 0)
 		return 0;
 	LIST_EACH(c, &b->changes, struct change, link) {
@@ -91,7 +93,8 @@ static int make_all(void *arg)
 	}
 	existing = edit_existing(e);
 	if (any)
-		b->result = edit_commit(e, existing == NULL ? NEW_MODE : existing->st_mode & 0777, (uid_t) -1, (gid_t) -1, &b->why);
+		b->result = edit_commit(e, existing == NULL ? NEW_MODE : existing->st_mode & 0777,
+					(uid_t) -1, (gid_t) -1, &b->why);
 	else
 		edit_abandon(e);
 	return 0;

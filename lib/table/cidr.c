@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * cidr: rules of address blocks, in file order. A key that is no address matches nothing, not even a negated block;
- * and so it is between IPv4 and IPv6.
+ * cidr: rules of address blocks, in file order. A key that is no address matches nothing, not even
+ * a negated block; and so it is between IPv4 and IPv6.
  */
 #include <errno.h>
 
@@ -54,7 +54,8 @@ static int cidr_read(struct table *t, struct source *lines, void **ret_content, 
 	return rules_read(&syntax, t, lines, (struct rules **) ret_content, why);
 }
 
-static int cidr_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int cidr_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		    struct buf *why)
 {
 	(void) t;
 	return rules_get(content, a, key, ret_value, why);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tables made of other tables: unionmap:{ t1, t2 } asks each and joins what they find with commas; pipemap:{ t1, t2 } asks each with the result of the one
- * before; debug:table logs what is asked and answered. One that cannot tell makes the whole unable to tell.
+ * Tables made of other tables: unionmap:{ t1, t2 } asks each and joins what they find with commas;
+ * pipemap:{ t1, t2 } asks each with the result of the one before; debug:table logs what is asked
+ * and answered. One that cannot tell makes the whole unable to tell.
  *
- * The inner tables fold keys and follow their files themselves. None of this is replaced while it is in use, so a lookup may wait.
+ * The inner tables fold keys and follow their files themselves. None of this is replaced while it
+ * is in use, so a lookup may wait.
  */
 #include <errno.h>
 
@@ -52,7 +54,8 @@ static int open_list(struct table *t, struct str name, void **ret_content, struc
 	int more = 1, r = 0;
 
 	if (str_unbrace(name, &rest) < 0) {
-		buf_addf(why, "expected %s:{ type:name, ... } instead of \"%.*s\"", t->type->name, PSTR(str_head(name, 60)));
+		buf_addf(why, "expected %s:{ type:name, ... } instead of \"%.*s\"", t->type->name,
+			 PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	c = get_memory(sizeof(*c));
@@ -73,7 +76,8 @@ static int open_list(struct table *t, struct str name, void **ret_content, struc
 	return r;
 }
 
-static int ask_inner(struct table *inner, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int ask_inner(struct table *inner, struct arena *a, struct str key, struct str *ret_value,
+		     struct buf *why)
 {
 	int r = table_get(inner, a, key, ret_value);
 
@@ -82,7 +86,8 @@ static int ask_inner(struct table *inner, struct arena *a, struct str key, struc
 	return r;
 }
 
-static int union_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int union_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		     struct buf *why)
 {
 	const struct composed *c = content;
 	struct arena *own = arena_new("unionmap", NULL, INNER_ARENA);
@@ -107,7 +112,8 @@ static int union_get(struct table *t, void *content, struct arena *a, struct str
 	return r < 0 ? r : found == 0 ? 0 : table_value(a, buf_str(&joined), ret_value, why);
 }
 
-static int pipe_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int pipe_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		    struct buf *why)
 {
 	const struct composed *c = content;
 	struct arena *own = arena_new("pipemap", NULL, (size_t) MOST_INNER * INNER_ARENA);
@@ -135,7 +141,8 @@ static int debug_open(struct table *t, struct str name, void **ret_content, stru
 	return r;
 }
 
-static int debug_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int debug_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		     struct buf *why)
 {
 	const struct composed *c = content;
 	AUTO(buf) key_text = BUF(1000), value_text = BUF(1000);
@@ -151,13 +158,16 @@ static int debug_get(struct table *t, void *content, struct arena *a, struct str
 }
 
 const struct table_type union_type = {
-	.name = "unionmap", .traits = TYPE_COMPOSED, .open = open_list, .get = union_get, .close = composed_close,
+	.name = "unionmap", .traits = TYPE_COMPOSED, .open = open_list, .get = union_get,
+	.close = composed_close,
 };
 
 const struct table_type pipe_type = {
-	.name = "pipemap", .traits = TYPE_COMPOSED, .open = open_list, .get = pipe_get, .close = composed_close,
+	.name = "pipemap", .traits = TYPE_COMPOSED, .open = open_list, .get = pipe_get,
+	.close = composed_close,
 };
 
 const struct table_type debug_type = {
-	.name = "debug", .traits = TYPE_COMPOSED, .open = debug_open, .get = debug_get, .close = composed_close,
+	.name = "debug", .traits = TYPE_COMPOSED, .open = debug_open, .get = debug_get,
+	.close = composed_close,
 };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tables that are database files: hash btree lmdb cdb. A driver knows the format; here is what they share: an answer counts only if the file is still
- * as it was when it was opened, and is asked for again otherwise; keys and values that end with a NUL byte, or not, depending on who made the file.
+ * Tables that are database files: hash btree lmdb cdb. A driver knows the format; here is what they
+ * share: an answer counts only if the file is still as it was when it was opened, and is asked for
+ * again otherwise; keys and values that end with a NUL byte, or not, depending on who made the
+ * file.
  */
 #include "lib/table/database.h"
 
@@ -56,14 +58,15 @@ static void database_close(void *content)
 }
 
 /*
- * Somebody holds the lock of writers, and the file has changed lately. Anybody who may read the file can take the lock, so it alone
- * says nothing.
+ * Somebody holds the lock of writers, and the file has changed lately. Anybody who may read the
+ * file can take the lock, so it alone says nothing.
  */
 static bool is_being_written(const struct database *d)
 {
 	int64_t age_s = wall_s() - (int64_t) d->opened.st_mtim.tv_sec;
 
-	return flock(d->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK && age_s < WRITING_SECONDS && age_s > -WRITING_SECONDS;
+	return flock(d->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK && age_s < WRITING_SECONDS
+	       && age_s > -WRITING_SECONDS;
 }
 
 static int open_unlocked(struct database *d, const char *path, struct driver_words why)
@@ -131,7 +134,8 @@ static bool is_unchanged(const void *content)
 	return fstat(d->fd, &st) == 0 && stat_is_same(&st, &d->opened);
 }
 
-static int look_up(struct database *d, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int look_up(struct database *d, struct arena *a, struct str key, struct str *ret_value,
+		   struct buf *why)
 {
 	char words[500] = "";
 	struct str value;
@@ -141,7 +145,8 @@ static int look_up(struct database *d, struct arena *a, struct str key, struct s
 	return r > 0 ? table_value(a, without_nul(value), ret_value, why) : r;
 }
 
-static int database_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int database_get(struct table *t, void *content, struct arena *a, struct str key,
+			struct str *ret_value, struct buf *why)
 {
 	struct database *d = content;
 

@@ -42,8 +42,9 @@ static int explain(const struct edit *e, int r, struct buf *why)
 }
 
 /*
- * Marks a file that is being made as in use. Not with flock(): it is still held for a moment when the file has taken the table's place, and there
- * flock() says to readers that somebody writes in place.
+ * Marks a file that is being made as in use. Not with flock(): it is still held for a moment when
+ * the file has taken the table's place, and there flock() says to readers that somebody writes in
+ * place.
  */
 static bool lock_for_writing(int fd)
 {
@@ -117,7 +118,10 @@ static int make_beside(struct edit *e, struct buf *why)
 	return error;
 }
 
-/* Opens the table there is and locks it against other writers; one that was replaced while we waited does not count. */
+/*
+ * Opens the table there is and locks it against other writers; one that was replaced while we
+ * waited does not count.
+ */
 static int lock_existing(struct edit *e, struct buf *why)
 {
 	const int64_t until = mono_ms() + LOCK_PATIENCE_MS;
@@ -134,9 +138,13 @@ static int lock_existing(struct edit *e, struct buf *why)
 			buf_addf(why, "open %s: %s", e->path, error_text(error));
 			return error;
 		}
-		/* Against our own kind, and against those who write in place. Readers, who ask for the latter, only see the second one. */
+		/*
+		 * Against our own kind, and against those who write in place. Readers, who ask for
+		 * the latter, only see the second one.
+		 */
 		if (lock_for_writing(fd) && flock(fd, LOCK_SH | LOCK_NB) == 0) {
-			if (stat(e->path, &there) == 0 && there.st_ino == e->old_stat.st_ino && there.st_dev == e->old_stat.st_dev) {
+			if (stat(e->path, &there) == 0 && there.st_ino == e->old_stat.st_ino
+			    && there.st_dev == e->old_stat.st_dev) {
 				e->old = fd_take(&fd);
 				e->has_old = true;
 				return 0;
@@ -166,7 +174,8 @@ static int copy_existing(struct edit *e, struct buf *why)
 	return 0;
 }
 
-int edit_open(const struct database_driver *driver, const char *path, unsigned flags, size_t cache_bytes, struct edit **ret_e, struct buf *why)
+int edit_open(const struct database_driver *driver, const char *path, unsigned flags, size_t cache_bytes,
+	      struct edit **ret_e, struct buf *why)
 {
 	struct edit *e = get_memory(sizeof(*e));
 	size_t len = strlen(path);
@@ -185,7 +194,8 @@ int edit_open(const struct database_driver *driver, const char *path, unsigned f
 	} else if (flags & EDIT_FROM_EXISTING) {
 		r = lock_existing(e, why);
 	} else {
-		r = (e->has_old = stat(path, &e->old_stat) == 0) && !S_ISREG(e->old_stat.st_mode) ? -EINVAL : 0;
+		r = (e->has_old = stat(path, &e->old_stat) == 0) && !S_ISREG(e->old_stat.st_mode)
+		    ? -EINVAL : 0;
 		if (r < 0)
 			buf_addf(why, "%s: not a regular file", path);
 	}
@@ -195,7 +205,8 @@ int edit_open(const struct database_driver *driver, const char *path, unsigned f
 		r = copy_existing(e, why);
 	fresh = e->old < 0 || e->old_stat.st_size == 0;
 	if (r == 0)
-		r = explain(e, driver->edit(e->beside, e->fd, fresh, cache_bytes, &e->db, room_for_words(e)), why);
+		r = explain(e, driver->edit(e->beside, e->fd, fresh, cache_bytes, &e->db, room_for_words(e)),
+			    why);
 	if (r < 0) {
 		edit_abandon(e);
 		return r;
@@ -274,7 +285,8 @@ int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *w
 	}
 	/* Content first, then the name: a name that survives a power cut leads to whole content. */
 	if ((uid != (uid_t) -1 && fchown(e->fd, uid, (gid_t) -1) < 0) ||
-	    (gid != (gid_t) -1 && fchown(e->fd, (uid_t) -1, gid) < 0 && errno != EPERM) || fchmod(e->fd, mode) < 0 ||
+	    (gid != (gid_t) -1 && fchown(e->fd, (uid_t) -1, gid) < 0 && errno != EPERM)
+	    || fchmod(e->fd, mode) < 0 ||
 	    fsync(e->fd) < 0 || rename(e->beside, e->path) < 0) {
 		r = -errno;
 		buf_addf(why, "%s: %s", e->beside, error_text(r));
@@ -301,7 +313,8 @@ static int say_without_nul(void *arg, struct str key, struct str value)
 	return t->say(t->arg, without_nul(key), without_nul(value));
 }
 
-int edit_each(const struct database_driver *driver, const char *path, driver_entry *say, void *arg, struct buf *why)
+int edit_each(const struct database_driver *driver, const char *path, driver_entry *say, void *arg,
+	      struct buf *why)
 {
 	struct telling t = { say, arg };
 	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

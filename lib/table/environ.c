@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * environ:name: the variables of this process's environment (the name does not matter); what is folded is the key, so that in tables of mail
- * addresses only variables with lower-case names are found. internal:name: empty, and gone with the process; for caches.
+ * environ:name: the variables of this process's environment (the name does not matter); what is
+ * folded is the key, so that in tables of mail addresses only variables with lower-case names are
+ * found. internal:name: empty, and gone with the process; for caches.
  */
 #include "lib/table/memory.h"
 #include "lib/table/type.h"
@@ -14,7 +15,8 @@ static int environ_open(struct table *t, struct str name, void **ret_content, st
 	return 0;
 }
 
-static int environ_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int environ_get(struct table *t, void *content, struct arena *a, struct str key,
+		       struct str *ret_value, struct buf *why)
 {
 	AUTO(buf) name = BUF(key.len + 1);
 	const char *value;
@@ -35,7 +37,8 @@ static int internal_open(struct table *t, struct str name, void **ret_content, s
 	return 0;
 }
 
-static int internal_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int internal_get(struct table *t, void *content, struct arena *a, struct str key,
+			struct str *ret_value, struct buf *why)
 {
 	const struct str *value = memory_get(content, key);
 
@@ -48,5 +51,6 @@ const struct table_type environ_type = {
 };
 
 const struct table_type internal_type = {
-	.name = "internal", .traits = TYPE_FIXED_KEYS, .open = internal_open, .get = internal_get, .close = memory_free,
+	.name = "internal", .traits = TYPE_FIXED_KEYS, .open = internal_open, .get = internal_get,
+	.close = memory_free,
 };

@@ -30,13 +30,15 @@ int files_value(struct str value, struct buf *ret, struct buf *why)
 		int r;
 
 		if (buf_add(&path, name) < 0) {
-			buf_addf(why, "open %.*s...: %s", PSTR(str_head(name, 100)), error_text(-ENAMETOOLONG));
+			buf_addf(why, "open %.*s...: %s", PSTR(str_head(name, 100)),
+				 error_text(-ENAMETOOLONG));
 			return -ENAMETOOLONG;
 		}
 		fd = openat(start_directory, buf_text(&path), O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		r = fd < 0 ? -errno : source_read_file(fd, MOST_CONTENT / 2, &one);
 		if (r == 0 && !first)
-			r = buf_add_byte(&content, '\n');	/* a last line without its end does not run into the next file */
+			/* a last line without its end does not run into the next file */
+			r = buf_add_byte(&content, '\n');
 		first = false;
 		if (r == 0)
 			r = buf_add(&content, buf_str(&one));

@@ -4,8 +4,9 @@
  *   idle       in pool->idle, its thread waits for work (and closes a connection that gets old)
  *   asked      a coroutine has taken it and waits on its descriptor; the thread works on helper->job
  *   given up   the coroutine went away; the thread ends it when the database returns
- * The job and `given_up` change hands under helper->lock; everything else of a helper belongs to its thread, and the lists of the pool to the loop's. What
- * both sides look at (how many threads there are, which hosts failed) is under pool->lock.
+ * The job and `given_up` change hands under helper->lock; everything else of a helper belongs to
+ * its thread, and the lists of the pool to the loop's. What both sides look at (how many threads
+ * there are, which hosts failed) is under pool->lock.
  */
 #include "lib/table/helpers.h"
 
@@ -89,7 +90,10 @@ static void job_free(struct job *job)
 
 /* ---- the end of the process ---- */
 
-/* Libraries take themselves apart in exit(): until then whoever is inside one comes out, and nobody goes in any more. */
+/*
+ * Libraries take themselves apart in exit(): until then whoever is inside one comes out, and nobody
+ * goes in any more.
+ */
 static pthread_mutex_t inside_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t inside_changed = PTHREAD_COND_INITIALIZER;
 static int inside;			/* threads within a module */
@@ -114,8 +118,9 @@ static void leave_module(void)
 }
 
 /*
- * A thread that ends has left a module only when what libraries keep for each thread is gone: destructors run in the order in which their keys were
- * made, and this one is made by the first thread that ends, after those of the libraries that it used.
+ * A thread that ends has left a module only when what libraries keep for each thread is gone:
+ * destructors run in the order in which their keys were made, and this one is made by the first
+ * thread that ends, after those of the libraries that it used.
  */
 static pthread_key_t last_key;
 static pthread_once_t last_key_once = PTHREAD_ONCE_INIT;
@@ -184,8 +189,9 @@ static void drop_connection(struct helper *h, bool host_failed)
 }
 
 /*
- * Which host comes next: one in a round that did not fail lately; else one that failed, but not just now. Sockets of this machine come first. NULL: none. `tried`
- * has a bit for each that this job has had already.
+ * Which host comes next: one in a round that did not fail lately; else one that failed, but not
+ * just now. Sockets of this machine come first. NULL: none. `tried` has a bit for each that this
+ * job has had already.
  */
 static struct host *choose_host(struct helpers *p, uint64_t tried)
 {
@@ -199,7 +205,8 @@ static struct host *choose_host(struct helpers *p, uint64_t tried)
 		int64_t age = host->failed_at == 0 ? INT64_MAX : now - host->failed_at;
 		int rank = age < p->settings.retry_ms ? 2 : strncmp(host->name, "unix:", 5) == 0 ? 0 : 1;
 
-		if ((tried >> (host - p->hosts) & 1) || age < MIN(REST_MS, p->settings.retry_ms) || rank >= best_rank)
+		if ((tried >> (host - p->hosts) & 1) || age < MIN(REST_MS, p->settings.retry_ms)
+		    || rank >= best_rank)
 			continue;
 		best = host;
 		best_rank = rank;
@@ -214,9 +221,11 @@ static bool connect_to_some(struct helper *h, struct job *job, int64_t until, ui
 	const struct driver_words words = { job->words, sizeof(job->words) };
 	int64_t left;
 
-	while (h->connection == NULL && (left = until - mono_ms()) > 0 && (h->host = choose_host(p, *tried)) != NULL) {
+	while (h->connection == NULL && (left = until - mono_ms()) > 0
+	       && (h->host = choose_host(p, *tried)) != NULL) {
 		*tried |= (uint64_t) 1 << (h->host - p->hosts);
-		h->connection = p->settings.driver->connect(p->settings.settings, h->host->name, (int) left, words);
+		h->connection = p->settings.driver->connect(p->settings.settings, h->host->name,
+							    (int) left, words);
 		pthread_mutex_lock(&p->lock);
 		h->host->failed_at = h->connection == NULL ? mono_ms() : 0;
 		/* The last one registered runs first: before what the library registered at its first use. */
@@ -232,7 +241,10 @@ static bool connect_to_some(struct helper *h, struct job *job, int64_t until, ui
 	return false;
 }
 
-/* A connection that lay idle may have ended unnoticed, and the question can be asked again: each host gets a chance, but no more than that. */
+/*
+ * A connection that lay idle may have ended unnoticed, and the question can be asked again: each
+ * host gets a chance, but no more than that.
+ */
 static void do_job(struct helper *h, struct job *job)
 {
 	struct helpers *p = h->pool;
@@ -251,7 +263,8 @@ static void do_job(struct helper *h, struct job *job)
 		}
 		left = until - mono_ms();
 		const struct driver_question q = {
-			.statement = job->statement, .arguments = job->arguments, .argument_count = job->argument_count,
+			.statement = job->statement, .arguments = job->arguments,
+			.argument_count = job->argument_count,
 			.timeout_ms = (int) MAX(left, (int64_t) 1), .found = found, .arg = job,
 		};
 		r = p->settings.driver->ask(h->connection, &q, words);
@@ -259,7 +272,8 @@ static void do_job(struct helper *h, struct job *job)
 			job->result = r == DRIVER_ANSWERED ? 0 : -EIO;
 			if (job->too_many) {
 				job->result = -EMSGSIZE;
-				snprintf(job->words, sizeof(job->words), "more values than expansion_limit, or than fit, for one key");
+				snprintf(job->words, sizeof(job->words),
+					 "more values than expansion_limit, or than fit, for one key");
 			}
 			return;
 		}
@@ -299,7 +313,10 @@ static void thread_ends(struct helper *h)
 	free(p);
 }
 
-/* Waits for work with h->lock held; a connection that nobody wanted for a while is closed. False: the thread shall end. */
+/*
+ * Waits for work with h->lock held; a connection that nobody wanted for a while is closed. False:
+ * the thread shall end.
+ */
 static bool wait_for_job(struct helper *h)
 {
 	struct timespec until;
@@ -467,7 +484,8 @@ static int take_helper(struct helpers *p, struct helper **ret_h, struct buf *why
 	return 0;
 }
 
-static struct job *new_job(const char *statement, const struct str *arguments, size_t count, size_t most_values)
+static struct job *new_job(const char *statement, const struct str *arguments, size_t count,
+			   size_t most_values)
 {
 	struct job *job = get_memory(sizeof(*job));
 	size_t bytes = 0;
@@ -515,7 +533,8 @@ static int wait_for_answer(struct helper *h, struct job *job, when_t until)
 	return r;
 }
 
-static int ask_helper(struct helpers *p, struct helper *h, struct job *job, struct helper_answer *ret_answer, struct buf *why)
+static int ask_helper(struct helpers *p, struct helper *h, struct job *job, struct helper_answer *ret_answer,
+		      struct buf *why)
 {
 	int r;
 
@@ -542,7 +561,8 @@ static int ask_helper(struct helpers *p, struct helper *h, struct job *job, stru
 	return r;
 }
 
-int helpers_ask(struct helpers *p, const char *statement, const struct str *arguments, size_t argument_count, size_t most_values,
+int helpers_ask(struct helpers *p, const char *statement, const struct str *arguments, size_t argument_count,
+		size_t most_values,
 		struct helper_answer *ret_answer, struct buf *why)
 {
 	struct helper *h;
@@ -554,7 +574,8 @@ int helpers_ask(struct helpers *p, const char *statement, const struct str *argu
 	}
 	r = take_helper(p, &h, why);
 	if (r == 0)
-		r = ask_helper(p, h, new_job(statement, arguments, argument_count, most_values), ret_answer, why);
+		r = ask_helper(p, h, new_job(statement, arguments, argument_count, most_values),
+			       ret_answer, why);
 	gate_leave(&p->turns);
 	return r;
 }

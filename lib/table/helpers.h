@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Threads that ask a database on behalf of coroutines: each has one connection, made when it is needed and kept while it is used. The libraries of databases
- * block; a pool of its own for each table keeps a slow one from holding up anything else. Whatever happens to a thread, who waits for it gets an answer
- * in time: a thread that does not return is given up, and ends when it does.
+ * Threads that ask a database on behalf of coroutines: each has one connection, made when it is
+ * needed and kept while it is used. The libraries of databases block; a pool of its own for each
+ * table keeps a slow one from holding up anything else. Whatever happens to a thread, who waits for
+ * it gets an answer in time: a thread that does not return is given up, and ends when it does.
  */
 #ifndef ROAD_TABLE_HELPERS_H
 #define ROAD_TABLE_HELPERS_H
@@ -21,13 +22,14 @@ struct helper_settings {
 	int most;			/* connections at once */
 	int timeout_ms;			/* of one question, and of one attempt to connect */
 	int idle_ms;			/* a connection that is not used for so long is closed */
-	int retry_ms;			/* a host that failed is passed over for so long if there is another one */
+	/* a host that failed is passed over for so long if there is another one */
+	int retry_ms;
 };
 
 struct helpers *helpers_new(const struct helper_settings *settings);
 /*
- * Nobody may be asking any more. Threads that were given up end when they are through; `released` is called, in any thread, when the last one has: the settings
- * may go then.
+ * Nobody may be asking any more. Threads that were given up end when they are through; `released`
+ * is called, in any thread, when the last one has: the settings may go then.
  */
 void helpers_release(struct helpers *h, void (*released)(void *arg), void *arg);
 
@@ -40,10 +42,12 @@ struct helper_answer {
 void helper_answer_auto(struct helper_answer *a);
 
 /*
- * Asks: statement (NULL: none; lives as long as the pool) and arguments (copied). More than most_values (0: no limit) or most_bytes of values are an
- * error. 0 or -errno with words; also when no connection gets free until then.
+ * Asks: statement (NULL: none; lives as long as the pool) and arguments (copied). More than
+ * most_values (0: no limit) or most_bytes of values are an error. 0 or -errno with words; also when
+ * no connection gets free until then.
  */
-int helpers_ask(struct helpers *h, const char *statement, const struct str *arguments, size_t argument_count, size_t most_values,
+int helpers_ask(struct helpers *h, const char *statement, const struct str *arguments, size_t argument_count,
+		size_t most_values,
 		struct helper_answer *ret_answer, struct buf *why) MAY_YIELD;
 
 #endif

@@ -19,7 +19,8 @@ static int add_pair(const struct table *t, struct memory *m, struct str pair, st
 	}
 	r = table_source_value(t, str_trim(value), &room, &value, why);
 	if (r == 0)
-		memory_put(m, str_trim(key), value, t->flags & TABLE_FOLD_KEY, true);	/* the last one counts */
+		/* the last one counts */
+		memory_put(m, str_trim(key), value, t->flags & TABLE_FOLD_KEY, true);
 	return r;
 }
 
@@ -41,7 +42,8 @@ static int inline_open(struct table *t, struct str name, void **ret_content, str
 	int more, r = 0;
 
 	if (str_unbrace(name, &rest) < 0 || rest.len == 0) {
-		buf_addf(why, "expected inline:{ key=value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
+		buf_addf(why, "expected inline:{ key=value, ... } instead of \"%.*s\"",
+			 PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	m = memory_new(t->flags & TABLE_FILE_VALUES ? (size_t) 2 << 30 : 64 << 20);
@@ -59,7 +61,8 @@ static int inline_open(struct table *t, struct str name, void **ret_content, str
 	return r;
 }
 
-static int inline_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int inline_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		      struct buf *why)
 {
 	const struct str *value = memory_get(content, key);
 
@@ -68,5 +71,6 @@ static int inline_get(struct table *t, void *content, struct arena *a, struct st
 }
 
 const struct table_type inline_type = {
-	.name = "inline", .traits = TYPE_FIXED_KEYS, .open = inline_open, .get = inline_get, .close = memory_free,
+	.name = "inline", .traits = TYPE_FIXED_KEYS, .open = inline_open, .get = inline_get,
+	.close = memory_free,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The entries of tables whose entries stand in a text, for those who look through a configuration before it is used: inline, texthash, the rules of cidr,
- * regexp and pcre, and databases, which are taken to hold what their source says; of proxied tables and tables of tables those in them.
+ * The entries of tables whose entries stand in a text, for those who look through a configuration
+ * before it is used: inline, texthash, the rules of cidr, regexp and pcre, and databases, which are
+ * taken to hold what their source says; of proxied tables and tables of tables those in them.
  */
 #ifndef ROAD_TABLE_LISTING_H
 #define ROAD_TABLE_LISTING_H

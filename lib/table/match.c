@@ -25,10 +25,12 @@ struct patterns {
 	VEC(struct entry) at;
 };
 
-struct match_file {			/* patterns that stand in a file, replaced as a whole when it changes */
+/* patterns that stand in a file, replaced as a whole when it changes */
+struct match_file {
 	struct watch *watch;
 	struct patterns *patterns;
-	unsigned users;			/* lookups within it that wait for a table: it is not reread meanwhile */
+	/* lookups within it that wait for a table: it is not reread meanwhile */
+	unsigned users;
 	bool outgrown;			/* it changed and this process may not read it: said once */
 };
 
@@ -123,8 +125,9 @@ static int read_entry(struct entry *e, unsigned depth, struct buf *why)
 }
 
 /*
- * To the next pattern, over comments: "127.0.0.0/8 # not 10.0.0.0/8 any more" trusts one network. A comment goes on to the end of its line, which in main.cf is the
- * logical one; it should have a line of its own.
+ * To the next pattern, over comments: "127.0.0.0/8 # not 10.0.0.0/8 any more" trusts one network. A
+ * comment goes on to the end of its line, which in main.cf is the logical one; it should have a
+ * line of its own.
  */
 static void skip_to_pattern(struct str *text, bool at_line_start)
 {
@@ -134,7 +137,8 @@ static void skip_to_pattern(struct str *text, bool at_line_start)
 		if (text->at[0] == '#') {
 			str_cut(text, '\n', &comment);
 			if (!at_line_start)
-				table_warn("comment at end of line is not supported: \"%.*s\"", PSTR(str_head(str_trim(comment), 100)));
+				table_warn("comment at end of line is not supported: \"%.*s\"",
+					   PSTR(str_head(str_trim(comment), 100)));
 			at_line_start = true;
 			continue;
 		}
@@ -152,7 +156,8 @@ static int read_patterns(struct str text, unsigned depth, struct patterns **ret_
 	int more, r = 0;
 
 	p->arena = arena_new("patterns", NULL, (size_t) 1 << 30);
-	while (skip_to_pattern(&text, p->at.len == 0), (more = str_token_braced(&text, ", \t\r\n", &word)) > 0) {
+	while (skip_to_pattern(&text, p->at.len == 0),
+	       (more = str_token_braced(&text, ", \t\r\n", &word)) > 0) {
 		struct entry e = { .kind = PATTERN_TEXT };
 
 		for (; word.len > 0 && word.at[0] == '!'; word = str_skip(word, 1))
@@ -179,7 +184,8 @@ static int read_patterns(struct str text, unsigned depth, struct patterns **ret_
 	return r;
 }
 
-int match_list_open(const char *name, struct str patterns, unsigned flags, struct match_list **ret, struct buf *why)
+int match_list_open(const char *name, struct str patterns, unsigned flags, struct match_list **ret,
+		    struct buf *why)
 {
 	struct match_list *m = get_memory(sizeof(*m));
 	AUTO(buf) words = BUF_WORDS;
@@ -234,7 +240,10 @@ static int ask_table(const struct question *q, struct table *t, struct str key)
 	return r < 0 ? cannot_tell(q->list, r, table_why(t)) : r;
 }
 
-/* The name, then (in tables of whole keys) its parents: "example.com", or ".example.com" when subdomains have to be asked for. */
+/*
+ * The name, then (in tables of whole keys) its parents: "example.com", or ".example.com" when
+ * subdomains have to be asked for.
+ */
 static int match_table(const struct question *q, struct table *t)
 {
 	struct str key = q->name;
@@ -272,7 +281,10 @@ static bool match_name(const struct question *q, struct str pattern)
 
 static int match_patterns(const struct question *q, const struct patterns *p, bool *ret_negated);
 
-/* Reads the file again. As with tables, what was read before stays when this process has no longer the right to read it. */
+/*
+ * Reads the file again. As with tables, what was read before stays when this process has no longer
+ * the right to read it.
+ */
 static int reread(struct match_file *f, struct buf *why)
 {
 	int r = read_match_file(f, 0, why);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * memcache: tables: a memcached server, perhaps in front of another table (`backup`), whose results it then keeps. A server that is away only costs time when
- * there is a backup; without one it cannot be told what is there.
+ * memcache: tables: a memcached server, perhaps in front of another table (`backup`), whose results
+ * it then keeps. A server that is away only costs time when there is a backup; without one it
+ * cannot be told what is there.
  */
 #include <errno.h>
 
@@ -31,7 +32,8 @@ struct question {
 };
 
 static const char *const parameters[] = {
-	"memcache", "backup", "flags", "ttl", "key_format", "domain", "result_format", "expansion_limit", "data_size_limit", "line_size_limit", "max_try",
+	"memcache", "backup", "flags", "ttl", "key_format", "domain", "result_format", "expansion_limit",
+	"data_size_limit", "line_size_limit", "max_try",
 	"retry_pause", "timeout", NULL,
 };
 
@@ -78,11 +80,13 @@ static int open_memcache(struct memcache *m, unsigned flags, struct buf *why)
 	int r = read_limits(m, why);
 
 	if (r == 0)
-		r = template_compile(s->arena, str_of(settings_get(s, "key_format", "%s")), &m->key_format, why);
+		r = template_compile(s->arena, str_of(settings_get(s, "key_format", "%s")),
+				     &m->key_format, why);
 	if (r == 0)
 		r = results_open(&m->results, s, "result_format", why);
 	if (r == 0)
-		r = remote_new(str_of(settings_get(s, "memcache", "inet:localhost:11211")), &remote_limits_of_tables, &m->remote, why);
+		r = remote_new(str_of(settings_get(s, "memcache", "inet:localhost:11211")),
+			       &remote_limits_of_tables, &m->remote, why);
 	if (r == 0 && *backup != 0)
 		r = table_open(str_of(backup), flags & ~(unsigned) TABLE_MUST_EXIST, &m->backup, why);
 	return r;
@@ -151,12 +155,14 @@ static int talk_set(struct stream *s, void *arg, struct buf *why)
 	struct question *q = arg;
 	struct str line;
 
-	writef(s, "set %.*s %lld %lld %zu\r\n", PSTR(q->key), (long long) q->m->flags, (long long) q->m->ttl, q->store.len);
+	writef(s, "set %.*s %lld %lld %zu\r\n", PSTR(q->key), (long long) q->m->flags, (long long) q->m->ttl,
+	       q->store.len);
 	write_str(s, q->store);
 	write_str(s, STR("\r\n"));
 	if (!read_line(s, (size_t) q->m->line_limit, &line, NULL))
 		return stream_error(s);
-	return str_is(line, STR("STORED")) || str_starts(line, STR("SERVER_ERROR")) || str_is(line, STR("NOT_STORED")) ? 0 : not_in_protocol(line, why);
+	return str_is(line, STR("STORED")) || str_starts(line, STR("SERVER_ERROR"))
+	       || str_is(line, STR("NOT_STORED")) ? 0 : not_in_protocol(line, why);
 }
 
 /* Also several times, with a pause between. */
@@ -183,13 +189,16 @@ static int quote_for_server(struct buf *out, struct str value)
 	int r = 0;
 
 	for (size_t i = 0; i < value.len && r == 0; i++)
-		r = is_space(value.at[i]) || (unsigned char) value.at[i] < 32 || value.at[i] == 127 || value.at[i] == '%' ?
-			buf_addf(out, "%%%02X", (unsigned) (unsigned char) value.at[i]) : buf_add_byte(out, value.at[i]);
+		r = is_space(value.at[i]) || (unsigned char) value.at[i] < 32 || value.at[i] == 127
+		    || value.at[i] == '%' ?
+			buf_addf(out, "%%%02X", (unsigned) (unsigned char) value.at[i]) : buf_add_byte(out,
+			value.at[i]);
 	return r;
 }
 
 /* What the backup has, to be kept by the server too. */
-static int ask_backup(const struct memcache *m, struct question *q, bool server_is_there, struct arena *own, struct str key, struct buf *why)
+static int ask_backup(const struct memcache *m, struct question *q, bool server_is_there, struct arena *own,
+		      struct str key, struct buf *why)
 {
 	AUTO(buf) ignored = BUF_WORDS;
 	struct str value;
@@ -211,7 +220,8 @@ static int ask_backup(const struct memcache *m, struct question *q, bool server_
 	return 1;
 }
 
-static int look_up(const struct memcache *m, struct arena *own, struct question *q, struct str text, struct buf *joined, struct buf *why)
+static int look_up(const struct memcache *m, struct arena *own, struct question *q, struct str text,
+		   struct buf *joined, struct buf *why)
 {
 	const struct address_parts key = address_parts(text);
 	AUTO(buf) server_key = BUF(MOST_KEY);
@@ -234,7 +244,8 @@ static int look_up(const struct memcache *m, struct arena *own, struct question 
 	return r;
 }
 
-static int memcache_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int memcache_get(struct table *t, void *content, struct arena *a, struct str key,
+			struct str *ret_value, struct buf *why)
 {
 	struct memcache *m = content;
 	struct arena *own = arena_new("memcache", NULL, 8 << 20);
@@ -255,5 +266,6 @@ static int memcache_get(struct table *t, void *content, struct arena *a, struct 
 }
 
 const struct table_type memcache_type = {
-	.name = "memcache", .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .read = memcache_read, .get = memcache_get, .close = memcache_close,
+	.name = "memcache", .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .read = memcache_read,
+	.get = memcache_get, .close = memcache_close,
 };

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Loading modules, once per process and type; before the jail closes, which allows no new code. A module is NAME.so in shlib_directory, with the name that its types have for it,
- * unless dynamicmaps.cf or a file in dynamicmaps.cf.d/ says otherwise. Their lines are Postfix's:
+ * Loading modules, once per process and type; before the jail closes, which allows no new code. A
+ * module is NAME.so in shlib_directory, with the name that its types have for it, unless
+ * dynamicmaps.cf or a file in dynamicmaps.cf.d/ says otherwise. Their lines are Postfix's:
  *
  *   type  file  function  [function]
  *
- * The functions belong to Postfix's own modules; so do files called postfix-*.so, which are of no use here: the type's usual module is meant then.
+ * The functions belong to Postfix's own modules; so do files called postfix-*.so, which are of no
+ * use here: the type's usual module is meant then.
  */
 #include "lib/table/module.h"
 
@@ -44,7 +46,8 @@ static void read_rows(const char *path)
 		if (!str_token(&line, " \t\r", &type) || type.at[0] == '#')
 			continue;
 		if (!str_token(&line, " \t\r", &file)) {
-			table_warn("%s: expected \"type file function\" instead of \"%.*s\"", path, PSTR(str_head(type, 60)));
+			table_warn("%s: expected \"type file function\" instead of \"%.*s\"", path,
+				   PSTR(str_head(type, 60)));
 			continue;
 		}
 		if (map_get(rows, type) != NULL) {

@@ -20,7 +20,8 @@ bool network_of_address(struct str text, struct network *ret_n)
 /* Of "[address]" and "[address/length]" what is between them. */
 static struct str without_brackets(struct str text)
 {
-	return text.len >= 2 && text.at[0] == '[' && text.at[text.len - 1] == ']' ? str_make(text.at + 1, text.len - 2) : text;
+	return text.len >= 2 && text.at[0] == '[' && text.at[text.len - 1] == ']' ? str_make(text.at + 1,
+			text.len - 2) : text;
 }
 
 /* Clears the bits behind the length; true when none was set. */
@@ -59,7 +60,8 @@ int network_parse(struct str text, struct network *ret_n, struct buf *why)
 		n.bits = (unsigned) bits;
 	}
 	if (!clear_host_bits(&n)) {
-		buf_addf(why, "non-null host address bits in \"%.*s\", perhaps you should use \"%s/%u\" instead", PSTR(str_head(text, 60)),
+		buf_addf(why, "non-null host address bits in \"%.*s\", perhaps you should use \"%s/%u\" instead",
+			 PSTR(str_head(text, 60)),
 			 inet_ntop(n.family, n.bytes, right, sizeof(right)), n.bits);
 		return -EINVAL;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A block of addresses, "192.0.2.0/24", "[2001:db8::]/32", "192.0.2.1": for cidr tables and match lists. A block means what is written there:
- * ::ffff:0:0/96, which lists of bogus networks have, is IPv6 and does not contain every IPv4 address.
+ * A block of addresses, "192.0.2.0/24", "[2001:db8::]/32", "192.0.2.1": for cidr tables and match
+ * lists. A block means what is written there: ::ffff:0:0/96, which lists of bogus networks have, is
+ * IPv6 and does not contain every IPv4 address.
  */
 #ifndef ROAD_TABLE_NETWORK_H
 #define ROAD_TABLE_NETWORK_H

@@ -15,7 +15,8 @@ static int compile(struct str *rest, bool for_result, void **ret_pattern, size_t
 	(void) for_result;
 	if (take_delimited(rest, &text, &flags, why) < 0)
 		return -EINVAL;
-	r = driver->compile(text, flags, ret_pattern, ret_groups, (struct driver_words){ words, sizeof(words) });
+	r = driver->compile(text, flags, ret_pattern, ret_groups,
+			    (struct driver_words){ words, sizeof(words) });
 	buf_add_text(why, words);
 	return r;
 }
@@ -28,7 +29,8 @@ static void discard(void *pattern)
 static int match(const struct rule *rule, struct subject *s, struct buf *why)
 {
 	char words[200] = "";
-	int r = driver->match(rule->pattern, s->key, s->groups, rule->groups + 1, (struct driver_words){ words, sizeof(words) });
+	int r = driver->match(rule->pattern, s->key, s->groups, rule->groups + 1,
+			      (struct driver_words){ words, sizeof(words) });
 
 	if (r < 0)
 		buf_addf(why, "line %d: %s", rule->line, words);
@@ -45,12 +47,14 @@ static int pcre_read(struct table *t, struct source *lines, void **ret_content, 
 	return rules_read(&syntax, t, lines, (struct rules **) ret_content, why);
 }
 
-static int pcre_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int pcre_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		    struct buf *why)
 {
 	(void) t;
 	return rules_get(content, a, key, ret_value, why);
 }
 
 const struct table_type pcre_type = {
-	.name = "pcre", .module = "pcre", .find_drivers = drivers_find, .read = pcre_read, .get = pcre_get, .close = rules_free,
+	.name = "pcre", .module = "pcre", .find_drivers = drivers_find, .read = pcre_read, .get = pcre_get,
+	.close = rules_free,
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* proxy:type:name, and every type that may block: asked of the proxymap service, which opens the table for everybody. */
+/*
+ * proxy:type:name, and every type that may block: asked of the proxymap service, which opens the
+ * table for everybody.
+ */
 #include <errno.h>
 
 #include "lib/base/die.h"
@@ -7,7 +10,8 @@
 #include "lib/table/setup.h"
 #include "lib/table/type.h"
 
-enum { PROXY_PATIENCE_MS = 100 * 1000, MOST_KEY = 1 << 20, MOST_KEY_TO_CHANGE = 4096 };	/* keys as lib/ipc/messages.def has them */
+/* keys as lib/ipc/messages.def has them */
+enum { PROXY_PATIENCE_MS = 100 * 1000, MOST_KEY = 1 << 20, MOST_KEY_TO_CHANGE = 4096 };
 
 /* Of this process, shared by all its proxied tables; never freed. */
 static struct client *proxymap, *proxywrite;
@@ -31,7 +35,8 @@ static int proxy_open(struct table *t, struct str name, void **ret_content, stru
 	struct str type_name, rest = name;
 
 	if (name.len > 4000 || !str_cut(&rest, ':', &type_name)) {
-		buf_addf(why, "expecting \"type:name\" behind proxy: instead of \"%.*s\"", PSTR(str_head(name, 60)));
+		buf_addf(why, "expecting \"type:name\" behind proxy: instead of \"%.*s\"",
+			 PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	*ret_content = t;
@@ -41,7 +46,8 @@ static int proxy_open(struct table *t, struct str name, void **ret_content, stru
 static int understand(const struct table *t, int r, const struct table_reply *reply, struct buf *why)
 {
 	if (r < 0) {
-		buf_addf(why, "%s service: %s", t->flags & TABLE_CHANGES ? "proxywrite" : "proxymap", error_text(r));
+		buf_addf(why, "%s service: %s", t->flags & TABLE_CHANGES ? "proxywrite" : "proxymap",
+			 error_text(r));
 		return r;
 	}
 	if (reply->status <= 1)
@@ -58,7 +64,8 @@ static int check_key(struct str key, size_t most, struct buf *why)
 	return -EMSGSIZE;
 }
 
-static int proxy_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int proxy_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		     struct buf *why)
 {
 	struct table_request request = { .spec = t->name, .flags = t->flags, .key = key };
 	struct table_reply reply;
@@ -69,7 +76,8 @@ static int proxy_get(struct table *t, void *content, struct arena *a, struct str
 	if (r < 0)
 		return r;
 	own = arena_new("proxy", NULL, 4 << 20);
-	r = understand(t, ASK(service_of(t), table_request, &request, own, table_reply, &reply, in(PROXY_PATIENCE_MS)), &reply, why);
+	r = understand(t, ASK(service_of(t), table_request, &request, own, table_reply, &reply,
+			      in(PROXY_PATIENCE_MS)), &reply, why);
 	if (r > 0)
 		r = table_value(a, reply.value, ret_value, why);
 	arena_wipe(own);
@@ -78,7 +86,9 @@ static int proxy_get(struct table *t, void *content, struct arena *a, struct str
 
 static int proxy_change(struct table *t, struct str key, const struct str *value, struct buf *why)
 {
-	struct table_change request = { .spec = t->name, .flags = t->flags, .key = key, .value = value == NULL ? STR_NONE : *value, .removal = value == NULL };
+	struct table_change request = { .spec = t->name, .flags = t->flags, .key = key,
+					.value = value == NULL ? STR_NONE : *value,
+					.removal = value == NULL };
 	struct table_reply reply;
 	struct arena *own;
 	int r = check_key(key, MOST_KEY_TO_CHANGE, why);
@@ -86,7 +96,8 @@ static int proxy_change(struct table *t, struct str key, const struct str *value
 	if (r < 0)
 		return r;
 	own = arena_new("proxy", NULL, 4 << 20);
-	r = understand(t, ASK(service_of(t), table_change, &request, own, table_reply, &reply, in(PROXY_PATIENCE_MS)), &reply, why);
+	r = understand(t, ASK(service_of(t), table_change, &request, own, table_reply, &reply,
+			      in(PROXY_PATIENCE_MS)), &reply, why);
 	arena_free(own);
 	return r;
 }

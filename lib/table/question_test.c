@@ -10,7 +10,8 @@
 /* The template's text for a key (and a value, or NULL); NULL: suppressed. */
 static const char *expanded(const char *text, const char *key, const char *value, quote_value *quote)
 {
-	const struct address_parts key_parts = address_parts(str_of(key)), value_parts = address_parts(str_of(value));
+	const struct address_parts key_parts = address_parts(str_of(key)),
+		value_parts = address_parts(str_of(value));
 	AUTO(buf) why = BUF_WORDS, out = BUF(10000);
 	struct template t;
 
@@ -30,9 +31,12 @@ static const char *expanded(const char *text, const char *key, const char *value
 static void test_a_question_is_made_of_the_key(void **state)
 {
 	static const struct { const char *text, *key, *wanted; } cases[] = {
-		{ "%s", "joe@a.example", "joe@a.example" }, { "%u", "joe@a.example", "joe" }, { "%d", "joe@a.example", "a.example" }, { "%S/%U/%D", "j@d", "j@d/j/d" },
-		{ "%1-%2", "joe@a.example", "example-a" }, { "%3", "joe@a.example", NULL }, { "%1", "example.com", NULL }, { "%u", "joe", "joe" }, { "%d", "joe", NULL },
-		{ "%u", "@a.example", NULL }, { "%s", "@a.example", "@a.example" }, { "%d", "joe@", NULL }, { "100%%", "x", "100%" }, { "%%s", "x", "%s" },
+		{ "%s", "joe@a.example", "joe@a.example" }, { "%u", "joe@a.example", "joe" },
+		{ "%d", "joe@a.example", "a.example" }, { "%S/%U/%D", "j@d", "j@d/j/d" },
+		{ "%1-%2", "joe@a.example", "example-a" }, { "%3", "joe@a.example", NULL },
+		{ "%1", "example.com", NULL }, { "%u", "joe", "joe" }, { "%d", "joe", NULL },
+		{ "%u", "@a.example", NULL }, { "%s", "@a.example", "@a.example" }, { "%d", "joe@", NULL },
+		{ "100%%", "x", "100%" }, { "%%s", "x", "%s" },
 		{ "", "x", "" }, { "%u@%d", "a@b@c", "a@b@c" }, { "%2", "u@a..b", NULL },
 	};
 
@@ -40,7 +44,8 @@ static void test_a_question_is_made_of_the_key(void **state)
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		const char *got = expanded(cases[i].text, cases[i].key, NULL, NULL);
 
-		if ((got == NULL) != (cases[i].wanted == NULL) || (got != NULL && strcmp(got, cases[i].wanted) != 0))
+		if ((got == NULL) != (cases[i].wanted == NULL)
+		    || (got != NULL && strcmp(got, cases[i].wanted) != 0))
 			fail_msg("%s of %s: %s", cases[i].text, cases[i].key, got == NULL ? "(none)" : got);
 	}
 }
@@ -72,8 +77,10 @@ static void test_a_percent_sign_that_means_nothing_is_refused(void **state)
 static void test_ldap_values_are_quoted_byte_by_byte(void **state)
 {
 	(void) state;
-	assert_string_equal(expanded("(mail=%s)", "a*b)(|(x=\\", NULL, quote_for_ldap), "(mail=a\\2Ab\\29\\28\\7C\\28x\\3D\\5C)");
-	assert_string_equal(expanded("cn=%s", "a,b+c \xc3\xbc", NULL, quote_for_ldap), "cn=a\\2Cb\\2Bc\\20\\C3\\BC");
+	assert_string_equal(expanded("(mail=%s)", "a*b)(|(x=\\", NULL, quote_for_ldap),
+			    "(mail=a\\2Ab\\29\\28\\7C\\28x\\3D\\5C)");
+	assert_string_equal(expanded("cn=%s", "a,b+c \xc3\xbc", NULL, quote_for_ldap),
+			    "cn=a\\2Cb\\2Bc\\20\\C3\\BC");
 	assert_string_equal(expanded("%s", "joe.x_y-z@a.b", NULL, quote_for_ldap), "joe.x_y-z@a.b");
 }
 
@@ -98,16 +105,20 @@ static const char *compiled(const char *query, enum sql_dialect dialect)
 static void test_strings_with_expansions_become_bound_values(void **state)
 {
 	(void) state;
-	assert_string_equal(compiled("SELECT a FROM t WHERE k = '%s' AND d='%d'", SQL_PGSQL), "SELECT a FROM t WHERE k = $1 AND d=$2 | joe@a.example | a.example");
-	assert_string_equal(compiled("SELECT a FROM t WHERE k = '%s'", SQL_MYSQL), "SELECT a FROM t WHERE k = ? | joe@a.example");
+	assert_string_equal(compiled("SELECT a FROM t WHERE k = '%s' AND d='%d'", SQL_PGSQL),
+			    "SELECT a FROM t WHERE k = $1 AND d=$2 | joe@a.example | a.example");
+	assert_string_equal(compiled("SELECT a FROM t WHERE k = '%s'", SQL_MYSQL),
+			    "SELECT a FROM t WHERE k = ? | joe@a.example");
 	assert_string_equal(compiled("k = '%u''s \\@%d'", SQL_PGSQL), "k = $1 | joe's \\@a.example");
 	assert_string_equal(compiled("k = '%u\\'s \\\\%d'", SQL_MYSQL), "k = ? | joe's \\a.example");
 	assert_string_equal(compiled("k = '%u\\_%%\\%d'", SQL_MYSQL), "k = ? | joe\\_%\\a.example");
 	assert_string_equal(compiled("k LIKE '%%%u%%'", SQL_SQLITE), "k LIKE ? | %joe%");
 	assert_string_equal(compiled("k = %s AND n % % 2", SQL_PGSQL), "!\"% \" means nothing in \"% \"");
-	assert_string_equal(compiled("k = %s AND n %% 2 = 1", SQL_PGSQL), "k = $1 AND n % 2 = 1 | joe@a.example");
+	assert_string_equal(compiled("k = %s AND n %% 2 = 1", SQL_PGSQL),
+			    "k = $1 AND n % 2 = 1 | joe@a.example");
 	assert_string_equal(compiled("k = E'%u\\n' or ne'x%%'", SQL_PGSQL), "k = $1 or ne'x%' | joe\n");
-	assert_string_equal(compiled("k = \"%s\" or `n%%` = \"it\"\"s\"", SQL_MYSQL), "k = ? or `n%` = \"it\"\"s\" | joe@a.example");
+	assert_string_equal(compiled("k = \"%s\" or `n%%` = \"it\"\"s\"", SQL_MYSQL),
+			    "k = ? or `n%` = \"it\"\"s\" | joe@a.example");
 	assert_string_equal(compiled("k = \"%s\"", SQL_SQLITE), "k = ? | joe@a.example");
 }
 
@@ -116,24 +127,30 @@ static void test_what_has_no_expansion_stays_as_it_is(void **state)
 	(void) state;
 	assert_string_equal(compiled("SELECT 'it''s ?', \"a b\", $x$ ' $x$, 100%%, 'a%%' FROM t", SQL_PGSQL),
 			    "SELECT 'it''s ?', \"a b\", $x$ ' $x$, 100%, 'a%' FROM t");
-	assert_string_equal(compiled("SELECT '\\'', '\\\\' , '%s'", SQL_MYSQL), "SELECT '\\'', '\\\\' , ? | joe@a.example");
+	assert_string_equal(compiled("SELECT '\\'', '\\\\' , '%s'", SQL_MYSQL),
+			    "SELECT '\\'', '\\\\' , ? | joe@a.example");
 	assert_string_equal(compiled("SELECT '\\', '%s'", SQL_PGSQL), "SELECT '\\', $1 | joe@a.example");
 }
 
 static void test_comments_hide_no_quotes(void **state)
 {
 	(void) state;
-	assert_string_equal(compiled("SELECT 1 -- it's %s\n, '%s'", SQL_PGSQL), "SELECT 1  , $1 | joe@a.example");
+	assert_string_equal(compiled("SELECT 1 -- it's %s\n, '%s'", SQL_PGSQL),
+			    "SELECT 1  , $1 | joe@a.example");
 	assert_string_equal(compiled("SELECT /* ' %s */ '%s' # ' %s", SQL_MYSQL), "SELECT   ?   | joe@a.example");
-	assert_string_equal(compiled("SELECT a-1, b/2, '%s'", SQL_PGSQL), "SELECT a-1, b/2, $1 | joe@a.example");
+	assert_string_equal(compiled("SELECT a-1, b/2, '%s'", SQL_PGSQL),
+			    "SELECT a-1, b/2, $1 | joe@a.example");
 }
 
 static void test_expansions_where_no_value_can_stand_are_refused(void **state)
 {
 	static const struct { const char *query; enum sql_dialect dialect; } bad[] = {
-		{ "SELECT \"%s\"", SQL_PGSQL }, { "SELECT `%s`", SQL_MYSQL }, { "SELECT $$%s$$", SQL_PGSQL }, { "SELECT $a$ %u $a$", SQL_PGSQL },
-		{ "SELECT U&'%s'", SQL_PGSQL }, { "SELECT B'%s'", SQL_PGSQL }, { "SELECT E'\\101%s'", SQL_PGSQL }, { "SELECT 'a", SQL_PGSQL },
-		{ "SELECT '%s\\'", SQL_MYSQL }, { "SELECT \"a", SQL_SQLITE }, { "SELECT $$ a", SQL_PGSQL }, { "SELECT '%x'", SQL_SQLITE }, { "SELECT 1 %", SQL_MYSQL },
+		{ "SELECT \"%s\"", SQL_PGSQL }, { "SELECT `%s`", SQL_MYSQL }, { "SELECT $$%s$$", SQL_PGSQL },
+		{ "SELECT $a$ %u $a$", SQL_PGSQL },
+		{ "SELECT U&'%s'", SQL_PGSQL }, { "SELECT B'%s'", SQL_PGSQL },
+		{ "SELECT E'\\101%s'", SQL_PGSQL }, { "SELECT 'a", SQL_PGSQL },
+		{ "SELECT '%s\\'", SQL_MYSQL }, { "SELECT \"a", SQL_SQLITE }, { "SELECT $$ a", SQL_PGSQL },
+		{ "SELECT '%x'", SQL_SQLITE }, { "SELECT 1 %", SQL_MYSQL },
 	};
 
 	(void) state;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* randmap:{ r1, r2, ... }: every key is there, with one of the values, each equally likely. A value that is named twice is twice as likely. */
+/*
+ * randmap:{ r1, r2, ... }: every key is there, with one of the values, each equally likely. A value
+ * that is named twice is twice as likely.
+ */
 #include <errno.h>
 #include <sys/random.h>
 
@@ -37,7 +40,8 @@ static int random_open(struct table *t, struct str name, void **ret_content, str
 	int more = 0, r = 0;
 
 	if (str_unbrace(name, &rest) < 0) {
-		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
+		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"",
+			 PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	v = get_memory(sizeof(*v));
@@ -56,7 +60,8 @@ static int random_open(struct table *t, struct str name, void **ret_content, str
 	return r < 0 ? r : -EINVAL;
 }
 
-static int random_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int random_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		      struct buf *why)
 {
 	const struct values *v = content;
 	uint64_t number;
@@ -71,5 +76,6 @@ static int random_get(struct table *t, void *content, struct arena *a, struct st
 }
 
 const struct table_type random_type = {
-	.name = "randmap", .traits = TYPE_FIXED_KEYS, .open = random_open, .get = random_get, .close = random_close,
+	.name = "randmap", .traits = TYPE_FIXED_KEYS, .open = random_open, .get = random_get,
+	.close = random_close,
 };

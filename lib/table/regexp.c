@@ -2,11 +2,13 @@
 /*
  * regexp: rules of POSIX extended regular expressions (the C library's).
  *
- * The library has no limits of its own, and searching takes it quadratic time: 27 seconds for a header of 100,000 letters and the pattern
- * (x+x+)+y. So a key of more than LONG_KEY bytes is first asked whether the pattern occurs in it at all, in the form "^.*(PATTERN)", which the
- * library answers in linear time; only when it does and its groups are wanted is it searched for. That search, and patterns that cannot be put
- * so (with back references, which take quadratic memory too, a ')' of its own, or the flags m and x), are limited to keys of LONGEST_SEARCH bytes: beyond, the
- * table cannot tell.
+ * The library has no limits of its own, and searching takes it quadratic time: 27 seconds for a
+ * header of 100,000 letters and the pattern (x+x+)+y. So a key of more than LONG_KEY bytes is first
+ * asked whether the pattern occurs in it at all, in the form "^.*(PATTERN)", which the library
+ * answers in linear time; only when it does and its groups are wanted is it searched for. That
+ * search, and patterns that cannot be put so (with back references, which take quadratic memory
+ * too, a ')' of its own, or the flags m and x), are limited to keys of LONGEST_SEARCH bytes:
+ * beyond, the table cannot tell.
  */
 #include <errno.h>
 #include <regex.h>
@@ -67,8 +69,8 @@ static size_t behind_brackets(struct str text, size_t at)
 }
 
 /*
- * To the library a ')' without '(' is a letter: in parentheses of ours it would be none. Where brackets end that hold collating symbols is better left to
- * the library.
+ * To the library a ')' without '(' is a letter: in parentheses of ours it would be none. Where
+ * brackets end that hold collating symbols is better left to the library.
  */
 static bool closes_what_is_open(struct str text)
 {
@@ -89,7 +91,10 @@ static bool closes_what_is_open(struct str text)
 	return true;
 }
 
-/* The library writes out what "+" repeats once more for each of them, so a slip of the finger such as "a++++++++++++++++" kept it busy for hours. */
+/*
+ * The library writes out what "+" repeats once more for each of them, so a slip of the finger such
+ * as "a++++++++++++++++" kept it busy for hours.
+ */
 static bool repeats_too_often(struct str text)
 {
 	unsigned in_a_row = 0;
@@ -143,7 +148,8 @@ static int compile(struct str *rest, bool for_result, void **ret_pattern, size_t
 	p->wants_groups = for_result;
 	p->refers_back = has_back_reference(text);
 	p->options = options;
-	if (!p->refers_back && closes_what_is_open(text) && (options & REG_EXTENDED) != 0 && (options & REG_NEWLINE) == 0)
+	if (!p->refers_back && closes_what_is_open(text) && (options & REG_EXTENDED) != 0
+	    && (options & REG_NEWLINE) == 0)
 		p->anchored = anchored_form(text);
 	*ret_pattern = p;
 	*ret_groups = for_result ? p->code.re_nsub : 0;
@@ -174,8 +180,9 @@ static int search(const regex_t *code, struct str key, size_t count, regmatch_t 
 }
 
 /*
- * REG_NOMATCH or 0: does it occur? Compiled anew each time, because what the library learns about a long key it would keep for ever. To it a '^'
- * that does not stand first matches behind a line end too, whatever the flags: so line ends become another character of the same classes.
+ * REG_NOMATCH or 0: does it occur? Compiled anew each time, because what the library learns about a
+ * long key it would keep for ever. To it a '^' that does not stand first matches behind a line end
+ * too, whatever the flags: so line ends become another character of the same classes.
  */
 static int occurs(const struct pattern *p, struct str key)
 {
@@ -229,7 +236,8 @@ static int match(const struct rule *r, struct subject *s, struct buf *why)
 	for (size_t i = 0; i <= r->groups; i++) {
 		bool set = i < count && found[i].rm_so >= 0;
 
-		s->groups[i] = (struct span){ set ? (size_t) found[i].rm_so : SIZE_MAX, set ? (size_t) found[i].rm_eo : 0 };
+		s->groups[i] = (struct span){ set ? (size_t) found[i].rm_so : SIZE_MAX,
+					      set ? (size_t) found[i].rm_eo : 0 };
 	}
 	return 1;
 }
@@ -243,7 +251,8 @@ static int regexp_read(struct table *t, struct source *lines, void **ret_content
 	return rules_read(&syntax, t, lines, (struct rules **) ret_content, why);
 }
 
-static int regexp_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int regexp_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		      struct buf *why)
 {
 	(void) t;
 	return rules_get(content, a, key, ret_value, why);

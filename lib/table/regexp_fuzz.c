@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * regexp tables meet short and long keys by different ways (lib/table/regexp.c), with the same answer. A pattern of the few bytes in front of the
- * first line end is tried on the rest, as it is and behind 2,000 bytes that only lengthen it. Repetitions by number are left out: what the C
- * library needs for them is another matter, and signs of repetition in a row are refused. So are ^ and $ in the middle of a pattern, which to it match at line ends inside of a short key.
+ * regexp tables meet short and long keys by different ways (lib/table/regexp.c), with the same
+ * answer. A pattern of the few bytes in front of the first line end is tried on the rest, as it is
+ * and behind 2,000 bytes that only lengthen it. Repetitions by number are left out: what the C
+ * library needs for them is another matter, and signs of repetition in a row are refused. So are ^
+ * and $ in the middle of a pattern, which to it match at line ends inside of a short key.
  */
 #include <regex.h>
 
@@ -52,8 +54,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool valid, expected;
 	int r;
 
-	if (!str_cut(&all, '\n', &pattern) || pattern.len == 0 || pattern.len > LONGEST_PATTERN || all.len > LONGEST_TAIL
-	    || str_find_any(pattern, "{}/\\,") >= 0 || str_has_control(pattern) || memchr(all.at, 0, all.len) != NULL || str_starts(pattern, STR("*"))
+	if (!str_cut(&all, '\n', &pattern) || pattern.len == 0 || pattern.len > LONGEST_PATTERN
+	    || all.len > LONGEST_TAIL
+	    || str_find_any(pattern, "{}/\\,") >= 0 || str_has_control(pattern)
+	    || memchr(all.at, 0, all.len) != NULL || str_starts(pattern, STR("*"))
 	    || has_repetitions_in_a_row(pattern) || (has_inner_anchor(pattern) && str_find(all, '\n') >= 0))
 		return 0;
 	a = arena_new("fuzz", NULL, 16 << 20);

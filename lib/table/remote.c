@@ -49,8 +49,10 @@ int remote_new(struct str where, const struct remote_limits *limits, struct remo
 	if (is_unix || str_starts(where, STR("inet:")))
 		rest = str_skip(where, 5);
 	if (is_unix ? rest.len == 0 :
-		      host_port_split(rest, &host, &port) < 0 || host.len == 0 || host.len > 255 || port.len == 0 || port_parse(port, &number) < 0) {
-		buf_addf(why, "expected inet:host:port or unix:path instead of \"%.*s\"", PSTR(str_head(where, 100)));
+		      host_port_split(rest, &host, &port) < 0 || host.len == 0 || host.len > 255
+		      || port.len == 0 || port_parse(port, &number) < 0) {
+		buf_addf(why, "expected inet:host:port or unix:path instead of \"%.*s\"",
+			 PSTR(str_head(where, 100)));
 		return -EINVAL;
 	}
 	r = get_memory(sizeof(*r));
@@ -161,7 +163,10 @@ static int64_t end_of(const struct remote *r, const struct connection *c)
 	return MIN(of_idle, of_age);
 }
 
-/* Ends those whose time is over, and comes again for the next. Outside of a loop nobody comes: a look at the next question is enough. */
+/*
+ * Ends those whose time is over, and comes again for the next. Outside of a loop nobody comes: a
+ * look at the next question is enough.
+ */
 static void look_after_idle(struct remote *r)
 {
 	int64_t next = NEVER;
@@ -210,7 +215,8 @@ static void keep(struct remote *r, struct connection *c)
 
 /* ---- asking ---- */
 
-static int converse(struct remote *r, struct connection *c, remote_talk *talk, void *arg, when_t until, struct buf *why)
+static int converse(struct remote *r, struct connection *c, remote_talk *talk, void *arg, when_t until,
+		    struct buf *why)
 {
 	int result;
 
@@ -223,7 +229,8 @@ static int converse(struct remote *r, struct connection *c, remote_talk *talk, v
 	if (result >= 0)
 		result = stream_error(c->stream);
 	if (why->len == 0)
-		buf_addf(why, "%s: %s", r->where, result == -EPIPE ? "connection closed" : error_text(result));
+		buf_addf(why, "%s: %s", r->where,
+			 result == -EPIPE ? "connection closed" : error_text(result));
 	connection_free(c);
 	return result;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Any bytes as the replies of a server of tcp, socketmap and memcache tables. The first byte chooses the type; behind it is what the server sends. A value that comes
- * of it fits into what a table may answer; the same bytes give the same answer again.
+ * Any bytes as the replies of a server of tcp, socketmap and memcache tables. The first byte
+ * chooses the type; behind it is what the server sends. A value that comes of it fits into what a
+ * table may answer; the same bytes give the same answer again.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -62,7 +63,8 @@ static void start_server(void)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	unlink(path);
 	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	BUG_UNLESS(listener >= 0 && bind(listener, (struct sockaddr *) &address, sizeof(address)) == 0 && listen(listener, 100) == 0);
+	BUG_UNLESS(listener >= 0 && bind(listener, (struct sockaddr *) &address, sizeof(address)) == 0
+		   && listen(listener, 100) == 0);
 	BUG_UNLESS(pthread_create(&thread, NULL, serve, &listener) == 0);
 	atexit(remove_socket);
 }
@@ -83,7 +85,8 @@ static int ask(struct str spec, struct arena *a, struct str *ret_value)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const specs[] = {
-		"tcp:unix:%s", "socketmap:unix:%s:name", "memcache:{ { memcache = unix:%s }, { max_try = 1 }, { retry_pause = 0 } }",
+		"tcp:unix:%s", "socketmap:unix:%s:name",
+		"memcache:{ { memcache = unix:%s }, { max_try = 1 }, { retry_pause = 0 } }",
 	};
 	struct str value = STR_NONE, again = STR_NONE;
 	struct arena *a;

@@ -7,12 +7,14 @@
 
 int results_open(struct results *r, const struct settings *s, const char *format_parameter, struct buf *why)
 {
-	const char *format = settings_get(s, format_parameter, NULL), *domains = settings_get(s, "domain", "");
+	const char *format = settings_get(s, format_parameter, NULL),
+		*domains = settings_get(s, "domain", "");
 	int64_t most;
 	int error = settings_number(s, "expansion_limit", 0, 0, 1000000, &most, why);
 
 	if (error == 0)
-		error = template_compile(s->arena, str_of(format == NULL || *format == 0 ? "%s" : format), &r->format, why);
+		error = template_compile(s->arena, str_of(format == NULL || *format == 0 ? "%s" : format),
+					 &r->format, why);
 	if (error < 0)
 		return error;
 	r->most = (size_t) most;
@@ -40,7 +42,8 @@ int results_wants(const struct results *r, struct arena *a, const struct address
 	return error;
 }
 
-int results_add(const struct results *r, const struct address_parts *key, struct str value, size_t *count, struct buf *joined, struct buf *why)
+int results_add(const struct results *r, const struct address_parts *key, struct str value, size_t *count,
+		struct buf *joined, struct buf *why)
 {
 	const struct address_parts parts = address_parts(value);
 	AUTO(buf) one = BUF(joined->limit);

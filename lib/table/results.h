@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What all tables with a file of parameters do with keys and values: domain, result_format, expansion_limit. */
+/*
+ * What all tables with a file of parameters do with keys and values: domain, result_format,
+ * expansion_limit.
+ */
 #ifndef ROAD_TABLE_RESULTS_H
 #define ROAD_TABLE_RESULTS_H
 
@@ -16,8 +19,13 @@ struct results {
 int results_open(struct results *r, const struct settings *s, const char *format_parameter, struct buf *why);
 void results_free(struct results *r);
 /* Is the key looked up at all? 1, 0, -errno with words. */
-int results_wants(const struct results *r, struct arena *a, const struct address_parts *key, struct buf *why) MAY_YIELD;
-/* Adds one value, formatted, behind a comma if it is not the first. Empty and suppressed ones are left out. -EMSGSIZE with words. */
-int results_add(const struct results *r, const struct address_parts *key, struct str value, size_t *count, struct buf *joined, struct buf *why);
+int results_wants(const struct results *r, struct arena *a, const struct address_parts *key,
+		  struct buf *why) MAY_YIELD;
+/*
+ * Adds one value, formatted, behind a comma if it is not the first. Empty and suppressed ones are
+ * left out. -EMSGSIZE with words.
+ */
+int results_add(const struct results *r, const struct address_parts *key, struct str value, size_t *count,
+		struct buf *joined, struct buf *why);
 
 #endif

@@ -27,7 +27,8 @@ struct reading {
 
 static void skip_rule(const struct reading *in, const char *why)
 {
-	table_warn("%s map %s, line %d: %s: skipping this rule", in->rules->syntax->name, in->lines->name, in->lines->line, why);
+	table_warn("%s map %s, line %d: %s: skipping this rule", in->rules->syntax->name, in->lines->name,
+		   in->lines->line, why);
 }
 
 void rules_free(void *content)
@@ -47,7 +48,8 @@ void rules_free(void *content)
 /* The group behind a $: its number is taken off *rest. -EINVAL with words. */
 static int take_group(struct str *rest, size_t *ret_group, struct buf *why)
 {
-	char close = rest->len > 0 && rest->at[0] == '{' ? '}' : rest->len > 0 && rest->at[0] == '(' ? ')' : 0;
+	char close = rest->len > 0 && rest->at[0] == '{' ? '}' : rest->len > 0
+		     && rest->at[0] == '(' ? ')' : 0;
 	struct str name;
 	size_t n = 0;
 	int64_t number;
@@ -135,7 +137,8 @@ static int read_pattern(struct reading *in, struct str *rest, struct rule *r, st
 		buf_add_text(why, "no pattern");
 		return -EINVAL;
 	}
-	return in->rules->syntax->compile(rest, r->kind == RULE_RESULT && !r->negated, &r->pattern, &r->groups, why);
+	return in->rules->syntax->compile(rest, r->kind == RULE_RESULT && !r->negated, &r->pattern,
+					  &r->groups, why);
 }
 
 static bool is_keyword(struct str line, struct str word)
@@ -146,7 +149,8 @@ static bool is_keyword(struct str line, struct str word)
 /* Often a line of its own that begins with white space, and so continues this one. */
 static void warn_of_extra(const struct reading *in, const char *what)
 {
-	table_warn("%s map %s, line %d: ignoring extra text after %s: lines between IF and ENDIF do not begin with white space", in->rules->syntax->name,
+	table_warn("%s map %s, line %d: ignoring extra text after %s: lines between IF and ENDIF do not begin with white space",
+		   in->rules->syntax->name,
 		   in->lines->name, in->lines->line, what);
 }
 
@@ -194,7 +198,8 @@ static int read_result(struct reading *in, struct str rest, struct rule *r, stru
 		return -EINVAL;
 	}
 	if (rest.len == 0)
-		table_warn("%s map %s, line %d: no replacement text: using empty string", in->rules->syntax->name, in->lines->name, in->lines->line);
+		table_warn("%s map %s, line %d: no replacement text: using empty string",
+			   in->rules->syntax->name, in->lines->name, in->lines->line);
 	error = table_source_value(in->table, rest, &room, &rest, why);
 	if (error < 0) {
 		in->error = is_not_allowed(error) ? error : 0;
@@ -225,7 +230,8 @@ static void read_rule(struct reading *in, struct str line)
 	skip_rule(in, buf_text(&why));
 }
 
-int rules_read(const struct rule_syntax *syntax, const struct table *t, struct source *lines, struct rules **ret_rules, struct buf *why)
+int rules_read(const struct rule_syntax *syntax, const struct table *t, struct source *lines,
+	       struct rules **ret_rules, struct buf *why)
 {
 	struct rules *rs = get_memory(sizeof(*rs));
 	struct reading in = { .rules = rs, .table = t, .lines = lines };
@@ -240,7 +246,8 @@ int rules_read(const struct rule_syntax *syntax, const struct table *t, struct s
 		struct rule *open_if = &rs->at.at[in.open_ifs[--in.depth]];
 
 		open_if->end = rs->at.len;
-		table_warn("%s map %s, line %d: IF has no matching ENDIF", syntax->name, lines->name, open_if->line);
+		table_warn("%s map %s, line %d: IF has no matching ENDIF", syntax->name, lines->name,
+			   open_if->line);
 	}
 	for (size_t i = 0; i < rs->at.len; i++)
 		most_groups = MAX(most_groups, rs->at.at[i].groups);
@@ -254,7 +261,8 @@ int rules_read(const struct rule_syntax *syntax, const struct table *t, struct s
 	return 0;
 }
 
-static int expand(const struct rule *r, const struct subject *s, struct arena *a, struct str *ret_value, struct buf *why)
+static int expand(const struct rule *r, const struct subject *s, struct arena *a, struct str *ret_value,
+		  struct buf *why)
 {
 	AUTO(buf) value = BUF(1 << 20);
 
@@ -270,7 +278,8 @@ static int expand(const struct rule *r, const struct subject *s, struct arena *a
 			const struct span *span = &s->groups[piece->group];
 
 			if (span->from != SIZE_MAX)
-				error = buf_add(&value, str_make(s->key.at + span->from, span->to - span->from));
+				error = buf_add(&value, str_make(s->key.at + span->from,
+								 span->to - span->from));
 		}
 		if (error < 0) {
 			buf_addf(why, "line %d: result too long", r->line);

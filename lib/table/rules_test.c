@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Tables of rules: regexp, pcre and cidr. The values expected are what postmap -q of Postfix 3.7 answers for the same sources. */
+/*
+ * Tables of rules: regexp, pcre and cidr. The values expected are what postmap -q of Postfix 3.7
+ * answers for the same sources.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -144,7 +147,8 @@ static void test_substitution_is_refused_where_results_are_trusted(void **state)
 
 	(void) state;
 	write_file("rules", "/^(.*)x$/ $1\n/^y/ plain $$\n");
-	t = open_flags(str_c(arena, arena_fmt(arena, "pcre:%s", path_of("rules"))), TABLE_NO_REGEXP_SUBSTITUTION);
+	t = open_flags(str_c(arena, arena_fmt(arena, "pcre:%s", path_of("rules"))),
+		       TABLE_NO_REGEXP_SUBSTITUTION);
 	expect(t, "ax", NULL);
 	expect(t, "yes", "plain $");
 	expect_warning("line 1: $number substitution is not allowed in this table");

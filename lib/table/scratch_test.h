@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A scratch directory, its files, tables of them, and time that passes on demand: for the tests of this room. */
+/*
+ * A scratch directory, its files, tables of them, and time that passes on demand: for the tests of
+ * this room.
+ */
 #ifndef ROAD_TABLE_SCRATCH_H
 #define ROAD_TABLE_SCRATCH_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Tables that ask a server through a loadable module. A content is one reading of the table's file: parameters, the question made of them, and the pool of
- * connections. A lookup waits, so a content that is replaced meanwhile stays until the last one that uses it is through.
+ * Tables that ask a server through a loadable module. A content is one reading of the table's file:
+ * parameters, the question made of them, and the pool of connections. A lookup waits, so a content
+ * that is replaced meanwhile stays until the last one that uses it is through.
  */
 #include "lib/table/server.h"
 
@@ -18,14 +19,16 @@ struct server {
 	struct question_form form;
 	struct results results;
 	struct helpers *helpers;
-	struct watch *files[MOST_FILES];	/* that the driver opens by itself: their directories have to stay readable in the jail */
+	/* that the driver opens by itself: their directories have to stay readable in the jail */
+	struct watch *files[MOST_FILES];
 	size_t file_count;
 	int users;
 	bool closed;
 };
 
 static const char *const common_parameters[] = {
-	"hosts", "domain", "result_format", "result_filter", "expansion_limit", "timeout", "connections", "idle_interval", "retry_interval", NULL,
+	"hosts", "domain", "result_format", "result_filter", "expansion_limit", "timeout", "connections",
+	"idle_interval", "retry_interval", NULL,
 };
 
 static void free_server(struct server *s)
@@ -88,11 +91,15 @@ static int keep_readable(struct server *s, struct str path, struct buf *why)
 	return r;
 }
 
-/* A database that is a file has to be there; what certificates and keys lack, the library says when it wants them. */
+/*
+ * A database that is a file has to be there; what certificates and keys lack, the library says when
+ * it wants them.
+ */
 static int keep_files_readable(struct server *s, struct buf *why)
 {
 	static const char *const files[] = {
-		"option_file", "tls_CAfile", "tls_cert_file", "tls_key_file", "tls_ca_cert_file", "tls_cert", "tls_key",
+		"option_file", "tls_CAfile", "tls_cert_file", "tls_key_file", "tls_ca_cert_file",
+		"tls_cert", "tls_key",
 	}, *const directories[] = { "tls_CApath", "tls_ca_cert_dir" };
 	struct str hosts = str_of(settings_get(s->settings, "hosts", "")), host, part;
 	AUTO(buf) unsaid = BUF_WORDS;
@@ -123,9 +130,12 @@ static int open_server(struct server *s, const struct server_driver *driver, str
 	int r = s->kind->form(s->settings, &s->form, &words);
 
 	if (r == 0)
-		r = results_open(&s->results, s->settings, settings_get(s->settings, "result_format", NULL) == NULL ? "result_filter" : "result_format",
+		r = results_open(&s->results, s->settings, settings_get(s->settings, "result_format",
+									NULL) == NULL ? "result_filter"
+									: "result_format",
 				 &words);
-	if (r == 0 && driver->check != NULL && driver->check(&s->settings->for_driver, (struct driver_words){ room, sizeof(room) }) < 0) {
+	if (r == 0 && driver->check != NULL
+	    && driver->check(&s->settings->for_driver, (struct driver_words){ room, sizeof(room) }) < 0) {
 		buf_add_text(&words, room);
 		r = -EINVAL;
 	}
@@ -138,7 +148,8 @@ static int open_server(struct server *s, const struct server_driver *driver, str
 	return r;
 }
 
-static int server_read(const struct server_kind *kind, struct table *t, struct source *lines, void **ret_content, struct buf *why)
+static int server_read(const struct server_kind *kind, struct table *t, struct source *lines,
+		       void **ret_content, struct buf *why)
 {
 	const char *known[80];
 	size_t n = 0;
@@ -162,7 +173,8 @@ static int server_read(const struct server_kind *kind, struct table *t, struct s
 }
 
 /* The arguments for this key. 1, 0 suppressed, -errno. */
-static int fill_in(const struct server *s, struct arena *a, const struct address_parts *key, struct str *arguments, struct buf *why)
+static int fill_in(const struct server *s, struct arena *a, const struct address_parts *key,
+		   struct str *arguments, struct buf *why)
 {
 	for (size_t i = 0; i < s->form.count; i++) {
 		AUTO(buf) text = BUF(MOST_ARGUMENT);
@@ -177,7 +189,8 @@ static int fill_in(const struct server *s, struct arena *a, const struct address
 	return 1;
 }
 
-static int join(const struct server *s, const struct address_parts *key, const struct helper_answer *answer, struct buf *joined, struct buf *why)
+static int join(const struct server *s, const struct address_parts *key, const struct helper_answer *answer,
+		struct buf *joined, struct buf *why)
 {
 	const char *at = answer->bytes.at;
 	size_t count = 0;
@@ -190,7 +203,8 @@ static int join(const struct server *s, const struct address_parts *key, const s
 	return r;
 }
 
-static int look_up(struct server *s, struct arena *own, struct arena *a, struct str text, struct str *ret_value, struct buf *why)
+static int look_up(struct server *s, struct arena *own, struct arena *a, struct str text,
+		   struct str *ret_value, struct buf *why)
 {
 	const struct address_parts key = address_parts(text);
 	AUTO(helper_answer) answer = { .bytes = BUF(1) };
@@ -206,7 +220,8 @@ static int look_up(struct server *s, struct arena *own, struct arena *a, struct 
 		r = fill_in(s, own, &key, arguments, why);
 	if (r <= 0)
 		return r;
-	r = helpers_ask(s->helpers, s->form.statement, arguments, s->form.count, s->results.most, &answer, why);
+	r = helpers_ask(s->helpers, s->form.statement, arguments, s->form.count, s->results.most,
+			&answer, why);
 	if (r >= 0)
 		r = join(s, &key, &answer, &joined, why);
 	if (r < 0)
@@ -214,7 +229,8 @@ static int look_up(struct server *s, struct arena *own, struct arena *a, struct 
 	return joined.len == 0 ? 0 : table_value(a, buf_str(&joined), ret_value, why);
 }
 
-static int server_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int server_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		      struct buf *why)
 {
 	struct server *s = content;
 	struct arena *own = arena_new("question", NULL, (size_t) (MOST_ARGUMENTS + 4) * MOST_ARGUMENT);

@@ -20,11 +20,13 @@ static int redis_form(const struct settings *s, struct question_form *ret_form, 
 }
 
 static const char *const redis_parameters[] = {
-	"key_format", "field_format", "user", "password", "database", "cluster", "tls", "tls_CAfile", "tls_CApath", "tls_cert_file", "tls_key_file",
+	"key_format", "field_format", "user", "password", "database", "cluster", "tls", "tls_CAfile",
+	"tls_CApath", "tls_cert_file", "tls_key_file",
 	"tls_verify_cert", "tls_server_name", NULL,
 };
 
 const struct server_kind redis_kind = {
-	.type = "redis", .parameters = redis_parameters, .host_parameter = "hosts", .default_host = "inet:localhost:6379", .default_timeout = 5,
+	.type = "redis", .parameters = redis_parameters, .host_parameter = "hosts",
+	.default_host = "inet:localhost:6379", .default_timeout = 5,
 	.form = redis_form,
 };

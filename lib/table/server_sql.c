@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What is special about pgsql, mysql and sqlite tables: the query, or the older parameters that it is made of. */
+/*
+ * What is special about pgsql, mysql and sqlite tables: the query, or the older parameters that it
+ * is made of.
+ */
 #include <errno.h>
 
 #include "lib/table/server.h"
@@ -8,16 +11,19 @@
 static struct str old_query(const struct settings *s)
 {
 	const char *function = settings_get(s, "select_function", NULL);
-	const char *table = settings_get(s, "table", NULL), *select = settings_get(s, "select_field", NULL), *where = settings_get(s, "where_field", NULL);
+	const char *table = settings_get(s, "table", NULL), *select = settings_get(s, "select_field", NULL),
+		*where = settings_get(s, "where_field", NULL);
 
 	if (function != NULL)
 		return arena_fmt(s->arena, "SELECT %s('%%s')", function);
 	if (table == NULL || select == NULL || where == NULL)
 		return STR_NONE;
-	return arena_fmt(s->arena, "SELECT %s FROM %s WHERE %s = '%%s' %s", select, table, where, settings_get(s, "additional_conditions", ""));
+	return arena_fmt(s->arena, "SELECT %s FROM %s WHERE %s = '%%s' %s", select, table, where,
+			 settings_get(s, "additional_conditions", ""));
 }
 
-static int make_question(const struct settings *s, enum sql_dialect dialect, struct question_form *ret_form, struct buf *why)
+static int make_question(const struct settings *s, enum sql_dialect dialect, struct question_form *ret_form,
+			 struct buf *why)
 {
 	struct str query = str_of(settings_get(s, "query", ""));
 	struct sql sql;
@@ -36,7 +42,8 @@ static int make_question(const struct settings *s, enum sql_dialect dialect, str
 		buf_add_text(why, "more than 50 values in a query");
 		return -EINVAL;
 	}
-	*ret_form = (struct question_form){ .statement = sql.statement.at, .count = sql.values.len, .arguments = sql.values.at };
+	*ret_form = (struct question_form){ .statement = sql.statement.at, .count = sql.values.len,
+					    .arguments = sql.values.at };
 	return 0;
 }
 
@@ -68,18 +75,22 @@ static const char *const pgsql_parameters[] = {
 	SQL_PARAMETERS, "select_function", "user", "password", "dbname", "encoding", NULL,
 };
 static const char *const mysql_parameters[] = {
-	SQL_PARAMETERS, "user", "password", "dbname", "option_file", "option_group", "charset", "require_result_set", "tls_key_file", "tls_cert_file",
+	SQL_PARAMETERS, "user", "password", "dbname", "option_file", "option_group", "charset",
+		"require_result_set", "tls_key_file", "tls_cert_file",
 	"tls_CAfile", "tls_CApath", "tls_ciphers", "tls_verify_cert", NULL,
 };
 static const char *const sqlite_parameters[] = { SQL_PARAMETERS, "dbpath", NULL };
 
 const struct server_kind pgsql_kind = {
-	.type = "pgsql", .parameters = pgsql_parameters, .host_parameter = "hosts", .default_host = "localhost", .default_timeout = 10, .form = pgsql_form,
+	.type = "pgsql", .parameters = pgsql_parameters, .host_parameter = "hosts",
+	.default_host = "localhost", .default_timeout = 10, .form = pgsql_form,
 };
 const struct server_kind mysql_kind = {
-	.type = "mysql", .parameters = mysql_parameters, .host_parameter = "hosts", .default_host = "localhost", .default_timeout = 10, .form = mysql_form,
+	.type = "mysql", .parameters = mysql_parameters, .host_parameter = "hosts",
+	.default_host = "localhost", .default_timeout = 10, .form = mysql_form,
 };
 const struct server_kind sqlite_kind = {
-	.type = "sqlite", .parameters = sqlite_parameters, .host_parameter = "dbpath", .default_host = "dbpath", .default_timeout = 10,
+	.type = "sqlite", .parameters = sqlite_parameters, .host_parameter = "dbpath",
+	.default_host = "dbpath", .default_timeout = 10,
 	.form = sqlite_form, .hosts_are_one = true,
 };

@@ -36,7 +36,8 @@ struct settings *settings_read(struct source *lines, const char *const *known)
 		}
 		name = str_trim(name);
 		if (!is_known(known, name))
-			table_warn("%s, line %d: unused parameter: %.*s", lines->name, lines->line, PSTR(str_head(name, 60)));
+			table_warn("%s, line %d: unused parameter: %.*s", lines->name, lines->line,
+				   PSTR(str_head(name, 60)));
 		map_put(s->values, name, (void *) str_c(s->arena, str_trim(value)));
 	}
 	return s;
@@ -66,7 +67,8 @@ static int bad_value(const struct settings *s, const char *name, const char *val
 	return -EINVAL;
 }
 
-int settings_number(const struct settings *s, const char *name, int64_t otherwise, int64_t min, int64_t max, int64_t *ret_n, struct buf *why)
+int settings_number(const struct settings *s, const char *name, int64_t otherwise, int64_t min, int64_t max,
+		    int64_t *ret_n, struct buf *why)
 {
 	const char *value = settings_get(s, name, NULL);
 
@@ -77,9 +79,12 @@ int settings_number(const struct settings *s, const char *name, int64_t otherwis
 	return 0;
 }
 
-int settings_seconds(const struct settings *s, const char *name, int64_t otherwise, int64_t min, int64_t max, int64_t *ret_s, struct buf *why)
+int settings_seconds(const struct settings *s, const char *name, int64_t otherwise, int64_t min, int64_t max,
+		     int64_t *ret_s, struct buf *why)
 {
-	static const struct { char unit; int64_t seconds; } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 }, { 'w', 604800 } };
+	static const struct { char unit; int64_t seconds; } units[] = { { 's', 1 }, { 'm', 60 },
+									{ 'h', 3600 }, { 'd', 86400 },
+									{ 'w', 604800 } };
 	const char *value = settings_get(s, name, NULL);
 	struct str text = str_of(value);
 	int64_t factor = 1;

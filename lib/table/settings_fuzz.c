@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Any text as the file of a pgsql, mysql, sqlite, ldap or redis table. The first byte chooses the type. Whatever stands there, nothing of a key becomes
- * part of a statement, and what ldap gets of it is quoted.
+ * Any text as the file of a pgsql, mysql, sqlite, ldap or redis table. The first byte chooses the
+ * type. Whatever stands there, nothing of a key becomes part of a statement, and what ldap gets of
+ * it is quoted.
  */
 #include "lib/base/die.h"
 #include "lib/table/server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const common[] = { "domain", "result_format", "expansion_limit", "timeout", "connections", NULL };
+static const char *const common[] = { "domain", "result_format", "expansion_limit", "timeout",
+				      "connections", NULL };
 
 /* A key that is nothing but special. */
 static const struct str hostile = { "\001'\"\\)(*\002@\003.\004", 12 };
@@ -27,7 +29,8 @@ static void ask(const struct server_kind *kind, const struct settings *s, bool i
 	for (size_t i = 0; i < form.count; i++) {
 		AUTO(buf) text = BUF(1 << 16);
 
-		if (template_expand(&form.arguments[i], &key, NULL, form.quote, &text) > 0 && form.quote == quote_for_ldap && is_unlike_key)
+		if (template_expand(&form.arguments[i], &key, NULL, form.quote, &text) > 0
+		    && form.quote == quote_for_ldap && is_unlike_key)
 			BUG_UNLESS(str_find(buf_str(&text), 2) < 0);
 	}
 }
@@ -49,7 +52,8 @@ static void take_apart(const struct settings *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct server_kind *const kinds[] = { &pgsql_kind, &mysql_kind, &sqlite_kind, &ldap_kind, &redis_kind };
+	static const struct server_kind *const kinds[] = { &pgsql_kind, &mysql_kind, &sqlite_kind,
+							   &ldap_kind, &redis_kind };
 	struct settings *s;
 	struct source lines;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What a process sets once for its tables. Refers to no table type, so that lib/daemon may call it in every program. */
+/*
+ * What a process sets once for its tables. Refers to no table type, so that lib/daemon may call it
+ * in every program.
+ */
 #include "lib/table/setup.h"
 
 #include <stdarg.h>

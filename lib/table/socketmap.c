@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * socketmap:inet:host:port:name and socketmap:unix:/path:name, as Sendmail has it: netstrings "name key", answered by "OK value", "NOTFOUND ", or "TEMP",
- * "TIMEOUT", "PERM" and why.
+ * socketmap:inet:host:port:name and socketmap:unix:/path:name, as Sendmail has it: netstrings "name
+ * key", answered by "OK value", "NOTFOUND ", or "TEMP", "TIMEOUT", "PERM" and why.
  */
 #include <errno.h>
 
@@ -59,7 +59,8 @@ static int talk(struct stream *s, void *arg, struct buf *why)
 		r = comma == ',' ? 0 : -EBADMSG;
 	}
 	if (r == -EBADMSG || r == -EMSGSIZE)
-		buf_add_text(why, r == -EMSGSIZE ? "the reply is too long" : "a reply that is not in the protocol");
+		buf_add_text(why, r == -EMSGSIZE
+			     ? "the reply is too long" : "a reply that is not in the protocol");
 	return r;
 }
 
@@ -96,10 +97,12 @@ static int socketmap_open(struct table *t, struct str name, void **ret_content, 
 	struct remote *remote;
 
 	(void) t;
-	if (map.len == 0 || map.len > 500 || (!str_starts(name, STR("inet:")) && !str_starts(name, STR("unix:/"))) ||
+	if (map.len == 0 || map.len > 500
+	    || (!str_starts(name, STR("inet:")) && !str_starts(name, STR("unix:/"))) ||
 	    remote_new(str_head(name, (size_t) colon), &remote_limits_of_tables, &remote, why) < 0) {
 		buf_clear(why);
-		buf_addf(why, "expected socketmap:inet:host:port:name or socketmap:unix:/path:name instead of \"%.*s\"", PSTR(str_head(name, 100)));
+		buf_addf(why, "expected socketmap:inet:host:port:name or socketmap:unix:/path:name instead of \"%.*s\"",
+			 PSTR(str_head(name, 100)));
 		return -EINVAL;
 	}
 	m = get_memory(sizeof(*m));
@@ -110,7 +113,8 @@ static int socketmap_open(struct table *t, struct str name, void **ret_content, 
 	return 0;
 }
 
-static int socketmap_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int socketmap_get(struct table *t, void *content, struct arena *a, struct str key,
+			 struct str *ret_value, struct buf *why)
 {
 	const struct socketmap *m = content;
 	const size_t len = strlen(m->name) + 1 + key.len;
@@ -136,5 +140,6 @@ static int socketmap_get(struct table *t, void *content, struct arena *a, struct
 }
 
 const struct table_type socketmap_type = {
-	.name = "socketmap", .traits = TYPE_BLOCKS, .open = socketmap_open, .get = socketmap_get, .close = socketmap_close,
+	.name = "socketmap", .traits = TYPE_BLOCKS, .open = socketmap_open, .get = socketmap_get,
+	.close = socketmap_close,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The lines of aliases(5), taken apart and put together again as Postfix's postalias does it, so that tables that either made hold the same: quoting
- * where a word needs it and nowhere else, one space where words would run together, after a comma and before "<", and none elsewhere.
+ * The lines of aliases(5), taken apart and put together again as Postfix's postalias does it, so
+ * that tables that either made hold the same: quoting where a word needs it and nowhere else, one
+ * space where words would run together, after a comma and before "<", and none elsewhere.
  */
 #include <errno.h>
 
@@ -31,7 +32,10 @@ static bool ends(enum kind kind, char c)
 	}
 }
 
-/* The inside of an atom, a quoted string or a literal; the sign that ends the latter two is taken too. One that has no end ends with the line. */
+/*
+ * The inside of an atom, a quoted string or a literal; the sign that ends the latter two is taken
+ * too. One that has no end ends with the line.
+ */
 static void take_word(struct str *rest, struct token *t)
 {
 	size_t i;
@@ -65,7 +69,8 @@ static void take_comment(struct str *rest, struct token *t)
 static bool needs_quotes(struct str atom)
 {
 	for (size_t i = 0; i < atom.len; i++)
-		if (is_special(atom.at[i]) || atom.at[i] == '\\' || atom.at[i] == ' ' || (unsigned char) atom.at[i] < ' ' || atom.at[i] == 127)
+		if (is_special(atom.at[i]) || atom.at[i] == '\\' || atom.at[i] == ' '
+		    || (unsigned char) atom.at[i] < ' ' || atom.at[i] == 127)
 			return true;
 	return false;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Sources of tables: the first byte chooses what the rest is the text of. Whatever was read is then looked up with a piece of the text. */
+/*
+ * Sources of tables: the first byte chooses what the rest is the text of. Whatever was read is then
+ * looked up with a piece of the text.
+ */
 #include "lib/table/source.h"
 #include "lib/table/table.h"
 

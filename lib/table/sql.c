@@ -39,7 +39,8 @@ static int add_value(struct scan *s, struct str text)
 
 static int refuse(struct scan *s, const char *what)
 {
-	buf_addf(s->why, "a %%-expansion inside %s: only whole values can be looked up, in single quotes", what);
+	buf_addf(s->why, "a %%-expansion inside %s: only whole values can be looked up, in single quotes",
+		 what);
 	return -EINVAL;
 }
 
@@ -69,7 +70,10 @@ static void add_plain(struct scan *s, struct str text)
 	buf_add(&s->out, head);
 }
 
-/* Length of what stands in quotes at the front, with its quotes: doubled ones, and those behind a backslash, do not end it. 0: no end. */
+/*
+ * Length of what stands in quotes at the front, with its quotes: doubled ones, and those behind a
+ * backslash, do not end it. 0: no end.
+ */
 static size_t quoted_length(struct str text, bool backslash)
 {
 	const char quote = text.at[0];
@@ -125,12 +129,16 @@ static int unquote(const struct scan *s, struct str text, char quote, bool backs
 	return 0;
 }
 
-/* Takes a prefix as in E'text' back from the statement. *ret_backslash: they mean something in this string. */
+/*
+ * Takes a prefix as in E'text' back from the statement. *ret_backslash: they mean something in this
+ * string.
+ */
 static int take_prefix(struct scan *s, bool *ret_backslash)
 {
 	struct str out = buf_str(&s->out);
 	char last = out.len > 0 ? out.at[out.len - 1] : ' ';
-	bool alone = out.len < 2 || (!is_alnum(out.at[out.len - 2]) && out.at[out.len - 2] != '_' && out.at[out.len - 2] != '$');
+	bool alone = out.len < 2 || (!is_alnum(out.at[out.len - 2]) && out.at[out.len - 2] != '_'
+				     && out.at[out.len - 2] != '$');
 
 	*ret_backslash = s->dialect == SQL_MYSQL;
 	if (s->dialect != SQL_PGSQL || (!is_alnum(last) && last != '&' && last != '_'))
@@ -177,7 +185,8 @@ static int take_name(struct scan *s)
 {
 	size_t len;
 
-	if (s->rest.at[0] == '"' && s->dialect != SQL_PGSQL && has_expansion(str_head(s->rest, quoted_length(s->rest, s->dialect == SQL_MYSQL))))
+	if (s->rest.at[0] == '"' && s->dialect != SQL_PGSQL
+	    && has_expansion(str_head(s->rest, quoted_length(s->rest, s->dialect == SQL_MYSQL))))
 		return take_string(s);
 	len = quoted_length(s->rest, s->dialect == SQL_MYSQL && s->rest.at[0] == '"');
 	if (len == 0) {
@@ -194,7 +203,8 @@ static int take_name(struct scan *s)
 /* A comment is left out: nothing in it is worth sending. */
 static bool skip_comment(struct scan *s)
 {
-	const bool to_line_end = str_starts(s->rest, STR("--")) || (s->dialect == SQL_MYSQL && s->rest.at[0] == '#');
+	const bool to_line_end = str_starts(s->rest, STR("--"))
+				 || (s->dialect == SQL_MYSQL && s->rest.at[0] == '#');
 	ssize_t end;
 
 	if (to_line_end)
@@ -215,7 +225,8 @@ static int take_dollar_quoted(struct scan *s)
 	struct str mark;
 	ssize_t end;
 
-	while (tag < s->rest.len && (is_alpha(s->rest.at[tag]) || s->rest.at[tag] == '_' || (tag > 1 && is_digit(s->rest.at[tag]))))
+	while (tag < s->rest.len && (is_alpha(s->rest.at[tag]) || s->rest.at[tag] == '_'
+				     || (tag > 1 && is_digit(s->rest.at[tag]))))
 		tag++;
 	if (s->dialect != SQL_PGSQL || tag >= s->rest.len || s->rest.at[tag] != '$')
 		return 0;
@@ -272,10 +283,12 @@ static int take_piece(struct scan *s)
 	return MIN(r, 0);
 }
 
-int sql_compile(struct arena *a, struct str query, enum sql_dialect dialect, struct sql *ret_sql, struct buf *why)
+int sql_compile(struct arena *a, struct str query, enum sql_dialect dialect, struct sql *ret_sql,
+		struct buf *why)
 {
 	struct sql sql = { 0 };
-	struct scan s = { .arena = a, .dialect = dialect, .rest = query, .out = BUF(MOST_STATEMENT), .sql = &sql, .why = why };
+	struct scan s = { .arena = a, .dialect = dialect, .rest = query, .out = BUF(MOST_STATEMENT),
+			  .sql = &sql, .why = why };
 	int r = query.len > MOST_STATEMENT / 4 ? -EMSGSIZE : 0;
 
 	while (r == 0 && s.rest.len > 0)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* static:text and static:{ text with spaces }: every key is there, with that value. fail:name: every lookup fails. */
+/*
+ * static:text and static:{ text with spaces }: every key is there, with that value. fail:name:
+ * every lookup fails.
+ */
 #include <errno.h>
 
 #include "lib/table/files_value.h"
@@ -25,7 +28,8 @@ static int static_open(struct table *t, struct str name, void **ret_content, str
 	return 0;
 }
 
-static int static_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int static_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		      struct buf *why)
 {
 	(void) t;
 	(void) key;
@@ -40,7 +44,8 @@ static int fail_open(struct table *t, struct str name, void **ret_content, struc
 	return 0;
 }
 
-static int fail_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int fail_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		    struct buf *why)
 {
 	(void) t;
 	(void) content;
@@ -52,7 +57,8 @@ static int fail_get(struct table *t, void *content, struct arena *a, struct str 
 }
 
 const struct table_type static_type = {
-	.name = "static", .traits = TYPE_FIXED_KEYS, .open = static_open, .get = static_get, .close = memory_free,
+	.name = "static", .traits = TYPE_FIXED_KEYS, .open = static_open, .get = static_get,
+	.close = memory_free,
 };
 
 const struct table_type fail_type = {

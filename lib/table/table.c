@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One table: what all types share. A content is either whole and current, or absent with an error and words; a lookup never sees anything in
- * between. Text types keep the old content until the new one has been read completely.
+ * One table: what all types share. A content is either whole and current, or absent with an error
+ * and words; a lookup never sees anything in between. Text types keep the old content until the new
+ * one has been read completely.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -46,7 +47,8 @@ static int text_from_main(struct str name, struct buf *text, struct buf *why)
 	const size_t before = text->len;
 
 	for (size_t at = 0; table_main() != NULL && conf_next_set(table_main(), &at, &set, &raw);) {
-		if (set.len <= name.len + 1 || !str_starts(set, name) || set.at[name.len] != '_' || !conf_get(table_main(), a, set, &value))
+		if (set.len <= name.len + 1 || !str_starts(set, name) || set.at[name.len] != '_'
+		    || !conf_get(table_main(), a, set, &value))
 			continue;
 		buf_addf(text, "%.*s = ", PSTR(str_skip(set, name.len + 1)));
 		for (size_t i = 0; i < value.len; i++)
@@ -56,7 +58,8 @@ static int text_from_main(struct str name, struct buf *text, struct buf *why)
 	arena_free(a);
 	if (text->len > before)
 		return 0;
-	buf_addf(why, "\"%.*s\" is no path of a file, and main.cf sets no %.*s_hosts or other such parameter", PSTR(name), PSTR(name));
+	buf_addf(why, "\"%.*s\" is no path of a file, and main.cf sets no %.*s_hosts or other such parameter",
+		 PSTR(name), PSTR(name));
 	return -EINVAL;
 }
 
@@ -102,7 +105,8 @@ static int open_from_file(struct table *t, void **ret_content, struct buf *why)
 /* The file may not be opened, but what was opened before still is what it was. */
 static bool stays_with_old(const struct table *t, int error)
 {
-	return is_not_allowed(error) && t->content != NULL && (t->type->is_intact == NULL || t->type->is_intact(t->content));
+	return is_not_allowed(error) && t->content != NULL && (t->type->is_intact == NULL
+							       || t->type->is_intact(t->content));
 }
 
 int table_reopen(struct table *t)
@@ -158,7 +162,8 @@ static int open_content(struct table *t, struct buf *why)
 		return t->type->open(t, t->name, &t->content, why);
 	if (t->type->read != NULL && t->name.len > 0 && (t->name.at[0] == '{' || is_name_in_main(t))) {
 		AUTO(buf) text = BUF(1 << 20);
-		int r = t->name.at[0] == '{' ? text_from_braces(t->name, &text, why) : text_from_main(t->name, &text, why);
+		int r = t->name.at[0] == '{' ? text_from_braces(t->name, &text,
+								why) : text_from_main(t->name, &text, why);
 
 		return r < 0 ? r : read_text(t, t->name.at, buf_str(&text), &t->content, why);
 	}
@@ -314,7 +319,8 @@ int table_value(struct arena *a, struct str value, struct str *ret_value, struct
 	return 1;
 }
 
-int table_source_value(const struct table *t, struct str value, struct buf *room, struct str *ret_value, struct buf *why)
+int table_source_value(const struct table *t, struct str value, struct buf *room, struct str *ret_value,
+		       struct buf *why)
 {
 	int r = 0;
 
@@ -380,7 +386,8 @@ static int change(struct table *t, struct str key, const struct str *value)
 		r = t->type->change(t, key, value, &why);
 	if (r < 0) {
 		buf_clear(&t->why);
-		buf_addf(&t->why, "table %s: %s", t->spec, why.len > 0 ? buf_text(&why) : r == -EOPNOTSUPP ? "cannot be changed" : error_text(r));
+		buf_addf(&t->why, "table %s: %s", t->spec, why.len > 0 ? buf_text(&why) : r == -EOPNOTSUPP
+			 ? "cannot be changed" : error_text(r));
 	}
 	return r;
 }

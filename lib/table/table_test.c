@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Tables of text and database files: reading, making, and following them when they change. What text means is what postmap of Postfix 3.7 makes of it. */
+/*
+ * Tables of text and database files: reading, making, and following them when they change. What
+ * text means is what postmap of Postfix 3.7 makes of it.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -66,7 +69,8 @@ static void test_keys_keep_their_case_without_folding(void **state)
 
 static void test_keys_in_utf8_are_folded_letter_by_letter(void **state)
 {
-	struct table *t = open_flags("inline:{ \xc3\x9cn\xc3\xaf@x=1, \xd0\x96=2, \xc8\xba=3, \xf0\x9f\x98\x80=4, B\xff=5 }", TABLE_FOLD_KEY);
+	struct table *t = open_flags("inline:{ \xc3\x9cn\xc3\xaf@x=1, \xd0\x96=2, \xc8\xba=3, \xf0\x9f\x98\x80=4, B\xff=5 }",
+				     TABLE_FOLD_KEY);
 
 	(void) state;
 	expect(t, "\xc3\xbcN\xc3\x8f@X", "1");
@@ -154,7 +158,8 @@ static void test_databases_are_read_with_and_without_nul(void **state)
 
 		memset(long_value, 'v', 3000);
 		long_value[3000] = 0;
-		make_database(types[i % 2], "x.db", i / 2 ? EDIT_KEEP_NUL : 0, PAIRS("a", "1", "b", "two words", "long", long_value, "e", ""));
+		make_database(types[i % 2], "x.db", i / 2 ? EDIT_KEEP_NUL : 0,
+			      PAIRS("a", "1", "b", "two words", "long", long_value, "e", ""));
 		t = open_file_table(types[i % 2], "x");
 		expect(t, "A", "1");
 		expect(t, "b", "two words");
@@ -186,7 +191,8 @@ static void test_an_edit_starts_from_what_is_there(void **state)
 
 	(void) state;
 	make_database("hash", "x.db", EDIT_KEEP_NUL, PAIRS("a", "1", "b", "2"));
-	assert_int_equal(edit_open(driver_of("hash"), path_of("x.db"), EDIT_FROM_EXISTING, 1 << 20, &e, &why), 0);
+	assert_int_equal(edit_open(driver_of("hash"), path_of("x.db"), EDIT_FROM_EXISTING, 1 << 20,
+				   &e, &why), 0);
 	assert_non_null(edit_existing(e));
 	assert_int_equal(edit_put(e, STR("a"), STR("9"), false, &why), 0);
 	assert_int_equal(edit_put(e, STR("c"), STR("3"), false, &why), 1);
@@ -240,12 +246,14 @@ static void test_what_a_killed_writer_left_is_swept_and_harms_nobody(void **stat
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFSIGNALED(status));
-	assert_int_equal(access(path_of(str_c(arena, arena_fmt(arena, "x.db.new-%d-0", (int) child))), F_OK), 0);
+	assert_int_equal(access(path_of(str_c(arena, arena_fmt(arena, "x.db.new-%d-0", (int) child))), F_OK),
+			 0);
 	seconds_pass(2);
 	expect(t, "a", "old");
 	expect(t, "b", NULL);
 	make_database("hash", "x.db", 0, PAIRS("a", "new"));
-	assert_int_equal(access(path_of(str_c(arena, arena_fmt(arena, "x.db.new-%d-0", (int) child))), F_OK), -1);
+	assert_int_equal(access(path_of(str_c(arena, arena_fmt(arena, "x.db.new-%d-0", (int) child))), F_OK),
+			 -1);
 	seconds_pass(2);
 	expect(t, "a", "new");
 	table_free(t);
@@ -481,7 +489,10 @@ static void test_a_table_is_reopened_although_its_path_is_out_of_reach(void **st
 	char moved[80];
 
 	(void) state;
-	/* Within a chroot the path does not exist, but the directory's descriptor is there: a renamed directory has the same effect. */
+	/*
+	 * Within a chroot the path does not exist, but the directory's descriptor is there: a
+	 * renamed directory has the same effect.
+	 */
 	make_database("hash", "x.db", 0, PAIRS("a", "1"));
 	t = open_file_table("hash", "x");
 	make_database("hash", "y.db", 0, PAIRS("a", "2"));

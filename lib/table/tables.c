@@ -62,7 +62,8 @@ static int get_from_each(struct tables *ts, struct arena *a, struct str key, boo
 		r = table_get(ts->at[i], a, key, ret_value);
 		if (r != 0) {
 			ts->last = ts->at[i];
-			return r > 0 && a != NULL && ret_value->len == 0 ? table_empty_result(ts->at[i], key) : r;
+			return r > 0 && a != NULL
+			       && ret_value->len == 0 ? table_empty_result(ts->at[i], key) : r;
 		}
 	}
 	return 0;
@@ -78,7 +79,8 @@ int tables_get_part(struct tables *ts, struct arena *a, struct str key, struct s
 	return get_from_each(ts, a, key, true, ret_value);
 }
 
-int tables_get_domain(struct tables *ts, struct arena *a, struct str name, struct str *ret_key, struct str *ret_value)
+int tables_get_domain(struct tables *ts, struct arena *a, struct str name, struct str *ret_key,
+		      struct str *ret_value)
 {
 	struct str key = name;
 
@@ -116,12 +118,15 @@ uid_t tables_owner(const struct tables *ts)
 /* Local parts that contain a delimiter as part of a name; lists: owner-x and x-request are such names. */
 static bool is_never_split(struct str local_part, char delimiter, bool lists)
 {
-	if (str_is_nocase(local_part, STR("mailer-daemon")) || str_is_nocase(local_part, STR("double-bounce")))
+	if (str_is_nocase(local_part, STR("mailer-daemon"))
+	    || str_is_nocase(local_part, STR("double-bounce")))
 		return true;
-	return lists && delimiter == '-' && (str_starts_nocase(local_part, STR("owner-")) || str_ends_nocase(local_part, STR("-request")));
+	return lists && delimiter == '-' && (str_starts_nocase(local_part, STR("owner-"))
+					     || str_ends_nocase(local_part, STR("-request")));
 }
 
-static bool split(struct str local_part, struct str delimiter, bool lists, struct str *ret_user, struct str *ret_extension)
+static bool split(struct str local_part, struct str delimiter, bool lists, struct str *ret_user,
+		  struct str *ret_extension)
 {
 	for (size_t i = 1; i < local_part.len; i++) {
 		if (str_find(delimiter, local_part.at[i]) < 0)
@@ -135,19 +140,24 @@ static bool split(struct str local_part, struct str delimiter, bool lists, struc
 	return false;
 }
 
-bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user, struct str *ret_extension)
+bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user,
+		     struct str *ret_extension)
 {
 	return split(local_part, delimiter, true, ret_user, ret_extension);
 }
 
-/* May the local part stand in an address as it is (RFC 5321 dot-string; bytes above 127 of SMTPUTF8 may, too)? */
+/*
+ * May the local part stand in an address as it is (RFC 5321 dot-string; bytes above 127 of SMTPUTF8
+ * may, too)?
+ */
 static bool is_dot_string(struct str local)
 {
 	for (size_t i = 0; i < local.len; i++) {
 		char c = local.at[i];
 
 		if (c == '.' ? i == 0 || i + 1 == local.len || local.at[i + 1] == '.'
-			     : !is_alnum(c) && (unsigned char) c < 128 && (c == 0 || strchr("!#$%&'*+-/=?^_`{|}~", c) == NULL))
+			     : !is_alnum(c) && (unsigned char) c < 128
+			     && (c == 0 || strchr("!#$%&'*+-/=?^_`{|}~", c) == NULL))
 			return false;
 	}
 	return local.len > 0;
@@ -168,10 +178,11 @@ static void add_form(struct buf *b, struct str local, struct str at_domain, bool
 }
 
 /*
- * One form of an address. A local part that needs quotes is looked up with them, as it stands in the sources of tables, and then without, as they had it
- * before Postfix 3.2.
+ * One form of an address. A local part that needs quotes is looked up with them, as it stands in
+ * the sources of tables, and then without, as they had it before Postfix 3.2.
  */
-static int get_form(struct tables *ts, struct arena *a, struct str local, struct str at_domain, bool part, struct str *ret_value)
+static int get_form(struct tables *ts, struct arena *a, struct str local, struct str at_domain, bool part,
+		    struct str *ret_value)
 {
 	AUTO(buf) key = BUF(2 * local.len + at_domain.len + 3);
 	char room[512];
@@ -193,7 +204,8 @@ static int get_form(struct tables *ts, struct arena *a, struct str local, struct
 	return get_from_each(ts, a, buf_str(&key), part, ret_value);
 }
 
-int tables_get_address(struct tables *ts, struct arena *a, struct str address, const struct address_lookup *how,
+int tables_get_address(struct tables *ts, struct arena *a, struct str address,
+		       const struct address_lookup *how,
 		       struct str *ret_value, struct str *ret_extension)
 {
 	ssize_t at = str_find_last(address, '@');

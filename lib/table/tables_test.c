@@ -48,7 +48,8 @@ static void test_a_key_with_nothing_behind_it_is_no_answer(void **state)
 	tables_free(ts);
 }
 
-static void expect_address(struct tables *ts, const char *address, bool local, const char *value, const char *extension)
+static void expect_address(struct tables *ts, const char *address, bool local, const char *value,
+			   const char *extension)
 {
 	struct address_lookup how = { .delimiter = STR("+-"), .local_domain = local };
 	struct str got, ext;
@@ -110,7 +111,9 @@ static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 	expect_address(ts, "owner-l@d", false, "ow", "");
 	expect_address(ts, "w-request@d", false, "domain", "");
 	expect_address(ts, "+x@e", true, NULL, NULL);
-	assert_int_equal(tables_get_address(ts, arena, STR("u-request@d"), &(struct address_lookup){ .delimiter = STR("-"), .splits_list_names = true },
+	assert_int_equal(tables_get_address(ts, arena, STR("u-request@d"),
+					    &(struct address_lookup){ .delimiter = STR("-"),
+								      .splits_list_names = true },
 					    &value, &extension), 1);
 	assert_str(value, "user");
 	assert_str(extension, "-request");

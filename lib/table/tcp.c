@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * tcp:host:port: "get KEY" LF, answered by "200 VALUE", "500 text" (not there) or "400 text" (cannot tell), LF. Bytes that are not printable, blanks and
- * percent signs stand as %XX.
+ * tcp:host:port: "get KEY" LF, answered by "200 VALUE", "500 text" (not there) or "400 text"
+ * (cannot tell), LF. Bytes that are not printable, blanks and percent signs stand as %XX.
  */
 #include <errno.h>
 
@@ -33,7 +33,8 @@ static int decode(struct str s, struct buf *out)
 		char c = s.at[i];
 
 		if (c == '%') {
-			int high = i + 2 < s.len ? hex_value(s.at[i + 1]) : -1, low = i + 2 < s.len ? hex_value(s.at[i + 2]) : -1;
+			int high = i + 2 < s.len ? hex_value(s.at[i + 1]) : -1,
+				low = i + 2 < s.len ? hex_value(s.at[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return -EBADMSG;
@@ -76,7 +77,8 @@ static int tcp_open(struct table *t, struct str name, void **ret_content, struct
 	return remote_new(name, &remote_limits_of_tables, (struct remote **) ret_content, why);
 }
 
-static int tcp_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int tcp_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		   struct buf *why)
 {
 	AUTO(buf) request = BUF(3 * key.len + 8);
 	struct question q = { .value = BUF(MOST_LINE) };

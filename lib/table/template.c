@@ -35,7 +35,8 @@ int template_compile(struct arena *a, struct str text, struct template *ret_t, s
 			piece = (struct template_piece){ arena_copy(a, head), text.at[0] };
 			text = str_skip(text, 1);
 		} else {
-			buf_addf(why, "\"%%%.*s\" means nothing in \"%.*s\"", PSTR(str_head(text, 1)), PSTR(str_head(whole, 200)));
+			buf_addf(why, "\"%%%.*s\" means nothing in \"%.*s\"", PSTR(str_head(text, 1)),
+				 PSTR(str_head(whole, 200)));
 			return -EINVAL;
 		}
 		*vec_add(a, &pieces) = piece;
@@ -62,9 +63,11 @@ static struct str label(struct str domain, int n)
 }
 
 /* What a code stands for; false: there is no such thing. */
-static bool find_part(char code, const struct address_parts *key, const struct address_parts *value, struct str *ret)
+static bool find_part(char code, const struct address_parts *key, const struct address_parts *value,
+		      struct str *ret)
 {
-	const struct address_parts *of = value != NULL && (code == 's' || code == 'u' || code == 'd') ? value : key;
+	const struct address_parts *of = value != NULL && (code == 's' || code == 'u' || code == 'd')
+					 ? value : key;
 
 	switch (to_lower(code)) {
 	case 's': *ret = of->all; break;
@@ -75,7 +78,8 @@ static bool find_part(char code, const struct address_parts *key, const struct a
 	return ret->len > 0;
 }
 
-int template_expand(const struct template *t, const struct address_parts *key, const struct address_parts *value, quote_value *quote,
+int template_expand(const struct template *t, const struct address_parts *key,
+		    const struct address_parts *value, quote_value *quote,
 		    struct buf *out)
 {
 	struct str part;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Texts with %s, %u, %d and so on, as the query and result_format of ldap, mysql, pgsql, sqlite, memcache and redis tables have them.
+ * Texts with %s, %u, %d and so on, as the query and result_format of ldap, mysql, pgsql, sqlite,
+ * memcache and redis tables have them.
  *
  *   %s     the key                       in a result: the value that was found
  *   %u %d  its local part, its domain    in a result: those of the value
@@ -22,7 +23,8 @@ struct address_parts address_parts(struct str text);
 
 struct template {
 	size_t count;
-	struct template_piece { struct str text; char code; } *pieces;	/* text, then what the code stands for (0: nothing) */
+	/* text, then what the code stands for (0: nothing) */
+	struct template_piece { struct str text; char code; } *pieces;
 };
 
 /* -EINVAL with words: a % that means nothing. */
@@ -32,10 +34,14 @@ typedef int quote_value(struct buf *out, struct str value);
 /*
  * value NULL: a question about the key. 1, 0 suppressed, -EMSGSIZE when *out is full.
  */
-int template_expand(const struct template *t, const struct address_parts *key, const struct address_parts *value, quote_value *quote,
+int template_expand(const struct template *t, const struct address_parts *key,
+		    const struct address_parts *value, quote_value *quote,
 		    struct buf *out);
 
-/* RFC 4515 (filters) and RFC 4514 (names): everything but letters, digits and a few harmless characters as a backslash and two hex digits. */
+/*
+ * RFC 4515 (filters) and RFC 4514 (names): everything but letters, digits and a few harmless
+ * characters as a backslash and two hex digits.
+ */
 int quote_for_ldap(struct buf *out, struct str value);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * unix:passwd.byname and unix:group.byname. The account database may block for long, so only proxymap opens this type in process;
- * lib/daemon's way to the accounts (on the pool, "no such user" told from "cannot tell") is given with table_set_accounts().
+ * unix:passwd.byname and unix:group.byname. The account database may block for long, so only
+ * proxymap opens this type in process; lib/daemon's way to the accounts (on the pool, "no such
+ * user" told from "cannot tell") is given with table_set_accounts().
  */
 #include <errno.h>
 
@@ -18,7 +19,8 @@ static int unix_open(struct table *t, struct str name, void **ret_content, struc
 	return 0;
 }
 
-static int unix_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value, struct buf *why)
+static int unix_get(struct table *t, void *content, struct arena *a, struct str key, struct str *ret_value,
+		    struct buf *why)
 {
 	table_account *ask = table_accounts(t->name.at[0] == 'g');
 	struct arena *own = arena_new("account", NULL, 4 << 20);
@@ -33,7 +35,8 @@ static int unix_get(struct table *t, void *content, struct arena *a, struct str 
 	else
 		r = ask(own, key, &line);
 	if (r < 0)
-		buf_add_text(why, ask == NULL ? "the account database is asked by proxymap only" : "account database failure");
+		buf_add_text(why, ask == NULL ? "the account database is asked by proxymap only"
+			     : "account database failure");
 	else if (r > 0)
 		r = table_value(a, line, ret_value, why);
 	arena_free(own);

@@ -95,7 +95,8 @@ void watch_saw(struct watch *w, const struct stat *st)
 
 bool stat_is_same(const struct stat *a, const struct stat *b)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_uid == b->st_uid && a->st_size == b->st_size &&
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_uid == b->st_uid
+	       && a->st_size == b->st_size &&
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
@@ -115,7 +116,10 @@ bool watch_changed(struct watch *w, bool settle)
 		return false;
 	if (!settle || st.st_ino != w->as_seen.st_ino || st.st_dev != w->as_seen.st_dev)
 		return true;
-	/* Times in the future count as settled: a clock that jumped must not keep the old content for ever. */
+	/*
+	 * Times in the future count as settled: a clock that jumped must not keep the old content
+	 * for ever.
+	 */
 	written_ago_us = wall_us() - ((int64_t) st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000);
 	return written_ago_us >= 1000000 || written_ago_us < -1000000;
 }

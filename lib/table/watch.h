@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A file that may be replaced or rewritten while it is in use. It is reached through a descriptor of its directory, taken at start, so
- * that it stays reachable from inside a chroot; and every such directory is listed, so that the jail can let it be read.
+ * A file that may be replaced or rewritten while it is in use. It is reached through a descriptor
+ * of its directory, taken at start, so that it stays reachable from inside a chroot; and every such
+ * directory is listed, so that the jail can let it be read.
  */
 #ifndef ROAD_TABLE_WATCH_H
 #define ROAD_TABLE_WATCH_H
@@ -30,12 +31,15 @@ int watch_open(const struct watch *w, struct stat *ret_st, struct buf *why);
 /* What was opened is st; it counts as seen until it changes. */
 void watch_saw(struct watch *w, const struct stat *st);
 /*
- * Is it time to look (at most once a second), and is the file another one than was seen, or other content? True when in doubt: gone,
- * unreadable. But in a directory that this process may not search nothing can be noticed (/etc/letsencrypt/live is root's alone): there it counts as
- * changed an hour after it was seen, and whoever opened it as root has a fresh process look. A file that is being rewritten in place counts as changed only when it has not been written for a second
- * (settle true: for content that is kept in memory meanwhile).
+ * Is it time to look (at most once a second), and is the file another one than was seen, or other
+ * content? True when in doubt: gone, unreadable. But in a directory that this process may not
+ * search nothing can be noticed (/etc/letsencrypt/live is root's alone): there it counts as changed
+ * an hour after it was seen, and whoever opened it as root has a fresh process look. A file that is
+ * being rewritten in place counts as changed only when it has not been written for a second (settle
+ * true: for content that is kept in memory meanwhile).
  */
 bool watch_changed(struct watch *w, bool settle);
-bool stat_is_same(const struct stat *a, const struct stat *b);	/* device, inode, owner, time of change, size */
+/* device, inode, owner, time of change, size */
+bool stat_is_same(const struct stat *a, const struct stat *b);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whose certificates are trusted. All are read when the context is made, with the rights of the start: later, from inside the jail or a chroot, neither the
- * directories nor what their links point to need be within reach, and no handshake reads files.
+ * Whose certificates are trusted. All are read when the context is made, with the rights of the
+ * start: later, from inside the jail or a chroot, neither the directories nor what their links
+ * point to need be within reach, and no handshake reads files.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +15,8 @@ static bool is_hash_name(const char *name)
 {
 	size_t n = strspn(name, "0123456789abcdef");
 
-	return n == 8 && name[n] == '.' && name[n + 1] != 0 && strspn(name + n + 1, "0123456789") == strlen(name + n + 1);
+	return n == 8 && name[n] == '.' && name[n + 1] != 0
+	       && strspn(name + n + 1, "0123456789") == strlen(name + n + 1);
 }
 
 /* A file that is no certificate does not keep the others from being used. */

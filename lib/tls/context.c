@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a service presents and trusts. The library's SSL_CTX is made anew when key files change, and takes the place of the old one only if
- * all of it could be made; connections under way keep the one that they began with. What is trusted (CA files) stays as it was at start.
+ * What a service presents and trusts. The library's SSL_CTX is made anew when key files change, and
+ * takes the place of the old one only if all of it could be made; connections under way keep the
+ * one that they began with. What is trusted (CA files) stays as it was at start.
  */
 #include <errno.h>
 #include <openssl/pem.h>
@@ -90,7 +91,8 @@ static int use_files(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 	int r = c->inherits ? -!tls_keepsake_find(c->conf.keepsake, c) : read_files(c, why);
 
 	for (size_t i = 0; i < c->file_count && r >= 0; i += chains ? 1 : 2)
-		r = chains ? tls_use_chains(ssl, &c->files[i], why) : tls_use_pair(ssl, &c->files[i], &c->files[i + 1], why);
+		r = chains ? tls_use_chains(ssl, &c->files[i], why) : tls_use_pair(ssl, &c->files[i],
+				&c->files[i + 1], why);
 	if (r >= 0 && c->conf.keepsake > 0)
 		tls_keepsake_leave(c->conf.keepsake, c);
 	for (size_t i = 0; i < c->file_count; i++)
@@ -129,10 +131,15 @@ static int go_on(int ok, X509_STORE_CTX *x)
 /* ---- how much work ---- */
 
 enum { MOST_DH_BITS = 4096 };
-static int (*usual_security)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *arg);
+static int (*usual_security)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid,
+			     void *other, void *arg);
 
-/* A server may choose any group for DHE, and one of 10,000 bits takes a second of this thread (0.02 with 4,096). */
-static int is_affordable(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *arg)
+/*
+ * A server may choose any group for DHE, and one of 10,000 bits takes a second of this thread (0.02
+ * with 4,096).
+ */
+static int is_affordable(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid,
+			 void *other, void *arg)
 {
 	if (op == SSL_SECOP_TMP_DH && other != NULL && EVP_PKEY_get_bits(other) > MOST_DH_BITS)
 		return 0;
@@ -170,7 +177,10 @@ static void use_groups(SSL_CTX *ssl, const struct tls_config *conf)
 	ERR_clear_error();
 }
 
-/* smtpd_tls_dh1024_param_file: primes of the administrator's own. Otherwise the library has them, as long as the key is strong. */
+/*
+ * smtpd_tls_dh1024_param_file: primes of the administrator's own. Otherwise the library has them,
+ * as long as the key is strong.
+ */
 static int use_dh(const char *file, SSL_CTX *ssl, struct buf *why)
 {
 	EVP_PKEY *parameters = NULL;
@@ -193,7 +203,9 @@ static void use_resumption(const struct tls_context *c, SSL_CTX *ssl)
 {
 	const struct tls_config *conf = &c->conf;
 
-	SSL_CTX_set_session_cache_mode(ssl, conf->session_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_cache_mode(ssl,
+				       conf->session_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL
+				       : SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(ssl, c->scope, sizeof(c->scope));
 	if (conf->session_s <= 0 || (conf->server && c->ticket_cipher == NULL)) {
 		SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
@@ -209,9 +221,12 @@ static void use_resumption(const struct tls_context *c, SSL_CTX *ssl)
 
 static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 {
-	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+			 | SSL_MODE_RELEASE_BUFFERS);
 	/* SMTP has its own ends: a connection that breaks off can make nothing seem complete. */
-	SSL_CTX_set_options(ssl, SSL_OP_ALL | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(ssl,
+			    SSL_OP_ALL | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION
+			    | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	if (conf->wipes_plaintext)
 		SSL_CTX_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_options(ssl, conf->options.on);
@@ -219,9 +234,11 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 	if (conf->preempt)
 		SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_read_ahead(ssl, 1);
-	if (conf->server)		/* versions and ciphers are as main.cf says, whatever the library thinks of them */
+	/* versions and ciphers are as main.cf says, whatever the library thinks of them */
+	if (conf->server)
 		SSL_CTX_set_security_level(ssl, 0);
-	SSL_CTX_set_verify_depth(ssl, conf->depth + 1);		/* the library does not count the last issuer, nor Postfix the first */
+	/* the library does not count the last issuer, nor Postfix the first */
+	SSL_CTX_set_verify_depth(ssl, conf->depth + 1);
 	if (!conf->server)
 		limit_work(ssl);
 	if (!conf->server)
@@ -229,7 +246,8 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 	else if (conf->ask_cert || conf->need_cert)
 		SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, go_on);
 	if (conf->server && conf->trust_server_certs)
-		SSL_CTX_set_purpose(ssl, X509_PURPOSE_ANY);	/* peer.c looks whether it is one of the two */
+		/* peer.c looks whether it is one of the two */
+		SSL_CTX_set_purpose(ssl, X509_PURPOSE_ANY);
 }
 
 static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Certificates that DNS vouches for (RFC 6698, RFC 7671), as far as mail uses them (RFC 7672 3.1): usage 2, an issuer, and usage 3, the certificate or
- * key itself. Trust anchors out of files are records of usage 2 as well. Which record fits, and which digests count where there are several, the
- * library decides; names are looked at by who asked for the proof.
+ * Certificates that DNS vouches for (RFC 6698, RFC 7671), as far as mail uses them (RFC 7672 3.1):
+ * usage 2, an issuer, and usage 3, the certificate or key itself. Trust anchors out of files are
+ * records of usage 2 as well. Which record fits, and which digests count where there are several,
+ * the library decides; names are looked at by who asked for the proof.
  */
 #include <errno.h>
 #include <openssl/pem.h>
@@ -41,13 +42,15 @@ int tls_dane_enable(SSL_CTX *ssl, const char *digests, struct buf *why)
 	struct str rest = str_of(digests), word;
 	uint8_t strength = MOST_DIGESTS;
 
-	if (SSL_CTX_dane_enable(ssl) != 1 || SSL_CTX_dane_mtype_set(ssl, NULL, 1, 0) != 1 || SSL_CTX_dane_mtype_set(ssl, NULL, 2, 0) != 1)
+	if (SSL_CTX_dane_enable(ssl) != 1 || SSL_CTX_dane_mtype_set(ssl, NULL, 1, 0) != 1
+	    || SSL_CTX_dane_mtype_set(ssl, NULL, 2, 0) != 1)
 		return -EINVAL;
 	while (str_token(&rest, ", \t\r\n", &word)) {
 		const EVP_MD *md = NULL;
 		uint8_t type = 0;
 
-		if (digest_parse(word, &md, &type) < 0 || strength == 0 || SSL_CTX_dane_mtype_set(ssl, md, type, strength) != 1) {
+		if (digest_parse(word, &md, &type) < 0 || strength == 0
+		    || SSL_CTX_dane_mtype_set(ssl, md, type, strength) != 1) {
 			buf_addf(why, "\"%.*s\" is no digest for TLSA records", PSTR(word));
 			return -EINVAL;
 		}
@@ -61,7 +64,8 @@ int tls_dane_enable(SSL_CTX *ssl, const char *digests, struct buf *why)
 static bool add_record(SSL *ssl, const struct tls_tlsa *r)
 {
 	return (r->usage == BY_ISSUER || r->usage == BY_CERTIFICATE)
-	       && SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching, (const unsigned char *) r->data.at, r->data.len) == 1;
+	       && SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
+				    (const unsigned char *) r->data.at, r->data.len) == 1;
 }
 
 size_t tls_tlsa_usable(struct tls_context *c, struct tls_tlsa *records, size_t n)
@@ -102,15 +106,20 @@ bool tls_dane_fits(SSL *ssl, bool *ret_by_issuer)
 
 /* ---- trust anchors out of files ---- */
 
-static void add_anchor(struct arena *a, uint8_t selector, const unsigned char *der, long len, struct tls_anchors *ret)
+static void add_anchor(struct arena *a, uint8_t selector, const unsigned char *der, long len,
+		       struct tls_anchors *ret)
 {
-	*vec_add(a, ret) = (struct tls_tlsa){ .usage = BY_ISSUER, .selector = selector, .data = arena_copy(a, str_make((const char *) der, (size_t) len)) };
+	*vec_add(a, ret) = (struct tls_tlsa){ .usage = BY_ISSUER, .selector = selector, .data = arena_copy(a,
+			str_make((const char *) der, (size_t) len)) };
 }
 
-static int take_block(struct arena *a, const char *kind, const unsigned char *der, long len, struct tls_anchors *ret)
+static int take_block(struct arena *a, const char *kind, const unsigned char *der, long len,
+		      struct tls_anchors *ret)
 {
 	const unsigned char *at = der;
-	bool key = strcmp(kind, PEM_STRING_PUBLIC) == 0, certificate = strcmp(kind, PEM_STRING_X509) == 0 || strcmp(kind, PEM_STRING_X509_OLD) == 0;
+	bool key = strcmp(kind, PEM_STRING_PUBLIC) == 0, certificate = strcmp(kind, PEM_STRING_X509) == 0
+								       || strcmp(kind, PEM_STRING_X509_OLD)
+								       == 0;
 	X509 *x = certificate ? d2i_X509(NULL, &at, len) : NULL;
 	EVP_PKEY *k = key ? d2i_PUBKEY(NULL, &at, len) : NULL;
 	bool fine = x != NULL || k != NULL;
@@ -134,7 +143,8 @@ int tls_anchors_parse(struct arena *a, struct str pem, struct tls_anchors *ret, 
 	while (r == 0 && bio != NULL && PEM_read_bio(bio, &kind, &header, &der, &len) == 1) {
 		r = take_block(a, kind, der, len, ret);
 		if (r < 0)
-			buf_addf(why, "a block of kind \"%s\" is no certificate and no public key, or there are too many", kind);
+			buf_addf(why, "a block of kind \"%s\" is no certificate and no public key, or there are too many",
+				 kind);
 		OPENSSL_free(kind);
 		OPENSSL_free(header);
 		OPENSSL_free(der);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Which TLSA records can be used, and what is an anchor in a file. Whether they fit is tested with servers, in tests/system/test_dane.py. */
+/*
+ * Which TLSA records can be used, and what is an anchor in a file. Whether they fit is tested with
+ * servers, in tests/system/test_dane.py.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>
@@ -59,13 +62,16 @@ static int tear_down(void **unused)
 
 static int open_client(const char *digests, struct tls_context **ret, struct buf *why)
 {
-	const struct tls_config conf = { .name = "test", .chain_files = "", .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "", .ca_file = "",
-					 .ca_path = "", .depth = 9, .ciphers = "HIGH", .curves = "", .groups = "", .digest = "sha256", .dane_digests = digests };
+	const struct tls_config conf = { .name = "test", .chain_files = "", .cert_file = "", .key_file = "",
+					 .eccert_file = "", .eckey_file = "", .ca_file = "",
+					 .ca_path = "", .depth = 9, .ciphers = "HIGH", .curves = "",
+					 .groups = "", .digest = "sha256", .dane_digests = digests };
 
 	return tls_context_open(&conf, ret, why);
 }
 
-static bool is_usable(const char *digests, unsigned usage, unsigned selector, unsigned matching, struct str data)
+static bool is_usable(const char *digests, unsigned usage, unsigned selector, unsigned matching,
+		      struct str data)
 {
 	struct tls_tlsa r = { (uint8_t) usage, (uint8_t) selector, (uint8_t) matching, data };
 	AUTO(buf) why = BUF_WORDS;
@@ -81,7 +87,8 @@ static bool is_usable(const char *digests, unsigned usage, unsigned selector, un
 
 static void test_records_that_can_be_used_are_told_from_those_that_cannot(void **unused)
 {
-	const struct str d32 = str_make("0123456789abcdef0123456789abcdef", 32), d64 = str_make("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 64);
+	const struct str d32 = str_make("0123456789abcdef0123456789abcdef", 32),
+		d64 = str_make("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 64);
 	const char *both = "sha512 sha256";
 
 	(void) unused;
@@ -104,7 +111,8 @@ static void test_records_that_can_be_used_are_told_from_those_that_cannot(void *
 
 static void test_usable_records_are_moved_to_the_front(void **unused)
 {
-	struct tls_tlsa r[] = { { 1, 1, 1, STR("x") }, { 3, 0, 0, certificate_der }, { 3, 1, 1, STR("short") }, { 2, 1, 0, key_der } };
+	struct tls_tlsa r[] = { { 1, 1, 1, STR("x") }, { 3, 0, 0, certificate_der },
+				{ 3, 1, 1, STR("short") }, { 2, 1, 0, key_der } };
 	AUTO(buf) why = BUF_WORDS;
 	struct tls_context *c;
 
@@ -147,7 +155,8 @@ static void test_anchors_in_a_file_are_certificates_and_public_keys(void **unuse
 	struct tls_anchors found;
 
 	(void) unused;
-	assert_int_equal(parse(arena_fmt(arena, "words before\n%.*s\nbetween\n%.*s", PSTR(certificate_pem), PSTR(key_pem)), &found), 0);
+	assert_int_equal(parse(arena_fmt(arena, "words before\n%.*s\nbetween\n%.*s", PSTR(certificate_pem),
+					 PSTR(key_pem)), &found), 0);
 	assert_int_equal(found.len, 2);
 	assert_int_equal(found.at[0].usage, 2);
 	assert_int_equal(found.at[0].selector, 0);
@@ -157,7 +166,8 @@ static void test_anchors_in_a_file_are_certificates_and_public_keys(void **unuse
 	assert_int_equal(parse(STR_NONE, &found), -EINVAL);
 	assert_int_equal(parse(STR("nothing of the kind\n"), &found), -EINVAL);
 	assert_int_equal(parse(private_pem, &found), -EINVAL);
-	assert_int_equal(parse(STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &found), -EINVAL);
+	assert_int_equal(parse(STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+			       &found), -EINVAL);
 }
 
 int main(void)

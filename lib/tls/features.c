@@ -19,7 +19,8 @@ const char *tls_version_running(void)
 const char *tls_public_key_algorithm(size_t n)
 {
 	static const struct { const char *name; int id; } known[] = {
-		{ "dsa", EVP_PKEY_DSA }, { "ecdsa", EVP_PKEY_EC }, { "ed25519", EVP_PKEY_ED25519 }, { "ed448", EVP_PKEY_ED448 }, { "rsa", EVP_PKEY_RSA },
+		{ "dsa", EVP_PKEY_DSA }, { "ecdsa", EVP_PKEY_EC }, { "ed25519", EVP_PKEY_ED25519 },
+		{ "ed448", EVP_PKEY_ED448 }, { "rsa", EVP_PKEY_RSA },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(known); i++) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Keys and certificates that were good, for the process after this one. Where only root may read the files, a process with clients can only end when they
- * change; the one after it would have nothing if the new ones are no good. So each leaves what it began with in memory that master holds.
+ * Keys and certificates that were good, for the process after this one. Where only root may read
+ * the files, a process with clients can only end when they change; the one after it would have
+ * nothing if the new ones are no good. So each leaves what it began with in memory that master
+ * holds.
  *
  *   struct head, then for each file its length (4 bytes) and its text. Several processes may write at once: what does not fit its digest is nothing.
  */
@@ -97,9 +99,11 @@ bool tls_keepsake_find(int fd, struct tls_context *c)
 	all = get_memory(room);
 	if (pread(fd, all, room, 0) == (ssize_t) room) {
 		memcpy(&h, all, sizeof(h));
-		if (memcmp(h.form, FORM, sizeof(FORM)) == 0 && memcmp(h.scope, c->scope, sizeof(h.scope)) == 0 && h.size <= room - sizeof(h)) {
+		if (memcmp(h.form, FORM, sizeof(FORM)) == 0
+		    && memcmp(h.scope, c->scope, sizeof(h.scope)) == 0 && h.size <= room - sizeof(h)) {
 			digest_of(all + sizeof(h), h.size, digest);
-			good = memcmp(digest, h.digest, sizeof(digest)) == 0 && take_apart(all + sizeof(h), h.size, c);
+			good = memcmp(digest, h.digest, sizeof(digest)) == 0
+			       && take_apart(all + sizeof(h), h.size, c);
 		}
 	}
 	OPENSSL_cleanse(all, room);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How much is logged about whom: the level of all sessions (smtpd_tls_loglevel and its kin), and tables that know better about some peers. How much of a session that
- * is traced byte by byte is shown, and how many of them, is in trace.c.
+ * How much is logged about whom: the level of all sessions (smtpd_tls_loglevel and its kin), and
+ * tables that know better about some peers. How much of a session that is traced byte by byte is
+ * shown, and how many of them, is in trace.c.
  */
 #include <errno.h>
 
@@ -12,9 +13,12 @@
 int tls_loglevel_parse(struct str text, int *ret, struct buf *why)
 {
 	static const struct { struct str name; int level; } names[] = {
-		{ STR_INIT("none"), 0 }, { STR_INIT("routine"), 1 }, { STR_INIT("summary"), 1 }, { STR_INIT("debug"), 2 }, { STR_INIT("verbose"), 2 },
-		{ STR_INIT("untrusted"), 2 }, { STR_INIT("peercert"), 2 }, { STR_INIT("certmatch"), 2 }, { STR_INIT("cache"), 2 }, { STR_INIT("ssl-debug"), 2 },
-		{ STR_INIT("ssl-expert"), 3 }, { STR_INIT("ssl-handshake-packet-dump"), 3 }, { STR_INIT("ssl-developer"), 4 },
+		{ STR_INIT("none"), 0 }, { STR_INIT("routine"), 1 }, { STR_INIT("summary"), 1 },
+		{ STR_INIT("debug"), 2 }, { STR_INIT("verbose"), 2 },
+		{ STR_INIT("untrusted"), 2 }, { STR_INIT("peercert"), 2 }, { STR_INIT("certmatch"), 2 },
+		{ STR_INIT("cache"), 2 }, { STR_INIT("ssl-debug"), 2 },
+		{ STR_INIT("ssl-expert"), 3 }, { STR_INIT("ssl-handshake-packet-dump"), 3 },
+		{ STR_INIT("ssl-developer"), 4 },
 		{ STR_INIT("ssl-session-packet-dump"), 4 },
 	};
 	struct str word;
@@ -28,7 +32,8 @@ int tls_loglevel_parse(struct str text, int *ret, struct buf *why)
 			if (str_is_nocase(word, names[i].name))
 				level = names[i].level;
 		if (level < 0) {
-			buf_addf(why, "\"%.*s\" is no log level: a number from 0 to 4, or one of Postfix's names for these", PSTR(word));
+			buf_addf(why, "\"%.*s\" is no log level: a number from 0 to 4, or one of Postfix's names for these",
+				 PSTR(word));
 			return -EINVAL;
 		}
 		*ret = MAX(*ret, (int) level);
@@ -36,7 +41,8 @@ int tls_loglevel_parse(struct str text, int *ret, struct buf *why)
 	return 0;
 }
 
-int tls_logging_open(const char *name, const char *level, const char *maps, struct tls_logging *ret, struct buf *why)
+int tls_logging_open(const char *name, const char *level, const char *maps, struct tls_logging *ret,
+		     struct buf *why)
 {
 	AUTO(buf) words = BUF_WORDS;
 	int r = tls_loglevel_parse(str_of(level), &ret->level, &words);
@@ -64,7 +70,8 @@ static int find_address(struct tables *maps, struct arena *a, struct str address
 	return r;
 }
 
-int tls_loglevel_of(const struct tls_logging *l, struct arena *a, const struct str *peer, size_t n, struct buf *why)
+int tls_loglevel_of(const struct tls_logging *l, struct arena *a, const struct str *peer, size_t n,
+		    struct buf *why)
 {
 	struct str value, key;
 	int level, r = 0;
@@ -75,7 +82,8 @@ int tls_loglevel_of(const struct tls_logging *l, struct arena *a, const struct s
 		struct address_ip ip;
 
 		if (peer[i].len > 0)
-			r = ip_parse(peer[i], &ip) >= 0 ? find_address(l->maps, a, peer[i], &value) : tables_get_domain(l->maps, a, peer[i], &key, &value);
+			r = ip_parse(peer[i], &ip) >= 0 ? find_address(l->maps, a, peer[i], &value)
+			    : tables_get_domain(l->maps, a, peer[i], &key, &value);
 	}
 	if (r < 0)
 		buf_addf(why, "%s", tables_why(l->maps));

@@ -21,7 +21,8 @@ static struct str common_name(X509_NAME *name, struct arena *a)
 		buf_add_printable(&printable, str_make((char *) text, (size_t) MIN(len, 256)));
 	OPENSSL_free(text);
 	for (size_t i = 0; i < printable.len; i++)
-		if (strchr("\"\\();", printable.at[i]) != NULL)		/* it stands quoted in a comment of Received */
+		/* it stands quoted in a comment of Received */
+		if (strchr("\"\\();", printable.at[i]) != NULL)
 			printable.at[i] = '?';
 	return arena_copy(a, buf_str(&printable));
 }
@@ -29,7 +30,8 @@ static struct str common_name(X509_NAME *name, struct arena *a)
 bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels, struct buf *ret_as)
 {
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
-	unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (wild_labels ? X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS : 0);
+	unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (wild_labels
+								 ? X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS : 0);
 	char *as = NULL;
 	bool is = x != NULL && name[0] != 0 && X509_check_host(x, name, strlen(name), flags, &as) == 1;
 
@@ -69,7 +71,8 @@ static struct str fingerprint_of(const struct tls *t, X509 *x, bool key, struct 
 
 bool tls_fingerprint_is(const struct tls_peer *p, struct str fingerprint)
 {
-	return fingerprint.len > 0 && (str_is_nocase(fingerprint, p->fingerprint) || str_is_nocase(fingerprint, p->key_fingerprint));
+	return fingerprint.len > 0 && (str_is_nocase(fingerprint, p->fingerprint)
+				       || str_is_nocase(fingerprint, p->key_fingerprint));
 }
 
 /* ---- the chain ---- */
@@ -110,7 +113,8 @@ static void add_key(struct buf *b, EVP_PKEY *key)
 	size_t len = 0;
 	const char *type = EVP_PKEY_get0_type_name(key);
 
-	if (EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) == 1 && curve[0] != 0 && EVP_PKEY_is_a(key, "EC"))
+	if (EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) == 1 && curve[0] != 0
+	    && EVP_PKEY_is_a(key, "EC"))
 		buf_addf(b, "ECDHE (%s)", curve);
 	else if (EVP_PKEY_is_a(key, "DH"))
 		buf_addf(b, "DHE (%d bits)", EVP_PKEY_get_bits(key));
@@ -133,10 +137,12 @@ static void add_signature(struct buf *b, const char *who, EVP_PKEY *key, int sig
 	char curve[64] = "";
 	size_t len = 0;
 
-	if (signature == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) == 1 && curve[0] != 0)
+	if (signature == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) == 1
+	    && curve[0] != 0)
 		buf_addf(b, " %s-signature %s (%s)", who, signature_name(signature), curve);
 	else
-		buf_addf(b, " %s-signature %s (%d bits)", who, signature_name(signature), EVP_PKEY_get_bits(key));
+		buf_addf(b, " %s-signature %s (%d bits)", who, signature_name(signature),
+			 EVP_PKEY_get_bits(key));
 	if (digest != NID_undef)
 		buf_addf(b, " %s-digest %s", who, OBJ_nid2sn(digest));
 }
@@ -171,7 +177,8 @@ static void add_key_exchange(struct buf *b, const struct tls *t)
 static struct str missing_issuer(const struct tls *t, struct arena *a)
 {
 	const STACK_OF(X509) *chain = SSL_get0_verified_chain(t->ssl);
-	X509 *last = sk_X509_num(chain) > 0 ? sk_X509_value(chain, sk_X509_num(chain) - 1) : SSL_get0_peer_certificate(t->ssl);
+	X509 *last = sk_X509_num(chain) > 0 ? sk_X509_value(chain, sk_X509_num(chain) - 1)
+		     : SSL_get0_peer_certificate(t->ssl);
 	AUTO(buf) printable = BUF(1024);
 	char name[512] = "";
 
@@ -192,7 +199,8 @@ static void explain(const struct tls *t, struct arena *a, long result, struct tl
 		p->why = missing_issuer(t, a);
 		return;
 	case X509_V_ERR_INVALID_PURPOSE:
-		p->why = arena_fmt(a, "not designated for use as a %s certificate", SSL_is_server(t->ssl) == 1 ? "client" : "server");
+		p->why = arena_fmt(a, "not designated for use as a %s certificate",
+				   SSL_is_server(t->ssl) == 1 ? "client" : "server");
 		return;
 	}
 	p->whose = SSL_is_server(t->ssl) == 1 ? "client " : "server ";
@@ -210,7 +218,8 @@ static void explain(const struct tls *t, struct arena *a, long result, struct tl
 /* tls_trust_server_ccerts: the context let any purpose pass. */
 static bool is_for_clients_or_servers(X509 *x)
 {
-	return X509_check_purpose(x, X509_PURPOSE_SSL_CLIENT, 0) == 1 || X509_check_purpose(x, X509_PURPOSE_SSL_SERVER, 0) == 1;
+	return X509_check_purpose(x, X509_PURPOSE_SSL_CLIENT, 0) == 1
+	       || X509_check_purpose(x, X509_PURPOSE_SSL_SERVER, 0) == 1;
 }
 
 static void judge_certificate(const struct tls *t, struct arena *a, struct tls_peer *p)
@@ -239,13 +248,16 @@ static void judge_certificate(const struct tls *t, struct arena *a, struct tls_p
 	p->key_fingerprint = fingerprint_of(t, x, true, a);
 }
 
-static struct str received_words(const struct tls *t, const struct tls_peer *p, struct str exchange, struct arena *a)
+static struct str received_words(const struct tls *t, const struct tls_peer *p, struct str exchange,
+				 struct arena *a)
 {
 	AUTO(buf) b = BUF(4096);
 
-	buf_addf(&b, "using %s with cipher %s (%d/%d bits);%.*s;", p->protocol, p->cipher, p->bits, p->algorithm_bits, PSTR(exchange));
+	buf_addf(&b, "using %s with cipher %s (%d/%d bits);%.*s;", p->protocol, p->cipher, p->bits,
+		 p->algorithm_bits, PSTR(exchange));
 	if (p->trust == TLS_ANONYMOUS)
-		buf_add_text(&b, SSL_get_verify_mode(t->ssl) == SSL_VERIFY_NONE ? "No client certificate requested" : "Client did not present a certificate");
+		buf_add_text(&b, SSL_get_verify_mode(t->ssl) == SSL_VERIFY_NONE
+			     ? "No client certificate requested" : "Client did not present a certificate");
 	else
 		buf_addf(&b, "Client CN \"%.*s\", Issuer \"%.*s\" (%s)", PSTR(p->subject), PSTR(p->issuer),
 			 p->trust == TLS_TRUSTED ? "verified OK" : "not verified");
@@ -258,7 +270,8 @@ void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret)
 	AUTO(buf) exchange = BUF(2048);
 
 	*ret = (struct tls_peer){
-		.protocol = SSL_get_version(t->ssl), .cipher = SSL_CIPHER_get_name(cipher), .why = STR_NONE, .whose = "", .subject = STR_NONE,
+		.protocol = SSL_get_version(t->ssl), .cipher = SSL_CIPHER_get_name(cipher), .why = STR_NONE,
+		.whose = "", .subject = STR_NONE,
 		.issuer = STR_NONE, .fingerprint = STR_NONE, .key_fingerprint = STR_NONE,
 		.resumed = SSL_session_reused(t->ssl) == 1, .uses_1_3 = SSL_version(t->ssl) >= TLS1_3_VERSION,
 	};
@@ -268,6 +281,7 @@ void tls_peer(const struct tls *t, struct arena *a, struct tls_peer *ret)
 	if (ret->uses_1_3)
 		add_key_exchange(&exchange, t);
 	ERR_clear_error();
-	ret->summary = arena_fmt(a, "%s with cipher %s (%d/%d bits)%.*s", ret->protocol, ret->cipher, ret->bits, ret->algorithm_bits, PSTR(buf_str(&exchange)));
+	ret->summary = arena_fmt(a, "%s with cipher %s (%d/%d bits)%.*s", ret->protocol, ret->cipher,
+				 ret->bits, ret->algorithm_bits, PSTR(buf_str(&exchange)));
 	ret->received = received_words(t, ret, str_skip(buf_str(&exchange), 1), a);
 }

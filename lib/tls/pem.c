@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Keys and certificates out of PEM files. Files are read whole and parsed from memory, so that a key that is looked at while it is
- * being written is a parse error at worst. Nothing asks for a passphrase: an encrypted key is refused with words.
+ * Keys and certificates out of PEM files. Files are read whole and parsed from memory, so that a
+ * key that is looked at while it is being written is a parse error at worst. Nothing asks for a
+ * passphrase: an encrypted key is refused with words.
  */
 #include <errno.h>
 #include <openssl/pem.h>
@@ -16,7 +17,8 @@ enum { LARGEST_FILE = 1 << 20 };
 
 void tls_library_words(struct buf *why)
 {
-	enum { MOST = 3 };			/* what comes behind them is how the library looked for another way */
+	/* what comes behind them is how the library looked for another way */
+	enum { MOST = 3 };
 	unsigned long code, last = 0;
 	char text[256];
 	int count = 0;
@@ -102,11 +104,13 @@ static int chain_use(struct chain *c, struct user u, const char *path, struct bu
 	int ok;
 
 	if (c->key == NULL || c->leaf == NULL) {
-		buf_addf(why, "%s: a private key and its certificate are needed, and there is no %s", path, c->key == NULL ? "key" : "certificate");
+		buf_addf(why, "%s: a private key and its certificate are needed, and there is no %s", path,
+			 c->key == NULL ? "key" : "certificate");
 		return -EINVAL;
 	}
 	ERR_clear_error();
-	ok = u.all != NULL ? SSL_CTX_use_cert_and_key(u.all, c->leaf, c->key, c->issuers, 1) : SSL_use_cert_and_key(u.one, c->leaf, c->key, c->issuers, 1);
+	ok = u.all != NULL ? SSL_CTX_use_cert_and_key(u.all, c->leaf, c->key, c->issuers, 1)
+	     : SSL_use_cert_and_key(u.one, c->leaf, c->key, c->issuers, 1);
 	if (ok == 1)
 		return 1;
 	buf_addf(why, "%s: the private key and the certificate cannot be used: ", path);
@@ -114,7 +118,8 @@ static int chain_use(struct chain *c, struct user u, const char *path, struct bu
 	return -EINVAL;
 }
 
-static int add_key(struct chain *c, const char *label, const char *header, const unsigned char *data, long len)
+static int add_key(struct chain *c, const char *label, const char *header,
+		   const unsigned char *data, long len)
 {
 	if (strstr(label, "ENCRYPTED") != NULL || strstr(header, "ENCRYPTED") != NULL || c->key != NULL)
 		return -EINVAL;
@@ -140,7 +145,8 @@ static int add_certificate(struct chain *c, const unsigned char *data, long len)
 }
 
 /*
- * Adds the next thing of the text. 1: something; 0: the end; -errno. next_key: a key that begins the next chain is left for the caller in *next.
+ * Adds the next thing of the text. 1: something; 0: the end; -errno. next_key: a key that begins
+ * the next chain is left for the caller in *next.
  */
 struct object { char *label, *header; unsigned char *data; long len; };
 

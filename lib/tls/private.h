@@ -72,8 +72,10 @@ int tls_use_pair(SSL_CTX *ssl, const struct tls_file *cert, const struct tls_fil
 
 /* ---- keepsake.c ---- */
 
-void tls_keepsake_leave(int fd, const struct tls_context *c);	/* the texts of the files, which are still there */
-bool tls_keepsake_find(int fd, struct tls_context *c);		/* those that were left, in place of what was read */
+/* the texts of the files, which are still there */
+void tls_keepsake_leave(int fd, const struct tls_context *c);
+/* those that were left, in place of what was read */
+bool tls_keepsake_find(int fd, struct tls_context *c);
 
 /* The library's words for what went wrong just now; empties its queue. */
 void tls_library_words(struct buf *why);
@@ -99,7 +101,8 @@ int tls_name_answer(struct tls *t, const struct tls_wish *w, struct buf *why) MA
 /* ---- dane.c ---- */
 
 int tls_dane_enable(SSL_CTX *ssl, const char *digests, struct buf *why);
-int tls_dane_demand(SSL *ssl, const struct tls_tlsa *records, size_t n);	/* -EINVAL: none can be used */
+/* -EINVAL: none can be used */
+int tls_dane_demand(SSL *ssl, const struct tls_tlsa *records, size_t n);
 bool tls_dane_fits(SSL *ssl, bool *ret_by_issuer);	/* after the handshake */
 /* ---- trace.c ---- */
 
@@ -113,7 +116,8 @@ void tls_trace_bytes(struct tls *t, bool received, const void *bytes, size_t ask
 int tls_use_authorities(const struct tls_config *conf, SSL_CTX *ssl, struct buf *why);
 
 bool tls_is_given(const char *file);	/* "none" is not */
-int tls_failed(struct buf *why, const char *what, const char *which);	/* -EINVAL, with the library's words behind these */
+/* -EINVAL, with the library's words behind these */
+int tls_failed(struct buf *why, const char *what, const char *which);
 
 int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx);	/* to one of them */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A client's sessions that may be resumed, in this process's memory: by the name of where and under what policy they were made, the newest of each. TLS 1.3
- * tickets are taken out when used (RFC 8446 C.4). Few enough for a list, the most recent first.
+ * A client's sessions that may be resumed, in this process's memory: by the name of where and under
+ * what policy they were made, the newest of each. TLS 1.3 tickets are taken out when used (RFC 8446
+ * C.4). Few enough for a list, the most recent first.
  */
 #include "lib/base/clock.h"
 #include "lib/base/die.h"

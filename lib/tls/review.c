@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What is odd about certificates that can be used: for rehearsals, where somebody reads what is said. A handshake does not mind any of it. */
+/*
+ * What is odd about certificates that can be used: for rehearsals, where somebody reads what is
+ * said. A handshake does not mind any of it.
+ */
 #include <errno.h>
 #include <openssl/x509v3.h>
 #include <time.h>
@@ -13,13 +16,15 @@ struct review {
 	void *arg;
 };
 
-__attribute__((format(printf, 3, 4))) static void say(const struct review *r, const X509 *x, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void say(const struct review *r, const X509 *x,
+						      const char *format, ...)
 {
 	AUTO(buf) text = BUF(8192);
 	char name[NAME_BYTES];
 	va_list arguments;
 
-	buf_addf(&text, "the certificate of %s ", X509_NAME_oneline(X509_get_subject_name(x), name, sizeof(name)));
+	buf_addf(&text, "the certificate of %s ", X509_NAME_oneline(X509_get_subject_name(x), name,
+								    sizeof(name)));
 	va_start(arguments, format);
 	buf_addv(&text, format, arguments);
 	va_end(arguments);
@@ -90,7 +95,8 @@ void tls_context_review(const struct tls_context *c, void (*say_it)(void *arg, c
 	SSL_free(ssl);
 }
 
-int tls_text_review(const struct tls_context *c, struct str pem, void (*say_it)(void *arg, const char *text), void *arg, struct buf *why)
+int tls_text_review(const struct tls_context *c, struct str pem, void (*say_it)(void *arg, const char *text),
+		    void *arg, struct buf *why)
 {
 	const struct review r = { say_it, arg };
 	SSL *ssl = tls_context_is_usable(c) ? SSL_new(c->ssl) : NULL;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One connection: the handshake, which waits as a coroutine does, and afterwards the stream's transport, which makes single attempts. The library reads and
- * writes the socket through a BIO of our own: MSG_DONTWAIT whatever the socket's mode is, no SIGPIPE, and first what a stream had read ahead.
+ * One connection: the handshake, which waits as a coroutine does, and afterwards the stream's
+ * transport, which makes single attempts. The library reads and writes the socket through a BIO of
+ * our own: MSG_DONTWAIT whatever the socket's mode is, no SIGPIPE, and first what a stream had read
+ * ahead.
  */
 #include <errno.h>
 #include <poll.h>
@@ -90,7 +92,10 @@ static BIO_METHOD *socket_method(void)
 
 /* ---- single attempts ---- */
 
-/* What a call that returned n <= 0 means: 0 at the end, -EAGAIN with the events to wait for, -errno. Words of the library go to why, if any. */
+/*
+ * What a call that returned n <= 0 means: 0 at the end, -EAGAIN with the events to wait for,
+ * -errno. Words of the library go to why, if any.
+ */
 static int judge(struct tls *t, int n, short *ret_wait, struct buf *why)
 {
 	switch (SSL_get_error(t->ssl, n)) {
@@ -124,7 +129,10 @@ static ssize_t receive(void *arg, void *at, size_t size, short *ret_wait)
 	return n > 0 ? n : judge(t, n, ret_wait, NULL);
 }
 
-/* Small pieces share a record. What is offered again after -EAGAIN begins with the same bytes, as the library wants it. */
+/*
+ * Small pieces share a record. What is offered again after -EAGAIN begins with the same bytes, as
+ * the library wants it.
+ */
 static ssize_t send_pieces(void *arg, const struct iovec *pieces, int count, short *ret_wait)
 {
 	static char record[RECORD];
@@ -249,7 +257,8 @@ static int shake_hands(struct tls *t, const struct tls_wish *w, when_t until, st
 		r = judge(t, n, &events, why);
 		if (r != -EAGAIN)
 			return r == 0 ? -EPIPE : r;
-		r = t->asked.state == NAME_WAITS ? tls_name_answer(t, w, why) : co_wait_fd(t->fd, events, until);
+		r = t->asked.state == NAME_WAITS ? tls_name_answer(t, w, why) : co_wait_fd(t->fd,
+				events, until);
 		if (r < 0)
 			return r;
 	}
@@ -266,7 +275,8 @@ static void take_ahead(struct tls *t, struct stream *s)
 	}
 }
 
-int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w, bool keep, when_t until, struct tls **ret, struct buf *why)
+int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w, bool keep, when_t until,
+	      struct tls **ret, struct buf *why)
 {
 	struct tls *t = tls_new(c, stream_fd(s));
 	int r;

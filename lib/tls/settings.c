@@ -6,7 +6,8 @@
 
 static const struct { struct str name; int version; } versions[] = {
 	{ STR_INIT("SSLv2"), 2 }, { STR_INIT("SSLv3"), SSL3_VERSION }, { STR_INIT("TLSv1"), TLS1_VERSION },
-	{ STR_INIT("TLSv1.0"), TLS1_VERSION }, { STR_INIT("TLSv1.1"), TLS1_1_VERSION }, { STR_INIT("TLSv1.2"), TLS1_2_VERSION },
+	{ STR_INIT("TLSv1.0"), TLS1_VERSION }, { STR_INIT("TLSv1.1"), TLS1_1_VERSION },
+	{ STR_INIT("TLSv1.2"), TLS1_2_VERSION },
 	{ STR_INIT("TLSv1.3"), TLS1_3_VERSION },
 };
 
@@ -24,7 +25,8 @@ static int version_of(struct str word)
 	for (size_t i = 0; i < COUNT_OF(versions); i++)
 		if (str_is_nocase(word, versions[i].name))
 			return versions[i].version;
-	if (word.len == 4 && str_to_uint64(word, 16, &number) == 0 && number >= SSL3_VERSION && number <= TLS1_3_VERSION)
+	if (word.len == 4 && str_to_uint64(word, 16, &number) == 0 && number >= SSL3_VERSION
+	    && number <= TLS1_3_VERSION)
 		return (int) number;
 	return -EINVAL;
 }
@@ -79,7 +81,8 @@ int tls_protocols_parse(struct str text, struct tls_protocols *ret, struct buf *
 
 int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx)
 {
-	static const uint64_t no[] = { SSL_OP_NO_SSLv3, SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3 };
+	static const uint64_t no[] = { SSL_OP_NO_SSLv3, SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1,
+				       SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3 };
 	uint64_t options = 0, all = 0;
 
 	for (size_t i = 0; i < COUNT_OF(no); i++) {
@@ -89,11 +92,13 @@ int tls_protocols_apply(const struct tls_protocols *p, SSL *ssl, SSL_CTX *ctx)
 	}
 	if (ssl == NULL) {
 		SSL_CTX_set_options(ctx, options);
-		return SSL_CTX_set_min_proto_version(ctx, p->min) == 1 && SSL_CTX_set_max_proto_version(ctx, p->max) == 1 ? 0 : -EINVAL;
+		return SSL_CTX_set_min_proto_version(ctx, p->min) == 1 && SSL_CTX_set_max_proto_version(ctx,
+				p->max) == 1 ? 0 : -EINVAL;
 	}
 	SSL_clear_options(ssl, all);
 	SSL_set_options(ssl, options);
-	return SSL_set_min_proto_version(ssl, p->min) == 1 && SSL_set_max_proto_version(ssl, p->max) == 1 ? 0 : -EINVAL;
+	return SSL_set_min_proto_version(ssl, p->min) == 1 && SSL_set_max_proto_version(ssl, p->max) == 1
+	       ? 0 : -EINVAL;
 }
 
 /* ---- ciphers ---- */
@@ -112,7 +117,8 @@ static const char *list_of(const struct tls_grades *g, struct str grade)
 	return NULL;
 }
 
-int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str exclude, struct buf *ret, struct buf *why)
+int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str exclude, struct buf *ret,
+		     struct buf *why)
 {
 	const char *list = list_of(g, str_trim(grade));
 	struct str word;
@@ -124,7 +130,8 @@ int tls_ciphers_make(const struct tls_grades *g, struct str grade, struct str ex
 	buf_add_text(ret, list);
 	while (str_token(&exclude, ":, \t\r\n", &word)) {
 		if (str_find_any(word, "!-@") == 0) {
-			buf_addf(why, "\"%.*s\" cannot be excluded: a cipher's name, or names joined by +", PSTR(word));
+			buf_addf(why, "\"%.*s\" cannot be excluded: a cipher's name, or names joined by +",
+				 PSTR(word));
 			return -EINVAL;
 		}
 		buf_addf(ret, ":!%.*s", PSTR(word));

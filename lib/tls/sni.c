@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The name that a client asks for (RFC 6066 3), and the certificates for it. The library's callback must not wait, but the table with the certificates may
- * have to: so the callback stops the handshake, the coroutine asks, and the handshake goes on from there.
+ * The name that a client asks for (RFC 6066 3), and the certificates for it. The library's callback
+ * must not wait, but the table with the certificates may have to: so the callback stops the
+ * handshake, the coroutine asks, and the handshake goes on from there.
  */
 #include <errno.h>
 
@@ -35,10 +36,12 @@ static int look_at_hello(SSL *ssl, int *alert, void *arg)
 		*alert = SSL_AD_INTERNAL_ERROR;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
-	if (t->asked.state != NAME_NOT_LOOKED_AT)	/* a second hello, or the first after we were asked to wait */
+	/* a second hello, or the first after we were asked to wait */
+	if (t->asked.state != NAME_NOT_LOOKED_AT)
 		return SSL_CLIENT_HELLO_SUCCESS;
 	t->asked.state = NAME_IS_NOT;
-	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &at, &size) != 1 || !take_name(at, size, &t->asked))
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &at, &size) != 1
+	    || !take_name(at, size, &t->asked))
 		return SSL_CLIENT_HELLO_SUCCESS;
 	t->asked.state = NAME_WAITS;
 	return SSL_CLIENT_HELLO_RETRY;

@@ -54,7 +54,8 @@ static void test_protocols_that_make_no_sense_are_refused(void **state)
 	assert_string_equal(protocols("TLSv1.4", &p), "\"TLSv1.4\" is no TLS protocol version");
 	assert_string_equal(protocols("0505", &p), "\"0505\" is no TLS protocol version");
 	assert_string_equal(protocols(">=TLSv1.3 <=TLSv1.2", &p), "no TLS protocol version is left");
-	assert_string_equal(protocols("!SSLv3 !TLSv1 !TLSv1.1 !TLSv1.2 !TLSv1.3", &p), "no TLS protocol version is left");
+	assert_string_equal(protocols("!SSLv3 !TLSv1 !TLSv1.1 !TLSv1.2 !TLSv1.3", &p),
+			    "no TLS protocol version is left");
 }
 
 static void test_cipher_grades_and_exclusions(void **state)
@@ -103,7 +104,8 @@ static const char *make_chain(const char *label, const char *name, long days)
 	X509_gmtime_adj(X509_getm_notBefore(x), -10 * 86400L);
 	X509_gmtime_adj(X509_getm_notAfter(x), days * 86400L);
 	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *) name, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+				   (const unsigned char *) name, -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
 	add_name(x, name);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
@@ -121,11 +123,14 @@ static const char *make_chain(const char *label, const char *name, long days)
 static const char *dh_file;		/* of the next server; NULL: none of its own */
 
 /* Of a client: trusts what is in the directory, too, or what the system trusts. */
-static struct tls_context *trusting_context(bool server, const char *chain, const char *ca, const char *ca_path, bool default_ca)
+static struct tls_context *trusting_context(bool server, const char *chain, const char *ca,
+					    const char *ca_path, bool default_ca)
 {
 	const struct tls_config conf = {
-		.server = server, .name = "test", .chain_files = chain, .cert_file = "", .key_file = "", .eccert_file = "", .eckey_file = "",
-		.ca_file = ca, .ca_path = ca_path, .default_ca = default_ca, .ask_cert = server && ca[0] != 0, .depth = 9, .ciphers = "HIGH", .curves = "nonsense X25519 P-256", .groups = "",
+		.server = server, .name = "test", .chain_files = chain, .cert_file = "", .key_file = "",
+		.eccert_file = "", .eckey_file = "",
+		.ca_file = ca, .ca_path = ca_path, .default_ca = default_ca, .ask_cert = server
+		&& ca[0] != 0, .depth = 9, .ciphers = "HIGH", .curves = "nonsense X25519 P-256", .groups = "",
 		.digest = "sha256", .session_s = 100, .dh_file = dh_file,
 	};
 	static const unsigned char secret[TLS_TICKET_SECRET] = "of all contexts here";
@@ -194,9 +199,11 @@ static void make_ends(struct end *server, struct end *client, struct tls_context
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	*server = (struct end){ .context = sc, .s = stream_new(fds[0]), .a = arena_new("s", NULL, 1 << 20), .patience = 10000, .say = "server", .hear = "client",
+	*server = (struct end){ .context = sc, .s = stream_new(fds[0]), .a = arena_new("s", NULL, 1 << 20),
+				.patience = 10000, .say = "server", .hear = "client",
 				.why = BUF_WORDS };
-	*client = (struct end){ .context = cc, .s = stream_new(fds[1]), .a = arena_new("c", NULL, 1 << 20), .patience = 10000, .say = "client", .hear = "server",
+	*client = (struct end){ .context = cc, .s = stream_new(fds[1]), .a = arena_new("c", NULL, 1 << 20),
+				.patience = 10000, .say = "client", .hear = "server",
 				.why = BUF_WORDS, .wish = { .sni = "server.example" } };
 }
 
@@ -229,7 +236,8 @@ static void meet(struct end *server, struct end *client)
 
 static void test_two_ends_talk_and_know_each_other(void **state)
 {
-	const char *chain = make_chain("server", "server.example", 10), *own = make_chain("client", "client.example", 10);
+	const char *chain = make_chain("server", "server.example", 10),
+		*own = make_chain("client", "client.example", 10);
 	struct tls_context *sc = context(true, chain, own), *cc = context(false, own, chain);
 	struct end server, client;
 
@@ -247,7 +255,8 @@ static void test_two_ends_talk_and_know_each_other(void **state)
 	assert_int_equal(server.peer.fingerprint.len, 95);
 	assert_true(tls_fingerprint_is(&server.peer, server.peer.key_fingerprint));
 	assert_false(tls_fingerprint_is(&server.peer, client.peer.fingerprint));
-	assert_true(str_find_str(client.peer.summary, STR("key-exchange X25519 server-signature ECDSA (prime256v1) server-digest SHA256")) > 0);
+	assert_true(str_find_str(client.peer.summary,
+				 STR("key-exchange X25519 server-signature ECDSA (prime256v1) server-digest SHA256")) > 0);
 	end_both(&server, &client);
 	tls_context_free(sc);
 	tls_context_free(cc);
@@ -255,8 +264,10 @@ static void test_two_ends_talk_and_know_each_other(void **state)
 
 static void test_untrusted_expired_and_misnamed_certificates_are_told_apart(void **state)
 {
-	const char *chain = make_chain("expired", "other.example", -1), *stranger = make_chain("stranger", "x.example", 10);
-	struct tls_context *sc = context(true, chain, ""), *trusting = context(false, "", chain), *strange = context(false, "", stranger);
+	const char *chain = make_chain("expired", "other.example", -1),
+		*stranger = make_chain("stranger", "x.example", 10);
+	struct tls_context *sc = context(true, chain, ""), *trusting = context(false, "", chain),
+		*strange = context(false, "", stranger);
 	struct end server, client;
 
 	(void) state;
@@ -301,7 +312,8 @@ static void test_cas_are_those_of_a_file_a_directory_and_the_system(void **state
 	const char *chain = make_chain("ca", "server.example", 10);
 	struct tls_context *sc = context(true, chain, "");
 	struct tls_context *clients[] = {
-		trusting_context(false, "", "", "", false), trusting_context(false, "", chain, "", false), trusting_context(false, "", "", hashed_directory(chain), false), NULL,
+		trusting_context(false, "", "", "", false), trusting_context(false, "", chain, "", false),
+			trusting_context(false, "", "", hashed_directory(chain), false), NULL,
 	};
 
 	(void) state;
@@ -322,7 +334,8 @@ static void test_cas_are_those_of_a_file_a_directory_and_the_system(void **state
 
 static void test_a_session_is_resumed_under_its_name_only_and_stays_untrusted(void **state)
 {
-	struct tls_context *sc = context(true, make_chain("again", "server.example", 10), ""), *cc = context(false, "", "");
+	struct tls_context *sc = context(true, make_chain("again", "server.example", 10), ""),
+		*cc = context(false, "", "");
 	static const char *const names[] = { "mx may", "mx may", "mx encrypt" };
 
 	(void) state;
@@ -344,7 +357,8 @@ static void test_a_session_is_resumed_under_its_name_only_and_stays_untrusted(vo
 
 static void test_no_common_version_is_a_failure_with_words(void **state)
 {
-	struct tls_context *sc = context(true, make_chain("old", "server.example", 10), ""), *cc = context(false, "", "");
+	struct tls_context *sc = context(true, make_chain("old", "server.example", 10), ""),
+		*cc = context(false, "", "");
 	struct tls_protocols only_1_2 = { .min = 0x0303, .max = 0x0303 }, only_1_3 = { .min = 0x0304 };
 	struct end server, client;
 
@@ -369,8 +383,10 @@ static void make_group(const char *path, size_t bits)
 	FILE *f = fopen(path, "w");
 
 	assert_non_null(f);
-	*at++ = 0x30, *at++ = 0x82, *at++ = (unsigned char) ((len + 8) >> 8), *at++ = (unsigned char) (len + 8);
-	*at++ = 0x02, *at++ = 0x82, *at++ = (unsigned char) ((len + 1) >> 8), *at++ = (unsigned char) (len + 1), *at++ = 0;
+	*at++ = 0x30, *at++ = 0x82, *at++ = (unsigned char) ((len + 8) >> 8),
+		*at++ = (unsigned char) (len + 8);
+	*at++ = 0x02, *at++ = 0x82, *at++ = (unsigned char) ((len + 1) >> 8),
+		*at++ = (unsigned char) (len + 1), *at++ = 0;
 	memset(at, 0xff, len);
 	at += len;
 	*at++ = 0x02, *at++ = 0x01, *at++ = 0x02;
@@ -380,7 +396,8 @@ static void make_group(const char *path, size_t bits)
 
 static void test_a_server_cannot_have_us_work_for_a_second(void **state)
 {
-	static const struct { size_t bits; int result; } rows[] = { { 3072, 0 }, { 4096, 0 }, { 4104, -EPROTO } };
+	static const struct { size_t bits; int result; } rows[] = { { 3072, 0 }, { 4096, 0 },
+								    { 4104, -EPROTO } };
 	const struct tls_protocols only_1_2 = { .min = 0x0303, .max = 0x0303 };
 	struct tls_context *cc = context(false, "", "");
 	char path[SCRATCH_PATH + 10];
@@ -418,7 +435,8 @@ static void count_lines(void *counts, const char *line)
 }
 
 /* To lines: those that count_lines() counts. */
-static void trace_one(struct tls_context *sc, struct tls_context *cc, int loglevel, struct tls_trace_limits limits, int lines[4])
+static void trace_one(struct tls_context *sc, struct tls_context *cc, int loglevel,
+		      struct tls_trace_limits limits, int lines[4])
 {
 	struct end server, client;
 
@@ -436,7 +454,8 @@ static void trace_one(struct tls_context *sc, struct tls_context *cc, int loglev
 
 static void test_of_traced_sessions_so_many_are_shown_and_so_many_bytes(void **state)
 {
-	struct tls_context *sc = context(true, make_chain("traced", "server.example", 10), ""), *cc = context(false, "", "");
+	struct tls_context *sc = context(true, make_chain("traced", "server.example", 10), ""),
+		*cc = context(false, "", "");
 	int lines[4];
 
 	(void) state;
@@ -459,8 +478,11 @@ static void test_of_traced_sessions_so_many_are_shown_and_so_many_bytes(void **s
 static void look_levels_up(void *arg)
 {
 	static const struct { const char *peer[2]; int level; bool complains; } rows[] = {
-		{ { "mx.example.com", "192.0.2.1" }, 3, false }, { { "other.example.com", "192.0.2.1" }, 2, false }, { { "example.com", "192.0.2.77" }, 4, false },
-		{ { "example.com", "198.51.100.1" }, 1, false }, { { "", "2001:db8:1::1" }, 0, false }, { { "wrong.example", "" }, 1, true },
+		{ { "mx.example.com", "192.0.2.1" }, 3, false }, { { "other.example.com", "192.0.2.1" }, 2,
+								   false }, { { "example.com",
+								   "192.0.2.77" }, 4, false },
+		{ { "example.com", "198.51.100.1" }, 1, false }, { { "", "2001:db8:1::1" }, 0, false },
+		{ { "wrong.example", "" }, 1, true },
 	};
 	struct tls_logging *l = arg;
 
@@ -483,7 +505,9 @@ static void test_a_table_may_know_the_log_level_of_a_peer(void **state)
 
 	(void) state;
 	assert_int_equal(tls_logging_open("x", "loud", "", &l, &why), -EINVAL);
-	assert_int_equal(tls_logging_open("x", "routine", "inline:{ mx.example.com=3, .example.com=debug, 192.0.2=4, 2001:db8=0, wrong.example=loud }", &l, &why), 0);
+	assert_int_equal(tls_logging_open("x", "routine",
+					  "inline:{ mx.example.com=3, .example.com=debug, 192.0.2=4, 2001:db8=0, wrong.example=loud }",
+					  &l, &why), 0);
 	loop_run(look_levels_up, &l);
 	tables_free(l.maps);
 }
@@ -515,7 +539,8 @@ static void test_files_that_do_not_fit_are_not_used(void **state)
 {
 	char key[300], cert[300], both[600];
 	const struct { const char *chain, *words; } cases[] = {
-		{ "/nonexistent-directory/x", "No such file or directory" }, { both, "there is no certificate" }, { "/dev/null", "not a regular file" },
+		{ "/nonexistent-directory/x", "No such file or directory" },
+		{ both, "there is no certificate" }, { "/dev/null", "not a regular file" },
 	};
 	FILE *f;
 
@@ -527,7 +552,8 @@ static void test_files_that_do_not_fit_are_not_used(void **state)
 	fputs("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIIXRVFTI75HiR1p/ZaXTc2ZhYvmAVIR1Z0Ze1cU9Vp4N\n-----END PRIVATE KEY-----\n", f);
 	fclose(f);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		const struct tls_config conf = { .server = true, .name = "x", .chain_files = cases[i].chain, .ca_file = "", .ca_path = "", .ciphers = "HIGH",
+		const struct tls_config conf = { .server = true, .name = "x", .chain_files = cases[i].chain,
+						 .ca_file = "", .ca_path = "", .ciphers = "HIGH",
 						 .groups = "", .digest = "sha256" };
 		AUTO(buf) why = BUF_WORDS;
 		struct tls_context *c = NULL;

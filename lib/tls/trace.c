@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a handshake goes through, line by line, for whoever asked for it in tls_wish: the library's states and each certificate that it looks at; the bytes on the
- * wire, of the handshake or of all, as far as tls_trace_limits let them be shown. The words are those of Postfix.
+ * What a handshake goes through, line by line, for whoever asked for it in tls_wish: the library's
+ * states and each certificate that it looks at; the bytes on the wire, of the handshake or of all,
+ * as far as tls_trace_limits let them be shown. The words are those of Postfix.
  */
 #include "lib/base/clock.h"
 #include "lib/tls/private.h"
@@ -31,7 +32,8 @@ static void state_changed(const SSL *ssl, int where, int ret)
 	if (where & SSL_CB_LOOP)
 		say(t, "%s:%s", side, SSL_state_string_long(ssl));
 	else if (where & SSL_CB_ALERT)
-		say(t, "SSL3 alert %s:%s:%s", where & SSL_CB_READ ? "read" : "write", SSL_alert_type_string_long(ret), SSL_alert_desc_string_long(ret));
+		say(t, "SSL3 alert %s:%s:%s", where & SSL_CB_READ ? "read" : "write",
+		    SSL_alert_type_string_long(ret), SSL_alert_desc_string_long(ret));
 	else if ((where & SSL_CB_EXIT) && ret == 0)
 		say(t, "%s:failed in %s", side, SSL_state_string_long(ssl));
 }
@@ -59,7 +61,8 @@ void tls_trace_begin(struct tls *t, const struct tls_wish *w)
 	t->trace_left = w->trace_limits.size == 0 ? INT64_MAX : w->trace_limits.size;
 	SSL_set_info_callback(t->ssl, state_changed);
 	if (t->traced >= TRACE_HANDSHAKE_BYTES && !may_begin(w->trace_limits.rate)) {
-		say(t, "bytes are not shown: this is one of more than %lld sessions in a second", (long long) w->trace_limits.rate);
+		say(t, "bytes are not shown: this is one of more than %lld sessions in a second",
+		    (long long) w->trace_limits.rate);
 		t->traced = TRACE_STATES;
 	}
 }

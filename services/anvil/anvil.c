@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * anvil: counts for all smtpd processes together how often a client does what has a limit (smtpd_client_auth_rate_limit and the like), and how many sessions it
- * has. They ask at each such event, and judge themselves. In memory only; a client is forgotten anvil_rate_time_unit after its first event, and begins anew.
+ * anvil: counts for all smtpd processes together how often a client does what has a limit
+ * (smtpd_client_auth_rate_limit and the like), and how many sessions it has. They ask at each such
+ * event, and judge themselves. In memory only; a client is forgotten anvil_rate_time_unit after its
+ * first event, and begins anew.
  *
- * Of sessions each process says how many it has now, not what has changed: so nothing said earlier need have been heard. A connection is a process, and its sessions
- * end with it.
+ * Of sessions each process says how many it has now, not what has changed: so nothing said earlier
+ * need have been heard. A connection is a process, and its sessions end with it.
  */
 #include <time.h>
 
@@ -36,7 +38,8 @@ struct peak {				/* since the last report */
 static struct anvil_conf conf;
 static struct map *clients;
 static struct list by_age = LIST_INIT(by_age);		/* the oldest first: they all live equally long */
-static struct map *sessions;			/* the same names -> how many, as a pointer that is none; only those above 0 */
+/* the same names -> how many, as a pointer that is none; only those above 0 */
+static struct map *sessions;
 static struct peak peaks[ANVIL_EVENTS], most_sessions, most_clients;
 
 /* ---- counting ---- */
@@ -184,17 +187,23 @@ static const char *when_of(const struct peak *p, char text[20])
 
 static void report(void)
 {
-	static const char *const names[ANVIL_EVENTS] = { "connection", "message", "recipient", "newtls", "auth" };
+	static const char *const names[ANVIL_EVENTS] = { "connection", "message", "recipient",
+							 "newtls", "auth" };
 	char when[20];
 
 	if (most_sessions.count > 0)
-		log_info("statistics: max connection count %llu for (%s) at %s", (unsigned long long) most_sessions.count, most_sessions.name, when_of(&most_sessions, when));
+		log_info("statistics: max connection count %llu for (%s) at %s",
+			 (unsigned long long) most_sessions.count, most_sessions.name,
+				 when_of(&most_sessions, when));
 	for (int i = 0; i < ANVIL_EVENTS; i++)
 		if (peaks[i].count > 0)
-			log_info("statistics: max %s rate %llu/%llds for (%s) at %s", names[i], (unsigned long long) peaks[i].count,
-				 (long long) conf.anvil_rate_time_unit / 1000, peaks[i].name, when_of(&peaks[i], when));
+			log_info("statistics: max %s rate %llu/%llds for (%s) at %s", names[i],
+				 (unsigned long long) peaks[i].count,
+				 (long long) conf.anvil_rate_time_unit / 1000, peaks[i].name,
+				 when_of(&peaks[i], when));
 	if (most_clients.count > 0)
-		log_info("statistics: max cache size %llu at %s", (unsigned long long) most_clients.count, when_of(&most_clients, when));
+		log_info("statistics: max cache size %llu at %s", (unsigned long long) most_clients.count,
+			 when_of(&most_clients, when));
 	memset(peaks, 0, sizeof(peaks));
 	memset(&most_sessions, 0, sizeof(most_sessions));
 	memset(&most_clients, 0, sizeof(most_clients));
@@ -222,7 +231,8 @@ int main(int argc, char **argv)
 		.singleton = true,
 		.groups = groups,
 		.structs = structs,
-		.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX, .capabilities = "", .paths = { { "public/postlog", 'c' } } },
+		.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX,
+			  .capabilities = "", .paths = { { "public/postlog", 'c' } } },
 		.start = start,
 		.run = run,
 		.serve = serve,

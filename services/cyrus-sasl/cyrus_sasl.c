@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * cyrus-sasl: Cyrus libsasl2 behind the protocol of Dovecot's authentication service, so that smtpd needs to know one way to ask only.
+ * cyrus-sasl: Cyrus libsasl2 behind the protocol of Dovecot's authentication service, so that smtpd
+ * needs to know one way to ask only.
  *
- * The library blocks (saslauthd, databases), keeps state of its own, and loads plug-ins of many hands: so it lives here, one client at a time in each
- * process, and smtpd makes a connection for each attempt. What hangs or crashes is one attempt; whoever does not configure it pays nothing.
+ * The library blocks (saslauthd, databases), keeps state of its own, and loads plug-ins of many
+ * hands: so it lives here, one client at a time in each process, and smtpd makes a connection for
+ * each attempt. What hangs or crashes is one attempt; whoever does not configure it pays nothing.
  */
 #include <errno.h>
 #include <sasl/sasl.h>
@@ -42,8 +44,10 @@ static sasl_callback_t callbacks[] = {
 /* ---- start: what there is, and what it is good for ---- */
 
 static struct { struct str word; unsigned flag; bool is_lack; struct str names; } properties[] = {
-	{ STR_INIT("plaintext"), SASL_SEC_NOPLAINTEXT, true, STR_INIT("") }, { STR_INIT("active"), SASL_SEC_NOACTIVE, true, STR_INIT("") },
-	{ STR_INIT("dictionary"), SASL_SEC_NODICTIONARY, true, STR_INIT("") }, { STR_INIT("anonymous"), SASL_SEC_NOANONYMOUS, true, STR_INIT("") },
+	{ STR_INIT("plaintext"), SASL_SEC_NOPLAINTEXT, true, STR_INIT("") },
+	{ STR_INIT("active"), SASL_SEC_NOACTIVE, true, STR_INIT("") },
+	{ STR_INIT("dictionary"), SASL_SEC_NODICTIONARY, true, STR_INIT("") },
+	{ STR_INIT("anonymous"), SASL_SEC_NOANONYMOUS, true, STR_INIT("") },
 	{ STR_INIT("forward-secrecy"), SASL_SEC_FORWARD_SECRECY, false, STR_INIT("") },
 	{ STR_INIT("mutual-auth"), SASL_SEC_MUTUAL_AUTH, false, STR_INIT("") },
 };
@@ -58,7 +62,8 @@ static struct str list(unsigned flags)
 	sasl_conn_t *c;
 	struct str copy = STR_NONE;
 
-	if (sasl_server_new("smtp", the_world->common->myhostname, NULL, NULL, NULL, callbacks, 0, &c) != SASL_OK)
+	if (sasl_server_new("smtp", the_world->common->myhostname, NULL, NULL, NULL, callbacks, 0,
+			    &c) != SASL_OK)
 		return STR_NONE;
 	sasl_setprop(c, SASL_SEC_PROPS, &wanted);
 	if (sasl_listmech(c, NULL, "", " ", "", &names, NULL, NULL) == SASL_OK)
@@ -73,16 +78,21 @@ static void start(void)
 	int r;
 
 	forever = arena_new("cyrus-sasl", NULL, 1 << 20);
-	config_path = conf_get(the_world->conf, forever, STR("cyrus_sasl_config_path"), &text) ? str_c(forever, text) : "";
-	program_name = conf_get(the_world->conf, forever, STR("smtpd_sasl_path"), &text) && text.len > 0 ? str_c(forever, text) : "smtpd";
-	if (config_path[0] != 0 && sasl_set_path(SASL_PATH_TYPE_CONFIG, (char *) (uintptr_t) config_path) != SASL_OK)
+	config_path = conf_get(the_world->conf, forever, STR("cyrus_sasl_config_path"), &text)
+		      ? str_c(forever, text) : "";
+	program_name = conf_get(the_world->conf, forever, STR("smtpd_sasl_path"), &text)
+		       && text.len > 0 ? str_c(forever, text) : "smtpd";
+	if (config_path[0] != 0 && sasl_set_path(SASL_PATH_TYPE_CONFIG,
+						 (char *) (uintptr_t) config_path) != SASL_OK)
 		die(EX_CONFIG, "SASL: cyrus_sasl_config_path = %s", config_path);
 	r = sasl_server_init(callbacks, program_name);
 	if (r != SASL_OK)
-		die(EX_CONFIG, "SASL: cannot start the library for \"%s\": %s", program_name, sasl_errstring(r, NULL, NULL));
+		die(EX_CONFIG, "SASL: cannot start the library for \"%s\": %s", program_name,
+		    sasl_errstring(r, NULL, NULL));
 	mechanisms = list(0);
 	if (mechanisms.len == 0)
-		log_warning("SASL: %s.conf leaves no mechanism, or no plug-in for one is installed", program_name);
+		log_warning("SASL: %s.conf leaves no mechanism, or no plug-in for one is installed",
+			    program_name);
 	for (size_t i = 0; i < COUNT_OF(properties); i++)
 		properties[i].names = list(properties[i].flag);
 }
@@ -133,10 +143,12 @@ static void fail(struct attempt *t, int result)
 {
 	AUTO(buf) line = BUF(AUTH_LONGEST_LINE);
 	/* the password cannot be checked at all, and the library has logged why: not the client's fault */
-	bool temporary = result == SASL_FAIL || result == SASL_TRYAGAIN || result == SASL_UNAVAIL || result == SASL_NOMEM;
+	bool temporary = result == SASL_FAIL || result == SASL_TRYAGAIN || result == SASL_UNAVAIL
+			 || result == SASL_NOMEM;
 
 	buf_addf(&line, "FAIL\t%u\treason=", t->id);
-	auth_add_value(&line, str_of(sasl_errstring(result == SASL_NOUSER ? SASL_BADAUTH : result, NULL, NULL)));
+	auth_add_value(&line, str_of(sasl_errstring(result == SASL_NOUSER ? SASL_BADAUTH : result,
+						    NULL, NULL)));
 	buf_add_text(&line, temporary ? "\ttemp\n" : "\n");
 	write_str(t->stream, buf_str(&line));
 	end_attempt(t);
@@ -193,7 +205,8 @@ static struct request parse_request(struct str rest)
 	while (str_token(&rest, "\t", &word))
 		if (take(word, "resp=", &q.response))
 			q.has_response = true;
-		else if (!take(word, "service=", &q.service) && !take(word, "realm=", &q.realm) && !take(word, "lip=", &q.lip) &&
+		else if (!take(word, "service=", &q.service) && !take(word, "realm=", &q.realm)
+			 && !take(word, "lip=", &q.lip) &&
 			 !take(word, "rip=", &q.rip) && !take(word, "lport=", &q.lport))
 			take(word, "rport=", &q.rport);
 	if (str_is(q.response, STR("=")))
@@ -203,13 +216,15 @@ static struct request parse_request(struct str rest)
 
 static const char *end_of(struct arena *a, struct str ip, struct str port)
 {
-	return ip.len == 0 || port.len == 0 ? NULL : str_c(a, arena_fmt(a, "%.*s;%.*s", PSTR(ip), PSTR(port)));
+	return ip.len == 0 || port.len == 0 ? NULL : str_c(a,
+							   arena_fmt(a, "%.*s;%.*s", PSTR(ip), PSTR(port)));
 }
 
 static void begin(struct attempt *t, struct arena *a, struct str mechanism, struct str rest)
 {
 	const struct request q = parse_request(rest);
-	const sasl_security_properties_t any = { .max_ssf = 0 };	/* TLS protects the connection, if anything does */
+	/* TLS protects the connection, if anything does */
+	const sasl_security_properties_t any = { .max_ssf = 0 };
 	AUTO(buf) bytes = BUF(MOST_DECODED);
 	const char *out = NULL;
 	unsigned out_len = 0;
@@ -217,14 +232,16 @@ static void begin(struct attempt *t, struct arena *a, struct str mechanism, stru
 
 	end_attempt(t);
 	buf_room(&bytes, MOST_DECODED);
-	r = sasl_server_new(str_c(a, q.service), the_world->common->myhostname, q.realm.len > 0 ? str_c(a, q.realm) : NULL, end_of(a, q.lip, q.lport),
+	r = sasl_server_new(str_c(a, q.service), the_world->common->myhostname,
+			    q.realm.len > 0 ? str_c(a, q.realm) : NULL, end_of(a, q.lip, q.lport),
 			    end_of(a, q.rip, q.rport), callbacks, 0, &t->connection);
 	if (r == SASL_OK)
 		r = sasl_setprop(t->connection, SASL_SEC_PROPS, &any);
 	if (r == SASL_OK && base64_decode(q.response, &bytes) < 0)
 		r = SASL_BADPROT;
 	if (r == SASL_OK)
-		r = sasl_server_start(t->connection, str_c(a, mechanism), q.has_response ? bytes.at : NULL, (unsigned) bytes.len, &out, &out_len);
+		r = sasl_server_start(t->connection, str_c(a, mechanism), q.has_response ? bytes.at : NULL,
+				      (unsigned) bytes.len, &out, &out_len);
 	go_on(t, r, out, out_len);
 	buf_wipe(&bytes);
 }
@@ -301,9 +318,13 @@ int main(int argc, char **argv)
 		.name = "cyrus-sasl",
 		.shape = DAEMON_ONE_AT_A_TIME,
 		.jail = {
-			/* back ends are files, sockets and servers that only the library knows: it reads what its user and its groups may, and writes nothing */
+			/*
+			 * back ends are files, sockets and servers that only the library knows: it
+			 * reads what its user and its groups may, and writes nothing
+			 */
 			.user = AS_MAIL_OWNER, .keeps_groups = true, .capabilities = "",
-			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_CONNECT_INET | SYS_DNS | SYS_FILES_READ,
+			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_CONNECT_INET | SYS_DNS
+				    | SYS_FILES_READ,
 			.paths = { { "/", 'r' } },
 		},
 		.start = start,

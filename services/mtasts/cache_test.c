@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Policies in memory and in the file: how long they hold, how much they cost, and what a damaged file does. */
+/*
+ * Policies in memory and in the file: how long they hold, how much they cost, and what a damaged
+ * file does.
+ */
 #include "tests/unit.h"
 
 #include <errno.h>

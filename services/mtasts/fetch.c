@@ -27,16 +27,19 @@ static bool is_plain_text(struct str type)
 	return str_is_nocase(str_trim(kind), STR("text/plain"));
 }
 
-const char *policy_fetch(struct arena *a, struct str domain, const struct fetch_settings *s, struct policy *ret, struct buf *why)
+const char *policy_fetch(struct arena *a, struct str domain, const struct fetch_settings *s,
+			 struct policy *ret, struct buf *why)
 {
-	const struct https_request request = { .host = arena_fmt(a, "mta-sts.%.*s", PSTR(domain)), .port = s->port, .path = STR("/.well-known/mta-sts.txt"),
+	const struct https_request request = { .host = arena_fmt(a, "mta-sts.%.*s", PSTR(domain)),
+					       .port = s->port, .path = STR("/.well-known/mta-sts.txt"),
 					       .most = POLICY_MOST, .time_limit_ms = s->time_limit_ms };
 	struct https_reply reply;
 
 	https_ask(a, &request, &reply);
 	if (reply.outcome != HTTPS_ANSWERED) {
 		buf_add(why, reply.why);
-		return reply.outcome == HTTPS_BAD_CERTIFICATE ? "sts-webpki-invalid" : "sts-policy-fetch-error";
+		return reply.outcome == HTTPS_BAD_CERTIFICATE
+		       ? "sts-webpki-invalid" : "sts-policy-fetch-error";
 	}
 	if (reply.status != 200) {
 		buf_addf(why, "HTTP status %ld", reply.status);

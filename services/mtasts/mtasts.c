@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The MTA-STS service (RFC 8461): which policy other domains have published for the mail servers that they receive with. smtp asks it before it delivers.
+ * The MTA-STS service (RFC 8461): which policy other domains have published for the mail servers
+ * that they receive with. smtp asks it before it delivers.
  *
  *   A policy is fetched when a domain's record appears or its id changes, and whoever asks meanwhile waits for that: once, at most mtasts_fetch_time_limit.
  *   An attempt that fails is not repeated for mtasts_retry_interval, and a policy from before stays in force until its max_age.
@@ -23,7 +24,8 @@
 #include "services/mtasts/fetch.h"
 #include "services/mtasts/store.h"
 
-enum { CALLS_AT_ONCE = 1000, REFRESHES_AT_ONCE = 20, LOOK_MS = 1000, FETCH_ARENA = 2 << 20, UNUSED_S = 30 * 86400 };
+enum { CALLS_AT_ONCE = 1000, REFRESHES_AT_ONCE = 20, LOOK_MS = 1000, FETCH_ARENA = 2 << 20,
+       UNUSED_S = 30 * 86400 };
 
 static struct https_conf https_conf;
 static struct mtasts_conf conf;
@@ -37,7 +39,8 @@ static void keep_policy(struct known *k, const struct policy *p, struct str id)
 	cache_set_policy(k, p, id, wall_s());
 	k->failure = NULL;
 	policies.is_dirty = true;
-	log_info("policy of %.*s: mode %s, id %.*s, max_age %llds", PSTR(k->domain), mode_name(p->mode), PSTR(id), (long long) p->max_age);
+	log_info("policy of %.*s: mode %s, id %.*s, max_age %llds", PSTR(k->domain), mode_name(p->mode),
+		 PSTR(id), (long long) p->max_age);
 }
 
 static void keep_failure(struct known *k, const char *failure, const struct buf *why)
@@ -45,14 +48,16 @@ static void keep_failure(struct known *k, const char *failure, const struct buf 
 	k->failure = failure;
 	snprintf(k->why, sizeof(k->why), "%s", buf_text(why));
 	k->next_try_ms = in(conf.mtasts_retry_interval);
-	log_info("policy of %.*s: %s: %s%s", PSTR(k->domain), failure, k->why, policy_is_live(k) ? "; the former one stays in force" : "");
+	log_info("policy of %.*s: %s: %s%s", PSTR(k->domain), failure, k->why,
+		 policy_is_live(k) ? "; the former one stays in force" : "");
 }
 
 /* Afterwards k is as it is to be, and who waited looks again. */
 static void attempt(struct known *k, struct str id)
 {
 	struct arena *a = arena_new("fetch", NULL, FETCH_ARENA);
-	const struct fetch_settings settings = { (uint16_t) conf.mtasts_fetch_port, conf.mtasts_fetch_time_limit };
+	const struct fetch_settings settings = { (uint16_t) conf.mtasts_fetch_port,
+						 conf.mtasts_fetch_time_limit };
 	AUTO(buf) why = BUF_WORDS;
 	struct policy p;
 	const char *failure;
@@ -99,7 +104,9 @@ static void find(struct arena *a, struct str domain, struct mtasts_reply *ret)
 	if (announced)
 		follow_record(k, id);
 	if (policy_is_live(k))
-		*ret = (struct mtasts_reply){ .mode = k->policy.mode, .id = arena_copy(a, k->id), .mx = arena_copy(a, k->policy.mx), .max_age = (uint64_t) k->policy.max_age };
+		*ret = (struct mtasts_reply){ .mode = k->policy.mode, .id = arena_copy(a, k->id),
+					      .mx = arena_copy(a, k->policy.mx),
+					      .max_age = (uint64_t) k->policy.max_age };
 	if (k->failure != NULL) {
 		ret->failure = str_of(k->failure);
 		ret->why = arena_copy(a, str_of(k->why));
@@ -120,17 +127,23 @@ static void serve_request(struct server_call *call)
 		return;
 	}
 	co_describe("%.*s", PSTR(request.domain));
-	if (str_is_ascii(request.domain) ? dns_name_is_valid(request.domain, room, &name) : idn_to_ascii(request.domain, room, &name))
+	if (str_is_ascii(request.domain) ? dns_name_is_valid(request.domain, room, &name)
+	    : idn_to_ascii(request.domain, room, &name))
 		find(call->arena, name, &reply);
 	if (daemon_is_winding_down() && reply.mode == STS_NO_POLICY)
-		return;				/* perhaps only because we leave: the successor knows better, and is asked when this connection ends */
+		/*
+		 * perhaps only because we leave: the successor knows better, and is asked when this
+		 * connection ends
+		 */
+		return;
 	FAILPOINT("mtasts.found");
 	REPLY(call, mtasts_reply, &reply);
 }
 
 static void serve(struct session_socket *socket)
 {
-	static const struct server_row rows[] = { { "mtasts_request", true, serve_request }, { NULL, false, NULL } };
+	static const struct server_row rows[] = { { "mtasts_request", true, serve_request },
+						  { NULL, false, NULL } };
 
 	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
@@ -141,7 +154,8 @@ static bool is_due(struct known *k, int64_t now_s)
 {
 	int64_t after = MIN(conf.mtasts_refresh_interval / 1000, k->policy.max_age / 2);
 
-	return policy_is_live(k) && !k->under_way && mono_ms() >= k->next_try_ms && now_s >= k->fetched_s + after && now_s < k->used_s + UNUSED_S;
+	return policy_is_live(k) && !k->under_way && mono_ms() >= k->next_try_ms
+	       && now_s >= k->fetched_s + after && now_s < k->used_s + UNUSED_S;
 }
 
 /* A domain whose record has gone has given up MTA-STS: its policy lapses in time. */
@@ -221,7 +235,8 @@ int main(int argc, char **argv)
 		.structs = structs,
 		.jail = {
 			.user = AS_MAIL_OWNER,
-			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
+			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX
+				    | SYS_FILES_READ | SYS_FILES_WRITE,
 			.capabilities = "",
 			.paths = { { "private/resolver", 'c' }, { "$data", 'w' } },
 		},

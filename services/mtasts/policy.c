@@ -7,7 +7,8 @@
 
 enum { MOST_DIGITS = 10, MOST_KEY = 32 };
 
-static const char *const mode_names[] = { [STS_NO_POLICY] = "", [STS_NONE] = "none", [STS_TESTING] = "testing", [STS_ENFORCE] = "enforce" };
+static const char *const mode_names[] = { [STS_NO_POLICY] = "", [STS_NONE] = "none",
+					  [STS_TESTING] = "testing", [STS_ENFORCE] = "enforce" };
 
 enum sts_mode mode_named(struct str name)
 {
@@ -99,7 +100,8 @@ static int judge(struct reading *r, struct policy *ret, struct buf *why)
 		return refuse(why, "version is not STSv1: ", r->version);
 	if (p.mode == STS_NO_POLICY)
 		return refuse(why, "mode is none of enforce, testing, none: ", r->mode);
-	if (r->max_age.len > MOST_DIGITS || str_to_int(r->max_age, 0, INT64_MAX, &p.max_age) < 0 || !is_digit(r->max_age.at[0]))
+	if (r->max_age.len > MOST_DIGITS || str_to_int(r->max_age, 0, INT64_MAX, &p.max_age) < 0
+	    || !is_digit(r->max_age.at[0]))
 		return refuse(why, "max_age is no number of seconds: ", r->max_age);
 	if (p.mx.len == 0 && p.mode != STS_NONE)
 		return refuse(why, "no mx", STR_NONE);

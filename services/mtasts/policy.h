@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What a domain publishes: the TXT record at _mta-sts.DOMAIN, and the policy file (RFC 8461 3.1, 3.2). Both are written by strangers. */
+/*
+ * What a domain publishes: the TXT record at _mta-sts.DOMAIN, and the policy file (RFC 8461 3.1,
+ * 3.2). Both are written by strangers.
+ */
 #ifndef ROAD_MTASTS_POLICY_H
 #define ROAD_MTASTS_POLICY_H
 
@@ -15,10 +18,16 @@ struct policy {
 	struct str mx;			/* patterns in lower case, one per line; at most POLICY_MOST bytes */
 };
 
-/* *ret points into the arena. -EINVAL with words. Unknown keys are skipped; of keys that are there twice the first counts. */
+/*
+ * *ret points into the arena. -EINVAL with words. Unknown keys are skipped; of keys that are there
+ * twice the first counts.
+ */
 int policy_parse(struct str text, struct arena *a, struct policy *ret, struct buf *why);
 
-/* A TXT record's text. 1: of version STSv1, *ret_id points into it; 0: something else, which does not count; -EINVAL: of that version and malformed. */
+/*
+ * A TXT record's text. 1: of version STSv1, *ret_id points into it; 0: something else, which does
+ * not count; -EINVAL: of that version and malformed.
+ */
 int record_parse(struct str text, struct str *ret_id);
 
 enum sts_mode mode_named(struct str name);		/* "enforce"; STS_NO_POLICY: none of them */

@@ -22,7 +22,8 @@ static void the_policy_of_the_standard_is_understood(void **state)
 	struct policy p;
 
 	(void) state;
-	assert_int_equal(parse("version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.Example.net\r\nmx: backupmx.example.com\r\nmax_age: 604800\r\n", &p), 0);
+	assert_int_equal(parse("version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.Example.net\r\nmx: backupmx.example.com\r\nmax_age: 604800\r\n",
+			       &p), 0);
 	assert_int_equal(p.mode, STS_ENFORCE);
 	assert_int_equal(p.max_age, 604800);
 	assert_str(p.mx, "mail.example.com\n*.example.net\nbackupmx.example.com\n");
@@ -33,7 +34,8 @@ static void line_ends_blanks_order_and_unknown_keys_do_not_matter(void **state)
 	struct policy p;
 
 	(void) state;
-	assert_int_equal(parse("max_age:86400  \nfuture_key: x: y\nmx:  a.example\nmode:testing\n\nversion:STSv1", &p), 0);
+	assert_int_equal(parse("max_age:86400  \nfuture_key: x: y\nmx:  a.example\nmode:testing\n\nversion:STSv1",
+			       &p), 0);
 	assert_int_equal(p.mode, STS_TESTING);
 	assert_int_equal(p.max_age, 86400);
 	assert_str(p.mx, "a.example\n");
@@ -44,7 +46,8 @@ static void the_first_of_two_counts_but_every_mx_does(void **state)
 	struct policy p;
 
 	(void) state;
-	assert_int_equal(parse("version: STSv1\nmode: enforce\nmode: none\nmx: a.example\nmx: b.example\nmax_age: 10\nmax_age: 20\n", &p), 0);
+	assert_int_equal(parse("version: STSv1\nmode: enforce\nmode: none\nmx: a.example\nmx: b.example\nmax_age: 10\nmax_age: 20\n",
+			       &p), 0);
 	assert_int_equal(p.mode, STS_ENFORCE);
 	assert_int_equal(p.max_age, 10);
 	assert_str(p.mx, "a.example\nb.example\n");
@@ -73,14 +76,24 @@ static void nobody_binds_us_for_more_than_a_year(void **state)
 static void malformed_policies_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n\n", "<html>not here</html>", "version: STSv1", "version: STSv2\nmode: none\nmax_age: 1", "mode: none\nmax_age: 1",
-		"version: STSv1\nmode: Enforce\nmx: a.example\nmax_age: 1", "version: STSv1\nmode: \nmx: a.example\nmax_age: 1",
-		"version: STSv1\nmode: none\nmax_age: -1", "version: STSv1\nmode: none\nmax_age: +1", "version: STSv1\nmode: none\nmax_age: 1d",
-		"version: STSv1\nmode: none\nmax_age:", "version: STSv1\nmode: none\nmax_age: 12345678901", "version: STSv1\nmode: none",
-		"version: STSv1\nmode: enforce\nmx: *\nmax_age: 1", "version: STSv1\nmode: enforce\nmx: *.\nmax_age: 1", "version: STSv1\nmode: enforce\nmx: a.*.example\nmax_age: 1",
-		"version: STSv1\nmode: enforce\nmx: *.*.example\nmax_age: 1", "version: STSv1\nmode: enforce\nmx: .example\nmax_age: 1",
-		"version: STSv1\nmode: enforce\nmx: a b\nmax_age: 1", "version: STSv1\nmode: enforce\nmx: \xc3\xa9.example\nmax_age: 1",
-		"version: STSv1\nmode: none\nmax_age: 1\nno colon\n", "version: STSv1\nmode: none\nmax_age: 1\n: x\n", "version: STSv1\nmode: none\nmax_age: 1\nx: \xff\n",
+		"", "\n\n", "<html>not here</html>", "version: STSv1",
+		"version: STSv2\nmode: none\nmax_age: 1", "mode: none\nmax_age: 1",
+		"version: STSv1\nmode: Enforce\nmx: a.example\nmax_age: 1",
+		"version: STSv1\nmode: \nmx: a.example\nmax_age: 1",
+		"version: STSv1\nmode: none\nmax_age: -1", "version: STSv1\nmode: none\nmax_age: +1",
+		"version: STSv1\nmode: none\nmax_age: 1d",
+		"version: STSv1\nmode: none\nmax_age:", "version: STSv1\nmode: none\nmax_age: 12345678901",
+		"version: STSv1\nmode: none",
+		"version: STSv1\nmode: enforce\nmx: *\nmax_age: 1",
+		"version: STSv1\nmode: enforce\nmx: *.\nmax_age: 1",
+		"version: STSv1\nmode: enforce\nmx: a.*.example\nmax_age: 1",
+		"version: STSv1\nmode: enforce\nmx: *.*.example\nmax_age: 1",
+		"version: STSv1\nmode: enforce\nmx: .example\nmax_age: 1",
+		"version: STSv1\nmode: enforce\nmx: a b\nmax_age: 1",
+		"version: STSv1\nmode: enforce\nmx: \xc3\xa9.example\nmax_age: 1",
+		"version: STSv1\nmode: none\nmax_age: 1\nno colon\n",
+		"version: STSv1\nmode: none\nmax_age: 1\n: x\n",
+		"version: STSv1\nmode: none\nmax_age: 1\nx: \xff\n",
 	};
 
 	(void) state;
@@ -98,8 +111,10 @@ static void a_policy_is_its_bytes_and_not_what_ends_at_a_nul(void **state)
 	struct policy p;
 
 	(void) state;
-	assert_int_equal(policy_parse(STR("version: STSv1\nmode: none\nmax_age: 1\0\n"), arena, &p, &why), -EINVAL);
-	assert_int_equal(policy_parse(STR("version: STSv1\nmode: enforce\nmx: a.example\0.evil\nmax_age: 1\n"), arena, &p, &why), -EINVAL);
+	assert_int_equal(policy_parse(STR("version: STSv1\nmode: none\nmax_age: 1\0\n"), arena, &p, &why),
+			 -EINVAL);
+	assert_int_equal(policy_parse(STR("version: STSv1\nmode: enforce\nmx: a.example\0.evil\nmax_age: 1\n"),
+				      arena, &p, &why), -EINVAL);
 }
 
 static void records_are_told_from_other_texts(void **state)
@@ -109,11 +124,15 @@ static void records_are_told_from_other_texts(void **state)
 		{ "v=STSv1;id=1", 1, "1" },
 		{ "v=STSv1 ;\tid=a1 ; ext=some:value;", 1, "a1" },
 		{ "v=STSv1; id=1; id=2", 1, "1" },
-		{ "v=STSv1; future=x; id=12345678901234567890123456789012", 1, "12345678901234567890123456789012" },
-		{ "v=STSv2; id=1;", 0, "" }, { "v=STSv11; id=1;", 0, "" }, { "v=spf1 -all", 0, "" }, { "", 0, "" }, { "v=STSv1", 0, "" }, { " v=STSv1; id=1", 0, "" },
+		{ "v=STSv1; future=x; id=12345678901234567890123456789012", 1,
+		  "12345678901234567890123456789012" },
+		{ "v=STSv2; id=1;", 0, "" }, { "v=STSv11; id=1;", 0, "" }, { "v=spf1 -all", 0, "" },
+		{ "", 0, "" }, { "v=STSv1", 0, "" }, { " v=STSv1; id=1", 0, "" },
 		{ "id=1; v=STSv1;", 0, "" }, { "V=STSv1; id=1;", 0, "" },
-		{ "v=STSv1;", -EINVAL, "" }, { "v=STSv1; id=;", -EINVAL, "" }, { "v=STSv1; id=a-b;", -EINVAL, "" }, { "v=STSv1; id=1;; x=y", -EINVAL, "" },
-		{ "v=STSv1; id=123456789012345678901234567890123;", -EINVAL, "" }, { "v=STSv1; id=1 2;", -EINVAL, "" }, { "v=STSv1; id=1; x", -EINVAL, "" },
+		{ "v=STSv1;", -EINVAL, "" }, { "v=STSv1; id=;", -EINVAL, "" },
+		{ "v=STSv1; id=a-b;", -EINVAL, "" }, { "v=STSv1; id=1;; x=y", -EINVAL, "" },
+		{ "v=STSv1; id=123456789012345678901234567890123;", -EINVAL, "" },
+		{ "v=STSv1; id=1 2;", -EINVAL, "" }, { "v=STSv1; id=1; x", -EINVAL, "" },
 		{ "v=STSv1; id = 1;", -EINVAL, "" }, { "v=STSv1; id=1; -x=1", -EINVAL, "" },
 	};
 

@@ -22,7 +22,8 @@ void store_print(struct buf *b)
 	LIST_EACH(k, cache_all(), struct known, link) {
 		if (!policy_is_live(k))
 			continue;
-		buf_addf(b, "%.*s\t%.*s\t%s\t%lld\t%lld\t%lld\t", PSTR(k->domain), PSTR(k->id), mode_name(k->policy.mode), (long long) k->policy.max_age,
+		buf_addf(b, "%.*s\t%.*s\t%s\t%lld\t%lld\t%lld\t", PSTR(k->domain), PSTR(k->id),
+			 mode_name(k->policy.mode), (long long) k->policy.max_age,
 			 (long long) k->fetched_s, (long long) k->used_s);
 		print_patterns(b, k->policy.mx);
 		buf_add_byte(b, '\n');
@@ -48,16 +49,20 @@ static bool parse_line(struct str line)
 	struct known *k;
 	char room[256];
 
-	if (!str_cut(&line, '\t', &domain) || !str_cut(&line, '\t', &id) || !str_cut(&line, '\t', &mode) || !str_cut(&line, '\t', &age)
+	if (!str_cut(&line, '\t', &domain) || !str_cut(&line, '\t', &id) || !str_cut(&line, '\t', &mode)
+	    || !str_cut(&line, '\t', &age)
 	    || !str_cut(&line, '\t', &fetched) || !str_cut(&line, '\t', &used) || !parse_patterns(line, &mx))
 		return false;
 	p.mode = mode_named(mode);
 	p.mx = buf_str(&mx);
-	if (!dns_name_is_valid(domain, room, &valid) || id.len > POLICY_MOST_ID || p.mode == STS_NO_POLICY || str_to_int(age, 0, POLICY_MOST_AGE, &p.max_age) < 0
-	    || str_to_int(fetched, 0, INT64_MAX / 2, &fetched_s) < 0 || str_to_int(used, 0, INT64_MAX / 2, &used_s) < 0)
+	if (!dns_name_is_valid(domain, room, &valid) || id.len > POLICY_MOST_ID || p.mode == STS_NO_POLICY
+	    || str_to_int(age, 0, POLICY_MOST_AGE, &p.max_age) < 0
+	    || str_to_int(fetched, 0, INT64_MAX / 2, &fetched_s) < 0
+	    || str_to_int(used, 0, INT64_MAX / 2, &used_s) < 0)
 		return false;
 	k = cache_get(valid);
-	cache_set_policy(k, &p, id, MIN(fetched_s, wall_s()));		/* a clock that was wrong makes no policy live for ever */
+	/* a clock that was wrong makes no policy live for ever */
+	cache_set_policy(k, &p, id, MIN(fetched_s, wall_s()));
 	k->used_s = used_s;
 	return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The cache's policies in a file, so that a restart does not make a new chance for whoever can suppress the record or the policy. A line "postroad-mtasts 1", then
- * one for each policy, the least recently used first:
+ * The cache's policies in a file, so that a restart does not make a new chance for whoever can
+ * suppress the record or the policy. A line "postroad-mtasts 1", then one for each policy, the
+ * least recently used first:
  *
  *   domain TAB id TAB mode TAB max_age TAB fetched TAB used TAB pattern[ pattern...]
  */

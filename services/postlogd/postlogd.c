@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * postlogd: takes log lines from the datagram socket public/postlog and appends them to maillog_file. The file is opened before the jail
- * closes, with the rights that master had. When it has lost its name (it was rotated), the process ends, and
- * its successor opens a new one; lines wait in the socket meanwhile.
+ * postlogd: takes log lines from the datagram socket public/postlog and appends them to
+ * maillog_file. The file is opened before the jail closes, with the rights that master had. When it
+ * has lost its name (it was rotated), the process ends, and its successor opens a new one; lines
+ * wait in the socket meanwhile.
  *
- * A busy suite says something several times a millisecond. So after each write the process rests for a moment, and the next read and write
- * take all that has come since; senders that find the socket full keep their lines until it is not.
+ * A busy suite says something several times a millisecond. So after each write the process rests
+ * for a moment, and the next read and write take all that has come since; senders that find the
+ * socket full keep their lines until it is not.
  *
- * Senders are everybody in setgid_group: what they send is cut into lines, cleaned and bounded, and cannot look like anybody else's writing
- * than a log line.
+ * Senders are everybody in setgid_group: what they send is cut into lines, cleaned and bounded, and
+ * cannot look like anybody else's writing than a log line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +23,8 @@
 #include "lib/conf/params/postlogd.h"
 #include "lib/daemon/daemon.h"
 
-enum { DATAGRAM = 64 << 10, AT_ONCE = 16, GATHERED = 2 * (AT_ONCE + 1) * DATAGRAM, LOOK_MS = 1000, STUCK_MS = 1000, REST_MS = 1 };
+enum { DATAGRAM = 64 << 10, AT_ONCE = 16, GATHERED = 2 * (AT_ONCE + 1) * DATAGRAM, LOOK_MS = 1000,
+       STUCK_MS = 1000, REST_MS = 1 };
 
 static struct postlogd_conf conf;
 static int file = -1;
@@ -36,7 +39,8 @@ static void insist_on_prefix(void)
 	while (str_token(&rest, ", \t\r\n", &prefix))
 		if (str_starts(str_of(path), prefix))
 			return;
-	die(EX_CONFIG, "maillog_file = %s does not begin with any of maillog_file_prefixes = %s", path, conf.maillog_file_prefixes);
+	die(EX_CONFIG, "maillog_file = %s does not begin with any of maillog_file_prefixes = %s", path,
+	    conf.maillog_file_prefixes);
 }
 
 static mode_t file_mode(void)
@@ -44,11 +48,15 @@ static mode_t file_mode(void)
 	uint64_t mode;
 
 	if (str_to_uint64(str_of(conf.maillog_file_permissions), 8, &mode) < 0 || mode > 0777)
-		die(EX_CONFIG, "maillog_file_permissions = %s is not an octal mode", conf.maillog_file_permissions);
+		die(EX_CONFIG, "maillog_file_permissions = %s is not an octal mode",
+		    conf.maillog_file_permissions);
 	return (mode_t) mode;
 }
 
-/* Opened by number rather than by name: the name is a symbolic link to something that may not be ours to open again (a pipe). */
+/*
+ * Opened by number rather than by name: the name is a symbolic link to something that may not be
+ * ours to open again (a pipe).
+ */
 static int open_standard(void)
 {
 	if (str_is(str_of(path), STR("/dev/stdout")))
@@ -81,14 +89,18 @@ static void start(void)
 	}
 	file = open_standard();
 	if (file < 0)
-		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, file_mode());
+		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+			    file_mode());
 	if (file < 0)
 		die(EX_CANTCREAT, "cannot open %s: %s", path, error_text(errno));
 	if (fstat(file, &ours) < 0)
 		die(EX_OSERR, "%s: %s", path, error_text(errno));
 }
 
-/* Asked before every read, since what is still in the socket starts the successor, who begins the new file. */
+/*
+ * Asked before every read, since what is still in the socket starts the successor, who begins the
+ * new file.
+ */
 static bool is_still_named(void)
 {
 	struct stat named;
@@ -97,8 +109,8 @@ static bool is_still_named(void)
 }
 
 /*
- * What was not written is lost, but for the rest of a line that was begun: the next write starts with that, lest two lines become one.
- * b consists of whole lines, or such a rest and whole lines.
+ * What was not written is lost, but for the rest of a line that was begun: the next write starts
+ * with that, lest two lines become one. b consists of whole lines, or such a rest and whole lines.
  */
 static void drop_what_was_not_begun(struct buf *b, size_t done)
 {
@@ -115,7 +127,10 @@ static void drop_what_was_not_begun(struct buf *b, size_t done)
 	}
 }
 
-/* A full disk or a pipe that nobody reads must not stop the mail: lines are lost, and the next ones tried again. */
+/*
+ * A full disk or a pipe that nobody reads must not stop the mail: lines are lost, and the next ones
+ * tried again.
+ */
 static void write_out(struct buf *b)
 {
 	size_t done = 0;

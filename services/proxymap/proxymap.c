@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The proxymap service: looks keys up in tables on behalf of the other daemons: those that they must not open themselves, and those that may block. It
- * opens only what proxy_read_maps names, and the tables of servers that the configuration names anywhere, for whoever can connect to its socket. As the
- * service proxywrite it changes tables too, and opens only what proxy_write_maps names.
+ * The proxymap service: looks keys up in tables on behalf of the other daemons: those that they
+ * must not open themselves, and those that may block. It opens only what proxy_read_maps names, and
+ * the tables of servers that the configuration names anywhere, for whoever can connect to its
+ * socket. As the service proxywrite it changes tables too, and opens only what proxy_write_maps
+ * names.
  */
 #include <errno.h>
 
@@ -37,7 +39,10 @@ static const char *list_name(void)
 
 /* ---- what may be asked ---- */
 
-/* unix:passwd.byname is a table, and "check_policy_service unix:private/policy" in a list of restrictions is about none. */
+/*
+ * unix:passwd.byname is a table, and "check_policy_service unix:private/policy" in a list of
+ * restrictions is about none.
+ */
 static bool is_socket(struct str spec)
 {
 	return str_starts(spec, STR("unix:")) && str_find(spec, '/') >= 0;
@@ -46,8 +51,8 @@ static bool is_socket(struct str spec)
 enum approval { ALL_PROXIED, ONLY_SERVERS };
 
 /*
- * Tables stand in lists, also between { } and behind "!"; everything else there is no table and does not count. ONLY_SERVERS: of those, the ones that are
- * asked here without being called proxy:.
+ * Tables stand in lists, also between { } and behind "!"; everything else there is no table and
+ * does not count. ONLY_SERVERS: of those, the ones that are asked here without being called proxy:.
  */
 static void approve(struct str list, enum approval which)
 {
@@ -59,7 +64,8 @@ static void approve(struct str list, enum approval which)
 			word = str_skip(word, 1);
 		if (word.len >= 2 && word.at[0] == '{' && word.at[word.len - 1] == '}')
 			approve(str_make(word.at + 1, word.len - 2), which);
-		else if (table_is_proxied(word, &spec) && !is_socket(spec) && (which == ALL_PROXIED || str_is(spec, word)))
+		else if (table_is_proxied(word, &spec) && !is_socket(spec)
+			 && (which == ALL_PROXIED || str_is(spec, word)))
 			map_put(approved, spec, &yes);
 		else if (table_is_composed(word, &spec))	/* opened by who asks, except for those inside that block */
 			approve(spec, which);
@@ -76,8 +82,8 @@ static void approve_servers(struct str raw, struct arena *a)
 }
 
 /*
- * A table of a server is asked here so that nobody else waits, not because its daemon must not: it may be wherever tables may be, in restriction classes and
- * behind -o too.
+ * A table of a server is asked here so that nobody else waits, not because its daemon must not: it
+ * may be wherever tables may be, in restriction classes and behind -o too.
  */
 static void approve_servers_anywhere(void)
 {
@@ -132,7 +138,10 @@ static struct table *find_table(struct str spec, unsigned client_flags, struct b
 	return t;
 }
 
-/* Opens the tables before the jail closes: so their directories stay readable in it. What cannot be opened is said when it is asked for. */
+/*
+ * Opens the tables before the jail closes: so their directories stay readable in it. What cannot be
+ * opened is said when it is asked for.
+ */
 static void start(void)
 {
 	approved = map_new();
@@ -154,7 +163,10 @@ static void start(void)
 	accounts_prepare();
 }
 
-/* Only a configuration with tables of that kind needs the way out. Their modules find addresses by themselves. */
+/*
+ * Only a configuration with tables of that kind needs the way out. Their modules find addresses by
+ * themselves.
+ */
 static unsigned more_syscalls(void)
 {
 	if (writes())
@@ -162,7 +174,8 @@ static unsigned more_syscalls(void)
 	for (struct map_at i = { 0 }; map_next(approved, &i);) {
 		struct str inner;
 
-		if ((asks_server(i.key) && !str_starts(i.key, STR("unix:")) && !str_starts(i.key, STR("sqlite:"))) || table_is_composed(i.key, &inner))
+		if ((asks_server(i.key) && !str_starts(i.key, STR("unix:"))
+		     && !str_starts(i.key, STR("sqlite:"))) || table_is_composed(i.key, &inner))
 			return SYS_CONNECT_INET | SYS_DNS;
 	}
 	return 0;
@@ -179,7 +192,8 @@ static void add_directory(void *arg, const char *directory)
 	const size_t len = strlen(directory) + 1;
 
 	if (list->count < MOST_TABLES)
-		list->paths[list->count++] = (struct jail_path){ memcpy(get_memory(len), directory, len), 'w' };
+		list->paths[list->count++] = (struct jail_path){ memcpy(get_memory(len), directory, len),
+								 'w' };
 }
 
 /* A changed table is a new file in its directory. */
@@ -196,12 +210,14 @@ static const struct jail_path *more_paths(void)
 /* ---- requests ---- */
 
 /* The table, if it may be asked; the key is folded if that is to be done here. NULL: neither, with words. */
-static struct table *admit(struct str spec, uint64_t flags, struct str *key, struct buf *folded, struct buf *why)
+static struct table *admit(struct str spec, uint64_t flags, struct str *key, struct buf *folded,
+			   struct buf *why)
 {
 	struct table *t;
 
 	if (map_get(approved, spec) == NULL) {
-		buf_addf(why, "table %.*s is not approved: %s does not name proxy:%.*s", PSTR(spec), list_name(), PSTR(spec));
+		buf_addf(why, "table %.*s is not approved: %s does not name proxy:%.*s", PSTR(spec),
+			 list_name(), PSTR(spec));
 		log_warning_rarely(60, "request for %s", buf_text(why));
 		return NULL;
 	}
@@ -213,7 +229,8 @@ static struct table *admit(struct str spec, uint64_t flags, struct str *key, str
 	return t;
 }
 
-static void look_up(struct arena *a, const struct table_request *request, struct table_reply *ret, struct buf *why)
+static void look_up(struct arena *a, const struct table_request *request, struct table_reply *ret,
+		    struct buf *why)
 {
 	AUTO(buf) folded = BUF(2 * request->key.len + 1);
 	struct str key = request->key;
@@ -223,7 +240,8 @@ static void look_up(struct arena *a, const struct table_request *request, struct
 	if (r == -ENOENT && writes())
 		r = 0;			/* nobody has stored anything yet */
 	if (r > 0 && ret->value.len > MOST_VALUE) {
-		buf_addf(why, "table %.*s: a result of %zu bytes is too long", PSTR(request->spec), ret->value.len);
+		buf_addf(why, "table %.*s: a result of %zu bytes is too long", PSTR(request->spec),
+			 ret->value.len);
 		ret->value = STR_NONE;
 	} else if (r < 0) {
 		buf_add_text(why, table_why(t));
@@ -276,7 +294,8 @@ static void serve_change(struct server_call *call)
 	FAILPOINT("proxymap.change");
 	change(&request, &reply, &why);
 	reply.why = buf_str(&why);
-	log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);
+	log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key),
+		  (int) reply.status);
 	REPLY(call, table_reply, &reply);
 }
 
@@ -304,12 +323,17 @@ static const struct daemon proxymap = {
 	.structs = structs,
 	.jail = {
 		.user = AS_MAIL_OWNER,
-		/* Modules of the C library's name service have servers of their own (nscd, sssd, nslcd, winbind), on Unix sockets. */
+		/*
+		 * Modules of the C library's name service have servers of their own (nscd, sssd,
+		 * nslcd, winbind), on Unix sockets.
+		 */
 		.syscalls = SYS_CORE | SYS_ACCEPT | SYS_FILES_READ | SYS_CONNECT_UNIX,
 		.capabilities = "",
 		.paths = {
-			{ "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' }, { "/var/lib/sss/pipes", 'c' },
-			{ "/usr/share/ca-certificates", 'r' }, { "/usr/local/share/ca-certificates", 'r' }, { "/usr/lib/ssl", 'r' }, { NULL, 0 },
+			{ "/etc", 'r' }, { "/run", 'r' }, { "/var/lib", 'r' }, { "/run/nscd/socket", 'c' },
+			{ "/var/lib/sss/pipes", 'c' },
+			{ "/usr/share/ca-certificates", 'r' }, { "/usr/local/share/ca-certificates", 'r' },
+			{ "/usr/lib/ssl", 'r' }, { NULL, 0 },
 		},
 	},
 	.more_paths = more_paths,

@@ -21,7 +21,8 @@ struct hosts {
 static void reverse_name(const struct address_ip *ip, struct buf *name)
 {
 	if (ip->family == AF_INET) {
-		buf_addf(name, "%d.%d.%d.%d.in-addr.arpa", ip->bytes[3], ip->bytes[2], ip->bytes[1], ip->bytes[0]);
+		buf_addf(name, "%d.%d.%d.%d.in-addr.arpa", ip->bytes[3], ip->bytes[2], ip->bytes[1],
+			 ip->bytes[0]);
 		return;
 	}
 	for (int i = 15; i >= 0; i--)

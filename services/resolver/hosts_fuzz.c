@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A hosts file of any bytes: every name in it that is a name has records of the right size, and no question is answered wrongly. */
+/*
+ * A hosts file of any bytes: every name in it that is a name has records of the right size, and no
+ * question is answered wrongly.
+ */
 #include "lib/base/die.h"
 #include "lib/dns/rdata.h"
 #include "services/resolver/hosts.h"

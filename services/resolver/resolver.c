@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The resolver service: answers the other daemons' questions about DNS, so that one jailed process reads all packets and one cache serves the whole
- * suite. Follows the name servers of resolv.conf and the hosts file when they change.
+ * The resolver service: answers the other daemons' questions about DNS, so that one jailed process
+ * reads all packets and one cache serves the whole suite. Follows the name servers of resolv.conf
+ * and the hosts file when they change.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -64,10 +65,12 @@ static void servers_of(struct str text, struct buf *ret_servers)
 
 	while (text.len > 0 && count < MOST_SERVERS) {
 		str_cut(&text, '\n', &line);
-		if (!str_token(&line, " \t\r", &word) || !str_is(word, STR("nameserver")) || !str_token(&line, " \t\r", &word))
+		if (!str_token(&line, " \t\r", &word) || !str_is(word, STR("nameserver"))
+		    || !str_token(&line, " \t\r", &word))
 			continue;
 		if (ip_parse(word, &ip) < 0) {
-			log_warning("%s: \"%.*s\" is not the address of a name server", conf.dns_resolver_configuration_file, PSTR(str_head(word, 60)));
+			log_warning("%s: \"%.*s\" is not the address of a name server",
+				    conf.dns_resolver_configuration_file, PSTR(str_head(word, 60)));
 			continue;
 		}
 		buf_addf(ret_servers, "%.*s ", PSTR(word));
@@ -135,10 +138,13 @@ static void start(void)
 			read_watched(servers_file, &text);
 		servers_of(buf_str(&text), &chosen);
 	}
-	if (conf.dns_resolver_trust_anchor_file[0] != 0 && access(conf.dns_resolver_trust_anchor_file, R_OK) < 0)
-		die(EX_CONFIG, "dns_resolver_trust_anchor_file %s: %s", conf.dns_resolver_trust_anchor_file, error_text(errno));
+	if (conf.dns_resolver_trust_anchor_file[0] != 0
+	    && access(conf.dns_resolver_trust_anchor_file, R_OK) < 0)
+		die(EX_CONFIG, "dns_resolver_trust_anchor_file %s: %s", conf.dns_resolver_trust_anchor_file,
+		    error_text(errno));
 	if (use_servers(buf_str(&chosen), &why) < 0)
-		die(EX_CONFIG, "%s: %s", servers_file == NULL ? "dns_resolver_addresses" : conf.dns_resolver_configuration_file, buf_text(&why));
+		die(EX_CONFIG, "%s: %s", servers_file == NULL
+		    ? "dns_resolver_addresses" : conf.dns_resolver_configuration_file, buf_text(&why));
 }
 
 static void run(void)
@@ -174,11 +180,14 @@ static void answer(struct server_call *call)
 		return;
 	}
 	if (hosts_find(hosts, name, (enum dns_type) request.type, &records))
-		reply = (struct dns_reply){ .status = records.len > 0 ? DNS_OK : DNS_NO_DATA, .ttl = HOSTS_TTL, .canonical = name,
+		reply = (struct dns_reply){ .status = records.len > 0 ? DNS_OK : DNS_NO_DATA,
+					    .ttl = HOSTS_TTL, .canonical = name,
 					    .records = buf_str(&records) };
 	else
-		upstream_ask(upstream, call->arena, name, (unsigned) request.type, in(conf.dns_resolver_time_limit), &reply);
-	log_debug("%.*s type %u: status %u security %u ttl %u", PSTR(name), (unsigned) request.type, (unsigned) reply.status,
+		upstream_ask(upstream, call->arena, name, (unsigned) request.type,
+			     in(conf.dns_resolver_time_limit), &reply);
+	log_debug("%.*s type %u: status %u security %u ttl %u", PSTR(name), (unsigned) request.type,
+		  (unsigned) reply.status,
 		  (unsigned) reply.security, (unsigned) reply.ttl);
 	REPLY(call, dns_reply, &reply);
 }

@@ -37,7 +37,8 @@ static const struct { const char *name, *value; } OPTIONS[] = {
 	/* A name server that was down is noticed soon when it is up again: mail waits for it. */
 	{ "infra-keep-probing:", "yes" },
 	{ "infra-host-ttl:", "10" },
-	{ "infra-cache-max-rtt:", "6000" },	/* given up after 5.6 s without an answer, in which either side may have lacked its processor */
+	/* given up after 5.6 s without an answer, in which either side may have lacked its processor */
+	{ "infra-cache-max-rtt:", "6000" },
 	{ "cache-max-ttl:", "86400" },
 	{ "cache-max-negative-ttl:", "300" },
 	{ "val-log-level:", "2" },		/* words for bogus answers */
@@ -45,7 +46,8 @@ static const struct { const char *name, *value; } OPTIONS[] = {
 
 /* Names for which libunbound has answers of its own; ours come from the hosts file and the name servers. */
 static const char *const OWN_ZONES[] = {
-	"localhost.", "127.in-addr.arpa.", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.", "invalid.", "test.",
+	"localhost.", "127.in-addr.arpa.",
+	"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.", "invalid.", "test.",
 	"home.arpa.", "onion.",
 };
 
@@ -79,7 +81,8 @@ static int set_options(struct ub_ctx *ctx, const struct dns_conf *conf, struct b
 		int error = ub_ctx_add_ta_file(ctx, conf->dns_resolver_trust_anchor_file);
 
 		if (error != 0) {
-			buf_addf(why, "dns_resolver_trust_anchor_file %s: %s", conf->dns_resolver_trust_anchor_file, ub_strerror(error));
+			buf_addf(why, "dns_resolver_trust_anchor_file %s: %s",
+				 conf->dns_resolver_trust_anchor_file, ub_strerror(error));
 			r = -EINVAL;
 		}
 	}
@@ -94,8 +97,10 @@ static int add_server(struct ub_ctx *ctx, struct str server, struct buf *why)
 	char text[100];
 	int64_t n;
 
-	if ((str_cut(&port, '@', &address) && str_to_int(port, 1, 65535, &n) < 0) || ip_parse(address, &ip) < 0 || server.len >= sizeof(text)) {
-		buf_addf(why, "\"%.*s\" is not the address of a name server (address or address@port)", PSTR(str_head(server, 60)));
+	if ((str_cut(&port, '@', &address) && str_to_int(port, 1, 65535, &n) < 0)
+	    || ip_parse(address, &ip) < 0 || server.len >= sizeof(text)) {
+		buf_addf(why, "\"%.*s\" is not the address of a name server (address or address@port)",
+			 PSTR(str_head(server, 60)));
 		return -EINVAL;
 	}
 	snprintf(text, sizeof(text), "%.*s", PSTR(server));
@@ -226,12 +231,14 @@ static void take_result(struct arena *a, const struct question *q, struct dns_re
 		ret->records = pack_records(a, result);
 }
 
-void upstream_ask(struct upstream *u, struct arena *a, struct str name, unsigned type, when_t until, struct dns_reply *ret)
+void upstream_ask(struct upstream *u, struct arena *a, struct str name, unsigned type, when_t until,
+		  struct dns_reply *ret)
 {
 	struct question q = { .done = false };
 	int id, waited = 0, error;
 
-	*ret = (struct dns_reply){ .status = DNS_CANNOT_TELL, .canonical = name, .records = STR_NONE, .why = STR_NONE };
+	*ret = (struct dns_reply){ .status = DNS_CANNOT_TELL, .canonical = name, .records = STR_NONE,
+				   .why = STR_NONE };
 	bell_init(&q.answered);
 	u->under_way++;
 	error = ub_resolve_async(u->ctx, str_c(a, name), (int) type, 1, &q, on_answer, &id);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The tlsmgr service: makes the keys that servers seal TLS session tickets with. It keeps two secrets, which nothing else ever has, the
- * present one and the one before; what a service gets is derived from them and from its scope. So it need not remember who asked. They are in memory
- * only, and in the keepsake, which is memory too: the process after this one goes on with them, and sessions outlast a reload and a crash, though not master.
+ * The tlsmgr service: makes the keys that servers seal TLS session tickets with. It keeps two
+ * secrets, which nothing else ever has, the present one and the one before; what a service gets is
+ * derived from them and from its scope. So it need not remember who asked. They are in memory only,
+ * and in the keepsake, which is memory too: the process after this one goes on with them, and
+ * sessions outlast a reload and a crash, though not master.
  *
- * A question is answered when there is something new: at once to who has nothing or something old, else after the next rotation. Nobody waits for it
- * but a coroutine of its own (lib/peers/tlsmgr.c).
+ * A question is answered when there is something new: at once to who has nothing or something old,
+ * else after the next rotation. Nobody waits for it but a coroutine of its own
+ * (lib/peers/tlsmgr.c).
  */
 #include <errno.h>
 #include <sys/random.h>
@@ -21,7 +24,10 @@
 
 enum { MOST_QUESTIONS = 100, SECRETS = 2 };
 
-/* All that there is to know; the keepsake begins with it. Its form is that of one build: what another one left is not used. */
+/*
+ * All that there is to know; the keepsake begins with it. Its form is that of one build: what
+ * another one left is not used.
+ */
 struct secrets {
 	char form[16];
 	unsigned char at[SECRETS][TLS_TICKET_SECRET];	/* the present one first */
@@ -44,8 +50,10 @@ static int64_t lifetime_ms(void)
 
 static void leave(void)
 {
-	if (the_world->keepsake >= 0 && pwrite(the_world->keepsake, &secrets, sizeof(secrets), 0) != (ssize_t) sizeof(secrets))
-		log_warning("the keys of TLS session tickets will not outlast this process: %s", error_text(errno));
+	if (the_world->keepsake >= 0 && pwrite(the_world->keepsake, &secrets, sizeof(secrets),
+					       0) != (ssize_t) sizeof(secrets))
+		log_warning("the keys of TLS session tickets will not outlast this process: %s",
+			    error_text(errno));
 }
 
 /* What opens no ticket any more is of no use. */
@@ -53,9 +61,11 @@ static bool inherit(void)
 {
 	struct secrets s;
 
-	if (the_world->keepsake < 0 || pread(the_world->keepsake, &s, sizeof(s), 0) != (ssize_t) sizeof(s) || memcmp(s.form, FORM, sizeof(FORM)) != 0)
+	if (the_world->keepsake < 0 || pread(the_world->keepsake, &s, sizeof(s), 0) != (ssize_t) sizeof(s)
+	    || memcmp(s.form, FORM, sizeof(FORM)) != 0)
 		return false;
-	if (s.count < 1 || s.count > SECRETS || s.made_ms > mono_ms() || mono_ms() >= s.made_ms + 2 * lifetime_ms())
+	if (s.count < 1 || s.count > SECRETS || s.made_ms > mono_ms()
+	    || mono_ms() >= s.made_ms + 2 * lifetime_ms())
 		return false;
 	secrets = s;
 	return true;
@@ -119,7 +129,8 @@ static void answer(struct server_call *call)
 	struct ticket_keys_reply reply = { .version = 0 };
 	unsigned char keys[TLS_TICKET_KEYS];
 
-	if (get_ticket_keys_request(call->frame, &request, &why) < 0 || request.scope.len != TLS_TICKET_SCOPE) {
+	if (get_ticket_keys_request(call->frame, &request, &why) < 0
+	    || request.scope.len != TLS_TICKET_SCOPE) {
 		log_warning("malformed question: %s", buf_text(&why));
 		return;
 	}

@@ -46,7 +46,8 @@ static bool parse_mailto(struct str rest, struct arena *a, struct place *ret)
 	char room[256];
 
 	str_cut(&rest, '?', &address);
-	if (!decode(address, a, &address) || !address_split(address, &local, &domain) || local.len == 0 || str_find_any(address, " ,;<>()[]\"\\") >= 0
+	if (!decode(address, a, &address) || !address_split(address, &local, &domain) || local.len == 0
+	    || str_find_any(address, " ,;<>()[]\"\\") >= 0
 	    || !dns_name_is_valid(domain, room, &valid))
 		return false;
 	*ret = (struct place){ .is_mail = true, .address = address };
@@ -63,9 +64,11 @@ static bool parse_https(struct str rest, struct arena *a, struct place *ret)
 	for (size_t i = 0; i < rest.len; i++)
 		if (rest.at[i] <= ' ' || rest.at[i] > '~' || rest.at[i] == '"' || rest.at[i] == '#')
 			return false;
-	if (host_port_split(authority, &host, &port) < 0 || !dns_name_is_valid(host, room, &valid) || (port.len > 0 && str_to_int(port, 1, 65535, &number) < 0))
+	if (host_port_split(authority, &host, &port) < 0 || !dns_name_is_valid(host, room, &valid)
+	    || (port.len > 0 && str_to_int(port, 1, 65535, &number) < 0))
 		return false;
-	*ret = (struct place){ .host = arena_copy(a, valid), .port = (uint16_t) number, .path = slash < 0 ? STR("/") : arena_copy(a, str_skip(rest, (size_t) slash)) };
+	*ret = (struct place){ .host = arena_copy(a, valid), .port = (uint16_t) number,
+			       .path = slash < 0 ? STR("/") : arena_copy(a, str_skip(rest, (size_t) slash)) };
 	return true;
 }
 
@@ -90,7 +93,8 @@ int record_parse(struct str text, struct arena *a, struct places *ret)
 	struct str field, key;
 	bool has_rua = false;
 
-	if (!str_cut(&text, ';', &field) || !str_is(trim_blanks(field), STR("v=TLSRPTv1")) || field.at[0] != 'v')
+	if (!str_cut(&text, ';', &field) || !str_is(trim_blanks(field), STR("v=TLSRPTv1"))
+	    || field.at[0] != 'v')
 		return 0;
 	while (text.len > 0) {
 		struct str value;

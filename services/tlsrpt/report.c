@@ -75,7 +75,8 @@ static void add_policy(struct buf *b, const struct counted_policy *p, struct str
 	add_member(b, ",", "policy-domain", domain);
 	if (str_is(p->type, STR("sts")))
 		add_lines(b, "mx-host", p->text, STR("mx: "));
-	buf_addf(b, "},\"summary\":{\"total-successful-session-count\":%llu,\"total-failure-session-count\":%llu}", (unsigned long long) p->successes,
+	buf_addf(b, "},\"summary\":{\"total-successful-session-count\":%llu,\"total-failure-session-count\":%llu}",
+		 (unsigned long long) p->successes,
 		 (unsigned long long) p->failures);
 	buf_add_text(b, ",\"failure-details\":[");
 	LIST_EACH(x, &p->details, struct detail, link) {
@@ -92,10 +93,12 @@ static struct str date_of(struct arena *a, int64_t s)
 	struct tm tm = { .tm_mday = 1 };
 
 	gmtime_r(&at, &tm);
-	return arena_fmt(a, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return arena_fmt(a, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+			 tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-static void add_report(struct buf *b, struct arena *a, const struct counted_domain *d, const struct submitter *s, const struct report *r)
+static void add_report(struct buf *b, struct arena *a, const struct counted_domain *d,
+		       const struct submitter *s, const struct report *r)
 {
 	const char *before = "";
 
@@ -134,13 +137,15 @@ static int compress_text(struct str text, struct arena *a, struct str *ret)
 	return r == Z_STREAM_END ? 0 : -ENOMEM;
 }
 
-int report_make(const struct counted_domain *d, const struct submitter *s, struct arena *a, struct report *ret)
+int report_make(const struct counted_domain *d, const struct submitter *s, struct arena *a,
+		struct report *ret)
 {
 	struct report r = { .begin_s = d->period * s->period_s, .end_s = (d->period + 1) * s->period_s - 1 };
 	AUTO(buf) json = BUF(MOST_JSON);
 
 	r.id = arena_fmt(a, "%lld.%.*s@%s", (long long) r.begin_s, PSTR(d->name), s->host);
-	r.file_name = arena_fmt(a, "%s!%.*s!%lld!%lld.json.gz", s->host, PSTR(d->name), (long long) r.begin_s, (long long) r.end_s);
+	r.file_name = arena_fmt(a, "%s!%.*s!%lld!%lld.json.gz", s->host, PSTR(d->name),
+				(long long) r.begin_s, (long long) r.end_s);
 	add_report(&json, a, d, s, &r);
 	r.json = arena_copy(a, buf_str(&json));
 	*ret = r;
@@ -157,13 +162,18 @@ static void add_base64(struct buf *b, struct str bytes)
 	}
 }
 
-void report_mail(const struct report *r, const struct submitter *s, struct str domain, struct str to, const char *boundary, struct buf *ret)
+void report_mail(const struct report *r, const struct submitter *s, struct str domain, struct str to,
+		 const char *boundary, struct buf *ret)
 {
-	buf_addf(ret, "From: %s\nTo: <%.*s>\nSubject: Report Domain: %.*s\n Submitter: %s\n Report-ID: <%.*s>\n", s->sender, PSTR(to), PSTR(domain), s->host, PSTR(r->id));
-	buf_addf(ret, "TLS-Report-Domain: %.*s\nTLS-Report-Submitter: %s\nTLS-Required: No\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\n", PSTR(domain), s->host);
-	buf_addf(ret, "Content-Type: multipart/report; report-type=\"tlsrpt\";\n boundary=\"%s\"\n\nThis is a MIME-encapsulated message.\n", boundary);
+	buf_addf(ret, "From: %s\nTo: <%.*s>\nSubject: Report Domain: %.*s\n Submitter: %s\n Report-ID: <%.*s>\n",
+		 s->sender, PSTR(to), PSTR(domain), s->host, PSTR(r->id));
+	buf_addf(ret, "TLS-Report-Domain: %.*s\nTLS-Report-Submitter: %s\nTLS-Required: No\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\n",
+		 PSTR(domain), s->host);
+	buf_addf(ret, "Content-Type: multipart/report; report-type=\"tlsrpt\";\n boundary=\"%s\"\n\nThis is a MIME-encapsulated message.\n",
+		 boundary);
 	buf_addf(ret, "\n--%s\nContent-Type: text/plain; charset=us-ascii\n\n"
-		 "This is an aggregate TLS report from %s about mail for %.*s (RFC 8460).\n", boundary, s->host, PSTR(domain));
+		 "This is an aggregate TLS report from %s about mail for %.*s (RFC 8460).\n", boundary,
+		 s->host, PSTR(domain));
 	buf_addf(ret, "\n--%s\nContent-Type: application/tlsrpt+gzip\nContent-Transfer-Encoding: base64\n"
 		 "Content-Disposition: attachment;\n filename=\"%.*s\"\n\n", boundary, PSTR(r->file_name));
 	add_base64(ret, r->gzip);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A report of what was counted for a domain in a period: JSON (RFC 8460 4), compressed, and as a message (5.3). */
+/*
+ * A report of what was counted for a domain in a period: JSON (RFC 8460 4), compressed, and as a
+ * message (5.3).
+ */
 #ifndef ROAD_TLSRPT_REPORT_H
 #define ROAD_TLSRPT_REPORT_H
 
@@ -18,9 +21,14 @@ struct report {
 	struct str gzip;
 };
 
-/* Everything in the arena, which has room for it; d may be gone afterwards. -ENOMEM when compression fails. */
-int report_make(const struct counted_domain *d, const struct submitter *s, struct arena *a, struct report *ret);
+/*
+ * Everything in the arena, which has room for it; d may be gone afterwards. -ENOMEM when
+ * compression fails.
+ */
+int report_make(const struct counted_domain *d, const struct submitter *s, struct arena *a,
+		struct report *ret);
 /* The message for a mailto: place; LF line ends. boundary: nobody else's. */
-void report_mail(const struct report *r, const struct submitter *s, struct str domain, struct str to, const char *boundary, struct buf *ret);
+void report_mail(const struct report *r, const struct submitter *s, struct str domain, struct str to,
+		 const char *boundary, struct buf *ret);
 
 #endif

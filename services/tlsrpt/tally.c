@@ -6,7 +6,9 @@
 #include "lib/base/die.h"
 #include "lib/base/map.h"
 
-enum { MOST_POLICIES = 20, MOST_DETAILS = 200, DOMAIN_ROOM = 4 << 20, MOST_WORDS = 200, MOST_NAME = 255, DOMAIN_BYTES = 1500 };	/* what a domain costs besides its texts */
+/* what a domain costs besides its texts */
+enum { MOST_POLICIES = 20, MOST_DETAILS = 200, DOMAIN_ROOM = 4 << 20, MOST_WORDS = 200, MOST_NAME = 255,
+       DOMAIN_BYTES = 1500 };
 
 static const struct str HEAD = STR_INIT("postroad-tlsrpt 1\n");
 
@@ -26,7 +28,8 @@ void tally_open(size_t most_bytes)
 
 static size_t key_of(int64_t period, struct str name, char key[300])
 {
-	return (size_t) snprintf(key, 300, "%lld %.*s", (long long) period, (int) MIN(name.len, (size_t) MOST_NAME), name.at);
+	return (size_t) snprintf(key, 300, "%lld %.*s", (long long) period,
+				 (int) MIN(name.len, (size_t) MOST_NAME), name.at);
 }
 
 void tally_drop(struct counted_domain *d)
@@ -95,11 +98,13 @@ static struct counted_policy *policy_get(struct counted_domain *d, struct str ty
 
 static bool is_that(const struct detail *x, const struct session_result *r)
 {
-	return str_is(x->result, r->result) && str_is(x->mx, r->mx) && str_is(x->ip, r->ip) && str_is(x->local_ip, r->local_ip) && str_is(x->words, r->words);
+	return str_is(x->result, r->result) && str_is(x->mx, r->mx) && str_is(x->ip, r->ip)
+	       && str_is(x->local_ip, r->local_ip) && str_is(x->words, r->words);
 }
 
 /* With the last one that there is room for all others are counted. */
-static struct detail *detail_get(struct counted_domain *d, struct counted_policy *p, const struct session_result *r)
+static struct detail *detail_get(struct counted_domain *d, struct counted_policy *p,
+				 const struct session_result *r)
 {
 	struct detail *x;
 
@@ -110,8 +115,10 @@ static struct detail *detail_get(struct counted_domain *d, struct counted_policy
 		return p->detail_count == 0 ? NULL : LIST_ENTRY(p->details.prev, struct detail, link);
 	p->detail_count++;
 	x = ARENA_NEW(d->arena, struct detail);
-	*x = (struct detail){ .result = arena_copy(d->arena, r->result), .mx = arena_copy(d->arena, r->mx), .ip = arena_copy(d->arena, r->ip),
-			      .local_ip = arena_copy(d->arena, r->local_ip), .words = arena_copy(d->arena, r->words) };
+	*x = (struct detail){ .result = arena_copy(d->arena, r->result), .mx = arena_copy(d->arena, r->mx),
+			      .ip = arena_copy(d->arena, r->ip),
+			      .local_ip = arena_copy(d->arena, r->local_ip),
+			      .words = arena_copy(d->arena, r->words) };
 	list_append(&p->details, &x->link);
 	return x;
 }
@@ -166,9 +173,12 @@ bool tally_add(int64_t period, const struct session_result *r)
 	if (tally.bytes >= tally.most_bytes)
 		return false;
 	a = arena_new("session", NULL, 1 << 20);
-	clean = (struct session_result){ .domain = cleaned(a, r->domain, MOST_NAME), .type = cleaned(a, r->type, 40), .text = cleaned_lines(a, r->text),
-					 .result = cleaned(a, r->result, 40), .mx = cleaned(a, r->mx, MOST_NAME), .ip = cleaned(a, r->ip, 64),
-					 .local_ip = cleaned(a, r->local_ip, 64), .words = cleaned(a, r->words, MOST_WORDS) };
+	clean = (struct session_result){ .domain = cleaned(a, r->domain, MOST_NAME),
+					 .type = cleaned(a, r->type, 40), .text = cleaned_lines(a, r->text),
+					 .result = cleaned(a, r->result, 40),
+					 .mx = cleaned(a, r->mx, MOST_NAME), .ip = cleaned(a, r->ip, 64),
+					 .local_ip = cleaned(a, r->local_ip, 64),
+					 .words = cleaned(a, r->words, MOST_WORDS) };
 	counted = count(period, &clean, success, !success);
 	arena_free(a);
 	return counted;
@@ -182,9 +192,13 @@ void tally_print(struct buf *b)
 	LIST_EACH(d, &tally.all, struct counted_domain, link) {
 		buf_addf(b, "domain\t%lld\t%.*s\n", (long long) d->period, PSTR(d->name));
 		LIST_EACH(p, &d->policies, struct counted_policy, link) {
-			buf_addf(b, "policy\t%.*s\t%llu\t%llu\t%.*s\n", PSTR(p->type), (unsigned long long) p->successes, (unsigned long long) p->failures, PSTR(p->text));
+			buf_addf(b, "policy\t%.*s\t%llu\t%llu\t%.*s\n", PSTR(p->type),
+				 (unsigned long long) p->successes, (unsigned long long) p->failures,
+					 PSTR(p->text));
 			LIST_EACH(x, &p->details, struct detail, link)
-				buf_addf(b, "detail\t%llu\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\n", (unsigned long long) x->count, PSTR(x->result), PSTR(x->mx), PSTR(x->ip),
+				buf_addf(b, "detail\t%llu\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\n",
+					 (unsigned long long) x->count, PSTR(x->result),
+						 PSTR(x->mx), PSTR(x->ip),
 					 PSTR(x->local_ip), PSTR(x->words));
 		}
 	}
@@ -203,7 +217,8 @@ static bool read_domain(struct reading *at, struct str line)
 
 	at->d = NULL;
 	at->p = NULL;
-	if (!str_cut(&line, '\t', &period) || str_to_int(period, 0, INT64_MAX, &at->period) < 0 || line.len == 0 || line.len > MOST_NAME)
+	if (!str_cut(&line, '\t', &period) || str_to_int(period, 0, INT64_MAX, &at->period) < 0
+	    || line.len == 0 || line.len > MOST_NAME)
 		return false;
 	at->d = domain_get(at->period, line);
 	return true;
@@ -215,7 +230,8 @@ static bool read_policy(struct reading *at, struct str line)
 	uint64_t good, bad;
 
 	at->p = NULL;
-	if (at->d == NULL || !str_cut(&line, '\t', &type) || !str_cut(&line, '\t', &successes) || !str_cut(&line, '\t', &failures)
+	if (at->d == NULL || !str_cut(&line, '\t', &type) || !str_cut(&line, '\t', &successes)
+	    || !str_cut(&line, '\t', &failures)
 	    || str_to_uint64(successes, 10, &good) < 0 || str_to_uint64(failures, 10, &bad) < 0)
 		return false;
 	at->p = policy_get(at->d, type, line);
@@ -233,8 +249,10 @@ static bool read_detail(struct reading *at, struct str line)
 	struct detail *x;
 	uint64_t n;
 
-	if (at->p == NULL || !str_cut(&line, '\t', &number) || str_to_uint64(number, 10, &n) < 0 || !str_cut(&line, '\t', &r.result)
-	    || !str_cut(&line, '\t', &r.mx) || !str_cut(&line, '\t', &r.ip) || !str_cut(&line, '\t', &r.local_ip))
+	if (at->p == NULL || !str_cut(&line, '\t', &number) || str_to_uint64(number, 10, &n) < 0
+	    || !str_cut(&line, '\t', &r.result)
+	    || !str_cut(&line, '\t', &r.mx) || !str_cut(&line, '\t', &r.ip)
+	    || !str_cut(&line, '\t', &r.local_ip))
 		return false;
 	r.words = str_head(line, MOST_WORDS);
 	x = detail_get(at->d, at->p, &r);
@@ -251,7 +269,8 @@ static bool read_line_of_file(struct reading *at, struct str line)
 	bool good;
 
 	str_cut(&line, '\t', &kind);
-	good = str_is(kind, STR("domain")) ? read_domain(at, line) : str_is(kind, STR("policy")) ? read_policy(at, line)
+	good = str_is(kind, STR("domain")) ? read_domain(at, line) : str_is(kind, STR("policy"))
+	       ? read_policy(at, line)
 	       : str_is(kind, STR("detail")) && read_detail(at, line);
 	if (same != NULL && same == at->d)
 		tally.bytes += arena_used(same->arena) - before;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is counted: sessions by period (a UTC day), policy domain, policy, and, where they failed, by how and with whom (RFC 8460 4). Bounded: what goes beyond is not
- * counted. Kept in a file as lines, since a day is longer than many a process lives:
+ * What is counted: sessions by period (a UTC day), policy domain, policy, and, where they failed,
+ * by how and with whom (RFC 8460 4). Bounded: what goes beyond is not counted. Kept in a file as
+ * lines, since a day is longer than many a process lives:
  *
  *   postroad-tlsrpt 1
  *   domain TAB period TAB name
@@ -51,6 +52,7 @@ bool tally_add(int64_t period, const struct session_result *r);
 struct list *tally_all(void);		/* struct counted_domain.link */
 void tally_drop(struct counted_domain *d);
 void tally_print(struct buf *b);
-int tally_parse(struct str text);	/* how many lines were malformed, and left out; -EINVAL: it is no such file */
+/* how many lines were malformed, and left out; -EINVAL: it is no such file */
+int tally_parse(struct str text);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The TLSRPT service (RFC 8460): counts what smtp tells of TLS with other domains' servers, for the domains that publish where they want to hear of it, and after
- * each day sends them a report, by mail through the queue or by HTTPS. Counts are in data_directory/tlsrpt_counts too, some seconds later, until their report is on its way.
+ * The TLSRPT service (RFC 8460): counts what smtp tells of TLS with other domains' servers, for the
+ * domains that publish where they want to hear of it, and after each day sends them a report, by
+ * mail through the queue or by HTTPS. Counts are in data_directory/tlsrpt_counts too, some seconds
+ * later, until their report is on its way.
  */
 #include <errno.h>
 
@@ -67,9 +69,11 @@ static void serve_event(struct server_call *call)
 		log_warning("malformed event: %s", buf_text(&why));
 		return;
 	}
-	if (!(str_is_ascii(e.domain) ? dns_name_is_valid(e.domain, room, &name) : idn_to_ascii(e.domain, room, &name)) || places_find(call->arena, name, &places) == 0)
+	if (!(str_is_ascii(e.domain) ? dns_name_is_valid(e.domain, room, &name) : idn_to_ascii(e.domain,
+			room, &name)) || places_find(call->arena, name, &places) == 0)
 		return;
-	r = (struct session_result){ .domain = name, .type = e.type, .text = e.policy, .result = e.result, .mx = e.mx, .ip = e.ip, .local_ip = e.local_ip, .words = e.words };
+	r = (struct session_result){ .domain = name, .type = e.type, .text = e.policy, .result = e.result,
+				     .mx = e.mx, .ip = e.ip, .local_ip = e.local_ip, .words = e.words };
 	FAILPOINT("tlsrpt.told");
 	if (tally_add(wall_s() / period_s(), &r))
 		counts.is_dirty = true;
@@ -79,17 +83,21 @@ static void serve_event(struct server_call *call)
 
 static void serve(struct session_socket *socket)
 {
-	static const struct server_row rows[] = { { "tlsrpt_event", true, serve_event }, { NULL, false, NULL } };
+	static const struct server_row rows[] = { { "tlsrpt_event", true, serve_event },
+						  { NULL, false, NULL } };
 
 	serve_our_own(socket, rows, NULL, CALLS_AT_ONCE);
 }
 
 /* ---- sending ---- */
 
-static bool send_mail(struct arena *a, const struct report *r, const struct submitter *s, struct str domain, struct str to, struct buf *why)
+static bool send_mail(struct arena *a, const struct report *r, const struct submitter *s, struct str domain,
+		      struct str to, struct buf *why)
 {
 	struct recipient recipient = { .address = to };
-	struct envelope e = { .arrival_us = wall_us(), .flags = ENVELOPE_NOTICE | ENVELOPE_LOCAL | ENVELOPE_TLS_OPTIONAL, .recipient_count = 1, .recipients = &recipient };
+	struct envelope e = { .arrival_us = wall_us(),
+			      .flags = ENVELOPE_NOTICE | ENVELOPE_LOCAL | ENVELOPE_TLS_OPTIONAL,
+			      .recipient_count = 1, .recipients = &recipient };
 	const when_t until = in(the_world->common->ipc_timeout);
 	AUTO(buf) text = BUF(MOST_MAIL);
 	struct mail_verdict verdict;
@@ -109,7 +117,8 @@ static bool send_mail(struct arena *a, const struct report *r, const struct subm
 
 static bool post(struct arena *a, const struct report *r, const struct place *p, struct buf *why)
 {
-	const struct https_request request = { .host = p->host, .port = p->port, .path = p->path, .type = STR("application/tlsrpt+gzip"), .body = r->gzip,
+	const struct https_request request = { .host = p->host, .port = p->port, .path = p->path,
+					       .type = STR("application/tlsrpt+gzip"), .body = r->gzip,
 					       .most = ANSWER_BYTES, .time_limit_ms = HTTPS_MS };
 	struct https_reply reply;
 
@@ -124,7 +133,8 @@ static bool post(struct arena *a, const struct report *r, const struct place *p,
 }
 
 /* To each place; one that takes it is enough. */
-static bool send_to(struct arena *a, const struct report *r, const struct submitter *s, struct str domain, const struct places *places)
+static bool send_to(struct arena *a, const struct report *r, const struct submitter *s, struct str domain,
+		    const struct places *places)
 {
 	bool any = false;
 
@@ -137,7 +147,8 @@ static bool send_to(struct arena *a, const struct report *r, const struct submit
 		if (sent)
 			log_info("report %.*s: sent to %.*s", PSTR(r->id), PSTR(shown));
 		else
-			log_warning("report %.*s: not sent to %.*s: %s", PSTR(r->id), PSTR(shown), buf_text(&why));
+			log_warning("report %.*s: not sent to %.*s: %s", PSTR(r->id), PSTR(shown),
+				    buf_text(&why));
 		any = any || sent;
 	}
 	return any;
@@ -147,7 +158,8 @@ static bool send_to(struct arena *a, const struct report *r, const struct submit
 static bool try_report(struct counted_domain *d)
 {
 	struct arena *a = arena_new("report", NULL, REPORT_ROOM);
-	const struct submitter s = { conf.tlsrpt_organization_name, conf.tlsrpt_contact_info, conf.tlsrpt_sender, the_world->common->myhostname, period_s() };
+	const struct submitter s = { conf.tlsrpt_organization_name, conf.tlsrpt_contact_info,
+				     conf.tlsrpt_sender, the_world->common->myhostname, period_s() };
 	struct places places;
 	struct report r;
 	int found = places_find(a, d->name, &places);
@@ -161,7 +173,8 @@ static bool try_report(struct counted_domain *d)
 
 static int64_t due_s(const struct counted_domain *d)
 {
-	return (d->period + 1) * period_s() + (int64_t) (str_hash(d->name) % (uint64_t) MAX(conf.tlsrpt_report_delay / 1000, 1));
+	return (d->period + 1) * period_s()
+	       + (int64_t) (str_hash(d->name) % (uint64_t) MAX(conf.tlsrpt_report_delay / 1000, 1));
 }
 
 static void report(void *arg)
@@ -240,7 +253,8 @@ int main(int argc, char **argv)
 		.structs = structs,
 		.jail = {
 			.user = AS_MAIL_OWNER,
-			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX | SYS_FILES_READ | SYS_FILES_WRITE,
+			.syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_INET | SYS_CONNECT_UNIX
+				    | SYS_FILES_READ | SYS_FILES_WRITE,
 			.capabilities = "",
 			.paths = { { "private/resolver", 'c' }, { "public/cleanup", 'c' }, { "$data", 'w' } },
 		},

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A TXT record, or a file of counts, of any bytes: what is accepted can be used as it is, and counts are the same when they are read again. */
+/*
+ * A TXT record, or a file of counts, of any bytes: what is accepted can be used as it is, and
+ * counts are the same when they are read again.
+ */
 #include "lib/base/die.h"
 #include "services/tlsrpt/record.h"
 #include "services/tlsrpt/tally.h"
@@ -13,7 +16,8 @@ static void check_places(const struct places *p)
 		const struct place *one = &p->at[i];
 
 		BUG_UNLESS(!str_has_control(one->is_mail ? one->address : one->path));
-		BUG_UNLESS(one->is_mail ? one->address.len > 2 : one->port > 0 && one->host.len > 0 && one->path.at[0] == '/');
+		BUG_UNLESS(one->is_mail ? one->address.len > 2 : one->port > 0 && one->host.len > 0
+			   && one->path.at[0] == '/');
 	}
 }
 

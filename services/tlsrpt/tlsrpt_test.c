@@ -21,7 +21,8 @@ static void records_say_where_reports_go(void **state)
 	assert_int_equal(p.len, 1);
 	assert_true(p.at[0].is_mail);
 	assert_str(p.at[0].address, "reports@example.com");
-	assert_int_equal(record_parse(STR("v=TLSRPTv1; rua=https://R.example.com/v1/tlsrpt, mailto:a%2Bb@example.com?subject=x ; future=1;"), arena, &p), 1);
+	assert_int_equal(record_parse(STR("v=TLSRPTv1; rua=https://R.example.com/v1/tlsrpt, mailto:a%2Bb@example.com?subject=x ; future=1;"),
+				      arena, &p), 1);
 	assert_int_equal(p.len, 2);
 	assert_false(p.at[0].is_mail);
 	assert_str(p.at[0].host, "r.example.com");
@@ -31,19 +32,28 @@ static void records_say_where_reports_go(void **state)
 	assert_int_equal(record_parse(STR("v=TLSRPTv1; rua=https://r.example.com:8443"), arena, &p), 1);
 	assert_int_equal(p.at[0].port, 8443);
 	assert_str(p.at[0].path, "/");
-	assert_int_equal(record_parse(STR("v=TLSRPTv1; rua=ftp://x/,mailto:a@b.example,mailto:c@d.example,mailto:e@f.example,mailto:g@h.example,mailto:i@j.example"), arena, &p), 1);
+	assert_int_equal(record_parse(STR("v=TLSRPTv1; rua=ftp://x/,mailto:a@b.example,mailto:c@d.example,mailto:e@f.example,mailto:g@h.example,mailto:i@j.example"),
+				      arena, &p), 1);
 	assert_int_equal(p.len, MOST_PLACES);
 }
 
 static void other_records_and_places_that_cannot_be_used_do_not_count(void **state)
 {
 	static const struct { const char *text; int result; } cases[] = {
-		{ "v=spf1 -all", 0 }, { "", 0 }, { "v=TLSRPTv2; rua=mailto:a@b.example", 0 }, { "rua=mailto:a@b.example; v=TLSRPTv1", 0 }, { "v=TLSRPTv1", 0 },
-		{ "v=TLSRPTv1;", -EINVAL }, { "v=TLSRPTv1; rua=", -EINVAL }, { "v=TLSRPTv1; rua", -EINVAL }, { "v=TLSRPTv1; rua=http://x.example/", -EINVAL },
-		{ "v=TLSRPTv1; rua=mailto:a", -EINVAL }, { "v=TLSRPTv1; rua=mailto:@b.example", -EINVAL }, { "v=TLSRPTv1; rua=mailto:a@b c", -EINVAL },
-		{ "v=TLSRPTv1; rua=mailto:a%0A@b.example", -EINVAL }, { "v=TLSRPTv1; rua=mailto:a%4", -EINVAL }, { "v=TLSRPTv1; rua=mailto:%zz@b.example", -EINVAL },
-		{ "v=TLSRPTv1; rua=https://", -EINVAL }, { "v=TLSRPTv1; rua=https:///x", -EINVAL }, { "v=TLSRPTv1; rua=https://u@h.example/", -EINVAL },
-		{ "v=TLSRPTv1; rua=https://h.example:0/", -EINVAL }, { "v=TLSRPTv1; rua=https://h.example/a b", -EINVAL }, { "v=TLSRPTv1; rua=https://h.example/\r\nX: y", -EINVAL },
+		{ "v=spf1 -all", 0 }, { "", 0 }, { "v=TLSRPTv2; rua=mailto:a@b.example", 0 },
+		{ "rua=mailto:a@b.example; v=TLSRPTv1", 0 }, { "v=TLSRPTv1", 0 },
+		{ "v=TLSRPTv1;", -EINVAL }, { "v=TLSRPTv1; rua=", -EINVAL }, { "v=TLSRPTv1; rua", -EINVAL },
+		{ "v=TLSRPTv1; rua=http://x.example/", -EINVAL },
+		{ "v=TLSRPTv1; rua=mailto:a", -EINVAL }, { "v=TLSRPTv1; rua=mailto:@b.example", -EINVAL },
+		{ "v=TLSRPTv1; rua=mailto:a@b c", -EINVAL },
+		{ "v=TLSRPTv1; rua=mailto:a%0A@b.example", -EINVAL },
+		{ "v=TLSRPTv1; rua=mailto:a%4", -EINVAL },
+		{ "v=TLSRPTv1; rua=mailto:%zz@b.example", -EINVAL },
+		{ "v=TLSRPTv1; rua=https://", -EINVAL }, { "v=TLSRPTv1; rua=https:///x", -EINVAL },
+		{ "v=TLSRPTv1; rua=https://u@h.example/", -EINVAL },
+		{ "v=TLSRPTv1; rua=https://h.example:0/", -EINVAL },
+		{ "v=TLSRPTv1; rua=https://h.example/a b", -EINVAL },
+		{ "v=TLSRPTv1; rua=https://h.example/\r\nX: y", -EINVAL },
 	};
 	struct places p;
 
@@ -57,10 +67,13 @@ static void other_records_and_places_that_cannot_be_used_do_not_count(void **sta
 
 #define POLICY "version: STSv1\nmode: enforce\nmx: *.mail.example.com\nmax_age: 86400\n"
 
-static bool add(int64_t period, const char *domain, const char *type, const char *policy, const char *result, const char *mx)
+static bool add(int64_t period, const char *domain, const char *type, const char *policy, const char *result,
+		const char *mx)
 {
-	const struct session_result r = { .domain = str_of(domain), .type = str_of(type), .text = str_of(policy), .result = str_of(result), .mx = str_of(mx),
-					  .ip = STR("192.0.2.9"), .local_ip = STR("192.0.2.1"), .words = STR("a \"reason\"\x01") };
+	const struct session_result r = { .domain = str_of(domain), .type = str_of(type),
+					  .text = str_of(policy), .result = str_of(result), .mx = str_of(mx),
+					  .ip = STR("192.0.2.9"), .local_ip = STR("192.0.2.1"),
+					  .words = STR("a \"reason\"\x01") };
 
 	return tally_add(period, &r);
 }
@@ -71,10 +84,12 @@ static void some(void)
 		assert_true(add(20000, "example.com", "sts", POLICY, "success", "mx1.mail.example.com"));
 	assert_true(add(20000, "example.com", "sts", POLICY, "certificate-expired", "mx1.mail.example.com"));
 	assert_true(add(20000, "example.com", "sts", POLICY, "certificate-expired", "mx1.mail.example.com"));
-	assert_true(add(20000, "example.com", "sts", POLICY, "starttls-not-supported", "mx2.mail.example.com"));
+	assert_true(add(20000, "example.com", "sts", POLICY, "starttls-not-supported",
+			"mx2.mail.example.com"));
 	assert_true(add(20000, "example.com", "no-policy-found", "", "success", "mx1.mail.example.com"));
 	assert_true(add(20001, "example.com", "sts", POLICY, "success", ""));
-	assert_true(add(20000, "other.example", "tlsa", "3 1 1 AB", "validation-failure", "mx.other.example"));
+	assert_true(add(20000, "other.example", "tlsa", "3 1 1 AB", "validation-failure",
+			"mx.other.example"));
 }
 
 static void what_is_written_is_read_again(void **state)
@@ -89,7 +104,8 @@ static void what_is_written_is_read_again(void **state)
 	assert_int_equal(tally_parse(buf_str(&first)), 0);
 	tally_print(&second);
 	assert_str(buf_str(&second), buf_text(&first));
-	assert_true(str_find_str(buf_str(&first), STR("policy\tsts\t3\t3\tversion: STSv1\tmode: enforce\tmx: *.mail.example.com\tmax_age: 86400\t\n"
+	assert_true(str_find_str(buf_str(&first),
+				 STR("policy\tsts\t3\t3\tversion: STSv1\tmode: enforce\tmx: *.mail.example.com\tmax_age: 86400\t\n"
 						      "detail\t2\tcertificate-expired\tmx1.mail.example.com\t192.0.2.9\t192.0.2.1\ta \"reason\"?\n")) > 0);
 }
 
@@ -137,7 +153,8 @@ static void many_kinds_of_failure_become_one_and_none_is_forgotten(void **state)
 
 /* ---- the report ---- */
 
-static const struct submitter me = { "Example, \"Inc\"", "tls@example.net", "postmaster@example.net", "mail.example.net", 86400 };
+static const struct submitter me = { "Example, \"Inc\"", "tls@example.net", "postmaster@example.net",
+				     "mail.example.net", 86400 };
 
 static struct str unpacked(struct str gzip)
 {
@@ -159,7 +176,8 @@ static void a_report_has_the_fields_of_the_standard(void **state)
 
 	(void) state;
 	some();
-	assert_int_equal(report_make(LIST_FIRST(tally_all(), struct counted_domain, link), &me, arena, &r), 0);
+	assert_int_equal(report_make(LIST_FIRST(tally_all(), struct counted_domain, link), &me, arena, &r),
+			 0);
 	assert_str(r.json, "{\"organization-name\":\"Example, \\\"Inc\\\"\",\"date-range\":{\"start-datetime\":\"2024-10-04T00:00:00Z\",\"end-datetime\":\"2024-10-04T23:59:59Z\"},"
 		   "\"contact-info\":\"tls@example.net\",\"report-id\":\"1728000000.example.com@mail.example.net\",\"policies\":["
 		   "{\"policy\":{\"policy-type\":\"sts\",\"policy-string\":[\"version: STSv1\",\"mode: enforce\",\"mx: *.mail.example.com\",\"max_age: 86400\"],"

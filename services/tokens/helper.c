@@ -101,7 +101,8 @@ static int start(const struct command *c, struct running *p)
 	posix_spawn_file_actions_adddup2(&files, p->out[1], 1);
 	posix_spawn_file_actions_adddup2(&files, p->err[1], 2);
 	posix_spawn_file_actions_addclosefrom_np(&files, 3);
-	r = posix_spawnp(&p->pid, c->argv[0], &files, &as, (char *const *) (uintptr_t) c->argv, (char *const *) (uintptr_t) c->envp);
+	r = posix_spawnp(&p->pid, c->argv[0], &files, &as, (char *const *) (uintptr_t) c->argv,
+			 (char *const *) (uintptr_t) c->envp);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&as);
 	return -r;
@@ -123,7 +124,8 @@ static void take(int *fd, struct buf *to)
 static void listen_to(struct running *p)
 {
 	while (p->out[0] >= 0 || p->err[0] >= 0) {
-		struct pollfd f[2] = { { .fd = p->out[0], .events = POLLIN }, { .fd = p->err[0], .events = POLLIN } };
+		struct pollfd f[2] = { { .fd = p->out[0], .events = POLLIN },
+				       { .fd = p->err[0], .events = POLLIN } };
 
 		if (poll(f, 2, -1) < 0 && errno != EINTR)
 			return;
@@ -153,7 +155,8 @@ static void conclude(const struct running *p, int status, struct buf *reply)
 
 int helper_run(const struct helper *h, struct hand_job *j)
 {
-	struct running p = { .out = { -1, -1 }, .err = { -1, -1 }, .output = BUF(MOST_OUTPUT), .errors = BUF(MOST_ERRORS) };
+	struct running p = { .out = { -1, -1 }, .err = { -1, -1 }, .output = BUF(MOST_OUTPUT),
+			     .errors = BUF(MOST_ERRORS) };
 	struct command *c = ARENA_NEW(j->arena, struct command);
 	int status = 0, r = 0;
 
@@ -182,7 +185,10 @@ int helper_run(const struct helper *h, struct hand_job *j)
 
 /* ---- what it says ---- */
 
-/* The value of a member of a flat JSON object, without its quotes. Escapes have no place in what we look for. */
+/*
+ * The value of a member of a flat JSON object, without its quotes. Escapes have no place in what we
+ * look for.
+ */
 static bool json_member(struct str object, struct str quoted_name, struct str *ret)
 {
 	ssize_t at = str_find_str(object, quoted_name);

@@ -13,7 +13,8 @@ static void test_tokens_are_understood_as_lines_and_as_json(void **unused)
 		{ "  abc  \n3600\n", "abc", 3600 },
 		{ "abc\r\n3599\r\n", "abc", 3599 },
 		{ "{\"access_token\":\"abc\",\"expires_in\":3599,\"token_type\":\"Bearer\"}\n", "abc", 3599 },
-		{ "{\n  \"token_type\" : \"Bearer\",\n  \"expires_in\" : \"60\" ,\n  \"access_token\" : \"a.b.c\"\n}", "a.b.c", 60 },
+		{ "{\n  \"token_type\" : \"Bearer\",\n  \"expires_in\" : \"60\" ,\n  \"access_token\" : \"a.b.c\"\n}",
+		  "a.b.c", 60 },
 		{ "{\"access_token\":\"abc\"}", "abc", 0 },
 	};
 
@@ -30,8 +31,10 @@ static void test_tokens_are_understood_as_lines_and_as_json(void **unused)
 static void test_what_is_no_token_is_refused(void **unused)
 {
 	static const char *const wrong[] = {
-		"", "\n", "two words\n", "abc\nsoon\n", "abc\n0\n", "abc\n-5\n", "abc\n99999999999\n", "abc\n60\nmore\n", "a\001b", "t\303\266ken", "{}", "{\"access_token\"}",
-		"{\"access_token\":}", "{\"access_token\":\"a b\"}", "{\"access_token\":\"a\\n\"}", "{\"access_token\":\"abc", "{\"access_token\":\"\"}",
+		"", "\n", "two words\n", "abc\nsoon\n", "abc\n0\n", "abc\n-5\n", "abc\n99999999999\n",
+		"abc\n60\nmore\n", "a\001b", "t\303\266ken", "{}", "{\"access_token\"}",
+		"{\"access_token\":}", "{\"access_token\":\"a b\"}", "{\"access_token\":\"a\\n\"}",
+		"{\"access_token\":\"abc", "{\"access_token\":\"\"}",
 		"{\"error\":\"invalid_grant\"}", "{\"access_token\":\"abc\",\"expires_in\":0}",
 	};
 	AUTO(buf) long_one = BUF(20000);
@@ -48,7 +51,8 @@ static void test_what_is_no_token_is_refused(void **unused)
 
 static void test_the_row_of_master_cf_is_read(void **unused)
 {
-	struct str words[] = { STR("user=oauth:mail"), STR("argv=/bin/token"), STR("-u"), STR("user=${user}") }, bad[] = { STR("flags=F"), STR("argv=/bin/token") },
+	struct str words[] = { STR("user=oauth:mail"), STR("argv=/bin/token"), STR("-u"),
+			       STR("user=${user}") }, bad[] = { STR("flags=F"), STR("argv=/bin/token") },
 		   nobody[] = { STR("argv=/bin/token") }, nothing[] = { STR("user=oauth") };
 	AUTO(buf) why = BUF_WORDS;
 	struct helper h;

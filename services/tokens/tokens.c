@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The token service: smtp asks it what stands in place of a user's password (XOAUTH2, OAUTHBEARER). It has a helper command make a token, as the user that
- * master.cf names, and keeps it until shortly before it expires, or until smtp says that a server did not take it.
+ * The token service: smtp asks it what stands in place of a user's password (XOAUTH2, OAUTHBEARER).
+ * It has a helper command make a token, as the user that master.cf names, and keeps it until
+ * shortly before it expires, or until smtp says that a server did not take it.
  *
- * Whoever asks while the helper runs for the same user waits for that. A helper that fails is not started again for RETRY_MS. This process is jailed like the
- * others and never has the rights that the helper has: the hand does (lib/agent/hands.h).
+ * Whoever asks while the helper runs for the same user waits for that. A helper that fails is not
+ * started again for RETRY_MS. This process is jailed like the others and never has the rights that
+ * the helper has: the hand does (lib/agent/hands.h).
  */
 #include <errno.h>
 #include <unistd.h>
@@ -18,7 +20,8 @@
 #include "lib/ipc/channel.h"
 #include "services/tokens/helper.h"
 
-enum { CALLS_AT_ONCE = 1000, MOST_USERS = 1000, RETRY_MS = 10000, UNKNOWN_S = 60, MARGIN_S = 60, ERRAND_MEMORY = 1 << 20 };
+enum { CALLS_AT_ONCE = 1000, MOST_USERS = 1000, RETRY_MS = 10000, UNKNOWN_S = 60, MARGIN_S = 60,
+       ERRAND_MEMORY = 1 << 20 };
 
 struct holder {				/* of one user */
 	struct buf token;		/* empty: none */
@@ -44,7 +47,10 @@ static void free_holder(void *holder)
 	free(h);
 }
 
-/* More users than any password table has: those whose tokens are past go first, and then everybody whom nobody waits for. */
+/*
+ * More users than any password table has: those whose tokens are past go first, and then everybody
+ * whom nobody waits for.
+ */
 static void make_room(void)
 {
 	for (int all = 0; all < 2 && map_count(holders) >= MOST_USERS; all++)
@@ -93,7 +99,8 @@ static void keep(struct holder *h, struct str reply)
 	} else if (token_parse(str_skip(reply, 1), &t) < 0) {
 		snprintf(h->why, sizeof(h->why), "what the helper wrote is no token");
 	} else {
-		int64_t seconds = t.seconds == 0 ? UNKNOWN_S : t.seconds - MIN((int64_t) MARGIN_S, t.seconds / 4);
+		int64_t seconds = t.seconds == 0 ? UNKNOWN_S : t.seconds - MIN((int64_t) MARGIN_S,
+				t.seconds / 4);
 
 		buf_room(&h->token, MOST_TOKEN);
 		buf_add(&h->token, t.text);
@@ -104,7 +111,8 @@ static void keep(struct holder *h, struct str reply)
 static void refresh(struct holder *h, struct str user)
 {
 	struct arena *a = arena_new("helper", NULL, ERRAND_MEMORY);
-	struct hand_order order = { .as = identity, .what = user, .alone = true, .time_limit_ms = conf.tokens_time_limit };
+	struct hand_order order = { .as = identity, .what = user, .alone = true,
+				    .time_limit_ms = conf.tokens_time_limit };
 	int r;
 
 	forget(h);
@@ -116,7 +124,8 @@ static void refresh(struct holder *h, struct str user)
 	if (r >= 0)
 		keep(h, order.reply);
 	else
-		snprintf(h->why, sizeof(h->why), "the helper failed: %s", r == -ETIMEDOUT ? "it took too long" : r == -ECHILD ? "it died" : error_text(r));
+		snprintf(h->why, sizeof(h->why), "the helper failed: %s",
+			 r == -ETIMEDOUT ? "it took too long" : r == -ECHILD ? "it died" : error_text(r));
 	if (h->why[0] != 0)
 		log_warning("no token for %.*s: %s", PSTR(user), h->why);
 	bell_ring(&h->done);

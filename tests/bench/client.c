@@ -84,6 +84,7 @@ void samples_print(const char *name, struct samples *s)
 		p99 = s->at[s->count * 99LL / 100];
 		most = s->at[s->count - 1];
 	}
-	printf("\"%s\": {\"n\": %d, \"p50_us\": %lld, \"p99_us\": %lld, \"max_us\": %lld}", name, s->count, (long long) p50,
+	printf("\"%s\": {\"n\": %d, \"p50_us\": %lld, \"p99_us\": %lld, \"max_us\": %lld}", name, s->count,
+	       (long long) p50,
 	       (long long) p99, (long long) most);
 }

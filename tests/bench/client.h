@@ -5,9 +5,11 @@
 
 #include "lib/io/stream.h"
 
-bool expect(struct stream *s, char digit);		/* reads a reply of any number of lines: does its code begin so? */
+/* reads a reply of any number of lines: does its code begin so? */
+bool expect(struct stream *s, char digit);
 bool say_hello(struct stream *s);			/* EHLO, answered */
-struct stream *open_session(uint16_t port);		/* connected and greeted, EHLO said and answered; NULL: failed */
+/* connected and greeted, EHLO said and answered; NULL: failed */
+struct stream *open_session(uint16_t port);
 void ask_for_descriptors(void);				/* as many as the system lets this process have */
 int64_t number_option(int option, const char *text);	/* from 1; dies when it is none */
 
@@ -18,7 +20,10 @@ struct samples {
 };
 
 void samples_add(struct samples *s, int64_t us);
-/* "NAME": {"n": .., "p50_us": .., "p99_us": .., "max_us": ..} on stdout; zeros when nothing was measured. Sorts. */
+/*
+ * "NAME": {"n": .., "p50_us": .., "p99_us": .., "max_us": ..} on stdout; zeros when nothing was
+ * measured. Sorts.
+ */
 void samples_print(const char *name, struct samples *s);
 
 #endif

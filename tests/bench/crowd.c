@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Many SMTP sessions at once. Opens them, prints a line of JSON, waits for a line on its input, then measures:
+ * Many SMTP sessions at once. Opens them, prints a line of JSON, waits for a line on its input,
+ * then measures:
  *
  *   crowd -p PORT -s SESSIONS [-n NOOPS]           idle sessions: NOOP on one after the other, all over the crowd
  *   crowd -p PORT -s SESSIONS -T SECONDS           each trickles a message, a line a second, for so long, while a new client

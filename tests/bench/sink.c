@@ -4,9 +4,11 @@
  *
  *   sink [-T PEMFILE] PORT RESULTFILE [COUNT]
  *
- * RESULTFILE holds 64-bit numbers in host order, for whoever measures to read: messages, recipients, bytes, when the last message came
- * (mono_us), and then, in a ring, how long each message took since its X-Sent header was written. Listens on 127.0.0.1; with COUNT on
- * so many addresses, 127.1.0.1 and following, 250 in each 127.1.x. -T offers STARTTLS, with key and certificate of that file.
+ * RESULTFILE holds 64-bit numbers in host order, for whoever measures to read: messages,
+ * recipients, bytes, when the last message came (mono_us), and then, in a ring, how long each
+ * message took since its X-Sent header was written. Listens on 127.0.0.1; with COUNT on so many
+ * addresses, 127.1.0.1 and following, 250 in each 127.1.x. -T offers STARTTLS, with key and
+ * certificate of that file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -161,7 +163,8 @@ static void open_results(const char *path)
 
 static void open_tls(const char *pem)
 {
-	const struct tls_config conf = { .server = true, .name = "sink", .chain_files = pem, .ciphers = "HIGH", .digest = "sha256", .session_s = 3600 };
+	const struct tls_config conf = { .server = true, .name = "sink", .chain_files = pem,
+					 .ciphers = "HIGH", .digest = "sha256", .session_s = 3600 };
 	AUTO(buf) why = BUF_WORDS;
 
 	if (tls_context_open(&conf, &tls, &why) != 0)

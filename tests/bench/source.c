@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Load source: some sessions at once, each sending messages one after the other, on new connections or on one.
+ * Load source: some sessions at once, each sending messages one after the other, on new connections
+ * or on one.
  *
  *   source -p PORT [-s SESSIONS] [-n MESSAGES] [-b BYTES] [-r] [-l] [-R RECIPIENTS] [-t TO,...] [-a NETWORK] [-i INTERVAL] [-T] [-S] [-H]
  *
- * -r reuses connections. -l waits for each reply, for servers that know no pipelining. -R gives each message that many recipients, r0.TO and so on. Several
- * TO take turns. -a sends message n to user@ the n-th address of 127.NETWORK, as the sink counts them. -i starts a message every INTERVAL microseconds, whatever became of those before.
- * -T speaks TLS, by STARTTLS; -S resumes its sessions, one for each of SESSIONS. -H is content with the handshake: connections without messages.
- * Each message carries the time when its end was sent, for the sink to tell how long it took. Prints one line of JSON.
+ * -r reuses connections. -l waits for each reply, for servers that know no pipelining. -R gives
+ * each message that many recipients, r0.TO and so on. Several TO take turns. -a sends message n to
+ * user@ the n-th address of 127.NETWORK, as the sink counts them. -i starts a message every
+ * INTERVAL microseconds, whatever became of those before. -T speaks TLS, by STARTTLS; -S resumes
+ * its sessions, one for each of SESSIONS. -H is content with the handshake: connections without
+ * messages. Each message carries the time when its end was sent, for the sink to tell how long it
+ * took. Prints one line of JSON.
  */
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,7 +29,8 @@ static struct {
 	bool reuse, lockstep, tls, resume, hands_only;
 	struct str to[100];
 	int to_count;
-} opt = { .sessions = 20, .messages = 1000, .bytes = 4096, .recipients = 1, .to = { STR_INIT("user@example.com") }, .to_count = 1 };
+} opt = { .sessions = 20, .messages = 1000, .bytes = 4096, .recipients = 1,
+	  .to = { STR_INIT("user@example.com") }, .to_count = 1 };
 
 static struct tls_context *tls;
 static int taken, acknowledged, failed, resumed;
@@ -57,7 +62,10 @@ static bool hear_replies(struct stream *s, int *unanswered, int most)
 	return good;
 }
 
-/* The envelope in one write, as a pipelining client does it; many recipients in several, lest both sides wait to write. */
+/*
+ * The envelope in one write, as a pipelining client does it; many recipients in several, lest both
+ * sides wait to write.
+ */
 static bool send_envelope(struct stream *s, int message)
 {
 	int unanswered = 1;
@@ -204,7 +212,8 @@ static void run_all(void *arg)
 
 static void open_tls(void)
 {
-	static const struct tls_config conf = { .name = "source", .ciphers = "HIGH", .digest = "sha256", .session_s = 3600, .depth = 9 };
+	static const struct tls_config conf = { .name = "source", .ciphers = "HIGH", .digest = "sha256",
+						.session_s = 3600, .depth = 9 };
 	AUTO(buf) why = BUF_WORDS;
 
 	if (tls_context_open(&conf, &tls, &why) != 0)
@@ -268,7 +277,8 @@ int main(int argc, char **argv)
 	start = mono_us();
 	loop_run(run_all, NULL);
 	printf("{\"acknowledged\": %d, \"resumed\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld, \"last_recipient_us\": %lld, ",
-	       acknowledged, resumed, failed, (double) (mono_us() - start) / 1e6, (long long) start, (long long) last_recipient);
+	       acknowledged, resumed, failed, (double) (mono_us() - start) / 1e6, (long long) start,
+	       (long long) last_recipient);
 	samples_print("reply", &replies);
 	printf("}\n");
 	return failed > 0;

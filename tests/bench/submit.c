@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Many submissions at once: starts a command so many times, each with a file as its input, and waits for them all.
+ * Many submissions at once: starts a command so many times, each with a file as its input, and
+ * waits for them all.
  *
  *   submit COUNT FILE COMMAND ARGUMENT...
  *
@@ -36,7 +37,8 @@ int main(int argc, char **argv)
 	while ((pid = wait(&status)) > 0 || errno == EINTR)
 		if (pid > 0 && status != 0)
 			failed++;
-	printf("{\"acknowledged\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld}\n", count - failed, failed,
+	printf("{\"acknowledged\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld}\n",
+	       count - failed, failed,
 	       (double) (mono_us() - start) / 1e6, (long long) start);
 	return failed > 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A daemon for tests of master and lib/daemon. Its name says what it is: smtpd serves many, blocker one at a time, qmgr and pickup are singletons.
- * A client writes lines and reads one line for each:
+ * A daemon for tests of master and lib/daemon. Its name says what it is: smtpd serves many, blocker
+ * one at a time, qmgr and pickup are singletons. A client writes lines and reads one line for each:
  *
  *   pid            number of the process             limit     session_limit
  *   jail           jail_describe()                   user X    account_by_name: found, none or error
@@ -116,8 +116,10 @@ int main(int argc, char **argv)
 {
 	struct str path = str_of(argv[0]), name = str_skip(path, (size_t) (str_find_last(path, '/') + 1));
 	struct daemon d = {
-		.jail = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
-			  .paths = { { "/etc/passwd", 'r' }, { "/etc/group", 'r' }, { "/etc/nsswitch.conf", 'r' }, { "/usr/lib", 'x' }, { "/lib", 'x' } } },
+		.jail = { .user = AS_MAIL_OWNER,
+			  .syscalls = SYS_CORE | SYS_ACCEPT | SYS_CONNECT_UNIX | SYS_FILES_READ,
+			  .paths = { { "/etc/passwd", 'r' }, { "/etc/group", 'r' },
+				     { "/etc/nsswitch.conf", 'r' }, { "/usr/lib", 'x' }, { "/lib", 'x' } } },
 		.start = start,
 		.serve = serve,
 		.wind_down = wind_down,
@@ -127,7 +129,8 @@ int main(int argc, char **argv)
 	d.name = str_of(name.at).at;
 	if (str_is(name, STR("blocker"))) {
 		d.shape = DAEMON_ONE_AT_A_TIME;
-		d.jail = (struct jail){ .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid" };
+		d.jail = (struct jail){ .user = AS_ROOT, .syscalls = SYS_ALL,
+					.capabilities = "setuid setgid" };
 	}
 	if (str_is(name, STR("qmgr")) || str_is(name, STR("pickup"))) {
 		d.singleton = true;

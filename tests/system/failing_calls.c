@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A preloaded library whose openat, pwritev and fsync fail as long as a byte in a shared file is set: 'o', 'w' or 's', and the error
- * number in the next byte. The file, $FAILING_CALLS, is mapped before the jail closes. Tests compile it; see test_cleanup.py.
+ * A preloaded library whose openat, pwritev and fsync fail as long as a byte in a shared file is
+ * set: 'o', 'w' or 's', and the error number in the next byte. The file, $FAILING_CALLS, is mapped
+ * before the jail closes. Tests compile it; see test_cleanup.py.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

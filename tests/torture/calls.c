@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A preloaded library whose calls fail by order. $TORTURE_CALLS is a file of records, mapped before the jail closes and shared by all
- * processes: program, call, error number, and which call from now on fails (1: the next). Beside that, $TORTURE_NOSYNC makes fsync and
- * fdatasync do nothing: a test whose power cut then loses no mail proves nothing. The first record's program "clock" is an offset
- * in seconds for the wall clock. tests/torture/calls.py is the other side.
+ * A preloaded library whose calls fail by order. $TORTURE_CALLS is a file of records, mapped before
+ * the jail closes and shared by all processes: program, call, error number, and which call from now
+ * on fails (1: the next). Beside that, $TORTURE_NOSYNC makes fsync and fdatasync do nothing: a test
+ * whose power cut then loses no mail proves nothing. The first record's program "clock" is an
+ * offset in seconds for the wall clock. tests/torture/calls.py is the other side.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -63,7 +64,8 @@ static int fails(const char *call)
 	for (size_t i = 0; records != NULL && i < count; i++) {
 		struct record *r = &records[i];
 
-		if (atomic_load(&r->wait) == 0 || strcmp(r->call, call) != 0 || strcmp(r->program, program_invocation_short_name) != 0)
+		if (atomic_load(&r->wait) == 0 || strcmp(r->call, call) != 0
+		    || strcmp(r->program, program_invocation_short_name) != 0)
 			continue;
 		if (atomic_fetch_sub(&r->wait, 1) != 1)
 			continue;
@@ -111,7 +113,10 @@ WRAP(int, -1, eventfd, (unsigned a, int b), (a, b))
 WRAP(int, -1, setresuid, (uid_t a, uid_t b, uid_t c), (a, b, c))
 WRAP(pid_t, -1, fork, (void), ())
 
-/* The descriptor is closed, and yet it is said that something was wrong: a network file system that could not write. */
+/*
+ * The descriptor is closed, and yet it is said that something was wrong: a network file system that
+ * could not write.
+ */
 int close(int fd)
 {
 	int r = FIND(close)(fd);
@@ -120,9 +125,11 @@ int close(int fd)
 }
 
 /* These say what is wrong in their result. */
-WRAP(int, errno, posix_spawn, (pid_t *a, const char *b, const posix_spawn_file_actions_t *c, const posix_spawnattr_t *d, char *const e[],
+WRAP(int, errno, posix_spawn, (pid_t *a, const char *b, const posix_spawn_file_actions_t *c,
+			       const posix_spawnattr_t *d, char *const e[],
 	char *const f[]), (a, b, c, d, e, f))
-WRAP(int, errno, pthread_create, (pthread_t *a, const pthread_attr_t *b, void *(*c)(void *), void *d), (a, b, c, d))
+WRAP(int, errno, pthread_create, (pthread_t *a, const pthread_attr_t *b, void *(*c)(void *), void *d),
+     (a, b, c, d))
 
 /* The two names of one call, with 64-bit offsets and without, are one. */
 #define OFFSETS(result, bad, name, words, values) \

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Disks in user space whose power can be cut: a FUSE file system of a few files in memory, to put loop devices on. A write is in the
- * disk's volatile cache until the next flush (fsync of the file, which is what the kernel makes of a cache flush); at the cut,
- * what is in the cache is lost in whole, in part, or not at all, sector by sector. All requests are served by one thread, so a cut is
- * one instant for all disks. The device can also fail or stand still.
+ * Disks in user space whose power can be cut: a FUSE file system of a few files in memory, to put
+ * loop devices on. A write is in the disk's volatile cache until the next flush (fsync of the file,
+ * which is what the kernel makes of a cache flush); at the cut, what is in the cache is lost in
+ * whole, in part, or not at all, sector by sector. All requests are served by one thread, so a cut
+ * is one instant for all disks. The device can also fail or stand still.
  *
  *   disk MOUNTPOINT NAME:BYTES...        serves until its standard input ends
  *
@@ -29,7 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_DISKS = 8, SECTOR = 512, CHUNK = 64 << 10, MOST_WRITE = 1 << 20, ROOM = MOST_WRITE + (64 << 10), ALWAYS = 3600 };
+enum { MOST_DISKS = 8, SECTOR = 512, CHUNK = 64 << 10, MOST_WRITE = 1 << 20, ROOM = MOST_WRITE + (64 << 10),
+       ALWAYS = 3600 };
 
 struct cached {				/* a write that no flush has followed */
 	struct cached *next;
@@ -137,7 +139,8 @@ static void keep_some(int fd, const struct cached *c, int keep)
 	if (way == 0) {
 		for (uint32_t at = 0; at < c->len; at += SECTOR)
 			if (rand() % 100 < keep)
-				write_at(fd, c->bytes + at, c->len - at < SECTOR ? c->len - at : SECTOR, c->at + at);
+				write_at(fd, c->bytes + at, c->len - at < SECTOR ? c->len - at : SECTOR,
+					 c->at + at);
 	} else if (rand() % 100 < keep) {
 		write_at(fd, c->bytes, c->len, c->at);
 	}
@@ -183,7 +186,8 @@ static void obey(char *line)
 		fflush(stdout);
 		return;
 	}
-	printf("ok: %" PRIu64 " writes, %" PRIu64 " flushes, %" PRIu64 " bytes in the cache, failing since %.6f\n", written, flushed, in_cache,
+	printf("ok: %" PRIu64 " writes, %" PRIu64 " flushes, %" PRIu64 " bytes in the cache, failing since %.6f\n",
+	       written, flushed, in_cache,
 	       failure.since);
 	fflush(stdout);
 }
@@ -222,7 +226,8 @@ static bool fails(char kind)
 
 static void answer(const struct fuse_in_header *in, int error, const void *body, size_t len)
 {
-	struct fuse_out_header out = { .len = (uint32_t) (sizeof(out) + (error < 0 ? 0 : len)), .error = error, .unique = in->unique };
+	struct fuse_out_header out = { .len = (uint32_t) (sizeof(out) + (error < 0 ? 0 : len)),
+				       .error = error, .unique = in->unique };
 	struct iovec pieces[2] = { { &out, sizeof(out) }, { (void *) (uintptr_t) body, len } };
 
 	if (writev(fuse_fd, pieces, error < 0 || len == 0 ? 1 : 2) < 0 && errno != ENOENT)
@@ -233,15 +238,18 @@ static struct fuse_attr attributes(uint64_t inode)
 {
 	bool root = inode == FUSE_ROOT_ID;
 
-	return (struct fuse_attr){ .ino = inode, .size = root ? 0 : disks[inode - 2].size, .mode = root ? S_IFDIR | 0700 : S_IFREG | 0600,
-				   .nlink = 1, .blksize = 4096, .blocks = root ? 0 : disks[inode - 2].size / 512 };
+	return (struct fuse_attr){ .ino = inode, .size = root ? 0 : disks[inode - 2].size,
+				   .mode = root ? S_IFDIR | 0700 : S_IFREG | 0600,
+				   .nlink = 1, .blksize = 4096,
+				   .blocks = root ? 0 : disks[inode - 2].size / 512 };
 }
 
 static void look_up(const struct fuse_in_header *in, const char *name)
 {
 	for (size_t i = 0; i < disk_count; i++)
 		if (strcmp(disks[i].name, name) == 0) {
-			struct fuse_entry_out out = { .nodeid = i + 2, .entry_valid = ALWAYS, .attr_valid = ALWAYS,
+			struct fuse_entry_out out = { .nodeid = i + 2, .entry_valid = ALWAYS,
+						      .attr_valid = ALWAYS,
 						      .attr = attributes(i + 2) };
 
 			answer(in, 0, &out, sizeof(out));
@@ -252,9 +260,12 @@ static void look_up(const struct fuse_in_header *in, const char *name)
 
 static void greet(const struct fuse_in_header *in, const struct fuse_init_in *init)
 {
-	struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_readahead = init->max_readahead,
-				     .flags = init->flags & (FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_READ), .max_background = 64,
-				     .congestion_threshold = 48, .max_write = MOST_WRITE, .max_pages = MOST_WRITE / 4096, .time_gran = 1 };
+	struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
+				     .max_readahead = init->max_readahead,
+				     .flags = init->flags & (FUSE_BIG_WRITES | FUSE_MAX_PAGES
+							     | FUSE_ASYNC_READ), .max_background = 64,
+				     .congestion_threshold = 48, .max_write = MOST_WRITE,
+				     .max_pages = MOST_WRITE / 4096, .time_gran = 1 };
 
 	answer(in, 0, &out, sizeof(out));
 }
@@ -262,7 +273,8 @@ static void greet(const struct fuse_in_header *in, const struct fuse_init_in *in
 static void read_disk(const struct fuse_in_header *in, const struct fuse_read_in *r)
 {
 	const struct disk *d = &disks[in->nodeid - 2];
-	uint64_t len = r->offset >= d->size ? 0 : d->size - r->offset < r->size ? d->size - r->offset : r->size;
+	uint64_t len = r->offset >= d->size ? 0 : d->size - r->offset < r->size
+		       ? d->size - r->offset : r->size;
 
 	answer(in, fails('r') ? -EIO : 0, d->now + r->offset, len);
 }
@@ -304,7 +316,9 @@ static void serve(const struct fuse_in_header *in)
 		break;
 	case FUSE_GETATTR:
 	case FUSE_SETATTR:
-		answer(in, 0, &(struct fuse_attr_out){ .attr_valid = ALWAYS, .attr = attributes(in->nodeid) }, sizeof(struct fuse_attr_out));
+		answer(in, 0, &(struct fuse_attr_out){ .attr_valid = ALWAYS,
+						       .attr = attributes(in->nodeid) },
+						       sizeof(struct fuse_attr_out));
 		break;
 	case FUSE_OPEN:
 	case FUSE_OPENDIR:
@@ -320,7 +334,8 @@ static void serve(const struct fuse_in_header *in)
 		sync_disk(in);
 		break;
 	case FUSE_STATFS:
-		answer(in, 0, &(struct fuse_statfs_out){ .st = { .bsize = 4096, .namelen = 255 } }, sizeof(struct fuse_statfs_out));
+		answer(in, 0, &(struct fuse_statfs_out){ .st = { .bsize = 4096, .namelen = 255 } },
+		       sizeof(struct fuse_statfs_out));
 		break;
 	case FUSE_RELEASE:
 	case FUSE_RELEASEDIR:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the loadable module for mechanisms of passwords offers: gsasl.so in shlib_directory, with one exported object, sasl_driver. It uses the C library
- * and libgsasl, nothing of ours: lib/sasl/login.c decides what may be tried and what is believed.
+ * What the loadable module for mechanisms of passwords offers: gsasl.so in shlib_directory, with
+ * one exported object, sasl_driver. It uses the C library and libgsasl, nothing of ours:
+ * lib/sasl/login.c decides what may be tried and what is believed.
  */
 #ifndef ROAD_SASL_DRIVER_H
 #define ROAD_SASL_DRIVER_H
@@ -30,7 +31,8 @@ struct sasl_driver {
 	/* NULL with words. The data is copied. */
 	void *(*begin)(const char *mechanism, const struct sasl_login_data *who, struct driver_words why);
 	/* May be called in any thread, one at a time. */
-	enum driver_step (*step)(void *attempt, const char *challenge, size_t len, struct driver_answer *answer, struct driver_words why);
+	enum driver_step (*step)(void *attempt, const char *challenge, size_t len,
+				 struct driver_answer *answer, struct driver_words why);
 	void (*end)(void *attempt);		/* overwrites the password */
 	/* PBKDF2 with HMAC-SHA-256, of a password that is ASCII. In any thread. 0 or -1. */
 	int (*derive)(const char *password, const char *salt, size_t salt_len, unsigned rounds, char ret[32]);

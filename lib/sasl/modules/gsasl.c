@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* The mechanisms of libgsasl. No callback: what a mechanism may ask for is set before it starts, and whatever else it asks for it does not get. */
+/*
+ * The mechanisms of libgsasl. No callback: what a mechanism may ask for is set before it starts,
+ * and whatever else it asks for it does not get.
+ */
 #include <gsasl.h>
 
 #include <stdio.h>
@@ -41,7 +44,8 @@ static void driver_end(void *attempt)
 static void *driver_begin(const char *mechanism, const struct sasl_login_data *who, struct driver_words why)
 {
 	const struct { Gsasl_property property; const char *value; } given[] = {
-		{ GSASL_AUTHID, who->user }, { GSASL_PASSWORD, who->password }, { GSASL_AUTHZID, who->authorize },
+		{ GSASL_AUTHID, who->user }, { GSASL_PASSWORD, who->password },
+		{ GSASL_AUTHZID, who->authorize },
 		{ GSASL_SERVICE, who->service }, { GSASL_HOSTNAME, who->host },
 	};
 	Gsasl_session *attempt;
@@ -61,14 +65,16 @@ static void *driver_begin(const char *mechanism, const struct sasl_login_data *w
 	return NULL;
 }
 
-static enum driver_step driver_step(void *attempt, const char *challenge, size_t len, struct driver_answer *answer, struct driver_words why)
+static enum driver_step driver_step(void *attempt, const char *challenge, size_t len,
+				    struct driver_answer *answer, struct driver_words why)
 {
 	char *output = NULL, *input = malloc(len + 1);
 	size_t output_len = 0;
 	bool fits;
 	int r = GSASL_MALLOC_ERROR;
 
-	if (input != NULL) {		/* some mechanisms of the library look for a NUL behind the bytes that they were given */
+	/* some mechanisms of the library look for a NUL behind the bytes that they were given */
+	if (input != NULL) {
 		memcpy(input, challenge, len);
 		input[len] = 0;
 		r = gsasl_step(attempt, input, len, &output, &output_len);
@@ -94,14 +100,17 @@ static enum driver_step driver_step(void *attempt, const char *challenge, size_t
 	return r == GSASL_OK ? DRIVER_DONE : DRIVER_MORE;
 }
 
-static int driver_derive(const char *password, const char *salt, size_t salt_len, unsigned rounds, char ret[32])
+static int driver_derive(const char *password, const char *salt, size_t salt_len,
+			 unsigned rounds, char ret[32])
 {
 	char keys[3][GSASL_HASH_SHA256_SIZE];		/* SCRAM's, which nobody wants here */
 
-	return gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, password, rounds, salt, salt_len, ret, keys[0], keys[1], keys[2]) == GSASL_OK ? 0 : -1;
+	return gsasl_scram_secrets_from_password(GSASL_HASH_SHA256, password, rounds, salt, salt_len, ret,
+						 keys[0], keys[1], keys[2]) == GSASL_OK ? 0 : -1;
 }
 
 __attribute__((visibility("default"))) const struct sasl_driver sasl_driver = {
-	.version = SASL_DRIVER_VERSION, .start = driver_start, .knows = knows, .begin = driver_begin, .step = driver_step, .end = driver_end,
+	.version = SASL_DRIVER_VERSION, .start = driver_start, .knows = knows, .begin = driver_begin,
+	.step = driver_step, .end = driver_end,
 	.derive = driver_derive,
 };

@@ -46,7 +46,8 @@ int bdb_explain(int result, const char *what, const char *path, struct driver_wo
 	if (result == 0)
 		return 0;
 	result = result > 0 ? -result : -EIO;
-	snprintf(why.at, why.size, "%s %s: %s", what, path, said[0] != 0 ? said : strerror_r(-result, room, sizeof(room)));
+	snprintf(why.at, why.size, "%s %s: %s", what, path, said[0] != 0 ? said : strerror_r(-result, room,
+			sizeof(room)));
 	return result;
 }
 
@@ -77,7 +78,8 @@ static void set_hooks(void)
 	db_env_set_func_exists(exists_hook);
 }
 
-int bdb_open_file(const char *path, int fd, DBTYPE type, u_int32_t flags, size_t cache_bytes, DB **ret_db, struct driver_words why)
+int bdb_open_file(const char *path, int fd, DBTYPE type, u_int32_t flags, size_t cache_bytes, DB **ret_db,
+		  struct driver_words why)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const struct place place = { path, fd };
@@ -92,7 +94,10 @@ int bdb_open_file(const char *path, int fd, DBTYPE type, u_int32_t flags, size_t
 	db->set_errcall(db, keep_words);
 	db->set_cachesize(db, 0, (u_int32_t) cache_bytes, 0);
 	opening = &place;
-	/* Some of an open database's memory is known to it by offsets only, where the leak checker does not find it. */
+	/*
+	 * Some of an open database's memory is known to it by offsets only, where the leak checker
+	 * does not find it.
+	 */
 	__lsan_disable();
 	r = db->open(db, NULL, path, NULL, type, flags, 0600);
 	__lsan_enable();
@@ -108,12 +113,16 @@ int bdb_open_file(const char *path, int fd, DBTYPE type, u_int32_t flags, size_t
 
 static const struct database_driver databases[] = {
 	{ .type = "hash", .open = bdb_open_hash, .get = bdb_get, .close = bdb_close, .written_in_place = true,
-	  .can_change = true, .edit = bdb_edit_hash, .has_nul = bdb_has_nul, .put = bdb_put, .remove = bdb_remove, .finish = bdb_finish,
+	  .can_change = true, .edit = bdb_edit_hash, .has_nul = bdb_has_nul, .put = bdb_put,
+	  .remove = bdb_remove, .finish = bdb_finish,
 	  .each = bdb_each_hash },
-	{ .type = "btree", .open = bdb_open_btree, .get = bdb_get, .close = bdb_close, .written_in_place = true,
-	  .can_change = true, .edit = bdb_edit_btree, .has_nul = bdb_has_nul, .put = bdb_put, .remove = bdb_remove, .finish = bdb_finish,
+	{ .type = "btree", .open = bdb_open_btree, .get = bdb_get, .close = bdb_close,
+	  .written_in_place = true,
+	  .can_change = true, .edit = bdb_edit_btree, .has_nul = bdb_has_nul, .put = bdb_put,
+	  .remove = bdb_remove, .finish = bdb_finish,
 	  .each = bdb_each_btree },
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .databases = databases };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .databases = databases };

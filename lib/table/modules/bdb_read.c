@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* hash: and btree: tables, for reading. Others rewrite the file in place while it is read here, so it is not mapped: a truncated map is SIGBUS. */
+/*
+ * hash: and btree: tables, for reading. Others rewrite the file in place while it is read here, so
+ * it is not mapped: a truncated map is SIGBUS.
+ */
 #include <errno.h>
 
 #include "lib/table/modules/bdb.h"

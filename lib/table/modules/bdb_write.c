@@ -11,10 +11,12 @@ struct writing {
 	const char *path;
 };
 
-static int open_for_writing(const char *path, int fd, DBTYPE type, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why)
+static int open_for_writing(const char *path, int fd, DBTYPE type, bool fresh, size_t cache_bytes,
+			    void **ret_db, struct driver_words why)
 {
 	struct writing *w = calloc(1, sizeof(*w));
-	size_t cache = cache_bytes < LEAST_CACHE ? LEAST_CACHE : cache_bytes > MOST_CACHE ? MOST_CACHE : cache_bytes;
+	size_t cache = cache_bytes < LEAST_CACHE ? LEAST_CACHE : cache_bytes > MOST_CACHE
+		       ? MOST_CACHE : cache_bytes;
 	int r;
 
 	if (w == NULL) {
@@ -30,12 +32,14 @@ static int open_for_writing(const char *path, int fd, DBTYPE type, bool fresh, s
 	return r;
 }
 
-int bdb_edit_hash(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why)
+int bdb_edit_hash(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db,
+		  struct driver_words why)
 {
 	return open_for_writing(path, fd, DB_HASH, fresh, cache_bytes, ret_db, why);
 }
 
-int bdb_edit_btree(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why)
+int bdb_edit_btree(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db,
+		   struct driver_words why)
 {
 	return open_for_writing(path, fd, DB_BTREE, fresh, cache_bytes, ret_db, why);
 }
@@ -61,7 +65,8 @@ bool bdb_has_nul(void *db)
 int bdb_put(void *db, struct str key, struct str value, bool replace, struct driver_words why)
 {
 	const struct writing *w = db;
-	DBT k = { .data = (void *) key.at, .size = (u_int32_t) key.len }, v = { .data = (void *) value.at, .size = (u_int32_t) value.len };
+	DBT k = { .data = (void *) key.at, .size = (u_int32_t) key.len },
+		v = { .data = (void *) value.at, .size = (u_int32_t) value.len };
 	int r;
 
 	bdb_clear_words();

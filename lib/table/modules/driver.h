@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a loadable module offers: a file in shlib_directory (lib/table/module.c says which) with one exported object, table_module. It uses the C library and its own,
- * and of ours the type struct str only, so that it can be a package of its own, built against this header.
+ * What a loadable module offers: a file in shlib_directory (lib/table/module.c says which) with one
+ * exported object, table_module. It uses the C library and its own, and of ours the type struct str
+ * only, so that it can be a package of its own, built against this header.
  *
  * There are three kinds of drivers. Where a function has words for a failure, it writes them to `why`.
  */
@@ -20,9 +21,10 @@ struct driver_words { char *at; size_t size; };	/* room for a message */
 /* ---- servers: pgsql mysql sqlite ldap redis ---- */
 
 /*
- * All functions run in threads of lib/table/helpers.c and may block, each for at most the time that it is given. A connection is used by one thread
- * at a time. The question is put together by lib/table/server.c, a driver only carries it: nothing of what is asked ever becomes part of a statement, values are passed
- * beside it, or come quoted (LDAP filters).
+ * All functions run in threads of lib/table/helpers.c and may block, each for at most the time that
+ * it is given. A connection is used by one thread at a time. The question is put together by
+ * lib/table/server.c, a driver only carries it: nothing of what is asked ever becomes part of a
+ * statement, values are passed beside it, or come quoted (LDAP filters).
  */
 enum driver_result {
 	DRIVER_ANSWERED = 0,
@@ -46,10 +48,14 @@ struct driver_question {
 
 struct server_driver {
 	const char *type;
-	/* Looks at the parameters when the table is opened: 0, or -1 with words for what no server could ever mend. May be NULL. */
+	/*
+	 * Looks at the parameters when the table is opened: 0, or -1 with words for what no server
+	 * could ever mend. May be NULL.
+	 */
 	int (*check)(const struct driver_settings *s, struct driver_words why);
 	/* host: one of `hosts`. NULL with words. */
-	void *(*connect)(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why);
+	void *(*connect)(const struct driver_settings *s, const char *host, int timeout_ms,
+			 struct driver_words why);
 	enum driver_result (*ask)(void *connection, const struct driver_question *q, struct driver_words why);
 	void (*close)(void *connection);
 };
@@ -60,8 +66,9 @@ struct server_driver {
 typedef int driver_entry(void *arg, struct str key, struct str value);
 
 /*
- * All functions return -errno on failure. Reading and writing may go on at once in different threads, on different files. Files come as descriptors, which are not
- * owned; `path`, for words and for libraries that open files themselves, stays good until the end.
+ * All functions return -errno on failure. Reading and writing may go on at once in different
+ * threads, on different files. Files come as descriptors, which are not owned; `path`, for words
+ * and for libraries that open files themselves, stays good until the end.
  */
 struct database_driver {
 	const char *type;
@@ -70,15 +77,24 @@ struct database_driver {
 	/* 1 found, 0 not there. The value is good until the next call. */
 	int (*get)(void *db, struct str key, struct str *ret_value, struct driver_words why);
 	void (*close)(void *db);
-	/* Others write the file in place, and lock it meanwhile, with flock(). It is read in pieces that are whole, so what is found is true all the same. */
+	/*
+	 * Others write the file in place, and lock it meanwhile, with flock(). It is read in pieces
+	 * that are whole, so what is found is true all the same.
+	 */
 	bool written_in_place;
 
-	/* For writing: an empty file (fresh), or one that has entries. Others are never told of a file before finish() has returned. */
+	/*
+	 * For writing: an empty file (fresh), or one that has entries. Others are never told of a
+	 * file before finish() has returned.
+	 */
 	bool can_change;		/* false: only fresh files */
-	int (*edit)(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why);
+	int (*edit)(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db,
+		    struct driver_words why);
 	bool (*has_nul)(void *db);	/* Do the entries there end with a NUL? NULL: never */
-	int (*put)(void *db, struct str key, struct str value, bool replace, struct driver_words why);	/* 1, 0 it is there already */
-	int (*remove)(void *db, struct str key, struct driver_words why);				/* 1, 0 it was not there */
+	/* 1, 0 it is there already */
+	int (*put)(void *db, struct str key, struct str value, bool replace, struct driver_words why);
+	/* 1, 0 it was not there */
+	int (*remove)(void *db, struct str key, struct driver_words why);
 	/* Ends the writing in any case; with `keep` everything is in the file then. */
 	int (*finish)(void *db, bool keep, struct driver_words why);
 
@@ -93,10 +109,15 @@ struct span { size_t from, to; };	/* of the key; from SIZE_MAX: the group took n
 struct pattern_driver {
 	const char *type;
 	/* flags: the letters behind the pattern. *ret_groups: how many groups it has. -EINVAL with words. */
-	int (*compile)(struct str text, struct str flags, void **ret_pattern, size_t *ret_groups, struct driver_words why);
+	int (*compile)(struct str text, struct str flags, void **ret_pattern, size_t *ret_groups,
+		       struct driver_words why);
 	void (*discard)(void *pattern);
-	/* 1, with the whole match in groups[0] and group n in groups[n]; 0; -errno with words: it cannot be told. */
-	int (*match)(const void *pattern, struct str key, struct span *groups, size_t group_count, struct driver_words why);
+	/*
+	 * 1, with the whole match in groups[0] and group n in groups[n]; 0; -errno with words: it
+	 * cannot be told.
+	 */
+	int (*match)(const void *pattern, struct str key, struct span *groups, size_t group_count,
+		     struct driver_words why);
 };
 
 /* ---- the module ---- */

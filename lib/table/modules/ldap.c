@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ldap: tables, with libldap. The first argument of a question is the base, the second the filter; what was looked up is quoted in both. Values of special_result_attribute
- * are names or URLs of further entries, which are followed.
+ * ldap: tables, with libldap. The first argument of a question is the base, the second the filter;
+ * what was looked up is quoted in both. Values of special_result_attribute are names or URLs of
+ * further entries, which are followed.
  */
 #include <lber.h>
 #include <ldap.h>
@@ -89,7 +90,8 @@ static bool make_uris(const struct driver_settings *s, char *uris, size_t size)
 		bool has_port = memchr(at, ':', (size_t) len) != NULL;
 		int n = is_uri ? snprintf(uris + used, size - used, "%.*s ", len, at) :
 			has_port ? snprintf(uris + used, size - used, "ldap://%.*s ", len, at) :
-			snprintf(uris + used, size - used, "ldap://%.*s:%s ", len, at, port == NULL ? "389" : port);
+			snprintf(uris + used, size - used, "ldap://%.*s:%s ", len, at,
+				 port == NULL ? "389" : port);
 
 		if (n < 0 || (size_t) n >= size - used)
 			return false;
@@ -134,16 +136,19 @@ static bool read_parameters(struct connection *c, const struct driver_settings *
 
 	c->size_limit = number(s->get(s, "size_limit"), number(s->get(s, "expansion_limit"), 0));
 	c->recursion_limit = number(s->get(s, "recursion_limit"), 1000);
-	if (result == NULL && s->get(s, "special_result_attribute") == NULL && s->get(s, "leaf_result_attribute") == NULL)
+	if (result == NULL && s->get(s, "special_result_attribute") == NULL
+	    && s->get(s, "leaf_result_attribute") == NULL)
 		result = "maildrop";
 	return read_scope(s->get(s, "scope"), &c->scope) && add_attributes(c, result, VALUE) &&
-	       add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF) && add_attributes(c, s->get(s, "terminal_result_attribute"), TERMINAL) &&
+	       add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF)
+	       && add_attributes(c, s->get(s, "terminal_result_attribute"), TERMINAL) &&
 	       add_attributes(c, s->get(s, "special_result_attribute"), SPECIAL);
 }
 
 /*
- * What SASL loads when it is used is loaded now: later the jail lets no new code in. DIGEST-MD5 has its cipher from OpenSSL's legacy provider, in a library
- * context of its own; code that is in memory already need not be read again.
+ * What SASL loads when it is used is loaded now: later the jail lets no new code in. DIGEST-MD5 has
+ * its cipher from OpenSSL's legacy provider, in a library context of its own; code that is in
+ * memory already need not be read again.
  */
 static void load_code_of_sasl(LDAP *ld, const char *bind)
 {
@@ -195,8 +200,10 @@ static void ldap_close(void *connection)
 static int require_level(const char *value)
 {
 	static const struct { const char *name; int level; } levels[] = {
-		{ "never", LDAP_OPT_X_TLS_NEVER }, { "no", LDAP_OPT_X_TLS_NEVER }, { "allow", LDAP_OPT_X_TLS_ALLOW }, { "try", LDAP_OPT_X_TLS_TRY },
-		{ "demand", LDAP_OPT_X_TLS_DEMAND }, { "hard", LDAP_OPT_X_TLS_HARD }, { "yes", LDAP_OPT_X_TLS_DEMAND },
+		{ "never", LDAP_OPT_X_TLS_NEVER }, { "no", LDAP_OPT_X_TLS_NEVER },
+		{ "allow", LDAP_OPT_X_TLS_ALLOW }, { "try", LDAP_OPT_X_TLS_TRY },
+		{ "demand", LDAP_OPT_X_TLS_DEMAND }, { "hard", LDAP_OPT_X_TLS_HARD },
+		{ "yes", LDAP_OPT_X_TLS_DEMAND },
 	};
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
@@ -208,11 +215,13 @@ static int require_level(const char *value)
 static int set_tls(LDAP *ld, const struct driver_settings *s)
 {
 	static const struct { const char *name; int option; } texts[] = {
-		{ "tls_ca_cert_file", LDAP_OPT_X_TLS_CACERTFILE }, { "tls_ca_cert_dir", LDAP_OPT_X_TLS_CACERTDIR }, { "tls_cert", LDAP_OPT_X_TLS_CERTFILE },
+		{ "tls_ca_cert_file", LDAP_OPT_X_TLS_CACERTFILE },
+		{ "tls_ca_cert_dir", LDAP_OPT_X_TLS_CACERTDIR }, { "tls_cert", LDAP_OPT_X_TLS_CERTFILE },
 		{ "tls_key", LDAP_OPT_X_TLS_KEYFILE }, { "tls_cipher_suite", LDAP_OPT_X_TLS_CIPHER_SUITE },
 	};
 	const char *require = s->get(s, "tls_require_cert");
-	int level = require == NULL ? LDAP_OPT_X_TLS_NEVER : require_level(require), client = 0, r = LDAP_SUCCESS;
+	int level = require == NULL ? LDAP_OPT_X_TLS_NEVER : require_level(require), client = 0,
+		r = LDAP_SUCCESS;
 	bool any = require != NULL;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts) && r == LDAP_SUCCESS; i++) {
@@ -233,10 +242,12 @@ static int set_tls(LDAP *ld, const struct driver_settings *s)
 static int set_options(LDAP *ld, const struct connection *c, const struct driver_settings *s, int timeout_ms)
 {
 	static const struct { const char *name; int value; } dereferences[] = {
-		{ "0", LDAP_DEREF_NEVER }, { "1", LDAP_DEREF_SEARCHING }, { "2", LDAP_DEREF_FINDING }, { "3", LDAP_DEREF_ALWAYS },
+		{ "0", LDAP_DEREF_NEVER }, { "1", LDAP_DEREF_SEARCHING }, { "2", LDAP_DEREF_FINDING },
+		{ "3", LDAP_DEREF_ALWAYS },
 	};
 	const char *dereference = s->get(s, "dereference");
-	int version = (int) number(s->get(s, "version"), 3), size = (int) c->size_limit, how = LDAP_DEREF_NEVER, r;
+	int version = (int) number(s->get(s, "version"), 3), size = (int) c->size_limit,
+		how = LDAP_DEREF_NEVER, r;
 	struct timeval limit = as_timeval(timeout_ms);
 
 	/* Following referrals with a connection bound to somebody is to give a stranger the password. */
@@ -263,7 +274,8 @@ static int set_options(LDAP *ld, const struct connection *c, const struct driver
 static int answer_sasl(LDAP *ld, unsigned flags, void *settings, void *questions)
 {
 	static const struct { unsigned long id; const char *parameter; } answers[] = {
-		{ SASL_CB_AUTHNAME, "bind_dn" }, { SASL_CB_PASS, "bind_pw" }, { SASL_CB_GETREALM, "sasl_realm" }, { SASL_CB_USER, "sasl_authz_id" },
+		{ SASL_CB_AUTHNAME, "bind_dn" }, { SASL_CB_PASS, "bind_pw" },
+		{ SASL_CB_GETREALM, "sasl_realm" }, { SASL_CB_USER, "sasl_authz_id" },
 	};
 	const struct driver_settings *s = settings;
 
@@ -294,7 +306,8 @@ static int authenticate_by_sasl(LDAP *ld, const struct driver_settings *s)
 		r = ldap_set_option(ld, LDAP_OPT_X_SASL_SECPROPS, properties);
 	}
 	return r != LDAP_SUCCESS ? r :
-		ldap_sasl_interactive_bind_s(ld, NULL, s->get(s, "sasl_mechs"), NULL, NULL, LDAP_SASL_QUIET, answer_sasl, (void *) s);
+		ldap_sasl_interactive_bind_s(ld, NULL, s->get(s, "sasl_mechs"), NULL, NULL, LDAP_SASL_QUIET,
+					     answer_sasl, (void *) s);
 }
 
 static int authenticate(LDAP *ld, const struct driver_settings *s)
@@ -312,18 +325,22 @@ static int authenticate(LDAP *ld, const struct driver_settings *s)
 }
 
 /* With what the server or the TLS library says about it. */
-static void say_failure(const struct connection *c, int r, const char *step, const char *hosts, struct driver_words why)
+static void say_failure(const struct connection *c, int r, const char *step, const char *hosts,
+			struct driver_words why)
 {
 	char *more = NULL;
 
 	if (c != NULL && c->ld != NULL)
 		ldap_get_option(c->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
-	snprintf(why.at, why.size, "%s %s: %s%s%s%s", step, hosts == NULL ? "localhost" : hosts, ldap_err2string(r),
-		 more == NULL || *more == 0 ? "" : " (", more == NULL ? "" : more, more == NULL || *more == 0 ? "" : ")");
+	snprintf(why.at, why.size, "%s %s: %s%s%s%s", step, hosts == NULL ? "localhost" : hosts,
+		 ldap_err2string(r),
+		 more == NULL || *more == 0 ? "" : " (", more == NULL ? "" : more, more == NULL
+		 || *more == 0 ? "" : ")");
 	ldap_memfree(more);
 }
 
-static void *ldap_connect_to(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
+static void *ldap_connect_to(const struct driver_settings *s, const char *host, int timeout_ms,
+			     struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	const char *step = "open";
@@ -353,7 +370,8 @@ static void *ldap_connect_to(const struct driver_settings *s, const char *host, 
 
 /* ---- asking ---- */
 
-static int search(struct search *s, const char *base, int scope, const char *filter, char **names, long depth);
+static int search(struct search *s, const char *base, int scope, const char *filter,
+		  char **names, long depth);
 
 static int tell_values(struct search *s, struct berval **values)
 {
@@ -369,7 +387,8 @@ static int follow(struct search *s, const char *where, long depth)
 	int r;
 
 	if (depth >= s->c->recursion_limit) {
-		snprintf(s->why.at, s->why.size, "recursion_limit (%ld) exceeded at %.200s", s->c->recursion_limit, where);
+		snprintf(s->why.at, s->why.size, "recursion_limit (%ld) exceeded at %.200s",
+			 s->c->recursion_limit, where);
 		return LDAP_OTHER;
 	}
 	if (!ldap_is_ldap_url(where))
@@ -378,8 +397,10 @@ static int follow(struct search *s, const char *where, long depth)
 		snprintf(s->why.at, s->why.size, "malformed URL %.200s", where);
 		return LDAP_OTHER;
 	}
-	r = search(s, url->lud_dn == NULL ? "" : url->lud_dn, url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope,
-		   url->lud_filter == NULL ? "(objectclass=*)" : url->lud_filter, url->lud_attrs == NULL ? s->c->names : url->lud_attrs, depth + 1);
+	r = search(s, url->lud_dn == NULL ? "" : url->lud_dn, url->lud_scope == LDAP_SCOPE_DEFAULT
+		   ? LDAP_SCOPE_BASE : url->lud_scope,
+		   url->lud_filter == NULL ? "(objectclass=*)" : url->lud_filter,
+		   url->lud_attrs == NULL ? s->c->names : url->lud_attrs, depth + 1);
 	ldap_free_urldesc(url);
 	return r;
 }
@@ -387,7 +408,8 @@ static int follow(struct search *s, const char *where, long depth)
 static bool has_values(const struct search *s, LDAPMessage *entry, enum kind kind)
 {
 	for (int i = 0; i < s->c->count; i++) {
-		struct berval **values = s->c->attributes[i].kind == kind ? ldap_get_values_len(s->c->ld, entry, s->c->names[i]) : NULL;
+		struct berval **values = s->c->attributes[i].kind == kind ? ldap_get_values_len(s->c->ld,
+				entry, s->c->names[i]) : NULL;
 		bool any = values != NULL && values[0] != NULL;
 
 		if (values != NULL)
@@ -415,7 +437,8 @@ static int take_attribute(struct search *s, LDAPMessage *entry, const char *name
 
 static int take_entry(struct search *s, LDAPMessage *entry, char **names, long depth)
 {
-	const bool terminal = has_values(s, entry, TERMINAL), special = !terminal && has_values(s, entry, SPECIAL);
+	const bool terminal = has_values(s, entry, TERMINAL), special = !terminal
+									&& has_values(s, entry, SPECIAL);
 	int r = LDAP_SUCCESS;
 
 	if (names != s->c->names) {	/* a URL's own attributes are results */
@@ -426,7 +449,8 @@ static int take_entry(struct search *s, LDAPMessage *entry, char **names, long d
 	for (int i = 0; i < s->c->count && r == LDAP_SUCCESS && !s->enough; i++) {
 		const struct attribute *a = &s->c->attributes[i];
 
-		if ((a->kind == LEAF && special) || (a->kind == SPECIAL && terminal) || (terminal && a->kind != TERMINAL))
+		if ((a->kind == LEAF && special) || (a->kind == SPECIAL && terminal)
+		    || (terminal && a->kind != TERMINAL))
 			continue;
 		r = take_attribute(s, entry, a->name, a->kind, depth);
 	}
@@ -441,11 +465,14 @@ static int search(struct search *s, const char *base, int scope, const char *fil
 
 	if (now_ms() >= s->until)
 		return LDAP_TIMEOUT;
-	r = ldap_search_ext_s(s->c->ld, base, scope, filter, names, 0, NULL, NULL, &limit, (int) s->c->size_limit, &found);
-	if (r == LDAP_NO_SUCH_OBJECT)		/* an answer: nothing there, also of a name that leads nowhere */
+	r = ldap_search_ext_s(s->c->ld, base, scope, filter, names, 0, NULL, NULL, &limit,
+			      (int) s->c->size_limit, &found);
+	/* an answer: nothing there, also of a name that leads nowhere */
+	if (r == LDAP_NO_SUCH_OBJECT)
 		r = LDAP_SUCCESS;
 	if (r == LDAP_SUCCESS)
-		for (LDAPMessage *e = ldap_first_entry(s->c->ld, found); e != NULL && r == LDAP_SUCCESS && !s->enough; e = ldap_next_entry(s->c->ld, e))
+		for (LDAPMessage *e = ldap_first_entry(s->c->ld, found); e != NULL && r == LDAP_SUCCESS
+		     && !s->enough; e = ldap_next_entry(s->c->ld, e))
 			r = take_entry(s, e, names, depth);
 	if (found != NULL)
 		ldap_msgfree(found);
@@ -479,8 +506,10 @@ static enum driver_result ldap_ask(void *connection, const struct driver_questio
 }
 
 static const struct server_driver servers[] = {
-	{ .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask, .close = ldap_close },
+	{ .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask,
+	  .close = ldap_close },
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .servers = servers };

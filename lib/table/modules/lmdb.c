@@ -13,9 +13,11 @@ int lmdb_explain(int result, const char *what, const char *path, struct driver_w
 
 static const struct database_driver databases[] = {
 	{ .type = "lmdb", .open = lmdb_open, .get = lmdb_get, .close = lmdb_close,
-	  .can_change = true, .edit = lmdb_edit, .has_nul = lmdb_has_nul, .put = lmdb_put, .remove = lmdb_remove, .finish = lmdb_finish,
+	  .can_change = true, .edit = lmdb_edit, .has_nul = lmdb_has_nul, .put = lmdb_put,
+	  .remove = lmdb_remove, .finish = lmdb_finish,
 	  .each = lmdb_each },
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .databases = databases };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .databases = databases };

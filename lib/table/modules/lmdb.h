@@ -16,7 +16,8 @@ int lmdb_get(void *db, struct str key, struct str *ret_value, struct driver_word
 void lmdb_close(void *db);
 
 /* lmdb_write.c */
-int lmdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why);
+int lmdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db,
+	      struct driver_words why);
 bool lmdb_has_nul(void *db);
 int lmdb_put(void *db, struct str key, struct str value, bool replace, struct driver_words why);
 int lmdb_remove(void *db, struct str key, struct driver_words why);

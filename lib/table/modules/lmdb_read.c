@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * lmdb: tables, for reading. The library maps the file and wants its path. It is used without its lock file, which a reader without rights could not write. Our postmap
- * replaces the file; others change it in place, and never make it shorter.
+ * lmdb: tables, for reading. The library maps the file and wants its path. It is used without its
+ * lock file, which a reader without rights could not write. Our postmap replaces the file; others
+ * change it in place, and never make it shorter.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -26,7 +27,10 @@ void lmdb_close(void *db)
 	free(l);
 }
 
-/* The library opens by path: out of reach in a chroot, where the file that was opened before goes on until a fresh process takes over. */
+/*
+ * The library opens by path: out of reach in a chroot, where the file that was opened before goes
+ * on until a fresh process takes over.
+ */
 static int open_environment(struct reading *l, int wanted_fd)
 {
 	struct stat wanted, st;
@@ -34,7 +38,8 @@ static int open_environment(struct reading *l, int wanted_fd)
 	int r = mdb_env_create(&l->env);
 
 	if (r == 0)
-		r = mdb_env_open(l->env, l->path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NORDAHEAD, 0600);
+		r = mdb_env_open(l->env, l->path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NORDAHEAD,
+				 0600);
 	if (r == ENOENT)
 		r = EACCES;
 	if (r == 0 && (r = mdb_env_get_fd(l->env, &fd)) == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * lmdb: tables, for writing and listing. Changes go in portions; when the map is too small for one, it is made twice as large, and the portion is done
- * again.
+ * lmdb: tables, for writing and listing. Changes go in portions; when the map is too small for one,
+ * it is made twice as large, and the portion is done again.
  */
 #include <errno.h>
 
@@ -84,7 +84,8 @@ static int begin(struct writing *w)
 	return r == 0 ? mdb_dbi_open(w->txn, NULL, 0, &w->dbi) : r;
 }
 
-int lmdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db, struct driver_words why)
+int lmdb_edit(const char *path, int fd, bool fresh, size_t cache_bytes, void **ret_db,
+	      struct driver_words why)
 {
 	struct writing *w = calloc(1, sizeof(*w));
 	int r = ENOMEM;
@@ -193,7 +194,8 @@ int lmdb_put(void *db, struct str key, struct str value, bool replace, struct dr
 	int r;
 
 	if (key.len == 0 || key.len > (size_t) mdb_env_get_maxkeysize(w->env)) {
-		snprintf(why.at, why.size, "write %s: a key of %zu bytes, where 1 to %d may be stored", w->path, key.len, mdb_env_get_maxkeysize(w->env));
+		snprintf(why.at, why.size, "write %s: a key of %zu bytes, where 1 to %d may be stored",
+			 w->path, key.len, mdb_env_get_maxkeysize(w->env));
 		return -EMSGSIZE;
 	}
 	r = change(w, (struct change){ .key = key, .value = value, .replace = replace });

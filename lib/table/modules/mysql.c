@@ -44,10 +44,14 @@ static int mysql_check(const struct driver_settings *s, struct driver_words why)
 static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_ms)
 {
 	const unsigned seconds = (unsigned) (timeout_ms + 999) / 1000;
-	const char *key = s->get(s, "tls_key_file"), *cert = s->get(s, "tls_cert_file"), *ca = s->get(s, "tls_CAfile");
-	const char *ca_path = s->get(s, "tls_CApath"), *ciphers = s->get(s, "tls_ciphers"), *verify = s->get(s, "tls_verify_cert");
-	const bool wants_tls = key != NULL || cert != NULL || ca != NULL || ca_path != NULL || ciphers != NULL;
-	const char *file = s->get(s, "option_file"), *group = s->get(s, "option_group"), *charset = s->get(s, "charset");
+	const char *key = s->get(s, "tls_key_file"), *cert = s->get(s, "tls_cert_file"),
+		*ca = s->get(s, "tls_CAfile");
+	const char *ca_path = s->get(s, "tls_CApath"), *ciphers = s->get(s, "tls_ciphers"),
+		*verify = s->get(s, "tls_verify_cert");
+	const bool wants_tls = key != NULL || cert != NULL || ca != NULL || ca_path != NULL
+			       || ciphers != NULL;
+	const char *file = s->get(s, "option_file"), *group = s->get(s, "option_group"),
+		*charset = s->get(s, "charset");
 
 	mysql_options(db, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
 	mysql_options(db, MYSQL_OPT_READ_TIMEOUT, &seconds);
@@ -68,7 +72,8 @@ static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_
 }
 
 /* unix:/path, inet:host:port, host:port, host. The name is cut out of `room`. */
-static void split_host(const char *host, char *room, size_t size, const char **ret_name, unsigned *ret_port, const char **ret_socket)
+static void split_host(const char *host, char *room, size_t size, const char **ret_name, unsigned *ret_port,
+		       const char **ret_socket)
 {
 	char *port;
 
@@ -104,7 +109,8 @@ static void mysql_close_connection(void *connection)
 	free(c);
 }
 
-static void *mysql_connect_to(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
+static void *mysql_connect_to(const struct driver_settings *s, const char *host, int timeout_ms,
+			      struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	const char *name, *socket;
@@ -122,7 +128,8 @@ static void *mysql_connect_to(const struct driver_settings *s, const char *host,
 	wants_tls = set_options(c->db, s, timeout_ms);
 	split_host(host, room, sizeof(room), &name, &port, &socket);
 	c->wants_result_set = !is_no(s->get(s, "require_result_set"));
-	if (mysql_real_connect(c->db, name, s->get(s, "user"), s->get(s, "password"), s->get(s, "dbname"), port, socket, CLIENT_MULTI_RESULTS) == NULL)
+	if (mysql_real_connect(c->db, name, s->get(s, "user"), s->get(s, "password"), s->get(s, "dbname"),
+			       port, socket, CLIENT_MULTI_RESULTS) == NULL)
 		snprintf(why.at, why.size, "connect to %s: %s", host, mysql_error(c->db));
 	else if (wants_tls && name != NULL && mysql_get_ssl_cipher(c->db) == NULL)	/* the library goes on without */
 		snprintf(why.at, why.size, "connect to %s: the server does not offer TLS", host);
@@ -159,7 +166,8 @@ static enum driver_result failed(struct connection *c, struct driver_words why)
 {
 	unsigned error = c->statement == NULL ? mysql_errno(c->db) : mysql_stmt_errno(c->statement);
 
-	snprintf(why.at, why.size, "%s", c->statement == NULL ? mysql_error(c->db) : mysql_stmt_error(c->statement));
+	snprintf(why.at, why.size, "%s",
+		 c->statement == NULL ? mysql_error(c->db) : mysql_stmt_error(c->statement));
 	if (is_about_connection(error))
 		return DRIVER_GONE;
 	/* What is wrong with the statement may be mended in the server: it is prepared again. */
@@ -169,7 +177,8 @@ static enum driver_result failed(struct connection *c, struct driver_words why)
 	return DRIVER_FAILED;
 }
 
-static enum driver_result prepare(struct connection *c, const struct driver_question *q, struct driver_words why)
+static enum driver_result prepare(struct connection *c, const struct driver_question *q,
+				  struct driver_words why)
 {
 	if (c->statement != NULL)
 		return DRIVER_ANSWERED;
@@ -201,9 +210,11 @@ static int execute(struct connection *c, const struct driver_question *q)
 }
 
 /* One value of the row at hand; a long one is fetched into more room. 0, -1 failed, 1 enough. */
-static int tell_value(MYSQL_STMT *statement, unsigned i, struct column *column, const struct driver_question *q)
+static int tell_value(MYSQL_STMT *statement, unsigned i, struct column *column,
+		      const struct driver_question *q)
 {
-	MYSQL_BIND one = { .buffer_type = MYSQL_TYPE_STRING, .length = &column->len, .is_null = &column->is_null, .error = &column->is_cut };
+	MYSQL_BIND one = { .buffer_type = MYSQL_TYPE_STRING, .length = &column->len,
+			   .is_null = &column->is_null, .error = &column->is_cut };
 	char *room = NULL;
 	int r = 0;
 
@@ -222,7 +233,8 @@ static int tell_value(MYSQL_STMT *statement, unsigned i, struct column *column, 
 	return r;
 }
 
-static int tell_rows(MYSQL_STMT *statement, struct column *columns, unsigned count, const struct driver_question *q)
+static int tell_rows(MYSQL_STMT *statement, struct column *columns, unsigned count,
+		     const struct driver_question *q)
 {
 	int r = 0, fetched;
 
@@ -245,8 +257,10 @@ static int take_result_set(MYSQL_STMT *statement, unsigned count, const struct d
 	for (unsigned i = 0; i < count && r == 0; i++) {
 		columns[i].at = room + (size_t) i * FIRST_ROOM;
 		columns[i].room = FIRST_ROOM;
-		binds[i] = (MYSQL_BIND){ .buffer_type = MYSQL_TYPE_STRING, .buffer = columns[i].at, .buffer_length = FIRST_ROOM,
-					 .length = &columns[i].len, .is_null = &columns[i].is_null, .error = &columns[i].is_cut };
+		binds[i] = (MYSQL_BIND){ .buffer_type = MYSQL_TYPE_STRING, .buffer = columns[i].at,
+					 .buffer_length = FIRST_ROOM,
+					 .length = &columns[i].len, .is_null = &columns[i].is_null,
+					 .error = &columns[i].is_cut };
 	}
 	if (r == 0 && mysql_stmt_bind_result(statement, binds) != 0)
 		r = -1;
@@ -259,7 +273,8 @@ static int take_result_set(MYSQL_STMT *statement, unsigned count, const struct d
 	return r;
 }
 
-static enum driver_result mysql_ask(void *connection, const struct driver_question *q, struct driver_words why)
+static enum driver_result mysql_ask(void *connection, const struct driver_question *q,
+				    struct driver_words why)
 {
 	struct connection *c = connection;
 	enum driver_result r = prepare(c, q, why);
@@ -308,4 +323,5 @@ static const struct server_driver servers[] = {
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .servers = servers };

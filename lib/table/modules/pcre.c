@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The module for pcre tables: Perl-compatible patterns with PCRE2, interpreted: the jail allows no executable memory. A pattern that backtracks beyond the
- * limits "cannot tell", so no line that a sender makes up stops a daemon or passes a rule.
+ * The module for pcre tables: Perl-compatible patterns with PCRE2, interpreted: the jail allows no
+ * executable memory. A pattern that backtracks beyond the limits "cannot tell", so no line that a
+ * sender makes up stops a daemon or passes a rule.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <errno.h>
@@ -59,7 +60,8 @@ static void discard(void *pattern)
 	free(p);
 }
 
-static int compile(struct str text, struct str flags, void **ret_pattern, size_t *ret_groups, struct driver_words why)
+static int compile(struct str text, struct str flags, void **ret_pattern, size_t *ret_groups,
+		   struct driver_words why)
 {
 	struct pattern *p;
 	uint32_t options, groups = 0;
@@ -73,12 +75,14 @@ static int compile(struct str text, struct str flags, void **ret_pattern, size_t
 	code = pcre2_compile((PCRE2_SPTR) text.at, text.len, options, &error, &where, NULL);
 	if (code == NULL) {
 		pcre2_get_error_message(error, words, sizeof(words));
-		snprintf(why.at, why.size, "error in regex at offset %zu: %s", (size_t) where, (char *) words);
+		snprintf(why.at, why.size, "error in regex at offset %zu: %s", (size_t) where,
+			 (char *) words);
 		return -EINVAL;
 	}
 	pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
 	p = calloc(1, sizeof(*p));
-	if (p == NULL || (p->found = pcre2_match_data_create_from_pattern(code, NULL)) == NULL || limits() == NULL) {
+	if (p == NULL || (p->found = pcre2_match_data_create_from_pattern(code, NULL)) == NULL
+	    || limits() == NULL) {
 		snprintf(why.at, why.size, "out of memory");
 		pcre2_code_free(code);
 		free(p);
@@ -90,7 +94,8 @@ static int compile(struct str text, struct str flags, void **ret_pattern, size_t
 	return 0;
 }
 
-static int match(const void *pattern, struct str key, struct span *groups, size_t group_count, struct driver_words why)
+static int match(const void *pattern, struct str key, struct span *groups, size_t group_count,
+		 struct driver_words why)
 {
 	const struct pattern *p = pattern;
 	int n = pcre2_match(p->code, (PCRE2_SPTR) key.at, key.len, 0, 0, p->found, limits());
@@ -105,7 +110,8 @@ static int match(const void *pattern, struct str key, struct span *groups, size_
 		return -EOVERFLOW;
 	}
 	for (size_t i = 0; i < group_count; i++) {
-		bool set = i < (size_t) n && vector[2 * i] != PCRE2_UNSET && vector[2 * i] <= vector[2 * i + 1];
+		bool set = i < (size_t) n && vector[2 * i] != PCRE2_UNSET
+			   && vector[2 * i] <= vector[2 * i + 1];
 
 		groups[i] = (struct span){ set ? vector[2 * i] : SIZE_MAX, set ? vector[2 * i + 1] : 0 };
 	}
@@ -117,4 +123,5 @@ static const struct pattern_driver patterns[] = {
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .patterns = patterns };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .patterns = patterns };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* pgsql: tables, with libpq. Everything is done without waiting inside the library, so that each step keeps its time limit. */
+/*
+ * pgsql: tables, with libpq. Everything is done without waiting inside the library, so that each
+ * step keeps its time limit.
+ */
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
@@ -28,7 +31,8 @@ static int wait_for(PGconn *c, short events, long long until, struct driver_word
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
 		return 0;
-	snprintf(why.at, why.size, "host \"%s\": %s", PQhost(c), n == 0 ? "no answer in time" : "poll failed");
+	snprintf(why.at, why.size, "host \"%s\": %s", PQhost(c),
+		 n == 0 ? "no answer in time" : "poll failed");
 	return -1;
 }
 
@@ -142,14 +146,16 @@ static bool receive_all(PGconn *c, long long until, struct driver_words why)
 }
 
 /*
- * The server is going or full: another connection, or later this one, can do better. So can another when a statement took too
- * long (57014) for this one: its limit is what was left of the time when it connected.
+ * The server is going or full: another connection, or later this one, can do better. So can another
+ * when a statement took too long (57014) for this one: its limit is what was left of the time when
+ * it connected.
  */
 static bool is_about_server(const PGresult *r)
 {
 	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
-	return state != NULL && (strncmp(state, "57P", 3) == 0 || strcmp(state, "57014") == 0 || strncmp(state, "08", 2) == 0 ||
+	return state != NULL && (strncmp(state, "57P", 3) == 0 || strcmp(state, "57014") == 0
+				 || strncmp(state, "08", 2) == 0 ||
 				 strncmp(state, "53", 2) == 0);
 }
 
@@ -158,11 +164,13 @@ static void tell_values(const PGresult *r, const struct driver_question *q)
 	for (int row = 0; row < PQntuples(r); row++)
 		for (int column = 0; column < PQnfields(r); column++)
 			if (!PQgetisnull(r, row, column) &&
-			    !q->found(q->arg, PQgetvalue(r, row, column), (size_t) PQgetlength(r, row, column)))
+			    !q->found(q->arg, PQgetvalue(r, row, column),
+				      (size_t) PQgetlength(r, row, column)))
 				return;
 }
 
-static enum driver_result take_results(PGconn *c, const struct driver_question *q, long long until, struct driver_words why)
+static enum driver_result take_results(PGconn *c, const struct driver_question *q, long long until,
+				       struct driver_words why)
 {
 	enum driver_result result = DRIVER_ANSWERED;
 	PGresult *r;
@@ -184,13 +192,15 @@ static enum driver_result take_results(PGconn *c, const struct driver_question *
 			break;
 		default:
 			say_error(c, why);
-			result = PQstatus(c) != CONNECTION_OK || is_about_server(r) ? DRIVER_GONE : DRIVER_FAILED;
+			result = PQstatus(c) != CONNECTION_OK
+				 || is_about_server(r) ? DRIVER_GONE : DRIVER_FAILED;
 		}
 		PQclear(r);
 	}
 }
 
-static enum driver_result pgsql_ask(void *connection, const struct driver_question *q, struct driver_words why)
+static enum driver_result pgsql_ask(void *connection, const struct driver_question *q,
+				    struct driver_words why)
 {
 	const long long until = now_ms() + q->timeout_ms;
 	PGconn *c = connection;
@@ -218,7 +228,8 @@ static bool limit_statements(PGconn *c, int timeout_ms, struct driver_words why)
 	char number[16];
 	const char *const arguments[] = { number };
 	const struct driver_question q = {
-		.statement = "SELECT set_config('statement_timeout', $1, false)", .arguments = arguments, .argument_count = 1,
+		.statement = "SELECT set_config('statement_timeout', $1, false)", .arguments = arguments,
+		.argument_count = 1,
 		.timeout_ms = timeout_ms, .found = ignore,
 	};
 
@@ -226,7 +237,8 @@ static bool limit_statements(PGconn *c, int timeout_ms, struct driver_words why)
 	return pgsql_ask(c, &q, why) != DRIVER_GONE;
 }
 
-static void *pgsql_connect(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
+static void *pgsql_connect(const struct driver_settings *s, const char *host, int timeout_ms,
+			   struct driver_words why)
 {
 	const long long until = now_ms() + timeout_ms;
 	const char *encoding = s->get(s, "encoding");
@@ -252,7 +264,8 @@ static void *pgsql_connect(const struct driver_settings *s, const char *host, in
 	}
 	if (PQstatus(c) == CONNECTION_BAD) {
 		say_error(c, why);
-	} else if (finish_connecting(c, until, why) == 0 && PQsetnonblocking(c, 1) == 0 && limit_statements(c, timeout_ms, why)) {
+	} else if (finish_connecting(c, until, why) == 0 && PQsetnonblocking(c, 1) == 0
+		   && limit_statements(c, timeout_ms, why)) {
 		return c;
 	}
 	PQfinish(c);
@@ -269,4 +282,5 @@ static const struct server_driver servers[] = {
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .servers = servers };

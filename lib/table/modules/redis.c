@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * redis: tables, of Redis and what speaks its protocol. hiredis packs commands and takes replies apart; the sockets are our own, for TLS and for time limits on
- * every step. In a cluster each connection of the pool keeps one to every node that it was sent to, and remembers which slot is where.
+ * redis: tables, of Redis and what speaks its protocol. hiredis packs commands and takes replies
+ * apart; the sockets are our own, for TLS and for time limits on every step. In a cluster each
+ * connection of the pool keeps one to every node that it was sent to, and remembers which slot is
+ * where.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,7 +73,10 @@ static int fail_errno(const struct step *s, const struct node *n, int error)
 	return fail(s, n, strerror_r(error, room, sizeof(room)));
 }
 
-/* What OpenSSL stumbled over first; a file's or a socket's trouble is the system's, for which it has no words. */
+/*
+ * What OpenSSL stumbled over first; a file's or a socket's trouble is the system's, for which it
+ * has no words.
+ */
 static void say_tls_error(char *room, size_t size)
 {
 	const unsigned long error = ERR_get_error();
@@ -80,7 +85,8 @@ static void say_tls_error(char *room, size_t size)
 
 	ERR_clear_error();
 	if (reason == NULL)
-		reason = ERR_SYSTEM_ERROR(error) ? strerror_r(ERR_GET_REASON(error), own, sizeof(own)) : "TLS failed";
+		reason = ERR_SYSTEM_ERROR(error) ? strerror_r(ERR_GET_REASON(error), own,
+							      sizeof(own)) : "TLS failed";
 	snprintf(room, size, "%s", reason);
 }
 
@@ -190,7 +196,10 @@ static ssize_t read_some(const struct step *s, const struct node *n, char *room,
 
 /* ---- commands ---- */
 
-/* Sends a command and waits for its reply, which the caller frees; NULL with words: the connection is of no use. */
+/*
+ * Sends a command and waits for its reply, which the caller frees; NULL with words: the connection
+ * is of no use.
+ */
 static redisReply *command(const struct step *s, struct node *n, size_t count, const char *const *words)
 {
 	char *packed = NULL, piece[2048];
@@ -313,7 +322,8 @@ static int start_tls(const struct step *s, const struct connection *c, struct no
 
 static int log_in(const struct step *s, const struct connection *c, struct node *n)
 {
-	const char *user = c->settings->get(c->settings, "user"), *password = c->settings->get(c->settings, "password");
+	const char *user = c->settings->get(c->settings, "user"),
+		*password = c->settings->get(c->settings, "password");
 	const char *database = c->settings->get(c->settings, "database");
 	int r = 0;
 
@@ -360,7 +370,8 @@ static bool split_host(const char *host, struct node *n)
 	n->fd = -1;
 	if (strncmp(host, "unix:", 5) == 0) {
 		snprintf(n->port, sizeof(n->port), "0");
-		return (size_t) snprintf(n->host, sizeof(n->host), "%s", host + 5) < sizeof(n->host) && n->host[0] == '/';
+		return (size_t) snprintf(n->host, sizeof(n->host), "%s", host + 5) < sizeof(n->host)
+		       && n->host[0] == '/';
 	}
 	if (strncmp(host, "inet:", 5) == 0)
 		host += 5;
@@ -371,13 +382,16 @@ static bool split_host(const char *host, struct node *n)
 		port = strrchr(host, ':');
 		len = port == NULL ? strlen(host) : (size_t) (port - host);
 	}
-	snprintf(n->port, sizeof(n->port), "%s", port == NULL || port[0] != ':' || port[1] == 0 ? "6379" : port + 1);
-	return len > 0 && (size_t) snprintf(n->host, sizeof(n->host), "%.*s", (int) len, host) < sizeof(n->host);
+	snprintf(n->port, sizeof(n->port), "%s", port == NULL || port[0] != ':'
+		 || port[1] == 0 ? "6379" : port + 1);
+	return len > 0 && (size_t) snprintf(n->host, sizeof(n->host), "%.*s", (int) len,
+					    host) < sizeof(n->host);
 }
 
 static SSL_CTX *make_tls(const struct driver_settings *s, struct driver_words why)
 {
-	const char *file = s->get(s, "tls_CAfile"), *path = s->get(s, "tls_CApath"), *cert = s->get(s, "tls_cert_file"), *key = s->get(s, "tls_key_file");
+	const char *file = s->get(s, "tls_CAfile"), *path = s->get(s, "tls_CApath"),
+		*cert = s->get(s, "tls_cert_file"), *key = s->get(s, "tls_key_file");
 	const char *verify = s->get(s, "tls_verify_cert");
 	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
 	bool ok = tls != NULL;
@@ -388,10 +402,12 @@ static SSL_CTX *make_tls(const struct driver_settings *s, struct driver_words wh
 	else if (ok)
 		ok = SSL_CTX_set_default_verify_paths(tls) == 1;
 	if (ok && cert != NULL)
-		ok = SSL_CTX_use_certificate_chain_file(tls, cert) == 1 && SSL_CTX_use_PrivateKey_file(tls, key == NULL ? cert : key, SSL_FILETYPE_PEM) == 1;
+		ok = SSL_CTX_use_certificate_chain_file(tls, cert) == 1
+		     && SSL_CTX_use_PrivateKey_file(tls, key == NULL ? cert : key, SSL_FILETYPE_PEM) == 1;
 	if (ok) {
 		SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-		SSL_CTX_set_verify(tls, verify == NULL || is_yes(verify) ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+		SSL_CTX_set_verify(tls, verify == NULL || is_yes(verify) ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+				   NULL);
 		return tls;
 	}
 	say_tls_error(reason, sizeof(reason));
@@ -423,7 +439,8 @@ static void redis_close(void *connection)
 	free(c);
 }
 
-static void *redis_connect_to(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
+static void *redis_connect_to(const struct driver_settings *s, const char *host, int timeout_ms,
+			      struct driver_words why)
 {
 	const struct step step = { now_ms() + timeout_ms, why };
 	struct connection *c = calloc(1, sizeof(*c));
@@ -435,7 +452,8 @@ static void *redis_connect_to(const struct driver_settings *s, const char *host,
 	c->node_count = 1;
 	if (!split_host(host, &c->nodes[0]))
 		snprintf(why.at, why.size, "%.100s: not a host", host);
-	else if ((!is_yes(s->get(s, "tls")) || (c->tls = make_tls(s, why)) != NULL) && connect_node(&step, c, &c->nodes[0]) == 0)
+	else if ((!is_yes(s->get(s, "tls")) || (c->tls = make_tls(s, why)) != NULL)
+		 && connect_node(&step, c, &c->nodes[0]) == 0)
 		return c;
 	redis_close(c);
 	return NULL;
@@ -486,7 +504,8 @@ static int node_named(const struct step *s, struct connection *c, const struct n
 
 /* ---- asking ---- */
 
-static enum driver_result tell(const struct step *s, const struct node *n, const redisReply *reply, const struct driver_question *q)
+static enum driver_result tell(const struct step *s, const struct node *n, const redisReply *reply,
+			       const struct driver_question *q)
 {
 	switch (reply->type) {
 	case REDIS_REPLY_NIL:
@@ -497,7 +516,8 @@ static enum driver_result tell(const struct step *s, const struct node *n, const
 	case REDIS_REPLY_ERROR:
 		fail(s, n, reply->str);
 		/* A copy that may not be written, or one that still loads: another host can do better. */
-		return strncmp(reply->str, "LOADING", 7) == 0 || strncmp(reply->str, "MASTERDOWN", 10) == 0 || strncmp(reply->str, "NOAUTH", 6) == 0 ?
+		return strncmp(reply->str, "LOADING", 7) == 0 || strncmp(reply->str, "MASTERDOWN", 10) == 0
+		       || strncmp(reply->str, "NOAUTH", 6) == 0 ?
 			DRIVER_GONE : DRIVER_FAILED;
 	default:
 		fail(s, n, "an unexpected reply");
@@ -517,7 +537,8 @@ static bool forget_node(struct connection *c, int node)
 	return true;
 }
 
-static enum driver_result redis_ask(void *connection, const struct driver_question *q, struct driver_words why)
+static enum driver_result redis_ask(void *connection, const struct driver_question *q,
+				    struct driver_words why)
 {
 	const struct step s = { now_ms() + q->timeout_ms, why };
 	struct connection *c = connection;
@@ -530,7 +551,8 @@ static enum driver_result redis_ask(void *connection, const struct driver_questi
 		redisReply *reply = NULL;
 		enum driver_result result;
 
-		if (connect_node(&s, c, n) == 0 && (!asking || command_ok(&s, n, 1, (const char *const[]){ "ASKING" }) == 0))
+		if (connect_node(&s, c, n) == 0
+		    && (!asking || command_ok(&s, n, 1, (const char *const[]){ "ASKING" }) == 0))
 			reply = command(&s, n, q->argument_count, q->arguments);
 		if (reply == NULL) {
 			if (!forget_node(c, at))
@@ -539,8 +561,10 @@ static enum driver_result redis_ask(void *connection, const struct driver_questi
 			asking = false;
 			continue;
 		}
-		asking = c->in_cluster && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0;
-		if (!asking && !(c->in_cluster && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "MOVED ", 6) == 0)) {
+		asking = c->in_cluster && reply->type == REDIS_REPLY_ERROR
+			 && strncmp(reply->str, "ASK ", 4) == 0;
+		if (!asking && !(c->in_cluster && reply->type == REDIS_REPLY_ERROR
+				 && strncmp(reply->str, "MOVED ", 6) == 0)) {
 			result = tell(&s, n, reply, q);
 			freeReplyObject(reply);
 			return result;
@@ -557,8 +581,10 @@ static enum driver_result redis_ask(void *connection, const struct driver_questi
 }
 
 static const struct server_driver servers[] = {
-	{ .type = "redis", .check = redis_check, .connect = redis_connect_to, .ask = redis_ask, .close = redis_close },
+	{ .type = "redis", .check = redis_check, .connect = redis_connect_to, .ask = redis_ask,
+	  .close = redis_close },
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .servers = servers };

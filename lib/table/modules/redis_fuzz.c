@@ -34,9 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const redisReply *r = reply;
 		int node = r->type == REDIS_REPLY_ERROR ? node_named(&s, &c, &from, r->str) : 0;
 
-		if (tell(&s, &from, reply, &q) == DRIVER_ANSWERED && r->type != REDIS_REPLY_NIL && r->type != REDIS_REPLY_STRING)
+		if (tell(&s, &from, reply, &q) == DRIVER_ANSWERED && r->type != REDIS_REPLY_NIL
+		    && r->type != REDIS_REPLY_STRING)
 			abort();
-		if (node >= c.node_count || c.node_count > MOST_NODES || (r->str != NULL && slot_of(r->str) >= SLOTS))
+		if (node >= c.node_count || c.node_count > MOST_NODES
+		    || (r->str != NULL && slot_of(r->str) >= SLOTS))
 			abort();
 		freeReplyObject(reply);
 	}

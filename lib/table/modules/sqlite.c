@@ -39,7 +39,8 @@ static int is_late(void *connection)
 	return c->until != 0 && now_ms() > c->until;
 }
 
-static void *sqlite_connect(const struct driver_settings *s, const char *host, int timeout_ms, struct driver_words why)
+static void *sqlite_connect(const struct driver_settings *s, const char *host, int timeout_ms,
+			    struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	int r;
@@ -49,7 +50,8 @@ static void *sqlite_connect(const struct driver_settings *s, const char *host, i
 		return NULL;
 	c->path = s->get(s, "dbpath");
 	if (stat(c->path, &c->st) < 0) {
-		snprintf(why.at, why.size, "open %s: %s", c->path, errno == ENOENT ? "No such file or directory" : "cannot be reached");
+		snprintf(why.at, why.size, "open %s: %s", c->path,
+			 errno == ENOENT ? "No such file or directory" : "cannot be reached");
 		free(c);
 		return NULL;
 	}
@@ -87,7 +89,8 @@ static void tell_row(const struct connection *c, const struct driver_question *q
 		}
 }
 
-static enum driver_result sqlite_ask(void *connection, const struct driver_question *q, struct driver_words why)
+static enum driver_result sqlite_ask(void *connection, const struct driver_question *q,
+				     struct driver_words why)
 {
 	struct connection *c = connection;
 	bool enough = false;
@@ -113,7 +116,8 @@ static enum driver_result sqlite_ask(void *connection, const struct driver_quest
 		sqlite3_reset(c->statement);
 		sqlite3_clear_bindings(c->statement);
 	}
-	return r == SQLITE_DONE ? DRIVER_ANSWERED : r == SQLITE_NOTADB || r == SQLITE_IOERR || r == SQLITE_CORRUPT ? DRIVER_GONE : DRIVER_FAILED;
+	return r == SQLITE_DONE ? DRIVER_ANSWERED : r == SQLITE_NOTADB || r == SQLITE_IOERR
+	       || r == SQLITE_CORRUPT ? DRIVER_GONE : DRIVER_FAILED;
 }
 
 static const struct server_driver servers[] = {
@@ -121,4 +125,5 @@ static const struct server_driver servers[] = {
 	{ .type = NULL },
 };
 
-__attribute__((visibility("default"))) const struct table_module table_module = { .version = TABLE_MODULE_VERSION, .servers = servers };
+__attribute__((visibility("default"))) const struct table_module table_module = {
+	.version = TABLE_MODULE_VERSION, .servers = servers };
