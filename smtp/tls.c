@@ -16,6 +16,7 @@
 
 #include <errno.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/table/table.h"
 #include "smtp/smtp.h"
@@ -24,7 +25,11 @@ static struct {
 	struct tls_context *context;
 	struct tls_logging logging;
 	int64_t backoff_ms;
+	when_t another_begins;		/* 0: what this process has will do */
 } tls;
+
+/* How long a process that could not get TLS when it began goes on without. */
+enum { WITHOUT_MS = 10000 };
 
 /* ---- start ---- */
 
@@ -95,6 +100,8 @@ void tls_open(void)
 		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
 	else if (r != 0)
 		daemon_complain("TLS is not available: %s", buf_text(&why));
+	if (tls.context == NULL)
+		tls.another_begins = in(WITHOUT_MS);
 	if (the_world->rehearsing)
 		tls_context_review(tls.context, say_odd, &the_client.conf);
 }
@@ -358,6 +365,8 @@ static void refresh(void)
 		log_info("TLS key and certificate files have changed and are in use");
 	else if (r == -EACCES)
 		daemon_retire("TLS key or certificate files have changed");
+	else if (tls.another_begins != 0 && mono_ms() >= tls.another_begins)
+		daemon_retire("TLS was not available when this process began");
 	else if (r < 0)
 		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
 }

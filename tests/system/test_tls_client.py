@@ -350,6 +350,20 @@ def test_a_new_certificate_of_the_client_is_taken_up_and_a_wrong_one_is_not(inst
         wait_until(lambda: "status=sent" in deliver(mail) and sink.clients[-1] == "second.example", 60, pause=0.5)
 
 
+def test_a_process_that_began_without_tls_makes_way_for_one_that_has_it(instance, ca):
+    with TlsSink(ca.issue("is-patient")) as sink:
+        mail = relaying(instance, sink, smtp_connection_cache_on_demand="no")
+        authorities = mail.file("authorities.pem", ca.certificate.read_text())
+        mail.set(smtp_tls_CAfile=authorities)
+        mail.reload()
+        assert ", tls=may, " in deliver(mail)
+        authorities.write_text("no certificate")
+        assert mail.kill("smtp") >= 1
+        wait_until(lambda: ", tls=may, " not in deliver(mail) and mail.log_lines("TLS is not available: "), 60, pause=0.5)
+        authorities.write_text(ca.certificate.read_text())
+        wait_until(lambda: ", tls=may, " in deliver(mail), 60, pause=0.5)
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="only root has keys that daemons cannot read")
 def test_the_good_pair_of_the_client_outlasts_bad_files_that_only_root_can_read(instance, ca):
     first, second = ca.issue("rooted-first", name="first.example"), ca.issue("rooted-second", name="second.example")
