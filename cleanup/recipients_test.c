@@ -34,8 +34,11 @@ static void utf8_from_local_programs_needs_smtputf8(void **state)
 		plain = { .address = STR("bob@example.net") };
 	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL,
 			      .recipient_count = 1, .recipients = &plain };
-	static const struct { const char *origin,
-			      *content; bool utf8_address; unsigned expected; } cases[] = {
+	static const struct {
+		const char *origin, *content;
+		bool utf8_address;
+		unsigned expected;
+	} cases[] = {
 		{ "pickup", "Subject: Gr\xc3\xbc\xc3\x9f" "e\n\n", false,
 		  ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME },
 		{ "pickup", "Subject: latin \xfc\n\n", false, ENVELOPE_8BITMIME },

@@ -236,8 +236,12 @@ static void test_requiretls_comes_to_what_its_policy_says(void **unused)
 	static const char policy[] =
 		"mydomain = our.example\nsmtp_tls_security_level = %s\nsmtp_requiretls_policy = inline:{{.off.example=disable}, {bad.example=perhaps}, {say.example=opportunistic}, "
 				     "{192.0.2.1=disable}}, opportunistic+starttls";
-	static const struct { const char *level,
-			      *next_hop; enum sender_wish wish; enum tls_level becomes; const char *refused; } rows[] = {
+	static const struct {
+		const char *level, *next_hop;
+		enum sender_wish wish;
+		enum tls_level becomes;
+		const char *refused;
+	} rows[] = {
 		{ "may", "a.off.example", AS_CONFIGURED, TLS_MAY, NULL }, { "may", "off.example", TLS_WANTED,
 				TLS_ENCRYPT, NULL }, { "may", "say.example", TLS_WELCOME, TLS_MAY, NULL },
 		{ "none", "say.example", TLS_WELCOME, TLS_NONE, NULL },
@@ -276,8 +280,11 @@ static void test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it(void
 		"smtp_tls_policy_maps = inline:{ { e.example = secure match=mx.example:.mail.example servername=x policy_type=sts mx_host_pattern=mx.example "
 				    "mx_host_pattern=*.mail.example }, { t.example = may policy_type=sts mx_host_pattern=mx.example }, "
 				    "{ f.example = secure match=mx.example policy_type=sts policy_failure=sts-webpki-invalid }, { m.example = secure match=mx.example policy_type=sts } }\n";
-	static const struct { const char *domain, *host; bool enforce,
-			      refused; const char *match; } rows[] = {
+	static const struct {
+		const char *domain, *host;
+		bool enforce, refused;
+		const char *match;
+	} rows[] = {
 		{ "e.example", "a.mail.example", true, false, "hostname" },
 		{ "e.example", "other.example", true, true, NULL },
 		{ "e.example", "other.example", false, false, "mx.example:.mail.example" },
@@ -304,8 +311,14 @@ static void test_a_plug_in_s_mta_sts_policy_counts_as_the_standard_wants_it(void
 
 static void test_the_sender_s_wish_raises_or_lowers_what_is_asked(void **unused)
 {
-	static const struct { unsigned flags; const char *next_hop; bool by_mx,
-			      is_signed; const char *refused; enum tls_level becomes; enum sender_wish wish; } rows[] = {
+	static const struct {
+		unsigned flags;
+		const char *next_hop;
+		bool by_mx, is_signed;
+		const char *refused;
+		enum tls_level becomes;
+		enum sender_wish wish;
+	} rows[] = {
 		{ ENVELOPE_REQUIRETLS, "m.example", true, false, "5.7.30", TLS_MAY, TLS_DEMANDED },
 		{ ENVELOPE_REQUIRETLS, "m.example", true, true, NULL, TLS_SECURE, TLS_DEMANDED },
 		{ ENVELOPE_REQUIRETLS, "h.example", false, false, NULL, TLS_SECURE, TLS_DEMANDED },

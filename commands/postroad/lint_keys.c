@@ -81,8 +81,11 @@ static void try_entry(void *arg, const struct table_entry *e)
 
 void lint_keys(struct lint *l)
 {
-	static const struct { const char *parameter; void (*try)(struct keys *k,
-								 struct str address); unsigned use; } mappings[] = {
+	static const struct {
+		const char *parameter;
+		void (*try)(struct keys *k, struct str address);
+		unsigned use;
+	} mappings[] = {
 		{ "canonical_maps", try_canonical,
 		  USE_ENVELOPE_SENDER | USE_ENVELOPE_RECIPIENT | USE_HEADER_SENDER | USE_HEADER_RECIPIENT },
 		{ "sender_canonical_maps", try_canonical, USE_ENVELOPE_SENDER | USE_HEADER_SENDER },

@@ -309,8 +309,11 @@ static void try_action(void *arg, const struct table_entry *e)
 
 static void lint_maps(struct lint *l)
 {
-	static const struct { const char *name; bool hosts_only,
-			      by_local; void (*each)(void *arg, const struct table_entry *e); } maps[] = {
+	static const struct {
+		const char *name;
+		bool hosts_only, by_local;
+		void (*each)(void *arg, const struct table_entry *e);
+	} maps[] = {
 		{ "sender_dependent_relayhost_maps", true, false, try_hop },
 		{ "sender_dependent_default_transport_maps", false, false, try_hop },
 		{ "mailbox_transport_maps", false, true, try_hop },

@@ -163,8 +163,11 @@ static int parse_end(struct arena *a, struct str rest, struct auth_line *l)
 
 int auth_line_parse(struct arena *a, struct str line, struct auth_line *ret)
 {
-	static const struct { struct str name; enum auth_word word; int (*parse)(struct arena *a,
-			struct str rest, struct auth_line *l); } rows[] = {
+	static const struct {
+		struct str name;
+		enum auth_word word;
+		int (*parse)(struct arena *a, struct str rest, struct auth_line *l);
+	} rows[] = {
 		{ STR_INIT("VERSION"), AUTH_VERSION, parse_version },
 		{ STR_INIT("MECH"), AUTH_MECH, parse_mechanism }, { STR_INIT("DONE"), AUTH_DONE, NULL },
 		{ STR_INIT("OK"), AUTH_OK, parse_end }, { STR_INIT("CONT"), AUTH_CONT, parse_challenge },
