@@ -7,12 +7,14 @@
 
 #include "lib/base/die.h"
 
-enum { MOST_LINE = 2048 };		/* of a line that checks see; the rest of it passes unseen */
+enum { MOST_LINE = 2048 };		/* checks see a longer line in pieces of this size */
 
-/* What came of the line under way. A line longer than MOST_LINE is judged by its beginning. */
 struct check_line {
-	struct buf text;
-	bool judged, keep;		/* the long line's beginning was judged */
+	struct buf text;		/* the piece of a line under way, not yet judged */
+	struct buf header;		/* of a part, with its folded lines: judged when it is complete */
+	enum check_class class;		/* of the line under way, and of header */
+	bool inside;			/* a piece of the line was judged already */
+	bool kept;			/* and something of it is stored: its line end belongs to it */
 	uint64_t looked_at;		/* of this part of the message */
 };
 
@@ -46,85 +48,101 @@ static void store(struct message *m, struct str bytes)
 
 /* ---- line by line ---- */
 
-static enum check_class class_of_line(struct message *m, struct str line, struct check_line *c)
+static enum check_class class_of_line(struct message *m, struct str line)
 {
-	switch (m->mime == NULL ? MIME_BODY : mime_feed(m->mime, line)) {
+	switch (mime_feed(m->mime, line)) {
 	case MIME_PART_HEADER:
-		c->looked_at = 0;
 		return CHECK_MIME_HEADER;
 	case MIME_NESTED_HEADER:
-		c->looked_at = 0;
 		return CHECK_NESTED_HEADER;
 	default:
 		return CHECK_BODY;
 	}
 }
 
-/* A header of a part is judged line by line too: folded ones by their first line. */
-static bool judge(struct message *m, struct check_line *c, struct str line, struct str *ret)
+/* A header that is held is complete. */
+static void end_header(struct message *m, struct check_line *c)
 {
-	enum check_class class = class_of_line(m, line, c);
+	struct str text = buf_str(&c->header);
 
-	*ret = line;
-	if (checks_for(m, class) == NULL || line.len == 0)
-		return true;
-	c->looked_at += line.len + 1;
-	if (class == CHECK_BODY && c->looked_at > (uint64_t) the_cleanup.conf.body_checks_size_limit)
-		return true;
-	return check_text(m, class, line, ret);
+	if (text.len > 0 && check_text(m, c->class, header_without_blanks(m, text), &text)) {
+		store(m, text);
+		store(m, STR("\n"));
+	}
+	buf_clear(&c->header);
 }
 
-static void end_line(struct message *m, struct check_line *c, struct str line, bool has_lf)
+/* As much of it as header_size_limit allows, like a header of the message itself. */
+static void add_to_header(struct check_line *c, struct str text)
 {
-	struct str out = line;
-
-	if (c->judged ? c->keep : judge(m, c, line, &out)) {
-		store(m, out);
-		if (has_lf)
-			store(m, STR("\n"));
-	}
-	c->judged = false;
-	buf_clear(&c->text);
+	buf_add(&c->header, str_head(text, c->header.limit - c->header.len));
 }
 
-static void add_to_line(struct message *m, struct check_line *c, struct str piece)
+static void begin_line(struct message *m, struct check_line *c, struct str piece)
 {
-	struct str out;
-	size_t room;
+	enum check_class class = class_of_line(m, piece);
 
-	if (c->judged) {
-		if (c->keep)
-			store(m, piece);
+	if (class != CHECK_BODY)
+		c->looked_at = 0;
+	if (c->header.len > 0 && class == c->class && piece.len > 0 && is_blank(piece.at[0]))
+		add_to_header(c, STR("\n"));
+	else
+		end_header(m, c);
+	c->class = class;
+	c->kept = false;
+}
+
+/* Of the body, or of a header that nobody asks about. */
+static void take_text(struct message *m, struct check_line *c, struct str piece)
+{
+	bool is_judged = checks_for(m, c->class) != NULL && piece.len > 0 && c->class == CHECK_BODY
+			 && c->looked_at < (uint64_t) the_cleanup.conf.body_checks_size_limit;
+
+	c->looked_at += piece.len + 1;
+	if (is_judged && !check_text(m, c->class, piece, &piece))
+		return;
+	store(m, piece);
+	c->kept = true;
+}
+
+/* A line, or MOST_LINE bytes of it. */
+static void take_piece(struct message *m, struct check_line *c, struct str piece, bool has_lf)
+{
+	bool is_more = c->inside;
+
+	if (!is_more)
+		begin_line(m, c, piece);
+	c->inside = !has_lf;
+	if (c->class != CHECK_BODY && checks_for(m, c->class) != NULL) {
+		add_to_header(c, piece);
 		return;
 	}
-	if (buf_add(&c->text, piece) >= 0)
-		return;
-	/* Longer than checks look at: judged now, and the rest is passed on as it comes. */
-	room = MOST_LINE - c->text.len;
-	buf_add(&c->text, str_head(piece, room));
-	c->keep = judge(m, c, buf_str(&c->text), &out);
-	c->judged = true;
-	if (c->keep) {
-		store(m, out);
-		store(m, str_skip(piece, room));
-	}
+	if (!is_more || piece.len > 0)
+		take_text(m, c, piece);
+	if (has_lf && c->kept)
+		store(m, STR("\n"));
 }
 
 static void take_lines(struct message *m, struct str bytes)
 {
 	struct check_line *c = m->check_line;
-	struct str line;
 
 	while (bytes.len > 0 && m->refused.code == 0) {
-		bool whole = str_cut(&bytes, '\n', &line);
+		ssize_t lf = str_find(bytes, '\n');
+		size_t len = lf < 0 ? bytes.len : (size_t) lf;
+		size_t used = MIN(len, MOST_LINE - c->text.len);
+		bool has_lf = lf >= 0 && used == len;
 
-		if (whole && c->text.len == 0 && !c->judged && line.len <= MOST_LINE) {
-			end_line(m, c, line, true);
-			continue;
+		if (c->text.len == 0 && has_lf) {
+			take_piece(m, c, str_head(bytes, used), true);
+		} else {
+			buf_add(&c->text, str_head(bytes, used));
+			if (has_lf || c->text.len == MOST_LINE) {
+				take_piece(m, c, buf_str(&c->text), has_lf);
+				buf_clear(&c->text);
+			}
 		}
-		add_to_line(m, c, line);
-		if (whole)
-			end_line(m, c, c->judged ? STR_NONE : buf_str(&c->text), true);
+		bytes = str_skip(bytes, used + has_lf);
 	}
 }
 
@@ -143,22 +161,26 @@ void end_body(struct message *m)
 	struct check_line *c = m->check_line;
 
 	if (c != NULL && c->text.len > 0)
-		end_line(m, c, c->judged ? STR_NONE : buf_str(&c->text), false);
+		take_piece(m, c, buf_str(&c->text), false);
+	if (c != NULL)
+		end_header(m, c);
 	if (m->writer != NULL && queue_written(m->writer) > 0 && m->last_byte != '\n')
 		store(m, STR("\n"));
 }
 
 void begin_body(struct message *m)
 {
-	if (checks_for(m, CHECK_BODY) == NULL && checks_for(m, CHECK_MIME_HEADER) == NULL
-	    && checks_for(m, CHECK_NESTED_HEADER) == NULL)
+	if (!checks_look_at_body(m))
 		return;
 	m->check_line = ARENA_NEW(m->arena, struct check_line);
 	m->check_line->text = BUF(MOST_LINE);
+	m->check_line->header = BUF((size_t) the_cleanup.conf.header_size_limit);
 }
 
 void free_body(struct message *m)
 {
-	if (m->check_line != NULL)
-		buf_free(&m->check_line->text);
+	if (m->check_line == NULL)
+		return;
+	buf_free(&m->check_line->text);
+	buf_free(&m->check_line->header);
 }

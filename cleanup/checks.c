@@ -28,6 +28,12 @@ struct tables *checks_for(const struct message *m, enum check_class c)
 	return NULL;
 }
 
+bool checks_look_at_body(const struct message *m)
+{
+	return checks_for(m, CHECK_BODY) != NULL || checks_for(m, CHECK_MIME_HEADER) != NULL
+	       || checks_for(m, CHECK_NESTED_HEADER) != NULL;
+}
+
 static const char *const class_names[] = { "header", "mime-header", "nested-header", "body" };
 static const char *const class_parameters[] = { "header_checks", "mime_header_checks",
 						"nested_header_checks", "body_checks" };
@@ -168,15 +174,14 @@ static bool do_filter(struct check *c)
 
 static bool do_prepend(struct check *c)
 {
-	if (c->argument.len == 0) {
-		warn(c, "PREPEND without text, ignored");
+	if (c->argument.len == 0 || (c->class != CHECK_BODY && !is_header_start(c->argument))) {
+		warn(c, c->class == CHECK_BODY ? "PREPEND without text, ignored"
+		     : "PREPEND needs \"name: value\" before a header, ignored");
 		return true;
 	}
 	log_action(c, "prepend", c->argument);
 	if (c->class == CHECK_HEADER) {
-		/* above Received, where what a filter added is looked for */
-		if (buf_add(&c->m->prepended, c->argument) < 0 || buf_add_byte(&c->m->prepended, '\n') < 0)
-			refuse(c->m, 552, "5.3.4", "Error: message headers too big");
+		add_header(c->m, c->argument);
 		return true;
 	}
 	*c->ret = arena_fmt(c->m->arena, "%.*s\n%.*s", PSTR(c->argument), PSTR(c->text));

@@ -77,12 +77,26 @@ static bool is_mbox_line(struct str line)
 	return str_starts(line, STR("From "));
 }
 
+/* Nothing but lines of mailboxes so far: what comes next is the first line of the headers. */
+static bool are_mbox_lines(struct str text)
+{
+	struct str line;
+
+	while (text.len > 0) {
+		str_cut(&text, '\n', &line);
+		if (!is_mbox_line(line))
+			return false;
+	}
+	return true;
+}
+
 bool find_end_of_headers(struct str text, bool is_all, size_t *scanned, size_t *ret_len, size_t *ret_body_at)
 {
+	bool is_first = are_mbox_lines(str_head(text, *scanned));
+
 	while (*scanned < text.len) {
 		struct str rest = str_skip(text, *scanned), line;
 		bool whole = str_cut(&rest, '\n', &line);
-		bool is_first = *scanned == 0;
 
 		if (!whole && !is_all && line.len < SURELY_A_NAME)
 			return false;
@@ -97,6 +111,7 @@ bool find_end_of_headers(struct str text, bool is_all, size_t *scanned, size_t *
 			return true;
 		if (!whole && !is_all)
 			return false;
+		is_first = is_first && is_mbox_line(line);
 		*scanned += line.len + whole;
 	}
 	*ret_len = *ret_body_at = text.len;
@@ -201,45 +216,59 @@ static void note_header(struct message *m, const struct header *h, const struct 
 		extract_recipients(m, h->value, (row->use & RESENT) != 0);
 }
 
-/* A header as it is to be stored, but for its addresses: what checks made of it may be another one. */
-static struct str with_our_addresses(struct message *m, struct str whole)
+struct str header_without_blanks(struct message *m, struct str whole)
 {
-	struct header h;
-	enum header_role role;
+	ssize_t colon = str_find(whole, ':');
+	struct str name = str_trim_end(str_head(whole, colon < 0 ? whole.len : (size_t) colon));
 
-	if (!rewrites_headers(m) || header_next(&(struct str){ whole.at, whole.len }, &h) <= 0)
+	if (colon < 0 || name.len == (size_t) colon || !has_memory(m, whole.len))
 		return whole;
-	role = header_role(h.name);
-	return role == NO_ADDRESSES
-	       || h.whole.len != whole.len ? whole : header_with_our_addresses(m, &h, role);
+	return arena_fmt(m->arena, "%.*s%.*s", PSTR(name), PSTR(str_skip(whole, (size_t) colon)));
 }
 
-static void take_header(struct message *m, const struct header *h)
+static struct str with_our_addresses(struct message *m, const struct header *h)
 {
-	const struct header_row *row = find_row(h->name);
-	size_t limit = (size_t) the_cleanup.conf.header_size_limit;
-	struct str whole = str_head(h->whole, limit);
-	enum check_class class = row == NULL && is_of_mime(h->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
+	enum header_role role = rewrites_headers(m) ? header_role(h->name) : NO_ADDRESSES;
 
-	if (row != NULL)
-		note_header(m, h, row);
+	return role == NO_ADDRESSES ? h->whole : header_with_our_addresses(m, h, role);
+}
+
+/*
+ * Checks come first: a header that they leave out was never there, so that another takes its place
+ * if it must, and what they put in its stead counts as what it is.
+ */
+static void take_header(struct message *m, const struct header *found)
+{
+	size_t limit = (size_t) the_cleanup.conf.header_size_limit;
+	struct str whole = header_without_blanks(m, str_head(found->whole, limit));
+	const struct header_row *row = find_row(found->name);
+	enum check_class class = row == NULL && is_of_mime(found->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
+	struct header h;
+
 	if (checks_for(m, class) != NULL && !check_text(m, class, whole, &whole))
 		return;
-	if (is_dropped(h->name) || (row != NULL && row->kind == HEADER_REQUIRE_TLS_ESMTP
-				    && is_known_requiretls(m, h->value)))
+	if (header_next(&(struct str){ whole.at, whole.len }, &h) <= 0 || h.whole.len != whole.len) {
+		add_header(m, whole);		/* the administrator's words */
 		return;
-	add_header(m, with_our_addresses(m, whole));
+	}
+	row = find_row(h.name);
+	if (row != NULL)
+		note_header(m, &h, row);
+	if (is_dropped(h.name) || (row != NULL && row->kind == HEADER_REQUIRE_TLS_ESMTP
+				   && is_known_requiretls(m, h.value)))
+		return;
+	add_header(m, with_our_addresses(m, &h));
 }
 
 /* "From ..." of a mailbox that was handed in as it was: the line keeps its information, and is a header. */
-static void take_mbox_line(struct message *m, struct str *block)
+static void take_mbox_lines(struct message *m, struct str *block)
 {
 	struct str line;
 
-	if (!is_mbox_line(*block))
-		return;
-	str_cut(block, '\n', &line);
-	add_header(m, arena_fmt(m->arena, "X-Mailbox-Line: %.*s", PSTR(line)));
+	while (m->refused.code == 0 && is_mbox_line(*block) && has_memory(m, 0)) {
+		str_cut(block, '\n', &line);
+		add_header(m, arena_fmt(m->arena, "X-Mailbox-Line: %.*s", PSTR(line)));
+	}
 }
 
 void take_headers(struct message *m, struct str block)
@@ -252,7 +281,7 @@ void take_headers(struct message *m, struct str block)
 		add_received(m);
 	if ((m->e.flags & ENVELOPE_REQUIRETLS) != 0 && records_requiretls())
 		add_header(m, STR("Require-TLS-ESMTP: yes"));
-	take_mbox_line(m, &block);
+	take_mbox_lines(m, &block);
 	while (m->refused.code == 0 && block.len > 0 && has_memory(m, 0) && header_next(&block, &h) > 0) {
 		take_header(m, &h);
 		if (++n % PASS_AFTER == 0)

@@ -128,12 +128,12 @@ static void begin_storing(struct message *m)
 		refuse_error(m, r, "create queue file");
 }
 
-/* The walker learns the structure from the message's own headers. */
+/* The walker learns the structure from the message's own headers. Headers of parts are no body to body_checks. */
 static void begin_mime(struct message *m)
 {
 	struct str rest = buf_str(&m->headers), line;
 
-	if (checks_for(m, CHECK_MIME_HEADER) == NULL && checks_for(m, CHECK_NESTED_HEADER) == NULL)
+	if (!checks_look_at_body(m))
 		return;
 	m->mime = mime_walker_new(m->arena, (int) the_cleanup.conf.mime_nesting_limit);
 	while (rest.len > 0) {

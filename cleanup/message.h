@@ -79,7 +79,7 @@ struct message {
 	struct buf mended;		/* a piece of content whose stray CRs were replaced */
 	size_t scanned;			/* of held: whole lines known to belong to the headers */
 	bool awaits_prepended;		/* CLEANUP_PREPENDED: the empty line behind them has not come yet */
-	struct buf prepended;		/* by PREPEND actions here and upstream: goes above Received */
+	struct buf prepended;		/* by PREPEND actions of smtpd: goes above Received */
 	struct buf headers;
 	unsigned seen;			/* 1 << enum header_kind */
 	int hops;
@@ -136,6 +136,8 @@ void take_headers(struct message *m, struct str block) MAY_YIELD;
 bool find_end_of_headers(struct str text, bool is_all, size_t *scanned, size_t *ret_len, size_t *ret_body_at);
 enum header_kind header_kind_of(struct str name);
 void add_header(struct message *m, struct str whole);		/* without its last LF */
+/* "Name : value" is "Name: value": checks that look for the one must see the other (RFC 5322 4.5). */
+struct str header_without_blanks(struct message *m, struct str whole);
 
 /* trace.c: what cleanup adds. */
 void add_received(struct message *m);
@@ -170,6 +172,7 @@ void end_body(struct message *m) MAY_YIELD;
 /* checks.c. False: the header or line is left out. *ret may be replaced text. */
 enum check_class { CHECK_HEADER, CHECK_MIME_HEADER, CHECK_NESTED_HEADER, CHECK_BODY };
 struct tables *checks_for(const struct message *m, enum check_class c);
+bool checks_look_at_body(const struct message *m);	/* at its lines, or at the headers of its parts */
 /* says what is no action in its tables */
 void checks_rehearse(const char *parameter, const char *tables);
 bool check_text(struct message *m, enum check_class c, struct str text, struct str *ret) MAY_YIELD;

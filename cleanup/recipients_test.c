@@ -245,7 +245,7 @@ static void header_checks_act(void **state)
 	drop(&s);
 	s = pass_text(CLEANUP_EXTERNAL,
 		      "A: b\nX-Ignore: 1\n more\nX-Replace: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n\n");
-	assert_str(s.headers, "X-Added: yes\nA: b\nX-New: 7\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n");
+	assert_str(s.headers, "A: b\nX-New: 7\nX-Added: yes\nX-Prepend: 2\nX-Warn: 3\nX-Bad: 4\n");
 	drop(&s);
 	s = pass_text(CLEANUP_EXTERNAL, "X-Bcc: 1\nX-Filter: 1\n\n");
 	assert_str(s.e.recipients[1].address, "copy@example.net");
@@ -319,6 +319,100 @@ static void long_lines_pass_body_checks_whole(void **state)
 	the_cleanup.body_checks = NULL;
 }
 
+/* What the checks leave of it, whatever the pieces are in which it comes. */
+static void assert_checked(const char *text, const char *headers, const char *body)
+{
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+
+	for (size_t piece = 0; piece < strlen(text); piece = piece * 2 + 1) {
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_of(text), piece);
+
+		assert_str(s.headers, headers);
+		assert_str(s.body, body);
+		drop(&s);
+	}
+}
+
+static void headers_are_what_checks_make_of_them(void **state)
+{
+	static const char hops[] = "Received: inside\nReceived: inside\nReceived: inside\nA: b\n\n";
+	struct stored s;
+
+	(void) state;
+	the_cleanup.header_checks = open_checks("header_checks",
+		"/^Received: inside/ IGNORE\n/^Date: long ago/ IGNORE\n/^X-From: (.*)/ REPLACE From: $1\n/^Subject: bad/ REJECT\n");
+	the_cleanup.conf.hopcount_limit = 2;
+	s = pass_text(CLEANUP_EXTERNAL, hops);
+	assert_str(s.headers, "A: b\n");
+	drop(&s);
+	the_cleanup.conf.hopcount_limit = 50;
+	s = pass_text(0, "Date: long ago\nMessage-Id: <1@x>\nX-From: me@x.y\nTo: you@x.y\n\n");
+	assert_has(s.headers, "From: me@x.y\nTo: you@x.y\nDate: ");
+	assert_has_not(s.headers, "alice");
+	assert_has_not(s.headers, "long ago");
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "Subject \t: bad\n\n");
+	assert_reply(&s, 550, "5.7.1", "message content rejected");
+	drop(&s);
+	assert_checked("Subject : good\nA:b\n\n", "Subject: good\nA:b\n", "");
+	tables_free(the_cleanup.header_checks);
+	the_cleanup.header_checks = NULL;
+}
+
+static const char parts[] =
+	"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: attachment;\n\tfilename=x.exe\nX: y\n\n%s\n--b\n"
+	"Content-Type: message/rfc822\n\nX-Inner: one\n two\n\ntext\n--b--\n";
+
+static void a_folded_header_of_a_part_is_checked_as_one(void **state)
+{
+	char text[500];
+
+	(void) state;
+	the_cleanup.mime_checks = open_checks("mime_checks",
+		"/^Content-Disposition:.*filename=/ REPLACE Content-Disposition: inline\n/^\\s/ REPLACE broken\n");
+	the_cleanup.nested_checks = open_checks("nested_checks", "/one.*two$/ IGNORE\n/two/ REPLACE broken\n");
+	snprintf(text, sizeof(text), parts, "\tindented");
+	assert_checked(text, "Content-Type: multipart/mixed; boundary=b\n",
+		       "--b\nContent-Disposition: inline\nX: y\n\n\tindented\n--b\n"
+		       "Content-Type: message/rfc822\n\n\ntext\n--b--\n");
+	assert_checked("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: a;\n filename=",
+		       "Content-Type: multipart/mixed; boundary=b\n", "--b\nContent-Disposition: inline\n");
+	tables_free(the_cleanup.mime_checks);
+	tables_free(the_cleanup.nested_checks);
+	the_cleanup.mime_checks = the_cleanup.nested_checks = NULL;
+}
+
+static void body_checks_look_at_all_text_and_at_no_header(void **state)
+{
+	static char text[6000];
+	size_t at;
+
+	(void) state;
+	the_cleanup.body_checks = open_checks("body_checks",
+					      "/file/ REPLACE broken\n/two/ REPLACE broken\n/secret/ IGNORE\n");
+	snprintf(text, sizeof(text), parts, "a file");
+	assert_checked(text, "Content-Type: multipart/mixed; boundary=b\n",
+		       "--b\nContent-Disposition: attachment;\n\tfilename=x.exe\nX: y\n\nbroken\n--b\n"
+		       "Content-Type: message/rfc822\n\nX-Inner: one\n two\n\ntext\n--b--\n");
+	/* a line of two pieces, the second of which is left out */
+	at = (size_t) snprintf(text, sizeof(text), "A: b\n\n");
+	memset(text + at, 'y', 2048);
+	snprintf(text + at + 2048, sizeof(text) - at - 2048, "secret\nz\n");
+	for (size_t piece = 0; piece < 3000; piece = piece * 2 + 500) {
+		struct recipient to = { .address = STR("bob@example.net") };
+		struct envelope e = from_client(&to, 1);
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_of(text), piece);
+
+		assert_int_equal(s.body.len, 2048 + 3);
+		assert_has_not(s.body, "secret");
+		assert_has(s.body, "y\nz\n");
+		drop(&s);
+	}
+	tables_free(the_cleanup.body_checks);
+	the_cleanup.body_checks = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +427,9 @@ int main(void)
 		cmocka_unit_test(a_loop_of_aliases_is_temporary),
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
+		cmocka_unit_test(headers_are_what_checks_make_of_them),
+		cmocka_unit_test(a_folded_header_of_a_part_is_checked_as_one),
+		cmocka_unit_test(body_checks_look_at_all_text_and_at_no_header),
 		cmocka_unit_test(body_checks_act_line_by_line),
 		cmocka_unit_test(long_lines_pass_body_checks_whole),
 	};
