@@ -12,9 +12,7 @@
 
 #include "lib/base/die.h"
 #include "lib/base/map.h"
-#include "lib/conf/own_addresses.h"
 #include "lib/daemon/rehearsal.h"
-#include "lib/io/net.h"
 #include "lib/mail/mail_address.h"
 #include "lib/table/type.h"
 
@@ -387,132 +385,6 @@ static void lint_keys_in_tables(struct lint *l)
 	}
 }
 
-/* ---- rows and ports ---- */
-
-/* Whom every mail needs. */
-static void lint_missing_rows(struct lint *l)
-{
-	static const char *const needed[] = { "cleanup", "qmgr", "bounce", "proxymap" };
-
-	for (size_t i = 0; i < COUNT_OF(needed); i++)
-		if (!master_cf_has(&l->table, str_of(needed[i])))
-			lint_say(l, true, "%s/master.cf: there is no service %s, without which no mail is delivered (mend: take its row from the master.cf that is installed)",
-				 conf_dir(l->conf), needed[i]);
-}
-
-static void lint_rows(struct lint *l)
-{
-	lint_missing_rows(l);
-	for (size_t i = 0; i < l->table.count; i++) {
-		const struct service_entry *s = &l->table.services[i];
-
-		if (s->replaced_line > 0)
-			lint_say(l, false, "%s/master.cf, line %d: service %.*s: the row for it in line %d does not count (mend: remove one of them)",
-				 conf_dir(l->conf),
-				 s->line, PSTR(s->name), s->replaced_line);
-	}
-}
-
-/* An address that a row wants. */
-struct wanted_port {
-	const struct service_entry *by;
-	struct address_ip at;
-};
-
-static bool ip_is_any(const struct address_ip *ip)
-{
-	static const unsigned char zeros[16];
-
-	return memcmp(ip->bytes, zeros, ip->family == AF_INET ? 4 : 16) == 0;
-}
-
-/* Both cannot have it: the same address, or one that stands for all. */
-static bool excludes(const struct address_ip *a, const struct address_ip *b)
-{
-	return a->port == b->port && a->family == b->family && (ip_is_any(a) || ip_is_any(b)
-								|| ip_is_same(a, b));
-}
-
-/* Of two rows of ours that want the same, the second does not get it. */
-static bool is_free_of_ours(struct lint *l, const struct service_entry *s, const struct address_ip *at)
-{
-	for (size_t i = 0; i < l->ports.len; i++)
-		if (l->ports.at[i].by != s && excludes(&l->ports.at[i].at, at)) {
-			lint_say(l, true, "%s/master.cf, line %d: service %.*s: the service in line %d has that port already (mend: another port or address for one of them)",
-				 conf_dir(l->conf), s->line, PSTR(s->name), l->ports.at[i].by->line);
-			return false;
-		}
-	*vec_add(l->arena, &l->ports) = (struct wanted_port){ s, *at };
-	return true;
-}
-
-static void try_port(struct lint *l, const struct service_entry *s, const struct address_ip *at)
-{
-	char where[64];
-	int fd;
-
-	if (!is_free_of_ours(l, s, at) || l->is_running)
-		return;
-	ip_print(at, where);
-	fd = bind_tcp(at);
-	if (fd >= 0)
-		close(fd);
-	else
-		lint_say(l, true, "%s/master.cf, line %d: service %.*s: cannot listen at port %u of %s: %s%s",
-			 conf_dir(l->conf), s->line, PSTR(s->name), (unsigned) at->port, where,
-			 error_text(fd),
-			 fd == -EADDRINUSE ? " (mend: stop who has the port, or take another)" : "");
-}
-
-/* As inet_interfaces says: each address that one of them could be taken at. */
-static void try_interfaces(struct lint *l, const struct service_entry *s, uint16_t port)
-{
-	AUTO(buf) why = BUF_WORDS;
-	struct own_addresses own;
-
-	if (conf_own_addresses(l->conf, l->arena, &own, &why) < 0)
-		lint_say(l, true, "%s: %s", lint_place(l, STR("inet_interfaces")), buf_text(&why));
-	else
-		for (size_t i = 0; i < own.len; i++) {
-			own.at[i].ip.port = port;
-			try_port(l, s, &own.at[i].ip);
-		}
-}
-
-/* A host name in the place of an address is left to master, which asks for it once. */
-static void lint_port(struct lint *l, const struct service_entry *s)
-{
-	struct address_ip ip = { 0 };
-	struct str host, port_text;
-	uint16_t port;
-	bool good = host_port_split(s->name, &host, &port_text) >= 0;
-
-	if (good && port_text.len == 0) {	/* "smtp", "2525" */
-		port_text = host;
-		host = STR_NONE;
-	}
-	if (!good || port_parse(port_text, &port) < 0) {
-		lint_say(l, true, "%s/master.cf, line %d: service %.*s: neither a port number nor a service name",
-			 conf_dir(l->conf), s->line,
-		    PSTR(s->name));
-		return;
-	}
-	if (host.len == 0)
-		try_interfaces(l, s, port);
-	else if (ip_parse(host, &ip) == 0) {
-		ip.port = port;
-		try_port(l, s, &ip);
-	}
-}
-
-/* While the system runs its ports are taken, by itself. */
-static void lint_ports(struct lint *l)
-{
-	for (size_t i = 0; i < l->table.count; i++)
-		if (l->table.services[i].type == SERVICE_INET)
-			lint_port(l, &l->table.services[i]);
-}
-
 /* ---- all of it ---- */
 
 int do_lint(struct work *w)
@@ -539,7 +411,7 @@ int do_lint(struct work *w)
 		lint_passwords(&l);
 		lint_daemons(&l);
 		lint_rows(&l);
-		lint_ports(&l);
+		lint_unread(&l);
 	}
 	if (route_open(l.conf, &w->world.common, &l.route, &why) >= 0) {
 		lint_keys(&l);

@@ -15,7 +15,7 @@ struct lint {
 	struct map *seen;		/* specs of tables, words that were said */
 	struct route *route;
 	bool is_running;
-	VEC(struct wanted_port) ports;	/* lint.c */
+	VEC(struct wanted_port) ports;	/* lint_rows.c */
 	int wrong;
 };
 
@@ -32,8 +32,12 @@ void lint_keys(struct lint *l);
 void lint_passwords(struct lint *l);
 /* of a table that logs in to its server */
 void lint_table_password(struct lint *l, const char *place, struct str type, struct str name);
+/* lint_rows.c: of master.cf, and their ports. */
+void lint_rows(struct lint *l);
 /* lint_routes.c: what sends mail to this very machine, from where it would come back. */
 void lint_routes(struct lint *l);
+/* lint_unread.c: what is set where nobody looks. */
+void lint_unread(struct lint *l);
 /* The way of mail for this address; looked at once, for the first who asks. */
 void lint_way(struct lint *l, const char *place, struct str address);
 

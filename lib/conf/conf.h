@@ -140,6 +140,12 @@ int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct 
 		       void (*undefined)(void *arg, struct str name), void *arg);
 
 /*
+ * The next name that follows a dollar sign in *text, whichever branch of a condition it stands in.
+ * False: no more.
+ */
+bool conf_next_name(struct str *text, struct str *ret_name);
+
+/*
  * The text of a name before expansion: set, registered, of a family, or computed. False: undefined.
  * For tools.
  */

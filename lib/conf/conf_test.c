@@ -154,6 +154,20 @@ static void test_settings_are_walked_in_order_of_first_appearance(void **state)
 	conf_free(c);
 }
 
+static void test_names_are_found_in_every_branch_of_a_value(void **state)
+{
+	struct str text = STR("a $b, ${c?{$d}:{x}} $(e) $$f ${{$g} == {1} ? {h} : {${i}}} $ $");
+	static const char *const names[] = { "b", "c", "d", "e", "g", "i" };
+	struct str name;
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		assert_true(conf_next_name(&text, &name));
+		assert_str(name, names[i]);
+	}
+	assert_false(conf_next_name(&text, &name));
+}
+
 static void test_overrides_stand_above_main_cf(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -608,6 +622,7 @@ int main(void)
 		cmocka_unit_test(test_times_have_units),
 		cmocka_unit_test(test_members_of_families_are_checked_like_parameters),
 		cmocka_unit_test(test_family_value_comes_from_main_cf_then_family_then_caller),
+		cmocka_unit_test(test_names_are_found_in_every_branch_of_a_value),
 		cmocka_unit_test(test_every_wrong_value_is_told_with_its_place),
 		cmocka_unit_test(test_what_a_default_names_tells_its_place),
 		cmocka_unit_test(test_review_tells_unused_planned_undefined_and_duplicate),

@@ -409,3 +409,22 @@ int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *re
 {
 	return conf_expand_noting(c, a, text, ret, why, NULL, NULL);
 }
+
+bool conf_next_name(struct str *text, struct str *ret_name)
+{
+	struct str skipped;
+
+	while (str_cut(text, '$', &skipped)) {
+		if (str_starts(*text, STR("$"))) {	/* "$$" is no name's */
+			*text = str_skip(*text, 1);
+			continue;
+		}
+		while (text->len > 0
+		       && (text->at[0] == '{' || text->at[0] == '(' || is_space(text->at[0])))
+			*text = str_skip(*text, 1);
+		*ret_name = take_name(text);
+		if (ret_name->len > 0)
+			return true;
+	}
+	return false;
+}

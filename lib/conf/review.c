@@ -46,22 +46,12 @@ static void note_used(struct review *v, struct str name)
 	map_put(v->used, name, v);
 }
 
-/* Every name that follows a dollar sign, whichever branch of a condition it stands in. */
 static void note_names(struct review *v, struct str text)
 {
-	struct str skipped, name;
-	size_t n;
+	struct str name;
 
-	while (str_cut(&text, '$', &skipped)) {
-		while (text.len > 0 && (text.at[0] == '{' || text.at[0] == '(' || is_space(text.at[0])))
-			text = str_skip(text, 1);
-		for (n = 0; n < text.len && (is_alnum(text.at[n]) || text.at[n] == '_'); n++)
-			;
-		name = str_head(text, n);
-		text = str_skip(text, MAX(n, text.len > 0 && text.at[0] == '$' ? 1u : 0u));
-		if (name.len > 0)
-			note_used(v, name);
-	}
+	while (conf_next_name(&text, &name))
+		note_used(v, name);
 }
 
 /* ldap:NAME and the like: the table's settings are parameters NAME_... of main.cf. */

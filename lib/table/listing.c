@@ -14,6 +14,7 @@ struct listing {
 	bool has_rules;
 	bool is_delimited;		/* their patterns are */
 	const char *path;
+	bool is_complete;
 };
 
 /* Takes the pattern off; false: there is none, as in an endif. */
@@ -52,15 +53,17 @@ static bool is_condition(struct str line)
 	return str_starts_nocase(line, STR("if")) && (line.len == 2 || !is_alnum(line.at[2]));
 }
 
-static void list_file(const struct listing *l)
+static void list_file(struct listing *l)
 {
 	AUTO_FD fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	AUTO(buf) text = BUF(MOST_TEXT + 65536);
 	struct source lines;
 	struct str line;
 
-	if (fd < 0 || source_read_file(fd, MOST_TEXT, &text) < 0)
+	if (fd < 0 || source_read_file(fd, MOST_TEXT, &text) < 0) {
+		l->is_complete = false;
 		return;
+	}
 	source_start(&lines, l->path, buf_str(&text));
 	while (source_next(&lines, &line))
 		if (!l->has_rules || !is_condition(line))
@@ -103,17 +106,22 @@ static void list(struct listing *l, struct str spec, unsigned depth)
 
 	table_is_proxied(spec, &spec);
 	if (table_is_composed(spec, &inner)) {
+		l->is_complete &= depth < MOST_DEPTH;
 		while (depth < MOST_DEPTH && str_token_braced(&inner, ", \t\r\n", &word) > 0)
 			list(l, word, depth + 1);
 		return;
 	}
 	name = spec;
-	if (!str_cut(&name, ':', &type_name) || (type = table_type_find(type_name)) == NULL)
+	if (!str_cut(&name, ':', &type_name) || (type = table_type_find(type_name)) == NULL) {
+		l->is_complete = false;
 		return;
+	}
 	l->is_delimited = type == &regexp_type || type == &pcre_type;
 	l->has_rules = l->is_delimited || type == &cidr_type;
-	if (type != &inline_type && type != &texthash_type && type->suffix == NULL && !l->has_rules)
+	if (type != &inline_type && type != &texthash_type && type->suffix == NULL && !l->has_rules) {
+		l->is_complete = false;
 		return;
+	}
 	l->path = NULL;
 	if (str_unbrace(name, &inner) >= 0) {
 		if (l->has_rules)
@@ -127,9 +135,10 @@ static void list(struct listing *l, struct str spec, unsigned depth)
 	list_file(l);
 }
 
-void table_each_entry(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg)
+bool table_each_entry(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg)
 {
-	struct listing l = { .each = each, .arg = arg };
+	struct listing l = { .each = each, .arg = arg, .is_complete = true };
 
 	list(&l, str_trim(spec), 0);
+	return l.is_complete;
 }

@@ -15,7 +15,10 @@ struct table_entry {
 	const char *path;		/* of the text; NULL: it stands in the parameter */
 	int line;
 };
-/* What cannot be read is passed over: whoever opens the table says so. */
-void table_each_entry(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg);
+/*
+ * What cannot be read is passed over: whoever opens the table says so. False: there may be more
+ * than what was told of.
+ */
+bool table_each_entry(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg);
 
 #endif

@@ -166,6 +166,33 @@ def test_overrides_of_a_service_are_its_own_fault(instance):
     assert f"service {one.address}:{one.smtp_port}: open relay" not in said
 
 
+def test_overrides_that_their_program_does_not_read_and_classes_that_nothing_names(instance):
+    one = instance(main=dict(GOOD, smtpd_restriction_classes="used, by_table, by_static, by_class, forgotten", used="reject_unauth_pipelining", by_table="reject", by_static="reject", by_class="reject_unauth_pipelining",
+                             forgotten="by_class, permit_mynetworks", smtpd_client_restrictions="used, check_client_access texthash:$config_directory/clients, check_client_access static:by_static",
+                             mine_destination_rate_delay="1s"), start=False,
+                   master="127.0.0.1:20274 inet n - n - - smtpd\n  -o smtp_tls_security_level=may -o header_checks=pcre:/x -o mynetworks=127.0.0.1 -o alias_maps=inline:{joe=x} -o worker_processes=1 -o max_use=3\n"
+                   "  -o smtpd_reject_unlisted_recipient=$disable_mime_output_conversion -o disable_mime_output_conversion=no\n"
+                   "mine unix - - n - - smtp -o mine_destination_rate_delay=1s -o lmtp_data_init_timeout=9s -o smtp_data_init_timeout=9s -o relayhost=[192.0.2.1]\n"
+                   "over unix - - n - - lmtp -o lmtp_data_init_timeout=9s -o smtp_connect_timeout=9s\nown unix - - n - - spawn -o header_checks=\n"
+                   "rewrite unix - - n - - trivial-rewrite -o transport_maps=\n")
+    one.write()
+    one.file("clients", "192.0.2.77 By_Table\n")
+    rows = (one.etc / "master.cf").read_text().splitlines()
+    at = {name: 1 + next(number for number, row in enumerate(rows) if row.startswith(name)) for name in ("127.0.0.1:20274", "mine", "over", "rewrite")}
+    said = expect_said(one, [
+        f"master.cf:{at['127.0.0.1:20274']}: service 127.0.0.1:20274: -o smtp_tls_security_level is not read by smtpd, but by smtp (mend: -o smtpd_tls_security_level)",
+        f"master.cf:{at['127.0.0.1:20274']}: service 127.0.0.1:20274: -o header_checks is not read by smtpd, but by cleanup (mend: set it in main.cf, or in a row of who reads it)",
+        ": -o worker_processes is not read by smtpd, but by master (mend: ", f"master.cf:{at['mine']}: service mine: -o mine_destination_rate_delay is not read by smtp, but by qmgr (mend: ",
+        ": service mine: -o lmtp_data_init_timeout is not read by smtp, but by lmtp (mend: -o smtp_data_init_timeout)", ": service mine: -o relayhost is not read by smtp, but by smtpd qmgr (mend: ",
+        f"master.cf:{at['over']}: service over: -o smtp_connect_timeout is not read by lmtp, but by smtp (mend: -o lmtp_connect_timeout)",
+        f"master.cf:{at['rewrite']}: service rewrite: -o transport_maps has no effect: no trivial-rewrite runs here",
+        ": smtpd_restriction_classes: no list of restrictions and no table of theirs names forgotten (mend: "])
+    unread = [line for line in said.splitlines() if " is not read by " in line or "restriction_classes" in line]
+    assert len(unread) == 8, unread
+    one.set(smtpd_client_restrictions="used, check_client_access texthash:$config_directory/clients, check_policy_service inet:127.0.0.1:9")
+    assert "no table of theirs names" not in lint(one)[1]      # the policy service may name any
+
+
 def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
     """One value each, as Postfix's daemons would refuse or adjust it."""
     wrong = {"smtp_host_lookup": ("nativ", "has no effect here"), "lmtp_connect_timeout": ("x", "a time from"),
