@@ -66,6 +66,8 @@ struct trouble trouble_make(struct job *job, int kind, bool site, const char *ds
 			    const char *format, ...);
 /* The connection: lost, timed out, or what came is no reply. `doing`: "sending MAIL FROM". */
 struct trouble trouble_of_io(struct job *job, const struct session *at, int error, const char *doing);
+/* The server's reply decides: 5xx is HARD, with its enhanced status code; what is no refusal changes no code. */
+void trouble_quote(struct trouble *t, struct job *job, const struct session *at);
 /* "host x said: ... (in reply to RCPT TO command)" */
 struct trouble trouble_of_reply(struct job *job, const struct session *at, const char *in_reply_to);
 /* "host x refused to talk to me: ..." */

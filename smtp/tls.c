@@ -2,8 +2,8 @@
 /*
  * TLS towards the next hop: the level that is configured, STARTTLS or TLS from the start, and
  * whether the server's certificate is what the level asks for. Whatever goes wrong is temporary:
- * the mail waits, and the log says why. So it is when STARTTLS is refused for good (Postfix returns
- * such mail): the reply comes in the clear, and whoever sits in between could say it.
+ * the mail waits, and the log says why. What the server itself says for good is so, like any other
+ * reply: a level that needs TLS and a 5xx reply to STARTTLS return the mail.
  *
  *   may           TLS when offered. The server refuses STARTTLS: goes on in the clear. The handshake fails, or the connection is lost after it: the mail
  *                 waits at first; once it is older than minimal_backoff_time it goes in the clear, on a new connection.
@@ -371,7 +371,7 @@ static void refresh(void)
 		log_warning("new TLS key or certificate files are not used: %s", buf_text(&why));
 }
 
-/* Without TLS: fine, or not. */
+/* Without TLS: fine, or not. said: nothing, or the server's reply to STARTTLS in words, which then decides. */
 static bool do_without(struct job *job, struct session *s, const char *dsn, const char *words,
 		       struct str said, struct trouble *ret_why)
 {
@@ -387,6 +387,8 @@ static bool do_without(struct job *job, struct session *s, const char *dsn, cons
 	}
 	*ret_why = trouble_make(job, SOFT, true, dsn, s, "TLS is required, but %s %.*s%.*s", words,
 				PSTR(s->name), PSTR(said));
+	if (said.len > 0)
+		trouble_quote(ret_why, job, s);
 	return false;
 }
 

@@ -42,36 +42,36 @@ struct trouble trouble_of_io(struct job *job, const struct session *at, int erro
 			    PSTR(at->name), doing);
 }
 
-static void quote_reply(struct trouble *t, struct job *job, const struct session *at)
+void trouble_quote(struct trouble *t, struct job *job, const struct session *at)
 {
-	struct str fallback = t->kind == HARD ? STR("5.0.0") : STR("4.0.0");
+	const int class = reply_class(&at->reply);
 
+	t->kind = class == 5 ? HARD : SOFT;
+	if (class < 4)
+		return;
 	t->diagnostic = arena_fmt(job->arena, "smtp; %.*s", PSTR(reply_text(&at->reply, job->arena)));
-	t->dsn = str_c(job->arena, reply_dsn(&at->reply, fallback, job->arena));
+	t->dsn = str_c(job->arena, reply_dsn(&at->reply, t->kind == HARD ? STR("5.0.0") : STR("4.0.0"),
+					     job->arena));
 }
 
 struct trouble trouble_of_reply(struct job *job, const struct session *at, const char *in_reply_to)
 {
 	struct str said = reply_text(&at->reply, job->arena);
-	bool refused = reply_class(&at->reply) >= 4;
-	struct trouble t = trouble_make(job, reply_class(&at->reply) == 5 ? HARD : SOFT, false, "4.5.0", at,
-					"%shost %.*s said: %.*s (in reply to %s)",
-					refused ? "" : "Protocol error: ",
+	struct trouble t = trouble_make(job, SOFT, false, "4.5.0", at, "%shost %.*s said: %.*s (in reply to %s)",
+					reply_class(&at->reply) >= 4 ? "" : "Protocol error: ",
 					PSTR(at->name), PSTR(said), in_reply_to);
 
-	if (refused)
-		quote_reply(&t, job, at);
+	trouble_quote(&t, job, at);
 	return t;
 }
 
 struct trouble trouble_of_refusal(struct job *job, const struct session *at)
 {
 	struct str said = reply_text(&at->reply, job->arena);
-	struct trouble t = trouble_make(job, reply_class(&at->reply) == 5 ? HARD : SOFT, true, "4.5.0", at,
+	struct trouble t = trouble_make(job, SOFT, true, "4.5.0", at,
 					"host %.*s refused to talk to me: %.*s", PSTR(at->name), PSTR(said));
 
-	if (reply_class(&at->reply) >= 4)
-		quote_reply(&t, job, at);
+	trouble_quote(&t, job, at);
 	return t;
 }
 

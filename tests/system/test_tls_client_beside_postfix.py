@@ -14,8 +14,7 @@ from test_tls_client import TlsSink
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="Postfix's programs want to be started by root")
 
-# name: (the server's certificate or what it does instead, the policy for it). Left out: a server that refuses STARTTLS for good, whose mail Postfix returns and
-# we defer (smtp/tls.c says why); and what we find wrong with a policy before we connect, and Postfix after.
+# name: (the server's certificate or what it does instead, the policy for it). Left out: what we find wrong with a policy before we connect, and Postfix after.
 CASES = {
     "none": ("good", "none"),
     "may, trusted": ("good", "may"),
@@ -24,9 +23,14 @@ CASES = {
     "may, self-signed": ("alone", "may"),
     "may, not offered": (None, "may"),
     "may, refused": ("454 4.7.0 not now", "may"),
+    "may, refused for good": ("502 5.5.1 not at all", "may"),
     "may, nonsense": ("nonsense", "may"),
     "encrypt, untrusted": ("foreign", "encrypt"),
     "encrypt, not offered": (None, "encrypt"),
+    "encrypt, refused": ("454 4.7.0 not now", "encrypt"),
+    "encrypt, refused for good": ("502 5.5.1 not at all", "encrypt"),
+    "encrypt, refused without a code": ("502 not at all", "encrypt"),
+    "verify, refused for good": ("554 5.7.0 never", "verify"),
     "encrypt, nonsense": ("nonsense", "encrypt"),
     "encrypt, no version in common": ("good", "encrypt protocols=<=TLSv1.1 ciphers=medium"),
     "encrypt, an old server": ("old", "encrypt"),
