@@ -362,13 +362,29 @@ void tls_context_free(struct tls_context *c)
 	free(c);
 }
 
+/* A file that still cannot be opened for the same reason is no change, though nothing of it can be compared. */
+static bool has_changed(const struct tls_file *f)
+{
+	AUTO(buf) ignored = BUF_WORDS;
+	struct stat st;
+
+	if (!watch_changed(f->watch, true))
+		return false;
+	if (f->error != 0) {
+		AUTO_FD fd = watch_open(f->watch, &st, &ignored);
+
+		return fd != f->error;
+	}
+	return true;
+}
+
 int tls_context_refresh(struct tls_context *c, struct buf *why)
 {
 	bool only_files;
 	int r;
 
 	for (size_t i = 0; i < c->file_count; i++)
-		if (c->changed_ms == 0 && watch_changed(c->files[i].watch, true))
+		if (c->changed_ms == 0 && has_changed(&c->files[i]))
 			c->changed_ms = mono_ms();
 	/* A key and its certificate are hardly replaced in the same instant. */
 	if (c->changed_ms == 0 || mono_ms() < c->changed_ms + QUIET_MS)

@@ -69,7 +69,8 @@ int tls_file_read(struct tls_file *f, struct buf *why)
 		watch_saw(f->watch, &st);
 		r = read_whole(fd, &st, f->watch, &f->text, why);
 	}
-	return r < 0 ? r : 0;
+	f->error = MIN(r, 0);
+	return f->error;
 }
 
 void tls_file_forget(struct tls_file *f)

@@ -61,6 +61,7 @@ struct tls {
 struct tls_file {
 	struct watch *watch;
 	struct str text;		/* while loading; contains keys: wiped by tls_file_forget() */
+	int error;			/* 0, or the -errno of the last attempt to read it */
 };
 int tls_file_read(struct tls_file *f, struct buf *why);
 void tls_file_forget(struct tls_file *f);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/table/table.h"
 #include "lib/tls/tls.h"
@@ -566,6 +567,51 @@ static void test_files_that_do_not_fit_are_not_used(void **state)
 	}
 }
 
+/* What ten seconds of looking come to: how often something was wrong, and how often new files are in use. */
+static void look_for_a_while(struct tls_context *c, int wrong, int new)
+{
+	for (int i = 0; i < 10; i++) {
+		AUTO(buf) why = BUF_WORDS;
+		int r;
+
+		clock_set_for_test(wall_us() + 1000000, (mono_ms() + 1000) * 1000);
+		r = tls_context_refresh(c, &why);
+		assert_int_equal(r < 0, why.len > 0);
+		wrong -= r < 0;
+		new -= r > 0;
+	}
+	assert_int_equal(wrong, 0);
+	assert_int_equal(new, 0);
+}
+
+static void test_what_is_wrong_with_files_is_said_once(void **state)
+{
+	char path[300];
+	const struct tls_config conf = { .server = true, .name = "x", .chain_files = path, .ca_file = "",
+					 .ca_path = "", .ciphers = "HIGH", .groups = "", .digest = "sha256" };
+	AUTO(buf) why = BUF_WORDS;
+	struct tls_context *c;
+
+	(void) state;
+	snprintf(path, sizeof(path), "%s/comes-and-goes", directory);
+	assert_int_equal(tls_context_open(&conf, &c, &why), 1);
+	look_for_a_while(c, 0, 0);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	look_for_a_while(c, 1, 0);
+	unlink(path);
+	look_for_a_while(c, 1, 0);
+	make_chain("comes-and-goes", "x.example", 10);
+	look_for_a_while(c, 0, 1);
+	assert_true(tls_context_is_usable(c));
+	unlink(path);
+	look_for_a_while(c, 1, 0);
+	assert_true(tls_context_is_usable(c));
+	make_chain("comes-and-goes", "y.example", 10);
+	look_for_a_while(c, 0, 1);
+	tls_context_free(c);
+	clock_set_for_test(-1, -1);
+}
+
 /* ---- set up ---- */
 
 static int set_up(void **state)
@@ -598,6 +644,7 @@ int main(void)
 		cmocka_unit_test(test_a_table_may_know_the_log_level_of_a_peer),
 		cmocka_unit_test(test_who_does_not_speak_costs_the_deadline_only),
 		cmocka_unit_test(test_files_that_do_not_fit_are_not_used),
+		cmocka_unit_test(test_what_is_wrong_with_files_is_said_once),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
