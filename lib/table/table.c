@@ -144,7 +144,8 @@ static int is_unavailable(struct table *t, struct buf *why)
 	buf_add(&t->why, buf_str(why));
 	if (t->flags & TABLE_MUST_EXIST)
 		return t->error;
-	table_warn("%s is unavailable. %s", t->spec, buf_text(why));
+	if (!(t->flags & TABLE_CHANGES) || t->error != -ENOENT)		/* else the first change makes it */
+		table_warn("%s is unavailable. %s", t->spec, buf_text(why));
 	buf_clear(why);
 	return 0;
 }

@@ -331,6 +331,7 @@ REMEMBERED = "SASL [CACHED] authentication failed; server localhost[127.0.0.1] s
 def test_a_refused_login_is_remembered_by_all_processes_until_the_password_changes(world):
     sink, mail, proxied = world.sinks["cached"], world.mail, world.mail.etc / "proxied"
     assert "SASL authentication failed; server" in world.deliver("cached")
+    assert "smtp_auth_cache is unavailable" not in mail.log()       # it was merely not made yet
     mail.stop()
     mail.start()                                            # nothing that only a process knew is left
     line = world.deliver("cached")
