@@ -103,7 +103,7 @@ __attribute__((noreturn)) static void start_command(const struct command *c, int
 	}
 	execvpe(c->argv[0], (char *const *) (uintptr_t) c->argv, (char *const *) (uintptr_t) c->envp);
 	dprintf(2, "cannot execute %s: %s", c->argv[0], error_text(errno));
-	_exit(errno == ENOENT || errno == EACCES || errno == ENOEXEC ? EX_UNAVAILABLE : EX_TEMPFAIL);
+	_exit(EX_TEMPFAIL);		/* a program that is missing may be on its way: its package is replaced, say */
 }
 
 /* ---- feeding it and listening to it ---- */

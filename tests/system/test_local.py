@@ -434,7 +434,7 @@ def test_a_broken_alias_table_puts_mail_off(local):
 # ---- commands and files ----
 
 def test_a_command_gets_the_message_an_environment_and_nothing_else(local):
-    one = local(aliases='cmd: "|ROOT/out/script one \'two three\'"\nword: "|exec true"\nnothing: "|no-such-program-here x"\n')
+    one = local(aliases='cmd: "|ROOT/out/script one \'two three\'"\nword: "|exec true"\nnothing: "|no-such-program-here x"\nmissing: "|ROOT/out/missing x"\n')
     out = one.root / "out"
     script = out / "script"
     script.write_text(f"""#!/bin/sh
@@ -469,9 +469,10 @@ cat > {out}/message
     message = (out / "message").read_bytes()
     assert message.startswith(b"From we`$id|ird@example.net  ")
     assert message.endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
-    one.send(MESSAGE, recipients=[f"word@{DOMAIN}", f"nothing@{DOMAIN}"])
+    one.send(MESSAGE, recipients=[f"word@{DOMAIN}", f"nothing@{DOMAIN}", f"missing@{DOMAIN}"])
     assert status(one, f"word@{DOMAIN}", "sent") == "delivered to command: exec true"     # the shell's own word
     assert status(one, f"nothing@{DOMAIN}", "bounced").startswith('Command died with status 127: "no-such-program-here x"')
+    assert f"cannot execute {out}/missing: No such file" in status(one, f"missing@{DOMAIN}", "deferred")      # it may come yet
 
 
 @pytest.mark.parametrize("script, verdict, dsn, text", [

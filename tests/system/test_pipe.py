@@ -133,5 +133,5 @@ def test_a_command_may_be_shut_into_a_directory(pipe):
     """With a root of its own there is no /bin/sh: the program that is asked for is not found there, and nothing else is run instead."""
     one = pipe(f"user={USER} chroot=ROOT/out argv=/program", script="exit 0\n")
     one.send(MESSAGE, recipients=["joe@p.example"])
-    dsn, text = status(one, "joe@p.example", "bounced")
-    assert dsn == "5.3.0" and "cannot execute /program: No such file or directory" in text
+    dsn, text = status(one, "joe@p.example", "deferred")
+    assert dsn == "4.3.0" and "cannot execute /program: No such file or directory" in text
