@@ -116,6 +116,7 @@ void run_command(struct errand *e, const char *command, struct mailbox_result *r
 	c->name = command;
 	c->argv = make_arguments(e, command);
 	c->time_limit_ms = the_local.conf.command_time_limit;
+	c->file_limit = the_local.conf.mailbox_size_limit;
 	make_environment(e, c);
 	if (choose_directory(e, c, ret))
 		command_run(c, write_letter, e, ret);

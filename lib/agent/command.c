@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,12 +86,24 @@ void command_add_exported(struct command *c, struct arena *a)
 	}
 }
 
+static int limit_files(int64_t bytes)
+{
+	struct rlimit limit;
+
+	if (bytes == 0)
+		return 0;
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = MIN((rlim_t) bytes, limit.rlim_max);
+	return setrlimit(RLIMIT_FSIZE, &limit) < 0 ? -errno : 0;
+}
+
 __attribute__((noreturn)) static void start_command(const struct command *c, int in, int out)
 {
 	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	setsid();
-	if (hand_forget_spool_group() < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0
+	if (hand_forget_spool_group() < 0 || limit_files(c->file_limit) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0
 	    || close_range(3, ~0U, 0) < 0)
 		_exit(EX_OSERR);
 	if (c->directory != NULL && chdir(c->directory) < 0) {

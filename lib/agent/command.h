@@ -18,6 +18,7 @@ struct command {
 	const char *directory;		/* NULL: where we are */
 	bool directory_must_be;		/* else "/" will do */
 	int64_t time_limit_ms;
+	int64_t file_limit;		/* bytes of any file that it writes; 0: as many as we may */
 };
 /*
  * Whose rights commands get that master.cf names, user= and group= (empty: the user's own): in

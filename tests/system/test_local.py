@@ -440,6 +440,7 @@ def test_a_command_gets_the_message_an_environment_and_nothing_else(local):
     script.write_text(f"""#!/bin/sh
 exec > {out}/result 2>&1
 echo "args=$# $1,$2"
+echo "files=$(ulimit -f)"
 env | sort
 id -u; id -G
 ls -l /proc/self/fd | wc -l
@@ -462,6 +463,7 @@ cat > {out}/message
     assert environment["RECIPIENT"] == f"cmd+e_x@{DOMAIN}"
     assert (environment["LOCAL"], environment["EXTENSION"], environment["DOMAIN"]) == ("cmd+e_x", "e_x", DOMAIN)
     assert environment["ENVID"] == "abc+1"
+    assert environment["files"] == str(51200000 // 512)       # mailbox_size_limit
     assert environment["CLIENT_ADDRESS"] == "127.0.0.1"
     assert "PATH" in environment and "HOME" not in environment
     assert str(account.pw_uid) in lines and str(account.pw_gid) in lines
