@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * For `postroad explain` (local -R ... LOCALPART ...): what a name of this machine comes to,
+ * For `postroad explain` (local -R ... explain LOCALPART ...): what a name of this machine comes to,
  * through aliases, :include: and .forward files. Nothing is delivered. Files of users are read with
  * the rights of who asks, so not everybody is told everything.
  */
@@ -13,6 +13,7 @@
 #include "lib/mail/mail_address.h"
 #include "lib/table/source.h"
 #include "local/expand.h"
+#include "local/explain.h"
 
 enum { MOST_DEPTH = 20, INDENT = 2 };
 
@@ -180,23 +181,34 @@ static void tell_name(struct task *t, struct str name, int depth, bool final)
 	}
 }
 
+static void with_task(struct arena *a, struct str name, void (*use)(struct task *t))
+{
+	struct delivery d = { .arena = a, .queue_id = STR_NONE, .env = { .sender = STR_NONE } };
+	struct recipient r = { .address = name, .original = STR_NONE };
+	struct task t = { .d = &d, .r = &r, .arena = a, .domain = str_of(the_world->common->myhostname),
+			  .delivered = STR_NONE, .result = { .text = BUF(4096) }, .known = map_new() };
+
+	use(&t);
+	map_free(t.known, NULL);
+	buf_free(&t.result.text);
+}
+
+static void tell_recipient(struct task *t)
+{
+	tell_name(t, arena_lower(t->arena, t->r->address), 0, false);
+}
+
 int explain(void)
 {
 	struct arena *a = arena_new("explanation", NULL, 256 << 20);
+	const bool is_lint = str_is(the_world->arguments[0], STR("lint"));
+	int status = is_lint || str_is(the_world->arguments[0], STR("explain")) ? 0 : EX_USAGE;
 
-	for (size_t i = 0; i < the_world->argument_count; i++) {
-		struct delivery d = { .arena = a, .queue_id = STR_NONE, .env = { .sender = STR_NONE } };
-		struct recipient r = { .address = the_world->arguments[i], .original = STR_NONE };
-		struct task t = { .d = &d, .r = &r, .arena = a,
-				  .domain = str_of(the_world->common->myhostname),
-				  .delivered = STR_NONE, .result = { .text = BUF(4096) },
-				  .known = map_new() };
-
-		tell_name(&t, arena_lower(a, the_world->arguments[i]), 0, false);
-		map_free(t.known, NULL);
-		buf_free(&t.result.text);
-	}
+	if (is_lint)
+		with_task(a, STR("postmaster"), lint_aliases);
+	for (size_t i = 1; i < the_world->argument_count && !is_lint; i++)
+		with_task(a, the_world->arguments[i], tell_recipient);
 	fflush(stdout);
 	arena_free(a);
-	return 0;
+	return status;
 }

@@ -14,7 +14,7 @@
  *   forward.c      new messages to other addresses       errand.c        in the hand: .forward, mailbox, file
  *   pass.c         handing over to another agent         command.c       in the hand: running a command
  *   reply.c        what hands say                        biff.c          in the hand: who is logged in may hear of it
- *   explain.c      what a name comes to, for people
+ *   explain.c      what a name comes to, for people       lint.c          what aliases name and is not there
  */
 #ifndef ROAD_LOCAL_LOCAL_H
 #define ROAD_LOCAL_LOCAL_H
@@ -200,10 +200,6 @@ void announce_new_mail(const struct errand *e, const struct mailbox_result *resu
 void forward_all(struct task *t);
 /* In the hand. */
 int do_forward(struct errand *e, struct buf *reply);
-
-/* ---- explain.c ---- */
-/* Tells, for the local parts that are the arguments, what they come to. The exit status. */
-int explain(void);
 
 /* ---- pass.c ---- */
 /* "transport:nexthop" of the settings gets the recipient; the outcome is its agent's. */

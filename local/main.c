@@ -5,7 +5,7 @@
 
 #include "lib/base/die.h"
 #include "lib/peers/cleanup.h"
-#include "local/local.h"
+#include "local/explain.h"
 
 struct local the_local;
 

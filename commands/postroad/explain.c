@@ -285,7 +285,7 @@ static void tell_service(struct explanation *e, struct str sender, const struct 
 	       PSTR(s->command));
 	if (str_is(s->command, STR("local"))) {
 		address_split(to->recipient, &local, &domain);
-		ask_daemon(e, s, (const char *const[]){ str_c(e->arena, local), NULL });
+		ask_daemon(e, s, (const char *const[]){ "explain", str_c(e->arena, local), NULL });
 	} else if (str_is(s->command, STR("smtp")) || str_is(s->command, STR("lmtp"))) {
 		*vec_add(e->arena, &words) = "policy";
 		add_pair(e, &words, "to", str_c(e->arena, to->nexthop));

@@ -105,12 +105,15 @@ static void heard(void *arg, bool fatal, struct str line)
 	lint_say(arg, fatal, "%.*s", PSTR(line));
 }
 
-/* smtpd also looks at its restrictions, and whether a stranger could relay through it. */
+/*
+ * smtpd also looks at its restrictions, and whether a stranger could relay through it; local at
+ * what the aliases name.
+ */
 static const char *const *more_for(const struct service_entry *s)
 {
 	static const char *const lint_words[] = { "lint", NULL };
 
-	return &lint_words[!str_is(s->command, STR("smtpd"))];
+	return &lint_words[!str_is(s->command, STR("smtpd")) && !str_is(s->command, STR("local"))];
 }
 
 static void lint_daemons(struct lint *l)

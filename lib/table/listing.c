@@ -13,6 +13,8 @@ struct listing {
 	void *arg;
 	bool has_rules;
 	bool is_delimited;		/* their patterns are */
+	bool of_aliases;		/* what is in databases */
+	bool is_database;
 	const char *path;
 	bool is_complete;
 };
@@ -28,6 +30,18 @@ static bool cut_pattern(const struct listing *l, struct str *rest)
 	if (rest->len > 0 && l->is_delimited)
 		return take_delimited(rest, &pattern, &flags, &ignored) >= 0;
 	return str_token(rest, " \t\r\n", &pattern);
+}
+
+static void tell_alias(const struct listing *l, struct str line, int number)
+{
+	AUTO(buf) key = BUF(line.len * 4), value = BUF(line.len * 4), ignored = BUF_WORDS;
+	struct table_entry e = { .path = l->path, .line = number };
+
+	if (source_split_alias(line, &key, &value, &ignored) < 0)
+		return;
+	e.key = buf_str(&key);
+	e.value = buf_str(&value);
+	l->each(l->arg, &e);
 }
 
 static void tell(const struct listing *l, struct str line, int number)
@@ -66,7 +80,9 @@ static void list_file(struct listing *l)
 	}
 	source_start(&lines, l->path, buf_str(&text));
 	while (source_next(&lines, &line))
-		if (!l->has_rules || !is_condition(line))
+		if (l->of_aliases && l->is_database)
+			tell_alias(l, line, lines.line);
+		else if (!l->has_rules || !is_condition(line))
 			tell(l, line, lines.line);
 	source_end(&lines);
 }
@@ -118,7 +134,8 @@ static void list(struct listing *l, struct str spec, unsigned depth)
 	}
 	l->is_delimited = type == &regexp_type || type == &pcre_type;
 	l->has_rules = l->is_delimited || type == &cidr_type;
-	if (type != &inline_type && type != &texthash_type && type->suffix == NULL && !l->has_rules) {
+	l->is_database = type->suffix != NULL;
+	if (type != &inline_type && type != &texthash_type && !l->is_database && !l->has_rules) {
 		l->is_complete = false;
 		return;
 	}
@@ -138,6 +155,14 @@ static void list(struct listing *l, struct str spec, unsigned depth)
 bool table_each_entry(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg)
 {
 	struct listing l = { .each = each, .arg = arg, .is_complete = true };
+
+	list(&l, str_trim(spec), 0);
+	return l.is_complete;
+}
+
+bool table_each_alias(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg)
+{
+	struct listing l = { .each = each, .arg = arg, .of_aliases = true, .is_complete = true };
 
 	list(&l, str_trim(spec), 0);
 	return l.is_complete;

@@ -20,5 +20,7 @@ struct table_entry {
  * than what was told of.
  */
 bool table_each_entry(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg);
+/* The same of alias_maps: the sources of databases are read as aliases(5) has them, by postalias. */
+bool table_each_alias(struct str spec, void (*each)(void *arg, const struct table_entry *e), void *arg);
 
 #endif

@@ -10,7 +10,7 @@ import pytest
 
 from instance import COMMANDS, DAEMONS, IS_ROOT, TOP, free_port
 
-ALIASES = "postmaster: root\nroot: ann@example.org\nmailer-daemon: postmaster\nabuse: postmaster\n"
+ALIASES = "postmaster: root\nroot: ann@elsewhere.example\nmailer-daemon: postmaster\nabuse: postmaster\n"
 COMMON = {"myhostname": "mail.example.org", "mydomain": "example.org", "alias_maps": "hash:$config_directory/aliases", "alias_database": "$alias_maps", "local_recipient_maps": None,
           "recipient_delimiter": "+", "smtpd_banner": "$myhostname ESMTP $mail_name", "biff": "no"}
 POSTGRES = "hosts = unix:/run/postgresql\nuser = mail\npassword = x\ndbname = mail\nquery = SELECT goto FROM alias WHERE address = '%s'\n"

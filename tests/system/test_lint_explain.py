@@ -9,7 +9,7 @@ import pytest
 
 from instance import IS_ROOT, free_port
 
-GOOD = {"alias_maps": "inline:{postmaster=joe, root=joe, mailer-daemon=joe}", "mydestination": "$myhostname, example.org",
+GOOD = {"alias_maps": "inline:{postmaster=nobody, root=nobody, mailer-daemon=nobody}", "mydestination": "$myhostname, example.org",
         "local_recipient_maps": "inline:{joe=x, postmaster=x}"}
 
 
@@ -193,6 +193,31 @@ def test_overrides_that_their_program_does_not_read_and_classes_that_nothing_nam
     assert "no table of theirs names" not in lint(one)[1]      # the policy service may name any
 
 
+def test_what_aliases_name_and_is_not_there(instance):
+    one = instance(main={"mydestination": "$myhostname, example.org", "recipient_delimiter": "+"}, start=False)
+    one.write()
+    here = one.etc
+    for name, mode in (("good", 0o644), ("writable", 0o666), ("program", 0o755), ("data", 0o644)):
+        one.file(name, f"nobody, :include:{here}/inner\n" if name == "good" else "nobody\n", mode)
+        (here / name).chmod(mode)
+    one.file("inner", f"typo-in-file, |{here}/program\n")
+    one.file("aliases", f"postmaster: root\nroot:nobody+box\nmailer-daemon: postmaster\n# no alias\nlists: :include:{here}/good,\n  :include:{here}/gone, away@elsewhere.example\n"
+             f"all: :include:{here}/writable, :include:relative, :include:{here}\nfilter: \"|{here}/program -x\", \"|{here}/missing -x $USER\", |{here}/data\nshell: \"|exec {here}/missing; true\"\n"
+             f"files: {here}/new, {here}/none/new, {here}/none/maildir/\nnobody: nobody\njoe: jeo, root\nother: \\\\postmastre\nbroken: a b <c\n")
+    one.set(alias_maps=f"hash:{here}/aliases, inline:{{ {{in=:include:/gone}} }}")
+    one.command("postalias", "-c", here, f"hash:{here}/aliases")
+    said = expect_said(one, [
+        f"/aliases:5: lists: :include:{here}/good: :include:{here}/inner: there is neither an alias nor a user \"typo-in-file\" (mend: ", f"/aliases:5: lists: :include:{here}/gone: No such file or directory: mail is deferred (mend: ",
+        f"/aliases:7: all: :include:{here}/writable: mail is deferred: everybody may write to the file", "/aliases:7: all: :include:relative: mail is deferred: no path from the root", f"/aliases:7: all: :include:{here}: mail is deferred: not a file",
+        f"/aliases:8: filter: |{here}/missing: No such file or directory (mend: ", f"/aliases:8: filter: |{here}/data: is no program that can be run (mend: chmod a+x ",
+        f"/aliases:10: files: {here}/none/new: {here}/none: No such file or directory", f"/aliases:10: files: {here}/none/maildir: {here}/none: No such", '/aliases:12: joe: there is neither an alias nor a user "jeo"',
+        '/aliases:13: other: there is neither an alias nor a user "postmastre"', ": alias_maps: in: :include:/gone: No such file or directory"])
+    about = [line for line in said.splitlines() if "aliases:" in line]
+    assert len(about) == 11 + any("broken" in line for line in about), about
+    one.set(luser_relay="ann@example.com")
+    assert "neither an alias nor a user" not in lint(one)[1]
+
+
 def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
     """One value each, as Postfix's daemons would refuse or adjust it."""
     wrong = {"smtp_host_lookup": ("nativ", "has no effect here"), "lmtp_connect_timeout": ("x", "a time from"),
@@ -275,7 +300,7 @@ def test_explaining_shows_each_answer_rewriting_and_way(instance):
     assert "recipient <old@example.org>\n  canonical_maps, masquerade_domains: <joe@example.org>" in text
     assert "    recipient  joe@example.org\n" in explain(one, '"joe"@example.org')[1]
     said = explain(one, "postmaster@example.org")[1]
-    assert f"    alias      postmaster ({GOOD['alias_maps']})\n      user       joe: there is none\n" in said
+    assert f"    alias      postmaster ({GOOD['alias_maps']})\n      user       nobody\n" in said
     assert list((one.queue / "incoming").iterdir()) == []
     assert not one.log_lines(r"4[0-9A-Za-z]+: client=")
 
