@@ -125,6 +125,8 @@ static void start(void)
 	bind_to_interface(AF_INET6, &the_client.bind6);
 	open_tables();
 	tls_open();
+	if (the_world->rehearsing && the_world->argument_count == 0)
+		policy_rehearse();
 	/* nobody who talks to servers can change what later processes find there */
 	if (the_world->keepsake >= 0)
 		close(the_world->keepsake);

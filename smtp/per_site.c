@@ -35,6 +35,11 @@ static int level_of(struct str word)
 	return -EINVAL;
 }
 
+bool per_site_knows(struct str value)
+{
+	return level_of(str_trim(value)) >= 0;
+}
+
 /* From the weakest: nothing, may, none, encrypt, verify. */
 static int rank(int level)
 {

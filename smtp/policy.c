@@ -18,6 +18,7 @@ static struct {
 	struct tls_protocols may, mandatory;
 	const char *ciphers[STRENGTHS];
 	struct arena *texts;
+	struct buf *found_wrong;	/* while policy_try_entry() tries one; else NULL */
 	bool has_usual;
 	/* what main.cf says, complete: where nothing else has a say and no name matters */
 	struct tls_policy usual;
@@ -232,8 +233,11 @@ static void refuse(struct tls_policy *p, const char *dsn, struct str why)
 
 static void refuse_configuration(struct tls_policy *p, const char *about, const char *words)
 {
-	log_warning("next-hop destination \"%.*s\": %s%s%s", PSTR(p->domain), about,
-		    about[0] == 0 ? "" : ": ", words);
+	if (settings.found_wrong != NULL)
+		buf_addf(settings.found_wrong, "%s%s%s%s", settings.found_wrong->len > 0 ? "; " : "", about, about[0] == 0 ? "" : ": ", words);
+	else
+		log_warning("next-hop destination \"%.*s\": %s%s%s", PSTR(p->domain), about,
+			    about[0] == 0 ? "" : ": ", words);
 	refuse(p, "4.7.5", STR("client TLS configuration problem"));
 }
 
@@ -346,6 +350,16 @@ static void complete(struct arena *a, struct tls_policy *p)
 	use_anchors(a, p);
 	if (the_client.conf.smtp_tls_wrappermode && p->level < TLS_ENCRYPT)
 		refuse_configuration(p, own_name("smtp_tls_wrappermode"), "needs the level encrypt, or more");
+}
+
+void policy_try_entry(struct arena *a, const struct policy_entry *e, struct buf *why)
+{
+	struct tls_policy p = { .level = e->level, .asked = e->level, .from = FROM_POLICY_TABLE,
+				.site_level = -1, .entry = e };
+
+	settings.found_wrong = why;
+	complete(a, &p);
+	settings.found_wrong = NULL;
 }
 
 /* ---- per destination ---- */

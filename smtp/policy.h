@@ -66,6 +66,7 @@ struct destination;
 struct candidate;
 
 void policy_open(void);			/* at start; dies of what cannot work */
+void policy_rehearse(void);		/* says what is wrong with the entries of its tables (rehearse.c) */
 bool policy_may_use_tls(void);		/* false: nothing in the configuration could ever ask for it */
 bool policy_has_tables(void);		/* they may be behind proxymap */
 const char *policy_level_name(enum tls_level level);

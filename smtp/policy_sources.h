@@ -25,5 +25,6 @@ bool per_site_open(void);
  * nothing yet): the stricter one, and anything counts more than may. 0; -EINVAL, -EIO: logged.
  */
 int per_site_get(struct arena *a, struct str name, int *level) MAY_YIELD;
+bool per_site_knows(struct str value);
 
 #endif

@@ -34,6 +34,9 @@ int sts_attributes_check(struct policy_entry *e, struct buf *why);
 int policy_entry_parse(struct arena *a, struct str text, struct policy_entry *ret, struct buf *warn,
 		       struct buf *why);
 
+/* What would hold up mail under such an entry (policy.c); words, or nothing. */
+void policy_try_entry(struct arena *a, const struct policy_entry *e, struct buf *why);
+
 /* What tables say of a next hop: 1, 0, -errno (tables_why()). */
 struct tables;
 int next_hop_find(struct tables *in, struct arena *a, struct str next_hop, struct str *ret_key,

@@ -112,7 +112,7 @@ static struct tls_config describe(struct arena *a, const struct smtpd *s)
 	if (tls_protocols_parse(str_of(protocols), &t.protocols, &why) < 0)
 		die(EX_CONFIG, "%s: %s", mandatory ? "smtpd_tls_mandatory_protocols" : "smtpd_tls_protocols",
 		    buf_text(&why));
-	if (!tls_digest_exists(t.digest))
+	if (tls_digest_size(t.digest) == 0)
 		die(EX_CONFIG, "smtpd_tls_fingerprint_digest: there is no digest \"%s\"", t.digest);
 	if (!tables_are_empty(s->sni_maps))
 		t.chains_for = chains_for_name;

@@ -394,7 +394,9 @@ int tls_context_refresh(struct tls_context *c, struct buf *why)
 	return r < 0 ? r : 1;
 }
 
-bool tls_digest_exists(const char *name)
+size_t tls_digest_size(const char *name)
 {
-	return EVP_get_digestbyname(name) != NULL;
+	const EVP_MD *digest = EVP_get_digestbyname(name);
+
+	return digest == NULL ? 0 : (size_t) EVP_MD_get_size(digest);
 }

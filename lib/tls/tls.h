@@ -153,8 +153,8 @@ void tls_context_review(const struct tls_context *c, void (*say)(void *arg, cons
 /* The same for what chains_for would give it. -errno with words: it cannot be used. */
 int tls_text_review(const struct tls_context *c, struct str pem, void (*say)(void *arg, const char *text),
 		    void *arg, struct buf *why);
-/* Words for start: is there such a digest (sha256, sha1, md5)? */
-bool tls_digest_exists(const char *name);
+/* Of a digest (sha256, sha1, md5), in bytes; 0: there is none of this name. */
+size_t tls_digest_size(const char *name);
 
 /* ---- sessions (session.c) ---- */
 

@@ -218,6 +218,22 @@ def test_what_aliases_name_and_is_not_there(instance):
     assert "neither an alias nor a user" not in lint(one)[1]
 
 
+def test_tls_policies_that_would_hold_up_mail(instance):
+    print_of = ":".join(["ab"] * 32)
+    one = instance(main=dict(GOOD, smtp_tls_policy_maps="texthash:$config_directory/policies, inline:{ {in.example=encript} }", smtp_tls_per_site="texthash:$config_directory/sites", smtp_tls_security_level="may"), start=False)
+    one.write()
+    one.file("policies", f"good.example secure match=nexthop:.example.org protocols=>=TLSv1.2 ciphers=high\na.example incrypt\nb.example encrypt mtch=x\nc.example encrypt ciphers=hihg\nd.example encrypt protocols=!SSLv9\n"
+             f"e.example secure match=nexthope\nf.example fingerprint\ng.example fingerprint match=ab:cd\nh.example fingerprint match={print_of}\ni.example secure tafile=/nonexistent\nj.example none match=x\n"
+             "*.example.com encrypt\nk.example encrypt match=k.example\n[l.example]:587 dane-only\nm.example secure match\n")
+    one.file("sites", "x.example MSUT\ny.example MUST\n")
+    said = expect_said(one, [
+        '/policies:2: a.example: invalid security level "incrypt"', '/policies:3: b.example: invalid attribute name: "mtch"', '/policies:4: c.example: ciphers: "hihg" is no cipher grade', '/policies:5: d.example: protocols: "!SSLv9" is no TLS',
+        "/policies:6: e.example: match=nexthope is none of nexthop, dot-nexthop, hostname, and no domain", "/policies:7: f.example: configured at fingerprint security level, but with no fingerprints", "/policies:8: g.example: match=ab:cd is no fingerprint by sha256",
+        "/policies:10: i.example: ", '/policies:11: j.example: ignoring attribute "match=x"', "/policies:12: *.example.com: no next hop is called that", '/policies:13: k.example: attribute "match" invalid at security level',
+        '/policies:15: m.example: malformed attribute', 'smtp_tls_policy_maps: in.example: invalid security level "encript"', '/sites:1: x.example: unknown TLS policy "MSUT"'])
+    assert len([line for line in said.splitlines() if "/policies:" in line]) == 12 and "/sites:2" not in said, said
+
+
 def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
     """One value each, as Postfix's daemons would refuse or adjust it."""
     wrong = {"smtp_host_lookup": ("nativ", "has no effect here"), "lmtp_connect_timeout": ("x", "a time from"),
