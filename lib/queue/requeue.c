@@ -3,6 +3,7 @@
 #include "lib/queue/requeue.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
@@ -98,6 +99,18 @@ static int requeue_file(struct queue *q, struct queue_file *f, struct arena *a)
 	return kept == 0 ? 0 : write_copy(q, f, &p.e, a);
 }
 
+/*
+ * Where the original cannot be removed it is the one that stays: else both would be delivered. Not
+ * when it is gone after all, whatever the unlink said.
+ */
+static void take_copy_back(struct queue *q, const struct queue_file *original)
+{
+	struct stat st;
+
+	if (fstat(original->fd, &st) == 0 && st.st_nlink > 0)
+		queue_finish(q, QUEUE_MAILDROP, str_of(original->id));
+}
+
 int queue_requeue(struct queue *q, enum queue_name where, struct str id)
 {
 	AUTO(queue_file) f = { .fd = -1 };
@@ -110,5 +123,10 @@ int queue_requeue(struct queue *q, enum queue_name where, struct str id)
 	r = requeue_file(q, &f, a);
 	arena_free(a);
 	FAILPOINT("queue.requeue.copied");
-	return r < 0 ? r : queue_finish(q, where, id);
+	if (r < 0)
+		return r;
+	r = queue_finish(q, where, id);
+	if (r < 0 && r != -ENOENT)
+		take_copy_back(q, &f);
+	return r;
 }
