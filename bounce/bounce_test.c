@@ -21,7 +21,7 @@ static struct sent {
 	unsigned flags, envelope_flags;
 	bool aborted;
 } sent[4];
-static int sent_count, verdict_code = 250;
+static int sent_count, verdict_code = 250, next_verdict_code;
 
 void mail_out_use(const char *name)
 {
@@ -60,6 +60,8 @@ void mail_out_end(struct mail_out *m, struct mail_verdict *ret, when_t until)
 	(void) m;
 	(void) until;
 	*ret = (struct mail_verdict){ .code = verdict_code, .dsn = STR("x.x.x"), .text = STR("text") };
+	if (next_verdict_code != 0)
+		verdict_code = next_verdict_code;
 }
 
 void mail_out_abort(struct mail_out *m)
@@ -156,6 +158,7 @@ static int setup(void **state)
 	memcpy(templates.of, templates.built_in, sizeof(templates.of));
 	sent_count = 0;
 	verdict_code = 250;
+	next_verdict_code = 0;
 	return 0;
 }
 
@@ -437,6 +440,24 @@ static void a_temporary_refusal_means_try_again_and_a_final_one_the_end(void **s
 	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0), 0);
 }
 
+static void a_notice_that_is_refused_with_the_message_is_sent_without_it_and_without_checks(void **state)
+{
+	(void) state;
+	conf.internal_mail_filter_classes = "bounce";
+	verdict_code = 550;
+	next_verdict_code = 250;
+	assert_int_equal(ask_about("failure", "sender\talice@example.com\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 2);
+	assert_int_equal(sent[0].flags & CLEANUP_NO_CHECKS, 0);
+	has(0, "original body");
+	assert_int_not_equal(sent[1].flags & CLEANUP_NO_CHECKS, 0);
+	assert_string_equal(sent[1].to, "alice@example.com");
+	has(1, "The message itself is not attached");
+	has(1, "Final-Recipient: rfc822; bob@example.net");
+	has_not(1, "original body");
+	assert_string_equal(notice_id, sent[1].id);
+}
+
 static void what_cannot_be_read_now_is_told_later(void **state)
 {
 	(void) state;
@@ -493,6 +514,7 @@ int main(void)
 		BOUNCE_TEST(there_is_never_a_notification_about_a_notification),
 		BOUNCE_TEST(the_postmaster_gets_copies_when_the_class_is_on),
 		BOUNCE_TEST(a_temporary_refusal_means_try_again_and_a_final_one_the_end),
+		BOUNCE_TEST(a_notice_that_is_refused_with_the_message_is_sent_without_it_and_without_checks),
 		BOUNCE_TEST(what_cannot_be_read_now_is_told_later),
 		BOUNCE_TEST(a_message_that_is_cut_off_is_not_returned_and_the_notice_says_so),
 		BOUNCE_TEST(nonsense_is_refused),

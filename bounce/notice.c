@@ -251,7 +251,7 @@ static void compose(const struct notice *n, enum notice_audience who, struct str
 	add_part(b, boundary, "Delivery report",
 		 n->is_utf8 ? "message/global-delivery-status" : "message/delivery-status", n->is_utf8);
 	add_report(n, b);
-	if (n->is_damaged)
+	if (n->original != IS_ATTACHED)
 		return;		/* RFC 3462: the third part is optional */
 	snprintf(description, sizeof(description), "%s%s", descriptions[n->kind], whole ? "" : " Headers");
 	add_part(b, boundary, description, original_type(n, whole), has_8bit_original(n));
@@ -271,6 +271,15 @@ static void fill_envelope(const struct notice *n, enum notice_audience who, stru
 	ret->flags |= n->e.flags & ENVELOPE_REQUIRETLS;
 }
 
+/* Checks are asked about other people's words, when at all. */
+static unsigned cleanup_flags(const struct notice *n)
+{
+	const bool checks = n->original != IS_REFUSED && lists(n->conf->internal_mail_filter_classes, "bounce");
+
+	return CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC | (checks ? 0 : CLEANUP_NO_CHECKS);
+}
+
+/* EAGAIN: try again later; EPERM: refused for good. */
 static int verdict_to_error(const struct notice *n, const struct mail_verdict *v, struct str to)
 {
 	if (v->code >= 200 && v->code < 300)
@@ -278,11 +287,7 @@ static int verdict_to_error(const struct notice *n, const struct mail_verdict *v
 	log_mail(ROAD_WARNING, n->e.queue_id, "notification to <%.*s> was not queued: %d %.*s %.*s",
 		 PSTR(to), v->code, PSTR(v->dsn),
 		 PSTR(v->text));
-	/*
-	 * What is refused for good would be refused for ever: the message must not stay in the
-	 * queue for it.
-	 */
-	return v->code >= 500 ? 0 : EAGAIN;
+	return v->code >= 500 ? EPERM : EAGAIN;
 }
 
 static int send_one(const struct notice *n, enum notice_audience who, struct str to, char ret_id[32])
@@ -305,12 +310,9 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	log_mail(ROAD_INFO, n->e.queue_id, "%s %s: %s", who == TO_SENDER ? "sender" : "postmaster",
 		 kinds[n->kind].logged, ret_id);
 
-	m = mail_out_begin(n->arena, "bounce",
-			   CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC
-			   | (lists(n->conf->internal_mail_filter_classes, "bounce")
-			      ? 0 : CLEANUP_NO_CHECKS), &e);
+	m = mail_out_begin(n->arena, "bounce", cleanup_flags(n), &e);
 	mail_out_write(m, buf_str(&text), until);
-	error = n->is_damaged ? 0 : write_original(n, whole, m, until);
+	error = n->original != IS_ATTACHED ? 0 : write_original(n, whole, m, until);
 	if (error < 0) {
 		log_mail(ROAD_WARNING, n->e.queue_id,
 			 "the message cannot be read for its notification now: %s", error_text(error));
@@ -324,16 +326,35 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	return verdict_to_error(n, &verdict, to);
 }
 
+/*
+ * What is refused for good would be refused for ever: the message must not stay in the queue for
+ * it. But what others say in it (a check found something in the original, it is too large) must not
+ * keep its sender from hearing of it at all.
+ */
+static int tell_sender(struct notice *n, char ret_id[32])
+{
+	int error = send_one(n, TO_SENDER, n->e.sender, ret_id);
+
+	if (error == EPERM) {
+		n->original = IS_REFUSED;
+		error = send_one(n, TO_SENDER, n->e.sender, ret_id);
+	}
+	return error == EPERM ? 0 : error;
+}
+
 /* What cannot be returned: to the postmaster, or nobody. */
 static int send_double_bounce(const struct notice *n, char ret_id[32])
 {
+	int error;
+
 	if (is_double_bounce(n)) {
 		log_mail(ROAD_WARNING, n->e.queue_id, "undeliverable postmaster notification discarded");
 		return 0;
 	}
 	if (n->kind != BOUNCE_FAILURE || !lists(n->conf->notify_classes, "2bounce"))
 		return 0;
-	return send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
+	error = send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
+	return error == EPERM ? 0 : error;
 }
 
 static void send_copy(const struct notice *n)
@@ -354,8 +375,8 @@ int notice_send(struct notice *n, char ret_id[32])
 	int error;
 
 	ret_id[0] = '\0';
-	n->is_damaged = content_is_cut_off(&n->content);
-	if (n->is_damaged)
+	n->original = content_is_cut_off(&n->content) ? IS_DAMAGED : IS_ATTACHED;
+	if (n->original == IS_DAMAGED)
 		log_mail(ROAD_ERROR, n->e.queue_id,
 			 "the message's file is cut off: its notification goes without it");
 	keep_wanted(n);
@@ -365,7 +386,7 @@ int notice_send(struct notice *n, char ret_id[32])
 		return 0;
 	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))
 		return send_double_bounce(n, ret_id);
-	error = send_one(n, TO_SENDER, n->e.sender, ret_id);
+	error = tell_sender(n, ret_id);
 	if (error == 0)
 		send_copy(n);
 	return error;

@@ -24,6 +24,13 @@ struct templates {
 
 enum notice_audience { TO_SENDER, TO_POSTMASTER };
 
+/* Why the message is not in its notification. */
+enum original {
+	IS_ATTACHED,
+	IS_DAMAGED,			/* its file: it can never be returned */
+	IS_REFUSED,			/* the notification with it was refused for good */
+};
+
 /* What bounce is asked to tell, decoded. */
 struct notice {
 	struct arena *arena;
@@ -34,7 +41,7 @@ struct notice {
 	struct envelope e;		/* of the message it is about, with the recipients concerned */
 	struct outcome *outcomes;	/* parallel to e.recipients */
 	struct content content;
-	bool is_damaged;		/* the content can never be returned */
+	enum original original;
 	int64_t retry_until_s;
 	const struct bounce_template *template;		/* what it says */
 	/* in the forms of RFC 6533: UTF-8 is let through only where the reader was promised it */

@@ -78,10 +78,14 @@ static void add_recipient_words(const struct notice *n, const struct recipient *
 	add_wrapped(b, buf_str(&plain), b->len - start);
 }
 
-static void add_damage(struct buf *b)
+static void add_why_it_is_missing(const struct notice *n, struct buf *b)
 {
-	buf_add_text(b, "\nThe message itself is damaged in this mail system's queue, so that it cannot be\n"
-			"attached here.\n");
+	if (n->original == IS_DAMAGED)
+		buf_add_text(b, "\nThe message itself is damaged in this mail system's queue, so that it cannot be\n"
+				"attached here.\n");
+	else if (n->original == IS_REFUSED)
+		buf_add_text(b, "\nThe message itself is not attached: with it, this mail system refused to send\n"
+				"this notification.\n");
 }
 
 void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
@@ -92,6 +96,5 @@ void add_words(const struct notice *n, enum notice_audience who, struct buf *b)
 	if (n->e.recipient_count > MOST_NAMED)
 		buf_addf(b, "\nand %zu more, which the attached report names.\n",
 			 n->e.recipient_count - MOST_NAMED);
-	if (n->is_damaged)
-		add_damage(b);
+	add_why_it_is_missing(n, b);
 }
