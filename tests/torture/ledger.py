@@ -24,6 +24,7 @@ class Letter:
     def __init__(self, number, recipients, owed, body):
         self.number, self.recipients, self.owed, self.body = number, recipients, owed, body
         self.sum = hashlib.sha256(body).hexdigest()[:32]
+        self.sender = f"torture+{number}@back.example"
 
     def text(self, line_end=b"\n"):
         head = b"From: <torture@back.example>\nSubject: torture\nX-Torture: %d\nX-Sum: %s\n\n" % (self.number, self.sum.encode())

@@ -10,7 +10,8 @@ import time
 from calls import Calls
 from experiment import experiment
 from kills import IN_FLIGHT, KILLABLE, summary
-from scene import BOX, LATER, RELAY, Scene
+from scene import BOX, LATER, RELAY, Scene, wait_until
+from sink import Sink
 from wide import WideScene
 
 LONG_AGO = 1_500_000_000
@@ -161,6 +162,28 @@ def clock_steps(seed, rounds):
         return summary(scene, scene.settle(timeout=120))
 
 
+@experiment("clock-steps-of-a-backlog", rounds=12, short=1)
+def clock_steps_of_a_backlog(seed, rounds):
+    """the clock jumps while mail waits for its next attempt: that comes as soon as ever, unasked, and nothing is returned"""
+    with Scene(seed, routes=[[LATER]], environment={"LD_PRELOAD": "", "TORTURE_CALLS": ""}) as scene:
+        calls = Calls(scene.mail.root / "calls")
+        scene.mail.environment.update(calls.environment())
+        scene.mail.start()
+        for _ in range(rounds):
+            scene.load(smtp=2, sendmail=0)
+            scene.wait_for_promises(scene.dice.randrange(5, 40))
+            scene.end_load()
+            if scene.dice.random() < 0.5:           # else some of it is still on its way there
+                wait_until(lambda: all(entry["queue_name"] == "deferred" for entry in scene.mail.queue_list()), 60, "a backlog", pause=0.05)
+            calls.step_clock(scene.dice.choice([0, 3600, -3600, 86400, -86400, 100, -100]))
+            with Sink(address="127.0.0.6", port=scene.closed_port) as sink:
+                scene.late.append(sink)
+                wait_until(lambda: not scene.mail.queue_list(), 30, lambda: f"the backlog's delivery\n{scene.mail.log_tail()}", pause=0.1)
+        extra = scene.settle()
+        assert not scene.arrivals().returned, f"seed {seed}: returned: {scene.arrivals().returned}\n{scene.mail.log_tail()}"
+        return summary(scene, extra)
+
+
 # ---- peers ----
 
 @contextlib.contextmanager
@@ -194,6 +217,31 @@ def stopped_peers(seed, rounds):
         scene.end_load()
         extra = scene.settle(duplicates=rounds * IN_FLIGHT, torn=rounds, timeout=150)
         return summary(scene, extra)
+
+
+GIVEN_UP = r"status=deferred \(delivery agent \w+ does not answer"
+
+
+@experiment("stopped-agents", rounds=10)
+def stopped_agents(seed, rounds):
+    """an agent stands still, for less or for more than the queue manager's patience: only what it was given up with may come twice"""
+    with Scene(seed, routes=[[RELAY], [BOX], [RELAY, BOX]], main={"ipc_timeout": "2s"}) as scene:
+        given_up = lambda: len(scene.mail.log_lines(GIVEN_UP))
+        scene.mail.start()
+        scene.load(smtp=2, pause=0.01)
+        scene.wait_for_promises(20)
+        for number in range(rounds):
+            before, promised = given_up(), len(scene.ledger.promised)
+            with stopped(scene.mail.pids(scene.dice.choice(["smtp", "virtual"]))):
+                if number % 2 == 0:
+                    wait_until(lambda: given_up() > before, 60, lambda: f"the end of patience\n{scene.mail.log_tail()}", pause=0.1)
+                else:
+                    time.sleep(scene.dice.uniform(0.1, 4))
+                assert len(scene.ledger.promised) > promised, "mail is taken meanwhile"
+            scene.wait_for_promises(5, 90)
+        scene.end_load()
+        extra = scene.settle(duplicates=given_up())
+        return f"{given_up()} deliveries given up, {summary(scene, extra)}"
 
 
 def nonsense(dice):

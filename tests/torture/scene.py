@@ -72,9 +72,9 @@ class Client:
             raise Refused(text)
         return text
 
-    def send(self, letter, sender):
+    def send(self, letter):
         """The queue id under which the server promised to keep it."""
-        commands = [f"MAIL FROM:<{sender}>"] + [f"RCPT TO:<{to}>" for to in letter.recipients] + ["DATA"]
+        commands = [f"MAIL FROM:<{letter.sender}>"] + [f"RCPT TO:<{to}>" for to in letter.recipients] + ["DATA"]
         for at in range(0, len(commands), 500):         # no more than their replies leave room for on the way back
             some = commands[at:at + 500]
             self.socket.sendall("".join(f"{command}\r\n" for command in some).encode())
@@ -100,7 +100,7 @@ class Load(threading.Thread):
     def _smtp(self, letter):
         if self.client is None:
             self.client = self.scene.client(self.dice)
-        queue_id = self.client.send(letter, "torture@back.example")
+        queue_id = self.client.send(letter)
         self.scene.ledger.promise(letter, queue_id)
         if self.dice.random() < 0.5:
             self._hang_up()
@@ -111,7 +111,7 @@ class Load(threading.Thread):
         self.client = None
 
     def _sendmail(self, letter):
-        words = [str(COMMANDS / "sendmail"), "-i", "-f", "torture@back.example", *letter.recipients]
+        words = [str(COMMANDS / "sendmail"), "-i", "-f", letter.sender, *letter.recipients]
         environment = dict(os.environ, MAIL_CONFIG=str(self.scene.mail.etc), **self.scene.mail.environment)
         try:
             done = subprocess.run(words, env=environment, input=letter.text(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -232,7 +232,7 @@ class Scene:
         for message in self.heard() + [message for sink in self.late for message in list(sink.messages)]:
             for to in message.recipients:
                 address = to.split(">")[0].lstrip("<")
-                if address == "torture@back.example":
+                if number_of(address) is not None:
                     found.notification(message.content, "the sink")
                 else:
                     found.delivery(message.content, address, "the sink")
@@ -351,6 +351,12 @@ class Scene:
         os.kill(self.mail.master_pid(), signal.SIGKILL)
         wait_until(lambda: not processes_below(self.mail.root), 60, lambda: f"the end of the orphans\n{self.mail.log_tail()}")
         self.mail.running = False
+
+
+def number_of(sender):
+    """Whose letter has that sender. None: it is a notice."""
+    found = re.fullmatch(r"torture\+(\d+)@back\.example", sender)
+    return int(found.group(1)) if found else None
 
 
 def mbox_messages(content):
