@@ -48,13 +48,20 @@ static void store(struct message *m, struct str bytes)
 
 /* ---- line by line ---- */
 
-static enum check_class class_of_line(struct message *m, struct str line)
+/* What is about MIME in the headers of an attached message is for mime_header_checks, as in our own. */
+static enum check_class class_of_line(struct message *m, const struct check_line *c, struct str line)
 {
+	struct str rest = line, name;
+
 	switch (mime_feed(m->mime, line)) {
 	case MIME_PART_HEADER:
 		return CHECK_MIME_HEADER;
 	case MIME_NESTED_HEADER:
-		return CHECK_NESTED_HEADER;
+		if (is_blank(line.at[0]))
+			return c->class;
+		str_cut(&rest, ':', &name);
+		return header_kind_of(str_trim_end(name)) == HEADER_CONTENT ? CHECK_MIME_HEADER
+		       : CHECK_NESTED_HEADER;
 	default:
 		return CHECK_BODY;
 	}
@@ -80,8 +87,10 @@ static void add_to_header(struct check_line *c, struct str text)
 
 static void begin_line(struct message *m, struct check_line *c, struct str piece)
 {
-	enum check_class class = class_of_line(m, piece);
+	enum check_class class = class_of_line(m, c, piece);
 
+	if (mime_is_too_deep(m->mime))
+		refuse_nesting(m, piece);
 	if (class != CHECK_BODY)
 		c->looked_at = 0;
 	if (c->header.len > 0 && class == c->class && piece.len > 0 && is_blank(piece.at[0]))
@@ -110,7 +119,9 @@ static void take_piece(struct message *m, struct check_line *c, struct str piece
 {
 	bool is_more = c->inside;
 
-	if (!is_more)
+	if (is_more)
+		mime_feed_more(m->mime, piece);
+	else
 		begin_line(m, c, piece);
 	c->inside = !has_lf;
 	if (c->class != CHECK_BODY && checks_for(m, c->class) != NULL) {

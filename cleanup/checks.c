@@ -48,15 +48,16 @@ struct check {
 };
 
 /* "QID: reject: header Subject: x from NAME[ADDR]; from=<> to=<> proto=ESMTP helo=<x>: words" */
-static void log_action(const struct check *c, const char *action, struct str words)
+static void log_about(const struct message *m, const char *action, const char *what, struct str text,
+		      struct str words)
 {
-	struct envelope *e = &c->m->e;
+	const struct envelope *e = &m->e;
 	AUTO(buf) b = BUF(8 << 10);
 	struct str last = e->recipient_count == 0 ? STR_NONE : e->recipients[e->recipient_count - 1].address;
 	struct str name = e->client_name.len > 0 ? e->client_name : STR("local");
 
-	buf_addf(&b, "%s: %s ", action, class_names[c->class]);
-	buf_add_printable(&b, str_head(c->text, 200));
+	buf_addf(&b, "%s: %s ", action, what);
+	buf_add_printable(&b, str_head(text, 200));
 	buf_addf(&b, " from %.*s", PSTR(name));
 	if (e->client_address.len > 0)
 		buf_addf(&b, "[%.*s]", PSTR(e->client_address));
@@ -67,7 +68,18 @@ static void log_action(const struct check *c, const char *action, struct str wor
 		buf_addf(&b, " helo=<%.*s>", PSTR(e->client_helo));
 	if (words.len > 0)
 		buf_addf(&b, ": %.*s", PSTR(words));
-	log_mail(ROAD_INFO, str_of(c->m->id), "%s", buf_text(&b));
+	log_mail(ROAD_INFO, str_of(m->id), "%s", buf_text(&b));
+}
+
+static void log_action(const struct check *c, const char *action, struct str words)
+{
+	log_about(c->m, action, class_names[c->class], c->text, words);
+}
+
+void refuse_nesting(struct message *m, struct str line)
+{
+	log_about(m, "reject", "mime-error MIME nesting exceeds safety limit:", line, STR_NONE);
+	refuse(m, 550, "5.6.0", "MIME nesting exceeds safety limit");
 }
 
 static void warn(const struct check *c, const char *words)

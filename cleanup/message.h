@@ -176,5 +176,7 @@ bool checks_look_at_body(const struct message *m);	/* at its lines, or at the he
 /* says what is no action in its tables */
 void checks_rehearse(const char *parameter, const char *tables);
 bool check_text(struct message *m, enum check_class c, struct str text, struct str *ret) MAY_YIELD;
+/* Parts within parts, deeper than checks look: nobody could tell what is in there. */
+void refuse_nesting(struct message *m, struct str line);
 
 #endif

@@ -383,6 +383,50 @@ static void a_folded_header_of_a_part_is_checked_as_one(void **state)
 	the_cleanup.mime_checks = the_cleanup.nested_checks = NULL;
 }
 
+static void no_way_of_writing_a_part_hides_its_headers_from_checks(void **state)
+{
+	static const char *const beginnings[] = {
+		"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n",
+		"Content-Type: multipart/mixed; boundary=b\nContent-Type: text/plain\n",
+		"Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=b\n",
+		"Content-Type: multipart/mixed; boundary=b(c\n",
+		"Content-Type : multipart/mixed; boundary=b\n",
+		"Content-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=b\n",
+	};
+	static char text[60000], deep[60000];
+	size_t at = 0;
+	struct stored s;
+
+	(void) state;
+	the_cleanup.mime_checks = open_checks("mime_checks", "/^Content-Disposition:.*exe/ REJECT\n");
+	for (size_t i = 0; i < COUNT_OF(beginnings); i++) {
+		snprintf(text, sizeof(text), "%s\n--b\nContent-Disposition: x.exe\n\nx\n", beginnings[i]);
+		s = pass_text(CLEANUP_EXTERNAL, text);
+		assert_reply(&s, 550, "5.7.1", "message content rejected");
+		drop(&s);
+	}
+	snprintf(text, sizeof(text), "%s\nContent-Disposition: x.exe\n\nx\n", "Content-Type: message/rfc822\n");
+	s = pass_text(CLEANUP_EXTERNAL, text);
+	assert_reply(&s, 550, "5.7.1", "message content rejected");
+	drop(&s);
+	snprintf(text, sizeof(text), "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; x=\"%050000d\"; boundary=b\n\n"
+		 "--b\nContent-Disposition: x.exe\n\nx\n", 0);
+	s = pass_text(CLEANUP_EXTERNAL, text);
+	assert_reply(&s, 550, "5.7.1", "message content rejected");
+	drop(&s);
+	for (int i = 0; i < 120; i++)
+		at += (size_t) snprintf(deep + at, sizeof(deep) - at, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i);
+	s = pass_text(CLEANUP_EXTERNAL, deep);
+	assert_reply(&s, 550, "5.6.0", "MIME nesting exceeds safety limit");
+	assert_false(s.exists);
+	drop(&s);
+	tables_free(the_cleanup.mime_checks);
+	the_cleanup.mime_checks = NULL;
+	s = pass_text(CLEANUP_EXTERNAL, deep);
+	assert_int_equal(s.reply.code, 250);
+	drop(&s);
+}
+
 static void body_checks_look_at_all_text_and_at_no_header(void **state)
 {
 	static char text[6000];
@@ -429,6 +473,7 @@ int main(void)
 		cmocka_unit_test(header_checks_act),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
 		cmocka_unit_test(a_folded_header_of_a_part_is_checked_as_one),
+		cmocka_unit_test(no_way_of_writing_a_part_hides_its_headers_from_checks),
 		cmocka_unit_test(body_checks_look_at_all_text_and_at_no_header),
 		cmocka_unit_test(body_checks_act_line_by_line),
 		cmocka_unit_test(long_lines_pass_body_checks_whole),

@@ -14,7 +14,7 @@
 #include "lib/mail/header.h"
 #include "lib/mail/mime_header.h"
 
-enum { HEADER_MAX = 8192 };
+enum { HEADER_MAX = 128 << 10, HEADER_USUAL = 4096 };
 
 struct level {
 	char *boundary;			/* MIME_BOUNDARY_MAX bytes, made when the level is first used */
@@ -27,13 +27,14 @@ struct mime_walker {
 	enum { IN_HEADERS, IN_BODY } state;
 	enum mime_line header_kind;	/* what a header line here is */
 	enum mime_type type;		/* of the current part */
+	bool has_type;			/* its headers say so */
 	enum mime_encoding encoding;
 	bool too_deep;
 	/* a header of this block was read: what starts with a blank continues it */
 	bool in_header;
 	bool enter_message;		/* the next line starts the headers of an attached message */
 	char *header;			/* the Content-* header being read */
-	size_t header_len;
+	size_t header_len, header_room;
 	struct level *levels;
 	int depth, limit;
 	char boundary[MIME_BOUNDARY_MAX + 1];	/* of the current part, entered when its headers end */
@@ -47,7 +48,8 @@ struct mime_walker *mime_walker_new(struct arena *a, int nesting_limit)
 	m->arena = a;
 	m->limit = MAX(nesting_limit, 1);
 	m->levels = arena_get(a, sizeof(struct level) * (size_t) m->limit);
-	m->header = arena_get(a, HEADER_MAX);
+	m->header = arena_get(a, HEADER_USUAL);
+	m->header_room = HEADER_USUAL;
 	m->header_kind = MIME_PRIMARY_HEADER;
 	return m;
 }
@@ -78,17 +80,23 @@ static void start_headers(struct mime_walker *m, enum mime_line kind, enum mime_
 	m->state = IN_HEADERS;
 	m->header_kind = kind;
 	m->type = default_type;
+	m->has_type = false;
 	m->encoding = MIME_7BIT;
 	m->in_header = false;
 	m->header_len = 0;
 	m->boundary_len = 0;
 }
 
+/* Of several, one with parts counts: readers differ in which one they believe. */
 static void read_type(struct mime_walker *m, struct str value)
 {
 	AUTO(buf) boundary = BUF(MIME_BOUNDARY_MAX);
+	enum mime_type type = mime_type_parse(value, &boundary);
 
-	m->type = mime_type_parse(value, &boundary);
+	if (m->has_type && mime_is_composite(m) && (type == TYPE_LEAF || type == TYPE_OPAQUE))
+		return;
+	m->has_type = true;
+	m->type = type;
 	m->boundary_len = boundary.len;
 	memcpy(m->boundary, boundary.at, boundary.len);
 }
@@ -108,26 +116,40 @@ static void end_header(struct mime_walker *m)
 		m->encoding = mime_encoding_parse(whole);
 }
 
+static void make_room(struct mime_walker *m, size_t size)
+{
+	char *more;
+
+	if (size <= m->header_room)
+		return;
+	m->header_room = MIN(MAX(size, 2 * m->header_room), (size_t) HEADER_MAX);
+	more = arena_get(m->arena, m->header_room);
+	memcpy(more, m->header, m->header_len);
+	m->header = more;
+}
+
 static void keep(struct mime_walker *m, struct str line)
 {
 	size_t n = MIN(line.len, HEADER_MAX - 1 - m->header_len);
 
+	make_room(m, m->header_len + n + 1);
 	memcpy(m->header + m->header_len, line.at, n);
 	m->header_len += n;
 	if (m->header_len < HEADER_MAX - 1)
 		m->header[m->header_len++] = '\n';
 }
 
-/* The headers of a part are through: go into its parts, if it has some. */
+/*
+ * The headers of a part are through: go into its parts, if it has some. That it were encoded as a
+ * whole would be against RFC 2045 6.4, and few readers believe it.
+ */
 static void end_headers(struct mime_walker *m)
 {
 	end_header(m);
 	m->state = IN_BODY;
 	if (m->type == TYPE_LEAF || m->type == TYPE_OPAQUE)
 		return;
-	if (m->encoding > MIME_BINARY) {
-		m->type = TYPE_OPAQUE;		/* encoded as a whole, against RFC 2045 6.4: hands off */
-	} else if (m->type == TYPE_MESSAGE) {
+	if (m->type == TYPE_MESSAGE) {
 		push(m, STR_NONE, false);
 		m->enter_message = m->type == TYPE_MESSAGE;
 	} else {
@@ -206,6 +228,14 @@ enum mime_line mime_feed(struct mime_walker *m, struct str line)
 		start_headers(m, MIME_NESTED_HEADER, TYPE_LEAF);
 	}
 	return m->state == IN_HEADERS ? feed_header(m, line) : MIME_BODY;
+}
+
+void mime_feed_more(struct mime_walker *m, struct str piece)
+{
+	if (m->state != IN_HEADERS || m->header_len == 0)
+		return;
+	m->header_len--;		/* the line end */
+	keep(m, piece);
 }
 
 enum mime_encoding mime_encoding_here(const struct mime_walker *m)

@@ -23,13 +23,15 @@ enum mime_encoding { MIME_7BIT, MIME_8BIT, MIME_BINARY, MIME_QUOTED_PRINTABLE, M
 enum { MIME_BOUNDARY_MAX = 256 };
 
 struct mime_walker;
-/* Takes some 8 KiB of the arena, and 300 bytes for each level in use. */
+/* Takes 4 KiB of the arena, at most 256 KiB for long headers, and 300 bytes for each level in use. */
 struct mime_walker *mime_walker_new(struct arena *a, int nesting_limit);
 /*
- * One line without its LF. Of a line too long to hold, its first 4 KiB are enough. A line in a header block
+ * One line without its LF, or the first 2 KiB of a long one. A line in a header block
  * that is no header and no continuation starts the body, as if an empty line stood before it.
  */
 enum mime_line mime_feed(struct mime_walker *m, struct str line);
+/* Another piece of that line: a header may be long, and what it says stand at its end. */
+void mime_feed_more(struct mime_walker *m, struct str piece);
 /* of the part that the walker is in, valid in its body */
 enum mime_encoding mime_encoding_here(const struct mime_walker *m);
 bool mime_is_leaf(const struct mime_walker *m);	/* not multipart, not message: its body may be re-encoded */

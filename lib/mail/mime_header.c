@@ -76,12 +76,12 @@ static void take_quoted(struct str *in, struct buf *value)
 	}
 }
 
-/* Leniently up to the next ';' or white space: unquoted boundaries with '=' or '/' in them are common. */
+/* Leniently up to the next ';', comment or white space: unquoted boundaries with '=' or '/' in them are common. */
 static void take_bare(struct str *in, struct buf *value)
 {
 	size_t n = 0;
 
-	while (n < in->len && !is_space(in->at[n]) && in->at[n] != ';')
+	while (n < in->len && !is_space(in->at[n]) && in->at[n] != ';' && in->at[n] != '(')
 		n++;
 	for (size_t i = 0; i < n; i++)
 		buf_add_byte(value, in->at[i]);

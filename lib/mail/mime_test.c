@@ -50,7 +50,7 @@ static void test_nested_parts_end_with_the_part_around_them(void **state)
 	check_walk(10, "Content-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--c--\ny\n",
 		   "P_N_-_.-o");
 	check_walk(10, "Content-Type: message/delivery-status\n\nAction: failed\n", "P_o");
-	check_walk(10, "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA\n", "PP_o");
+	check_walk(10, "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA\n", "PP_.");
 }
 
 static void test_a_body_without_empty_line_and_a_boundary_within_headers(void **state)
