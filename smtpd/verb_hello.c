@@ -157,11 +157,9 @@ static void list_extensions(struct session *s, struct lines *l)
 		add_line(l, the_smtpd->conf.broken_sasl_auth_clients,
 			 arena_fmt(s->step, "AUTH=%.*s", PSTR(auth)));
 	}
-	if (offers(s, EHLO_XCLIENT) && s->may_xclient)
-		add_line(l, true, arena_fmt(s->step,
-					    "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT%s DESTADDR DESTPORT",
-					    the_smtpd->sasl != NULL ? " LOGIN" : ""));
 	add_line(l, s->may_verp, STR("XVERP"));
+	add_line(l, offers(s, EHLO_XCLIENT) && s->may_xclient,
+		 STR("XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT"));
 	add_line(l, offers(s, EHLO_ENHANCEDSTATUSCODES), STR("ENHANCEDSTATUSCODES"));
 	add_line(l, offers(s, EHLO_8BITMIME), STR("8BITMIME"));
 	add_line(l, offers(s, EHLO_DSN), STR("DSN"));

@@ -33,8 +33,8 @@ static enum next refuse_args(struct session *s, enum esmtp_error error, struct s
 }
 
 /*
- * Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing, and is
- * always fine.
+ * Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing. Without
+ * authentication it is nobody's concern, and no reason to refuse mail.
  */
 static enum next check_auth(struct session *s, struct mail_args *m)
 {
@@ -42,12 +42,9 @@ static enum next check_auth(struct session *s, struct mail_args *m)
 
 	if (!m->has_auth)
 		return DONE;
-	if (!str_is(m->auth, STR("<>"))) {
-		if (!sasl_is_active(s))
-			return reply(s, 503, "5.5.4", "Error: authentication disabled");
-		if (m->auth.len > LONGEST_AUTH || xtext_decode(m->auth, s->step, &sender) < 0)
-			return reply(s, 501, "5.5.4", "Bad AUTH parameter syntax");
-	}
+	if (!str_is(m->auth, STR("<>")) && (m->auth.len > LONGEST_AUTH
+					    || xtext_decode(m->auth, s->step, &sender) < 0))
+		return reply(s, 501, "5.5.4", "Bad AUTH parameter syntax");
 	m->auth = sender;
 	return DONE;
 }

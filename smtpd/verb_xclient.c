@@ -100,11 +100,11 @@ static bool set_hello(struct session *s, struct str value)
 	return true;
 }
 
+/* Who forwards connections tells of logins whether anybody here asks for them or not. */
 static bool set_login(struct session *s, struct str value)
 {
-	if (the_smtpd->sasl == NULL)
-		return false;
-	sasl_set_user(s, STR("XCLIENT"), is_unavailable(value) ? STR_NONE : value);
+	if (the_smtpd->sasl != NULL)
+		sasl_set_user(s, STR("XCLIENT"), is_unavailable(value) ? STR_NONE : value);
 	return true;
 }
 
