@@ -123,7 +123,7 @@ bool find_end_of_headers(struct str text, bool is_all, size_t *scanned, size_t *
 void add_header(struct message *m, struct str whole)
 {
 	if (buf_add(&m->headers, whole) < 0 || buf_add_byte(&m->headers, '\n') < 0)
-		refuse(m, 552, "5.3.4", "Error: message headers too big");
+		refuse_loudly(m, 552, "5.3.4", "Error: message headers too big");
 }
 
 static bool is_dropped(struct str name)
@@ -142,7 +142,7 @@ static void extract_recipients(struct message *m, struct str value, bool resent)
 
 	while ((r = header_address_next(&rest, m->arena, &address)) != 0) {
 		if (left-- <= 0) {
-			refuse(m, 552, "5.5.3", "Error: too many recipients in the message headers");
+			refuse_loudly(m, 552, "5.5.3", "Error: too many recipients in the message headers");
 			return;
 		}
 		if (r < 0)
@@ -168,7 +168,7 @@ static void note_message_id(struct message *m, const struct header *h, enum head
 static void count_hop(struct message *m)
 {
 	if (++m->hops > the_cleanup.conf.hopcount_limit)
-		refuse(m, 554, "5.4.0", "Error: too many hops");
+		refuse_loudly(m, 554, "5.4.0", "Error: too many hops");
 }
 
 /* REQUIRETLS weighs more (RFC 8689 4.1). */

@@ -25,6 +25,16 @@ void refuse(struct message *m, int code, const char *dsn, const char *text)
 	m->writer = NULL;
 }
 
+void refuse_loudly(struct message *m, int code, const char *dsn, const char *text)
+{
+	struct str what = str_of(text);
+
+	if (m->refused.code == 0)
+		log_warning("%s: message rejected: %.*s", m->id,
+			    PSTR(str_starts(what, STR("Error: ")) ? str_skip(what, strlen("Error: ")) : what));
+	refuse(m, code, dsn, text);
+}
+
 void refuse_error(struct message *m, int error, const char *doing)
 {
 	if (m->refused.code != 0)
@@ -49,7 +59,7 @@ bool has_memory(struct message *m, size_t bytes)
 {
 	if (arena_left(m->arena) >= bytes + (4 << 20))
 		return true;
-	refuse(m, 452, "4.3.1", "Error: message needs too much memory");
+	refuse_loudly(m, 452, "4.3.1", "Error: message needs too much memory");
 	return false;
 }
 
@@ -163,7 +173,7 @@ static void hold_content(struct message *m, struct str bytes, bool is_all)
 	/* The usual case looks at the caller's bytes; what comes in pieces gathers first. */
 	if (m->held.len > 0 || !is_all) {
 		if (buf_add(&m->held, bytes) < 0) {
-			refuse(m, 552, "5.3.4", "Error: message headers too big");
+			refuse_loudly(m, 552, "5.3.4", "Error: message headers too big");
 			return;
 		}
 		text = buf_str(&m->held);
@@ -203,7 +213,7 @@ static struct str take_prepended(struct message *m, struct str bytes)
 		if (at_start && whole && line.len == 0)
 			m->awaits_prepended = false;
 		else if (buf_add(&m->prepended, line) < 0 || (whole && buf_add_byte(&m->prepended, '\n') < 0))
-			refuse(m, 552, "5.3.4", "Error: message headers too big");
+			refuse_loudly(m, 552, "5.3.4", "Error: message headers too big");
 		if (m->refused.code != 0)
 			break;
 	}
@@ -217,7 +227,7 @@ static void feed(struct message *m, struct str bytes, bool is_all)
 	if (m->refused.code == 0 && m->awaits_prepended)
 		bytes = take_prepended(m, bytes);
 	if (m->refused.code == 0 && is_too_big(m))
-		refuse(m, 552, "5.3.4", "Error: message file too big");
+		refuse_loudly(m, 552, "5.3.4", "Error: message file too big");
 	if (m->refused.code != 0 || (m->discard && m->state == IN_BODY))
 		return;
 	if (m->state == IN_HEADERS)
@@ -243,7 +253,7 @@ static void join_headers(struct message *m)
 	if (m->prepended.len == 0)
 		return;
 	if (buf_add(&m->prepended, buf_str(&m->headers)) < 0) {
-		refuse(m, 552, "5.3.4", "Error: message headers too big");
+		refuse_loudly(m, 552, "5.3.4", "Error: message headers too big");
 		return;
 	}
 	buf_free(&m->headers);
@@ -298,8 +308,8 @@ static void commit(struct message *m)
 	int r = envelope_pack(&m->e, &m->packed);
 
 	if (r < 0) {
-		refuse(m, r == -EINVAL ? 554 : 452, r == -EINVAL ? "5.6.0" : "4.5.3",
-		       r == -EINVAL ? "Error: control character in envelope" : "Error: too many recipients");
+		refuse_loudly(m, r == -EINVAL ? 554 : 452, r == -EINVAL ? "5.6.0" : "4.5.3",
+			      r == -EINVAL ? "Error: control character in envelope" : "Error: too many recipients");
 		return;
 	}
 	if (m->headers_only)

@@ -126,6 +126,8 @@ bool has_memory(struct message *m, size_t bytes);
 #define HAS_ROOM(m, v) has_memory((m), (v)->len < (v)->cap ? 0 : 2 * (v)->cap * sizeof(*(v)->at))
 /* The first refusal stays. */
 void refuse(struct message *m, int code, const char *dsn, const char *text);
+/* the same, and logged as a warning */
+void refuse_loudly(struct message *m, int code, const char *dsn, const char *text);
 /* -errno of the queue: temporary, and logged */
 void refuse_error(struct message *m, int error, const char *doing);
 void refuse_table(struct message *m, const char *parameter, const char *why);
