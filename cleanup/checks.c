@@ -88,6 +88,38 @@ static void warn(const struct check *c, const char *words)
 		 PSTR(c->argument));
 }
 
+/* ---- what of the message came into the result ($1) ---- */
+
+/* What goes into an envelope has no control characters. */
+static bool is_fit_for_envelope(const struct check *c)
+{
+	if (!str_has_control(c->argument))
+		return true;
+	warn(c, "control character in the result, ignored");
+	return false;
+}
+
+/* For the log and the client. */
+static struct str printable_argument(const struct check *c)
+{
+	AUTO(buf) b = BUF(c->argument.len + 1);
+
+	buf_add_printable(&b, c->argument);
+	return arena_copy(c->m->arena, buf_str(&b));
+}
+
+/* For the content: folded lines stay folded, and nothing begins a line of its own. */
+static struct str argument_as_content(const struct check *c)
+{
+	struct str copy = arena_copy(c->m->arena, c->argument);
+	char *at = (char *) (uintptr_t) copy.at;
+
+	for (size_t i = 0; i < copy.len; i++)
+		if (at[i] == '\n' && (c->class == CHECK_BODY || i + 1 == copy.len || !is_blank(at[i + 1])))
+			at[i] = ' ';
+	return copy;
+}
+
 /* ---- the actions; false: the text is left out ---- */
 
 static bool do_pass(struct check *c)
@@ -98,11 +130,11 @@ static bool do_pass(struct check *c)
 
 static bool do_reject(struct check *c)
 {
-	struct str dsn, text;
+	struct str dsn, text, all = printable_argument(c);
 
-	if (dsn_split(c->argument, &dsn, &text) < 0) {
+	if (dsn_split(all, &dsn, &text) < 0) {
 		dsn = STR("5.7.1");
-		text = c->argument;
+		text = all;
 	}
 	if (text.len == 0)
 		text = STR("message content rejected");
@@ -113,26 +145,26 @@ static bool do_reject(struct check *c)
 
 static bool do_warn(struct check *c)
 {
-	log_action(c, "warning", c->argument);
+	log_action(c, "warning", printable_argument(c));
 	return true;
 }
 
 static bool do_info(struct check *c)
 {
-	log_action(c, "info", c->argument);
+	log_action(c, "info", printable_argument(c));
 	return true;
 }
 
 static bool do_hold(struct check *c)
 {
-	log_action(c, "hold", c->argument);
+	log_action(c, "hold", printable_argument(c));
 	c->m->hold = true;
 	return true;
 }
 
 static bool do_discard(struct check *c)
 {
-	log_action(c, "discard", c->argument);
+	log_action(c, "discard", printable_argument(c));
 	c->m->discard = true;
 	return false;
 }
@@ -145,12 +177,14 @@ static bool do_ignore(struct check *c)
 
 static bool do_strip(struct check *c)
 {
-	log_action(c, "strip", c->argument);
+	log_action(c, "strip", printable_argument(c));
 	return false;
 }
 
 static bool do_redirect(struct check *c)
 {
+	if (!is_fit_for_envelope(c))
+		return true;
 	if (str_find(c->argument, '@') < 0) {
 		warn(c, "bad REDIRECT address, ignored");
 		return true;
@@ -162,6 +196,8 @@ static bool do_redirect(struct check *c)
 
 static bool do_bcc(struct check *c)
 {
+	if (!is_fit_for_envelope(c))
+		return true;
 	if (str_find(c->argument, '@') < 0) {
 		warn(c, "bad BCC address, ignored");
 		return true;
@@ -175,6 +211,8 @@ static bool do_bcc(struct check *c)
 
 static bool do_filter(struct check *c)
 {
+	if (!is_fit_for_envelope(c))
+		return true;
 	if (str_find(c->argument, ':') < 0) {
 		warn(c, "FILTER needs transport:destination, ignored");
 		return true;
@@ -191,12 +229,12 @@ static bool do_prepend(struct check *c)
 		     : "PREPEND needs \"name: value\" before a header, ignored");
 		return true;
 	}
-	log_action(c, "prepend", c->argument);
+	log_action(c, "prepend", printable_argument(c));
 	if (c->class == CHECK_HEADER) {
-		add_header(c->m, c->argument);
+		add_header(c->m, argument_as_content(c));
 		return true;
 	}
-	*c->ret = arena_fmt(c->m->arena, "%.*s\n%.*s", PSTR(c->argument), PSTR(c->text));
+	*c->ret = arena_fmt(c->m->arena, "%.*s\n%.*s", PSTR(argument_as_content(c)), PSTR(c->text));
 	return true;
 }
 
@@ -206,8 +244,8 @@ static bool do_replace(struct check *c)
 		warn(c, "REPLACE without text, ignored");
 		return true;
 	}
-	log_action(c, "replace", c->argument);
-	*c->ret = c->argument;
+	log_action(c, "replace", printable_argument(c));
+	*c->ret = argument_as_content(c);
 	return true;
 }
 
@@ -254,13 +292,25 @@ void checks_rehearse(const char *parameter, const char *tables)
 		table_each_entry(spec, rehearse_entry, (void *) (uintptr_t) parameter);
 }
 
+/* No expression looks beyond a NUL, and so would never see what is behind it. */
+static void hide_nuls(struct str copy)
+{
+	char *at = (char *) (uintptr_t) copy.at, *end = at + copy.len;
+
+	while (at < end && (at = memchr(at, '\0', (size_t) (end - at))) != NULL)
+		*at++ = ' ';
+}
+
 /* Most lookups find nothing: what they need on the way is given back at once. */
 static int look_up(struct message *m, struct tables *tables, struct str text, struct str *ret)
 {
 	struct arena *scratch = arena_new("check", NULL, 4 << 20);
 	/* copied, so that it ends with a NUL: not every regular expression library keeps to the length */
-	int found = tables_get(tables, scratch, arena_copy(scratch, str_head(text, MOST_LOOKED_AT)), ret);
+	struct str copy = arena_copy(scratch, str_head(text, MOST_LOOKED_AT));
+	int found;
 
+	hide_nuls(copy);
+	found = tables_get(tables, scratch, copy, ret);
 	if (found > 0)
 		*ret = arena_copy(m->arena, *ret);
 	arena_free(scratch);
@@ -284,10 +334,6 @@ bool check_text(struct message *m, enum check_class class, struct str text, stru
 	if (found <= 0)
 		return true;
 	c.argument = str_trim(value);
-	if (str_has_control(c.argument)) {
-		warn(&c, "control character in the result, ignored");
-		return true;
-	}
 	str_token(&c.argument, " \t", &name);
 	c.argument = str_trim(c.argument);
 	action = find_action(name);

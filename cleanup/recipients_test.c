@@ -360,6 +360,34 @@ static void headers_are_what_checks_make_of_them(void **state)
 	the_cleanup.header_checks = NULL;
 }
 
+static void what_a_check_takes_over_from_the_message_does_not_switch_it_off(void **state)
+{
+	static const char nul[] = "Subject: a\0bad\n\n";
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+	struct stored s;
+
+	(void) state;
+	the_cleanup.header_checks = open_checks("header_checks",
+		"/^Subject: (.*bad)/ REJECT no $1\n/^Subject: (.*)/ REPLACE Subject: [X] $1\n/^X-A: (.*)/ PREPEND X-B: $1\n"
+		"/^X-C: (.*\n)/ REPLACE X-C: $1X-D: 1\n/^X-To: (.*)/ BCC $1\n");
+	the_cleanup.body_checks = open_checks("body_checks", "/^tab(.*)/ REPLACE is$1\n");
+	s = pass_text(CLEANUP_EXTERNAL, "Subject: \t\033very\n bad\n\n");
+	assert_reply(&s, 550, "5.7.1", "no ??very? bad");
+	drop(&s);
+	s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(nul, sizeof(nul) - 1), 0);
+	assert_reply(&s, 550, "5.7.1", "no a bad");
+	drop(&s);
+	assert_checked("Subject: a\n\tb\nX-A: c\n d\nX-C: e\n f\n\ntab\tg\n",
+		       "Subject: [X] a\n\tb\nX-B: c\n d\nX-A: c\n d\nX-C: e X-D: 1\n", "is\tg\n");
+	s = pass_text(CLEANUP_EXTERNAL, "X-To: a@x.y\n b@x.y\n\n");
+	assert_int_equal(s.e.recipient_count, 1);
+	drop(&s);
+	tables_free(the_cleanup.header_checks);
+	tables_free(the_cleanup.body_checks);
+	the_cleanup.header_checks = the_cleanup.body_checks = NULL;
+}
+
 static const char parts[] =
 	"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: attachment;\n\tfilename=x.exe\nX: y\n\n%s\n--b\n"
 	"Content-Type: message/rfc822\n\nX-Inner: one\n two\n\ntext\n--b--\n";
@@ -472,6 +500,7 @@ int main(void)
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
+		cmocka_unit_test(what_a_check_takes_over_from_the_message_does_not_switch_it_off),
 		cmocka_unit_test(a_folded_header_of_a_part_is_checked_as_one),
 		cmocka_unit_test(no_way_of_writing_a_part_hides_its_headers_from_checks),
 		cmocka_unit_test(body_checks_look_at_all_text_and_at_no_header),
