@@ -139,6 +139,18 @@ static void end_attempt(struct attempt *t)
 	t->connection = NULL;
 }
 
+/* As far as it is known who it is, or claims to be. */
+static void add_user(struct attempt *t, struct buf *line)
+{
+	const void *user = NULL;
+
+	if (t->connection == NULL || sasl_getprop(t->connection, SASL_USERNAME, &user) != SASL_OK
+	    || user == NULL)
+		return;
+	buf_add_text(line, "\tuser=");
+	auth_add_value(line, str_of(user));
+}
+
 static void fail(struct attempt *t, int result)
 {
 	AUTO(buf) line = BUF(AUTH_LONGEST_LINE);
@@ -149,6 +161,7 @@ static void fail(struct attempt *t, int result)
 	buf_addf(&line, "FAIL\t%u\treason=", t->id);
 	auth_add_value(&line, str_of(sasl_errstring(result == SASL_NOUSER ? SASL_BADAUTH : result,
 						    NULL, NULL)));
+	add_user(t, &line);
 	buf_add_text(&line, temporary ? "\ttemp\n" : "\n");
 	write_str(t->stream, buf_str(&line));
 	end_attempt(t);

@@ -89,6 +89,7 @@ def test_the_library_checks_passwords(mail):
         assert client.say("AUTH CRAM-MD5")[0] == 334
         assert client.say(b64("jane 0123456789abcdef0123456789abcdef")) == (535, ["5.7.8 Error: authentication failed: authentication failure"])
         assert client.login()[0] == 235
+    mail.wait_for_log(r"SASL CRAM-MD5 authentication failed: authentication failure, sasl_username=jane@example\.org")      # whom to look after
 
 
 def test_without_saslauthd_nothing_is_refused_for_good(mail):
