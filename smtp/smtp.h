@@ -158,7 +158,9 @@ struct session {
 	struct reply reply;		/* the last one */
 	const char *tls;		/* for the log: "none", "may", "may:none", "encrypt" */
 	bool is_encrypted;
-	int tls_loglevel;		/* of a handshake under way */
+	int tls_loglevel;
+	const char *tls_proof;		/* for the log: "Trusted", with what TLS it is */
+	struct str tls_summary;
 	bool is_for_once;		/* must not serve another message */
 	unsigned uses;			/* deliveries so far, the present one included */
 	when_t opened;
@@ -190,6 +192,7 @@ bool tls_may_give_up(const struct job *job);
 size_t tls_usable(struct tls_tlsa *records, size_t n);
 /* After the hello, or (wrapped) before the greeting: TLS as the job's policy wants it. False: *ret_why. */
 bool tls_start(struct job *job, struct session *s, bool wrapped, struct trouble *ret_why) MAY_YIELD;
+void tls_log_reuse(const struct session *s);	/* a kept session serves once more */
 
 /*
  * A kept session for this destination, or for this very address, made under the same policy (an

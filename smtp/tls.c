@@ -259,19 +259,32 @@ static void log_matched(const struct session *s, const struct tls_policy *p, con
 			 ? "Matched fingerprint" : "matched peername", buf_text(as));
 }
 
-/* A certificate that does not prove what it has to is not called trusted, whoever signed it. */
-static void log_established(const struct session *s, const struct tls_peer *p, bool verified, bool must)
+static void log_connection(const struct session *s, const char *what)
 {
-	const char *word = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified
-			   ? "Verified" : p->trust == TLS_TRUSTED && !must ? "Trusted" : "Untrusted";
+	if (s->tls_loglevel >= 1)
+		log_info("%s TLS connection %s to %.*s: %.*s", s->tls_proof, what, PSTR(s->relay),
+			 PSTR(s->tls_summary));
+}
 
+void tls_log_reuse(const struct session *s)
+{
+	if (s->is_encrypted)
+		log_connection(s, "reused");
+}
+
+/* A certificate that does not prove what it has to is not called trusted, whoever signed it. */
+static void log_established(struct session *s, const struct tls_peer *p, bool verified, bool must)
+{
+	s->tls_proof = p->trust == TLS_ANONYMOUS ? "Anonymous" : verified
+		       ? "Verified" : p->trust == TLS_TRUSTED && !must ? "Trusted" : "Untrusted";
+	s->tls_summary = arena_copy(s->arena, p->summary);
+	if (s->tls_loglevel >= 2 && p->resumed)
+		log_info("%.*s: Reusing old session", PSTR(s->relay));
 	if (s->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
 		log_info("%.*s: subject_CN=%.*s, issuer_CN=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s",
 			 PSTR(s->relay), PSTR(p->subject), PSTR(p->issuer),
 			 PSTR(p->fingerprint), PSTR(p->key_fingerprint));
-	if (s->tls_loglevel >= 1)
-		log_info("%s TLS connection %s to %.*s: %.*s", word, p->resumed ? "reused" : "established",
-			 PSTR(s->relay), PSTR(p->summary));
+	log_connection(s, "established");
 }
 
 /* "dane", or "dane:may" where it came to something else. */

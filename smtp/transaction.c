@@ -520,6 +520,8 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 	job->d->conn_use = s->uses;
 	job->d->tls = reused || !the_client.conf.smtp_log_tls_feature_status
 		      ? NULL : requiretls_for_log(job, s);
+	if (reused)
+		tls_log_reuse(s);
 	*ret_stale = false;
 	do {
 		begin(&t);

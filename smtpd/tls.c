@@ -220,6 +220,8 @@ static void log_established(const struct session *s)
 
 	if (s->tls_loglevel < 1)
 		return;
+	if (s->tls_loglevel >= 2 && p->resumed)
+		log_info("%s: Reusing old session (RFC 5077 session ticket)", buf_text(&s->peer.shown));
 	if (s->tls_loglevel >= 2 && p->trust != TLS_ANONYMOUS)
 		log_info("%s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s",
 			 buf_text(&s->peer.shown), PSTR(p->subject),

@@ -296,6 +296,8 @@ def test_a_kept_connection_serves_only_under_its_own_policy(instance, ca, tmp_pa
                                           ("alone", 3, False), ("alone", 4, False)):
             line = deliver_to(mail, f"{name}.test")
             assert "status=sent" in line and ("conn_use=" in line) == reused and len(sink.tls) == connections, (name, line, len(sink.tls))
+        told = re.findall(r"Untrusted TLS connection (\w+) to \w+\.test\[127\.0\.0\.1\]:\d+: TLSv1\.3 with cipher \w+ \(256/256 bits\) key-exchange", mail.log())
+        assert (told.count("established"), told.count("reused")) == (4, 4)          # as those expect who count
 
 
 def test_the_older_parameters_say_it_where_no_level_is_given(instance, ca, tmp_path):
