@@ -124,7 +124,7 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 	r = look_up(t, owner, &value);
 	/* A bounce stays one: it must not come back as mail from somebody. */
 	if (r > 0 && t->d->env.sender.len > 0 && !expand_owner(t, value, ret_sender))
-		*ret_sender = rewrite_address(the_local.rewriting, t->arena, owner, true);
+		*ret_sender = rewrite_address(the_local.routing, t->arena, owner, true);
 	return r;
 }
 

@@ -45,11 +45,8 @@ struct local {
 	struct route_conf route;
 	struct str delimiter;
 	struct tables *aliases, *mailbox_command, *mailbox_transport, *fallback_transport;
-	/*
-	 * what stands in lists gets its standard form before it is judged; transport_maps may lead
-	 * it elsewhere
-	 */
-	struct route *rewriting;
+	/* what stands in lists gets its standard form, and its transport, before it is judged */
+	struct route *routing;
 	struct mailbox_rules rules;
 	int most_slow;			/* commands and the like at once for one recipient */
 	uid_t own_uid;			/* of an unprivileged instance, which can deliver as this user only */
@@ -103,8 +100,8 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 /* destinations_parse(), with addresses in standard form. */
 int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad);
 /*
- * Is this an address (in standard form) that would come back to us as this local part, whatever
- * single addresses are routed to?
+ * Is this an address (in standard form) that would come back to us, that is to this transport,
+ * whatever its domain, as this local part?
  */
 bool is_local_name(struct task *t, struct str address, struct str *ret_local);
 /* The list of an alias; < 0: it cannot be read, a result has been added. */

@@ -97,7 +97,7 @@ static void start(void)
 	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps, 0);
 	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps,
 						   0);
-	if (route_open_local(the_world->conf, the_world->common, &the_local.rewriting, &why) < 0)
+	if (route_open_resolving(the_world->conf, the_world->common, &the_local.routing, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	find_mail_owner();
 	read_limit();

@@ -238,7 +238,7 @@ static struct str standard_form(struct task *t, struct str address)
 {
 	struct str local, domain;
 
-	address = rewrite_address(the_local.rewriting, t->arena, address, true);
+	address = rewrite_address(the_local.routing, t->arena, address, true);
 	if (address.len == 0 || address_split(address, &local, &domain))
 		return address;
 	return arena_fmt(t->arena, "%.*s@%s", PSTR(address), the_world->common->myhostname);
@@ -256,11 +256,12 @@ int read_list(struct task *t, struct str text, size_t most, struct destinations 
 
 bool is_local_name(struct task *t, struct str address, struct str *ret_local)
 {
+	struct resolution to;
 	struct str domain;
 
-	return address_split(address, ret_local, &domain)
-	       && is_local_domain(the_local.rewriting, t->arena, domain) > 0
-	       && route_leads_elsewhere(the_local.rewriting, t->arena, address) == 0;
+	return resolve_address(the_local.routing, t->arena, t->sender, address, &to) >= 0 && !to.is_error
+	       && str_is(to.transport, str_of(the_world->service))
+	       && address_split(to.recipient, ret_local, &domain);
 }
 
 /* An alias for one name of this machine leads straight to it, without a new message. */

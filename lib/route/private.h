@@ -49,7 +49,5 @@ struct str rewrite_text(struct route *r, struct arena *a, struct str address, bo
 void apply_transport_setting(struct str setting, struct resolution *res);
 /* transport_maps for res->recipient in this domain. 1 an entry was applied, 0 none, < 0. */
 int apply_transport_maps(struct route *r, struct arena *a, struct str domain, struct resolution *res);
-/* What relocated_maps says of an address. 1, 0, < 0. */
-int find_relocated(struct route *r, struct arena *a, struct str address, struct str *ret_value);
 
 #endif

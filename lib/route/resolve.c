@@ -198,25 +198,21 @@ static int route_by_class(struct walk *w, struct str sender, struct resolution *
 	}
 }
 
-int find_relocated(struct route *r, struct arena *a, struct str address, struct str *ret_value)
+static int check_relocated(struct walk *w, struct resolution *res)
 {
+	struct route *r = w->r;
+	struct str value;
 	int found;
 
 	if (tables_are_empty(r->relocated))
 		return 0;
-	found = route_lookup_address(r, r->relocated, a, address, ret_value, NULL);
-	return found < 0 ? cannot_tell(r, found, "relocated_maps: %s", tables_why(r->relocated)) : found;
-}
-
-static int check_relocated(struct walk *w, struct resolution *res)
-{
-	struct str value;
-	const int found = find_relocated(w->r, w->arena, res->recipient, &value);
-
+	found = route_lookup_address(r, r->relocated, w->arena, res->recipient, &value, NULL);
+	if (found < 0)
+		return cannot_tell(r, found, "relocated_maps: %s", tables_why(r->relocated));
 	if (found > 0)
-		set_error(res, w->r->conf.relocated_prefix_enable ? arena_fmt(w->arena,
+		set_error(res, r->conf.relocated_prefix_enable ? arena_fmt(w->arena,
 				"5.1.6 User has moved to %.*s", PSTR(value)) : value);
-	return found < 0 ? found : 0;
+	return 0;
 }
 
 /* Of an address whose domain was found. */

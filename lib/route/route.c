@@ -82,27 +82,36 @@ static int open_table(const char *name, const char *specs, struct tables **ret, 
 	return error;
 }
 
-static int open_tables(struct route *r, struct buf *why)
+enum extent { REWRITING, RESOLVING, ALL };
+
+static int open_tables(struct route *r, enum extent extent, struct buf *why)
 {
-	const struct { const char *name; const char *specs; struct tables **tables; } rows[] = {
-		{ "virtual_alias_maps", r->conf.virtual_alias_maps, &r->virtual_alias_maps },
-		{ "virtual_mailbox_maps", r->conf.virtual_mailbox_maps, &r->virtual_mailbox_maps },
-		{ "local_recipient_maps", r->conf.local_recipient_maps, &r->local_recipients },
-		{ "relay_recipient_maps", r->conf.relay_recipient_maps, &r->relay_recipients },
-		{ "transport_maps", r->conf.transport_maps, &r->transport },
-		{ "relocated_maps", r->conf.relocated_maps, &r->relocated },
+	const struct {
+		const char *name;
+		const char *specs;
+		struct tables **tables;
+		enum extent from;
+	} rows[] = {
+		{ "virtual_alias_maps", r->conf.virtual_alias_maps, &r->virtual_alias_maps, ALL },
+		{ "virtual_mailbox_maps", r->conf.virtual_mailbox_maps, &r->virtual_mailbox_maps, ALL },
+		{ "local_recipient_maps", r->conf.local_recipient_maps, &r->local_recipients, ALL },
+		{ "relay_recipient_maps", r->conf.relay_recipient_maps, &r->relay_recipients, ALL },
+		{ "transport_maps", r->conf.transport_maps, &r->transport, RESOLVING },
+		{ "relocated_maps", r->conf.relocated_maps, &r->relocated, RESOLVING },
 		{ "sender_dependent_relayhost_maps", r->conf.sender_dependent_relayhost_maps,
-		  &r->sender_relayhost },
+		  &r->sender_relayhost, RESOLVING },
 		{ "sender_dependent_default_transport_maps",
 		  r->conf.sender_dependent_default_transport_maps,
-		  &r->sender_transport },
-		{ "canonical_maps", r->conf.canonical_maps, &r->canonical },
-		{ "sender_canonical_maps", r->conf.sender_canonical_maps, &r->sender_canonical },
-		{ "recipient_canonical_maps", r->conf.recipient_canonical_maps, &r->recipient_canonical },
+		  &r->sender_transport, RESOLVING },
+		{ "canonical_maps", r->conf.canonical_maps, &r->canonical, ALL },
+		{ "sender_canonical_maps", r->conf.sender_canonical_maps, &r->sender_canonical, ALL },
+		{ "recipient_canonical_maps", r->conf.recipient_canonical_maps, &r->recipient_canonical,
+		  ALL },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		const int error = open_table(rows[i].name, rows[i].specs, rows[i].tables, why);
+		const int error = rows[i].from > extent ? 0
+				  : open_table(rows[i].name, rows[i].specs, rows[i].tables, why);
 
 		if (error < 0)
 			return error;
@@ -119,8 +128,6 @@ static bool list_has(const char *list, struct str word)
 			return true;
 	return false;
 }
-
-enum extent { REWRITING, LOCAL, ALL };
 
 static int check_propagation(const char *list, struct buf *why)
 {
@@ -157,16 +164,11 @@ static int open_all(struct route *r, struct conf *c, enum extent extent, struct 
 		error = open_list("mydestination", r->common->mydestination, 0, &r->local, why);
 	if (error < 0 || extent == REWRITING)
 		return error;
-	if (extent == LOCAL) {
-		error = open_table("transport_maps", r->conf.transport_maps, &r->transport, why);
-		return error < 0 ? error : open_table("relocated_maps", r->conf.relocated_maps,
-						      &r->relocated, why);
-	}
 	error = open_lists(r, why);
-	if (error >= 0)
+	if (error >= 0 && extent == ALL)
 		error = open_canonical(r, why);
 	if (error >= 0)
-		error = open_tables(r, why);
+		error = open_tables(r, extent, why);
 	return error;
 }
 
@@ -209,9 +211,10 @@ int route_open_rewriting(struct conf *c, const struct common_conf *common, struc
 	return open_route(c, common, REWRITING, ret, why);
 }
 
-int route_open_local(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why)
+int route_open_resolving(struct conf *c, const struct common_conf *common, struct route **ret,
+			 struct buf *why)
 {
-	return open_route(c, common, LOCAL, ret, why);
+	return open_route(c, common, RESOLVING, ret, why);
 }
 
 void route_free(struct route *r)

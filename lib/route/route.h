@@ -28,8 +28,9 @@ int route_open(struct conf *c, const struct common_conf *common, struct route **
  */
 int route_open_rewriting(struct conf *c, const struct common_conf *common, struct route **ret,
 			 struct buf *why);
-/* The same, and route_leads_elsewhere(). */
-int route_open_local(struct conf *c, const struct common_conf *common, struct route **ret, struct buf *why);
+/* The same, and domain_class(), resolve_address(). */
+int route_open_resolving(struct conf *c, const struct common_conf *common, struct route **ret,
+			 struct buf *why);
 void route_free(struct route *r);	/* NULL is fine */
 
 /*
@@ -68,11 +69,6 @@ bool address_is_malformed(struct route *r, struct arena *a, struct str address) 
 const char *route_why(const struct route *r);
 /* mydestination, or a literal address of ours. 1, 0, < 0 cannot tell. A dot at the end does not count. */
 int is_local_domain(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
-/*
- * Does transport_maps give an address of this machine to another agent than local, or has
- * relocated_maps its user moved? 1, 0, < 0 cannot tell.
- */
-int route_leads_elsewhere(struct route *r, struct arena *a, struct str address) MAY_YIELD;
 /* Class of a domain alone. < 0 cannot tell. */
 int domain_class(struct route *r, struct arena *a, struct str domain) MAY_YIELD;
 /* Is [address] one of this machine's own (inet_interfaces, proxy_interfaces)? */

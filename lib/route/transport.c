@@ -67,14 +67,3 @@ int apply_transport_maps(struct route *r, struct arena *a, struct str domain, st
 		apply_entry(value, domain, res);
 	return found;
 }
-
-int route_leads_elsewhere(struct route *r, struct arena *a, struct str address)
-{
-	struct resolution res = { .transport = STR_NONE, .recipient = address };
-	struct str local, domain;
-	int found = address_split(address, &local, &domain) ? apply_transport_maps(r, a, domain, &res) : 0;
-
-	if (found > 0 && res.transport.len > 0 && !str_is(res.transport, STR("local")))
-		return 1;
-	return found < 0 ? found : find_relocated(r, a, address, &(struct str){ 0 });
-}

@@ -183,7 +183,7 @@ def test_overrides_that_their_program_does_not_read_and_classes_that_nothing_nam
         f"master.cf:{at['127.0.0.1:20274']}: service 127.0.0.1:20274: -o smtp_tls_security_level is not read by smtpd, but by smtp (mend: -o smtpd_tls_security_level)",
         f"master.cf:{at['127.0.0.1:20274']}: service 127.0.0.1:20274: -o header_checks is not read by smtpd, but by cleanup (mend: set it in main.cf, or in a row of who reads it)",
         ": -o worker_processes is not read by smtpd, but by master (mend: ", f"master.cf:{at['mine']}: service mine: -o mine_destination_rate_delay is not read by smtp, but by qmgr (mend: ",
-        ": service mine: -o lmtp_data_init_timeout is not read by smtp, but by lmtp (mend: -o smtp_data_init_timeout)", ": service mine: -o relayhost is not read by smtp, but by smtpd qmgr (mend: ",
+        ": service mine: -o lmtp_data_init_timeout is not read by smtp, but by lmtp (mend: -o smtp_data_init_timeout)", ": service mine: -o relayhost is not read by smtp, but by smtpd qmgr local (mend: ",
         f"master.cf:{at['over']}: service over: -o smtp_connect_timeout is not read by lmtp, but by smtp (mend: -o lmtp_connect_timeout)",
         f"master.cf:{at['rewrite']}: service rewrite: -o transport_maps has no effect: no trivial-rewrite runs here",
         ": smtpd_restriction_classes: no list of restrictions and no table of theirs names forgotten (mend: "])

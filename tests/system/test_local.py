@@ -342,6 +342,25 @@ def test_who_asked_for_success_only_hears_of_the_expansion_and_of_nothing_else(l
     assert not one.log_lines("sender non-delivery notification")
 
 
+def test_what_is_a_name_of_ours_is_a_matter_of_the_transport_and_not_of_the_domain(local):
+    """As in Postfix: local asks where an address in a list would go, and whether that is itself."""
+    one = local(aliases=f"{USER}: {USER}@foreign.example\nboth: {USER}@foreign.example, {USER}@{DOMAIN}\naway: {USER}@elsewhere.example, {OTHER}@single.example\nvirtual: joe@va.example\n",
+                main={"transport_maps": f"inline:{{ {{foreign.example=local:}} {{{OTHER}@single.example=local:}} {{{DOMAIN}=discard:}} {{va.example=local:}} }}", "default_transport": "discard",
+                      "virtual_alias_domains": "va.example", "virtual_alias_maps": f"inline:{{joe@va.example={USER}@foreign.example}}"})
+    one.send(MESSAGE, recipients=[f"{USER}@foreign.example"])       # to itself: the user, and no loop
+    assert status(one, f"{USER}@foreign.example", "sent") == "delivered to maildir"
+    one.send(MESSAGE, recipients=["virtual@foreign.example"])       # a virtual alias comes first, whatever its domain's transport would be
+    assert status(one, "virtual@foreign.example", "sent").startswith("forwarded as ")
+    wait_for_letters(one, 2)
+    one.send(MESSAGE, recipients=["both@foreign.example"])
+    one.wait_for_log(rf"discard\[\d+\]: \S+: to=<{USER}@{DOMAIN}>")
+    wait_for_letters(one, 3)
+    one.send(MESSAGE, recipients=["away@foreign.example"])
+    one.wait_for_log(rf"discard\[\d+\]: \S+: to=<{USER}@elsewhere.example>")
+    wait_for_letters(one, 1, OTHER)
+    assert not one.log_lines("status=bounced")
+
+
 def test_alias_loops_end(local):
     one = local(aliases="a: b\nb: a\nc: d, e@example.invalid\nd: c, f@example.invalid\n",
                 main={"transport_maps": f"inline:{{ {{example.invalid = discard:}} {{x.{DOMAIN} = discard:}} }}"})
