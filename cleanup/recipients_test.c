@@ -370,7 +370,7 @@ static void what_a_check_takes_over_from_the_message_does_not_switch_it_off(void
 	(void) state;
 	the_cleanup.header_checks = open_checks("header_checks",
 		"/^Subject: (.*bad)/ REJECT no $1\n/^Subject: (.*)/ REPLACE Subject: [X] $1\n/^X-A: (.*)/ PREPEND X-B: $1\n"
-		"/^X-C: (.*\n)/ REPLACE X-C: $1X-D: 1\n/^X-To: (.*)/ BCC $1\n");
+		"/^X-C: (e.) f/ REPLACE X-C: ${1}X-D: 1\n/^X-To: (.*)/ BCC $1\n");
 	the_cleanup.body_checks = open_checks("body_checks", "/^tab(.*)/ REPLACE is$1\n");
 	s = pass_text(CLEANUP_EXTERNAL, "Subject: \t\033very\n bad\n\n");
 	assert_reply(&s, 550, "5.7.1", "no ??very? bad");
