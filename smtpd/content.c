@@ -19,28 +19,36 @@ bool content_allowed(struct session *s, struct verdict *ret)
 }
 
 /*
- * REDIRECT replaces all recipients, BCC adds one that never hears of the delivery. Applied anew
- * when the end of data brings more of them.
+ * The recipients with what REDIRECT and BCC made of them: the one replaces them all, the other adds
+ * one that never hears of the delivery. Restrictions go on to see those that the client named.
  */
+static void make_envelope_recipients(struct transaction *tx)
+{
+	const struct effects *fx = &tx->effects;
+	size_t count = fx->redirect.len > 0 ? 1 : tx->recipients.len;
+	struct recipient *to = tx->recipients.at;
+
+	if (fx->redirect.len > 0 || fx->bcc.len > 0) {
+		to = arena_get(tx->arena, (count + fx->bcc.len) * sizeof(*to));
+		memcpy(to, tx->recipients.at, count * sizeof(*to));
+	}
+	if (fx->redirect.len > 0)
+		to[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE, .orcpt = STR_NONE };
+	for (size_t i = 0; i < fx->bcc.len; i++, count++)
+		to[count] = (struct recipient){ .index = (uint32_t) count, .address = fx->bcc.at[i],
+						.original = STR_NONE, .notify = NOTIFY_NEVER,
+						.orcpt = STR_NONE };
+	tx->envelope.recipients = to;
+	tx->envelope.recipient_count = count;
+}
+
+/* Applied anew when the end of data brings more of them. */
 static void apply_effects(struct transaction *tx)
 {
-	struct effects *fx = &tx->effects;
-
-	if (fx->redirect.len > 0) {
-		tx->recipients.len = 1;
-		fx->applied_bcc = 0;
-		tx->recipients.at[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE,
-							   .orcpt = STR_NONE };
-	}
-	for (; fx->applied_bcc < fx->bcc.len; fx->applied_bcc++)
-		*vec_add(tx->arena, &tx->recipients) = (struct recipient){
-			.index = (uint32_t) tx->recipients.len - 1, .address = fx->bcc.at[fx->applied_bcc],
-			.original = STR_NONE,
-			.notify = NOTIFY_NEVER, .orcpt = STR_NONE };
-	tx->envelope.filter_transport = fx->filter.len > 0 ? fx->filter : the_smtpd->receive.filter;
+	make_envelope_recipients(tx);
+	tx->envelope.filter_transport = tx->effects.filter.len > 0 ? tx->effects.filter
+					: the_smtpd->receive.filter;
 	tx->envelope.queue_id = str_of(tx->queue_id);
-	tx->envelope.recipients = tx->recipients.at;
-	tx->envelope.recipient_count = tx->recipients.len;
 }
 
 void content_begin(struct session *s, bool dots)

@@ -220,6 +220,8 @@ struct verdict restrict_run(struct question *q, enum stage stage)
 {
 	struct verdict v;
 
+	if (session_discards(q->s))		/* nobody may refuse what is to vanish */
+		return dunno();
 	set_subject(q, stage);
 	q->instead = dunno();
 	v = rules_ask(q, the_smtpd->rules[stage]);
@@ -228,7 +230,7 @@ struct verdict restrict_run(struct question *q, enum stage stage)
 
 struct verdict restrict_settle(struct question *q)
 {
-	if (q->pending.act != REJECT)
+	if (q->pending.act != REJECT || session_discards(q->s))
 		return dunno();
 	log_verdict(q, "reject", &q->pending);
 	return q->pending;
@@ -253,7 +255,10 @@ struct verdict reject_subject(struct question *q, int code, const char *dsn, con
 
 static const enum stage delayed_stages[] = { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER };
 
-/* What was not asked when its time was (smtpd_delay_reject = yes), or what is left of it. */
+/*
+ * What was not asked when its time was (smtpd_delay_reject = yes), or what is left of it: at RCPT,
+ * and at VRFY and ETRN without a sender.
+ */
 static struct verdict ask_delayed(struct question *q)
 {
 	struct verdict v = dunno();
@@ -266,7 +271,8 @@ static struct verdict ask_delayed(struct question *q)
 		return v;
 	}
 	for (size_t i = 0; i < COUNT_OF(delayed_stages) && v.act != REJECT; i++)
-		v = restrict_run(q, delayed_stages[i]);
+		if (delayed_stages[i] != STAGE_SENDER || (q->knows & KNOWS_SENDER) != 0)
+			v = restrict_run(q, delayed_stages[i]);
 	return v;
 }
 
@@ -350,7 +356,9 @@ struct verdict restrict_etrn(struct session *s, struct str domain)
 	question_begin(&q, s, STR_NONE);
 	q.etrn = domain;
 	q.knows |= KNOWS_ETRN;
-	v = restrict_run(&q, STAGE_ETRN);
+	v = ask_delayed(&q);
+	if (v.act != REJECT)
+		v = restrict_run(&q, STAGE_ETRN);
 	s->idle = NULL;
 	return v.act == REJECT ? v : restrict_settle(&q);
 }

@@ -28,7 +28,6 @@ struct effects {
 	unsigned cleanup_flags;			/* CLEANUP_HOLD, CLEANUP_DISCARD */
 	struct str filter, redirect;
 	VEC(struct str) prepend, bcc;
-	size_t applied_bcc;			/* so many of bcc are recipients already */
 	bool is_late;				/* said at the end of data */
 };
 
@@ -36,8 +35,8 @@ enum content_state { CONTENT_NONE, CONTENT_COMING, CONTENT_FAILED };
 
 struct transaction {
 	struct arena *arena;
-	struct envelope envelope;		/* recipients: see below; the rest is complete */
-	VEC(struct recipient) recipients;
+	struct envelope envelope;		/* recipients: when the content begins; the rest is complete */
+	VEC(struct recipient) recipients;	/* as the client named them */
 	struct effects effects;
 	struct verdict pending;			/* a defer_if_permit at MAIL (smtpd_delay_reject = no) */
 	uint64_t said_size;
