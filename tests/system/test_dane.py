@@ -14,6 +14,7 @@ from signed_zones import Nsd, Unbound, tlsa
 from test_tls_client import TlsSink
 
 NOT_VERIFIED = "Server certificate not verified"
+SERVICES = {"sha256.dane.test": ("sha256", "tls_dane_digests=sha256"), "forced.plain.test": ("forced", "smtp_tls_force_insecure_host_tlsa_lookup=yes")}
 
 
 class World:
@@ -31,7 +32,8 @@ class World:
         hosts = {
             "ok": [right], "full": [tlsa(chain[0], 3, 0, 0)], "sha512": [tlsa(chain[0], 3, 0, 2)], "two": [wrong, right], "wrong": [wrong], "none": [],
             "unusable": [tlsa(chain[0], 1, 1, 1), "3 1 1 abcd", "3 1 9 abcd"],
-            "agile": [tlsa(self.other, 3, 1, 2), right], "ta": [tlsa(ca.certificate, 2, 0, 1)], "ta-domain": [tlsa(ca.certificate, 2, 1, 1)],
+            "agile": [tlsa(self.other, 3, 1, 2), right], "sha256": [tlsa(self.other, 3, 1, 2), right],
+            "ta": [tlsa(ca.certificate, 2, 0, 1)], "ta-domain": [tlsa(ca.certificate, 2, 1, 1)],
             "ta-name": [tlsa(ca.certificate, 2, 0, 1)], "ta-wrong": [tlsa(self.other, 2, 0, 1)], "only": [right], "only-none": [],
         }
         lines, self.domains = [], {}
@@ -42,9 +44,10 @@ class World:
                   "records-alias MX 10 mx-records-alias", "mx-records-alias A 127.0.0.1", f"_{self.sink.port}._tcp.mx-records-alias CNAME _{self.sink.port}._tcp.mx-ok",
                   "leads-out MX 10 mx-leads-out", "mx-leads-out CNAME mx.plain.test.", f"_{self.sink.port}._tcp.mx-leads-out TLSA {wrong}"]
         plain = ["@ MX 10 mx", "mx A 127.0.0.1", f"_{self.sink.port}._tcp.mx TLSA {wrong}", "half MX 10 mx-ok.dane.test.", "half-wrong MX 10 mx-wrong.dane.test.",
-                 "only-half MX 10 mx-ok.dane.test."]
+                 "only-half MX 10 mx-ok.dane.test.", "forced MX 10 mx-below", "unforced MX 10 mx-below", "mx-below A 127.0.0.1"]
+        below = "_tcp.mx-below.plain.test"          # signed, with a key that is known otherwise
         bogus = ["@ MX 10 mx", "mx A 127.0.0.1", f"_{self.sink.port}._tcp.mx TLSA {right}", "mxless MX 10 mx-that-was", "mx-that-was A 127.0.0.1"]
-        self.dns = Nsd({"dane.test": lines, "plain.test": plain, "bogus.test": bogus}, ["dane.test", "bogus.test"],
+        self.dns = Nsd({"dane.test": lines, "plain.test": plain, "bogus.test": bogus, below: [f"_{self.sink.port} TLSA {wrong}"]}, ["dane.test", "bogus.test", below],
                        {"bogus.test": (f"TLSA\t{right}", f"TLSA\t{wrong}")})
         self.dns.start()
 
@@ -62,9 +65,10 @@ def world(tmp_path_factory):
 
 
 def start(instance, world, domains, **main):
-    routes = ", ".join(f"{{ {name} = smtp:{name}:{world.expired.port if name.startswith('expired') else world.sink.port} }}" for name in domains)
+    routes = ", ".join(f"{{ {name} = {SERVICES.get(name, ['smtp'])[0]}:{name}:{world.expired.port if name.startswith('expired') else world.sink.port} }}" for name in domains)
     only = ", ".join(f"{{ {name}:{world.sink.port} = dane-only }}" for name in domains if name.startswith("only"))
-    return instance(main={"transport_maps": f"inline:{{ {routes} }}", "smtp_tls_policy_maps": f"inline:{{ {only} }}" if only else "",
+    rows = "".join(f"{service} unix - - n - - smtp -o {option}\n" for service, option in SERVICES.values())
+    return instance(master=rows, main={"transport_maps": f"inline:{{ {routes} }}", "smtp_tls_policy_maps": f"inline:{{ {only} }}" if only else "",
                           "dns_resolver_addresses": world.dns.at, "dns_hosts_file": "", "inet_protocols": "ipv4",
                           "dns_resolver_trust_anchor_file": str(world.dns.anchor), "smtp_tls_security_level": "dane", "smtp_tls_loglevel": "1",
                           "smtp_connection_cache_on_demand": "no", "minimal_backoff_time": "1s", "queue_run_delay": "1s", **main})
@@ -81,8 +85,9 @@ def test_what_dns_vouches_for_decides(instance, world):
     expected = {
         "ok.dane.test": "tls=dane", "full.dane.test": "tls=dane", "sha512.dane.test": "tls=dane", "two.dane.test": "tls=dane",
         "expired.dane.test": "tls=dane", "alias.dane.test": "tls=dane", "records-alias.dane.test": "tls=dane", "ta.dane.test": "tls=dane",
-        "ta-domain.dane.test": "tls=dane", "only.dane.test": "tls=dane-only",
+        "ta-domain.dane.test": "tls=dane", "only.dane.test": "tls=dane-only", "sha256.dane.test": "tls=dane",
         "none.dane.test": "tls=dane:may", "plain.test": "tls=dane:may", "unusable.dane.test": "tls=dane:encrypt", "half.plain.test": "tls=dane:halfdane",
+        "unforced.plain.test": "tls=dane:may", "forced.plain.test": NOT_VERIFIED,
         "wrong.dane.test": NOT_VERIFIED, "agile.dane.test": NOT_VERIFIED, "ta-wrong.dane.test": NOT_VERIFIED, "half-wrong.plain.test": NOT_VERIFIED,
         "leads-out.dane.test": NOT_VERIFIED, "ta-name.dane.test": NOT_VERIFIED,
         "bogus.test": f"TLSA lookup error for mx.bogus.test:{world.sink.port}",

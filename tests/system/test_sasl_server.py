@@ -216,7 +216,7 @@ def fake():
 
 @pytest.fixture(scope="module")
 def faked(fake):
-    with Instance(main={**SASL, "smtpd_sasl_path": fake.path, "default_transport": "discard", "local_transport": "discard"}) as one:
+    with Instance(main={**SASL, "smtpd_sasl_path": fake.path, "smtpd_sasl_service": "submission", "default_transport": "discard", "local_transport": "discard"}) as one:
         yield one
 
 
@@ -360,4 +360,4 @@ def test_the_server_is_told_who_and_where(fake, faked, afresh):
         client.login()
         port = client.sock.getsockname()[1]
     (words,) = [words for words in fake.lines if words[0] == "AUTH"]
-    assert words[2:-1] == ["PLAIN", "service=smtp", "nologin", "lip=127.0.0.1", f"lport={faked.smtp_port}", "rip=127.0.0.1", f"rport={port}"]
+    assert words[2:-1] == ["PLAIN", "service=submission", "nologin", "lip=127.0.0.1", f"lport={faked.smtp_port}", "rip=127.0.0.1", f"rport={port}"]

@@ -179,6 +179,24 @@ def test_mandatory_tls_waits_rather_than_going_in_the_clear(instance, ca):
         assert not sink.messages
 
 
+class Hasty(TlsSink):
+    """Answers commands over TLS that nobody has sent yet: those that somebody in between has put in front."""
+
+    def secure(self, handler):
+        super().secure(handler)
+        handler.rfile.readline()
+        handler.wfile.write(b"250-sink.example\r\n250 8BITMIME\r\n250 2.1.0 Ok\r\n")
+        handler.wfile.flush()
+
+
+def test_replies_to_what_was_not_said_end_the_session_where_they_shall(instance, ca):
+    with Hasty(ca.issue("hasty")) as sink:
+        mail = relaying(instance, sink, smtp_tls_security_level="encrypt", smtp_tls_block_early_mail_reply="yes")
+        assert "dsn=4.7.0, status=deferred (unexpected server message)" in deliver(mail)
+        mail.wait_for_log(r"warning: server localhost\[127.0.0.1\] violates smtp_tls_block_early_mail_reply policy")
+        assert not any(command.startswith("MAIL") for command in sink.commands)
+
+
 def test_may_goes_on_when_starttls_is_refused_and_waits_when_it_fails(instance, ca):
     with TlsSink(reply="454 4.7.0 not now") as sink:
         assert ", tls=may:none, dsn=2.0.0, status=sent" in deliver(relaying(instance, sink))
@@ -243,11 +261,11 @@ def outcomes(mail, expected):
 
 
 def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
-    chain, foreign = ca.issue("table", names=["good.test", "below.dot.test"]), Authority(ca.directory / "foreign2")
+    chain, foreign = ca.issue("table", names=["good.test", "below.dot.test", "*.wild.test"]), Authority(ca.directory / "foreign2")
     chain[0].write_text(chain[0].read_text() + ca.certificate.read_text())
     wrong, nonsense = "Server certificate not verified", "client TLS configuration problem"
     names = ("none encrypt unlisted good other match dot host fingerprint key wrong nothing anchor anchor-key anchor-wrong anchor-name anchor-none old named bad "
-             "level version").split()
+             "level version wild").split()
     with TlsSink(chain) as sink:
         mail = routed(instance, sink, tmp_path, [f"{name}.test" for name in names], smtp_tls_CAfile=ca.certificate, smtp_tls_note_starttls_offer="yes",
                       smtp_tls_loglevel_maps="inline:{ .test=routine, old.test=ssl-expert }")
@@ -268,6 +286,7 @@ def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
             "old.test": ("encrypt protocols=!TLSv1.3 ciphers=high exclude=AESGCM:CHACHA20 servername=hostname", "tls=encrypt"),
             "named.test": ("encrypt servername=some.name.test", "tls=encrypt"),
             "bad.test": ("encrypt nonsense", nonsense), "level.test": ("strong", nonsense), "version.test": ("encrypt protocols=TLSv9", nonsense),
+            "wild.test": ("verify match=a.b.wild.test", "tls=verify"),
         }
         assert [f"{name}.test" for name in names] == list(rows)
         mail.file("policy", "".join(f"[{name}]:{sink.port} {row[0]}\n" for name, row in rows.items() if row[0] is not None))
@@ -284,6 +303,11 @@ def test_the_policy_table_says_it_for_each_destination(instance, ca, tmp_path):
         # What the table says now is what counts: the file is read again, and kept sessions of another policy are not used.
         mail.file("policy", f"[encrypt.test]:{sink.port} secure\n[good.test]:{sink.port} {rows['good.test'][0]}\n")
         wait_until(lambda: "tls=" in deliver_to(mail, "good.test") and wrong in deliver_to(mail, "encrypt.test"), 30, mail.log_tail, pause=0.3)
+        mail.file("policy", f"[wild.test]:{sink.port} verify match=a.b.wild.test\n[encrypt.test]:{sink.port} verify match=a.wild.test\n")
+        mail.set(tls_wildcard_matches_multiple_labels="no")
+        mail.command("postroad", "reload")
+        wait_until(lambda: wrong in deliver_to(mail, "wild.test"), 30, mail.log_tail, pause=0.3)
+        assert "tls=verify" in deliver_to(mail, "encrypt.test")
 
 
 def test_a_kept_connection_serves_only_under_its_own_policy(instance, ca, tmp_path):

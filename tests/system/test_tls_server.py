@@ -253,11 +253,15 @@ def test_client_certificates_are_known_by_their_fingerprints(instance, ca):
 
 def test_a_trusted_certificate_can_be_demanded(instance, ca):
     good, foreign = ca.issue("good"), Authority(ca.directory / "others").issue("bad")
-    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=ca.hashed_directory(),
+    first = ca.below("first-above")
+    second = first.below("second-above")
+    far = second.issue("far")
+    far[0].write_text("".join(path.read_text() for path in (far[0], second.certificate, first.certificate)))
+    mail = instance(main=secure(ca, smtpd_tls_security_level="encrypt", smtpd_tls_req_ccert="yes", smtpd_tls_CApath=ca.hashed_directory(), smtpd_tls_ccert_verifydepth="0",
                                 smtpd_tls_loglevel="0", smtpd_tls_loglevel_maps="inline:{ 127.0.0=ssl-developer }", smtpd_tls_trace_size_limit="600",
                                 tls_trace_rate_limit="0"))
-    refused = {foreign: "Client certificate not trusted", None: "No client certificate presented"}
-    for certificate in (good, foreign, None):
+    refused = {foreign: "Client certificate not trusted", far: "Client certificate not trusted", None: "No client certificate presented"}
+    for certificate in (good, foreign, far, None):
         with mail.client() as client:
             client._host = "localhost"
             client.starttls(context=trusting(ca, certificate))
@@ -273,6 +277,15 @@ def test_a_trusted_certificate_can_be_demanded(instance, ca):
     mail.wait_for_log(r"\[127\.0\.0\.1\]: depth=1 verify=1 subject=/CN=Test CA$")
     mail.wait_for_log(r"\[127\.0\.0\.1\]: 0000 16 03 01 ", 3)
     mail.wait_for_log(r"\[127\.0\.0\.1\]: the rest is not shown$", 3)
+    mail.set(smtpd_tls_ccert_verifydepth="1")
+    mail.reload()
+
+    def is_trusted():
+        with mail.client() as client:
+            client._host = "localhost"
+            client.starttls(context=trusting(ca, far))
+            return client.docmd("EHLO client.example")[0] == 250
+    wait_until(is_trusted, 30, mail.log_tail, pause=0.1)
 
 
 @pytest.mark.parametrize("trusted", ("no", "yes"))

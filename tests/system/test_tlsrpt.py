@@ -294,7 +294,7 @@ def test_by_https_and_again_when_it_is_refused(world, mail):
 
 
 def test_counts_survive_a_restart(world, instance):
-    one = instance(main={**world.settings(), "tlsrpt_report_interval": "3600s"})
+    one = instance(main={**world.settings(), "tlsrpt_report_interval": "3600s", "tlsrpt_store_size": "65536"})
     world.dns.add("_smtp._tls.h.mail", "TXT", "v=TLSRPTv1; rua=mailto:tls@reports.mail")
     for round in range(2):
         with Peer(one.queue / "private/tlsrpt") as peer:
@@ -302,6 +302,11 @@ def test_counts_survive_a_restart(world, instance):
                 peer.socket.sendall(event(domain="h.mail", type="no-policy-found", policy="", result=result, mx="mx.h.mail", ip="", local_ip="", words="x\ty"))
             wait_until(lambda: one.pids("tlsrpt"), 30, "it runs")
             wait_until(lambda: f"policy\tno-policy-found\t{round + 1}\t{round + 1}" in counts(one), 30, lambda: f"written: {counts(one)}")
+            assert not one.log_lines("tlsrpt_store_size")
+            for number in range(200 if round == 1 else 0):
+                peer.socket.sendall(event(domain="h.mail", type="no-policy-found", policy="", result="validation-failure", mx=f"{number}.{'m' * 200}.mail", ip="", local_ip="", words="w" * 200))
+            if round == 1:
+                one.wait_for_log("tlsrpt_store_size is used up: sessions are not counted")
         one.stop()
         if round == 0:
             one.start()
