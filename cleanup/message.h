@@ -142,7 +142,7 @@ void add_header(struct message *m, struct str whole);		/* without its last LF */
 struct str header_without_blanks(struct message *m, struct str whole);
 
 /* trace.c: what cleanup adds. */
-void add_received(struct message *m);
+void add_received(struct message *m) MAY_YIELD;
 void add_missing_headers(struct message *m);
 
 /* addresses.c. They may refuse the message; what they return then does not matter. */

@@ -388,6 +388,26 @@ static void what_a_check_takes_over_from_the_message_does_not_switch_it_off(void
 	the_cleanup.header_checks = the_cleanup.body_checks = NULL;
 }
 
+/* An administrator may keep the addresses of his users to himself. */
+static void our_received_header_is_checked_too(void **state)
+{
+	struct stored s;
+
+	(void) state;
+	the_cleanup.header_checks = open_checks("header_checks",
+		"/^Received: from helo.example/ REPLACE Received: by mail (kept)\n/^Date:/ REJECT\n");
+	s = pass_text(CLEANUP_ADD_RECEIVED, "A: b\n\n");
+	assert_has(s.headers, "Received: by mail (kept)\nA: b\n");
+	assert_has_not(s.headers, "helo");
+	assert_has(s.headers, "Date: ");		/* one that we add is ours */
+	drop(&s);
+	s = pass_text(CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS, "A: b\n\n");
+	assert_has(s.headers, "Received: from helo.example.com");
+	drop(&s);
+	tables_free(the_cleanup.header_checks);
+	the_cleanup.header_checks = NULL;
+}
+
 static const char parts[] =
 	"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: attachment;\n\tfilename=x.exe\nX: y\n\n%s\n--b\n"
 	"Content-Type: message/rfc822\n\nX-Inner: one\n two\n\ntext\n--b--\n";
@@ -500,6 +520,7 @@ int main(void)
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
+		cmocka_unit_test(our_received_header_is_checked_too),
 		cmocka_unit_test(what_a_check_takes_over_from_the_message_does_not_switch_it_off),
 		cmocka_unit_test(a_folded_header_of_a_part_is_checked_as_one),
 		cmocka_unit_test(no_way_of_writing_a_part_hides_its_headers_from_checks),

@@ -79,6 +79,7 @@ void add_received(struct message *m)
 {
 	const struct common_conf *c = the_cleanup.common;
 	AUTO(buf) b = BUF(16 << 10);
+	struct str whole;
 	char date[64];
 
 	date_print(m->e.arrival_us / 1000000, date);
@@ -95,7 +96,10 @@ void add_received(struct message *m)
 		buf_addf(&b, "by %s (%s)\n\tid %s", c->myhostname, c->mail_name, m->id);
 	}
 	buf_addf(&b, "; %s", date);
-	add_header(m, buf_str(&b));
+	whole = arena_copy(m->arena, buf_str(&b));
+	/* It tells of the client: header_checks may take that out, as they may with Postfix. */
+	if (checks_for(m, CHECK_HEADER) == NULL || check_text(m, CHECK_HEADER, whole, &whole))
+		add_header(m, whole);
 }
 
 /* ---- missing headers ---- */
