@@ -86,7 +86,7 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 		return -errno;
 	*ret = (struct envelope){
 		.queue_id = new_id(a), .sender = theirs.sender, .arrival_us = f->arrival_us,
-		.flags = (theirs.flags & SUBMISSION_FLAGS) | ENVELOPE_LOCAL, .ret = theirs.ret,
+		.flags = theirs.flags & SUBMISSION_FLAGS, .ret = theirs.ret,
 		.envid = theirs.envid,
 		.verp = theirs.verp, .full_name = theirs.full_name, .client_name = STR("localhost"),
 		.client_address = STR("127.0.0.1"), .uid = st.st_uid,
@@ -144,6 +144,8 @@ static int give_to_cleanup(const struct pickup *p, struct queue_file *f, struct 
 	struct mail_out *out;
 	int r;
 
+	if (!(e->flags & ENVELOPE_LOCAL))
+		flags |= CLEANUP_EXTERNAL;
 	if (e->flags & ENVELOPE_EXTRACT)
 		flags |= CLEANUP_EXTRACT;
 	e->flags &= ~(unsigned) ENVELOPE_EXTRACT;

@@ -124,7 +124,8 @@ static bool say_mail(struct dialogue *d, struct str args)
 	if (d->q->world.common.message_size_limit > 0
 	    && said.size > (uint64_t) d->q->world.common.message_size_limit)
 		return reply(d, "552 5.3.4 Message size exceeds fixed limit");
-	d->e = (struct envelope){ .sender = sender, .ret = said.ret, .envid = said.envid };
+	d->e = (struct envelope){ .sender = sender, .flags = ENVELOPE_LOCAL, .ret = said.ret,
+				  .envid = said.envid };
 	if (said.body == BODY_8BITMIME)
 		d->e.flags |= ENVELOPE_8BITMIME;
 	if (said.smtputf8)

@@ -56,8 +56,12 @@ static struct str sender_of(struct request *q)
 	if (rest.len == 0)
 		return STR_NONE;
 	r = header_address_next(&rest, q->arena, &sender);
-	if (r <= 0)
+	if (r > 0)
+		return sender;
+	rest = str_of(q->sender);		/* "-f Somebody Else": the mail need not suffer */
+	if (address_list_next(&rest, q->arena, &sender) <= 0)
 		die(EX_USAGE, "malformed sender address: %s", q->sender);
+	log_warning("malformed sender address: %s", q->sender);
 	return sender;
 }
 

@@ -105,8 +105,9 @@ static void take_envid(struct request *q, const char *text)
 	struct str id = str_of(text);
 
 	if (id.len > 100 || !str_is_ascii(id) || str_has_control(id))
-		die(EX_TEMPFAIL, "bad -V option value -- up to 100 printable characters");
-	q->envid = text;
+		ignore('V');
+	else
+		q->envid = text;
 }
 
 static void take_old_option(struct request *q, const char *text)
@@ -143,6 +144,7 @@ static void take_option(struct request *q, int option)
 	case 'C': q->dir = optarg; break;
 	case 'f': case 'r': q->sender = optarg; break;
 	case 'F': q->full_name = optarg; break;
+	case 'G': q->flags &= ~(unsigned) ENVELOPE_LOCAL; break;
 	case 'i': q->dot_is_content = true; break;
 	case 'I': q->mode = MODE_NEWALIASES; break;
 	case 'N': take_notify(q, optarg); break;
@@ -160,7 +162,7 @@ static void take_option(struct request *q, int option)
 		if (optarg[0] == 'V')
 			q->verp = optarg + 1;
 		break;
-	case 'A': case 'c': case 'e': case 'G': case 'h': case 'L': case 'm': case 'n': case 'p': case 'U': case 'x':
+	case 'A': case 'c': case 'e': case 'h': case 'L': case 'm': case 'n': case 'p': case 'Q': case 'U': case 'x':
 		break;
 	default: usage();
 	}
@@ -181,7 +183,7 @@ void parse_options(struct request *q, int argc, char **argv)
 		q->mode = MODE_MAILQ;
 	else if (strcmp(program_name(argv[0]), "newaliases") == 0)
 		q->mode = MODE_NEWALIASES;
-	while ((option = getopt(argc, argv, "+A:b:B:cC:e::f:F:Gh:iIL:mnN:o:O:p:q::r:R:tUvV:xX:")) != -1)
+	while ((option = getopt(argc, argv, "+A:b:B:cC:e:f:F:Gh:iIL:mnN:o:O:p:q::Q:r:R:tUvV:xX:")) != -1)
 		take_option(q, option);
 	q->words = argv + optind;
 	q->word_count = argc - optind;

@@ -16,6 +16,7 @@ int main(int argc, char **argv)
 	static struct request q;
 
 	q.mode = MODE_ENQUEUE;
+	q.flags = ENVELOPE_LOCAL;
 	q.arena = arena_new("sendmail", NULL, MOST_MEMORY);
 	parse_options(&q, argc, argv);
 	/* a configuration that cannot be read is no reason to give mail up */

@@ -32,7 +32,7 @@ struct request {
 	enum dsn_return ret;		/* -R */
 	const char *envid;		/* -V */
 	const char *verp;		/* -XV: delimiters, "": the default ones; NULL: not given */
-	unsigned flags;			/* -B, -O smtputf8=yes: enum envelope_flags */
+	unsigned flags;			/* -B, -G, -O smtputf8=yes: enum envelope_flags */
 	char **words;			/* what follows the options */
 	int word_count;
 

@@ -161,12 +161,26 @@ def test_options_without_meaning_do_not_keep_the_message(still):
     done = still.command("sendmail", "-N", "sometimes", "-R", "half", "a@example.com", input=MESSAGE)
     assert "bad -N option value -- ignored" in done.stderr and "bad -R option value -- ignored" in done.stderr
     assert len(maildrop(still)) == 1
+    done = still.command("sendmail", "-V", "x" * 101, "-f", "some body", "-e", "m", "-Q", "x", "a@example.com", input=MESSAGE)
+    assert "bad -V option value -- ignored" in done.stderr and "malformed sender address: some body" in done.stderr
+    assert re.search(r"^sender\tsome$", maildrop(still)[1].read_text(), re.M)
+    assert "m@" not in maildrop(still)[1].read_text()
 
 
 def test_old_options_are_accepted(still):
     still.command("sendmail", "-Am", "-em", "-G", "-h", "5", "-L", "tag", "-m", "-n", "-odi", "-oem", "-o7", "-om", "-p", "smtp",
                   "-U", "-X", "/dev/null", "-O", "DeliveryMode=b", "-oi", "-bm", "--", "a@example.com", input="\nx\n")
     assert len(maildrop(still)) == 1
+
+
+def test_g_lets_a_message_pass_as_it_is(instance):
+    one = instance(main={"default_transport": "hole:", "header_checks": "static:HOLD"}, master=ROWS)
+    for options in ((), ("-G",)):
+        one.command("sendmail", *options, "-i", "-f", "me@example.net", "a@example.com", input="To: bob\nSubject: x\n\ny\n")
+    held = one.wait_for_log(r"cleanup\[\d+\]: \w+: hold: header To", 2)
+    ours, passing = (one.command("postcat", "-hq", re.search(r": (\w+): hold", line).group(1)).stdout for line in held)
+    assert re.search("^To: bob@mail.example.org$", ours, re.M) and re.search("^From: .*^Date: |^Date: .*^From: ", ours, re.M | re.S)
+    assert passing.endswith("\nTo: bob\nSubject: x\n")
 
 
 def test_t_takes_recipients_from_the_headers_and_removes_bcc(running):
