@@ -236,19 +236,23 @@ static bool names_recipients(struct str name)
 	return false;
 }
 
+/* An address that nobody can read gets nothing, and whoever named it is the only one who can tell why. */
 static bool has_recipient(struct arena *a, struct str headers)
 {
 	struct str value, address;
 	struct header h;
+	bool found = false;
 	int r;
 
 	while (header_next(&headers, &h) > 0) {
 		value = h.value;
 		while (names_recipients(h.name) && (r = header_address_next(&value, a, &address)) != 0)
-			if (r > 0 && address.len > 0)
-				return true;
+			if (r < 0)
+				log_warning("header %.*s: a malformed address in it gets no mail", PSTR(h.name));
+			else
+				found |= address.len > 0;
 	}
-	return false;
+	return found;
 }
 
 static void insist_on_recipients(struct intake *i, const struct envelope *e)

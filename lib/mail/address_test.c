@@ -265,6 +265,8 @@ static void test_header_addresses_are_found_in_all_their_forms(void **state)
 	check_header("undisclosed-recipients:;", "");
 	check_header("Empty: ; a@b", "a@b");
 	check_header("<@x,@y:a@b>, <@x:c@d>", "a@b | c@d");
+	check_header("@x:a@b, (c) @[192.0.2.1] : c@d, Friends: @x:\"e f\"@g;", "a@b | c@d | e f@g");
+	check_header("@x:user", "user");
 	check_header("\"a b\"@c", "a b@c");
 	check_header("\"a@b\"@c", "a@b@c");
 	check_header("\"a\\\"b\"@c", "a\"b@c");
@@ -298,6 +300,8 @@ static void test_unparsable_header_addresses_are_skipped_to_the_next_comma(void 
 	check_header("a@b:c, d@e", "BAD | d@e");
 	check_header("@b, d@e", "BAD | d@e");
 	check_header("<@b>, d@e", "BAD | d@e");
+	check_header("@x,@y:a@b, d@e", "BAD | a@b | d@e");	/* the first comma is the list's */
+	check_header("@x y:a@b, @x:<a@b>, @x:@y:a@b, @x:y:a@b", "BAD | BAD | BAD | BAD");
 	check_header("<a,b@c>", "BAD");
 	check_header("\"a@b\", d@e", "BAD | d@e");
 	check_header("a\001@b, d@e", "BAD | d@e");

@@ -78,7 +78,8 @@ struct element {
 	bool blank_pending;
 	bool words_apart;		/* two words without a joint: a phrase, not an address */
 	bool in_angle, had_angle;
-	bool in_route;			/* "<@" was read, the route's ':' not yet */
+	/* '@' was read where an address begins, and the route's ':' not yet */
+	bool in_route;
 	bool ended;			/* behind '>' */
 	/* Where the address stands: first token, behind the last. first NULL: there was none yet. */
 	const char *first, *last;
@@ -154,13 +155,10 @@ static int read_literal(struct element *e)
 
 static int read_colon(struct element *e)
 {
-	if (e->in_angle) {		/* a route, "<@a,@b:user@domain>" */
-		if (!e->in_route)
-			return -EINVAL;
-		e->in_route = false;
-	} else if (e->has_at || e->had_angle) {
-		return -EINVAL;		/* else the name of a group */
-	}
+	/* a route, "<@a,@b:user@domain>", or "@a:user@domain"; or the name of a group */
+	if (e->in_route ? e->words_apart : e->route != NULL || e->in_angle || e->has_at || e->had_angle)
+		return -EINVAL;
+	e->in_route = false;
 	start_address(e);
 	return 0;
 }
@@ -168,7 +166,7 @@ static int read_colon(struct element *e)
 static int read_angle(struct element *e, char c)
 {
 	if (c == '<') {
-		if (e->had_angle)
+		if (e->had_angle || e->route != NULL)
 			return -EINVAL;
 		e->in_angle = e->had_angle = true;
 		e->behind_angle = e->in.at;
@@ -224,7 +222,7 @@ static int read_special(struct element *e, char c)
 static int read_at(struct element *e)
 {
 	if (!e->ended && !e->in_route) {
-		if (e->in_angle && !e->has_text) {
+		if (!e->has_text && e->route == NULL) {
 			e->in_route = true;
 			e->route = e->in.at;
 		} else if (e->has_at || !e->has_text) {

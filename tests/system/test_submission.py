@@ -130,6 +130,18 @@ def test_options_shape_the_envelope(still):
     assert re.search(r"^to\t0\ta@example.com\t", text, re.M) and re.search(r"^to\t1\tb@example.com\t", text, re.M)
 
 
+def test_source_routes_are_taken_off_addresses(still):
+    """RFC 5321 F.2: also without the angle brackets, on the command line and in headers."""
+    still.command("sendmail", "-f", "@relay.example:me@example.net", "@relay.example:one@example.com", "<@a,@b:two@example.com>", "@[192.0.2.1]: three@example.com", input="x\n")
+    seen = envelope(still)
+    assert "me@example.net" in seen and all(f"{name}@example.com" in seen for name in ("one", "two", "three")) and "relay" not in seen and "192" not in seen, seen
+    maildrop(still)[0].unlink()
+    done = still.command("sendmail", "-t", input="To: @relay.example:one@example.com, @only.example, two@example.com\n\nx\n")
+    assert "header To: a malformed address in it gets no mail" in done.stderr
+    assert still.command("sendmail", "-t", input="To: @only.example\n\nx\n", check=False).returncode == 65
+    assert still.command("sendmail", "@only.example", input="x\n", check=False).returncode == 64
+
+
 def test_null_sender(still):
     still.command("sendmail", "-f", "", "a@example.com", input="\nx\n")
     still.command("sendmail", "-f", "<>", "a@example.com", input="\nx\n")
