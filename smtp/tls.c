@@ -113,6 +113,21 @@ bool tls_has_tables(void)
 
 /* ---- is it the right server? ---- */
 
+/* The domain wants to hear what its policy would come to (RFC 8461 5), and gets its mail nevertheless. */
+static bool is_tested_only(const struct job *job)
+{
+	return job->policy.sts != NULL && job->policy.sts->mode == STS_TESTING
+	       && !policy_proves_host(&job->policy);
+}
+
+/* How names of certificates are read is main.cf's to say, but where a domain's policy decides (RFC 8461 4.1). */
+static enum tls_names names_that_count(const struct job *job)
+{
+	if (job->policy.from == FROM_MTA_STS || is_tested_only(job))
+		return TLS_ONLY_DNS_IDS;
+	return the_client.tls.tls_wildcard_matches_multiple_labels ? TLS_ANY_LABELS : TLS_ONE_LABEL;
+}
+
 static bool has_name(const struct tls *t, const struct job *job, struct str word, struct str host,
 		     struct buf *ret_as)
 {
@@ -124,8 +139,7 @@ static bool has_name(const struct tls *t, const struct job *job, struct str word
 		name = job->policy.domain;
 	else if (str_is_nocase(word, STR("dot-nexthop")))
 		name = arena_fmt(job->arena, ".%.*s", PSTR(job->policy.domain));
-	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name),
-					   the_client.tls.tls_wildcard_matches_multiple_labels, ret_as);
+	return name.len > 0 && tls_peer_is(t, str_c(job->arena, name), names_that_count(job), ret_as);
 }
 
 static bool has_fingerprint(const struct tls_peer *p, struct str word, struct buf *ret_as)
@@ -179,13 +193,6 @@ static enum tls_outcome outcome_for(const struct tls_peer *p, bool named)
 	if (p->trust != TLS_TRUSTED)
 		return p->has_expired ? TLS_EXPIRED : TLS_NOT_TRUSTED;
 	return named ? TLS_WORKED : TLS_HOST_MISMATCH;
-}
-
-/* The domain wants to hear what its policy would come to (RFC 8461 5), and gets its mail nevertheless. */
-static bool is_tested_only(const struct job *job)
-{
-	return job->policy.sts != NULL && job->policy.sts->mode == STS_TESTING
-	       && !policy_proves_host(&job->policy);
 }
 
 /* What the domain would have wanted, where it is only tested. */

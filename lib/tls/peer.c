@@ -27,11 +27,12 @@ static struct str common_name(X509_NAME *name, struct arena *a)
 	return arena_copy(a, buf_str(&printable));
 }
 
-bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels, struct buf *ret_as)
+bool tls_peer_is(const struct tls *t, const char *name, enum tls_names names, struct buf *ret_as)
 {
+	static const unsigned more[] = { [TLS_ANY_LABELS] = X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS,
+					 [TLS_ONLY_DNS_IDS] = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT };
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
-	unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | (wild_labels
-								 ? X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS : 0);
+	const unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | more[names];
 	char *as = NULL;
 	bool is = x != NULL && name[0] != 0 && X509_check_host(x, name, strlen(name), flags, &as) == 1;
 

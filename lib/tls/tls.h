@@ -242,11 +242,16 @@ void tls_chain(const struct tls *t, struct buf *ret);
 
 /* ---- whose certificate (peer.c) ---- */
 
+enum tls_names {
+	TLS_ANY_LABELS,			/* "*" stands for one label or several */
+	TLS_ONE_LABEL,
+	TLS_ONLY_DNS_IDS,		/* and a CN counts never, not even where there is nothing else */
+};
 /*
- * Is it for this host? ".example.com": for any host below. wild_labels: "*" may stand for several
- * labels. Trust is another question. To ret_as: the name in the certificate that says so.
+ * Is it for this host? ".example.com": for any host below. Trust is another question. To ret_as:
+ * the name in the certificate that says so.
  */
-bool tls_peer_is(const struct tls *t, const char *name, bool wild_labels, struct buf *ret_as);
+bool tls_peer_is(const struct tls *t, const char *name, enum tls_names names, struct buf *ret_as);
 /*
  * The context's digest of the certificate, or of its key, written as in `fingerprint`; letters'
  * case does not matter.

@@ -91,7 +91,8 @@ static void add_name(X509 *x, const char *name)
 	X509_EXTENSION_free(e);
 }
 
-static const char *make_chain(const char *label, const char *name, long days)
+/* alternative: NULL for a certificate that has a CN only */
+static const char *make_named_chain(const char *label, const char *name, const char *alternative, long days)
 {
 	static char path[4][200];
 	static int turn;
@@ -108,7 +109,8 @@ static const char *make_chain(const char *label, const char *name, long days)
 	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
 				   (const unsigned char *) name, -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
-	add_name(x, name);
+	if (alternative != NULL)
+		add_name(x, alternative);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
 	snprintf(at, sizeof(path[0]), "%s/%s", directory, label);
 	f = fopen(at, "w");
@@ -119,6 +121,11 @@ static const char *make_chain(const char *label, const char *name, long days)
 	X509_free(x);
 	EVP_PKEY_free(key);
 	return at;
+}
+
+static const char *make_chain(const char *label, const char *name, long days)
+{
+	return make_named_chain(label, name, name, days);
 }
 
 static const char *dh_file;		/* of the next server; NULL: none of its own */
@@ -160,7 +167,7 @@ struct end {
 	struct stream *s;
 	struct arena *a;
 	struct tls_peer peer;
-	bool named;			/* client: the server's certificate is for server.example */
+	bool named, named_strictly;	/* client: the server's certificate is for server.example */
 	int result;
 	when_t patience;
 	const char *say, *hear;
@@ -189,7 +196,8 @@ static void run_end(void *arg)
 	e->result = tls_begin(e->context, e->s, &e->wish, false, in(e->patience), &t, &e->why);
 	if (e->result == 0) {
 		tls_peer(t, e->a, &e->peer);
-		e->named = tls_peer_is(t, "server.example", true, &e->why);
+		e->named = tls_peer_is(t, "server.example", TLS_ANY_LABELS, &e->why);
+		e->named_strictly = tls_peer_is(t, "server.example", TLS_ONLY_DNS_IDS, &e->why);
 		speak(e, 500);
 	}
 	stream_free(e->s);
@@ -249,7 +257,7 @@ static void test_two_ends_talk_and_know_each_other(void **state)
 	assert_int_equal(client.result, 0);
 	assert_string_equal(client.peer.protocol, "TLSv1.3");
 	assert_int_equal(client.peer.trust, TLS_TRUSTED);
-	assert_true(client.named);
+	assert_true(client.named && client.named_strictly);
 	assert_str(client.peer.subject, "server.example");
 	assert_int_equal(server.peer.trust, TLS_TRUSTED);
 	assert_str(server.peer.subject, "client.example");
@@ -286,6 +294,22 @@ static void test_untrusted_expired_and_misnamed_certificates_are_told_apart(void
 	tls_context_free(sc);
 	tls_context_free(trusting);
 	tls_context_free(strange);
+}
+
+static void test_a_common_name_counts_unless_it_must_not(void **state)
+{
+	struct tls_context *sc = context(true, make_named_chain("cn", "server.example", NULL, 10), ""),
+		*cc = context(false, "", "");
+	struct end server, client;
+
+	(void) state;
+	make_ends(&server, &client, sc, cc);
+	meet(&server, &client);
+	assert_true(client.named);
+	assert_false(client.named_strictly);
+	end_both(&server, &client);
+	tls_context_free(sc);
+	tls_context_free(cc);
 }
 
 /* A directory as openssl rehash makes it, with this one certificate. */
@@ -636,6 +660,7 @@ int main(void)
 		cmocka_unit_test(test_cipher_grades_and_exclusions),
 		cmocka_unit_test(test_two_ends_talk_and_know_each_other),
 		cmocka_unit_test(test_untrusted_expired_and_misnamed_certificates_are_told_apart),
+		cmocka_unit_test(test_a_common_name_counts_unless_it_must_not),
 		cmocka_unit_test(test_cas_are_those_of_a_file_a_directory_and_the_system),
 		cmocka_unit_test(test_a_session_is_resumed_under_its_name_only_and_stays_untrusted),
 		cmocka_unit_test(test_a_server_cannot_have_us_work_for_a_second),

@@ -342,6 +342,13 @@ def test_enforce_means_the_named_hosts_with_their_certificates_or_not_at_all(wor
     assert "Server certificate not verified" in deliver(one, "d12.mail", "deferred")
     assert wrong.messages == []
 
+    wild, deep = hosts.add("mx.d20.mail", "*.d20.mail"), hosts.add("a.b.d21.mail", "*.d21.mail")      # a star is one label here
+    publish_mail(world, "d20.mail", policy("enforce"), "mx.d20.mail")
+    publish_mail(world, "d21.mail", policy("enforce", ("a.b.{0}",)), "a.b.d21.mail")
+    assert ", tls=may:secure, dsn=2.0.0, " in deliver(one, "d20.mail", "sent")
+    assert "Server certificate not verified" in deliver(one, "d21.mail", "deferred")
+    assert (len(wild.messages), deep.messages) == (1, [])
+
     bare = hosts.add("mx.d13.mail")
     publish_mail(world, "d13.mail", policy("enforce"), "mx.d13.mail")
     assert "TLS is required, but was not offered by host mx.d13.mail" in deliver(one, "d13.mail", "deferred")
