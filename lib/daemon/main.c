@@ -259,6 +259,23 @@ static void introduce_services(void)
 }
 
 /*
+ * On a disk that takes nothing, what is there can be locked for reading: that waits for whoever has
+ * it for writing, and makes the next one wait. Where there is nothing nobody has it.
+ */
+static int open_lock_file(const char *path, struct flock *lock)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd >= 0 || errno != EROFS)
+		return fd;
+	lock->l_type = F_RDLCK;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		errno = EROFS;
+	return fd;
+}
+
+/*
  * One process at a time, even when a killed master's last one still finishes while a new master
  * starts the next: it holds a lock on pid/TYPE.SERVICE for its life. Until start() nothing is lost
  * if a signal ends the wait.
@@ -273,7 +290,11 @@ static void be_the_only_one(const struct daemon_options *o)
 	for (char *c = path.at + 4; *c != 0; c++)
 		if (*c == '/')
 			*c = '_';
-	fd = open(buf_text(&path), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = open_lock_file(buf_text(&path), &lock);
+	if (fd < 0 && errno == EROFS) {
+		log_warning("cannot create lock file %s: %s", buf_text(&path), error_text(errno));
+		return;
+	}
 	if (fd < 0)
 		die(EX_CANTCREAT, "cannot open lock file %s: %s", buf_text(&path), error_text(errno));
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)

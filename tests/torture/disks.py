@@ -69,6 +69,21 @@ def wait_detached(file):
     wait_until(lambda: not is_attached(file), 120, f"{file} is no loop device's any more")
 
 
+def is_released(device):
+    """Whether no file system claims it."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+    except OSError:
+        return False
+    return True
+
+
+def unmount_for_good(device, place):
+    """So that the next mount reads the disk: one that failed or turned read-only would be found as it was, while somebody has a copy of its mount."""
+    unmount(place)
+    wait_until(lambda: is_released(device), 120, f"{device} is no file system's any more", pause=0.05)
+
+
 def unmount(place):
     """It may be busy for a moment after its users died."""
     for _ in range(300):

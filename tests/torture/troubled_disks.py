@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from disks import MEGABYTE, SIZES, Disks, mount, need_root, need_tool, run, small_file_system, unmount
+from disks import MEGABYTE, SIZES, Disks, mount, need_root, need_tool, run, small_file_system, unmount_for_good
 from experiment import Skip, experiment
 from kills import IN_FLIGHT, summary
 from oddities import stopped
@@ -228,7 +228,7 @@ def failing_device(seed, rounds, kind):
                 wait_until(lambda: scene.ledger.refused >= refused + 10, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
                 scene.kill_everything()
                 scene.end_load()
-                unmount(scene.mail.queue)
+                unmount_for_good(disks.device["queue"], scene.mail.queue)
                 since = float(disks.command("heal").split()[-1])
                 if kind == "ext4" and since > 0:
                     excused |= scene.ledger.promises(since)
@@ -285,15 +285,19 @@ def read_only(seed, rounds):
                 scene.wait_for_promises(scene.dice.randrange(5, 60))
                 refused, master = scene.ledger.refused, scene.mail.master_pid()
                 durable = scene.ledger.promises()
+                if scene.dice.random() < 0.5:
+                    (scene.mail.queue / "pid/unix.resolver").unlink(missing_ok=True)
                 trigger.write_text("1")
                 wait_until(lambda: scene.ledger.refused >= refused + 20, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
+                for program in ("resolver", "smtpd"):       # others start on this disk, and the one asks the other for the client's name
+                    scene.mail.kill(program)
                 with scene.mail.client() as client:
                     assert client.ehlo()[0] == 250, "the server is still there"
                 assert scene.mail.master_pid() == master
                 scene.kill_everything()
                 scene.end_load()
                 excused |= scene.ledger.promises() - excused - durable
-                unmount(scene.mail.queue)
+                unmount_for_good(device, scene.mail.queue)
                 run("fsck.ext4", "-p", device, check=False)
                 mount("ext4", device, scene.mail.queue, "-o", "errors=remount-ro")
             scene.mail.start()
