@@ -185,9 +185,10 @@ static void give_up_the_queue(struct qmgr *q)
  * Announcements that were on their way to a predecessor who was killed are lost: so we look soon after the
  * start, too.
  */
-static int64_t next_look_ms(int looks)
+static int64_t next_look_ms(const struct qmgr *q, int looks)
 {
-	return looks == 0 ? MIN(FIRST_LOOK_MS, conf.queue_run_delay) : conf.queue_run_delay;
+	return looks == 0 || q->missed_some ? MIN(FIRST_LOOK_MS, conf.queue_run_delay)
+					    : conf.queue_run_delay;
 }
 
 static void run(void)
@@ -203,11 +204,12 @@ static void run(void)
 		log_keep(q);		/* segments that a predecessor or a dead cleanup left */
 	}
 	for (int looks = 0; !q->leaving; looks++) {
-		if (!q->look_soon && bell_wait(&q->look, in(next_look_ms(looks))) == -ECANCELED)
+		if (!q->look_soon && bell_wait(&q->look, in(next_look_ms(q, looks))) == -ECANCELED)
 			break;
 		q->look_soon = false;
 		if (!q->leaving) {
 			scan_after_clock_step(q);
+			q->missed_some = false;
 			scan_incoming(q, wall_s() - SETTLED_AGE_S);
 			log_keep(q);
 			unwritten_flush(q);

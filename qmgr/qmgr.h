@@ -75,6 +75,7 @@ struct qmgr {
 	struct bell look;		/* run(): look at the disk, or leave */
 	struct bell settled;		/* under_way fell to 0 */
 	int64_t clock_ahead_us;		/* of the monotonic one, when last looked at */
+	bool missed_some;		/* the last look could not read all of incoming/ */
 	bool is_ready, look_soon, leaving;
 };
 

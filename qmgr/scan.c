@@ -75,8 +75,10 @@ static int walk(struct qmgr *q, enum queue_name where, int64_t older_than_s)
 	struct walk w = { .q = q, .where = where, .older_than_s = older_than_s };
 	int r = queue_scan(q->queue, where, take_name, &w);
 
-	if (r < 0 && r != -ECANCELED)
-		log_warning("cannot read %s: %s", queue_name_text(where), error_text(r));
+	if (r < 0 && r != -ECANCELED) {
+		log_warning("cannot read all of %s: %s", queue_name_text(where), error_text(r));
+		q->missed_some |= where == QUEUE_INCOMING;
+	}
 	intake_wake(q);
 	return w.found;
 }

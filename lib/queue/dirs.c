@@ -402,17 +402,21 @@ static int walk_directory(const struct walk *w, const char *prefix, int depth)
  */
 static int walk_log(const struct walk *w)
 {
+	const struct residents *all = w->q->residents;
 	AUTO(buf) ids = BUF((size_t) 64 << 20);
 	struct map_at at = { 0 };
 	struct str rest, id;
-	int r = residents_look(w->q->residents);
+	int r = 0;
 
-	while (map_next(w->q->residents->by_id, &at))
+	while (map_next(all->by_id, &at))
 		buf_addf(&ids, "%.*s\n", PSTR(at.key));
 	rest = buf_str(&ids);
-	while (r >= 0 && str_cut(&rest, '\n', &id))
-		if (residents_find(w->q->residents, id) != NULL)
+	while (r >= 0 && str_cut(&rest, '\n', &id)) {
+		const struct resident *one = residents_find(all, id);
+
+		if (one != NULL && !(all->verify && one->segment->is_unclear))
 			r = w->each(w->arg, id, 0);
+	}
 	return r;
 }
 
@@ -420,12 +424,15 @@ int queue_scan(struct queue *q, enum queue_name where, int (*each)(void *arg, st
 								   int64_t mtime_s), void *arg)
 {
 	struct walk w = { q, where, each, arg };
-	int r = queue_dir(q, where);
+	int r = queue_dir(q, where), of_log = 0;
 
 	if (r < 0)
 		return r;
-	r = where == QUEUE_INCOMING && q->residents != NULL ? walk_log(&w) : 0;
+	if (where == QUEUE_INCOMING && q->residents != NULL) {
+		of_log = residents_look(q->residents);
+		r = walk_log(&w);
+	}
 	if (r >= 0)
 		r = walk_directory(&w, "", 0);
-	return MIN(r, 0);
+	return MIN(r < 0 ? r : of_log, 0);
 }

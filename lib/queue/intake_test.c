@@ -253,6 +253,88 @@ static void what_is_done_stays_done(void **state)
 	assert_true(lies(f->reader, QUEUE_INCOMING, two.id));
 }
 
+/* A head that cannot be read now, or is not written yet, while the ledger can be read to its end. */
+static void what_is_found_late_is_as_far_as_the_ledger_said_before(void **state)
+{
+	struct fixture *f = *state;
+	struct put first = put(f, "1\n"), through = put(f, "2\n"), half = put(f, "3\n");
+
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(through.id)), 0);
+	note_outcome(f, &half, 1, OUTCOME_DELIVERED);
+	damage(f, &first, 100);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, half.id));
+	damage(f, &first, 100);		/* whole again */
+	assert_int_equal(residents_look(f->reader->residents), 0);
+	assert_true(lies(f->reader, QUEUE_INCOMING, first.id));
+	assert_false(lies(f->reader, QUEUE_INCOMING, through.id));
+	assert_int_equal(journal_of(f->reader, QUEUE_INCOMING, &half).outcomes, 1);
+}
+
+static void swap(struct fixture *f, const char *kind, const struct put *p, bool away)
+{
+	char path[64], beside[80];
+
+	snprintf(path, sizeof(path), "intake/%s-%s", kind, p->place.segment);
+	snprintf(beside, sizeof(beside), "%s.away", path);
+	if (away) {
+		assert_int_equal(renameat(f->s.dir, path, f->s.dir, beside), 0);
+		assert_int_equal(symlinkat("nowhere", f->s.dir, path), 0);
+	} else {
+		assert_int_equal(renameat(f->s.dir, beside, f->s.dir, path), 0);
+	}
+}
+
+static void a_segment_that_cannot_be_opened_now_keeps_its_ledger(void **state)
+{
+	struct fixture *f = *state;
+	struct put through = put(f, "1\n"), other = put(f, "2\n");
+
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(through.id)), 0);
+	swap(f, "log", &through, true);
+	queue_close(f->reader);
+	f->reader = open_queue(f);
+	assert_int_equal(queue_open_intake(f->reader, f->s.dir, true, true), 0);
+	assert_int_equal(residents_look(f->reader->residents), -ELOOP);
+	swap(f, "log", &through, false);
+	assert_int_equal(residents_look(f->reader->residents), 0);
+	assert_false(lies(f->reader, QUEUE_INCOMING, through.id));
+	assert_true(lies(f->reader, QUEUE_INCOMING, other.id));
+}
+
+static int count_one(void *arg, struct str id, int64_t mtime_s)
+{
+	(void) id;
+	(void) mtime_s;
+	++*(int *) arg;
+	return 0;
+}
+
+static void nobody_is_shown_whose_ledger_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	struct put through = put(f, "1\n"), other = put(f, "2\n");
+	AUTO(queue_file) file = { .fd = -1 };
+	int count = 0;
+
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(through.id)), 0);
+	swap(f, "done", &through, true);
+	queue_close(f->reader);
+	f->reader = open_queue(f);
+	assert_int_equal(queue_open_intake(f->reader, f->s.dir, true, true), 0);
+	assert_int_equal(queue_scan(f->reader, QUEUE_INCOMING, count_one, &count), -ELOOP);
+	assert_int_equal(count, 0);
+	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(other.id), false, false, &file), 0);
+	assert_int_equal(queue_file_is_current(&file), -ELOOP);
+	swap(f, "done", &through, false);
+	assert_int_equal(queue_scan(f->reader, QUEUE_INCOMING, count_one, &count), 0);
+	assert_int_equal(count, 1);
+	assert_false(lies(f->reader, QUEUE_INCOMING, through.id));
+}
+
 static void a_ledger_line_that_was_torn_or_damaged_counts_for_nobody(void **state)
 {
 	struct fixture *f = *state;
@@ -779,6 +861,9 @@ int main(void)
 		WITH_LOG(a_small_message_is_found_in_the_log_with_all_its_parts),
 		WITH_LOG(what_is_large_or_wants_it_gets_a_file_of_its_own),
 		WITH_LOG(what_is_done_stays_done),
+		WITH_LOG(what_is_found_late_is_as_far_as_the_ledger_said_before),
+		WITH_LOG(a_segment_that_cannot_be_opened_now_keeps_its_ledger),
+		WITH_LOG(nobody_is_shown_whose_ledger_cannot_be_read),
 		WITH_LOG(a_ledger_line_that_was_torn_or_damaged_counts_for_nobody),
 		WITH_LOG(a_ledger_that_takes_nothing_for_a_while_is_written_later),
 		WITH_LOG(results_are_in_the_ledger_and_go_along_to_a_file_of_its_own),

@@ -158,6 +158,11 @@ int ledger_read_new(struct ledger *l, void (*each)(void *arg, struct str id, str
 	return read_from(l, &l->read_upto, each, arg);
 }
 
+void ledger_rewind(struct ledger *l)
+{
+	l->read_upto = 0;
+}
+
 int ledger_read_all(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg)
 {
 	uint64_t from = 0;

@@ -36,6 +36,8 @@ int ledger_flush(struct ledger *l);
 int ledger_add(struct ledger *l, const char *id, const struct journal_record *r);
 /* Lines written since the last call, by whomever. line: without id and line end. 0, -errno. */
 int ledger_read_new(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg);
+/* So that the next ledger_read_new() begins at the beginning: there is somebody whom it has not told. */
+void ledger_rewind(struct ledger *l);
 /* All lines from the beginning, those not yet written among them. */
 int ledger_read_all(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg);
 

@@ -152,7 +152,7 @@ static int open_segment(struct residents *all, const char *name, struct segment 
 	if (fd < 0)
 		return -errno;
 	s = get_memory(sizeof(*s));
-	*s = (struct segment){ .of = all, .fd = fd, .was_seen = true };
+	*s = (struct segment){ .of = all, .fd = fd };
 	memcpy(s->name, name, SEGMENT_NAME_SIZE);
 	ledger_init(&s->ledger, all->dir, name);
 	s->ledger.trouble = ledger_in_trouble;
@@ -239,15 +239,20 @@ static int take_next(struct segment *s, uint64_t size)
 		return r;
 	remember(s, h.id, s->known_upto, segment_record_len(&h));
 	s->known_upto += segment_record_len(&h);
+	ledger_rewind(&s->ledger);	/* what it says of this one may have been read over */
 	return 0;
 }
 
-static void read_chain(struct segment *s, uint64_t upto)
+/* 0: as far as there are messages, one after the other; -errno: cannot be read. */
+static int read_chain(struct segment *s)
 {
 	uint64_t size = size_of(s);
+	int r;
 
-	while (s->known_upto < upto && take_next(s, size) == 0)
-		;
+	do
+		r = take_next(s, size);
+	while (r == 0);
+	return r == -ENODATA || r == -EBADMSG || r == -ENOTSUP ? 0 : r;
 }
 
 static void set_aside_unnamed(struct segment *s, uint64_t from, uint64_t to)
@@ -307,7 +312,7 @@ static void search_rest(struct segment *s)
 			return;
 		}
 		s->is_searched = r == -ENODATA;
-		read_chain(s, UINT64_MAX);
+		read_chain(s);
 	}
 }
 
@@ -345,9 +350,12 @@ int residents_refresh(struct resident *r)
 {
 	struct segment *s = r->segment;
 	AUTO(buf) id = BUF(64);
+	int result;
 
 	buf_add_text(&id, r->id);
-	ledger_read_new(&s->ledger, take_line, s);
+	result = ledger_read_new(&s->ledger, take_line, s);
+	if (result < 0)
+		return result;
 	return residents_find(s->of, buf_str(&id)) == NULL ? -ENOENT : 0;
 }
 
@@ -364,18 +372,22 @@ static void resume_exits(struct segment *s)
 			residents_resume_exit(at.value);
 }
 
-static void look_into(struct segment *s, bool is_new)
+static int look_into(struct segment *s)
 {
-	int r;
+	int r = read_chain(s), of_ledger;
 
-	read_chain(s, UINT64_MAX);
 	if (s->of->verify && !segment_has_owner(s->fd))
 		search_rest(s);
-	r = ledger_read_new(&s->ledger, take_line, s);
-	if (r < 0)
-		queue_say(s->of->q, "intake/done-%s cannot be read: %s", s->name, error_text(r));
-	if (is_new && s->of->verify)
+	of_ledger = ledger_read_new(&s->ledger, take_line, s);
+	s->is_unclear = of_ledger < 0;
+	if (s->is_unclear) {
+		queue_say(s->of->q, "intake/done-%s cannot be read: %s", s->name, error_text(of_ledger));
+		return of_ledger;
+	}
+	if (!s->was_resumed && s->of->verify)
 		resume_exits(s);
+	s->was_resumed = true;
+	return r;
 }
 
 /* ---- the directory ---- */
@@ -388,19 +400,28 @@ static struct segment *find_segment(const struct residents *all, const char *nam
 	return NULL;
 }
 
-static void see(struct residents *all, const char *name)
+static int see(struct residents *all, const char *name)
 {
 	struct segment *s = find_segment(all, name);
 	int r = s == NULL ? open_segment(all, name, &s) : 0;
 
-	if (r == 0)
-		s->was_seen = true;
-	else if (r != -ENOENT)
+	if (r < 0 && r != -ENOENT)
 		queue_say(all->q, "intake/log-%s cannot be opened: %s", name, error_text(r));
+	return r == -ENOENT ? 0 : r;
+}
+
+/* For certain: a directory that can be read in part only, or a file that cannot be opened now, says nothing. */
+static bool is_gone(const struct residents *all, const char *name)
+{
+	char path[SEGMENT_PATH_SIZE];
+	struct stat st;
+
+	segment_path(path, SEGMENT_LOG, name);
+	return fstatat(all->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 static int each_of_kind(struct residents *all, enum segment_file wanted,
-			void (*each)(struct residents *all, const char *name))
+			int (*each)(struct residents *all, const char *name))
 {
 	struct directory *d;
 	unsigned char type;
@@ -412,38 +433,34 @@ static int each_of_kind(struct residents *all, enum segment_file wanted,
 		return r;
 	while (directory_next(d, &path, &type))
 		if (segment_path_parse(path, &kind, &name) && kind == wanted)
-			each(all, name);
+			r = MIN(r, each(all, name));
 	directory_close(d);
-	return 0;
+	return r;
 }
 
 /* Its segment was freed, and then there was a crash. */
-static void remove_orphan(struct residents *all, const char *name)
+static int remove_orphan(struct residents *all, const char *name)
 {
 	char path[SEGMENT_PATH_SIZE];
 
 	segment_path(path, SEGMENT_DONE, name);
-	if (find_segment(all, name) == NULL)
+	if (find_segment(all, name) == NULL && is_gone(all, name))
 		unlinkat(all->dir, path, 0);
+	return 0;
 }
 
 int residents_look(struct residents *all)
 {
-	int r;
+	int r = each_of_kind(all, SEGMENT_LOG, see);
 
-	LIST_EACH(s, &all->segments, struct segment, link)
-		s->was_seen = false;
-	r = each_of_kind(all, SEGMENT_LOG, see);
-	if (r < 0)
-		return r;
 	if (all->verify)
 		each_of_kind(all, SEGMENT_DONE, remove_orphan);
 	LIST_EACH(s, &all->segments, struct segment, link)
-		if (s->was_seen)
-			look_into(s, s->known_upto == 0);
-		else
+		if (is_gone(all, s->name))
 			close_segment(s);
-	return 0;
+		else
+			r = MIN(r, look_into(s));
+	return r;
 }
 
 /* ---- what qmgr does ---- */
@@ -537,7 +554,7 @@ static void free_what_is_empty(struct residents *all)
 	LIST_EACH(s, &all->segments, struct segment, link) {
 		if (s->unfinished > 0 || segment_has_owner(s->fd))
 			continue;
-		look_into(s, false);
+		look_into(s);
 		if (s->unfinished == 0 && s->is_searched && !s->is_needed)
 			free_segment(s);
 	}

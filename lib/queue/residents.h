@@ -22,7 +22,8 @@ struct segment {
 	bool is_searched;		/* sealed, and looked through to its very end */
 	bool is_needed;			/* what is damaged in it could not be set aside */
 	int said;			/* why it cannot be read to its end */
-	bool was_seen;			/* by the last look at the directory */
+	bool was_resumed;		/* files that a crash left beside it were looked for */
+	bool is_unclear;		/* the ledger could not be read: who of its messages is through? */
 	struct ledger ledger;
 };
 
@@ -46,7 +47,10 @@ struct residents {
 struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);
 void residents_free(struct residents *all);	/* NULL is fine */
 
-/* Finds what is new in the directory, the segments and the ledgers. 0, -errno of the directory. */
+/*
+ * Finds what is new in the directory, the segments and the ledgers. 0, or -errno of what could not
+ * be read, and the next look tries again.
+ */
 int residents_look(struct residents *all);
 struct resident *residents_find(const struct residents *all, struct str id);	/* NULL */
 /*
@@ -59,7 +63,7 @@ void residents_finish(struct resident *r);	/* notes it in the ledger and forgets
 /* A moving that a crash cut short is completed: then it is forgotten here. exit.c */
 void residents_resume_exit(struct resident *r);
 
-/* reads what is new in its ledger. -ENOENT: it is through, and r is gone */
+/* reads what is new in its ledger. -ENOENT: it is through, and r is gone; -errno: cannot be read */
 int residents_refresh(struct resident *r);
 int resident_open(struct resident *r, struct queue_file *ret);
 int resident_note(struct resident *r, const struct journal_record *records, size_t n);
