@@ -202,7 +202,8 @@ def stopped(pids):
 @experiment("stopped-peers", rounds=60, short=3)
 def stopped_peers(seed, rounds):
     """a daemon stands still for a while, often longer than the others wait"""
-    with WideScene(seed, main={"ipc_timeout": "2s", "daemon_timeout": "2s"}) as scene:
+    limits = {"ipc_timeout": "2s", "daemon_timeout": "2s", "resolver_timeout": "4s", "dns_resolver_time_limit": "3s"}
+    with WideScene(seed, main=limits) as scene:
         scene.mail.start()
         scene.load(smtp=2, pause=0.02)
         scene.wait_for_promises(20)
