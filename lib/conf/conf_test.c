@@ -511,6 +511,23 @@ static void collect(void *arg, const char *text)
 	buf_addf(arg, "%s\n", text);
 }
 
+static void test_names_that_only_defaults_use_are_not_undefined(void **state)
+{
+	AUTO(buf) said = BUF(10000);
+	struct conf *c;
+
+	(void) state;
+	scratch_file(dir, "master.cf", "");
+	c = load("proxy_read_maps = $virtual_alias_maps\n"
+		 "virtual_alias_domains = $virtual_maps\n"
+		 "postscreen_blacklist_action = drop\n");
+	conf_review(c, collect, &said);
+	assert_null(strstr(buf_text(&said), "virtual_maps"));
+	assert_non_null(strstr(buf_text(&said),
+			       "line 3: postscreen_blacklist_action is a Postfix parameter that is not supported yet"));
+	conf_free(c);
+}
+
 static void test_review_tells_unused_planned_undefined_and_duplicate(void **state)
 {
 	AUTO(buf) said = BUF(100000);
@@ -625,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_names_are_found_in_every_branch_of_a_value),
 		cmocka_unit_test(test_every_wrong_value_is_told_with_its_place),
 		cmocka_unit_test(test_what_a_default_names_tells_its_place),
+		cmocka_unit_test(test_names_that_only_defaults_use_are_not_undefined),
 		cmocka_unit_test(test_review_tells_unused_planned_undefined_and_duplicate),
 	};
 

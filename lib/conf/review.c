@@ -19,6 +19,7 @@ struct review {
 	const char *no_services;	/* why master.cf cannot be read, or NULL */
 	unsigned what;			/* REVIEW_UNUSED_... */
 	struct map *used;		/* names that stand as $name in some value */
+	struct map *inherited;		/* of old configurations: defaults take their values if they are set */
 	/* prefixes of tables that are configured in main.cf: ldap:NAME wants NAME_server_host */
 	struct map *wanted;
 	const char *path;		/* the file whose lines are looked at */
@@ -110,6 +111,16 @@ static void note_classes(struct review *v)
 			note_used(v, one);
 }
 
+static void note_default(struct review *v, struct str text)
+{
+	struct str name;
+
+	note_names(v, text);
+	while (conf_next_name(&text, &name))
+		if (param_default_by_name(name) == NULL)
+			map_put(v->inherited, name, v);
+}
+
 static void note_all(struct review *v)
 {
 	struct str name, value;
@@ -118,7 +129,7 @@ static void note_all(struct review *v)
 		note_value(v, value);
 	for (size_t i = 0; i < param_default_count; i++)
 		if (param_defaults[i].text != NULL)
-			note_names(v, str_of(param_defaults[i].text));
+			note_default(v, str_of(param_defaults[i].text));
 	each_override(v, note_override);
 	note_classes(v);
 }
@@ -209,7 +220,7 @@ static void say_undefined(void *arg, struct str name)
 	struct review *v = arg;
 	struct str key = arena_fmt(v->arena, "undefined %.*s", PSTR(name));
 
-	if (conf_absence(name) != NULL || map_put(v->used, key, v) != NULL)
+	if (conf_absence(name) != NULL || map_get(v->inherited, name) != NULL || map_put(v->used, key, v) != NULL)
 		return;
 	if (v->what & REVIEW_WITH_LINES)
 		say(v, "%s, line %d: undefined parameter: %.*s", v->path, v->line, PSTR(name));
@@ -240,6 +251,7 @@ struct review *review_open(struct conf *c)
 	v->conf = c;
 	v->arena = a;
 	v->used = map_new();
+	v->inherited = map_new();
 	v->wanted = map_new();
 	if (master_cf_load(c, a, &v->services, &words) < 0) {
 		v->services.count = 0;
@@ -252,6 +264,7 @@ struct review *review_open(struct conf *c)
 void review_close(struct review *v)
 {
 	map_free(v->used, NULL);
+	map_free(v->inherited, NULL);
 	map_free(v->wanted, NULL);
 	arena_free(v->arena);		/* and v with it */
 }
