@@ -170,7 +170,9 @@ void open_tls(struct smtpd *to)
 	}
 	if (r == -EINVAL)
 		die(EX_CONFIG, "TLS: %s", buf_text(&why));
-	if (r != 0 && names_certificates(&to->conf))
+	if (r == 0 && why.len > 0)
+		daemon_complain("smtpd_tls_dh1024_param_file: %s", buf_text(&why));
+	else if (r != 0 && names_certificates(&to->conf))
 		daemon_complain("TLS is not available: %s", buf_text(&why));
 	else if (r != 0)
 		log_warning("TLS is not available: %s", buf_text(&why));

@@ -27,7 +27,7 @@ static int use_directory(SSL_CTX *ssl, const char *path, struct buf *why)
 
 	if (names == NULL) {
 		buf_addf(why, "CA directory %s: %s", path, error_text(errno));
-		return -EINVAL;
+		return -ENOENT;
 	}
 	while ((e = readdir(names)) != NULL) {
 		AUTO(buf) file = BUF(8192);
@@ -42,12 +42,18 @@ static int use_directory(SSL_CTX *ssl, const char *path, struct buf *why)
 	return 0;
 }
 
+static int no_authorities(struct buf *why, const char *what, const char *which)
+{
+	tls_failed(why, what, which);
+	return -ENOENT;
+}
+
 static int use_default(SSL_CTX *ssl, struct buf *why)
 {
 	AUTO(buf) nothing = BUF_WORDS;
 
 	if (SSL_CTX_set_default_verify_file(ssl) != 1)
-		return tls_failed(why, "the system's CAs", "");
+		return no_authorities(why, "the system's CAs", "");
 	use_directory(ssl, X509_get_default_cert_dir(), &nothing);	/* some systems have only the file */
 	return 0;
 }
@@ -58,7 +64,7 @@ int tls_use_authorities(const struct tls_config *conf, SSL_CTX *ssl, struct buf 
 	int r = 0;
 
 	if (file && SSL_CTX_load_verify_file(ssl, conf->ca_file) != 1)
-		return tls_failed(why, "CA file", conf->ca_file);
+		return no_authorities(why, "CA file", conf->ca_file);
 	if (tls_is_given(conf->ca_path))
 		r = use_directory(ssl, conf->ca_path, why);
 	if (r >= 0 && conf->default_ca)

@@ -178,24 +178,40 @@ static void use_groups(SSL_CTX *ssl, const struct tls_config *conf)
 }
 
 /*
- * smtpd_tls_dh1024_param_file: primes of the administrator's own. Otherwise the library has them,
- * as long as the key is strong.
+ * smtpd_tls_dh1024_param_file: primes of the administrator's own. Read once, with the rights of the
+ * start. Without them the library has some that fit the key.
  */
-static int use_dh(const char *file, SSL_CTX *ssl, struct buf *why)
+static void read_dh(struct tls_context *c, struct buf *why)
 {
+	const char *path = c->conf.dh_file;
 	EVP_PKEY *parameters = NULL;
 	BIO *from;
 
-	if (!tls_is_given(file) || strcmp(file, "auto") == 0)
-		return SSL_CTX_set_dh_auto(ssl, 1) == 1 ? 0 : tls_failed(why, "DH parameters", "");
-	from = BIO_new_file(file, "r");
+	if (!c->conf.server || !tls_is_given(path) || strcmp(path, "auto") == 0)
+		return;
+	ERR_clear_error();
+	from = BIO_new_file(path, "r");
 	if (from != NULL)
 		parameters = PEM_read_bio_Parameters(from, NULL);
 	BIO_free(from);
-	if (parameters != NULL && SSL_CTX_set0_tmp_dh_pkey(ssl, parameters) == 1)
-		return 0;
+	if (parameters != NULL && EVP_PKEY_is_a(parameters, "DH")) {
+		c->dh = parameters;
+		return;
+	}
 	EVP_PKEY_free(parameters);
-	return tls_failed(why, "DH parameters", file);
+	tls_failed(why, "DH parameters", path);
+	buf_add_text(why, ": the standard ones are used");
+	ERR_clear_error();
+}
+
+static int use_dh(const struct tls_context *c, SSL_CTX *ssl, struct buf *why)
+{
+	if (c->dh == NULL)
+		return SSL_CTX_set_dh_auto(ssl, 1) == 1 ? 0 : tls_failed(why, "DH parameters", "");
+	if (EVP_PKEY_up_ref(c->dh) == 1 && SSL_CTX_set0_tmp_dh_pkey(ssl, c->dh) == 1)
+		return 0;
+	EVP_PKEY_free(c->dh);
+	return tls_failed(why, "DH parameters", c->conf.dh_file);
 }
 
 /* A server keeps nothing of a session: the client has it, in its ticket. */
@@ -256,7 +272,7 @@ static int configure(struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 
 	use_modes(conf, ssl);
 	use_resumption(c, ssl);
-	if (conf->server && use_dh(conf->dh_file, ssl, why) < 0)
+	if (conf->server && use_dh(c, ssl, why) < 0)
 		return -EINVAL;
 	if (tls_protocols_apply(&conf->protocols, NULL, ssl) < 0)
 		return tls_failed(why, "TLS protocol versions", "");
@@ -312,10 +328,12 @@ static int inherit(struct tls_context *c)
 int tls_context_open(const struct tls_config *conf, struct tls_context **ret, struct buf *why)
 {
 	struct tls_context *c = get_memory(sizeof(*c));
+	AUTO(buf) odd = BUF_WORDS;
 	bool only_files = false;
 	int r;
 
 	c->conf = *conf;
+	read_dh(c, &odd);
 	tls_tickets_scope(conf, c->scope);
 	r = conf->server ? tls_tickets_choose_cipher(c, why) : 0;
 	if (r >= 0)
@@ -332,6 +350,8 @@ int tls_context_open(const struct tls_config *conf, struct tls_context **ret, st
 	}
 	if (r < 0)
 		r = inherit(c);
+	else
+		buf_add(why, buf_str(&odd));
 	c->inherits = false;
 	c->conf.keepsake = 0;
 	*ret = c;
@@ -353,6 +373,7 @@ void tls_context_free(struct tls_context *c)
 	if (c == NULL)
 		return;
 	SSL_CTX_free(c->ssl);
+	EVP_PKEY_free(c->dh);
 	X509_STORE_free(c->trusted);
 	sk_X509_NAME_pop_free(c->names, X509_NAME_free);
 	OPENSSL_cleanse(c->ticket_keys, sizeof(c->ticket_keys));

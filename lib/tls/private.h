@@ -13,6 +13,7 @@ struct tls_context {
 	SSL_CTX *ssl;			/* NULL: keys or certificates cannot be used */
 	X509_STORE *trusted;		/* as it was at start */
 	STACK_OF(X509_NAME) *names;	/* of CAs, for clients */
+	EVP_PKEY *dh;			/* parameters of the administrator's own, or NULL */
 	struct tls_file *files;
 	size_t file_count;
 	bool inherits;			/* while it is opened: the files are no good, what was left counts */
@@ -114,6 +115,7 @@ void tls_trace_bytes(struct tls *t, bool received, const void *bytes, size_t ask
 
 /* ---- authorities.c ---- */
 
+/* -ENOENT with words: a file or directory of them cannot be used. */
 int tls_use_authorities(const struct tls_config *conf, SSL_CTX *ssl, struct buf *why);
 
 bool tls_is_given(const char *file);	/* "none" is not */

@@ -126,8 +126,9 @@ struct tls_config {			/* texts live as long as the context */
 
 struct tls_context;
 /*
- * -EINVAL and such with words for a configuration that cannot work: no cipher, no CA file, no
- * server certificate is named. 1, with words: keys and certificates cannot be used as they are; the
+ * -EINVAL with words for a configuration that makes no sense, as a list without ciphers; -ENOENT and
+ * such when no server certificate is named, or CAs cannot be read. 0 with words: it works, but not
+ * with the DH parameters that were wanted. 1, with words: keys and certificates cannot be used as they are; the
  * context is there, not usable, and refresh tries again when the files change. 2, with words: the
  * same, but those that the process before this one used are in use. Files are read with the rights
  * of the moment, so a daemon opens its contexts in start(), where it may still read keys that only

@@ -516,6 +516,24 @@ def test_without_certificates_on_purpose_there_are_anonymous_ciphers(instance):
     mail.wait_for_log("warning: a server without a certificate cannot ask clients for one")
 
 
+@pytest.mark.parametrize("setting, words, offered", [
+    ({"smtpd_tls_CApath": "/nonexistent/ca"}, "TLS is not available: CA directory /nonexistent/ca: No such file", False),
+    ({"smtpd_tls_CAfile": "/nonexistent/ca"}, "TLS is not available: CA file /nonexistent/ca: ", False),
+    ({"smtpd_tls_dh1024_param_file": "/nonexistent/dh"}, "DH parameters /nonexistent/dh: .* the standard ones are used", True),
+])
+def test_a_file_beside_the_certificate_that_is_missing_stops_no_mail(instance, ca, setting, words, offered):
+    mail = instance(main=secure(ca, **setting))
+    with mail.client() as client:
+        client.ehlo()
+        assert client.has_extn("starttls") == offered
+        if offered:
+            client.starttls(context=ssl._create_unverified_context())
+            client.ehlo()
+        assert client.mail("a@example.net")[0] == 250
+    mail.wait_for_log(words)
+    assert words.split(":")[0] in mail.command("postroad", "lint", check=False).stderr
+
+
 REFUSED = {
     "level": ({"smtpd_tls_security_level": "perhaps"}, 'smtpd_tls_security_level: "perhaps" is none of'),
     "protocols": ({"smtpd_tls_protocols": "TLSv9"}, 'smtpd_tls_protocols: "TLSv9" is no TLS protocol version'),
@@ -525,10 +543,7 @@ REFUSED = {
     "log level": ({"smtpd_tls_loglevel": "loud"}, 'smtpd_tls_loglevel: "loud" is no log level'),
     "library": ({"tls_config_file": "/nonexistent/openssl.cnf"}, "tls_config_file /nonexistent/openssl.cnf: "),
     "options": ({"tls_ssl_options": "NO_SUCH"}, 'tls_ssl_options or tls_disable_workarounds: "NO_SUCH" is no name'),
-    "DH": ({"smtpd_tls_dh1024_param_file": "/nonexistent/dh"}, "TLS: DH parameters /nonexistent/dh: "),
     "tickets": ({"tls_session_ticket_cipher": "aes-256-gcm"}, 'session ticket cipher "aes-256-gcm": it has to be a CBC cipher'),
-    "CA directory": ({"smtpd_tls_CApath": "/nonexistent/ca"}, "TLS: CA directory /nonexistent/ca: No such file"),
-    "CA file": ({"smtpd_tls_CAfile": "/nonexistent/ca"}, "TLS: CA file /nonexistent/ca"),
 }
 
 
