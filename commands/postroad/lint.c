@@ -48,6 +48,15 @@ static struct str as_editors_read_it(struct arena *a, struct str text)
 	return arena_fmt(a, "%.*s:%.*s:%.*s", PSTR(file), PSTR(line), PSTR(rest));
 }
 
+/* Each daemon stumbles over a table that cannot be opened, and no way leads through it. */
+static bool is_a_consequence(const struct lint *l, struct str line)
+{
+	for (size_t i = 0; i < l->causes.len; i++)
+		if (str_ends(line, l->causes.at[i]))
+			return true;
+	return false;
+}
+
 void lint_say(struct lint *l, bool fatal, const char *format, ...)
 {
 	AUTO(buf) text = BUF(8192);
@@ -58,7 +67,7 @@ void lint_say(struct lint *l, bool fatal, const char *format, ...)
 	buf_addv(&text, format, arguments);
 	va_end(arguments);
 	line = as_editors_read_it(l->arena, buf_str(&text));
-	if (map_put(l->seen, line, l) != NULL)
+	if (is_a_consequence(l, line) || map_put(l->seen, line, l) != NULL)
 		return;
 	if (fatal)
 		log_error("%.*s", PSTR(line));
@@ -187,11 +196,13 @@ static void lint_table(struct lint *l, const char *place, struct str spec, int d
 	if (!str_cut(&name, ':', &type)
 	    || map_put(l->seen, arena_fmt(l->arena, "table %.*s", PSTR(spec)), l) != NULL)
 		return;
-	if (table_open(spec, TABLE_MUST_EXIST | TABLE_NO_PROXY, &t, &why) < 0)
-		lint_say(l, true, "%s: %s%s", place, buf_text(&why), is_to_be_made(l, type, name)
-			 ? " (mend: run postmap, or for aliases newaliases)" : "");
-	else
+	if (table_open(spec, TABLE_MUST_EXIST | TABLE_NO_PROXY, &t, &why) < 0) {
+		lint_say(l, true, "%s: %s%s", place, buf_text(&why),
+			 is_to_be_made(l, type, name) ? " (mend: run postmap, or for aliases newaliases)" : "");
+		*vec_add(l->arena, &l->causes) = arena_copy(l->arena, buf_str(&why));
+	} else {
 		lint_server(l, place, spec, t);
+	}
 	lint_age(l, place, type, name);
 	lint_table_password(l, place, type, name);
 	if (name.len > 0 && name.at[0] == '/')
@@ -221,18 +232,27 @@ static void lint_specs(struct lint *l, const char *place, struct str text, int d
 	}
 }
 
+/*
+ * What nothing reads, as a cache that Postfix would have made, does not matter; and what proxymap may
+ * open are tables of other parameters.
+ */
+static bool names_tables(struct str parameter)
+{
+	return conf_absence(parameter) == NULL && !str_starts(parameter, STR("proxy_"));
+}
+
 static void lint_tables(struct lint *l)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct str name, raw, value, assignment;
 
 	for (size_t i = 0; conf_next_set(l->conf, &i, &name, &raw);)
-		if (conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
+		if (names_tables(name) && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
 			lint_specs(l, lint_place(l, name), value, 0);
 	for (size_t i = 0; i < l->table.count; i++)
 		for (size_t at = 0; service_override(&l->table.services[i], &at, &assignment);)
 			if (conf_split_assignment(assignment, &name, &raw, &why) == 0
-			    && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
+			    && names_tables(name) && conf_expand(l->conf, l->arena, raw, &value, &why) == 0)
 				lint_specs(l, arena_fmt(l->arena, "%s/master.cf, line %d: -o %.*s",
 							conf_dir(l->conf), l->table.services[i].line,
 							PSTR(name)).at, value, 0);

@@ -13,6 +13,7 @@ struct lint {
 	struct arena *arena;
 	struct master_cf table;
 	struct map *seen;		/* specs of tables, words that were said */
+	VEC(struct str) causes;		/* why tables cannot be opened: said once, whatever comes of it */
 	struct route *route;
 	bool is_running;
 	VEC(struct wanted_port) ports;	/* lint_rows.c */

@@ -281,6 +281,15 @@ def test_rights_and_tables_that_are_not_made_yet(instance):
     (one.queue / "deferred").chmod(0o700)
 
 
+def test_a_table_that_is_not_there_is_said_once_and_what_nothing_reads_is_no_table(instance):
+    one = instance(main=dict(GOOD, transport_maps="hash:$config_directory/transport", proxy_read_maps="$transport_maps",
+                             smtp_tls_session_cache_database="btree:${data_directory}/smtp_scache", postscreen_access_list="cidr:/nonexistent"), start=False)
+    one.write()
+    said = lint(one)[1]
+    assert said.count("/transport.db: No such file") == 1, said
+    assert "transport_maps: open" in said and "btree" not in said and "cidr:" not in said, said
+
+
 def test_a_port_that_somebody_has(instance):
     one = instance(main=GOOD, start=False)
     one.write()
