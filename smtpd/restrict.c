@@ -288,9 +288,24 @@ bool is_bare_postmaster(struct str recipient)
 	return str_is_nocase(recipient, STR("postmaster"));
 }
 
+/* The implicit checks: is there such a sender, such a recipient? */
+static struct verdict check_listed(struct question *q, const char *parameter, bool is_wanted,
+				   struct verdict (*check)(struct question *q))
+{
+	struct verdict v = dunno();
+
+	if (!is_wanted || session_discards(q->s))
+		return v;
+	v = observed(q, parameter, check(q));
+	if (v.act == REJECT)
+		log_verdict(q, "reject", &v);
+	return v;
+}
+
 struct verdict restrict_recipient(struct session *s, struct str recipient)
 {
-	bool relay_first = the_smtpd->conf.smtpd_relay_before_recipient_restrictions;
+	const struct smtpd_conf *conf = &the_smtpd->conf;
+	bool relay_first = conf->smtpd_relay_before_recipient_restrictions;
 	struct question q;
 	struct verdict v;
 
@@ -299,20 +314,17 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 	question_begin(&q, s, recipient);
 	v = ask_delayed(&q);
 	if (v.act != REJECT)
+		v = check_listed(&q, "smtpd_reject_unlisted_sender", conf->smtpd_reject_unlisted_sender
+				 && (q.knows & KNOWS_SENDER) != 0, check_sender_exists);
+	if (v.act != REJECT)
 		v = restrict_run(&q, relay_first ? STAGE_RELAY : STAGE_RECIPIENT);
 	if (v.act != REJECT)
 		v = restrict_run(&q, relay_first ? STAGE_RECIPIENT : STAGE_RELAY);
 	if (v.act != REJECT)
 		v = restrict_settle(&q);
-	if (v.act == REJECT || session_discards(s))
-		return v;
-	if (the_smtpd->conf.smtpd_reject_unlisted_sender && (q.knows & KNOWS_SENDER) != 0)
-		v = observed(&q, "smtpd_reject_unlisted_sender", check_sender_exists(&q));
-	if (v.act != REJECT && the_smtpd->conf.smtpd_reject_unlisted_recipient
-	    && !the_smtpd->receive.takes_unknown_recipients)
-		v = observed(&q, "smtpd_reject_unlisted_recipient", check_recipient_exists(&q));
-	if (v.act == REJECT)
-		log_verdict(&q, "reject", &v);
+	if (v.act != REJECT)
+		v = check_listed(&q, "smtpd_reject_unlisted_recipient", conf->smtpd_reject_unlisted_recipient
+				 && !the_smtpd->receive.takes_unknown_recipients, check_recipient_exists);
 	return v;
 }
 

@@ -115,6 +115,7 @@ struct verdict ask_reverse_name_access(struct question *q, const struct rule *r)
 	struct search f = search_begin(q, r, buf_str(&p->reverse_name), "Unverified Client host");
 
 	search_host(&f, buf_str(&p->reverse_name), true);
+	search_address(&f, str_of(p->address));
 	return search_end(&f);
 }
 

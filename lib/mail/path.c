@@ -178,8 +178,6 @@ static int mailbox(struct path *p)
 			return -EMSGSIZE;
 	} else if (local_len == 0) {
 		return -EINVAL;
-	} else if (p->strict && !str_is_nocase(str_make(p->to, p->len), STR("postmaster"))) {
-		return -EINVAL;
 	} else if (memchr(p->to, '@', p->len) != NULL) {
 		/* "a@b" in quotes and no domain: its internal form would be another address */
 		return -EINVAL;
