@@ -77,7 +77,8 @@ static void put_head(void)
 	     "\\fBlevel\\fR (\\fB<level\\fR) compatibility levels such as 3.6 are compared,\n"
 	     ".TP\n\\fB$$\\fR\na dollar sign.\n"
 	     ".PP\nNames that are no parameters may be set to be used in this way. "
-	     "A \\fItime\\fR is a number with the suffix s, m, h, d or w; without suffix it counts in the unit of the default.\n"
+	     "A \\fItime\\fR is a number with the suffix s, m, h, d or w; without suffix it counts in the unit of the default. "
+	     "Numbers, sizes and times have an upper bound everywhere, also where Postfix has none; one beyond it is refused, with the line.\n"
 	     ".PP\nParameters that Postfix has and this has not are listed at the end. When one of them is set, \\fBpostconf\\fR and the start of "
 	     "the mail system say so.");
 }
