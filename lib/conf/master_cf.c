@@ -9,6 +9,7 @@
 
 #include "lib/conf/conf_private.h"
 #include "lib/conf/master_cf.h"
+#include "lib/conf/programs.h"
 
 struct reading {
 	struct arena *arena;
@@ -223,6 +224,9 @@ static int parse_row(struct reading *r, struct str rest, struct service_entry *s
 		return e;
 	if (s->type == SERVICE_INET)
 		s->is_private = false;
+	/* of old configurations: pickup and qmgr could be woken through named pipes, and their clients speak now */
+	if (s->type == SERVICE_FIFO && program_is_ours(program_find(s->command)))
+		s->type = SERVICE_UNIX;
 	return 0;
 }
 

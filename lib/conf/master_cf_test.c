@@ -150,6 +150,17 @@ static void test_every_type_of_socket_is_known(void **state)
 	assert_int_equal(m.services[3].type, SERVICE_DGRAM);
 }
 
+/* As Postfix's master.cf had them until 2.12; what is printed stays as it was written. */
+static void test_our_programs_have_sockets_where_old_rows_say_fifo(void **state)
+{
+	struct master_cf m = parse("pickup fifo n - - 60 1 pickup\nqmgr fifo n - n 300 1 qmgr\n");
+
+	(void) state;
+	assert_int_equal(m.services[0].type, SERVICE_UNIX);
+	assert_int_equal(m.services[1].type, SERVICE_UNIX);
+	assert_str(m.services[1].column[1], "fifo");
+}
+
 static void test_errors_name_line_and_field(void **state)
 {
 	(void) state;
@@ -203,6 +214,7 @@ int main(void)
 		cmocka_unit_test(test_services_that_an_old_file_lacks_are_implicit),
 		cmocka_unit_test(test_the_later_of_two_equal_rows_counts),
 		cmocka_unit_test(test_every_type_of_socket_is_known),
+		cmocka_unit_test(test_our_programs_have_sockets_where_old_rows_say_fifo),
 		cmocka_unit_test(test_errors_name_line_and_field),
 		cmocka_unit_test(test_values_that_name_a_service_which_is_not_there_are_said),
 	};
