@@ -295,7 +295,7 @@ void note_outcome(const struct message *m, struct notes *n, const struct outcome
 {
 	const size_t addresses = n->addresses + envelope_bytes(m, o);
 
-	if (n->is_cut || n->count >= MOST_NOTED || addresses > MOST_ADDRESSES
+	if (n->is_cut || n->count >= MOST_NOTED || (addresses > MOST_ADDRESSES && n->count > 0)
 	    || outcome_pack(o, &n->packed) < 0) {
 		n->is_cut = true;
 		return;

@@ -65,6 +65,24 @@ static void more_recipients_than_fit_a_request_are_delivered(void **state)
 	play(state, play_crowd);
 }
 
+/* Alone it is more than a notification has room for others. */
+static void play_endless_address(struct scene *s)
+{
+	AUTO(buf) address = BUF(FRAME_LIMIT);
+	char id[32];
+
+	buf_addf(&address, "bounce.%05000000d@x", 0);
+	announce(s, id, buf_text(&address));
+	settle(s);
+	EXPECT_NOTICES(s, "failure 0:5.1.1;");
+	assert_false(lies_anywhere(s, id));
+}
+
+static void who_wrote_to_an_endless_address_is_told_as_well(void **state)
+{
+	play(state, play_endless_address);
+}
+
 static void play_deferred(struct scene *s)
 {
 	char id[32];
@@ -776,6 +794,7 @@ int main(void)
 		IN_SCENE(a_delivered_message_is_removed),
 		IN_SCENE(recipients_are_grouped_by_transport_and_next_hop),
 		IN_SCENE(more_recipients_than_fit_a_request_are_delivered),
+		IN_SCENE(who_wrote_to_an_endless_address_is_told_as_well),
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
 		IN_SCENE(while_nothing_can_be_recorded_nobody_gets_or_hears_anything_twice),
 		IN_SCENE(what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can),
