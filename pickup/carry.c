@@ -82,6 +82,8 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 
 	if (r < 0)
 		return r;
+	if (!submission_is_bounded(&theirs))
+		return -EBADMSG;
 	if (fstat(f->fd, &st) < 0)
 		return -errno;
 	*ret = (struct envelope){

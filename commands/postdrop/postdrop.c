@@ -139,7 +139,7 @@ static void read_envelope(struct drop *d, struct input *in, struct envelope *ret
 
 	if (submission_read_envelope(in, d->arena, &packed, &why) < 0)
 		refuse(EX_DATAERR, buf_text(&why));
-	if (envelope_unpack(packed, d->arena, &theirs) < 0)
+	if (envelope_unpack(packed, d->arena, &theirs) < 0 || !submission_is_bounded(&theirs))
 		refuse(EX_DATAERR, "the envelope is malformed");
 	insist_on_sender(d, theirs.sender);
 	rebuild_envelope(d, &theirs, ret);

@@ -22,6 +22,7 @@
 enum {
 	SUBMISSION_PIECE = 64 << 10,
 	SUBMISSION_MOST_ENVELOPE = 8 << 20,
+	SUBMISSION_LONGEST = 16 << 10,	/* address */
 	SUBMISSION_FLAGS = ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_LOCAL | ENVELOPE_EXTRACT
 			   | ENVELOPE_VERIFY | ENVELOPE_REQUIRETLS,
 };
@@ -51,6 +52,11 @@ void submission_abort(struct submission *s);	/* nothing is queued; NULL is fine 
  * -EMSGSIZE, -EPIPE; with words.
  */
 int submission_read_envelope(struct input *in, struct arena *a, struct str *ret_packed, struct buf *why);
+/*
+ * Does each address keep the measure that sendmail and SMTP impose? Others would be more than a
+ * notification can carry.
+ */
+bool submission_is_bounded(const struct envelope *e);
 /*
  * The next piece of content: 1; 0 after "end"; -EPIPE when the input ends before; -EBADMSG. *left
  * starts at 0.

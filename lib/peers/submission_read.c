@@ -65,6 +65,15 @@ int submission_read_envelope(struct input *in, struct arena *a, struct str *ret_
 	return 0;
 }
 
+bool submission_is_bounded(const struct envelope *e)
+{
+	size_t longest = MAX(e->sender.len, e->envid.len);
+
+	for (size_t i = 0; i < e->recipient_count; i++)
+		longest = MAX(longest, MAX(e->recipients[i].address.len, e->recipients[i].orcpt.len));
+	return longest <= SUBMISSION_LONGEST;
+}
+
 int submission_read_piece(struct input *in, size_t *left, struct str *ret_piece)
 {
 	struct str line;

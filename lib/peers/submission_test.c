@@ -73,6 +73,23 @@ static void test_a_submission_without_its_end_is_none(void **state)
 	}
 }
 
+static void test_addresses_have_a_measure(void **state)
+{
+	struct recipient to[] = { { .address = STR("a@example.org") }, { .address = STR("b@example.org") } };
+	struct envelope e = { .sender = STR("c@example.org"), .recipient_count = 2, .recipients = to };
+	struct str *const each[] = { &e.sender, &e.envid, &to[1].address, &to[1].orcpt };
+
+	(void) state;
+	assert_true(submission_is_bounded(&e));
+	for (size_t i = 0; i < COUNT_OF(each); i++) {
+		struct str before = *each[i];
+
+		*each[i] = arena_fmt(arena, "%0*d", SUBMISSION_LONGEST + 1, 0);
+		assert_false(submission_is_bounded(&e));
+		*each[i] = before;
+	}
+}
+
 static void test_nonsense_and_absurd_lengths_are_refused(void **state)
 {
 	AUTO(buf) content = BUF(100000);
@@ -182,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_whole_submission_is_read),
 		cmocka_unit_test(test_a_submission_without_its_end_is_none),
+		cmocka_unit_test(test_addresses_have_a_measure),
 		cmocka_unit_test(test_nonsense_and_absurd_lengths_are_refused),
 		cmocka_unit_test(test_success_needs_status_and_id),
 		cmocka_unit_test(test_a_postdrop_that_dies_early_is_an_error),

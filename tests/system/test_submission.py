@@ -248,6 +248,14 @@ def test_full_queue_directory_is_a_temporary_error(still):
     assert "maildrop" in done.stderr
 
 
+def test_an_address_of_megabytes_is_malformed(still):
+    envelope = b"sender\tme@example.net\nto\t0\ta@" + b"x" * 5000000 + b".test\t\t0\t\n"
+    message = b"postroad-submission 1\nenvelope %d\n%bdata 1\n\nend\n" % (len(envelope), envelope)
+    done = still.command("postdrop", check=False, input=message.decode())
+    assert done.returncode == 65 and "the envelope is malformed" in done.stderr
+    assert maildrop(still) == []
+
+
 def test_hostile_files_in_maildrop_harm_nobody(still):
     directory = still.queue / "maildrop"
     still.command("sendmail", "-f", "me@example.net", "someone@example.com", input=MESSAGE)
