@@ -40,7 +40,6 @@ struct channel {
 	/* sticky; the peer takes no more, but what it said before is still to be read */
 	int send_error;
 	bool flusher_runs;
-	bool said_goodbye;		/* the peer */
 	/* secrets pass: what was sent and what was handed out is overwritten */
 	bool wipes;
 	struct turn turn;
@@ -464,11 +463,6 @@ static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when
 	}
 }
 
-bool channel_said_goodbye(const struct channel *ch)
-{
-	return ch->said_goodbye;
-}
-
 bool channel_has_input(const struct channel *ch)
 {
 	struct pollfd p = { .fd = ch->fd, .events = POLLIN };
@@ -483,8 +477,6 @@ int channel_receive_any(struct channel *ch, struct frame *ret_frame, when_t unti
 
 	ch->references++;
 	result = receive_until_frame(ch, ret_frame, until);
-	if (result > 0 && str_is(ret_frame->message, STR("goodbye")))
-		ch->said_goodbye = true;
 	if (result < 0 && result != -ETIMEDOUT)
 		fail(ch, result);
 	release(ch);

@@ -34,9 +34,8 @@ int channel_drain(struct channel *ch, size_t bytes, when_t until) MAY_YIELD;
  * reader at a time. The orderly end of input does not end output: whoever shut his own receiving
  * side still answers what came before.
  */
+/* A server's goodbye is read over. */
 int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until) MAY_YIELD;
-/* A server's goodbye is not handed out by channel_receive(), but noted. */
-bool channel_said_goodbye(const struct channel *ch);
 /* Does anything wait to be read, or has the peer closed? Without waiting. */
 bool channel_has_input(const struct channel *ch);
 
