@@ -216,19 +216,22 @@ struct verdict rules_ask(struct question *q, const struct rule_list *list)
 	return v;
 }
 
-struct verdict restrict_run(struct question *q, enum stage stage)
+/*
+ * Evaluates the list of a stage. A REJECT is already logged, and texts are ready for the client. A
+ * pending defer_if_permit stays in q for restrict_settle(), which turns it into the final verdict.
+ */
+static struct verdict restrict_run(struct question *q, enum stage stage)
 {
 	struct verdict v;
 
 	if (session_discards(q->s))		/* nobody may refuse what is to vanish */
 		return dunno();
 	set_subject(q, stage);
-	q->instead = dunno();
 	v = rules_ask(q, the_smtpd->rules[stage]);
 	return v.act == REJECT ? settle_reject(q, v) : v;
 }
 
-struct verdict restrict_settle(struct question *q)
+static struct verdict restrict_settle(struct question *q)
 {
 	if (q->pending.act != REJECT || session_discards(q->s))
 		return dunno();
@@ -271,8 +274,10 @@ static struct verdict ask_delayed(struct question *q)
 		return v;
 	}
 	for (size_t i = 0; i < COUNT_OF(delayed_stages) && v.act != REJECT; i++)
-		if (delayed_stages[i] != STAGE_SENDER || (q->knows & KNOWS_SENDER) != 0)
+		if (delayed_stages[i] != STAGE_SENDER || (q->knows & KNOWS_SENDER) != 0) {
+			q->instead = dunno();
 			v = restrict_run(q, delayed_stages[i]);
+		}
 	return v;
 }
 
@@ -297,9 +302,7 @@ static struct verdict check_listed(struct question *q, const char *parameter, bo
 	if (!is_wanted || session_discards(q->s))
 		return v;
 	v = observed(q, parameter, check(q));
-	if (v.act == REJECT)
-		log_verdict(q, "reject", &v);
-	return v;
+	return v.act == REJECT ? settle_reject(q, v) : v;
 }
 
 struct verdict restrict_recipient(struct session *s, struct str recipient)
@@ -316,6 +319,7 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 	if (v.act != REJECT)
 		v = check_listed(&q, "smtpd_reject_unlisted_sender", conf->smtpd_reject_unlisted_sender
 				 && (q.knows & KNOWS_SENDER) != 0, check_sender_exists);
+	q.instead = dunno();			/* what follows is one list in this */
 	if (v.act != REJECT)
 		v = restrict_run(&q, relay_first ? STAGE_RELAY : STAGE_RECIPIENT);
 	if (v.act != REJECT)

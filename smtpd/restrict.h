@@ -94,19 +94,14 @@ struct question {
 	struct str subject;
 	const char *subject_class;
 	struct verdict pending;		/* REJECT: a defer_if_permit, for the end */
-	struct verdict instead;		/* REJECT: a defer_if_reject */
+	/* REJECT: a defer_if_reject; until the next kind of restrictions, the recipient's being one */
+	struct verdict instead;
 	bool warn_only;
 	int depth;			/* of classes and results of tables */
 	struct way sender_way, recipient_way;
 };
 
 void question_begin(struct question *q, struct session *s, struct str recipient /* or STR_NONE */);
-/*
- * Evaluates the list of a stage. A REJECT is already logged, and texts are ready for the client. A
- * pending defer_if_permit stays in q for restrict_settle(), which turns it into the final verdict.
- */
-struct verdict restrict_run(struct question *q, enum stage stage) MAY_YIELD;
-struct verdict restrict_settle(struct question *q);
 /* A list on its own (classes, results of tables, local_header_rewrite_clients), inside an evaluation. */
 struct verdict rules_ask(struct question *q, const struct rule_list *list) MAY_YIELD;
 /* Everything that is asked about a recipient at RCPT. */

@@ -29,7 +29,7 @@ struct verdict ask_defer(struct question *q, const struct rule *r)
 struct verdict ask_defer_if_permit(struct question *q, const struct rule *r)
 {
 	(void) r;
-	return defer_if_permit(q, reject_subject(q, (int) the_smtpd->conf.defer_code, "4.3.2",
+	return defer_if_permit(q, reject_subject(q, (int) the_smtpd->conf.defer_code, "4.7.0",
 						 "defer_if_permit requested"));
 }
 
@@ -37,7 +37,7 @@ struct verdict ask_defer_if_reject(struct question *q, const struct rule *r)
 {
 	(void) r;
 	if (q->instead.act != REJECT)
-		q->instead = reject_subject(q, (int) the_smtpd->conf.defer_code, "4.3.2",
+		q->instead = reject_subject(q, (int) the_smtpd->conf.defer_code, "4.7.0",
 					    "defer_if_reject requested");
 	return dunno();
 }

@@ -11,6 +11,14 @@ static struct str helo_of(const struct question *q)
 	return buf_str(&q->s->helo);
 }
 
+/* "host.example." is a name too, and says that it is complete. */
+static struct str name_of(const struct question *q)
+{
+	struct str name = helo_of(q);
+
+	return name.len > 1 && str_ends(name, STR(".")) ? str_head(name, name.len - 1) : name;
+}
+
 static bool is_literal(struct str name)
 {
 	return name.len > 0 && name.at[0] == '[';
@@ -31,13 +39,18 @@ static struct verdict refuse_helo(struct question *q, int64_t code, const char *
 		      PSTR(helo_of(q)), text);
 }
 
+static bool is_valid(struct str name)
+{
+	return is_literal(name) ? domain_literal_is_valid(name)
+	       : hostname_is_valid(name, the_smtpd->conf.smtputf8_enable);
+}
+
 struct verdict ask_invalid_helo(struct question *q, const struct rule *r)
 {
-	struct str name = helo_of(q);
+	struct str name = name_of(q);
 
 	(void) r;
-	if (is_literal(name) ? domain_literal_is_valid(name) : hostname_is_valid(name,
-			the_smtpd->conf.smtputf8_enable))
+	if (is_valid(name))
 		return dunno();
 	return refuse_helo(q, the_smtpd->conf.invalid_hostname_reject_code,
 			   is_literal(name) ? "invalid ip address" : "Invalid name");
@@ -45,19 +58,18 @@ struct verdict ask_invalid_helo(struct question *q, const struct rule *r)
 
 struct verdict ask_non_fqdn_helo(struct question *q, const struct rule *r)
 {
-	struct str name = helo_of(q);
-	bool valid = is_literal(name) ? domain_literal_is_valid(name) : hostname_is_valid(name,
-			the_smtpd->conf.smtputf8_enable);
+	struct str name = name_of(q);
 
-	(void) r;
-	if (valid && is_fqdn(name))
+	if (is_literal(name))
+		return ask_invalid_helo(q, r);
+	if (is_valid(name) && is_fqdn(name))
 		return dunno();
 	return refuse_helo(q, the_smtpd->conf.non_fqdn_reject_code, "need fully-qualified hostname");
 }
 
 struct verdict ask_unknown_helo(struct question *q, const struct rule *r)
 {
-	struct str name = helo_of(q);
+	struct str name = name_of(q);
 	struct verdict v;
 
 	(void) r;
@@ -69,10 +81,10 @@ struct verdict ask_unknown_helo(struct question *q, const struct rule *r)
 		return dunno();
 	case MAIL_HOST_CANNOT_TELL:
 		v = reject(q->arena, 450, STR("4.7.1"), "<%.*s>: Helo command rejected: Host not found",
-			   PSTR(name));
+			   PSTR(helo_of(q)));
 		return the_smtpd->defer_unknown_helo ? v : defer_if_permit(q, v);
 	default:
 		return reject(q->arena, (int) the_smtpd->conf.unknown_hostname_reject_code, STR("5.7.1"),
-			      "<%.*s>: Helo command rejected: Host not found", PSTR(name));
+			      "<%.*s>: Helo command rejected: Host not found", PSTR(helo_of(q)));
 	}
 }
