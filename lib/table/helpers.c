@@ -191,22 +191,25 @@ static void drop_connection(struct helper *h, bool host_failed)
 /*
  * Which host comes next: one in a round that did not fail lately; else one that failed, but not
  * just now. Sockets of this machine come first. NULL: none. `tried` has a bit for each that this
- * job has had already.
+ * job has had already; *ret_count: how many there are to choose from.
  */
-static struct host *choose_host(struct helpers *p, uint64_t tried)
+static struct host *choose_host(struct helpers *p, uint64_t tried, int *ret_count)
 {
 	const int64_t now = mono_ms();
 	struct host *best = NULL;
 	int best_rank = 4, start = (int) (now % p->host_count);
 
+	*ret_count = 0;
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; i < p->host_count; i++) {
 		struct host *host = &p->hosts[(start + i) % p->host_count];
 		int64_t age = host->failed_at == 0 ? INT64_MAX : now - host->failed_at;
 		int rank = age < p->settings.retry_ms ? 2 : strncmp(host->name, "unix:", 5) == 0 ? 0 : 1;
 
-		if ((tried >> (host - p->hosts) & 1) || age < MIN(REST_MS, p->settings.retry_ms)
-		    || rank >= best_rank)
+		if ((tried >> (host - p->hosts) & 1) || age < MIN(REST_MS, p->settings.retry_ms))
+			continue;
+		++*ret_count;
+		if (rank >= best_rank)
 			continue;
 		best = host;
 		best_rank = rank;
@@ -220,12 +223,15 @@ static bool connect_to_some(struct helper *h, struct job *job, int64_t until, ui
 	struct helpers *p = h->pool;
 	const struct driver_words words = { job->words, sizeof(job->words) };
 	int64_t left;
+	int count;
 
+	/* One that hangs takes its share of the time, and leaves theirs to the others. */
 	while (h->connection == NULL && (left = until - mono_ms()) > 0
-	       && (h->host = choose_host(p, *tried)) != NULL) {
+	       && (h->host = choose_host(p, *tried, &count)) != NULL) {
 		*tried |= (uint64_t) 1 << (h->host - p->hosts);
 		h->connection = p->settings.driver->connect(p->settings.settings, h->host->name,
-							    (int) left, words);
+							    (int) MAX(left / count, (int64_t) 1),
+							    p->settings.timeout_ms, words);
 		pthread_mutex_lock(&p->lock);
 		h->host->failed_at = h->connection == NULL ? mono_ms() : 0;
 		/* The last one registered runs first: before what the library registered at its first use. */

@@ -20,7 +20,8 @@ struct helper_settings {
 	const struct driver_settings *settings;		/* lives as long as the pool */
 	struct str hosts;		/* separated by commas or white space */
 	int most;			/* connections at once */
-	int timeout_ms;			/* of one question, and of one attempt to connect */
+	/* of one question, connecting included, which each host gets its share of the time for */
+	int timeout_ms;
 	int idle_ms;			/* a connection that is not used for so long is closed */
 	/* a host that failed is passed over for so long if there is another one */
 	int retry_ms;

@@ -636,6 +636,26 @@ def test_what_is_left_of_the_time_to_connect_does_not_limit_later_questions(mail
             wait_until(lambda: look_up(peer, spec, "plain")[:2] == (FOUND, "no domain"), 20)
 
 
+def test_a_host_that_hangs_leaves_the_next_one_its_time(mail, postgres, mariadb, redis):
+    """Sockets of this machine are tried first: these take the connection and never say a word."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, contextlib.ExitStack() as open_ones:
+        os.chmod(directory, 0o755)
+        specs = []
+        for kind, server, name in (("pgsql", postgres, ".s.PGSQL.1"), ("mysql", mariadb, "mysql"), ("redis", redis, "redis")):
+            listener = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(f"{directory}/{name}")
+            listener.listen()
+            os.chmod(f"{directory}/{name}", 0o666)
+            text = settings(kind, server).replace("inet:", f"unix:{directory}/{name} inet:")
+            specs.append(f"{kind}:{mail.file(f'hangs-{kind}.cf', text + 'timeout = 8' + chr(10))}")
+        with Service(*specs) as peer:
+            calls = {peer.send("table_request", spec=spec, flags=1, key="it's@example.com"): spec for spec in specs}
+            while calls:
+                call, _, reply = peer.receive()
+                assert int(reply["status"]) == FOUND and reply["value"].decode() == "quote", (calls[call], reply)
+                del calls[call]
+
+
 def test_a_table_file_that_was_changed_is_read_again(mail, postgres):
     path = mail.file("change.cf", settings("pgsql", postgres))
     spec = f"pgsql:{path}"

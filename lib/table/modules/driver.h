@@ -14,7 +14,7 @@
 
 #include "lib/base/str.h"
 
-enum { TABLE_MODULE_VERSION = 2 };
+enum { TABLE_MODULE_VERSION = 3 };
 
 struct driver_words { char *at; size_t size; };	/* room for a message */
 
@@ -53,9 +53,12 @@ struct server_driver {
 	 * could ever mend. May be NULL.
 	 */
 	int (*check)(const struct driver_settings *s, struct driver_words why);
-	/* host: one of `hosts`. NULL with words. */
+	/*
+	 * host: one of `hosts`. timeout_ms: this host's share of the time; question_ms: what a
+	 * question may take on the connection. NULL with words.
+	 */
 	void *(*connect)(const struct driver_settings *s, const char *host, int timeout_ms,
-			 struct driver_words why);
+			 int question_ms, struct driver_words why);
 	enum driver_result (*ask)(void *connection, const struct driver_question *q, struct driver_words why);
 	void (*close)(void *connection);
 };

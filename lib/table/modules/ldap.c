@@ -239,7 +239,18 @@ static int set_tls(LDAP *ld, const struct driver_settings *s)
 	return r;
 }
 
-static int set_options(LDAP *ld, const struct connection *c, const struct driver_settings *s, int timeout_ms)
+/* The library goes through the servers by itself: each has its share of the time to be reached in. */
+static struct timeval share_of_one(const char *uris, int timeout_ms)
+{
+	int count = 0;
+
+	for (; *uris != 0; uris++)
+		count += *uris == ' ';		/* behind each */
+	return as_timeval(timeout_ms / (count > 0 ? count : 1));
+}
+
+static int set_options(LDAP *ld, const struct connection *c, const struct driver_settings *s,
+		       const char *uris, int timeout_ms)
 {
 	static const struct { const char *name; int value; } dereferences[] = {
 		{ "0", LDAP_DEREF_NEVER }, { "1", LDAP_DEREF_SEARCHING }, { "2", LDAP_DEREF_FINDING },
@@ -248,7 +259,7 @@ static int set_options(LDAP *ld, const struct connection *c, const struct driver
 	const char *dereference = s->get(s, "dereference");
 	int version = (int) number(s->get(s, "version"), 3), size = (int) c->size_limit,
 		how = LDAP_DEREF_NEVER, r;
-	struct timeval limit = as_timeval(timeout_ms);
+	struct timeval limit = as_timeval(timeout_ms), share = share_of_one(uris, timeout_ms);
 
 	/* Following referrals with a connection bound to somebody is to give a stranger the password. */
 	bool chase = is_yes(s->get(s, "chase_referrals"), false);
@@ -258,7 +269,7 @@ static int set_options(LDAP *ld, const struct connection *c, const struct driver
 			how = dereferences[i].value;
 	r = ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
 	if (r == LDAP_SUCCESS)
-		r = ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &limit);
+		r = ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &share);
 	if (r == LDAP_SUCCESS)
 		r = ldap_set_option(ld, LDAP_OPT_TIMEOUT, &limit);
 	if (r == LDAP_SUCCESS && size > 0)
@@ -340,7 +351,7 @@ static void say_failure(const struct connection *c, int r, const char *step, con
 }
 
 static void *ldap_connect_to(const struct driver_settings *s, const char *host, int timeout_ms,
-			     struct driver_words why)
+			     int question_ms, struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	const char *step = "open";
@@ -348,10 +359,11 @@ static void *ldap_connect_to(const struct driver_settings *s, const char *host, 
 	int r = LDAP_NO_MEMORY;
 
 	(void) host;			/* the library goes through the list itself */
+	(void) question_ms;
 	if (c != NULL && read_parameters(c, s) && make_uris(s, uris, sizeof(uris)))
 		r = ldap_initialize(&c->ld, uris);
 	if (r == LDAP_SUCCESS)
-		r = set_options(c->ld, c, s, timeout_ms);
+		r = set_options(c->ld, c, s, uris, timeout_ms);
 	if (r == LDAP_SUCCESS && is_yes(s->get(s, "start_tls"), false)) {
 		step = "start TLS with";
 		r = ldap_start_tls_s(c->ld, NULL, NULL);

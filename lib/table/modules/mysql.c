@@ -41,9 +41,10 @@ static int mysql_check(const struct driver_settings *s, struct driver_words why)
 /* ---- connecting ---- */
 
 /* True: TLS is wanted. */
-static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_ms)
+static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_ms, int question_ms)
 {
-	const unsigned seconds = (unsigned) (timeout_ms + 999) / 1000;
+	const unsigned to_connect = (unsigned) (timeout_ms + 999) / 1000,
+		seconds = (unsigned) (question_ms + 999) / 1000;
 	const char *key = s->get(s, "tls_key_file"), *cert = s->get(s, "tls_cert_file"),
 		*ca = s->get(s, "tls_CAfile");
 	const char *ca_path = s->get(s, "tls_CApath"), *ciphers = s->get(s, "tls_ciphers"),
@@ -53,7 +54,7 @@ static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_
 	const char *file = s->get(s, "option_file"), *group = s->get(s, "option_group"),
 		*charset = s->get(s, "charset");
 
-	mysql_options(db, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	mysql_options(db, MYSQL_OPT_CONNECT_TIMEOUT, &to_connect);
 	mysql_options(db, MYSQL_OPT_READ_TIMEOUT, &seconds);
 	mysql_options(db, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
 	if (file != NULL)
@@ -110,7 +111,7 @@ static void mysql_close_connection(void *connection)
 }
 
 static void *mysql_connect_to(const struct driver_settings *s, const char *host, int timeout_ms,
-			      struct driver_words why)
+			      int question_ms, struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	const char *name, *socket;
@@ -125,7 +126,7 @@ static void *mysql_connect_to(const struct driver_settings *s, const char *host,
 		free(c);
 		return NULL;
 	}
-	wants_tls = set_options(c->db, s, timeout_ms);
+	wants_tls = set_options(c->db, s, timeout_ms, question_ms);
 	split_host(host, room, sizeof(room), &name, &port, &socket);
 	c->wants_result_set = !is_no(s->get(s, "require_result_set"));
 	if (mysql_real_connect(c->db, name, s->get(s, "user"), s->get(s, "password"), s->get(s, "dbname"),

@@ -223,22 +223,22 @@ static bool ignore(void *arg, const char *value, size_t len)
 }
 
 /* A query that takes too long does not go on in the server when nobody waits for it any more. */
-static bool limit_statements(PGconn *c, int timeout_ms, struct driver_words why)
+static bool limit_statements(PGconn *c, int question_ms, long long until, struct driver_words why)
 {
 	char number[16];
 	const char *const arguments[] = { number };
 	const struct driver_question q = {
 		.statement = "SELECT set_config('statement_timeout', $1, false)", .arguments = arguments,
 		.argument_count = 1,
-		.timeout_ms = timeout_ms, .found = ignore,
+		.timeout_ms = (int) (until - now_ms()), .found = ignore,
 	};
 
-	snprintf(number, sizeof(number), "%d", timeout_ms);
+	snprintf(number, sizeof(number), "%d", question_ms);
 	return pgsql_ask(c, &q, why) != DRIVER_GONE;
 }
 
 static void *pgsql_connect(const struct driver_settings *s, const char *host, int timeout_ms,
-			   struct driver_words why)
+			   int question_ms, struct driver_words why)
 {
 	const long long until = now_ms() + timeout_ms;
 	const char *encoding = s->get(s, "encoding");
@@ -265,7 +265,7 @@ static void *pgsql_connect(const struct driver_settings *s, const char *host, in
 	if (PQstatus(c) == CONNECTION_BAD) {
 		say_error(c, why);
 	} else if (finish_connecting(c, until, why) == 0 && PQsetnonblocking(c, 1) == 0
-		   && limit_statements(c, timeout_ms, why)) {
+		   && limit_statements(c, question_ms, until, why)) {
 		return c;
 	}
 	PQfinish(c);

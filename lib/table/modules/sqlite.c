@@ -40,12 +40,13 @@ static int is_late(void *connection)
 }
 
 static void *sqlite_connect(const struct driver_settings *s, const char *host, int timeout_ms,
-			    struct driver_words why)
+			    int question_ms, struct driver_words why)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 	int r;
 
 	(void) host;
+	(void) timeout_ms;
 	if (c == NULL)
 		return NULL;
 	c->path = s->get(s, "dbpath");
@@ -61,7 +62,7 @@ static void *sqlite_connect(const struct driver_settings *s, const char *host, i
 		sqlite_close(c);
 		return NULL;
 	}
-	sqlite3_busy_timeout(c->db, timeout_ms);
+	sqlite3_busy_timeout(c->db, question_ms);
 	sqlite3_progress_handler(c->db, 10000, is_late, c);
 	return c;
 }
