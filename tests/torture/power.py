@@ -3,13 +3,15 @@
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from calls import library
 from disks import MKFS, SIZES, Disks, mounted_image, need_loop_devices, need_tool, run
 from experiment import experiment
 from kills import summary
-from scene import Scene
+from instance import PATIENCE
+from scene import BOX, FILE, RELAY, Scene, wait_until
 
 CUTS = 3                # during one load
 ANY = 10 ** 9           # a power cut may repeat what the disk had not yet heard of
@@ -26,12 +28,15 @@ class Cut:
         self.at_next_hop = len(scene.sink.messages)
 
 
-def load_and_cut(scene, disks, kind, work, number):
-    places = {"queue": scene.mail.queue, "boxes": scene.boxes}
-    for name, place in places.items():
+def mount_both(scene, disks, kind):
+    for name, place in {"queue": scene.mail.queue, "boxes": scene.boxes}.items():
         disks.mount(name, kind, place)
     scene.boxes.chmod(0o777)
     run("sync", "-f", scene.boxes)
+
+
+def load_and_cut(scene, disks, kind, work, number):
+    mount_both(scene, disks, kind)
     scene.mail.start()
     scene.load()
     cuts = []
@@ -44,14 +49,14 @@ def load_and_cut(scene, disks, kind, work, number):
     return cuts
 
 
-def recover(scene, kind, cut):
-    """A start from what the cut left; the number of duplicates. Fails when a promise was broken."""
+def recover(scene, kind, cut, duplicates=ANY):
+    """A start from what the cut left; the number of duplicates. Fails when a promise was broken, or more came twice."""
     with mounted_image(kind, cut.directory / "queue", scene.mail.queue), mounted_image(kind, cut.directory / "boxes", scene.boxes):
         since = len(scene.sink.messages)
         scene.heard = lambda: scene.sink.messages[:cut.at_next_hop] + scene.sink.messages[since:]
         try:
             scene.mail.start()
-            return scene.settle(cut.required, duplicates=ANY, torn=ANY, corrupt=ANY)
+            return scene.settle(cut.required, duplicates=duplicates, torn=ANY, corrupt=ANY)
         except AssertionError as error:
             raise AssertionError(f"cut with seed {cut.seed}, {cut.keep} % of the cache kept, {cut.words}: {error}") from None
         finally:
@@ -79,6 +84,34 @@ def power(kind, seed, rounds, environment=None):
     need_tool(MKFS[kind][0])
     words = [one_round(kind, seed, number, environment) for number in range(rounds)]
     return f"{rounds * CUTS} cuts; the last load: {words[-1]}"
+
+
+AT_REST = 3             # seconds after the last delivery: ledgers are synced once a second
+DELIVERED = [[RELAY], [BOX], [RELAY, BOX], [FILE]]
+
+
+def cut_at_rest(kind, seed):
+    """What was recorded some seconds ago has been delivered, whatever the disk had not heard of by itself."""
+    need_tool(MKFS[kind][0])
+    work = Path(tempfile.mkdtemp(prefix="postroad-power-"))
+    try:
+        with Scene(seed, routes=DELIVERED, torn_maildir=True) as scene:
+            with Disks(work, queue=SIZES[kind], boxes=SIZES[kind]) as disks:
+                mount_both(scene, disks, kind)
+                try:
+                    scene.mail.start()
+                    scene.load()
+                    scene.wait_for_promises(scene.dice.randrange(20, 100))
+                    scene.end_load()
+                    wait_until(lambda: scene.ledger.promises() <= scene.arrivals().done() and not scene.mail.queue_list(), 60, "deliveries", pause=0.1)
+                    time.sleep(AT_REST * PATIENCE)
+                    cut = Cut(scene, disks, scene.dice.randrange(1 << 30), work / "cut")
+                finally:
+                    scene.kill_everything()
+                disks.unmount_all()
+            return recover(scene, kind, cut, duplicates=0)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def proves_itself(kind, seed, rounds):
@@ -109,6 +142,15 @@ def power_xfs(seed, rounds):
 def power_btrfs(seed, rounds):
     """the power fails with queue and mailboxes on btrfs"""
     return power("btrfs", seed, rounds)
+
+
+@experiment("power-at-rest", rounds=4)
+def power_at_rest(seed, rounds):
+    """the power fails some seconds after the last delivery, on ext4 and xfs: nothing comes twice"""
+    need_loop_devices()
+    for number in range(rounds):
+        cut_at_rest(("ext4", "xfs")[number % 2], f"{seed} {number}")
+    return f"{rounds} cuts, no duplicates"
 
 
 @experiment("power-ext4-nosync", rounds=3, short=3)
