@@ -399,7 +399,7 @@ static bool do_without(struct job *job, struct session *s, const char *dsn, cons
 	tell(job, s, dsn[4] == '4' ? TLS_NOT_OFFERED : TLS_FAILED, said);
 	if (job->policy.level == TLS_MAY)
 		return true;
-	if (job->policy.wish >= TLS_WANTED && dsn[4] == '4') {
+	if (job->policy.wish >= TLS_WANTED && dsn[4] == '4' && (said.len == 0 || reply_class(&s->reply) != 4)) {
 		*ret_why = trouble_make(job, HARD, false, "5.7.30", s,
 					"REQUIRETLS is required, but TLS %s %.*s%.*s", words,
 					PSTR(s->name), PSTR(said));

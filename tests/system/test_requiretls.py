@@ -30,7 +30,7 @@ def world():
 @pytest.fixture(scope="module")
 def mail(world):
     main = {**world.settings(), "smtp_requiretls_policy": "inline:{{easy.mail=opportunistic}, {.tls.mail=opportunistic+starttls}, {not.mail=disable}}, enforce", "smtpd_tls_security_level": "may", "smtpd_tls_chain_files": world.chain,
-            "smtp_tls_policy_maps": "inline:{{proved.mail=secure match=hostname}, {named.mail=secure match=hostname}, {lacking.mail=secure match=hostname},"
+            "smtp_tls_policy_maps": "inline:{{proved.mail=secure match=hostname}, {named.mail=secure match=hostname}, {busy.mail=secure match=hostname}, {lacking.mail=secure match=hostname},"
                                     "{strict.mail=secure match=hostname}, {sender.mail=secure match=hostname}}"}
     with Instance(main=main) as one:
         yield one
@@ -114,6 +114,13 @@ def test_a_wrong_certificate_is_a_reason_to_wait(world, mail):
     world.host("named.mail", "elsewhere.mail")
     assert "Server certificate not verified" in outcome(mail, "named.mail")
     assert "dsn=4.7.5, status=deferred" in mail.log_lines("to=<user@named.mail>")[-1]
+
+
+def test_a_server_that_has_no_tls_for_the_moment_is_too(world, mail):
+    world.dns.add("busy.mail", "MX", "0 mx.busy.mail")
+    world.hosts.add("mx.busy.mail", "mx.busy.mail", reply="454 4.7.0 not now")
+    line = outcome(mail, "busy.mail")
+    assert "dsn=4.7.0, status=deferred" in line and "refused to start TLS: 454 4.7.0 not now" in line, line
 
 
 def test_a_second_server_may_do_what_the_first_does_not(world, mail):
