@@ -14,7 +14,7 @@
 
 enum {
 	TRANSACTION_MEMORY = 256 << 20,		/* smtpd_recipient_limit bounds it before */
-	MEMORY_FOR_RECIPIENT = 16 << 10,	/* more than any one needs, with the array's growth apart */
+	MEMORY_FOR_RECIPIENT = 16 << 10,	/* more than any one needs, without the arrays of all */
 	EARLY_MEMORY = 64 << 10, SPARE_EARLY_MEMORY = 16 << 10,
 };
 
@@ -111,7 +111,8 @@ int transaction_add_recipient(struct session *s, struct str address, const struc
 {
 	struct transaction *tx = s->tx;
 
-	if (arena_left(tx->arena) < MEMORY_FOR_RECIPIENT + 2 * tx->recipients.cap * sizeof(struct recipient))
+	/* the array's growth, and two copies of it (content.c) */
+	if (arena_left(tx->arena) < MEMORY_FOR_RECIPIENT + 4 * tx->recipients.cap * sizeof(struct recipient))
 		return -ENOSPC;
 	*vec_add(tx->arena, &tx->recipients) = (struct recipient){
 		.index = (uint32_t) tx->recipients.len - 1,
