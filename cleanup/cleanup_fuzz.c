@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Message content through cleanup, up to the point of storing: headers found, completed, recipients
- * taken from them. The first byte chooses the way and the size of the pieces; the content in one
- * piece and in many must give the same headers.
+ * taken from them, checks asked. The first byte chooses the way and the size of the pieces; the
+ * content in one piece and in many must give the same headers and verdict.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,6 +12,23 @@
 #include "lib/log/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct tables *checks;
+
+static void open_checks(void)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	if (tables_open(STR("regexp:{ {/^Subject: (.*)/ REPLACE X-S: $1} {/bad(.*)/ REJECT no $1} {/drop/ IGNORE} {/^x: (.*)/ PREPEND Y: $1}"
+			    " {/bcc (.*)/ BCC $1@x.y} {/name=(.*)/ WARN $1} {/^X-F: (.*)/ REPLACE From: $1} }"), 0, &checks, &why) < 0)
+		BUG("%s", buf_text(&why));
+}
+
+static void ask_checks(bool on)
+{
+	the_cleanup.header_checks = the_cleanup.mime_checks = the_cleanup.nested_checks =
+		the_cleanup.body_checks = on ? checks : NULL;
+}
 
 static void start_world(void)
 {
@@ -40,6 +57,7 @@ static void start_world(void)
 	the_cleanup.common = &common;
 	the_cleanup.drop_headers = drop;
 	the_cleanup.drop_count = COUNT_OF(drop);
+	open_checks();
 	log_open("fuzz", LOG_TO_STDOUT, NULL);
 	BUG_UNLESS(freopen("/dev/null", "w", stdout) != NULL);
 }
@@ -58,8 +76,16 @@ static struct message *pass(struct arena *a, unsigned way, struct str content, s
 	if (piece == 0)
 		message_feed_all(m, content);
 	else
-		for (size_t at = 0; at < content.len; at += piece)
-			message_feed(m, str_head(str_skip(content, at), piece));
+		for (size_t at = 0; at < content.len; at += piece) {
+			struct str bytes = str_head(str_skip(content, at), piece);
+
+			if (m->state == IN_HEADERS)
+				message_feed(m, bytes);
+			else
+				take_body(m, bytes);	/* which is not looked at of what is discarded */
+		}
+	if (m->state == IN_BODY)
+		end_body(m);
 	message_end(m, &reply);
 	return m;
 }
@@ -73,11 +99,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start_world();
 	if (size > 0) {
 		content = str_make((const char *) data + 1, size - 1);
+		ask_checks(data[0] >= 128);
 		whole = pass(a, data[0], content, 0);
 		pieces = pass(a, data[0], content, 1 + data[0] / 8);
 		BUG_UNLESS(whole->refused.code == pieces->refused.code);
 		BUG_UNLESS(str_is(buf_str(&whole->headers), buf_str(&pieces->headers)));
 		BUG_UNLESS(whole->extracted.len == pieces->extracted.len);
+		BUG_UNLESS(whole->added.len == pieces->added.len);
 		message_free(whole);
 		message_free(pieces);
 	}
