@@ -177,8 +177,9 @@ void residents_resume_exit(struct resident *r)
 	struct queue *q = r->segment->of->q;
 	char path[64];
 
-	if (lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
-		return;				/* a predecessor is about it */
+	/* we are about it (our own lock we do not see), or a predecessor is */
+	if (r->is_leaving || lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
+		return;
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		int dir = queue_dir(q, places[i]), fd, result;
 		AUTO(queue_file) f = { .fd = -1 };

@@ -415,6 +415,43 @@ static void a_move_that_a_crash_cut_short_is_completed(void **state)
 	close(x.fd);
 }
 
+/* afresh: the looks before could not read the ledger */
+static void look_as_if_for_the_first_time(struct fixture *f, bool afresh)
+{
+	LIST_EACH(s, &f->reader->residents->segments, struct segment, link)
+		s->was_resumed &= !afresh;
+	assert_int_equal(residents_look(f->reader->residents), 0);
+}
+
+static void a_look_meanwhile_does_not_take_our_own_move_for_one_that_was_cut_short(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_exit x;
+	bool missed;
+	struct put p;
+
+	for (int announced = 0; announced < 2; announced++) {
+		if (announced == 0)
+			p = put(f, "body\n");
+		open_reader(f);
+		if (announced == 1) {
+			open_writer(f, SEGMENT);
+			p = put(f, "body\n");
+			assert_int_equal(queue_announced(f->reader, &p.place, str_of(p.id), &missed), 1);
+		}
+		assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+		x.fd = openat(x.dir, x.path, O_RDWR | O_CREAT | O_EXCL, 0600);		/* half of it */
+		assert_true(x.fd >= 0);
+		look_as_if_for_the_first_time(f, announced == 0);
+		close(x.fd);
+		assert_int_equal(unlinkat(x.dir, x.path, 0), 0);
+		assert_int_equal(queue_exit_write(&x), 0);
+		look_as_if_for_the_first_time(f, announced == 0);
+		assert_int_equal(queue_exit_end(&x, queue_exit_sync(&x)), 0);
+		assert_true(lies(f->reader, QUEUE_DEFERRED, p.id));
+	}
+}
+
 static void half_a_copy_is_not_the_message(void **state)
 {
 	struct fixture *f = *state;
@@ -868,6 +905,7 @@ int main(void)
 		WITH_LOG(a_ledger_that_takes_nothing_for_a_while_is_written_later),
 		WITH_LOG(results_are_in_the_ledger_and_go_along_to_a_file_of_its_own),
 		WITH_LOG(a_move_that_a_crash_cut_short_is_completed),
+		WITH_LOG(a_look_meanwhile_does_not_take_our_own_move_for_one_that_was_cut_short),
 		WITH_LOG(half_a_copy_is_not_the_message),
 		WITH_LOG(half_a_copy_of_a_predecessor_that_lives_is_left_to_it),
 		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),

@@ -477,8 +477,12 @@ int queue_announced(struct queue *q, const struct queue_place *place, struct str
 	if (all == NULL)
 		return -ENOENT;
 	s = find_segment(all, place->segment);
-	if (s == NULL && (r = open_segment(all, place->segment, &s)) < 0)
-		return r;
+	if (s == NULL) {
+		r = open_segment(all, place->segment, &s);
+		if (r < 0)
+			return r;
+		s->was_resumed = true;		/* it has begun in our own time: there was no crash */
+	}
 	before = s->unfinished;
 	/* What cannot be read now is read by the next look, and this message with it. */
 	r = read_gap(s, place->at);
