@@ -30,6 +30,8 @@ static const struct { const char *name, *reason; } other_defaults[] = {
 	  "the older name smtpd_client_connection_limit_exceptions is not kept" },
 	{ "smtpd_relay_restrictions", "closed by default at every compatibility level" },
 	{ "lmtp_tls_connection_reuse", "no tlsproxy is needed to keep a connection with TLS" },
+	{ "smtp_log_tls_feature_status", "log analysers do not know deliveries with it" },
+	{ "lmtp_log_tls_feature_status", "log analysers do not know deliveries with it" },
 	{ "smtp_tls_connection_reuse", "no tlsproxy is needed to keep a connection with TLS" },
 	{ "smtputf8_enable", "always there; Postfix's default is that of a build without ICU" },
 };
