@@ -195,11 +195,25 @@ static void lint_entry(void *arg, const struct table_entry *e)
 	arena_reset(l->step);
 }
 
+/* main.cf's own destinations. */
+static void lint_settings(struct lint *l)
+{
+	const struct local_conf *c = &the_local.conf;
+
+	l->place = "mailbox_command";
+	lint_command(l, str_of(c->mailbox_command));
+	l->place = "home_mailbox";
+	if (c->home_mailbox[0] == '~')
+		say(l, "it is below the home anyway: %s is a directory of that name there (mend: without ~/)",
+		    c->home_mailbox);
+}
+
 void lint_aliases(struct task *t)
 {
 	struct lint l = { .task = t, .step = t->arena };
 	struct str rest = str_of(the_local.route.alias_maps), spec;
 
+	lint_settings(&l);
 	while (str_token_braced(&rest, ", \t\r\n", &spec) > 0)
 		table_each_alias(spec, lint_entry, &l);
 }

@@ -49,6 +49,17 @@ static const char *name_of(const struct rule *r)
 	return r->row->arg == ARG_CLASS ? r->class->name : r->row->name;
 }
 
+/* "reject_rbl_client, permit_mynetworks" asks the list permit_mynetworks. */
+static void lint_argument(const char *where, const struct rule *r)
+{
+	if (r->row->arg == ARG_CLASS || r->argument == NULL)
+		return;
+	for (const struct restriction *row = restrictions; row->name != NULL; row++)
+		if (str_is_nocase(str_of(r->argument), str_of(row->name)))
+			log_warning("%s%s has the restriction %s for its argument (mend: give it one)",
+				    where, r->row->name, r->argument);
+}
+
 /* Said once of a class, wherever it is used. */
 static void lint_list(const struct rule_list *list, int depth)
 {
@@ -58,6 +69,7 @@ static void lint_list(const struct rule_list *list, int depth)
 	for (size_t i = 0; i < list->count; i++) {
 		if (list->rules[i].row->arg == ARG_CLASS && depth < MOST_CLASSES)
 			lint_list(list->rules[i].class, depth + 1);
+		lint_argument(buf_text(&where), &list->rules[i]);
 		if (is_final(&list->rules[i], 0) && i + 1 < list->count) {
 			log_warning("%s%s is never reached behind %s (mend: remove it, or move it to the front)",
 				    buf_text(&where),
@@ -87,13 +99,19 @@ static void lint_value(void *arg, const struct table_entry *e)
 {
 	const struct values *v = arg;
 	AUTO(buf) where = BUF(8192);
+	const bool is_found = e->key.len < 2 || str_find_any(str_head(e->key, 1), "*@") < 0;
 
-	if (access_makes_sense(v->arena, e->value))
+	if (is_found && access_makes_sense(v->arena, e->value))
 		return;
 	if (e->path != NULL)
 		buf_addf(&where, "%s, line %d: ", e->path, e->line);
 	else
 		buf_add_text(&where, v->place);
+	if (!is_found) {
+		log_warning("%snothing is looked up under \"%.*s\" (mend: example.com or .example.com)",
+			    buf_text(&where), PSTR(e->key));
+		return;
+	}
 	log_warning("%s%s%.*s: \"%.*s\" is no action, and no restriction: mail that meets it is answered 451 (mend: see access(5))",
 		    buf_text(&where),
 		    e->key.len > 0 ? "key " : v->rule->row->name, PSTR(e->key),

@@ -63,6 +63,11 @@ static void try_key(struct keys *k, struct str key)
 
 	if (key.len == 0 || k->count++ >= MOST_KEYS)
 		return;
+	if (key.len > 1 && (key.at[0] == '*' || (key.at[0] == '@' && k->try == try_transport))) {
+		lint_say(k->lint, false, "%s: nothing is looked up under \"%.*s\" (mend: %s)", k->place,
+			 PSTR(key), k->try == try_transport ? "example.com, .example.com or *" : "@example.com");
+		return;
+	}
 	k->is_for_all = key.at[0] == '@';
 	if (key.at[0] == '*')
 		address = STR("someone@not-here.invalid");

@@ -10,6 +10,7 @@
 
 #include "commands/postroad/lint.h"
 #include "lib/sasl/options.h"
+#include "lib/table/listing.h"
 #include "lib/table/source.h"
 #include "lib/table/type.h"
 
@@ -49,12 +50,31 @@ static void lint_reader(struct lint *l, const char *place, struct str spec)
 	}
 }
 
+struct entries {
+	struct lint *lint;
+	const char *place;
+};
+
+/* The words that are said of it do not have what may be the password. */
+static void lint_entry(void *arg, const struct table_entry *e)
+{
+	const struct entries *all = arg;
+	const char *place = e->path == NULL ? all->place
+			    : arena_fmt(all->lint->arena, "%s, line %d", e->path, e->line).at;
+
+	if (str_find(e->value, ':') <= 0)
+		lint_say(all->lint, true, "%s: %.*s: no password behind the user's name (mend: user:password)",
+			 place, PSTR(e->key));
+}
+
 static void lint_readers(struct lint *l, const char *place, struct str maps)
 {
 	struct str word;
 
-	while (str_token_braced(&maps, ", \t\r\n", &word) > 0)
+	while (str_token_braced(&maps, ", \t\r\n", &word) > 0) {
 		lint_reader(l, place, arena_copy(l->arena, word));
+		table_each_entry(word, lint_entry, &(struct entries){ l, place });
+	}
 }
 
 /* PLAIN without TLS: only where somebody in between need not do more than take STARTTLS away. */

@@ -8,6 +8,7 @@
 
 #include "commands/postroad/lint.h"
 #include "lib/base/map.h"
+#include "lib/mail/mail_address.h"
 #include "lib/table/listing.h"
 
 /* A domain has one class: which of two lists counts is a matter of order, and seldom what was meant. */
@@ -61,6 +62,19 @@ static bool hop_parse(struct str nexthop, uint16_t usual_port, struct hop *ret)
 		ret->host = STR("127.0.0.1");
 	ret->has_ip = ip_parse(ret->host, &ret->ip) == 0;
 	return ret->host.len > 0;
+}
+
+/* Something that mail can be sent to: [host] or a domain, with or without a port; a socket for LMTP. */
+static bool is_hop(struct str nexthop, bool by_lmtp)
+{
+	struct hop h;
+	int64_t number;
+
+	if (by_lmtp && str_starts(nexthop, STR("unix:")))
+		return nexthop.len > 5;
+	return hop_parse(nexthop, 25, &h)
+	       && (h.has_ip || (hostname_is_valid(h.host, true)
+				&& str_to_int(h.host, 0, INT64_MAX, &number) < 0));
 }
 
 static bool is_ourselves(struct lint *l, const struct hop *h)
@@ -144,6 +158,19 @@ static const char *name_of(struct lint *l, const struct arrival *a)
 			 PSTR(a->service->name), a->service->line).at;
 }
 
+static void lint_syntax(struct lint *l, const char *place, struct str transport, struct str nexthop)
+{
+	const struct str program = program_of(l, transport);
+	const bool by_lmtp = str_is(program, STR("lmtp"));
+	struct str one;
+
+	if (by_lmtp || str_is(program, STR("smtp")))
+		while (str_token(&nexthop, ", \t\r\n", &one))
+			if (!is_hop(one, by_lmtp))
+				lint_say(l, true, "%s: \"%.*s\" is no next hop: a host, [host] or either with :port%s",
+					 place, PSTR(one), by_lmtp ? ", or unix:path" : "");
+}
+
 void lint_way(struct lint *l, const char *place, struct str address)
 {
 	struct resolution to;
@@ -161,23 +188,12 @@ void lint_way(struct lint *l, const char *place, struct str address)
 	if (l->table.count > 0 && !master_cf_has(&l->table, to.transport))
 		lint_say(l, true, "%s: mail for %.*s goes to service %.*s, which master.cf does not have",
 			 place, PSTR(address), PSTR(to.transport));
+	lint_syntax(l, place, to.transport, to.nexthop);
 	a = arrival_of(l, to.transport, to.nexthop);
 	if (a.is_ours)
 		lint_say(l, true, "%s: mail for %.*s goes to %.*s, which is %s: it would come back for ever (mend: another next hop, or the domain in mydestination)",
 			 place, PSTR(address),
 			 PSTR(to.nexthop), name_of(l, &a));
-}
-
-/* Hosts, and not "smtp:[host]", which transports have and this has not. */
-static void lint_relayhost(struct lint *l, struct str hosts)
-{
-	struct str one;
-	struct hop h;
-
-	while (str_token(&hosts, ", \t\r\n", &one))
-		if (!hop_parse(one, 25, &h))
-			lint_say(l, true, "%s: \"%.*s\" is no host, [host] or either with :port",
-				 lint_place(l, STR("relayhost")), PSTR(one));
 }
 
 /* A list that takes every domain for ours, as a table that has every key: then nothing leaves. */
@@ -196,6 +212,29 @@ static void lint_taking_all(struct lint *l)
 				 lint_place(l, str_of(lists[i].parameter)));
 }
 
+/* What can be no domain or network, as quotes are none of main.cf's, and is never found. */
+static void lint_odd_words(struct lint *l)
+{
+	static const char *const lists[] = { "mydestination", "virtual_alias_domains", "virtual_mailbox_domains",
+					     "relay_domains", "mynetworks" };
+	struct str value, word;
+	struct address_ip ip;
+
+	for (size_t i = 0; i < COUNT_OF(lists); i++) {
+		if (!conf_get(l->conf, l->arena, str_of(lists[i]), &value))
+			continue;
+		while (str_token_braced(&value, ", \t\r\n", &word) > 0)
+			if (str_find_any(word, ":/") < 0
+			    && (str_find_any(word, "\"';@*") >= 0
+				|| (i + 1 == COUNT_OF(lists) && is_digit(word.at[0])
+				    && ip_parse(word, &ip) < 0)))
+				lint_say(l, false, "%s: \"%.*s\" is no %s, and nothing is found under it (mend: %s)",
+					 lint_place(l, str_of(lists[i])), PSTR(word),
+					 i + 1 == COUNT_OF(lists) ? "address or network" : "domain",
+					 i + 1 == COUNT_OF(lists) ? "192.0.2.0/24" : "the bare name");
+	}
+}
+
 /* relay_domains = com: and with parent_domain_matches_subdomains all below. */
 static void lint_top_level(struct lint *l)
 {
@@ -204,12 +243,10 @@ static void lint_top_level(struct lint *l)
 	if (!conf_get(l->conf, l->arena, STR("relay_domains"), &value))
 		return;
 	while (str_token_braced(&value, ", \t\r\n", &word) > 0)
-		if (str_is(word, STR("*"))
-		    || (str_find_any(word, ".:/!") < 0 && !str_starts(word, STR("local"))
-			&& !str_is_nocase(word, str_of(l->work->world.common.myhostname))))
-			lint_say(l, false, "%s: \"%.*s\" is %s", lint_place(l, STR("relay_domains")),
-				 PSTR(word),
-				 str_is(word, STR("*")) ? "a domain of that name here: it does not stand for others" : "a top-level domain: mail for all domains below it may be relayed");
+		if (str_find_any(word, ".:/!*\"';@") < 0 && !str_starts(word, STR("local"))
+		    && !str_is_nocase(word, str_of(l->work->world.common.myhostname)))
+			lint_say(l, false, "%s: \"%.*s\" is a top-level domain: mail for all domains below it may be relayed",
+				 lint_place(l, STR("relay_domains")), PSTR(word));
 }
 
 static void lint_ways(struct lint *l)
@@ -218,7 +255,8 @@ static void lint_ways(struct lint *l)
 	struct str value = STR_NONE, word;
 
 	conf_get(l->conf, l->arena, STR("relayhost"), &value);
-	lint_relayhost(l, value);
+	/* hosts, and not "smtp:[host]", which transports have and this has not */
+	lint_syntax(l, lint_place(l, STR("relayhost")), STR("smtp"), value);
 	lint_way(l, lint_place(l, value.len > 0 ? STR("relayhost") : STR("default_transport")),
 		 STR("someone@not-here.invalid"));
 	for (size_t i = 0; i < COUNT_OF(lists); i++) {
@@ -235,6 +273,7 @@ static void lint_hop(struct lint *l, const char *place, struct str transport, st
 {
 	struct arrival a = arrival_of(l, transport, nexthop);
 
+	lint_syntax(l, place, transport, nexthop);
 	if (a.is_ours)
 		lint_say(l, true, "%s: %.*s is %s: the mail would come back for ever (mend: another next hop)",
 			 place, PSTR(nexthop), name_of(l, &a));
@@ -255,7 +294,8 @@ static void lint_destination(struct lint *l, const char *place, struct str desti
 static void lint_destinations(struct lint *l)
 {
 	static const struct { const char *name; bool by_local; } parameters[] = {
-		{ "local_transport", false }, { "virtual_transport", false }, { "relay_transport", false },
+		{ "local_transport", false }, { "virtual_transport", false },
+		{ "relay_transport", false }, { "default_transport", false },
 		{ "mailbox_transport", true },
 		{ "fallback_transport", true },
 	};
@@ -410,6 +450,7 @@ void lint_routes(struct lint *l)
 {
 	lint_classes(l);
 	lint_taking_all(l);
+	lint_odd_words(l);
 	lint_top_level(l);
 	lint_ways(l);
 	lint_destinations(l);

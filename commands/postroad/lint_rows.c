@@ -71,13 +71,13 @@ static void try_port(struct lint *l, const struct service_entry *s, const struct
 	char where[64];
 	int fd;
 
-	if (!is_free_of_ours(l, s, at) || l->is_running)
+	if (!is_free_of_ours(l, s, at))
 		return;
 	ip_print(at, where);
 	fd = bind_tcp(at);
 	if (fd >= 0)
 		close(fd);
-	else
+	else if (fd != -EADDRINUSE || !l->is_running)
 		lint_say(l, true, "%s/master.cf, line %d: service %.*s: cannot listen at port %u of %s: %s%s",
 			 conf_dir(l->conf), s->line, PSTR(s->name), (unsigned) at->port, where,
 			 error_text(fd),
@@ -113,7 +113,7 @@ static void try_interfaces(struct lint *l, const struct service_entry *s, uint16
 	if (str_is(str_trim(str_of(l->work->world.common.inet_interfaces)), STR("all")))
 		try_all_interfaces(l, s, port);
 	else if (conf_own_addresses(l->conf, l->arena, &own, &why) < 0)
-		lint_say(l, true, "%s: %s", lint_place(l, STR("inet_interfaces")), buf_text(&why));
+		lint_say(l, true, "%s", buf_text(&why));
 	else
 		for (size_t i = 0; i < own.len; i++) {
 			own.at[i].ip.port = port;

@@ -145,6 +145,26 @@ static void lint_idle_row(struct lint *l, const struct service_entry *s)
 				 PSTR(s->command));
 }
 
+/*
+ * Words that belong to no option: "name=value" without its -o, or the rest of a value with blanks.
+ * Some programs have words of their own.
+ */
+static void lint_words(struct lint *l, const struct service_entry *s)
+{
+	static const char *const takers[] = { "pipe", "spawn", "tokens" };
+
+	for (size_t i = 0; i < COUNT_OF(takers); i++)
+		if (str_is(s->command, str_of(takers[i])))
+			return;
+	for (size_t i = 0; i < s->argc; i++)
+		if (str_is(s->argv[i], STR("-o")))
+			i++;
+		else if (!str_starts(s->argv[i], STR("-")))
+			lint_say(l, true, "%s/master.cf, line %d: service %.*s: \"%.*s\" belongs to no option (mend: -o before it; -o { name = value } when the value has blanks)",
+				 conf_dir(l->conf), s->line, PSTR(s->name),
+				 PSTR(str_head(s->argv[i], 200)));
+}
+
 static void lint_overrides(struct lint *l)
 {
 	struct str assignment;
@@ -154,7 +174,10 @@ static void lint_overrides(struct lint *l)
 		const struct program *p = program_find(s->command);
 		size_t at = 0;
 
-		if (!program_is_ours(p) || p->shape == NOT_HERE_YET || !service_override(s, &at, &assignment))
+		if (!program_is_ours(p) || p->shape == NOT_HERE_YET)
+			continue;
+		lint_words(l, s);
+		if (!service_override(s, &at, &assignment))
 			continue;
 		if (p->shape == IN_PROCESS)
 			lint_idle_row(l, s);

@@ -308,6 +308,9 @@ static void be_the_only_one(const struct daemon_options *o)
 
 static int end_rehearsal(const struct daemon *d)
 {
+	/* before a reload nothing is asked: the words are the row's */
+	if (world.strict && d->explain != NULL && world.argument_count > 0)
+		die(EX_USAGE, "\"%.*s\" belongs to no option", PSTR(world.arguments[0]));
 	const int status = d->explain != NULL && world.argument_count > 0 ? d->explain() : 0;
 
 	log_flush();

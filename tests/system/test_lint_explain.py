@@ -110,7 +110,7 @@ def test_loops_are_found_wherever_a_next_hop_is_named(instance):
         ": sender_dependent_relayhost_maps: [127.0.0.1] is this machine", f": sender_dependent_default_transport_maps: [127.0.0.1]:{second} is {other}",
         ': sender_dependent_default_transport_maps: master.cf has no service "nosuch"', f": service pickup: its content_filter is {other}", "which has one too: the mail would go round for ever (mend: -o content_filter= there)",
         ": content_filter: every service that takes mail sends it to the filter", ": transport_maps: mail for someone@not-here.invalid goes to [127.0.0.1], which is this machine", "/checks:1: : [127.0.0.1] is this machine",
-        '/checks:2: "REJCT" is no action of header_checks', ': relayhost: "relay:[192.0.2.1]" is no host', ': relay_domains: "com" is a top-level domain',
+        '/checks:2: "REJCT" is no action of header_checks', ': relayhost: "relay:[192.0.2.1]" is no next hop', ': relay_domains: "com" is a top-level domain',
         ": virtual_alias_maps: <x@va.example> comes to <y@va.example>, whose domain is one of virtual_alias_domains: nobody is there"])
     assert "z@va.example" not in said and "DUNNO" not in said and all("main.cf:" in line for line in said.splitlines() if "is this machine" in line and "/checks" not in line)
     one.set(content_filter=f"smtp:[127.0.0.1]:{second}")
@@ -232,6 +232,29 @@ def test_tls_policies_that_would_hold_up_mail(instance):
         "/policies:10: i.example: ", '/policies:11: j.example: ignoring attribute "match=x"', "/policies:12: *.example.com: no next hop is called that", '/policies:13: k.example: attribute "match" invalid at security level',
         '/policies:15: m.example: malformed attribute', 'smtp_tls_policy_maps: in.example: invalid security level "encript"', '/sites:1: x.example: unknown TLS policy "MSUT"'])
     assert len([line for line in said.splitlines() if "/policies:" in line]) == 12 and "/sites:2" not in said, said
+
+
+def test_slips_of_tired_administrators(instance):
+    one = instance(main=dict(GOOD, smtpd_client_restrictions="permit_mynetworks, reject_rbl_client reject_unauth_pipelining", mynetworks="127.0.0.0/8 192.168.1.", relay_domains='"r.example", @s.example, *.t.example',
+                             relayhost="mx.example.com 587", default_transport="smtp:[192.0.2.1", virtual_transport="lmtp://unix:private/x", transport_maps="texthash:$config_directory/transport", mailbox_command="/usr/bin/nosuch -a $EXTENSION",
+                             home_mailbox="~/Maildir/", smtp_sasl_password_maps="texthash:$config_directory/passwords", smtp_sasl_auth_enable="yes", smtp_tls_security_level="encrypt",
+                             smtpd_sender_restrictions="check_sender_access texthash:$config_directory/senders", virtual_alias_maps="texthash:$config_directory/virtual"), start=False,
+                   master="127.0.0.1:20275 inet n - n - - smtpd\n  smtpd_tls_security_level=encrypt\n127.0.0.1:20276 inet n - n - - smtpd -o smtpd_relay_restrictions=permit_mynetworks, reject\n")
+    one.write()
+    one.file("transport", "a.example smtp:mx.example.net:twentyfive\n@b.example smtp:\n*.c.example smtp:\nsocket.example lmtp:unix:private/d\nfine.example smtp:[2001:db8::1]:25, other.example\n")
+    one.file("passwords", "mx.example.com me secret\ngood.example me:secret\n", 0o640)
+    one.file("senders", "@bad.example REJECT\n*@bad.example REJECT\nbad.example REJECT\n<> REJECT\n")
+    one.file("virtual", "*@v.example joe\n@w.example joe\n")
+    said = expect_said(one, [
+        ": smtpd_client_restrictions: reject_rbl_client has the restriction reject_unauth_pipelining for its argument", ': mynetworks: "192.168.1." is no address or network', ': relay_domains: ""r.example"" is no domain', ': relay_domains: "@s.example" is no domain',
+        ': relay_domains: "*.t.example" is no domain', ': relayhost: "587" is no next hop', ': virtual_transport: "//unix:private/x" is no next hop: a host, [host] or either with :port, or unix:path',
+        ': transport_maps: "mx.example.net:twentyfive" is no next hop', ': transport_maps: nothing is looked up under "@b.example" (mend: example.com, .example.com or *)', ': transport_maps: nothing is looked up under "*.c.example"',
+        ": mailbox_command: |/usr/bin/nosuch: No such file or directory", ": home_mailbox: it is below the home anyway: ~/Maildir/", "/passwords:1: mx.example.com: no password behind the user's name",
+        '/senders:1: nothing is looked up under "@bad.example"', '/senders:2: nothing is looked up under "*@bad.example"', ': virtual_alias_maps: nothing is looked up under "*@v.example" (mend: @example.com)',
+        ': service 127.0.0.1:20275: "smtpd_tls_security_level=encrypt" belongs to no option (mend: -o before it', ': service 127.0.0.1:20276: "reject" belongs to no option'])
+    assert not any(word in said for word in ("secret", "socket.example", "fine.example", "w.example")), said
+    one.set(relayhost="", default_transport="smtp:[192.0.2.1")
+    assert ': default_transport: "[192.0.2.1" is no next hop' in lint(one)[1]
 
 
 def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
