@@ -47,8 +47,9 @@ def report():
             send(mail, "ann@warn.example", "daemon@local.example")
             send(mail, "ann@hold.example", "x@dest.example")
             send(mail, "ann@bin.example", "x@dest.example")
-            # five and what bounced, in a notification
-            wait_until(lambda: len(mail.log_lines("status=sent")) >= 7 and mail.log_lines("status=deferred") and len(mail.log_lines(": removed")) >= 8, 60, mail.log_tail)
+            # five, what was discarded at the end of its way, and the notification of what bounced; and the last lines of the rest
+            wait_until(lambda: len(mail.log_lines("status=sent")) >= 7 and len(mail.log_lines(": removed")) >= 8 and mail.log_lines("status=deferred")
+                       and mail.log_lines(": discard: RCPT") and len(mail.log_lines("disconnect from")) >= 13, 60, mail.log_tail)
             log = mail.log()
         finally:
             mail.close()
