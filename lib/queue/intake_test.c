@@ -502,26 +502,6 @@ static void what_is_finished_while_it_moves_leaves_no_file(void **state)
 	assert_false(lies(f->reader, QUEUE_DEFERRED, p.id));
 }
 
-/* Its segment is known from an announcement: no look has been for what a crash left beside it. */
-static void the_first_look_does_not_meddle_with_what_moves(void **state)
-{
-	struct fixture *f = *state;
-	struct queue_exit x;
-	struct put p;
-	bool missed;
-
-	open_reader(f);
-	p = put(f, "x\n");
-	assert_int_equal(queue_announced(f->reader, &p.place, str_of(p.id), &missed), 1);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
-	assert_int_equal(queue_exit_sync(&x), 0);
-	assert_int_equal(residents_look(f->reader->residents), 0);
-	assert_int_equal(queue_exit_end(&x, 0), 0);
-	assert_true(lies(f->reader, QUEUE_DEFERRED, p.id));
-	assert_false(lies(f->reader, QUEUE_INCOMING, p.id));
-}
-
 static void a_damaged_message_is_set_aside_and_hides_nobody(void **state)
 {
 	struct fixture *f = *state;
@@ -929,7 +909,6 @@ int main(void)
 		WITH_LOG(half_a_copy_is_not_the_message),
 		WITH_LOG(half_a_copy_of_a_predecessor_that_lives_is_left_to_it),
 		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),
-		WITH_LOG(the_first_look_does_not_meddle_with_what_moves),
 		WITH_LOG(a_damaged_message_is_set_aside_and_hides_nobody),
 		WITH_LOG(a_damaged_head_is_set_aside_also_when_nobody_follows),
 		WITH_LOG(a_segment_is_kept_while_what_is_damaged_in_it_cannot_be_set_aside),

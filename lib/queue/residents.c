@@ -367,12 +367,9 @@ static void resume_exits(struct segment *s)
 {
 	struct map_at at = { 0 };
 
-	while (map_next(s->of->by_id, &at)) {
-		struct resident *r = at.value;
-
-		if (r->segment == s && !r->is_leaving)		/* else its file is ours, and not of a crash */
-			residents_resume_exit(r);
-	}
+	while (map_next(s->of->by_id, &at))
+		if (((struct resident *) at.value)->segment == s)
+			residents_resume_exit(at.value);
 }
 
 static int look_into(struct segment *s)
