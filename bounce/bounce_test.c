@@ -402,8 +402,7 @@ static void there_is_never_a_notification_about_a_notification(void **state)
 	(void) state;
 	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(ask_about("failure", "sender\ta@example.com\nflags\t8\n" BOB, REFUSED, 0), 0);
-	assert_int_equal(ask_about("delay", "sender\t\n" BOB, "0\tdeferred\t1\t4.4.1\tr\t\t\tno\t\t\n", 0),
-			 0);
+	assert_int_equal(ask_about("delay", "sender\t\n" BOB, "0\tdeferred\t1\t4.4.1\tr\t\t\tno\t\t\n", 0), 0);
 	assert_int_equal(sent_count, 0);
 	conf.notify_classes = "2bounce";
 	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
@@ -413,8 +412,7 @@ static void there_is_never_a_notification_about_a_notification(void **state)
 	has(0, "Subject: Postmaster Copy: Undelivered Mail\n");
 	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@example.org\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(sent_count, 1);
-	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@elsewhere.example\n" BOB, REFUSED, 0),
-			 0);
+	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@elsewhere.example\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(sent_count, 2);
 	assert_string_equal(sent[1].to, "double-bounce@elsewhere.example");
 }

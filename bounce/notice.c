@@ -212,8 +212,8 @@ static void add_headers(const struct notice *n, enum notice_audience who, struct
 	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
 		 n->is_utf8 ? "global-" : "", boundary);
-	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n", encoding(has_8bit_words(n, who)
-									   || has_8bit_original(n)));
+	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n",
+		 encoding(has_8bit_words(n, who) || has_8bit_original(n)));
 }
 
 static void add_part(struct buf *b, const char *boundary, const char *description,
@@ -284,9 +284,8 @@ static int verdict_to_error(const struct notice *n, const struct mail_verdict *v
 {
 	if (v->code >= 200 && v->code < 300)
 		return 0;
-	log_mail(ROAD_WARNING, n->e.queue_id, "notification to <%.*s> was not queued: %d %.*s %.*s",
-		 PSTR(to), v->code, PSTR(v->dsn),
-		 PSTR(v->text));
+	log_mail(ROAD_WARNING, n->e.queue_id, "notification to <%.*s> was not queued: %d %.*s %.*s", PSTR(to),
+		 v->code, PSTR(v->dsn), PSTR(v->text));
 	return v->code >= 500 ? EPERM : EAGAIN;
 }
 

@@ -170,8 +170,7 @@ static void open_intake(void)
 		return;
 	r = queue_append_to_intake(the_cleanup.queue, the_world->queue_dir, &limits);
 	if (r < 0)
-		log_warning("queue directory intake: %s; every message gets a file of its own",
-			    error_text(r));
+		log_warning("queue directory intake: %s; every message gets a file of its own", error_text(r));
 }
 
 /* Before a reload, and for lint: what would be found wrong only when a message meets it. */

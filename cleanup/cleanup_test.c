@@ -252,8 +252,7 @@ static void headers_are_found_in_pieces_of_any_size(void **state)
 
 	(void) state;
 	for (size_t piece = 0; piece < sizeof(text); piece++) {
-		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e,
-				       str_make(text, sizeof(text) - 1), piece);
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text) - 1), piece);
 
 		assert_str(s.headers, "Subject: a\n b\nTo: x@y\n");
 		assert_str(s.body, "body line\n\nmore\n");

@@ -271,8 +271,7 @@ static void body_checks_act_line_by_line(void **state)
 	the_cleanup.body_checks = open_checks("body_checks",
 					      "/secret/ IGNORE\n/^change/ REPLACE changed\n/^hold/ HOLD\n/^virus/ REJECT ill\n");
 	for (size_t piece = 0; piece < sizeof(text); piece++) {
-		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e,
-				       str_make(text, sizeof(text) - 1), piece);
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text) - 1), piece);
 
 		assert_str(s.body, "first\nlast\nchanged\n");
 		drop(&s);

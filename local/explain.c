@@ -53,8 +53,7 @@ static int tell_file(struct task *t, struct str path, int depth)
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0) {
-		tell(depth, "", path, arena_fmt(t->arena, ": cannot be read from here: %s",
-						error_text(r)).at);
+		tell(depth, "", path, arena_fmt(t->arena, ": cannot be read from here: %s", error_text(r)).at);
 		return r;
 	}
 	tell(depth, "", path, " says");

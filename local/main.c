@@ -47,8 +47,7 @@ static void find_mail_owner(void)
 		the_local.mail_gid = owner.gid;
 	}
 	if (the_local.privileged && account_by_name(a, str_of(the_world->common->default_privs), &owner) == 0)
-		daemon_complain("default_privs: there is no account \"%s\"",
-				the_world->common->default_privs);
+		daemon_complain("default_privs: there is no account \"%s\"", the_world->common->default_privs);
 	arena_free(a);
 }
 

@@ -252,9 +252,9 @@ static bool is_any(const struct address_ip *ip)
 
 bool listener_is_in_the_way(const struct listener *a, const struct listener *b)
 {
-	return listener_is_same(a, b) || (!a->is_path && !b->is_path && a->ip.family == b->ip.family
-					  && a->ip.port == b->ip.port &&
-					  (is_any(&a->ip) || is_any(&b->ip)));
+	return listener_is_same(a, b)
+	       || (!a->is_path && !b->is_path && a->ip.family == b->ip.family && a->ip.port == b->ip.port
+		   && (is_any(&a->ip) || is_any(&b->ip)));
 }
 
 void listener_close(struct listener *l, bool remove_path)
@@ -296,8 +296,7 @@ void services_retry_listeners(void)
 				service_retire_workers(s);	/* the next ones serve this place as well */
 			} else if (result < 0) {
 				log_warning_rarely(60, "service %s: cannot listen at %s: %s",
-						   service_label(s), l->where,
-						   error_text(result));
+						   service_label(s), l->where, error_text(result));
 			}
 		}
 }

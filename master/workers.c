@@ -74,8 +74,7 @@ void service_check_full(struct service *s)
 		return;
 	s->warned_full_at = now + WARN_FULL_MS;
 	log_warning("service \"%s\" (%s) has reached its process limit \"%d\": new clients may experience noticeable delays",
-		    s->name,
-		    s->listeners[0].where, s->entry->maxproc);
+		    s->name, s->listeners[0].where, s->entry->maxproc);
 	log_warning("to avoid this condition, increase the process count in master.cf or reduce the service time per client");
 }
 

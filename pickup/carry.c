@@ -288,8 +288,7 @@ static enum fate carry_file(struct pickup *p, struct queue_file *f, struct str i
 	if (r < 0)
 		return not_a_message(p, id, r == -EMSGSIZE ? -EBADMSG : r);
 	log_mail(ROAD_INFO, e.queue_id, "uid=%llu from=<%.*s>%s%.*s", (unsigned long long) e.uid,
-		 PSTR(e.sender),
-		 is_requeued ? " orig_id=" : "", PSTR(is_requeued ? id : STR_NONE));
+		 PSTR(e.sender), is_requeued ? " orig_id=" : "", PSTR(is_requeued ? id : STR_NONE));
 	r = give_to_cleanup(p, f, a, &e, &verdict);
 	if (r < 0) {
 		log_mail(ROAD_WARNING, id, "reading maildrop file: %s", error_text(r));

@@ -91,9 +91,8 @@ static unsigned flags_of(const struct entry *e)
 {
 	const struct message *m = e->job->owner;
 
-	return (message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0u) | (is_only_verified(m)
-									 ? DELIVER_PROBE : 0u)
-	       | (e->in_a_hurry ? DELIVER_HURRY : 0u);
+	return (message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0u)
+	       | (is_only_verified(m) ? DELIVER_PROBE : 0u) | (e->in_a_hurry ? DELIVER_HURRY : 0u);
 }
 
 int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call)

@@ -36,8 +36,7 @@ static bool fail(struct dialogue *d, struct trouble *ret_why, const char *words)
 {
 	*ret_why = trouble_make(d->job, SOFT, true, "4.7.0", d->s,
 				"SASL authentication failed; cannot authenticate to server %.*s: %s",
-				PSTR(d->s->name),
-				words);
+				PSTR(d->s->name), words);
 	ret_why->diagnostic = arena_fmt(d->job->arena, "x-sasl; %s", words);
 	return false;
 }
@@ -50,8 +49,7 @@ static bool refused(struct dialogue *d, const struct refusal *r, const char *cac
 
 	*ret_why = trouble_make(d->job, hard ? HARD : SOFT, true, dsn, d->s,
 				"SASL %sauthentication failed; server %.*s said: %.*s", cached,
-				PSTR(d->s->name),
-				PSTR(r->text));
+				PSTR(d->s->name), PSTR(r->text));
 	ret_why->diagnostic = arena_fmt(d->job->arena, "smtp; %.*s", PSTR(r->text));
 	return false;
 }

@@ -54,8 +54,7 @@ static struct trouble dns_trouble(struct job *job, struct str name, const char *
 
 /* Our own are never left out: mail must not come back to us because a host has very many others. */
 static void add_addresses(struct job *job, struct candidates *list, struct str host, unsigned preference,
-			  uint16_t port,
-			  const struct dns_answer *answer)
+			  uint16_t port, const struct dns_answer *answer)
 {
 	for (size_t i = 0; i < answer->count; i++) {
 		struct candidate c = { .host = host, .ip = answer->records[i].ip, .preference = preference,
@@ -132,8 +131,7 @@ static struct trouble no_address(struct job *job, const struct destination *to,
 }
 
 static bool find_exchangers(struct job *job, const struct destination *to, const struct dns_answer *mx,
-			    struct candidates *list,
-			    struct trouble *ret_why)
+			    struct candidates *list, struct trouble *ret_why)
 {
 	size_t n = MIN(mx->count, (size_t) MOST_EXCHANGERS), used = 0;
 	struct lookup *lookups = arena_get(job->arena, (n + 1) * sizeof(*lookups));

@@ -12,8 +12,7 @@ static void answer(struct arena *a, struct str name, enum dns_type type, struct 
 	struct str data, one, word;
 	int64_t preference;
 
-	*ret = (struct dns_answer){ .status = DNS_NO_DOMAIN, .why = STR("Host not found"),
-				    .canonical = name };
+	*ret = (struct dns_answer){ .status = DNS_NO_DOMAIN, .why = STR("Host not found"), .canonical = name };
 	for (; row != NULL && row->name != NULL; row++) {
 		if (!str_is_nocase(name, str_of(row->name)))
 			continue;

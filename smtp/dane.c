@@ -157,8 +157,7 @@ void dane_apply(struct job *job, const struct candidate *at, struct tls_policy *
 		do_without(job, p, at, TLS_MAY, TLS_DANE_REQUIRED, "there are no signed TLSA records");
 		break;
 	case CANNOT_TELL:
-		refuse(p, arena_fmt(job->arena, "TLSA lookup error for %.*s:%u", PSTR(at->host),
-				    at->ip.port));
+		refuse(p, arena_fmt(job->arena, "TLSA lookup error for %.*s:%u", PSTR(at->host), at->ip.port));
 		tls_told(job, p, at->host, &at->ip, TLS_DNSSEC_INVALID, p->refused);
 		break;
 	}

@@ -149,8 +149,7 @@ static bool is_same_place(const struct address_ip *a, const struct address_ip *b
  * after this destination.
  */
 static void try_candidates(struct job *job, const struct destination *to, const struct candidates *list,
-			   const struct address_ip *done,
-			   bool last)
+			   const struct address_ip *done, bool last)
 {
 	int64_t sessions = done->family != 0, limit = the_client.conf.smtp_mx_session_limit;
 

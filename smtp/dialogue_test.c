@@ -220,8 +220,7 @@ static void test_silence_defers_at_every_stage(void **unused)
 {
 	static const struct case_ cases[] = {
 		{ .servers = { "A\nE" }, .text = TIMED_OUT("receiving the initial server greeting") },
-		{ .servers = { "A\nS 220 hi\nC EHLO\nE" },
-		  .text = TIMED_OUT("performing the EHLO handshake") },
+		{ .servers = { "A\nS 220 hi\nC EHLO\nE" }, .text = TIMED_OUT("performing the EHLO handshake") },
 		{ .servers = { HELLO "C MAIL\nC RCPT\nC DATA\nE" }, .text = TIMED_OUT("sending MAIL FROM") },
 		{ .servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nC DATA\nE" },
 		  .text = TIMED_OUT("sending RCPT TO") },

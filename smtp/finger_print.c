@@ -27,8 +27,7 @@ void finding_print_tls(const struct finding *f)
 		printf("posttls-finger: %scertificate verification failed for %.*s: %.*s\n", f->peer.whose,
 		       PSTR(f->relay), PSTR(f->peer.why));
 	printf("posttls-finger: %s TLS connection %s to %.*s: %.*s\n", trust_word(f),
-	       f->peer.resumed ? "reused" : "established", PSTR(f->relay),
-	       PSTR(f->peer.summary));
+	       f->peer.resumed ? "reused" : "established", PSTR(f->relay), PSTR(f->peer.summary));
 }
 
 void finding_print(const struct finding *f)

@@ -157,8 +157,7 @@ static void parse_insecure_mx(void)
 	int level = policy_level_of(str_of(name));
 
 	if (level != TLS_MAY && level != TLS_ENCRYPT && level != TLS_DANE)
-		die(EX_CONFIG, "smtp_tls_dane_insecure_mx_policy: \"%s\" is none of may, encrypt, dane",
-		    name);
+		die(EX_CONFIG, "smtp_tls_dane_insecure_mx_policy: \"%s\" is none of may, encrypt, dane", name);
 	settings.insecure_mx = (enum tls_level) level;
 }
 
@@ -328,8 +327,7 @@ static void name_it(struct arena *a, struct str host, struct tls_policy *p)
 			  p->protocols.max, p->protocols.excluded, p->ciphers == NULL ? "" : p->ciphers,
 			  PSTR(p->match), PSTR(p->servername),
 			  PSTR(named ? p->domain : STR_NONE), PSTR(named ? host : STR_NONE), p->reuse,
-			  (unsigned long long) hash_of_anchors(p),
-			  PSTR(sts_id(a, p->sts)), p->wish);
+			  (unsigned long long) hash_of_anchors(p), PSTR(sts_id(a, p->sts)), p->wish);
 }
 
 static void complete(struct arena *a, struct tls_policy *p)

@@ -61,8 +61,7 @@ static int take_attribute(struct arena *a, struct str name, struct str value, st
 {
 	int raw_keys = -1, r;
 
-	if (value.len == 0 && !str_is_nocase(name, STR("exclude"))
-	    && !str_is_nocase(name, STR("servername"))) {
+	if (value.len == 0 && !str_is_nocase(name, STR("exclude")) && !str_is_nocase(name, STR("servername"))) {
 		buf_addf(why, "attribute \"%.*s\" has empty value", PSTR(name));
 		return -EINVAL;
 	}

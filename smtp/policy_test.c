@@ -76,8 +76,7 @@ static void test_what_makes_no_sense_in_an_entry_is_said(void **unused)
 		{ "encrypt tafile=/x", "attribute \"tafile\" invalid at security level \"encrypt\"" },
 		{ "encrypt protocols=TLSv1.2 protocols=TLSv1.3",
 		  "attribute \"protocols\" is specified multiple times" },
-		{ "encrypt connection_reuse=maybe",
-		  "attribute \"connection_reuse\" has bad value: \"maybe\"" },
+		{ "encrypt connection_reuse=maybe", "attribute \"connection_reuse\" has bad value: \"maybe\"" },
 		{ "encrypt ciphers=", "attribute \"ciphers\" has empty value" },
 		{ "encrypt high", "malformed attribute/value pair \"high\"" },
 		{ "encrypt cipher=high", "invalid attribute name: \"cipher\"" },
@@ -210,8 +209,7 @@ static void test_mta_sts_strengthens_and_never_weakens(void **unused)
 
 static void test_requiretls_needs_more_than_forged_mx_records_with_dane(void **unused)
 {
-	struct sts_policy sts = { .mode = STS_ENFORCE, .domain = STR("d.example"),
-				  .mx = STR("mx.example\n") };
+	struct sts_policy sts = { .mode = STS_ENFORCE, .domain = STR("d.example"), .mx = STR("mx.example\n") };
 	const struct sts_policy *const policies[] = { NULL, &sts };
 	struct candidate at = { .host = STR("mx.example"), .by_mx = true };
 

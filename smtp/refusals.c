@@ -67,8 +67,8 @@ static int judge(struct str entry, const struct login *l, struct refusal *ret)
 	int64_t since;
 
 	if (!str_cut(&entry, ';', &when) || !str_cut(&entry, ';', &hash) || !str_cut(&entry, ';', &dsn)
-	    || dsn.len >= sizeof(ret->dsn) || !dsn_is_valid(dsn) ||
-	    str_to_int(when, 0, INT64_MAX, &since) < 0 || since > now || now - since >= longest)
+	    || dsn.len >= sizeof(ret->dsn) || !dsn_is_valid(dsn) || str_to_int(when, 0, INT64_MAX, &since) < 0
+	    || since > now || now - since >= longest)
 		return 0;
 	*ret = (struct refusal){ .code = 535, .text = entry };
 	memcpy(ret->dsn, dsn.at, dsn.len);

@@ -117,13 +117,11 @@ static struct session *session_connect(struct job *job, const struct destination
 		return session_new(job, fd, to, at);
 	if (at == NULL) {
 		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%.*s]: %s",
-					PSTR(to->host), PSTR(to->path),
-					connect_words(fd));
+					PSTR(to->host), PSTR(to->path), connect_words(fd));
 	} else {
 		ip_print(&at->ip, address);
 		*ret_why = trouble_make(job, SOFT, true, "4.4.1", NULL, "connect to %.*s[%s]:%u: %s",
-					PSTR(at->host), address,
-					at->ip.port, connect_words(fd));
+					PSTR(at->host), address, at->ip.port, connect_words(fd));
 	}
 	return NULL;
 }

@@ -13,9 +13,8 @@
 
 static bool is_failure(struct str word)
 {
-	static const struct str words[] = { STR_INIT("sts-policy-fetch-error"),
-					    STR_INIT("sts-policy-invalid"), STR_INIT("sts-webpki-invalid"),
-					    STR_INIT("validation-failure") };
+	static const struct str words[] = { STR_INIT("sts-policy-fetch-error"), STR_INIT("sts-policy-invalid"),
+					    STR_INIT("sts-webpki-invalid"), STR_INIT("validation-failure") };
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		if (str_is_nocase(word, words[i]))

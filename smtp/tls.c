@@ -44,8 +44,7 @@ static void parse_settings(void)
 	if (tls_digest_size(c->smtp_tls_fingerprint_digest) == 0)
 		die(EX_CONFIG, "%s: there is no digest \"%s\"", own_name("smtp_tls_fingerprint_digest"),
 		    c->smtp_tls_fingerprint_digest);
-	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"),
-			  &tls.backoff_ms, &why) < 0)
+	if (conf_get_time(the_world->conf, STR("minimal_backoff_time"), STR("300s"), &tls.backoff_ms, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
 

@@ -94,8 +94,7 @@ void tls_told(struct job *job, const struct tls_policy *p, struct str host, cons
 	if (the_onlooker != NULL)
 		return;				/* that is no delivery */
 	log_debug("%.*s: TLS with %.*s[%.*s] at level %s: %s %.*s", PSTR(job->d->queue_id), PSTR(host),
-		  PSTR(e.ip), policy_level_name(p->level), names[what],
-		  PSTR(words));
+		  PSTR(e.ip), policy_level_name(p->level), names[what], PSTR(words));
 	if (!is_worth_telling(p))
 		return;
 	e.type = str_of(add_policy(&policy, p, what));

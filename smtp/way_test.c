@@ -243,8 +243,7 @@ static void test_families_are_preferred_and_balanced(void **unused)
 static void find_crowd(void *unused)
 {
 	AUTO(buf) exchangers = BUF(1 << 20), addresses = BUF(1 << 20);
-	static const struct destination to = { .host = STR_INIT("crowd.example"), .port = 25,
-					       .use_mx = true };
+	static const struct destination to = { .host = STR_INIT("crowd.example"), .port = 25, .use_mx = true };
 	struct delivery d = { .arena = arena_new("t", NULL, 256 << 20) };
 	struct job job = { .d = &d, .arena = d.arena };
 	struct zone_row rows[] = { { "crowd.example", DNS_MX, DNS_OK, NULL },

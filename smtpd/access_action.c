@@ -277,8 +277,7 @@ static const struct action actions[] = {
 static int reply_code(struct str value)
 {
 	if (value.len < 4 || (value.at[0] != '4' && value.at[0] != '5') || !is_digit(value.at[1])
-	    || !is_digit(value.at[2]) ||
-	    !is_blank(value.at[3]))
+	    || !is_digit(value.at[2]) || !is_blank(value.at[3]))
 		return 0;
 	return (value.at[0] - '0') * 100 + (value.at[1] - '0') * 10 + (value.at[2] - '0');
 }

@@ -74,8 +74,7 @@ bool comes_too_often(struct session *s, enum anvil_event event)
 
 	if (count > 0)
 		log_warning("%s rate limit exceeded: %lld from %s for service %s", names[event],
-			    (long long) count, buf_text(&s->peer.shown),
-			    the_world->service);
+			    (long long) count, buf_text(&s->peer.shown), the_world->service);
 	return count > 0;
 }
 

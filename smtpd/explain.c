@@ -42,8 +42,7 @@ static bool parse_argument(struct request *q, struct str argument)
 {
 	const struct { const char *key; struct str *to; } texts[] = {
 		{ "client=", &q->client }, { "name=", &q->name }, { "helo=", &q->helo },
-		{ "sender=", &q->sender }, { "sasl=", &q->sasl },
-		{ "ccert=", &q->ccert },
+		{ "sender=", &q->sender }, { "sasl=", &q->sasl }, { "ccert=", &q->ccert },
 	};
 	struct str value;
 
@@ -82,8 +81,7 @@ static void tell_answer(const struct verdict *v, bool warn_only)
 		break;
 	case REJECT:
 		printf("%s %d %.*s %.*s%s\n", v->code >= 500 ? "REJECT" : "DEFER", v->code, PSTR(v->dsn),
-		       PSTR(v->text),
-		       warn_only ? " (only logged: warn_if_reject)" : "");
+		       PSTR(v->text), warn_only ? " (only logged: warn_if_reject)" : "");
 		break;
 	default:
 		printf("no objection\n");

@@ -30,8 +30,7 @@ static bool is_final(const struct rule *r, int depth)
 static bool is_same(const struct rule *a, const struct rule *b)
 {
 	return a->row == b->row && a->row->arg != ARG_CLASS && a->row->arg != ARG_TIME
-	       && a->warn_only == b->warn_only &&
-	       str_is_nocase(str_of(a->argument), str_of(b->argument));
+	       && a->warn_only == b->warn_only && str_is_nocase(str_of(a->argument), str_of(b->argument));
 }
 
 static void place(const struct rule_list *list, struct buf *b)
@@ -72,15 +71,13 @@ static void lint_list(const struct rule_list *list, int depth)
 		lint_argument(buf_text(&where), &list->rules[i]);
 		if (is_final(&list->rules[i], 0) && i + 1 < list->count) {
 			log_warning("%s%s is never reached behind %s (mend: remove it, or move it to the front)",
-				    buf_text(&where),
-				    name_of(&list->rules[i + 1]), name_of(&list->rules[i]));
+				    buf_text(&where), name_of(&list->rules[i + 1]), name_of(&list->rules[i]));
 			return;
 		}
 		for (size_t j = 0; j < i; j++)
 			if (is_same(&list->rules[i], &list->rules[j])) {
 				log_warning("%s%s stands there twice (mend: remove the second, which cannot say anything new)",
-					    buf_text(&where),
-					    list->rules[i].row->name);
+					    buf_text(&where), list->rules[i].row->name);
 				break;
 			}
 	}
@@ -113,8 +110,7 @@ static void lint_value(void *arg, const struct table_entry *e)
 		return;
 	}
 	log_warning("%s%s%.*s: \"%.*s\" is no action, and no restriction: mail that meets it is answered 451 (mend: see access(5))",
-		    buf_text(&where),
-		    e->key.len > 0 ? "key " : v->rule->row->name, PSTR(e->key),
+		    buf_text(&where), e->key.len > 0 ? "key " : v->rule->row->name, PSTR(e->key),
 		    PSTR(str_head(e->value, 100)));
 }
 
@@ -202,8 +198,7 @@ static void introduce(struct session *s, struct str helo, struct str sender)
 }
 
 static const char *const elsewhere[] = { "someone@not-here.invalid", "someone%%not-here.invalid@%s",
-					 "not-here.invalid!someone@%s",
-					 "\"someone@not-here.invalid\"@%s" };
+					 "not-here.invalid!someone@%s", "\"someone@not-here.invalid\"@%s" };
 
 static bool is_elsewhere(struct session *s, struct str to)
 {

@@ -84,8 +84,7 @@ static void compile_restrictions(void)
 		smtpd.rules[i] = restrict_compile(the_world->conf, rows[i].parameter, rows[i].text, i,
 						  conf->smtpd_delay_reject);
 	smtpd.local_clients = restrict_compile(the_world->conf, "local_header_rewrite_clients",
-					       conf->local_header_rewrite_clients,
-					       STAGE_CLIENT, false);
+					       conf->local_header_rewrite_clients, STAGE_CLIENT, false);
 	if (!refuses_strangers(smtpd.rules[STAGE_RELAY]) && !refuses_strangers(smtpd.rules[STAGE_RECIPIENT]))
 		die(EX_CONFIG, "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
 		    "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit");
@@ -130,11 +129,9 @@ static void start(void)
 	smtpd.access_parents = lists_parameter(smtpd.common->parent_domain_matches_subdomains,
 					       STR("smtpd_access_maps"));
 	smtpd.defer_unknown_address = is_yes_no_value(conf->unknown_address_tempfail_action, "defer",
-						      "defer_if_permit",
-						      "unknown_address_tempfail_action");
+						      "defer_if_permit", "unknown_address_tempfail_action");
 	smtpd.defer_unknown_helo = is_yes_no_value(conf->unknown_helo_hostname_tempfail_action, "defer",
-						   "defer_if_permit",
-						   "unknown_helo_hostname_tempfail_action");
+						   "defer_if_permit", "unknown_helo_hostname_tempfail_action");
 	open_tls(&smtpd);
 	/* nobody who talks to clients can change what later processes find there */
 	if (the_world->keepsake >= 0)

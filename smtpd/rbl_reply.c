@@ -121,7 +121,6 @@ struct verdict rbl_reply(struct question *q, const struct rbl_hit *hit)
 				   PSTR(text));
 	}
 	return reject(q->arena, (int) the_smtpd->conf.maps_rbl_reject_code, STR("5.7.1"),
-		      "Service unavailable; %s [%.*s] blocked using %.*s%s%.*s",
-		      hit->class, PSTR(hit->what), PSTR(hit->domain), hit->reason.len > 0 ? "; " : "",
-		      PSTR(hit->reason));
+		      "Service unavailable; %s [%.*s] blocked using %.*s%s%.*s", hit->class, PSTR(hit->what),
+		      PSTR(hit->domain), hit->reason.len > 0 ? "; " : "", PSTR(hit->reason));
 }

@@ -36,12 +36,9 @@ const struct restriction restrictions[] = {
 	{ "check_client_a_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },
 	{ "check_client_mx_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },
 	{ "check_client_ns_access", KNOWS_CLIENT, ARG_TABLE, ask_client_servers, false },
-	{ "check_reverse_client_hostname_a_access", KNOWS_CLIENT, ARG_TABLE,
-	  ask_reverse_name_servers, false },
-	{ "check_reverse_client_hostname_mx_access", KNOWS_CLIENT, ARG_TABLE,
-	  ask_reverse_name_servers, false },
-	{ "check_reverse_client_hostname_ns_access", KNOWS_CLIENT, ARG_TABLE,
-	  ask_reverse_name_servers, false },
+	{ "check_reverse_client_hostname_a_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_servers, false },
+	{ "check_reverse_client_hostname_mx_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_servers, false },
+	{ "check_reverse_client_hostname_ns_access", KNOWS_CLIENT, ARG_TABLE, ask_reverse_name_servers, false },
 	{ "check_address_map", KNOWS_CLIENT, ARG_TABLE, ask_address_map, false },
 	{ "reject_unknown_client_hostname", KNOWS_CLIENT, NO_ARG, ask_unknown_client, false },
 	{ "reject_unknown_client", KNOWS_CLIENT, NO_ARG, ask_unknown_client, false },
@@ -111,8 +108,7 @@ void log_check(const struct question *q, const char *what, struct str text)
 	if (s->sasl_username.len > 0)
 		buf_addf(&more, " sasl_username=<%s>", buf_text(&s->sasl_username));
 	log_mail(ROAD_INFO, session_queue_id(s), "%s: %s from %s: %.*s;%s", what, s->where,
-		 buf_text(&s->peer.shown), PSTR(text),
-		 buf_text(&more));
+		 buf_text(&s->peer.shown), PSTR(text), buf_text(&more));
 }
 
 void log_verdict(const struct question *q, const char *what, const struct verdict *v)
@@ -140,9 +136,8 @@ void question_begin(struct question *q, struct session *s, struct str recipient)
 static void set_subject(struct question *q, enum stage stage)
 {
 	static const char *const classes[STAGE_COUNT] = {
-		"Client host", "Helo command", "Sender address", "Recipient address", "Recipient address",
-		"Data command", "End-of-data",
-		"Etrn command",
+		"Client host",	     "Helo command", "Sender address", "Recipient address",
+		"Recipient address", "Data command", "End-of-data",    "Etrn command",
 	};
 	const struct str subjects[STAGE_COUNT] = {
 		buf_str(&q->s->peer.shown), buf_str(&q->s->helo), q->sender, q->recipient, q->recipient,

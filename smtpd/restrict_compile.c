@@ -85,9 +85,8 @@ static unsigned known_at(enum stage stage, bool delayed)
 static const struct restriction *row_of_bare_table(const struct compiler *c)
 {
 	static const char *const names[STAGE_COUNT] = {
-		"check_client_access", "check_helo_access", "check_sender_access", "check_recipient_access",
-		"check_recipient_access",
-		[STAGE_ETRN] = "check_etrn_access",
+		"check_client_access",	  "check_helo_access",	    "check_sender_access",
+		"check_recipient_access", "check_recipient_access", [STAGE_ETRN] = "check_etrn_access",
 	};
 
 	if (strcmp(c->parameter, "local_header_rewrite_clients") == 0)
@@ -241,8 +240,7 @@ static int add_rule(struct compiler *c, struct rule r)
 {
 	if ((r.row->needs & ~known_at(c->stage, c->delayed)) != 0) {
 		buf_addf(c->why, "%s cannot work here: what it looks at is not known at this stage%s",
-			 r.row->name,
-			 c->delayed ? "" : " when smtpd_delay_reject = no");
+			 r.row->name, c->delayed ? "" : " when smtpd_delay_reject = no");
 		return -EINVAL;
 	}
 	r.warn_only = c->warn_only;

@@ -145,8 +145,7 @@ static struct verdict check_exists(struct question *q, struct way *way, struct s
 	if (dsn_split(text, &code, &text) >= 0)		/* resolution itself may have a code for it */
 		code = fit_dsn(q->arena, class, code);
 	return reject(q->arena, (int) unlisted_code(&way->to), code, "<%.*s>: %s rejected: %.*s",
-		      PSTR(address), class,
-		      PSTR(text));
+		      PSTR(address), class, PSTR(text));
 }
 
 struct verdict check_recipient_exists(struct question *q)

@@ -232,8 +232,7 @@ static void log_established(const struct session *s)
 		log_info("%scertificate verification failed for %s: %.*s", p->whose,
 			 buf_text(&s->peer.shown), PSTR(p->why));
 	log_info("%s TLS connection established from %s%s%.*s: %.*s", words[p->trust],
-		 buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "",
-		 PSTR(s->sni), PSTR(p->summary));
+		 buf_text(&s->peer.shown), s->sni.len > 0 ? " to " : "", PSTR(s->sni), PSTR(p->summary));
 }
 
 /* smtpd_tls_req_ccert: what is wrong with the client's certificate. NULL: nothing, or it does not matter. */

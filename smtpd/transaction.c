@@ -54,9 +54,8 @@ struct transaction *transaction_begin(struct session *s, struct str sender, cons
 	copy_early_effects(tx, s->early);
 	e->sender = arena_copy(a, sender);
 	e->arrival_us = wall_us();
-	e->flags = (m->body == BODY_8BITMIME ? ENVELOPE_8BITMIME : 0) | (m->smtputf8
-									 ? ENVELOPE_SMTPUTF8 : 0) |
-		   (m->requiretls ? ENVELOPE_REQUIRETLS : 0) | (s->is_local ? ENVELOPE_LOCAL : 0);
+	e->flags = (m->body == BODY_8BITMIME ? ENVELOPE_8BITMIME : 0) | (m->smtputf8 ? ENVELOPE_SMTPUTF8 : 0)
+		   | (m->requiretls ? ENVELOPE_REQUIRETLS : 0) | (s->is_local ? ENVELOPE_LOCAL : 0);
 	e->ret = m->ret;
 	e->envid = arena_copy(a, m->envid);
 	e->verp = arena_copy(a, m->verp);

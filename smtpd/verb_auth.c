@@ -45,9 +45,8 @@ static enum next refuse(struct session *s, enum sasl_outcome outcome, struct str
 
 	if (outcome == SASL_UNAVAILABLE && auth_server_why(the_smtpd->sasl)[0] != 0)
 		log_warning_rarely(1, "SASL: %s", auth_server_why(the_smtpd->sasl));
-	log_warning("%s: SASL %.*s authentication failed: %.*s, sasl_username=%.*s",
-		    buf_text(&s->peer.shown), PSTR(str_head(mechanism, 100)),
-		    PSTR(reason), PSTR(user));
+	log_warning("%s: SASL %.*s authentication failed: %.*s, sasl_username=%.*s", buf_text(&s->peer.shown),
+		    PSTR(str_head(mechanism, 100)), PSTR(reason), PSTR(user));
 	if (outcome == SASL_UNAVAILABLE)
 		return reply(s, 454, "4.7.0", "Temporary authentication failure: %.*s", PSTR(reason));
 	return reply(s, 535, "5.7.8", "Error: authentication failed: %.*s", PSTR(reason));

@@ -141,8 +141,7 @@ static bool chunk_allowed(struct session *s, uint64_t size, bool last, struct ve
 static enum next refuse_bdat(struct session *s, const struct command *c)
 {
 	log_warning("%.*s: malformed BDAT command syntax from %s: %.*s", PSTR(session_queue_id(s)),
-		    buf_text(&s->peer.shown),
-		    PSTR(str_head(c->line, 100)));
+		    buf_text(&s->peer.shown), PSTR(str_head(c->line, 100)));
 	return reply(s, 521, "5.5.4", "Syntax: BDAT count [LAST]");
 }
 

@@ -147,8 +147,7 @@ static int expand_one(struct expander *x, struct str text, struct buf *to, struc
 }
 
 int expand_arguments(const struct attributes *at, const struct delivery *d, struct str delimiter,
-		     struct arena *a, size_t most,
-		     const char **ret_argv, struct buf *why)
+		     struct arena *a, size_t most, const char **ret_argv, struct buf *why)
 {
 	struct expander x = { .at = at, .d = d, .delimiter = delimiter, .arena = a };
 	size_t n = 0;

@@ -12,7 +12,6 @@
  * -EINVAL with words: unknown name or bad syntax; -E2BIG.
  */
 int expand_arguments(const struct attributes *at, const struct delivery *d, struct str delimiter,
-		     struct arena *a, size_t most,
-		     const char **ret_argv, struct buf *why);
+		     struct arena *a, size_t most, const char **ret_argv, struct buf *why);
 
 #endif

@@ -161,8 +161,7 @@ static void check_recipient_limit(void)
 			 1000000, &limit, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (limit != 1)
-		refuse("flags D and O need one recipient at a time; set this to 1 in main.cf",
-		       buf_str(&name));
+		refuse("flags D and O need one recipient at a time; set this to 1 in main.cf", buf_str(&name));
 }
 
 static void read_time_limit(void)

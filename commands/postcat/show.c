@@ -181,9 +181,8 @@ static void show_envelope(struct showing *s)
 
 	memcpy(f.id, h->id, sizeof(f.id));
 	printf("message_size: %15llu %15llu %15u %15d %15llu %15d\n",
-	       (unsigned long long) queue_head_message_size(h),
-	       (unsigned long long) h->headers.at, h->recipient_count, 0, (unsigned long long) h->body.len,
-	       (int) h->flags);
+	       (unsigned long long) queue_head_message_size(h), (unsigned long long) h->headers.at,
+	       h->recipient_count, 0, (unsigned long long) h->body.len, (int) h->flags);
 	show_date("message_arrival_time", h->arrival_us / 1000000);
 	r = queue_file_envelope(&f, a, &e);
 	if (r < 0) {

@@ -98,8 +98,7 @@ static bool is_commented_continuation(const struct piece *piece)
 	const struct str line = piece->text;
 
 	return !piece->is_entry && line.len > 2 && line.at[0] == '#' && is_blank(line.at[1])
-	       && str_trim(str_skip(line, 1)).len > 0 &&
-	       str_trim(str_skip(line, 1)).at[0] != '#';
+	       && str_trim(str_skip(line, 1)).len > 0 && str_trim(str_skip(line, 1)).at[0] != '#';
 }
 
 /* Where the entry goes on behind piece i, over comments that were in it before; 0: nowhere. */

@@ -7,9 +7,8 @@
 #include "lib/conf/families.h"
 
 static const char *const type_names[] = {
-	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time",
-	[PARAM_STR] = "text",
-	[PARAM_RAW] = "text, expanded when used",
+	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes",
+	[PARAM_TIME] = "time",	    [PARAM_STR] = "text",   [PARAM_RAW] = "text, expanded when used",
 };
 
 /* A row or a family: what is to be said of either. */
@@ -78,12 +77,11 @@ static void tell_places(struct postconf *p, bool *first, struct str name)
 			value = assignment;
 			str_cut(&value, '=', &set);
 			if (str_is(str_trim(set), name))
-				tell(p, first, "also", arena_fmt(p->arena,
-								 "%s/master.cf, line %d: %.*s/%.*s has %.*s",
-								 conf_dir(p->conf),
-								  m->services[i].line, PSTR(m->services[i].column[0]),
-								  PSTR(m->services[i].column[1]),
-								  PSTR(str_trim(value))));
+				tell(p, first, "also",
+				     arena_fmt(p->arena, "%s/master.cf, line %d: %.*s/%.*s has %.*s",
+					       conf_dir(p->conf), m->services[i].line,
+					       PSTR(m->services[i].column[0]), PSTR(m->services[i].column[1]),
+					       PSTR(str_trim(value))));
 		}
 }
 

@@ -34,9 +34,8 @@ static bool is_needless(struct postconf *p, struct str name)
 		return false;
 	if (str_is(set, usual))
 		return true;
-	return !str_is(name, STR("config_directory")) && conf_expand(p->conf, p->arena, set,
-								     &set, &why) == 0 &&
-	       conf_expand(p->conf, p->arena, usual, &usual, &why) == 0
+	return !str_is(name, STR("config_directory")) && conf_expand(p->conf, p->arena, set, &set, &why) == 0
+	       && conf_expand(p->conf, p->arena, usual, &usual, &why) == 0
 	       && str_is(str_trim(set), str_trim(usual));
 }
 

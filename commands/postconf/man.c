@@ -6,9 +6,8 @@
 #include "lib/conf/families.h"
 
 static const char *const type_names[] = {
-	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes", [PARAM_TIME] = "time",
-	[PARAM_STR] = "text",
-	[PARAM_RAW] = "text, expanded when used",
+	[PARAM_BOOL] = "yes or no", [PARAM_INT] = "number", [PARAM_SIZE] = "bytes",
+	[PARAM_TIME] = "time",	    [PARAM_STR] = "text",   [PARAM_RAW] = "text, expanded when used",
 };
 
 /* Backslashes, hyphens and control characters at the start of a line mean something to troff. */
@@ -135,8 +134,7 @@ void print_manual(void)
 	     "\\fIservice\\fR.");
 	for (size_t i = 0; i < param_family_count; i++)
 		put_entry("service", param_families[i].suffix, param_families[i].type,
-			  param_families[i].default_text, param_families[i].programs,
-			  param_families[i].doc);
+			  param_families[i].default_text, param_families[i].programs, param_families[i].doc);
 	arena_free(a);
 	put_absent();
 	puts(".SH SEE ALSO\n.BR postconf (1),\n.BR master.cf (5),\n.BR postroad (1)");

@@ -57,8 +57,7 @@ static bool check_column(int column, struct str value, struct str where, struct 
 {
 	if (is_possible(column, value))
 		return true;
-	buf_addf(why, "invalid %s field \"%.*s\" in \"%.*s\"", column_names[column],
-		 PSTR(value), PSTR(where));
+	buf_addf(why, "invalid %s field \"%.*s\" in \"%.*s\"", column_names[column], PSTR(value), PSTR(where));
 	return false;
 }
 

@@ -36,8 +36,7 @@ static struct str expanded(struct postconf *p, struct conf *c, const struct row 
 	AUTO(buf) why = BUF_WORDS;
 
 	if (c != NULL && conf_expand(c, p->arena, value, &value, &why) < 0) {
-		warn("%.*s/%.*s/%.*s: %s", PSTR(r->column[0]), PSTR(r->column[1]), PSTR(name),
-		     buf_text(&why));
+		warn("%.*s/%.*s/%.*s: %s", PSTR(r->column[0]), PSTR(r->column[1]), PSTR(name), buf_text(&why));
 		p->failed = true;
 	}
 	return value;

@@ -68,8 +68,7 @@ static void put(struct making *m, struct str key, struct str value)
 		die(EX_IOERR, "%s", buf_text(&why));
 	}
 	if (r == 0 && !m->job->ignore_duplicates)
-		log_warning("%s, line %d: duplicate entry: \"%.*s\"", m->lines.name,
-			    m->lines.line, PSTR(key));
+		log_warning("%s, line %d: duplicate entry: \"%.*s\"", m->lines.name, m->lines.line, PSTR(key));
 	arena_reset(m->arena);
 }
 

@@ -24,8 +24,7 @@ static int verbose;
 __attribute__((noreturn)) static void usage(const struct job *job)
 {
 	die(EX_USAGE, "usage: %s [-%s] [-c config_dir] [-d key] [-q key] [type:]name ...",
-	    job->aliases ? "postalias" : "postmap",
-	    job->aliases ? "finNoprsuvw" : "bfFhimnNoprsuUvw");
+	    job->aliases ? "postalias" : "postmap", job->aliases ? "finNoprsuvw" : "bfFhimnNoprsuUvw");
 }
 
 /* -q and -d: one of them, once. */
@@ -52,8 +51,7 @@ static void parse_options(int argc, char **argv, struct job *job, const char **r
 	int c;
 
 	opterr = 0;
-	while ((c = getopt(argc, argv, job->aliases ? "c:d:finNopq:rsuvw" : "bc:d:fFhimnNopq:rsuUvw"))
-	       != -1) {
+	while ((c = getopt(argc, argv, job->aliases ? "c:d:finNopq:rsuvw" : "bc:d:fFhimnNopq:rsuUvw")) != -1) {
 		switch (c) {
 		case 'b': job->body = true; break;
 		case 'c': config_dir = optarg; break;

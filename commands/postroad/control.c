@@ -58,8 +58,7 @@ static int end_master(struct work *w, int number)
 	if (poll(&p, 1, (int) most) == 1)
 		return 0;
 	die(EX_TEMPFAIL, "the %s mail system has not ended within %lld seconds (PID %d)",
-	    w->world.common.mail_name,
-	    (long long) most / 1000, (int) master.pid);
+	    w->world.common.mail_name, (long long) most / 1000, (int) master.pid);
 }
 
 int do_stop(struct work *w)
@@ -106,8 +105,7 @@ int do_reload(struct work *w)
 			return say_outcome(w, now.last_failed);
 		if (mono_ms() >= until)
 			die(EX_TEMPFAIL, "the %s mail system has not answered within %d seconds",
-			    w->world.common.mail_name,
-			    RELOAD_MS / 1000);
+			    w->world.common.mail_name, RELOAD_MS / 1000);
 		co_sleep(in(LOOK_MS));
 	}
 	return 1;

@@ -359,8 +359,7 @@ static void tell_recipient(struct explanation *e, struct str sender, struct str 
 		return;
 	}
 	if (members.count != 1 || !str_is(members.at[0], recipient))
-		printf("  virtual_alias_maps: %zu address%s\n", members.count,
-		       members.count == 1 ? "" : "es");
+		printf("  virtual_alias_maps: %zu address%s\n", members.count, members.count == 1 ? "" : "es");
 	for (size_t i = 0; i < members.count; i++)
 		tell_way(e, sender, members.at[i]);
 }

@@ -41,8 +41,8 @@ static void try_alias(struct keys *k, struct str address)
 	}
 	for (size_t i = 0; i < members.count; i++)
 		if ((!k->is_for_all || str_is(members.at[i], address))
-		    && resolve_address(k->lint->route, k->step, STR("postmaster"), members.at[i], &to) >= 0 &&
-		    to.class == CLASS_VIRTUAL_ALIAS)
+		    && resolve_address(k->lint->route, k->step, STR("postmaster"), members.at[i], &to) >= 0
+		    && to.class == CLASS_VIRTUAL_ALIAS)
 			lint_say(k->lint, false,
 				 "%s: <%.*s> comes to <%.*s>, whose domain is one of virtual_alias_domains: nobody is there (mend: an address to deliver to)",
 				 k->place, PSTR(address), PSTR(members.at[i]));

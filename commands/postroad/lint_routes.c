@@ -396,8 +396,8 @@ static struct str filter_of(struct lint *l, const struct service_entry *s)
 	conf_get(l->conf, l->arena, STR("content_filter"), &filter);
 	for (size_t at = 0; service_override(s, &at, &assignment);)
 		if (conf_split_assignment(assignment, &name, &value, &why) >= 0
-		    && str_is(name, STR("content_filter")) &&
-		    conf_expand(l->conf, l->arena, value, &filter, &why) < 0)
+		    && str_is(name, STR("content_filter"))
+		    && conf_expand(l->conf, l->arena, value, &filter, &why) < 0)
 			filter = value;
 	return filter;
 }

@@ -45,8 +45,7 @@ bool find_running(struct work *w, struct instance_state *ret, bool quiet)
 	if (result < 0)
 		die(EX_UNAVAILABLE, "%s", buf_text(&why));
 	if (result == 0 && !quiet)
-		log_mail(ROAD_FATAL, STR_NONE, "the %s mail system is not running",
-			 w->world.common.mail_name);
+		log_mail(ROAD_FATAL, STR_NONE, "the %s mail system is not running", w->world.common.mail_name);
 	return result > 0;
 }
 

@@ -144,8 +144,8 @@ static bool say_rcpt(struct dialogue *d, struct str args)
 		return reply(d, "503 5.5.1 Error: need MAIL command");
 	if (d->recipients.len >= MOST_RECIPIENTS || arena_left(d->transaction) < TRANSACTION_MEMORY / 4)
 		return reply(d, "452 4.5.3 Error: too many recipients");
-	if (!command_keyword(&args, STR("TO:")) ||
-	    path_parse(&args, d->transaction, false, (d->e.flags & ENVELOPE_SMTPUTF8) != 0, &address) < 0
+	if (!command_keyword(&args, STR("TO:"))
+	    || path_parse(&args, d->transaction, false, (d->e.flags & ENVELOPE_SMTPUTF8) != 0, &address) < 0
 	    || address.len == 0)
 		return reply(d, "501 5.5.4 Syntax: RCPT TO:<address>");
 	error = esmtp_rcpt_args(args, d->transaction, &said, &bad);
@@ -249,10 +249,9 @@ static bool say_quit(struct dialogue *d, struct str args)
 
 static const struct { struct str verb; verb_function *say; } verbs[] = {
 	{ STR_INIT("HELO"), say_helo }, { STR_INIT("EHLO"), say_ehlo }, { STR_INIT("MAIL"), say_mail },
-	{ STR_INIT("RCPT"), say_rcpt },
-	{ STR_INIT("DATA"), say_data }, { STR_INIT("RSET"), say_rset }, { STR_INIT("NOOP"), say_noop },
-	{ STR_INIT("VRFY"), say_vrfy },
-	{ STR_INIT("HELP"), say_help }, { STR_INIT("QUIT"), say_quit },
+	{ STR_INIT("RCPT"), say_rcpt }, { STR_INIT("DATA"), say_data }, { STR_INIT("RSET"), say_rset },
+	{ STR_INIT("NOOP"), say_noop }, { STR_INIT("VRFY"), say_vrfy }, { STR_INIT("HELP"), say_help },
+	{ STR_INIT("QUIT"), say_quit },
 };
 
 static bool answer(struct dialogue *d, struct str line)

@@ -27,8 +27,7 @@ static void report_itself(struct hand_job *j)
 	while ((piece = content_pread(&j->d->content, n, text + n, sizeof(text) - n)) > 0)
 		n += (size_t) piece;
 	buf_addf(&j->reply, "uid=%d open=%d to=%.*s content=%.*s", (int) getuid(), open_fds,
-		 PSTR(j->d->env.recipients[0].address),
-		 (int) n, text);
+		 PSTR(j->d->env.recipients[0].address), (int) n, text);
 }
 
 enum { MEETING = 10 };

@@ -33,8 +33,7 @@ static void add_address(struct buf *line, const char *key, struct str address)
 
 /* became: as of struct result. */
 static void log_outcome(struct delivery *d, const struct recipient *r, struct str became,
-			const struct outcome *o,
-			const char *status)
+			const struct outcome *o, const char *status)
 {
 	const struct str to = became.len > 0 ? became : r->address, original = r->original.len > 0
 			? r->original : r->address;

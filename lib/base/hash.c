@@ -123,10 +123,9 @@ static uint32_t crc_portable(uint32_t crc, const unsigned char *at, size_t len)
 		uint32_t low = crc ^ ((uint32_t) at[0] | (uint32_t) at[1] << 8 | (uint32_t) at[2] << 16
 				      | (uint32_t) at[3] << 24);
 
-		crc = crc_tables[7][low & 0xff] ^ crc_tables[6][low >> 8
-								& 0xff] ^ crc_tables[5][low >> 16 & 0xff]
-		      ^ crc_tables[4][low >> 24] ^ crc_tables[3][at[4]] ^ crc_tables[2][at[5]]
-		      ^ crc_tables[1][at[6]] ^ crc_tables[0][at[7]];
+		crc = crc_tables[7][low & 0xff] ^ crc_tables[6][low >> 8 & 0xff]
+		      ^ crc_tables[5][low >> 16 & 0xff] ^ crc_tables[4][low >> 24] ^ crc_tables[3][at[4]]
+		      ^ crc_tables[2][at[5]] ^ crc_tables[1][at[6]] ^ crc_tables[0][at[7]];
 		at += 8;
 		len -= 8;
 	}

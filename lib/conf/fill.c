@@ -130,8 +130,7 @@ static int parse_int_value(struct conf *c, struct str name, struct str text, int
 }
 
 static int parse_time_value(struct conf *c, struct str name, struct str text, char unit, int64_t min_s,
-			    int64_t max_s,
-			    int64_t *ret, struct buf *why)
+			    int64_t max_s, int64_t *ret, struct buf *why)
 {
 	int64_t ms;
 
@@ -185,8 +184,7 @@ static int fill_one(struct conf *c, const struct param *p, char *at, struct buf 
 		return parse_int_value(c, name, text, p->min, p->max, (int64_t *) (void *) at, why);
 	case PARAM_TIME:
 		return parse_time_value(c, name, text, default_unit(c, c->arena, str_of(p->default_text)),
-					p->min, p->max,
-					(int64_t *) (void *) at, why);
+					p->min, p->max, (int64_t *) (void *) at, why);
 	case PARAM_STR:
 	case PARAM_RAW:
 		return parse_str_value(c, p, text, (const char **) (void *) at, why);

@@ -25,8 +25,7 @@ static const struct service_entry implicit_entries[] = {
 	  .unprivileged = true, .maxproc = 1,
 	  .command = STR_INIT("resolver"),
 	  .column = { STR_INIT("resolver"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"),
-		      STR_INIT("-"),
-		      STR_INIT("1"), STR_INIT("resolver") } },
+		      STR_INIT("-"), STR_INIT("1"), STR_INIT("resolver") } },
 #ifdef HAVE_CURL
 	{ .name = STR_INIT("mtasts"), .type = SERVICE_UNIX, .is_private = true,
 	  .unprivileged = true, .maxproc = 1,
@@ -38,14 +37,12 @@ static const struct service_entry implicit_entries[] = {
 	  .unprivileged = true, .maxproc = 1,
 	  .command = STR_INIT("tlsrpt"),
 	  .column = { STR_INIT("tlsrpt"), STR_INIT("unix"), STR_INIT("-"), STR_INIT("-"), STR_INIT("n"),
-		      STR_INIT("-"),
-		      STR_INIT("1"), STR_INIT("tlsrpt") } },
+		      STR_INIT("-"), STR_INIT("1"), STR_INIT("tlsrpt") } },
 #endif
 	{ .name = STR_INIT("postlog"), .type = SERVICE_DGRAM, .unprivileged = true, .maxproc = 1,
 	  .command = STR_INIT("postlogd"),
 	  .column = { STR_INIT("postlog"), STR_INIT("unix-dgram"), STR_INIT("n"), STR_INIT("-"),
-		      STR_INIT("n"), STR_INIT("-"),
-		      STR_INIT("1"), STR_INIT("postlogd") } },
+		      STR_INIT("n"), STR_INIT("-"), STR_INIT("1"), STR_INIT("postlogd") } },
 };
 
 static int fail(struct reading *r, const char *field, struct str text, const char *expected)
@@ -214,13 +211,13 @@ static int parse_row(struct reading *r, struct str rest, struct service_entry *s
 	*s = (struct service_entry){ .line = r->line };
 	for (int i = 0; i < MASTER_CF_COLUMNS; i++)
 		str_token(&columns, " \t\r\n", &s->column[i]);
-	if ((e = take_field(r, &rest, "service", &s->name)) < 0 || (e = take_type(r, &rest, &s->type)) < 0 ||
-	    (e = check_name(r, s)) < 0 || (e = take_yes_no(r, &rest, "private", true, &s->is_private)) < 0 ||
-	    (e = take_yes_no(r, &rest, "unprivileged", true, &s->unprivileged)) < 0 ||
-	    (e = take_yes_no(r, &rest, "chroot", r->chroot_default, &s->chroot)) < 0
-	    || (e = take_wakeup(r, &rest, s)) < 0 ||
-	    (e = take_maxproc(r, &rest, s)) < 0 || (e = take_field(r, &rest, "command", &s->command)) < 0 ||
-	    (e = check_command(r, s->command)) < 0 || (e = take_arguments(r, &rest, s)) < 0)
+	if ((e = take_field(r, &rest, "service", &s->name)) < 0 || (e = take_type(r, &rest, &s->type)) < 0
+	    || (e = check_name(r, s)) < 0 || (e = take_yes_no(r, &rest, "private", true, &s->is_private)) < 0
+	    || (e = take_yes_no(r, &rest, "unprivileged", true, &s->unprivileged)) < 0
+	    || (e = take_yes_no(r, &rest, "chroot", r->chroot_default, &s->chroot)) < 0
+	    || (e = take_wakeup(r, &rest, s)) < 0 || (e = take_maxproc(r, &rest, s)) < 0
+	    || (e = take_field(r, &rest, "command", &s->command)) < 0
+	    || (e = check_command(r, s->command)) < 0 || (e = take_arguments(r, &rest, s)) < 0)
 		return e;
 	if (s->type == SERVICE_INET)
 		s->is_private = false;

@@ -100,11 +100,11 @@ static void list_interfaces(struct arena *a, bool ipv4, bool ipv6, struct own_ad
 		all = NULL;
 	for (int round = 0; round < 2; round++)
 		for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next)
-			if (from_sockaddr(i->ifa_addr, &ip)
-			    && ip.family == (round == 0 ? AF_INET : AF_INET6) &&
-			    (ip.family == AF_INET ? ipv4 : ipv6))
-				add(a, list, &ip, from_sockaddr(i->ifa_netmask, &mask)
-				    ? prefix_of_mask(&mask) : (int) ip_bytes(&ip) * 8);
+			if (from_sockaddr(i->ifa_addr, &ip) && ip.family == (round == 0 ? AF_INET : AF_INET6)
+			    && (ip.family == AF_INET ? ipv4 : ipv6))
+				add(a, list, &ip,
+				    from_sockaddr(i->ifa_netmask, &mask) ? prefix_of_mask(&mask)
+									 : (int) ip_bytes(&ip) * 8);
 	if (all != NULL)
 		freeifaddrs(all);
 	if (list->len == 0 && ipv4)

@@ -166,8 +166,8 @@ static bool is_time_limit(struct review *v, struct str name)
 		return false;
 	for (size_t i = 0; i < v->services.count; i++)
 		if ((str_is(v->services.services[i].command, STR("pipe"))
-		     || str_is(v->services.services[i].command, STR("spawn"))) &&
-		    str_is(v->services.services[i].name, str_head(name, name.len - suffix.len)))
+		     || str_is(v->services.services[i].command, STR("spawn")))
+		    && str_is(v->services.services[i].name, str_head(name, name.len - suffix.len)))
 			return true;
 	return false;
 }
@@ -193,8 +193,7 @@ static void say_unused(struct review *v, int line, struct str name, struct str v
 		buf_addf(&place, ", line %d", line);
 	near = v->guesses++ < MOST_GUESSES ? review_nearest(v, v->arena, name) : STR_NONE;
 	say(v, "%s%s: unused parameter: %.*s=%.*s%s%.*s%s", v->path, buf_text(&place), PSTR(name),
-	    PSTR(value), near.len > 0 ? " (did you mean " : "",
-	    PSTR(near), near.len > 0 ? "?)" : "");
+	    PSTR(value), near.len > 0 ? " (did you mean " : "", PSTR(near), near.len > 0 ? "?)" : "");
 }
 
 static void judge(struct review *v, int line, struct str name, struct str value)
@@ -317,8 +316,8 @@ static void expand_overrides(struct review *v, const struct service_entry *s)
 		conf_override(own, assignment, &words);
 	for (size_t at = 0; service_override(s, &at, &assignment);)
 		if (conf_split_assignment(assignment, &name, &value, &words) == 0 && !param_is_raw(name)
-		    && conf_absence(name) == NULL &&
-		    conf_expand_noting(own, v->arena, value, &text, &words, say_undefined, v) < 0)
+		    && conf_absence(name) == NULL
+		    && conf_expand_noting(own, v->arena, value, &text, &words, say_undefined, v) < 0)
 			say(v, "%s, line %d: %.*s: %s", v->path, s->line, PSTR(name), buf_text(&words));
 	conf_free(own);
 }

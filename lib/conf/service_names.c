@@ -54,9 +54,8 @@ static void check_name(struct naming_check *k, const char *file, int line, struc
 	service = str_trim(service);
 	if (service.len == 0 || master_cf_has(k->table, service))
 		return;
-	buf_addf(&text, "%s, line %d: %.*s = %.*s: master.cf has no service \"%.*s\"", file, line,
-		 PSTR(name), PSTR(str_head(raw, 200)),
-		 PSTR(str_head(service, 200)));
+	buf_addf(&text, "%s, line %d: %.*s = %.*s: master.cf has no service \"%.*s\"", file, line, PSTR(name),
+		 PSTR(str_head(raw, 200)), PSTR(str_head(service, 200)));
 	k->say(k->arg, buf_text(&text));
 	k->wrong++;
 }

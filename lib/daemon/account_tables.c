@@ -13,8 +13,7 @@ static int user_line(struct arena *a, struct str name, struct str *ret_line)
 
 	if (r > 0)
 		*ret_line = arena_fmt(a, "%.*s:x:%ld:%ld:%.*s:%.*s:%.*s", PSTR(u.name), (long) u.uid,
-				      (long) u.gid, PSTR(u.gecos), PSTR(u.home),
-				      PSTR(u.shell));
+				      (long) u.gid, PSTR(u.gecos), PSTR(u.home), PSTR(u.shell));
 	return r;
 }
 

@@ -121,8 +121,7 @@ static void introduce_tables(const struct command_world *w)
 }
 
 void command_start(const char *name, const char *config_dir, const struct param_group *const *groups,
-		   void *const *structs,
-		   struct command_world *ret)
+		   void *const *structs, struct command_world *ret)
 {
 	const bool privileged = has_powers_of_its_own();
 	AUTO(buf) why = BUF_WORDS;

@@ -54,7 +54,6 @@ int layout_create(const struct common_conf *common, const struct instance_ids *i
  * many. thorough: also every file of the queue, and the commands that need a group.
  */
 int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids,
-		 bool thorough,
-		 report_fn *report, void *arg);
+		 bool thorough, report_fn *report, void *arg);
 
 #endif

@@ -187,8 +187,7 @@ static void check_trusted(struct checking *c, bool fatal, const char *what, cons
 			 path, (unsigned) st.st_uid, path);
 	if (st.st_mode & 022)
 		complain(c, fatal, "%s%s: group or other writable (mode %03o; mend: chmod go-w %s)", what,
-			 path,
-			 (unsigned) st.st_mode & 07777, path);
+			 path, (unsigned) st.st_mode & 07777, path);
 }
 
 static void check_queue_directory(struct checking *c, const struct queue_directory *d)
@@ -213,9 +212,8 @@ static void check_queue_directory(struct checking *c, const struct queue_directo
 	if ((st.st_mode & 07777) != d->mode)
 		complain(c, (st.st_mode & ~d->mode & 0777) != 0,
 			 "queue_directory %s: mode is %03o, should be %03o (mend: chmod %03o %s)",
-			 buf_text(&path),
-			 (unsigned) st.st_mode & 07777, (unsigned) d->mode, (unsigned) d->mode,
-			 buf_text(&path));
+			 buf_text(&path), (unsigned) st.st_mode & 07777, (unsigned) d->mode,
+			 (unsigned) d->mode, buf_text(&path));
 }
 
 /*
@@ -290,8 +288,7 @@ static void check_configuration_file(struct checking *c, const char *dir, const 
 			 buf_text(&path), (unsigned) st.st_uid, buf_text(&path));
 	if (st.st_mode & 022)
 		complain(c, false, "%s: group or other writable (mode %03o; mend: chmod go-w %s)",
-			 buf_text(&path),
-			 (unsigned) st.st_mode & 07777, buf_text(&path));
+			 buf_text(&path), (unsigned) st.st_mode & 07777, buf_text(&path));
 }
 
 /* The programs that local users start must have their group's power, and no other program may have it. */
@@ -314,8 +311,7 @@ static void check_setgid(struct checking *c, const char *name)
 }
 
 int layout_check(const struct common_conf *common, const char *config_dir, const struct instance_ids *ids,
-		 bool thorough,
-		 report_fn *report, void *arg)
+		 bool thorough, report_fn *report, void *arg)
 {
 	struct checking c = { common, ids, report, arg, 0 };
 	struct stat st;

@@ -253,9 +253,8 @@ static void introduce_services(void)
 	table_set_module_directories(the_world->common->shlib_directory, the_world->common->meta_directory);
 	table_set_warning(warn);
 	table_set_outgrown(make_way);
-	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0, all
-		|| str_find_str(protocols, STR("ipv6")) >= 0,
-		daemon_settings.resolver_timeout);
+	dns_use("private/resolver", all || str_find_str(protocols, STR("ipv4")) >= 0,
+		all || str_find_str(protocols, STR("ipv6")) >= 0, daemon_settings.resolver_timeout);
 }
 
 /*

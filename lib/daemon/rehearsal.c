@@ -31,8 +31,7 @@ static const char *absolute(struct arena *a, const char *config_dir)
 }
 
 char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir,
-			 const struct service_entry *s,
-			 const char *const *more, const char **ret_path)
+			 const struct service_entry *s, const char *const *more, const char **ret_path)
 {
 	const struct program *p = program_find(s->command);
 	VEC(const char *) argv = { 0 };
@@ -239,9 +238,8 @@ static bool is_repeated(struct arena *a, struct map *seen, const struct service_
 }
 
 int rehearse_services(struct conf *c, const struct common_conf *common, const struct master_cf *table,
-		      int64_t most_ms,
-		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say_it,
-		      void *arg, struct buf *why)
+		      int64_t most_ms, const char *const *(*more)(const struct service_entry *s),
+		      rehearsal_fn *say_it, void *arg, struct buf *why)
 {
 	struct arena *a = arena_new("rehearsal", NULL, 64 << 20);
 	struct map *seen = map_new();

@@ -25,15 +25,13 @@ typedef void rehearsal_fn(void *arg, bool fatal, struct str line);
  * start; -errno with words when nothing could be tried.
  */
 int rehearse_services(struct conf *c, const struct common_conf *common, const struct master_cf *table,
-		      int64_t most_ms,
-		      const char *const *(*more)(const struct service_entry *s), rehearsal_fn *say,
-		      void *arg, struct buf *why);
+		      int64_t most_ms, const char *const *(*more)(const struct service_entry *s),
+		      rehearsal_fn *say, void *arg, struct buf *why);
 /*
  * The command line of a rehearsal, with more arguments behind the row's own (what is to be
  * explained; NULL: a strict one); ends with NULL. *ret_path: the program.
  */
 char **rehearsal_command(struct arena *a, const struct common_conf *common, const char *config_dir,
-			 const struct service_entry *s,
-			 const char *const *more, const char **ret_path);
+			 const struct service_entry *s, const char *const *more, const char **ret_path);
 
 #endif

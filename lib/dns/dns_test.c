@@ -118,8 +118,7 @@ static void test_malformed_records_are_counted_and_the_others_kept(void **state)
 	assert_int_equal(records[1].ip.bytes[0], 5);
 	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0\4\1\2\3"), &count, &records, &malformed),
 			 -EBADMSG);
-	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0"), &count, &records, &malformed),
-			 -EBADMSG);
+	assert_int_equal(dns_parse_records(arena, DNS_A, BYTES("\0"), &count, &records, &malformed), -EBADMSG);
 }
 
 static void test_names_are_checked_before_they_are_asked_for(void **state)

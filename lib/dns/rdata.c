@@ -163,8 +163,7 @@ bool dns_parse_rdata(struct arena *a, enum dns_type type, struct str rdata, stru
 }
 
 int dns_parse_records(struct arena *a, enum dns_type type, struct str records, size_t *ret_count,
-		      struct dns_record **ret_records,
-		      size_t *ret_malformed)
+		      struct dns_record **ret_records, size_t *ret_malformed)
 {
 	struct bytes b = { .rest = records };
 	size_t count = 0, good = 0;

@@ -18,8 +18,7 @@ bool dns_parse_rdata(struct arena *a, enum dns_type type, struct str rdata, stru
  * the framing itself is broken.
  */
 int dns_parse_records(struct arena *a, enum dns_type type, struct str records, size_t *ret_count,
-		      struct dns_record **ret_records,
-		      size_t *ret_malformed);
+		      struct dns_record **ret_records, size_t *ret_malformed);
 /*
  * A name as text that may be asked for: labels of 1..63 letters, digits, '-', '_', '/', '*' and 255
  * bytes in all. The result is in lower case and without the final dot, written to room (256 bytes).

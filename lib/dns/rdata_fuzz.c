@@ -20,8 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	a = arena_new("fuzz", NULL, 64 << 20);
 	rest = str_make((const char *) data + 1, size - 1);
 	if (dns_parse_records(a, types[data[0] % COUNT_OF(types)], rest, &count, &records, &malformed) == 0
-	    && count > 0 &&
-	    types[data[0] % COUNT_OF(types)] == DNS_MX && records[0].mx.host.len > 253)
+	    && count > 0 && types[data[0] % COUNT_OF(types)] == DNS_MX && records[0].mx.host.len > 253)
 		abort();
 	if (dns_name_is_valid(rest, room, &name) && (name.len > 253 || str_has_control(name)))
 		abort();

@@ -237,9 +237,8 @@ int listen_tcp(const struct address_ip *address, int backlog)
 static bool is_peers_error(int error)
 {
 	return error == ECONNABORTED || error == EINTR || error == ENETDOWN || error == EPROTO
-	       || error == EHOSTDOWN
-		|| error == EHOSTUNREACH || error == ENETUNREACH || error == ENOPROTOOPT
-		|| error == EOPNOTSUPP;
+	       || error == EHOSTDOWN || error == EHOSTUNREACH || error == ENETUNREACH || error == ENOPROTOOPT
+	       || error == EOPNOTSUPP;
 }
 
 int accept_one(int listener, when_t until, struct address_ip *ret_peer)

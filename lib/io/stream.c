@@ -75,9 +75,8 @@ void stream_fail(struct stream *s, int error)
 
 void stream_clear_error(struct stream *s)
 {
-	BUG_UNLESS(s->error == 0 || s->error == -EMSGSIZE || s->error == -ETIMEDOUT
-		   || s->error == -ECANCELED ||
-		   s->error == -EPIPE || s->error == -ECONNRESET);
+	BUG_UNLESS(s->error == 0 || s->error == -EMSGSIZE || s->error == -ETIMEDOUT || s->error == -ECANCELED
+		   || s->error == -EPIPE || s->error == -ECONNRESET);
 	s->error = 0;
 }
 

@@ -218,8 +218,7 @@ static const struct jail writer = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE 
 static const struct jail talker = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_CONNECT_UNIX };
 static const struct jail dialler = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_CONNECT_INET };
 static const struct jail asker = { .user = AS_MAIL_OWNER, .syscalls = SYS_CORE | SYS_DNS };
-static const struct jail open_jail = { .user = AS_ROOT, .syscalls = SYS_ALL,
-				       .capabilities = "setuid setgid" };
+static const struct jail open_jail = { .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid" };
 
 static void test_core_runs_and_does_nothing_else(void **unused)
 {

@@ -63,8 +63,7 @@ static void come_back(struct arena *a, const struct bounce_template t[BOUNCE_KIN
 	BUG_UNLESS(load(a, buf_str(&printed), again) == 0);
 	for (int k = 0; k < BOUNCE_KINDS; k++)
 		BUG_UNLESS(str_is(t[k].charset, again[k].charset) && str_is(t[k].from, again[k].from)
-			   && str_is(t[k].subject, again[k].subject) &&
-			   str_is(t[k].text, again[k].text));
+			   && str_is(t[k].subject, again[k].subject) && str_is(t[k].text, again[k].text));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -90,16 +90,14 @@ static void a_wrong_template_is_not_used(void **state)
 	(void) state;
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
 		buf_clear(&said);
-		assert_int_equal(load(arena_fmt(arena, "failure_template = <<EOF\n%sEOF\n",
-						wrong[i].body).at), 0);
-		assert_true(has_said(wrong[i].words)
-			    && has_said("failure template -- ignoring this template"));
+		assert_int_equal(load(arena_fmt(arena, "failure_template = <<EOF\n%sEOF\n", wrong[i].body).at),
+				 0);
+		assert_true(has_said(wrong[i].words) && has_said("failure template -- ignoring this template"));
 		IS(templates[BOUNCE_FAILURE].subject, "Undelivered Mail Returned to Sender");
 	}
 	buf_clear(&said);
 	assert_int_equal(load("nosuch_template = <<X\ntext\nX\ndelay_template = <<X\nlate\n"), 0);
-	assert_true(has_said("unknown template name: nosuch_template")
-		    && has_said("missing \"X\" end marker"));
+	assert_true(has_said("unknown template name: nosuch_template") && has_said("missing \"X\" end marker"));
 	IS(templates[BOUNCE_DELAY].text, "late\n");
 }
 

@@ -39,11 +39,9 @@ void date_print(int64_t at_s, char text[64])
 		localtime_r(&at, &tm);
 	}
 	minutes = tm.tm_gmtoff / 60;
-	n = format_text(text, 64, "%s, %02d %s %d %02d:%02d:%02d %c%02ld%02ld",
-			days[tm.tm_wday % 7], tm.tm_mday,
-		     months[tm.tm_mon % 12],
-		     tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, minutes < 0 ? '-' : '+',
-		     labs(minutes) / 60, labs(minutes) % 60);
+	n = format_text(text, 64, "%s, %02d %s %d %02d:%02d:%02d %c%02ld%02ld", days[tm.tm_wday % 7],
+			tm.tm_mday, months[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+			tm.tm_sec, minutes < 0 ? '-' : '+', labs(minutes) / 60, labs(minutes) % 60);
 	if (n > 0 && n < 64)
 		zone_print(&tm, text + n, 64 - (size_t) n);
 }

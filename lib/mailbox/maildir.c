@@ -160,8 +160,7 @@ static void add_to_maildir(struct maildir *m, struct mailbox_batch *b, struct ma
 }
 
 int maildir_add(const struct letter *l, const char *path, const struct mailbox_rules *rules,
-		struct mailbox_batch *b,
-		struct mailbox_result *ret)
+		struct mailbox_batch *b, struct mailbox_result *ret)
 {
 	struct maildir m = { .letter = l, .path = path, .rules = rules, .tmp = -1, .new = -1 };
 	struct mailbox_batch *own = NULL;

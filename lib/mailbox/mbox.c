@@ -211,8 +211,7 @@ static int append_to(struct mbox *m, struct mailbox_batch *b)
 }
 
 int mbox_append(const struct letter *l, const char *path, unsigned flags, const struct mailbox_rules *rules,
-		struct mailbox_batch *b,
-		struct mailbox_result *ret)
+		struct mailbox_batch *b, struct mailbox_result *ret)
 {
 	struct mailbox_rules own_rules = *rules;
 	struct mbox m = { .letter = l, .rules = &own_rules, .path = path, .flags = flags, .ret = ret,

@@ -287,8 +287,7 @@ static bool fits_into_log(const struct queue_writer *w, const struct queue_head 
 }
 
 static int append_to_log(struct queue_writer *w, struct queue_head *h, struct str headers,
-			 struct str envelope,
-			 struct queue_place *place)
+			 struct str envelope, struct queue_place *place)
 {
 	const struct iovec pieces[] = { piece_of(headers), piece_of(STR("\n")),
 					piece_of(buf_str(&w->pending)), piece_of(envelope) };

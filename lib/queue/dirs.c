@@ -312,8 +312,7 @@ int queue_mend(struct queue *q, enum queue_name where, struct str id)
 		if (there.st_ino != here.st_ino || there.st_dev != here.st_dev)
 			return -EEXIST;
 		queue_say(q, "%.*s lies in %s and in %s after a crash: one name is removed", PSTR(id),
-			  names[where].at,
-		    names[other].at);
+			  names[where].at, names[other].at);
 		if (rank[other] < rank[where])
 			return queue_finish(q, other, id);
 		r = queue_finish(q, where, id);

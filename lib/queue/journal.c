@@ -14,10 +14,9 @@
 #include "lib/queue/residents.h"
 
 static const struct str kinds[] = {
-	[JOURNAL_OUTCOME] = STR_INIT("outcome"), [JOURNAL_TOLD] = STR_INIT("told"),
-	[JOURNAL_DELAY_WARNED] = STR_INIT("delay"),
-	[JOURNAL_EXPIRE] = STR_INIT("expire"),
-	[JOURNAL_REQUEUED] = STR_INIT("requeued"), [JOURNAL_DONE] = STR_INIT("done"),
+	[JOURNAL_OUTCOME] = STR_INIT("outcome"),    [JOURNAL_TOLD] = STR_INIT("told"),
+	[JOURNAL_DELAY_WARNED] = STR_INIT("delay"), [JOURNAL_EXPIRE] = STR_INIT("expire"),
+	[JOURNAL_REQUEUED] = STR_INIT("requeued"),  [JOURNAL_DONE] = STR_INIT("done"),
 };
 
 enum { CRC_DIGITS = 8 };
@@ -128,8 +127,7 @@ int journal_record_parse(struct str line, const char *id, struct journal_record 
 	uint64_t crc;
 
 	if (!str_cut(&line, ' ', &crc_text) || crc_text.len != CRC_DIGITS
-	    || str_to_uint64(crc_text, 16, &crc) < 0
-	    || crc != record_crc(id, line))
+	    || str_to_uint64(crc_text, 16, &crc) < 0 || crc != record_crc(id, line))
 		return -EBADMSG;
 	rest = line;
 	str_cut(&rest, ' ', &word);

@@ -32,8 +32,7 @@ static void replay_record(void *arg, const struct journal_record *r)
 	if (r->kind == JOURNAL_TOLD)
 		leave_out(p, r->outcome.index);
 	else if (r->kind == JOURNAL_OUTCOME && r->outcome.status != OUTCOME_DEFERRED
-		 && r->outcome.status != OUTCOME_PENDING
-		 && r->outcome.status != OUTCOME_BOUNCED)
+		 && r->outcome.status != OUTCOME_PENDING && r->outcome.status != OUTCOME_BOUNCED)
 		leave_out(p, r->outcome.index);
 }
 

@@ -56,8 +56,7 @@ int open_canonical(struct route *r, struct buf *why)
 
 	if (error >= 0)
 		error = parse_uses("sender_canonical_classes", c->sender_canonical_classes,
-				   &r->sender_canonical_uses,
-				   why);
+				   &r->sender_canonical_uses, why);
 	if (error >= 0)
 		error = parse_uses("recipient_canonical_classes", c->recipient_canonical_classes,
 				   &r->recipient_canonical_uses, why);

@@ -149,8 +149,7 @@ static void expect_standard_form(struct str address, bool local)
 		return;
 	/* "!" and "%": nobody nowhere, which is the empty address */
 	if (!str_is(once, twice) && !str_is(once, STR("@")))
-		fail_msg("<%.*s> becomes <%.*s>, that becomes <%.*s>", PSTR(address),
-			 PSTR(once), PSTR(twice));
+		fail_msg("<%.*s> becomes <%.*s>, that becomes <%.*s>", PSTR(address), PSTR(once), PSTR(twice));
 }
 
 static void test_standard_form_stays_as_it_is(void **state)

@@ -41,8 +41,7 @@ static int class_of_name(struct route *r, struct arena *a, struct str domain)
 
 /* ask() of each form of the domain; 0: no to all. */
 static int ask_each_form(int (*ask)(struct route *r, struct arena *a, struct str domain) MAY_YIELD,
-			 struct route *r, struct arena *a,
-			 struct str domain)
+			 struct route *r, struct arena *a, struct str domain)
 {
 	struct str forms[IDN_FORMS];
 	const size_t n = idn_forms(a, domain, forms);

@@ -66,8 +66,7 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 	}
 	if (found < 0)
 		return cannot_tell(r, -EBADMSG, "the result for %.*s is no list of addresses: %.*s",
-				   PSTR(address),
-				   PSTR(str_head(value, 200)));
+				   PSTR(address), PSTR(str_head(value, 200)));
 	ret->at = list.at;
 	ret->count = list.len;
 	return 0;

@@ -131,8 +131,7 @@ static bool list_has(const char *list, struct str word)
 
 static int check_propagation(const char *list, struct buf *why)
 {
-	static const char *const kinds[] = { "canonical", "virtual", "alias", "forward",
-					     "include", "generic" };
+	static const char *const kinds[] = { "canonical", "virtual", "alias", "forward", "include", "generic" };
 	struct str rest = str_of(list), word;
 
 	while (str_token(&rest, ", \t\r\n", &word)) {
@@ -178,8 +177,7 @@ bool route_propagates(const struct route *r, struct str kind)
 }
 
 static int open_route(struct conf *c, const struct common_conf *common, enum extent extent,
-		      struct route **ret,
-		      struct buf *why)
+		      struct route **ret, struct buf *why)
 {
 	struct route *r = get_memory(sizeof(*r));
 	int error;

@@ -43,10 +43,9 @@ static void check_resolve(const struct resolve_case *c)
 	    || (c->result != NULL && !str_is(res.recipient, str_of(c->result))) || res.class != c->class
 	    || (c->result != NULL && res.is_routed != c->is_routed))
 		fail_msg("<%s> from <%s>: %.*s %.*s %.*s class %d routed %d, expected %s %s %s class %d routed %d",
-			 c->recipient, c->sender,
-			 PSTR(res.transport), PSTR(res.nexthop), PSTR(res.recipient), res.class,
-			 res.is_routed,
-			 c->transport, c->nexthop, c->result, c->class, c->is_routed);
+			 c->recipient, c->sender, PSTR(res.transport), PSTR(res.nexthop), PSTR(res.recipient),
+			 res.class, res.is_routed, c->transport, c->nexthop, c->result, c->class,
+			 c->is_routed);
 }
 
 static void test_recipients_are_resolved_as_trivial_rewrite_does(void **state)

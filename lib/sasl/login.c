@@ -134,8 +134,7 @@ static int check_rounds(struct str challenge, struct buf *why)
 		if (str_to_int(str_skip(one, 2), LEAST_ROUNDS, MOST_ROUNDS, &rounds) == 0)
 			continue;
 		buf_addf(why, "the server asks for \"%.*s\" rounds of hashing: from %d to %d are right",
-			 (int) MIN(one.len - 2, (size_t) 20), one.at + 2,
-			 LEAST_ROUNDS, MOST_ROUNDS);
+			 (int) MIN(one.len - 2, (size_t) 20), one.at + 2, LEAST_ROUNDS, MOST_ROUNDS);
 		return -EPROTO;
 	}
 	return 0;

@@ -141,8 +141,7 @@ static void test_the_strongest_that_fits_is_taken(void **unused)
 
 static void test_scram_servers_may_not_ask_for_any_number_of_rounds(void **unused)
 {
-	static const char *const wrong[] = { "1", "4095", "1000001", "99999999999999999999", "-5",
-					     "", "4096x" };
+	static const char *const wrong[] = { "1", "4095", "1000001", "99999999999999999999", "-5", "", "4096x" };
 
 	(void) unused;
 	need_module();

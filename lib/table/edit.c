@@ -284,10 +284,9 @@ int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *w
 		return r;
 	}
 	/* Content first, then the name: a name that survives a power cut leads to whole content. */
-	if ((uid != (uid_t) -1 && fchown(e->fd, uid, (gid_t) -1) < 0) ||
-	    (gid != (gid_t) -1 && fchown(e->fd, (uid_t) -1, gid) < 0 && errno != EPERM)
-	    || fchmod(e->fd, mode) < 0 ||
-	    fsync(e->fd) < 0 || rename(e->beside, e->path) < 0) {
+	if ((uid != (uid_t) -1 && fchown(e->fd, uid, (gid_t) -1) < 0)
+	    || (gid != (gid_t) -1 && fchown(e->fd, (uid_t) -1, gid) < 0 && errno != EPERM)
+	    || fchmod(e->fd, mode) < 0 || fsync(e->fd) < 0 || rename(e->beside, e->path) < 0) {
 		r = -errno;
 		buf_addf(why, "%s: %s", e->beside, error_text(r));
 	} else {

@@ -568,8 +568,7 @@ static int ask_helper(struct helpers *p, struct helper *h, struct job *job, stru
 }
 
 int helpers_ask(struct helpers *p, const char *statement, const struct str *arguments, size_t argument_count,
-		size_t most_values,
-		struct helper_answer *ret_answer, struct buf *why)
+		size_t most_values, struct helper_answer *ret_answer, struct buf *why)
 {
 	struct helper *h;
 	int r = gate_enter(&p->turns, in(WAIT_FOR_TURN_MS));

@@ -48,7 +48,6 @@ void helper_answer_auto(struct helper_answer *a);
  * no connection gets free until then.
  */
 int helpers_ask(struct helpers *h, const char *statement, const struct str *arguments, size_t argument_count,
-		size_t most_values,
-		struct helper_answer *ret_answer, struct buf *why) MAY_YIELD;
+		size_t most_values, struct helper_answer *ret_answer, struct buf *why) MAY_YIELD;
 
 #endif

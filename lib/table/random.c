@@ -40,8 +40,7 @@ static int random_open(struct table *t, struct str name, void **ret_content, str
 	int more = 0, r = 0;
 
 	if (str_unbrace(name, &rest) < 0) {
-		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"",
-			 PSTR(str_head(name, 60)));
+		buf_addf(why, "expected randmap:{ value, ... } instead of \"%.*s\"", PSTR(str_head(name, 60)));
 		return -EINVAL;
 	}
 	v = get_memory(sizeof(*v));

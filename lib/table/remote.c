@@ -229,8 +229,7 @@ static int converse(struct remote *r, struct connection *c, remote_talk *talk, v
 	if (result >= 0)
 		result = stream_error(c->stream);
 	if (why->len == 0)
-		buf_addf(why, "%s: %s", r->where,
-			 result == -EPIPE ? "connection closed" : error_text(result));
+		buf_addf(why, "%s: %s", r->where, result == -EPIPE ? "connection closed" : error_text(result));
 	connection_free(c);
 	return result;
 }

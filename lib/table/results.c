@@ -7,8 +7,7 @@
 
 int results_open(struct results *r, const struct settings *s, const char *format_parameter, struct buf *why)
 {
-	const char *format = settings_get(s, format_parameter, NULL),
-		*domains = settings_get(s, "domain", "");
+	const char *format = settings_get(s, format_parameter, NULL), *domains = settings_get(s, "domain", "");
 	int64_t most;
 	int error = settings_number(s, "expansion_limit", 0, 0, 1000000, &most, why);
 

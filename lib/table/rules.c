@@ -150,8 +150,7 @@ static bool is_keyword(struct str line, struct str word)
 static void warn_of_extra(const struct reading *in, const char *what)
 {
 	table_warn("%s map %s, line %d: ignoring extra text after %s: lines between IF and ENDIF do not begin with white space",
-		   in->rules->syntax->name,
-		   in->lines->name, in->lines->line, what);
+		   in->rules->syntax->name, in->lines->name, in->lines->line, what);
 }
 
 static int read_if(struct reading *in, struct str rest, struct rule *r, struct buf *why)

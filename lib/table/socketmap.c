@@ -98,8 +98,8 @@ static int socketmap_open(struct table *t, struct str name, void **ret_content, 
 
 	(void) t;
 	if (map.len == 0 || map.len > 500
-	    || (!str_starts(name, STR("inet:")) && !str_starts(name, STR("unix:/"))) ||
-	    remote_new(str_head(name, (size_t) colon), &remote_limits_of_tables, &remote, why) < 0) {
+	    || (!str_starts(name, STR("inet:")) && !str_starts(name, STR("unix:/")))
+	    || remote_new(str_head(name, (size_t) colon), &remote_limits_of_tables, &remote, why) < 0) {
 		buf_clear(why);
 		buf_addf(why, "expected socketmap:inet:host:port:name or socketmap:unix:/path:name instead of \"%.*s\"",
 			 PSTR(str_head(name, 100)));

@@ -45,9 +45,8 @@ bool source_next(struct source *s, struct str *ret_line)
 		s->line = s->next_line - 1;
 		if (!is_space(line.at[0]))
 			break;
-		table_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"",
-			   s->name, s->line,
-			   PSTR(str_head(str_trim(line), 60)));
+		table_warn("%s, line %d: logical line must not start with whitespace: \"%.*s\"", s->name,
+			   s->line, PSTR(str_head(str_trim(line), 60)));
 	}
 	*ret_line = line;
 	for (;;) {

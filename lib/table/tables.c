@@ -118,8 +118,7 @@ uid_t tables_owner(const struct tables *ts)
 /* Local parts that contain a delimiter as part of a name; lists: owner-x and x-request are such names. */
 static bool is_never_split(struct str local_part, char delimiter, bool lists)
 {
-	if (str_is_nocase(local_part, STR("mailer-daemon"))
-	    || str_is_nocase(local_part, STR("double-bounce")))
+	if (str_is_nocase(local_part, STR("mailer-daemon")) || str_is_nocase(local_part, STR("double-bounce")))
 		return true;
 	return lists && delimiter == '-' && (str_starts_nocase(local_part, STR("owner-"))
 					     || str_ends_nocase(local_part, STR("-request")));
@@ -205,8 +204,7 @@ static int get_form(struct tables *ts, struct arena *a, struct str local, struct
 }
 
 int tables_get_address(struct tables *ts, struct arena *a, struct str address,
-		       const struct address_lookup *how,
-		       struct str *ret_value, struct str *ret_extension)
+		       const struct address_lookup *how, struct str *ret_value, struct str *ret_extension)
 {
 	ssize_t at = str_find_last(address, '@');
 	struct str local = at < 0 ? address : str_head(address, (size_t) at);

@@ -79,8 +79,7 @@ static bool find_part(char code, const struct address_parts *key, const struct a
 }
 
 int template_expand(const struct template *t, const struct address_parts *key,
-		    const struct address_parts *value, quote_value *quote,
-		    struct buf *out)
+		    const struct address_parts *value, quote_value *quote, struct buf *out)
 {
 	struct str part;
 	int r = 0;

@@ -35,8 +35,7 @@ typedef int quote_value(struct buf *out, struct str value);
  * value NULL: a question about the key. 1, 0 suppressed, -EMSGSIZE when *out is full.
  */
 int template_expand(const struct template *t, const struct address_parts *key,
-		    const struct address_parts *value, quote_value *quote,
-		    struct buf *out);
+		    const struct address_parts *value, quote_value *quote, struct buf *out);
 
 /*
  * RFC 4515 (filters) and RFC 4514 (names): everything but letters, digits and a few harmless

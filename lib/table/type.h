@@ -103,9 +103,8 @@ void table_tell_outgrown(const char *what);
 void table_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 extern const struct table_type hash_type, btree_type, texthash_type, inline_type, static_type, fail_type,
-	cidr_type, regexp_type,
-	pcre_type, proxy_type, unix_type, cdb_type, lmdb_type, environ_type, internal_type, random_type,
-	union_type, pipe_type, debug_type,
-	pgsql_type, mysql_type, sqlite_type, ldap_type, redis_type, memcache_type, tcp_type, socketmap_type;
+	cidr_type, regexp_type, pcre_type, proxy_type, unix_type, cdb_type, lmdb_type, environ_type,
+	internal_type, random_type, union_type, pipe_type, debug_type, pgsql_type, mysql_type, sqlite_type,
+	ldap_type, redis_type, memcache_type, tcp_type, socketmap_type;
 
 #endif

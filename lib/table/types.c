@@ -6,12 +6,11 @@
 #include "lib/table/type.h"
 
 static const struct table_type *const types[] = {
-	&hash_type, &btree_type, &lmdb_type, &cdb_type,
-	&texthash_type, &inline_type, &static_type, &fail_type, &cidr_type, &regexp_type, &pcre_type,
-	&proxy_type, &unix_type,
-	&environ_type, &internal_type, &random_type, &union_type, &pipe_type, &debug_type,
-	&pgsql_type, &mysql_type, &sqlite_type, &ldap_type, &redis_type, &memcache_type, &tcp_type,
-	&socketmap_type,
+	&hash_type,	&btree_type,   &lmdb_type,	&cdb_type,    &texthash_type, &inline_type,
+	&static_type,	&fail_type,    &cidr_type,	&regexp_type, &pcre_type,     &proxy_type,
+	&unix_type,	&environ_type, &internal_type,	&random_type, &union_type,    &pipe_type,
+	&debug_type,	&pgsql_type,   &mysql_type,	&sqlite_type, &ldap_type,     &redis_type,
+	&memcache_type, &tcp_type,     &socketmap_type,
 };
 
 const struct table_type *table_type_find(struct str name)

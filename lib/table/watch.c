@@ -96,8 +96,8 @@ void watch_saw(struct watch *w, const struct stat *st)
 bool stat_is_same(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_uid == b->st_uid
-	       && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	       && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec
+	       && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 bool watch_changed(struct watch *w, bool settle)

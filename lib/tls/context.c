@@ -240,9 +240,8 @@ static void use_modes(const struct tls_config *conf, SSL_CTX *ssl)
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
 			 | SSL_MODE_RELEASE_BUFFERS);
 	/* SMTP has its own ends: a connection that breaks off can make nothing seem complete. */
-	SSL_CTX_set_options(ssl,
-			    SSL_OP_ALL | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION
-			    | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(ssl, SSL_OP_ALL | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION
+					 | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	if (conf->wipes_plaintext)
 		SSL_CTX_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_options(ssl, conf->options.on);

@@ -117,9 +117,8 @@ static int take_block(struct arena *a, const char *kind, const unsigned char *de
 		      struct tls_anchors *ret)
 {
 	const unsigned char *at = der;
-	bool key = strcmp(kind, PEM_STRING_PUBLIC) == 0, certificate = strcmp(kind, PEM_STRING_X509) == 0
-								       || strcmp(kind, PEM_STRING_X509_OLD)
-								       == 0;
+	bool key = strcmp(kind, PEM_STRING_PUBLIC) == 0,
+	     certificate = strcmp(kind, PEM_STRING_X509) == 0 || strcmp(kind, PEM_STRING_X509_OLD) == 0;
 	X509 *x = certificate ? d2i_X509(NULL, &at, len) : NULL;
 	EVP_PKEY *k = key ? d2i_PUBKEY(NULL, &at, len) : NULL;
 	bool fine = x != NULL || k != NULL;

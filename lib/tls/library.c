@@ -22,9 +22,8 @@ int tls_library_open(const char *file, const char *name, struct buf *why)
 		OPENSSL_INIT_free(settings);
 		return -EINVAL;
 	}
-	ok = settings != NULL && (none || standard || OPENSSL_INIT_set_config_filename(settings,
-			file) == 1) &&
-		(name[0] == 0 || OPENSSL_INIT_set_config_appname(settings, name) == 1);
+	ok = settings != NULL && (none || standard || OPENSSL_INIT_set_config_filename(settings, file) == 1)
+	     && (name[0] == 0 || OPENSSL_INIT_set_config_appname(settings, name) == 1);
 	if (ok)
 		OPENSSL_INIT_set_config_file_flags(settings,
 						   standard ? CONF_MFLAGS_IGNORE_MISSING_FILE

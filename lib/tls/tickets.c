@@ -33,12 +33,11 @@ int tls_ticket_key_derive(const unsigned char *secret, struct str scope, unsigne
 	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
 	static const unsigned char label[] = "postroad session tickets";
 	size_t len = TLS_TICKET_KEY;
-	int ok = c != NULL && EVP_PKEY_derive_init(c) == 1
-		 && EVP_PKEY_CTX_set_hkdf_md(c, EVP_sha256()) == 1 &&
-		EVP_PKEY_CTX_set1_hkdf_key(c, secret, TLS_TICKET_SECRET) == 1
-		&& EVP_PKEY_CTX_add1_hkdf_info(c, label, sizeof(label)) == 1 &&
-		EVP_PKEY_CTX_add1_hkdf_info(c, (const unsigned char *) scope.at, (int) scope.len) == 1
-		&& EVP_PKEY_derive(c, ret_key, &len) == 1;
+	int ok = c != NULL && EVP_PKEY_derive_init(c) == 1 && EVP_PKEY_CTX_set_hkdf_md(c, EVP_sha256()) == 1
+		 && EVP_PKEY_CTX_set1_hkdf_key(c, secret, TLS_TICKET_SECRET) == 1
+		 && EVP_PKEY_CTX_add1_hkdf_info(c, label, sizeof(label)) == 1
+		 && EVP_PKEY_CTX_add1_hkdf_info(c, (const unsigned char *) scope.at, (int) scope.len) == 1
+		 && EVP_PKEY_derive(c, ret_key, &len) == 1;
 
 	EVP_PKEY_CTX_free(c);
 	ERR_clear_error();

@@ -219,8 +219,8 @@ static struct request parse_request(struct str rest)
 		if (take(word, "resp=", &q.response))
 			q.has_response = true;
 		else if (!take(word, "service=", &q.service) && !take(word, "realm=", &q.realm)
-			 && !take(word, "lip=", &q.lip) &&
-			 !take(word, "rip=", &q.rip) && !take(word, "lport=", &q.lport))
+			 && !take(word, "lip=", &q.lip) && !take(word, "rip=", &q.rip)
+			 && !take(word, "lport=", &q.lport))
 			take(word, "rport=", &q.rport);
 	if (str_is(q.response, STR("=")))
 		q.response = STR_NONE;
@@ -229,8 +229,7 @@ static struct request parse_request(struct str rest)
 
 static const char *end_of(struct arena *a, struct str ip, struct str port)
 {
-	return ip.len == 0 || port.len == 0 ? NULL : str_c(a,
-							   arena_fmt(a, "%.*s;%.*s", PSTR(ip), PSTR(port)));
+	return ip.len == 0 || port.len == 0 ? NULL : str_c(a, arena_fmt(a, "%.*s;%.*s", PSTR(ip), PSTR(port)));
 }
 
 static void begin(struct attempt *t, struct arena *a, struct str mechanism, struct str rest)

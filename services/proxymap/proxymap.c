@@ -294,8 +294,7 @@ static void serve_change(struct server_call *call)
 	FAILPOINT("proxymap.change");
 	change(&request, &reply, &why);
 	reply.why = buf_str(&why);
-	log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key),
-		  (int) reply.status);
+	log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);
 	REPLY(call, table_reply, &reply);
 }
 

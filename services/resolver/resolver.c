@@ -187,8 +187,7 @@ static void answer(struct server_call *call)
 		upstream_ask(upstream, call->arena, name, (unsigned) request.type,
 			     in(conf.dns_resolver_time_limit), &reply);
 	log_debug("%.*s type %u: status %u security %u ttl %u", PSTR(name), (unsigned) request.type,
-		  (unsigned) reply.status,
-		  (unsigned) reply.security, (unsigned) reply.ttl);
+		  (unsigned) reply.status, (unsigned) reply.security, (unsigned) reply.ttl);
 	REPLY(call, dns_reply, &reply);
 }
 

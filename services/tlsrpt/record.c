@@ -47,8 +47,7 @@ static bool parse_mailto(struct str rest, struct arena *a, struct place *ret)
 
 	str_cut(&rest, '?', &address);
 	if (!decode(address, a, &address) || !address_split(address, &local, &domain) || local.len == 0
-	    || str_find_any(address, " ,;<>()[]\"\\") >= 0
-	    || !dns_name_is_valid(domain, room, &valid))
+	    || str_find_any(address, " ,;<>()[]\"\\") >= 0 || !dns_name_is_valid(domain, room, &valid))
 		return false;
 	*ret = (struct place){ .is_mail = true, .address = address };
 	return true;

@@ -197,9 +197,8 @@ void tally_print(struct buf *b)
 					 PSTR(p->text));
 			LIST_EACH(x, &p->details, struct detail, link)
 				buf_addf(b, "detail\t%llu\t%.*s\t%.*s\t%.*s\t%.*s\t%.*s\n",
-					 (unsigned long long) x->count, PSTR(x->result),
-						 PSTR(x->mx), PSTR(x->ip),
-					 PSTR(x->local_ip), PSTR(x->words));
+					 (unsigned long long) x->count, PSTR(x->result), PSTR(x->mx),
+					 PSTR(x->ip), PSTR(x->local_ip), PSTR(x->words));
 		}
 	}
 }
@@ -250,9 +249,8 @@ static bool read_detail(struct reading *at, struct str line)
 	uint64_t n;
 
 	if (at->p == NULL || !str_cut(&line, '\t', &number) || str_to_uint64(number, 10, &n) < 0
-	    || !str_cut(&line, '\t', &r.result)
-	    || !str_cut(&line, '\t', &r.mx) || !str_cut(&line, '\t', &r.ip)
-	    || !str_cut(&line, '\t', &r.local_ip))
+	    || !str_cut(&line, '\t', &r.result) || !str_cut(&line, '\t', &r.mx)
+	    || !str_cut(&line, '\t', &r.ip) || !str_cut(&line, '\t', &r.local_ip))
 		return false;
 	r.words = str_head(line, MOST_WORDS);
 	x = detail_get(at->d, at->p, &r);

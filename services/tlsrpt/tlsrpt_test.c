@@ -84,12 +84,10 @@ static void some(void)
 		assert_true(add(20000, "example.com", "sts", POLICY, "success", "mx1.mail.example.com"));
 	assert_true(add(20000, "example.com", "sts", POLICY, "certificate-expired", "mx1.mail.example.com"));
 	assert_true(add(20000, "example.com", "sts", POLICY, "certificate-expired", "mx1.mail.example.com"));
-	assert_true(add(20000, "example.com", "sts", POLICY, "starttls-not-supported",
-			"mx2.mail.example.com"));
+	assert_true(add(20000, "example.com", "sts", POLICY, "starttls-not-supported", "mx2.mail.example.com"));
 	assert_true(add(20000, "example.com", "no-policy-found", "", "success", "mx1.mail.example.com"));
 	assert_true(add(20001, "example.com", "sts", POLICY, "success", ""));
-	assert_true(add(20000, "other.example", "tlsa", "3 1 1 AB", "validation-failure",
-			"mx.other.example"));
+	assert_true(add(20000, "other.example", "tlsa", "3 1 1 AB", "validation-failure", "mx.other.example"));
 }
 
 static void what_is_written_is_read_again(void **state)

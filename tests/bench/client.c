@@ -85,6 +85,5 @@ void samples_print(const char *name, struct samples *s)
 		most = s->at[s->count - 1];
 	}
 	printf("\"%s\": {\"n\": %d, \"p50_us\": %lld, \"p99_us\": %lld, \"max_us\": %lld}", name, s->count,
-	       (long long) p50,
-	       (long long) p99, (long long) most);
+	       (long long) p50, (long long) p99, (long long) most);
 }

@@ -38,7 +38,6 @@ int main(int argc, char **argv)
 		if (pid > 0 && status != 0)
 			failed++;
 	printf("{\"acknowledged\": %d, \"failed\": %d, \"seconds\": %.6f, \"start_us\": %lld}\n",
-	       count - failed, failed,
-	       (double) (mono_us() - start) / 1e6, (long long) start);
+	       count - failed, failed, (double) (mono_us() - start) / 1e6, (long long) start);
 	return failed > 0;
 }

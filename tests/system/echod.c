@@ -129,8 +129,7 @@ int main(int argc, char **argv)
 	d.name = str_of(name.at).at;
 	if (str_is(name, STR("blocker"))) {
 		d.shape = DAEMON_ONE_AT_A_TIME;
-		d.jail = (struct jail){ .user = AS_ROOT, .syscalls = SYS_ALL,
-					.capabilities = "setuid setgid" };
+		d.jail = (struct jail){ .user = AS_ROOT, .syscalls = SYS_ALL, .capabilities = "setuid setgid" };
 	}
 	if (str_is(name, STR("qmgr")) || str_is(name, STR("pickup"))) {
 		d.singleton = true;

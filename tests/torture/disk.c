@@ -316,9 +316,8 @@ static void serve(const struct fuse_in_header *in)
 		break;
 	case FUSE_GETATTR:
 	case FUSE_SETATTR:
-		answer(in, 0, &(struct fuse_attr_out){ .attr_valid = ALWAYS,
-						       .attr = attributes(in->nodeid) },
-						       sizeof(struct fuse_attr_out));
+		answer(in, 0, &(struct fuse_attr_out){ .attr_valid = ALWAYS, .attr = attributes(in->nodeid) },
+		       sizeof(struct fuse_attr_out));
 		break;
 	case FUSE_OPEN:
 	case FUSE_OPENDIR:

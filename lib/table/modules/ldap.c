@@ -139,10 +139,10 @@ static bool read_parameters(struct connection *c, const struct driver_settings *
 	if (result == NULL && s->get(s, "special_result_attribute") == NULL
 	    && s->get(s, "leaf_result_attribute") == NULL)
 		result = "maildrop";
-	return read_scope(s->get(s, "scope"), &c->scope) && add_attributes(c, result, VALUE) &&
-	       add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF)
-	       && add_attributes(c, s->get(s, "terminal_result_attribute"), TERMINAL) &&
-	       add_attributes(c, s->get(s, "special_result_attribute"), SPECIAL);
+	return read_scope(s->get(s, "scope"), &c->scope) && add_attributes(c, result, VALUE)
+	       && add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF)
+	       && add_attributes(c, s->get(s, "terminal_result_attribute"), TERMINAL)
+	       && add_attributes(c, s->get(s, "special_result_attribute"), SPECIAL);
 }
 
 /*
@@ -344,9 +344,8 @@ static void say_failure(const struct connection *c, int r, const char *step, con
 	if (c != NULL && c->ld != NULL)
 		ldap_get_option(c->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
 	snprintf(why.at, why.size, "%s %s: %s%s%s%s", step, hosts == NULL ? "localhost" : hosts,
-		 ldap_err2string(r),
-		 more == NULL || *more == 0 ? "" : " (", more == NULL ? "" : more, more == NULL
-		 || *more == 0 ? "" : ")");
+		 ldap_err2string(r), more == NULL || *more == 0 ? "" : " (", more == NULL ? "" : more,
+		 more == NULL || *more == 0 ? "" : ")");
 	ldap_memfree(more);
 }
 
@@ -449,8 +448,8 @@ static int take_attribute(struct search *s, LDAPMessage *entry, const char *name
 
 static int take_entry(struct search *s, LDAPMessage *entry, char **names, long depth)
 {
-	const bool terminal = has_values(s, entry, TERMINAL), special = !terminal
-									&& has_values(s, entry, SPECIAL);
+	const bool terminal = has_values(s, entry, TERMINAL),
+		   special = !terminal && has_values(s, entry, SPECIAL);
 	int r = LDAP_SUCCESS;
 
 	if (names != s->c->names) {	/* a URL's own attributes are results */
@@ -518,8 +517,7 @@ static enum driver_result ldap_ask(void *connection, const struct driver_questio
 }
 
 static const struct server_driver servers[] = {
-	{ .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask,
-	  .close = ldap_close },
+	{ .type = "ldap", .check = ldap_check, .connect = ldap_connect_to, .ask = ldap_ask, .close = ldap_close },
 	{ .type = NULL },
 };
 

@@ -75,8 +75,7 @@ static int compile(struct str text, struct str flags, void **ret_pattern, size_t
 	code = pcre2_compile((PCRE2_SPTR) text.at, text.len, options, &error, &where, NULL);
 	if (code == NULL) {
 		pcre2_get_error_message(error, words, sizeof(words));
-		snprintf(why.at, why.size, "error in regex at offset %zu: %s", (size_t) where,
-			 (char *) words);
+		snprintf(why.at, why.size, "error in regex at offset %zu: %s", (size_t) where, (char *) words);
 		return -EINVAL;
 	}
 	pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);

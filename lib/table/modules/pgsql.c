@@ -31,8 +31,7 @@ static int wait_for(PGconn *c, short events, long long until, struct driver_word
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
 		return 0;
-	snprintf(why.at, why.size, "host \"%s\": %s", PQhost(c),
-		 n == 0 ? "no answer in time" : "poll failed");
+	snprintf(why.at, why.size, "host \"%s\": %s", PQhost(c), n == 0 ? "no answer in time" : "poll failed");
 	return -1;
 }
 
@@ -154,18 +153,18 @@ static bool is_about_server(const PGresult *r)
 {
 	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
-	return state != NULL && (strncmp(state, "57P", 3) == 0 || strcmp(state, "57014") == 0
-				 || strncmp(state, "08", 2) == 0 ||
-				 strncmp(state, "53", 2) == 0);
+	return state != NULL
+	       && (strncmp(state, "57P", 3) == 0 || strcmp(state, "57014") == 0
+		   || strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0);
 }
 
 static void tell_values(const PGresult *r, const struct driver_question *q)
 {
 	for (int row = 0; row < PQntuples(r); row++)
 		for (int column = 0; column < PQnfields(r); column++)
-			if (!PQgetisnull(r, row, column) &&
-			    !q->found(q->arg, PQgetvalue(r, row, column),
-				      (size_t) PQgetlength(r, row, column)))
+			if (!PQgetisnull(r, row, column)
+			    && !q->found(q->arg, PQgetvalue(r, row, column),
+					 (size_t) PQgetlength(r, row, column)))
 				return;
 }
 
