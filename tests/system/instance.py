@@ -145,6 +145,7 @@ class Instance:
             "inet_interfaces": address,
             "inet_protocols": "ipv4",
             "smtp_log_tls_feature_status": "yes",
+            "lmtp_log_tls_feature_status": "yes",
             "mynetworks": "127.0.0.0/8",
             "alias_maps": "",
             "alias_database": "",

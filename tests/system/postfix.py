@@ -68,7 +68,7 @@ class Postfix(Instance):
                      "command_directory": self.commands, "meta_directory": self.tree / "etc/postfix", "mail_owner": "postfix",
                      "setgid_group": "postdrop", "sendmail_path": self.commands / "sendmail",
                      "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH TZ", "export_environment": "LD_LIBRARY_PATH TZ",
-                     "dns_resolver_addresses": None, "smtp_log_tls_feature_status": None}
+                     "dns_resolver_addresses": None, "smtp_log_tls_feature_status": None, "lmtp_log_tls_feature_status": None}
         shutil.chown(self.data, "postfix")
 
     def master_cf(self):
