@@ -115,9 +115,9 @@ struct daemon {
 	 */
 	void (*stop)(void);
 	/*
-	 * master's wakeup timer fired, or somebody triggered the service: a byte on its fifo, a
-	 * byte 'W' or a frame "wakeup" first on a connection (these are taken off; serve() sees
-	 * what follows, if anything). May be NULL. Must not wait.
+	 * master's wakeup timer fired, or somebody triggered the service: a byte 'W' or a frame
+	 * "wakeup" first on a connection (these are taken off; serve() sees what follows, if
+	 * anything). May be NULL. Must not wait.
 	 */
 	void (*wake)(void);
 	/*

@@ -39,12 +39,6 @@ static int listen_at_path(const char *path, enum service_type type)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd;
 
-	if (type == SERVICE_FIFO) {
-		if (mkfifo(path, 0622) < 0 && errno != EEXIST)
-			return -errno;
-		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
 	if (type != SERVICE_DGRAM)
 		return listen_unix(path, 0666, 1024);
 	if (strlen(path) >= sizeof(sa.sun_path))

@@ -314,21 +314,6 @@ static void run_accept(void *arg)
 	}
 }
 
-static void run_fifo(void *arg)
-{
-	const struct listener *l = arg;
-	char bytes[512];
-
-	while (!co_is_cancelled()) {
-		ssize_t n = read(l->fd, bytes, sizeof(bytes));
-
-		if (n > 0 && run->d->wake != NULL)
-			run->d->wake();
-		else if (n <= 0 && co_wait_fd(l->fd, POLLIN, NEVER) == -ECANCELED)
-			return;
-	}
-}
-
 static void run_datagrams(void *arg)
 {
 	const struct listener *l = arg;
@@ -352,8 +337,7 @@ static void start_accepting(void)
 		if (l->type == SERVICE_DGRAM)
 			start_or_die(sessions_scope, "datagrams", run_datagrams, l);
 		else
-			start_or_die(accept_scope, "accept", l->type == SERVICE_FIFO ? run_fifo : run_accept,
-				     l);
+			start_or_die(accept_scope, "accept", run_accept, l);
 	}
 }
 

@@ -329,7 +329,7 @@ def test_wakeup_comes_at_start_and_in_intervals(echo):
 
 
 def test_triggers_wake_and_are_not_served(echo):
-    one = echo("q unix n - n - 1 qmgr\nf fifo n - n - 1 pickup\n")
+    one = echo("q unix n - n - 1 qmgr\n")
     frame = b"\0\0\0\x0c\0\0\0\0\x06wakeup\0"
 
     def woken(times):
@@ -345,9 +345,18 @@ def test_triggers_wake_and_are_not_served(echo):
         client.connect(str(one.queue / "public/q"))
         client.sendall(frame + b"hallo\n")
         assert client.recv(20) == b"hallo\n"
+
+
+def test_a_program_of_others_is_started_by_a_byte_in_its_named_pipe(echo):
+    one = echo("f fifo n - n - 1 foreign\n", start=False)
+    program = one.programs / "foreign"
+    program.write_text(f"#!/bin/sh\nhead -c 1 <&4 >{one.root}/woken.new && mv {one.root}/woken.new {one.root}/woken\n")
+    program.chmod(0o755)
+    one.start()
     with open(one.queue / "public/f", "w") as fifo:
         fifo.write("W")
-    one.wait_for_log(r"pickup\[\d+\]: woken")
+    wait_until((one.root / "woken").exists, 30, one.log_tail)
+    assert (one.root / "woken").read_text() == "W"
 
 
 def test_pass_services_receive_connections(echo):
