@@ -336,7 +336,7 @@ def refused_for_a_while(scene, rounds, refuse, allow):
         wait_until(lambda: scene.ledger.refused >= refused + 20, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
         words = refusal(scene)
         assert words.startswith("4"), words
-        assert pids == {name: scene.mail.pids(name) for name in pids}, f"somebody died\n{scene.mail.log_tail()}"
+        assert all(set(pids[name]) <= set(scene.mail.pids(name)) for name in pids), f"somebody died\n{scene.mail.log_tail()}"    # others may begin
         allow()
         scene.wait_for_promises(5, 90)
     scene.end_load()
