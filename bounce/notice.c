@@ -105,16 +105,6 @@ int notice_decode(struct arena *a, struct bounce_request *request, struct notice
 
 /* ---- deciding ---- */
 
-static bool lists(const char *list, const char *class)
-{
-	struct str rest = str_of(list), word;
-
-	while (str_token(&rest, ", \t\r\n", &word))
-		if (str_is_nocase(word, str_of(class)))
-			return true;
-	return false;
-}
-
 static bool wants(const struct notice *n, const struct recipient *r)
 {
 	if (r->notify == 0)
@@ -274,7 +264,8 @@ static void fill_envelope(const struct notice *n, enum notice_audience who, stru
 /* Checks are asked about other people's words, when at all. */
 static unsigned cleanup_flags(const struct notice *n)
 {
-	const bool checks = n->original != IS_REFUSED && lists(n->conf->internal_mail_filter_classes, "bounce");
+	const struct str filtered = str_of(n->conf->internal_mail_filter_classes);
+	const bool checks = n->original != IS_REFUSED && str_lists_nocase(filtered, STR("bounce"));
 
 	return CLEANUP_ADD_RECEIVED | CLEANUP_NO_BCC | (checks ? 0 : CLEANUP_NO_CHECKS);
 }
@@ -350,7 +341,7 @@ static int send_double_bounce(const struct notice *n, char ret_id[32])
 		log_mail(ROAD_WARNING, n->e.queue_id, "undeliverable postmaster notification discarded");
 		return 0;
 	}
-	if (n->kind != BOUNCE_FAILURE || !lists(n->conf->notify_classes, "2bounce"))
+	if (n->kind != BOUNCE_FAILURE || !str_lists_nocase(str_of(n->conf->notify_classes), STR("2bounce")))
 		return 0;
 	error = send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
 	return error == EPERM ? 0 : error;
@@ -361,7 +352,7 @@ static void send_copy(const struct notice *n)
 	const char *class = n->kind == BOUNCE_FAILURE ? "bounce" : n->kind == BOUNCE_DELAY ? "delay" : NULL;
 	char id[32];
 
-	if (class == NULL || !lists(n->conf->notify_classes, class))
+	if (class == NULL || !str_lists_nocase(str_of(n->conf->notify_classes), str_of(class)))
 		return;
 	/* The sender knows: failing now would tell him twice. */
 	send_one(n, TO_POSTMASTER,

@@ -165,9 +165,10 @@ static void note_message_id(struct message *m, const struct header *h, enum head
 		m->e.message_id = STR_NONE;	/* not fit for an attribute */
 }
 
+/* Ours, which it will get, is one too. */
 static void count_hop(struct message *m)
 {
-	if (++m->hops > the_cleanup.conf.hopcount_limit)
+	if (++m->hops + 1 >= the_cleanup.conf.hopcount_limit)
 		refuse_loudly(m, 554, "5.4.0", "Error: too many hops");
 }
 

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,16 +107,6 @@ static void open_services(void)
 
 	if (services_apply(true, &why) < 0)
 		die(EX_OSERR, "%s", buf_text(&why));
-}
-
-static void raise_descriptor_limit(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
-		return;
-	r.rlim_cur = r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
 }
 
 #ifdef WITH_SANITIZERS

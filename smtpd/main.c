@@ -55,16 +55,6 @@ static enum bare_newline parse_bare_newline(struct str value)
 	    PSTR(value));
 }
 
-static bool lists_parameter(const char *list, struct str name)
-{
-	struct str rest = str_of(list), word;
-
-	while (str_token(&rest, ", \t\r\n", &word))
-		if (str_is(word, name))
-			return true;
-	return false;
-}
-
 static void compile_restrictions(void)
 {
 	const struct smtpd_conf *conf = &smtpd.conf;
@@ -126,8 +116,8 @@ static void start(void)
 		    conf->smtpd_upstream_proxy_protocol);
 	smtpd.behind_proxy = conf->smtpd_upstream_proxy_protocol[0] != 0;
 	smtpd.bare_newline = parse_bare_newline(str_of(conf->smtpd_forbid_bare_newline));
-	smtpd.access_parents = lists_parameter(smtpd.common->parent_domain_matches_subdomains,
-					       STR("smtpd_access_maps"));
+	smtpd.access_parents = str_lists(str_of(smtpd.common->parent_domain_matches_subdomains),
+					 STR("smtpd_access_maps"));
 	smtpd.defer_unknown_address = is_yes_no_value(conf->unknown_address_tempfail_action, "defer",
 						      "defer_if_permit", "unknown_address_tempfail_action");
 	smtpd.defer_unknown_helo = is_yes_no_value(conf->unknown_helo_hostname_tempfail_action, "defer",

@@ -56,16 +56,6 @@ static int find_owners(struct question *q, struct str *ret)
 	return r;
 }
 
-static bool is_listed(struct str list, struct str login)
-{
-	struct str word;
-
-	while (str_token(&list, ", \t\r\n", &word))
-		if (str_is_nocase(word, login))
-			return true;
-	return false;
-}
-
 /* The null sender belongs to everybody. Where no tables say whose addresses are, none is anybody's. */
 static bool has_sender(const struct question *q)
 {
@@ -92,7 +82,7 @@ static struct verdict check_user(struct question *q, bool only_known)
 	r = find_owners(q, &owners);
 	if (r < 0)
 		return verdict_cannot_tell(q->arena, q->sender);
-	if ((r == 0 && only_known) || (r > 0 && is_listed(owners, user)))
+	if ((r == 0 && only_known) || (r > 0 && str_lists_nocase(owners, user)))
 		return dunno();
 	return refuse_sender(q, arena_fmt(q->arena, "not owned by user %.*s", PSTR(user)));
 }

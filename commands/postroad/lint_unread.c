@@ -12,16 +12,6 @@
 
 /* ---- who reads a parameter ---- */
 
-static bool has_word(const char *list, struct str word)
-{
-	struct str rest = str_of(list), one;
-
-	while (str_token(&rest, ", \t\r\n", &one))
-		if (str_is(one, word))
-			return true;
-	return false;
-}
-
 /* The programs that read it; NULL: it is none of the registry's. */
 static const char *readers_of(struct str name)
 {
@@ -35,7 +25,7 @@ static bool reads(struct str program, struct str name)
 {
 	const char *readers = readers_of(name);
 
-	return readers == NULL || strcmp(readers, "*") == 0 || has_word(readers, program);
+	return readers == NULL || strcmp(readers, "*") == 0 || str_lists(str_of(readers), program);
 }
 
 /* One row, and the names that count there because of others that do: $name in their values. */

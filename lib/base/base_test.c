@@ -46,6 +46,16 @@ static void test_cut_and_token_walk_a_string(void **state)
 	assert_int_equal(str_token_braced(&rest, ", ", &token), -EINVAL);
 }
 
+static void test_a_list_has_its_words_and_no_parts_of_them(void **state)
+{
+	(void) state;
+	assert_true(str_lists(STR(" one, two\tthree"), STR("three")));
+	assert_false(str_lists(STR("one, two"), STR("tw")));
+	assert_false(str_lists(STR("one, two"), STR("Two")));
+	assert_true(str_lists_nocase(STR("one, two"), STR("Two")));
+	assert_false(str_lists(STR(""), STR("")));
+}
+
 static void test_only_text_that_is_one_pair_of_braces_has_an_inside(void **state)
 {
 	static const char *const not_one[] = { "", "{", "}", "a", "{a", "a}", "{a}b", "{a}{b}", "{a}}",
@@ -269,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_formatted_text_grows_the_buffer_or_leaves_it_alone),
 		cmocka_unit_test(test_a_number_out_of_range_is_told_from_no_number),
 		cmocka_unit_test(test_cut_and_token_walk_a_string),
+		cmocka_unit_test(test_a_list_has_its_words_and_no_parts_of_them),
 		cmocka_unit_test(test_only_text_that_is_one_pair_of_braces_has_an_inside),
 		cmocka_unit_test(test_utf8_is_checked_strictly),
 		cmocka_unit_test(test_formatted_text_of_any_length_is_added_whole),

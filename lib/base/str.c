@@ -137,6 +137,26 @@ bool str_token(struct str *rest, const char *separators, struct str *ret_token)
 	return true;
 }
 
+bool str_lists(struct str list, struct str word)
+{
+	struct str one;
+
+	while (str_token(&list, ", \t\r\n", &one))
+		if (str_is(one, word))
+			return true;
+	return false;
+}
+
+bool str_lists_nocase(struct str list, struct str word)
+{
+	struct str one;
+
+	while (str_token(&list, ", \t\r\n", &one))
+		if (str_is_nocase(one, word))
+			return true;
+	return false;
+}
+
 int str_token_braced(struct str *rest, const char *separators, struct str *ret_token)
 {
 	size_t depth = 0;

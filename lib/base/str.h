@@ -77,6 +77,9 @@ bool str_cut(struct str *rest, char at, struct str *ret_head);
  * False at the end. The loop is: while (str_token(&rest, ", \t\r\n", &word)) ...
  */
 bool str_token(struct str *rest, const char *separators, struct str *ret_token);
+/* Is it one of the words of a list as main.cf has them, separated by white space and commas? */
+bool str_lists(struct str list, struct str word);
+bool str_lists_nocase(struct str list, struct str word);
 
 /*
  * Like str_token, but text in { } (nesting) is one token, braces kept, as main.cf lists have it.

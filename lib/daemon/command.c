@@ -63,16 +63,6 @@ static void load(const char *dir, struct conf **ret)
 		die(EX_CONFIG, "%s", buf_text(&why));
 }
 
-static bool lists(const char *list, const char *dir)
-{
-	struct str rest = str_of(list), word;
-
-	while (str_token(&rest, ", \t\r\n", &word))
-		if (str_is(word, str_of(dir)))
-			return true;
-	return false;
-}
-
 /*
  * A setgid program that read anybody's main.cf would hand its group to anybody. The directories
  * that the installation's own main.cf names are fine, and root may name what it likes.
@@ -88,8 +78,8 @@ static void insist_on_trusted(const char *dir)
 	load(SYSCONFDIR, &c);
 	fill_groups(c, (const struct param_group *const[]){ &common_group, &daemon_group, NULL },
 		    (void *const[]){ &common, &daemon_settings });
-	if (!lists(daemon_settings.alternate_config_directories, dir)
-	    && !lists(daemon_settings.multi_instance_directories, dir))
+	if (!str_lists(str_of(daemon_settings.alternate_config_directories), str_of(dir))
+	    && !str_lists(str_of(daemon_settings.multi_instance_directories), str_of(dir)))
 		die(EX_NOPERM, "configuration directory %s is not one that alternate_config_directories of %s/main.cf names",
 		    dir, SYSCONFDIR);
 	conf_free(c);

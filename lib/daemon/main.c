@@ -8,7 +8,6 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,17 +169,6 @@ static void enter_jail(const struct daemon *d, const struct daemon_options *o)
 	w.extra = more_paths(d, &jail);
 	if (jail_enter(&jail, &w, say, &why) < 0)
 		die(EX_OSERR, "%s", buf_text(&why));
-}
-
-/* Thousands of sessions need descriptors; what the system allows is there to be used. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
-		return;
-	r.rlim_cur = r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
 }
 
 /*

@@ -9,6 +9,8 @@
 
 /* STDIN, STDOUT and STDERR exist; what is opened later is never one of them. */
 void stand_on_three_descriptors(void);
+/* Thousands of sessions need descriptors; what the system allows is there to be used. */
+void raise_descriptor_limit(void);
 /* Keeps and sets what import_environment says, drops the rest. */
 void clean_environment(const char *import_environment);
 /*

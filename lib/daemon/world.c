@@ -4,6 +4,7 @@
  * configuration, log.
  */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/base/die.h"
@@ -25,6 +26,16 @@ void stand_on_three_descriptors(void)
 	/* Those that stay as 0-2 go on to programs that we start. */
 	for (int i = 0; i <= STDERR_FILENO; i++)
 		fcntl(i, F_SETFD, 0);
+}
+
+void raise_descriptor_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
 }
 
 struct setting {
@@ -75,22 +86,12 @@ void clean_environment(const char *import_environment)
 	arena_free(a);
 }
 
-static bool has_word(const char *list, struct str wanted)
-{
-	struct str rest = str_of(list), word;
-
-	while (str_token(&rest, ", \t\r\n", &word))
-		if (str_is(word, wanted))
-			return true;
-	return false;
-}
-
 void insist_on_words(const char *parameter, const char *list, const char *allowed)
 {
 	struct str rest = str_of(list), word;
 
 	while (str_token(&rest, ", \t\r\n", &word))
-		if (!has_word(allowed, word))
+		if (!str_lists(str_of(allowed), word))
 			die(EX_CONFIG, "%s: \"%.*s\" is none of %s", parameter, PSTR(word), allowed);
 }
 

@@ -119,16 +119,6 @@ static int open_tables(struct route *r, enum extent extent, struct buf *why)
 	return 0;
 }
 
-static bool list_has(const char *list, struct str word)
-{
-	struct str rest = str_of(list), one;
-
-	while (str_token(&rest, ", \t\r\n", &one))
-		if (str_is(one, word))
-			return true;
-	return false;
-}
-
 static int check_propagation(const char *list, struct buf *why)
 {
 	static const char *const kinds[] = { "canonical", "virtual", "alias", "forward", "include", "generic" };
@@ -173,7 +163,7 @@ static int open_all(struct route *r, struct conf *c, enum extent extent, struct 
 
 bool route_propagates(const struct route *r, struct str kind)
 {
-	return list_has(r->conf.propagate_unmatched_extensions, kind);
+	return str_lists(str_of(r->conf.propagate_unmatched_extensions), kind);
 }
 
 static int open_route(struct conf *c, const struct common_conf *common, enum extent extent,
@@ -191,7 +181,7 @@ static int open_route(struct conf *c, const struct common_conf *common, enum ext
 		route_free(r);
 		return error;
 	}
-	r->transport_parents = list_has(common->parent_domain_matches_subdomains, STR("transport_maps"));
+	r->transport_parents = str_lists(str_of(common->parent_domain_matches_subdomains), STR("transport_maps"));
 	r->propagate_virtual = route_propagates(r, STR("virtual"));
 	r->propagate_canonical = route_propagates(r, STR("canonical"));
 	*ret = r;

@@ -62,23 +62,13 @@ bool sasl_mechanism_takes_token(const struct sasl_mechanism *m)
 	return m->bearer != NULL;
 }
 
-static bool is_offered(struct str offered, const char *name)
-{
-	struct str one;
-
-	while (str_token(&offered, " \t", &one))
-		if (str_is_nocase(one, str_of(name)))
-			return true;
-	return false;
-}
-
 const struct sasl_mechanism *sasl_mechanism_choose(struct str offered, unsigned options, bool is_token)
 {
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
 		const struct sasl_mechanism *m = &mechanisms[i];
 
 		if ((sasl_options_of(str_of(m->name)) & options) != options
-		    || (is_token && m->bearer == NULL) || !is_offered(offered, m->name))
+		    || (is_token && m->bearer == NULL) || !str_lists_nocase(offered, str_of(m->name)))
 			continue;
 		if (m->bearer != NULL || (sasl_module() != NULL && sasl_module()->knows(m->name)))
 			return m;

@@ -77,16 +77,6 @@ struct str reply_dsn(const struct reply *r, struct str fallback, struct arena *a
 
 /* ---- EHLO ---- */
 
-static bool is_listed(struct str list, struct str word)
-{
-	struct str entry;
-
-	while (str_token(&list, ", \t\r\n", &entry))
-		if (str_is_nocase(entry, word))
-			return true;
-	return false;
-}
-
 static void take_size(struct str arguments, struct ehlo *ret)
 {
 	struct str number;
@@ -117,7 +107,7 @@ void ehlo_parse(const struct reply *r, struct str discard, struct ehlo *ret)
 			continue;
 		if (str_starts_nocase(word, STR("AUTH=")))	/* as it was before there was a standard */
 			word = STR("AUTH");
-		if (is_listed(discard, word))
+		if (str_lists_nocase(discard, word))
 			continue;
 		for (size_t i = 0; i < COUNT_OF(known); i++) {
 			if (!str_is_nocase(word, known[i].keyword))
@@ -150,7 +140,7 @@ void ehlo_mechanisms(const struct reply *r, struct buf *ret)
 			continue;
 		line = str_skip(line, 5);
 		while (count < MOST_MECHANISMS && str_token(&line, " \t", &word))
-			if (is_mechanism(word) && !is_listed(buf_str(ret), word)) {
+			if (is_mechanism(word) && !str_lists_nocase(buf_str(ret), word)) {
 				buf_addf(ret, "%s%.*s", count > 0 ? " " : "", PSTR(word));
 				count++;
 			}

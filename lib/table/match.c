@@ -388,10 +388,5 @@ int match_client(struct match_list *m, struct arena *a, struct str name, const s
 
 unsigned match_parent_flag(struct str list, struct str parameter)
 {
-	struct str word;
-
-	while (str_token(&list, ", \t\r\n", &word))
-		if (str_is(word, parameter))
-			return MATCH_PARENT;
-	return 0;
+	return str_lists(list, parameter) ? MATCH_PARENT : 0;
 }

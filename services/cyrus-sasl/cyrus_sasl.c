@@ -105,16 +105,6 @@ struct attempt {
 	uint32_t id;
 };
 
-static bool has_word(struct str words, struct str word)
-{
-	struct str one;
-
-	while (str_token(&words, " ", &one))
-		if (str_is_nocase(one, word))
-			return true;
-	return false;
-}
-
 static void greet(struct stream *s)
 {
 	struct str rest = mechanisms, name;
@@ -125,7 +115,7 @@ static void greet(struct stream *s)
 			continue;
 		writef(s, "MECH\t%.*s", PSTR(name));
 		for (size_t i = 0; i < COUNT_OF(properties); i++)
-			if (has_word(properties[i].names, name) != properties[i].is_lack)
+			if (str_lists_nocase(properties[i].names, name) != properties[i].is_lack)
 				writef(s, "\t%.*s", PSTR(properties[i].word));
 		write_str(s, STR("\n"));
 	}
