@@ -13,16 +13,6 @@
 #include "lib/mailbox/path.h"
 #include "local/local.h"
 
-bool list_has(const char *list, const char *word)
-{
-	struct str rest = str_of(list), one;
-
-	while (str_token(&rest, ", \t\r\n", &one))
-		if (str_is(one, str_of(word)))
-			return true;
-	return false;
-}
-
 /* ---- rights ---- */
 
 struct rights default_rights(struct task *t)

@@ -14,12 +14,13 @@ static void make_environment(struct errand *e, struct command *c)
 	const struct task *t = e->task;
 	const struct envelope *env = &t->d->env;
 	const struct account *who = &e->rights.account;
+	const struct str user = who->name.len > 0 ? who->name : t->user;
 	const struct { const char *name; struct str value; bool trusted; } rows[] = {
 		{ "PATH", STR(COMMAND_PATH), true },
 		{ "SHELL", who->shell.len > 0 ? who->shell : STR("/bin/sh"), true },
 		{ "HOME", who->home, true },
-		{ "LOGNAME", who->name, true },
-		{ "USER", who->name.len > 0 ? who->name : t->user, false },
+		{ "LOGNAME", user, false },
+		{ "USER", user, false },
 		{ "LOCAL", t->name, false },
 		{ "EXTENSION", t->extension, false },
 		{ "DOMAIN", t->domain, false },
@@ -85,7 +86,7 @@ static int write_letter(void *arg, int (*out)(void *arg, struct str bytes), void
 	struct letter l = letter_of(e->task);
 	unsigned front = LETTER_FROM | LETTER_RETURN_PATH | LETTER_ORIGINAL_TO;
 
-	if (list_has(the_local.conf.prepend_delivered_header, "command"))
+	if (str_lists(str_of(the_local.conf.prepend_delivered_header), STR("command")))
 		front |= LETTER_DELIVERED_TO;
 	return letter_copy(&l, front, out, out_arg);
 }
@@ -98,8 +99,8 @@ static bool choose_directory(struct errand *e, struct command *c, struct mailbox
 
 	if (text.len == 0)
 		return true;
-	if (expand_names(e->task, &e->rights.account, text,
-			 the_local.conf.execution_directory_expansion_filter, &path) < 0 || path.len == 0) {
+	if (expand_for(e->task, &e->rights.account, text,
+		       the_local.conf.execution_directory_expansion_filter, &path) < 0 || path.len == 0) {
 		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "command_execution_directory: cannot use %.*s",
 			    PSTR(text));
 		return false;

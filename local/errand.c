@@ -22,7 +22,7 @@ static unsigned delivered_header(const char *kind)
 {
 	unsigned others = LETTER_HEADERS & ~LETTER_DELIVERED_TO;
 
-	return list_has(the_local.conf.prepend_delivered_header, kind) ? LETTER_HEADERS : others;
+	return str_lists(str_of(the_local.conf.prepend_delivered_header), str_of(kind)) ? LETTER_HEADERS : others;
 }
 
 void name_file(struct mailbox_result *result, const char *path)
@@ -170,8 +170,8 @@ static int find_forward(struct errand *e, struct buf *ret_text, struct buf *repl
 	while (r == 0 && str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(PATH_MAX);
 
-		if (expand_names(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter,
-				 &path) < 0)
+		if (expand_for(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter,
+			       &path) < 0)
 			reply_warning(reply, "forward_path: cannot use %.*s", PSTR(one));
 		else if (path.len > 0 && path.at[0] == '/')
 			r = read_forward_file(buf_text(&path), ret_text, reply);
@@ -247,14 +247,14 @@ static void take_item(struct forwarding *f, const struct destination *to)
 
 	switch (to->kind) {
 	case TO_COMMAND:
-		if (list_has(the_local.conf.allow_mail_to_commands, f->where))
+		if (str_lists(str_of(the_local.conf.allow_mail_to_commands), str_of(f->where)))
 			deliver_to_command(f->e, str_c(a, to->what), f->reply);
 		else
 			refuse(f, "command");
 		return;
 	case TO_FILE:
 	case TO_HOME_FILE:
-		if (!list_has(the_local.conf.allow_mail_to_files, f->where))
+		if (!str_lists(str_of(the_local.conf.allow_mail_to_files), str_of(f->where)))
 			refuse(f, "file");
 		else if (to->kind == TO_FILE)
 			deliver_to_file(f->e, str_c(a, to->what), f->reply);

@@ -60,7 +60,7 @@ static int write_piece(void *arg, struct str bytes)
 static void submit(struct task *t, const struct letter *l, bool final, struct mailbox_result *ret)
 {
 	const unsigned maps = final ? CLEANUP_NO_MAPPINGS : 0;
-	bool marked = list_has(the_local.conf.prepend_delivered_header, "forward");
+	bool marked = str_lists(str_of(the_local.conf.prepend_delivered_header), STR("forward"));
 	struct mail_verdict verdict;
 	struct mail_out *out;
 	struct envelope e;

@@ -199,6 +199,7 @@ static void lint_entry(void *arg, const struct table_entry *e)
 static void lint_settings(struct lint *l)
 {
 	const struct local_conf *c = &the_local.conf;
+	struct stat st;
 
 	l->place = "mailbox_command";
 	lint_command(l, str_of(c->mailbox_command));
@@ -206,6 +207,11 @@ static void lint_settings(struct lint *l)
 	if (c->home_mailbox[0] == '~')
 		say(l, "it is below the home anyway: %s is a directory of that name there (mend: without ~/)",
 		    c->home_mailbox);
+	l->place = "mail_spool_directory";
+	if (c->home_mailbox[0] == '\0' && c->mailbox_command[0] == '\0' && c->mailbox_transport[0] == '\0'
+	    && is_missing(c->mail_spool_directory, &st))
+		say(l, "%s: %s: mail for users is deferred (mend: make the directory, or set home_mailbox)",
+		    c->mail_spool_directory, error_text(errno));
 }
 
 void lint_aliases(struct task *t)

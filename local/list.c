@@ -67,8 +67,8 @@ static void deliver_outside(struct task *t, const struct source *from, const str
 			    .destination = is_command ? TO_COMMAND : TO_FILE,
 			    .what = to->what };
 
-	if (!list_has(is_command ? the_local.conf.allow_mail_to_commands : the_local.conf.allow_mail_to_files,
-		      from->where)) {
+	if (!str_lists(str_of(is_command ? the_local.conf.allow_mail_to_commands
+					 : the_local.conf.allow_mail_to_files), str_of(from->where))) {
 		add_result(t, MAILBOX_BOUNCED, "5.7.1", "mail to %s is restricted",
 			   is_command ? "command" : "file");
 		return;
@@ -112,7 +112,7 @@ static struct str with_extension(struct task *t, const struct source *from, stru
 	struct str local, domain;
 
 	if (from->extension.len == 0
-	    || !list_has(the_local.route.propagate_unmatched_extensions, from->where))
+	    || !str_lists(str_of(the_local.route.propagate_unmatched_extensions), str_of(from->where)))
 		return address;
 	address_split(address, &local, &domain);
 	return arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(from->extension),

@@ -110,7 +110,7 @@ static void relay_unknown(struct task *t)
 	struct destinations list = { 0 };
 	struct str bad;
 
-	if (expand_names(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) >= 0)
+	if (expand_for(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) >= 0)
 		destinations_parse(arena_copy(t->arena, buf_str(&text)), 1, t->arena, &list, &bad);
 	if (list.count != 1 || list.at[0].kind != TO_ADDRESS) {
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s",
@@ -273,7 +273,8 @@ static bool leads_to_name(struct task *t, const struct alias *alias, const struc
 	if (list->count != 1 || list->at[0].kind != TO_ADDRESS || !is_local_name(t, list->at[0].what, &local))
 		return false;
 	t->became = list->at[0].what;
-	if (alias->extension.len > 0 && list_has(the_local.route.propagate_unmatched_extensions, "alias")) {
+	if (alias->extension.len > 0
+	    && str_lists(str_of(the_local.route.propagate_unmatched_extensions), STR("alias"))) {
 		t->became = arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(alias->extension),
 				      PSTR(str_skip(t->became, local.len)));
 		address_split(t->became, &local, &(struct str){ 0 });

@@ -51,7 +51,7 @@ static int tear_down(void **state)
 static void check_expansion(const char *text, const char *expected)
 {
 	AUTO(buf) b = BUF(1000);
-	int r = expand_names(&task, &account, str_of(text), "abcdefghijklmnopqrstuvwxyz.@+", &b);
+	int r = expand_for(&task, &account, str_of(text), "abcdefghijklmnopqrstuvwxyz.@+", &b);
 
 	if (expected == NULL)
 		assert_int_equal(r, -EINVAL);
@@ -68,6 +68,9 @@ static void test_names_are_filled_in_and_what_came_with_the_mail_is_filtered(voi
 	check_expansion("a$$b", "a$b");
 	check_expansion("${extension?has $user}${extension:none}", "has joe");
 	check_expansion("plain", "plain");
+	check_expansion("${extension?{${user}-${extension}}:{no}}", "joe-e_x");
+	check_expansion("${shell?{[${extension:{no}}]}}", "[]");
+	check_expansion("${{$user} == {joe} ? {his} : {other}}", "his");
 	task.extension = STR_NONE;
 	task.name = task.user;
 	check_expansion("$home/.forward${recipient_delimiter}${extension}", "/home/jo e/.forward");
@@ -89,7 +92,7 @@ static void test_without_an_account_there_is_no_home(void **state)
 	AUTO(buf) b = BUF(1000);
 
 	(void) state;
-	assert_int_equal(expand_names(&task, NULL, STR("[$home][$user]"), NULL, &b), 0);
+	assert_int_equal(expand_for(&task, NULL, STR("[$home][$user]"), NULL, &b), 0);
 	assert_str(buf_str(&b), "[][joe]");
 }
 

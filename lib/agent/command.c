@@ -236,27 +236,32 @@ static const struct exit_meaning meanings[] = {
 	{ EX_CONFIG, "5.3.5", "local configuration error" },
 };
 
+static enum mailbox_status status_of(const char *dsn)
+{
+	return dsn[0] == '4' ? MAILBOX_DEFERRED : MAILBOX_BOUNCED;
+}
+
 static void say_ended(const struct command *c, int status, struct str output, struct mailbox_result *ret)
 {
 	struct exit_meaning m = { status, "5.3.0", NULL };
-	struct str dsn, rest;
 	const char *label = output.len > 0 ? ". Command output: " : "";
+	struct str dsn, text;
 	char code[12];
 
+	/* "4.2.2 words" is all of the answer; "2.x.x" does not go with a failure */
+	if (dsn_split(output, &dsn, &text) >= 0 && dsn.at[0] != '2') {
+		snprintf(code, sizeof(code), "%.*s", PSTR(dsn));
+		mailbox_say(ret, status_of(code), code, "%.*s", PSTR(text));
+		return;
+	}
 	for (size_t i = 0; i < COUNT_OF(meanings); i++)
 		if (meanings[i].status == status)
 			m = meanings[i];
-	dsn = str_of(m.dsn);
-	/* "2.x.x" does not go with a failure */
-	if (dsn_split(output, &dsn, &rest) >= 0 && dsn.at[0] == '2')
-		dsn = str_of(m.dsn);
-	snprintf(code, sizeof(code), "%.*s", PSTR(dsn));
-	ret->status = code[0] == '4' ? MAILBOX_DEFERRED : MAILBOX_BOUNCED;
 	if (m.text != NULL)
-		mailbox_say(ret, ret->status, code, "%s%s%.*s", m.text, label, PSTR(output));
+		mailbox_say(ret, status_of(m.dsn), m.dsn, "%s%s%.*s", m.text, label, PSTR(output));
 	else
-		mailbox_say(ret, ret->status, code, "Command died with status %d: \"%s\"%s%.*s", status,
-			    c->name, label, PSTR(output));
+		mailbox_say(ret, status_of(m.dsn), m.dsn, "Command died with status %d: \"%s\"%s%.*s",
+			    status, c->name, label, PSTR(output));
 }
 
 static void say_delivered(const struct command *c, struct str output, struct mailbox_result *ret)

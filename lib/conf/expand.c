@@ -17,9 +17,11 @@
 #include <errno.h>
 
 #include "lib/conf/conf_private.h"
+#include "lib/conf/expand.h"
 
 struct expansion {
 	struct conf *conf;
+	name_value *value;		/* instead of conf's */
 	struct buf *why;
 	int depth;
 	long steps;
@@ -278,16 +280,26 @@ static int expand_comparison(struct expansion *x, struct str rest, struct buf *o
 
 /* ---- references ---- */
 
+/* 1; 0: main.cf has no such name; -EINVAL: whoever else was asked has none. */
+static int look_up(struct expansion *x, struct str name, struct str *ret_value)
+{
+	if (x->value != NULL)
+		return x->value(x->arg, name, ret_value) ? 1 : fail(x, "unknown name", name);
+	if (conf_raw(x->conf, name, ret_value))
+		return 1;
+	if (x->undefined != NULL)
+		x->undefined(x->arg, name);
+	return 0;
+}
+
 static int expand_value(struct expansion *x, struct str name, struct buf *out)
 {
 	struct str value;
+	int r = look_up(x, name, &value);
 
-	if (!conf_raw(x->conf, name, &value)) {
-		if (x->undefined != NULL)
-			x->undefined(x->arg, name);
-		return 0;
-	}
-	return expand(x, value, out);
+	if (r <= 0)
+		return r;
+	return x->value != NULL ? put(x, value, out) : expand(x, value, out);
 }
 
 static int expand_domain_to_ascii(struct expansion *x, struct str rest, struct buf *out)
@@ -309,7 +321,6 @@ static int expand_domain_to_ascii(struct expansion *x, struct str rest, struct b
 static int expand_reference(struct expansion *x, struct str inner, struct buf *out)
 {
 	struct str rest = skip_space(inner), name, raw = STR_NONE, yes = STR_NONE, no = STR_NONE;
-	bool known;
 	int r;
 
 	if (rest.len > 0 && rest.at[0] == '{')
@@ -330,10 +341,8 @@ static int expand_reference(struct expansion *x, struct str inner, struct buf *o
 		r = parse_else(x, str_skip(rest, 1), &no);
 	if (r < 0)
 		return r;
-	known = conf_raw(x->conf, name, &raw);
-	if (!known && x->undefined != NULL)
-		x->undefined(x->arg, name);
-	return expand(x, known && raw.len > 0 ? yes : no, out);
+	r = look_up(x, name, &raw);
+	return r < 0 ? r : expand(x, raw.len > 0 ? yes : no, out);
 }
 
 /* rest stands behind a dollar sign. */
@@ -403,6 +412,13 @@ int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct 
 		return r;
 	*ret = arena_copy(a, buf_str(&out));
 	return 0;
+}
+
+int expand_names(struct str text, name_value *value, void *arg, struct buf *ret, struct buf *why)
+{
+	struct expansion x = { .value = value, .arg = arg, .why = why };
+
+	return expand(&x, text, ret);
 }
 
 int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why)
