@@ -10,7 +10,7 @@
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 #include "lib/log/log.h"
-#include "lib/queue/requeue.h"
+#include "lib/queue/orders.h"
 #include "qmgr/qmgr.h"
 
 enum { PAUSE_EVERY = 100 };
@@ -53,16 +53,6 @@ static int delete_one(struct qmgr *q, struct str id)
 	return r;
 }
 
-static int find_place(struct qmgr *q, struct str id, enum queue_name *ret)
-{
-	AUTO(queue_file) f = { .fd = -1 };
-	int r = queue_file_find(q->queue, id, false, &f);
-
-	if (r >= 0)
-		*ret = f.where;
-	return r == -ENODATA || r == -ENOTSUP ? -ENOENT : MIN(r, 0);	/* no message, or none of ours */
-}
-
 /* Neither in memory nor, from now on, asleep. */
 static int carry_away(struct qmgr *q, struct str id, enum queue_name from, enum fate fate)
 {
@@ -80,25 +70,50 @@ static int carry_away(struct qmgr *q, struct str id, enum queue_name from, enum 
 	return r;
 }
 
+/* For whoever has the message when this delivery ends, or loads it after a death. */
+static int record_fate(struct qmgr *q, enum queue_name where, struct str id, enum fate fate)
+{
+	static const enum journal_kind kinds[] = {
+		[STAYS] = JOURNAL_RELEASED, [HELD] = JOURNAL_HELD, [REQUEUED] = JOURNAL_REQUEUED
+	};
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_open(q->queue, where, id, true, false, &f);
+
+	return r < 0 ? r : queue_order(&f, kinds[fate]);
+}
+
+static int change_fate(struct message *m, enum fate fate)
+{
+	int r = record_fate(m->q, m->where, m->id, fate);
+
+	if (r >= 0)
+		m->fate = fate;
+	return r;
+}
+
 static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 {
 	struct message *m = map_get(q->active, id);
-	enum queue_name from;
+	AUTO(queue_file) f = { .fd = -1 };
 	int r;
 
 	if (m != NULL) {
 		if (m->fate == GONE)
 			return -ENOENT;
-		m->fate = fate;
-		drop_waiting_entries(m);
-		return 0;
-	}
-	r = find_place(q, id, &from);
-	if (r < 0)
+		r = change_fate(m, fate);
+		if (r >= 0)
+			drop_waiting_entries(m);
 		return r;
-	if (from == QUEUE_INCOMING || from == QUEUE_DEFERRED || (from == QUEUE_HOLD && fate == REQUEUED))
-		return carry_away(q, id, from, fate);
-	return -ENOENT;
+	}
+	r = queue_file_find(q->queue, id, false, &f);
+	if (r < 0)
+		return r == -ENODATA || r == -ENOTSUP ? -ENOENT : r;	/* no message, or none of ours */
+	if (f.where != QUEUE_INCOMING && f.where != QUEUE_DEFERRED
+	    && (f.where != QUEUE_HOLD || fate != REQUEUED))
+		return -ENOENT;
+	if (queue_file_is_locked(&f) > 0)		/* a predecessor still delivers it */
+		return record_fate(q, f.where, id, fate);
+	return carry_away(q, id, f.where, fate);
 }
 
 static int hold_one(struct qmgr *q, struct str id)
@@ -114,21 +129,18 @@ static int requeue_one(struct qmgr *q, struct str id)
 static int release_one(struct qmgr *q, struct str id)
 {
 	struct message *m = map_get(q->active, id);
-	int64_t now = wall_s();
 	int r;
 
 	if (m != NULL && m->fate == HELD) {	/* was not held yet */
-		m->fate = STAYS;
+		r = change_fate(m, STAYS);
 		/* who was dropped from the line need not wait for the next attempt's time */
-		m->flushed = true;
-		return 0;
-	}
-	r = queue_move(q->queue, QUEUE_HOLD, QUEUE_DEFERRED, id);
-	if (r < 0)
+		m->flushed |= r >= 0;
 		return r;
-	queue_set_next_attempt(q->queue, QUEUE_DEFERRED, id, now);
-	sleepers_add(q->sleepers, QUEUE_DEFERRED, id, now * 1000000, (uint32_t) ALL_SITES);
-	return 0;
+	}
+	r = queue_release(q->queue, id);
+	if (r >= 0)
+		sleepers_add(q->sleepers, QUEUE_DEFERRED, id, wall_us(), (uint32_t) ALL_SITES);
+	return r;
 }
 
 /* Out of the intake log: it is as good as deferred. */
@@ -145,7 +157,7 @@ static int expire_one(struct qmgr *q, struct str id)
 	int r = queue_file_find(q->queue, id, true, &f);
 
 	if (r >= 0)
-		r = journal_append(&f, &(struct journal_record){ .kind = JOURNAL_EXPIRE }, 1);
+		r = queue_order(&f, JOURNAL_EXPIRE);
 	if (r < 0)
 		return r;
 	if (m != NULL) {

@@ -6,11 +6,13 @@
 #include "qmgr/scene.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/queue/orders.h"
 
 static uint64_t command(struct scene *s, const char *name, const char *argument, uint64_t *ret_count)
 {
@@ -291,6 +293,169 @@ static void what_is_being_requeued_is_not_found_by_a_scan(void **state)
 	play(state, play_scan_meanwhile);
 }
 
+/* ---- a process that dies before the delivery ends ---- */
+
+/* What a successor reads. */
+static enum fate fate_on_disk(struct scene *s, const char *id)
+{
+	struct message *m;
+	enum fate fate;
+
+	assert_int_equal(message_load(&s->q, QUEUE_INCOMING, str_of(id), &m), 0);
+	fate = m->fate;
+	message_free(m);
+	return fate;
+}
+
+static void play_recorded_orders(struct scene *s)
+{
+	char held[32], requeued[32];
+	uint64_t n;
+
+	announce(s, held, "hang@x defer@y");
+	announce(s, requeued, "hang@x");
+	settle(s);
+	assert_int_equal(fate_on_disk(s, held), STAYS);
+	assert_int_equal(command(s, "hold", held, &n), 0);
+	assert_int_equal(command(s, "requeue", requeued, &n), 0);
+	assert_int_equal(fate_on_disk(s, held), HELD);
+	assert_int_equal(fate_on_disk(s, requeued), REQUEUED);
+	assert_int_equal(command(s, "hold", requeued, &n), 0);
+	assert_int_equal(fate_on_disk(s, requeued), HELD);
+	assert_int_equal(command(s, "release", requeued, &n), 0);
+	assert_int_equal(fate_on_disk(s, requeued), STAYS);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_true(lies_in(s, QUEUE_HOLD, held));
+	buf_clear(&s->deliveries);
+	assert_int_equal(command(s, "release", held, &n), 0);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@y;");		/* the old order does not count any more */
+	assert_true(lies_in(s, QUEUE_DEFERRED, held));
+}
+
+static void play_recorded_orders_in_the_log(struct scene *s)
+{
+	use_log(s);
+	play_recorded_orders(s);
+}
+
+static void an_order_is_on_disk_before_its_delivery_ends(void **state)
+{
+	play(state, play_recorded_orders);
+}
+
+static void an_order_is_in_the_ledger_before_its_delivery_ends(void **state)
+{
+	play(state, play_recorded_orders_in_the_log);
+}
+
+static void leave_order(struct scene *s, const char *id, enum journal_kind kind)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+
+	assert_int_equal(queue_file_find(s->q.queue, str_of(id), true, &f), 0);
+	assert_int_equal(queue_order(&f, kind), 0);
+}
+
+static void play_succession(struct scene *s)
+{
+	char held[32], requeued[32];
+
+	announce(s, held, "defer@x");
+	announce(s, requeued, "defer@x");
+	settle(s);
+	leave_order(s, held, JOURNAL_HELD);
+	leave_order(s, requeued, JOURNAL_REQUEUED);
+	buf_clear(&s->deliveries);
+	make_due(s, held);
+	make_due(s, requeued);
+	settle(s);
+	EXPECT_DELIVERIES(s, "");
+	assert_true(lies_in(s, QUEUE_HOLD, held));
+	assert_true(lies_in(s, QUEUE_MAILDROP, requeued));
+	assert_false(lies_in(s, QUEUE_DEFERRED, requeued));
+}
+
+static void a_successor_carries_out_what_was_ordered(void **state)
+{
+	play(state, play_succession);
+}
+
+static void play_held_after_a_reload(struct scene *s)
+{
+	struct queue_lock predecessor = { 0 };
+	char id[32];
+	uint64_t n;
+
+	announce(s, id, "defer@x");
+	settle(s);
+	assert_int_equal(queue_lock(s->q.queue, QUEUE_DEFERRED, str_of(id), &predecessor), 0);
+	assert_int_equal(command(s, "hold", id, &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));	/* where it looks for it when it is through */
+	queue_unlock(&predecessor);
+	buf_clear(&s->deliveries);
+	make_due(s, id);
+	settle(s);
+	EXPECT_DELIVERIES(s, "");
+	assert_true(lies_in(s, QUEUE_HOLD, id));
+}
+
+static void what_a_predecessor_still_delivers_is_held_when_that_is_through(void **state)
+{
+	play(state, play_held_after_a_reload);
+}
+
+static uint64_t command_on_a_full_disk(struct scene *s, const char *name, const char *argument)
+{
+	struct rlimit old, none;
+	uint64_t code, n;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	none = (struct rlimit){ 0, old.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &none);
+	code = command(s, name, argument, &n);
+	setrlimit(RLIMIT_FSIZE, &old);
+	assert_int_equal(n, 0);
+	return code;
+}
+
+static void play_full_disk(struct scene *s)
+{
+	char id[32];
+
+	announce(s, id, "hang@x defer@y");
+	settle(s);
+	assert_int_equal(command_on_a_full_disk(s, "hold", id), EFBIG);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+	buf_clear(&s->deliveries);
+	make_due(s, id);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@y;");
+}
+
+static void play_full_disk_under_the_log(struct scene *s)
+{
+	use_log(s);
+	play_full_disk(s);
+}
+
+static void an_order_that_cannot_be_recorded_is_refused(void **state)
+{
+	play(state, play_full_disk);
+}
+
+static void an_order_that_the_ledger_does_not_take_is_refused(void **state)
+{
+	play(state, play_full_disk_under_the_log);
+}
+
 static void play_unknown(struct scene *s)
 {
 	AUTO(buf) packed = BUF(1 << 20);
@@ -338,6 +503,12 @@ int main(void)
 		IN_SCENE(a_command_reaches_a_message_that_is_leaving_the_intake_log),
 		IN_SCENE(a_message_released_while_it_moves_to_hold_does_not_stay_there),
 		IN_SCENE(what_is_being_requeued_is_not_found_by_a_scan),
+		IN_SCENE(an_order_is_on_disk_before_its_delivery_ends),
+		IN_SCENE(an_order_is_in_the_ledger_before_its_delivery_ends),
+		IN_SCENE(a_successor_carries_out_what_was_ordered),
+		IN_SCENE(what_a_predecessor_still_delivers_is_held_when_that_is_through),
+		IN_SCENE(an_order_that_cannot_be_recorded_is_refused),
+		IN_SCENE(an_order_that_the_ledger_does_not_take_is_refused),
 		IN_SCENE(a_message_is_found_by_a_command_wherever_it_lies),
 	};
 

@@ -11,7 +11,7 @@
 #include "lib/base/failpoint.h"
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
-#include "lib/queue/requeue.h"
+#include "lib/queue/orders.h"
 #include "qmgr/qmgr.h"
 
 int64_t next_attempt_s(const struct qmgr_conf *conf, int64_t arrival_us, int64_t now_us)

@@ -141,6 +141,14 @@ static void take_batch(struct qmgr *q, struct batch *b)
 	}
 }
 
+/* The process ends: all of it is on disk, where it was. */
+static void abandon_batch(struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (b->at[i].exit.q != NULL)
+			queue_exit_end(&b->at[i].exit, -ECANCELED);
+}
+
 static void run_leaver(void *arg)
 {
 	struct qmgr *q = arg;
@@ -149,10 +157,10 @@ static void run_leaver(void *arg)
 	b->queue = q->queue;
 	while (!list_is_empty(&q->leaving_messages)) {
 		take_batch(q, b);
-		if (b->count == 0 && co_sleep(in(BUSY_MS)) < 0)
-			break;		/* the process ends: all of it is on disk */
-		if (co_offload(carry_out, b) < 0)
+		if ((b->count == 0 && co_sleep(in(BUSY_MS)) < 0) || co_offload(carry_out, b) < 0) {
+			abandon_batch(b);
 			break;
+		}
 		for (size_t i = 0; i < b->count; i++)
 			end_departure(&b->at[i]);
 	}

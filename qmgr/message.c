@@ -117,7 +117,15 @@ static void replay(void *arg, const struct journal_record *r)
 	case JOURNAL_EXPIRE:
 		m->force_expire = true;
 		break;
+	case JOURNAL_HELD:
+		m->fate = HELD;
+		break;
 	case JOURNAL_REQUEUED:
+		m->fate = REQUEUED;
+		break;
+	case JOURNAL_RELEASED:
+		m->fate = STAYS;
+		break;
 	case JOURNAL_DONE:
 		break;
 	}

@@ -189,7 +189,6 @@ bool wants_success_notice(const struct recipient *r, enum outcome_status status)
 void rules_of(void *qmgr, struct str transport, struct transport_rules *ret);
 /* NULL: master.cf has none */
 const struct service_entry *service_of(const struct qmgr *q, struct str transport);
-bool is_in_list(const char *list, struct str word);
 
 /* ---- intake.c ---- */
 

@@ -21,16 +21,6 @@ const struct service_entry *service_of(const struct qmgr *q, struct str transpor
 	return NULL;
 }
 
-bool is_in_list(const char *list, struct str word)
-{
-	struct str rest = str_of(list), one;
-
-	while (str_token(&rest, ", \t\r\n", &one))
-		if (str_is(one, word))
-			return true;
-	return false;
-}
-
 struct asker {
 	const struct qmgr *q;
 	struct str transport;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See scene.h. No test itself: linked with qmgr_test and command_test. */
+/* See scene.h. No test itself: linked with qmgr_test, command_test and scan_test. */
 #include "qmgr/scene.h"
 
 #include <errno.h>

@@ -239,8 +239,14 @@ static void show_record(void *arg, const struct journal_record *r)
 	case JOURNAL_EXPIRE:
 		printf("forced_expire: yes\n");
 		break;
+	case JOURNAL_HELD:
+		printf("order: hold\n");
+		break;
 	case JOURNAL_REQUEUED:
-		printf("requeued: yes\n");
+		printf("order: requeue\n");
+		break;
+	case JOURNAL_RELEASED:
+		printf("order: release\n");
 		break;
 	case JOURNAL_DONE:
 		break;			/* stands in ledgers only */

@@ -6,7 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/log/log.h"
-#include "lib/queue/requeue.h"
+#include "lib/queue/orders.h"
 
 enum { COMMAND_MS = 600000, PORTION = 4 << 20 /* bytes of ids in one request */ };
 
@@ -52,7 +52,7 @@ static int delete_file(struct queue *q, struct queue_file *f)
 
 static int expire_file(struct queue *q, struct queue_file *f)
 {
-	int r = journal_append(f, &(struct journal_record){ .kind = JOURNAL_EXPIRE }, 1);
+	int r = queue_order(f, JOURNAL_EXPIRE);
 
 	if (r >= 0 && f->where == QUEUE_DEFERRED)
 		r = queue_set_next_attempt(q, f->where, str_of(f->id), wall_s());
@@ -66,9 +66,7 @@ static int hold_file(struct queue *q, struct queue_file *f)
 
 static int release_file(struct queue *q, struct queue_file *f)
 {
-	int r = f->where != QUEUE_HOLD ? -ENOENT : queue_move(q, QUEUE_HOLD, QUEUE_DEFERRED, str_of(f->id));
-
-	return r < 0 ? r : queue_set_next_attempt(q, QUEUE_DEFERRED, str_of(f->id), wall_s());
+	return queue_release(q, str_of(f->id));
 }
 
 static int requeue_file(struct queue *q, struct queue_file *f)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Out of the intake log: a message gets a file of its own. The file is written and synced first,
- * then the journal follows from the ledger, then the ledger says that the message is done there. A
- * crash in between leaves it in both: whoever reads the log next completes it. Meanwhile the
- * message is locked in the log, so that a successor sees that there was no crash.
+ * Out of the intake log: a message gets a file of its own. The file is written and synced first, and
+ * with it the journal as the ledger has it: what was durable there stays so. Then follows what
+ * became of the message meanwhile, and then the ledger says that it is done there. A crash in between
+ * leaves it in both: whoever reads the log next completes it. Meanwhile the message is locked in the
+ * log, so that a successor sees that there was no crash.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,27 +15,59 @@
 #include "lib/disk/disk.h"
 #include "lib/queue/residents.h"
 
+enum { MOST_JOURNAL = 64 << 20 };
+
 bool queue_is_in_log(const struct queue *q, enum queue_name where, struct str id)
 {
 	return where == QUEUE_INCOMING && q->residents != NULL && residents_find(q->residents, id) != NULL;
 }
 
+struct packing {
+	struct queue_exit *x;
+	int error;
+};
+
+static void pack_record(void *arg, const struct journal_record *record)
+{
+	struct packing *p = arg;
+
+	if (p->error == 0)
+		p->error = journal_record_print(&p->x->journal, p->x->id, record);
+}
+
+static int pack_journal(struct queue_exit *x, struct resident *r)
+{
+	struct packing p = { .x = x };
+	int result = resident_read_journal(r, pack_record, &p);
+
+	result = result < 0 ? result : p.error;
+	if (result < 0)
+		buf_free(&x->journal);
+	return result;
+}
+
 int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct queue_exit *x)
 {
 	struct resident *r = q->residents == NULL ? NULL : residents_search(q->residents, id);
-	int dir = queue_dir(q, to);
+	int dir = queue_dir(q, to), result;
 
 	if (r == NULL || dir < 0)
 		return -ENOENT;
 	if (r->is_leaving || lock_try_at(r->segment->fd, (off_t) r->at) == -EAGAIN)
 		return -EBUSY;
-	*x = (struct queue_exit){ .q = q, .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1,
-				  .at = r->at };
+	*x = (struct queue_exit){ .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1,
+				  .at = r->at, .journal = BUF(MOST_JOURNAL), .notes = r->notes };
 	memcpy(x->id, r->id, sizeof(x->id));
 	memcpy(x->log_name, r->segment->name, sizeof(x->log_name));
 	queue_path(q, to, id, x->path);
+	result = pack_journal(x, r);
+	if (result < 0) {
+		lock_release_at(x->log_fd, (off_t) x->at);
+		return result;
+	}
 	if (strchr(x->path, '/') != NULL)
 		queue_make_hash_directories(q, to, x->path);
+	x->q = q;
 	r->is_leaving = true;
 	return 0;
 }
@@ -66,6 +99,8 @@ int queue_exit_write(struct queue_exit *x)
 	x->fd = file_create(x->dir, x->path, 0600);
 	FAILPOINT("queue.log.exit.created");
 	r = x->fd < 0 ? x->fd : copy(x);
+	if (r == 0)
+		r = write_all(x->fd, x->journal.at, x->journal.len);
 	/* allocates the blocks now, so that the first sync of many carries the others' along */
 	if (r == 0)
 		sync_file_range(x->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -92,13 +127,14 @@ static void copy_record(void *arg, const struct journal_record *record)
 		c->error = journal_append(c->f, record, 1);
 }
 
+/* All of it, if anything is new: what is said twice changes nothing. */
 static int move_journal(struct queue_exit *x, struct resident *r)
 {
 	AUTO(queue_file) f = { .fd = -1 };
 	struct copying c = { .f = &f };
 	int result;
 
-	if (!r->has_journal)
+	if (r->notes == x->notes)
 		return 0;
 	result = queue_file_take(x->fd, x->to, false, &f);
 	if (result == 0) {
@@ -132,6 +168,7 @@ int queue_exit_end(struct queue_exit *x, int result)
 		unlinkat(x->dir, x->path, 0);
 	else if (r != NULL)
 		residents_resume_exit(r);
+	buf_free(&x->journal);
 	return result;
 }
 
@@ -154,7 +191,7 @@ int queue_copy_from_log(struct queue *q, struct str id, int fd)
 	x.at = r->at;
 	memcpy(x.log_name, r->segment->name, sizeof(x.log_name));
 	result = copy(&x);
-	if (result == 0 && r->has_journal && (x.fd = dup(fd)) < 0)
+	if (result == 0 && r->notes > 0 && (x.fd = dup(fd)) < 0)
 		result = -errno;
 	return result < 0 ? result : move_journal(&x, r);
 }
@@ -195,7 +232,7 @@ void residents_resume_exit(struct resident *r)
 			close(fd);
 		if (result == -ENODATA || result == -EBADMSG) {
 			unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
-		} else if (result == 0 && complete(r, &f) == 0) {
+		} else if (result == 0 && complete(r, &f) == 0 && fsync(f.fd) == 0) {
 			residents_finish(r);
 			return;
 		}

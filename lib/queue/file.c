@@ -95,8 +95,11 @@ int queue_file_check(struct queue_file *f)
 {
 	int r = queue_check_part(f->fd, f->base + f->parts.headers_at, f->parts.headers_len, f->headers_crc);
 
-	return r < 0 ? r : queue_check_part(f->fd, f->base + f->parts.body_at,
-					    f->parts.body_len, f->body_crc);
+	if (r == 0)
+		r = queue_check_part(f->fd, f->base + f->parts.body_at, f->parts.body_len, f->body_crc);
+	if (r == 0)
+		r = queue_check_part(f->fd, f->base + f->envelope_at, f->envelope_len, f->envelope_crc);
+	return r;
 }
 
 int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret)

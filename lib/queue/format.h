@@ -33,9 +33,10 @@
  *   outcome   a packed outcome (lib/queue/outcome.h)
  *   told      index of a recipient: the sender knows of its failure
  *   delay     a delay notice went out
- *   add       a packed recipient line: another recipient of this message
  *   expire    the next attempt is the last
- *   requeued
+ *   held      when its delivery ends it goes to hold/
+ *   requeued  then it goes to maildrop/
+ *   released  neither held nor requeued any more
  *
  * Life of a file:
  *   no valid head, all zeros or too short   debris: the writer died before the commit point; never acknowledged

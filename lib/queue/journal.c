@@ -16,7 +16,8 @@
 static const struct str kinds[] = {
 	[JOURNAL_OUTCOME] = STR_INIT("outcome"),    [JOURNAL_TOLD] = STR_INIT("told"),
 	[JOURNAL_DELAY_WARNED] = STR_INIT("delay"), [JOURNAL_EXPIRE] = STR_INIT("expire"),
-	[JOURNAL_REQUEUED] = STR_INIT("requeued"),  [JOURNAL_DONE] = STR_INIT("done"),
+	[JOURNAL_HELD] = STR_INIT("held"),	    [JOURNAL_REQUEUED] = STR_INIT("requeued"),
+	[JOURNAL_RELEASED] = STR_INIT("released"),  [JOURNAL_DONE] = STR_INIT("done"),
 };
 
 enum { CRC_DIGITS = 8 };

@@ -7,7 +7,7 @@
 
 #include "lib/queue/format.h"
 #include "lib/queue/message_for_test.h"
-#include "lib/queue/requeue.h"
+#include "lib/queue/orders.h"
 
 static void the_journal_keeps_its_records_in_order(void **state)
 {

@@ -106,6 +106,22 @@ int ledger_add(struct ledger *l, const char *id, const struct journal_record *r)
 	return 0;
 }
 
+int ledger_write(struct ledger *l, const char *id, const struct journal_record *r)
+{
+	int result = ledger_flush(l);
+
+	if (result < 0)
+		return result;
+	result = ledger_add(l, id, r);
+	if (result >= 0)
+		result = ledger_flush(l);
+	if (result < 0) {
+		buf_clear(&l->lines);
+		l->count = 0;
+	}
+	return result;
+}
+
 /* ---- reading ---- */
 
 static int open_for_reading(struct ledger *l)
@@ -116,6 +132,7 @@ static int open_for_reading(struct ledger *l)
 		return 0;
 	segment_path(path, SEGMENT_DONE, l->segment);
 	l->fd = file_open_read(l->dir, path);
+	l->is_unsynced |= l->fd >= 0;		/* a predecessor may not have come to it */
 	return MIN(l->fd, 0);
 }
 

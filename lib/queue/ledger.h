@@ -34,6 +34,8 @@ void ledger_close(struct ledger *l);					/* without writing: flush first */
 int ledger_flush(struct ledger *l);
 /* 0, or -errno of packing the record. */
 int ledger_add(struct ledger *l, const char *id, const struct journal_record *r);
+/* The same, written at once. On failure it is not there, nor written later. */
+int ledger_write(struct ledger *l, const char *id, const struct journal_record *r);
 /* Lines written since the last call, by whomever. line: without id and line end. 0, -errno. */
 int ledger_read_new(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg);
 /* So that the next ledger_read_new() begins at the beginning: there is somebody whom it has not told. */

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "lib/queue/list.h"
-#include "lib/queue/requeue.h"
+#include "lib/queue/orders.h"
 #include "lib/queue/scratch_for_test.h"
 
 struct fixture {

@@ -128,7 +128,7 @@ struct queue_file {
  * -ENOENT; -ENODATA: debris of a crash or still being written (look at its age); -EBADMSG: damaged,
  * whoever wrote it is done; -ENOTSUP: made by a newer version; -EMLINK: more than one link (see
  * queue_mend); -EBADF, -ELOOP: not a regular file. writable: for the journal. check_all: also
- * verifies the checksums of headers and body.
+ * verifies the checksums of headers, body and envelope.
  */
 int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool writable, bool check_all,
 		    struct queue_file *ret);
@@ -166,7 +166,7 @@ int queue_file_is_locked(const struct queue_file *f);		/* by another process: 1,
 int queue_file_is_current(struct queue_file *f);
 /* one that is open already; owns fd on success */
 int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret);
-/* checksums of headers and body: 0, -EBADMSG, -errno. Reads all of it */
+/* checksums of headers, body and envelope: 0, -EBADMSG, -errno. Reads all of it */
 int queue_file_check(struct queue_file *f);
 void queue_file_close(struct queue_file *f);
 void queue_file_auto(struct queue_file *f);
@@ -180,7 +180,8 @@ enum journal_kind {
 	JOURNAL_TOLD,			/* the sender was told of recipient index's bounce */
 	JOURNAL_DELAY_WARNED,		/* a delay notice went out */
 	JOURNAL_EXPIRE,			/* forced expiry (postsuper -e) */
-	JOURNAL_REQUEUED,
+	/* what becomes of it when its delivery ends (postsuper -h, -r); RELEASED takes that back */
+	JOURNAL_HELD, JOURNAL_REQUEUED, JOURNAL_RELEASED,
 	JOURNAL_DONE,			/* in a ledger only: removed, or moved to a file of its own */
 };
 struct journal_record {
@@ -221,6 +222,8 @@ struct queue_exit {
 	enum queue_name to;
 	int dir, log_fd, fd;
 	uint64_t at;
+	struct buf journal;		/* what became of it so far, as it will stand in the file */
+	unsigned notes;			/* when that was read */
 };
 int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct queue_exit *x);
 int queue_exit_write(struct queue_exit *x);

@@ -98,7 +98,15 @@ int resident_note(struct resident *r, const struct journal_record *records, size
 
 	for (size_t i = 0; i < n && result == 0; i++)
 		result = ledger_add(&r->segment->ledger, r->id, &records[i]);
-	r->has_journal = true;
+	r->notes++;
+	return result;
+}
+
+int resident_order(struct resident *r, const struct journal_record *record)
+{
+	int result = ledger_write(&r->segment->ledger, r->id, record);
+
+	r->notes += result == 0;
 	return result;
 }
 
@@ -126,7 +134,7 @@ int resident_read_journal(struct resident *r, void (*each)(void *arg, const stru
 			  void *arg)
 {
 	struct reading reading = { r, each, arg, 0 };
-	int result = r->has_journal ? ledger_read_all(&r->segment->ledger, read_own_line, &reading) : 0;
+	int result = r->notes > 0 ? ledger_read_all(&r->segment->ledger, read_own_line, &reading) : 0;
 
 	return result < 0 ? result : reading.skipped;
 }
@@ -343,9 +351,23 @@ static void take_line(void *arg, struct str id, struct str line)
 	if (record.kind == JOURNAL_DONE)
 		forget(r);
 	else
-		r->has_journal = true;
+		r->notes++;
 }
 
+/* For certain: a directory that can be read in part only, or a file that cannot be opened now, says nothing. */
+static bool is_gone(const struct residents *all, const char *name)
+{
+	char path[SEGMENT_PATH_SIZE];
+	struct stat st;
+
+	segment_path(path, SEGMENT_LOG, name);
+	return fstatat(all->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+/*
+ * Who freed the segment knew that all of it was through, and removed the ledger, which we had perhaps
+ * never opened.
+ */
 int residents_refresh(struct resident *r)
 {
 	struct segment *s = r->segment;
@@ -356,7 +378,12 @@ int residents_refresh(struct resident *r)
 	result = ledger_read_new(&s->ledger, take_line, s);
 	if (result < 0)
 		return result;
-	return residents_find(s->of, buf_str(&id)) == NULL ? -ENOENT : 0;
+	r = residents_find(s->of, buf_str(&id));
+	if (r != NULL && is_gone(s->of, s->name)) {
+		forget(r);
+		r = NULL;
+	}
+	return r == NULL ? -ENOENT : 0;
 }
 
 /*
@@ -365,11 +392,18 @@ int residents_refresh(struct resident *r)
  */
 static void resume_exits(struct segment *s)
 {
+	const size_t before = s->unfinished;
 	struct map_at at = { 0 };
 
 	while (map_next(s->of->by_id, &at))
 		if (((struct resident *) at.value)->segment == s)
 			residents_resume_exit(at.value);
+	/*
+	 * Before anybody removes these files: with them would go what their journals say, and the log
+	 * would have the messages still.
+	 */
+	if (s->unfinished < before && ledger_flush(&s->ledger) == 0 && fdatasync(s->ledger.fd) == 0)
+		s->ledger.is_unsynced = false;
 }
 
 static int look_into(struct segment *s)
@@ -408,16 +442,6 @@ static int see(struct residents *all, const char *name)
 	if (r < 0 && r != -ENOENT)
 		queue_say(all->q, "intake/log-%s cannot be opened: %s", name, error_text(r));
 	return r == -ENOENT ? 0 : r;
-}
-
-/* For certain: a directory that can be read in part only, or a file that cannot be opened now, says nothing. */
-static bool is_gone(const struct residents *all, const char *name)
-{
-	char path[SEGMENT_PATH_SIZE];
-	struct stat st;
-
-	segment_path(path, SEGMENT_LOG, name);
-	return fstatat(all->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 static int each_of_kind(struct residents *all, enum segment_file wanted,
@@ -541,6 +565,10 @@ static void free_segment(struct segment *s)
 	segment_path(free_path, SEGMENT_FREE, s->name);
 	segment_path(done_path, SEGMENT_DONE, s->name);
 	r = renameat(all->dir, log_path, all->dir, free_path) < 0 ? -errno : 0;
+	if (r == -ENOENT) {	/* a predecessor, or a successor, was quicker */
+		close_segment(s);
+		return;
+	}
 	if (r < 0) {		/* tried again: perhaps nobody but us knows that all of it is through */
 		if (r != s->said)
 			queue_say(all->q, "intake/%s cannot be renamed: %s", log_path, error_text(r));
@@ -552,11 +580,14 @@ static void free_segment(struct segment *s)
 	close_segment(s);
 }
 
-/* In order: who has no owner any more cannot get another message after it was searched. */
+/*
+ * In order: who has no owner any more cannot get another message after it was searched. What its
+ * ledger says is durable first, since the new name may not be for half a minute.
+ */
 static void free_what_is_empty(struct residents *all)
 {
 	LIST_EACH(s, &all->segments, struct segment, link) {
-		if (s->unfinished > 0 || segment_has_owner(s->fd))
+		if (s->unfinished > 0 || s->ledger.is_unsynced || segment_has_owner(s->fd))
 			continue;
 		look_into(s);
 		if (s->unfinished == 0 && s->is_searched && !s->is_needed)
@@ -590,7 +621,6 @@ size_t queue_keep_intake(struct queue *q)
 	if (all == NULL)
 		return 0;
 	queue_flush_ledgers(q);
-	free_what_is_empty(all);
 	LIST_EACH(s, &all->segments, struct segment, link)
 		if (s->ledger.is_unsynced && sync.count < MOST_LEDGERS) {
 			s->ledger.is_unsynced = false;
@@ -598,6 +628,7 @@ size_t queue_keep_intake(struct queue *q)
 		}
 	if (sync.count > 0 && co_offload(sync_ledgers, &sync) < 0)
 		queue_say(q, "cannot sync the intake log's ledgers");
+	free_what_is_empty(all);
 	return map_count(all->by_id) + queue_unwritten(q);
 }
 

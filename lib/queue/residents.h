@@ -30,7 +30,7 @@ struct segment {
 struct resident {
 	struct segment *segment;
 	uint64_t at, len;
-	bool has_journal;		/* the ledger says more of it than nothing */
+	unsigned notes;			/* 0: the ledger says nothing of it; grows with all that is added or read */
 	bool is_leaving;		/* a file of its own is being made */
 	char id[32];
 };
@@ -67,6 +67,8 @@ void residents_resume_exit(struct resident *r);
 int residents_refresh(struct resident *r);
 int resident_open(struct resident *r, struct queue_file *ret);
 int resident_note(struct resident *r, const struct journal_record *records, size_t n);
+/* Written when this returns 0; else not there, nor written later. */
+int resident_order(struct resident *r, const struct journal_record *record);
 /* -errno, or how many lines did not count. */
 int resident_read_journal(struct resident *r, void (*each)(void *arg, const struct journal_record *r),
 			  void *arg);

@@ -1,13 +1,61 @@
 /* SPDX-License-Identifier: ISC */
-/* See requeue.h. */
-#include "lib/queue/requeue.h"
+/* See orders.h. */
+#include "lib/queue/orders.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
+#include "lib/queue/residents.h"
+
+/* ---- that wait ---- */
+
+int queue_order(struct queue_file *f, enum journal_kind kind)
+{
+	const struct journal_record record = { .kind = kind };
+
+	return f->resident != NULL ? resident_order(f->resident, &record) : journal_append(f, &record, 1);
+}
+
+/* ---- release ---- */
+
+static void see_order(void *arg, const struct journal_record *r)
+{
+	bool *stands = arg;
+
+	if (r->kind == JOURNAL_HELD || r->kind == JOURNAL_REQUEUED)
+		*stands = true;
+	else if (r->kind == JOURNAL_RELEASED)
+		*stands = false;
+}
+
+/* On a full disk what nobody had to wait for is released without a record, as it was held. */
+static int take_order_back(struct queue *q, struct str id)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	bool stands = false;
+	int r = queue_file_open(q, QUEUE_HOLD, id, true, false, &f);
+
+	if (r >= 0)
+		r = journal_read(&f, see_order, &stands);
+	return r >= 0 && stands ? queue_order(&f, JOURNAL_RELEASED) : MIN(r, 0);
+}
+
+int queue_release(struct queue *q, struct str id)
+{
+	int r = take_order_back(q, id);
+
+	if (r >= 0)
+		r = queue_move(q, QUEUE_HOLD, QUEUE_DEFERRED, id);
+	if (r >= 0)
+		queue_set_next_attempt(q, QUEUE_DEFERRED, id, wall_s());
+	return r;
+}
+
+/* ---- requeue ---- */
 
 enum { MOST_MEMORY = 512 << 20, PIECE = 64 << 10 };
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A random walk over what cleanup, qmgr, postsuper and pickup do with a queue: two processes that take
+ * messages in, and one that keeps them, on a disk in memory.
+ */
+#ifndef ROAD_QUEUE_WALK_FOR_TEST_H
+#define ROAD_QUEUE_WALK_FOR_TEST_H
+
+#include "lib/queue/calls_for_test.h"
+#include "lib/queue/keeper_for_test.h"
+
+enum { WRITERS = 2 };
+
+struct walk {
+	struct disk *d;
+	int root;			/* its descriptor */
+	uint64_t dice;
+	struct promises promises;
+	struct queue *writers[WRITERS];
+	struct keeper *keeper;		/* NULL: it cannot start, as its disk is in trouble */
+	struct buf why;			/* what went wrong */
+	uint64_t steps;			/* calls that changed the disk */
+	uint64_t crashes;		/* tried */
+	void (*at_step)(struct walk *w);	/* NULL: nothing */
+	int length;			/* operations */
+};
+
+struct walk *walk_begin(enum disk_kind kind, uint64_t seed);
+void walk_end(struct walk *w);
+/* All of it, as loop_run()'s first coroutine. */
+void walk_run(void *walk);
+
+#endif
