@@ -307,6 +307,19 @@ static void end_workers(bool also_last, int signal_number, int64_t most_ms)
 	wait_for_end(KILL_AFTER_MS, also_last);
 }
 
+/*
+ * The log's writer may have been started by the first line a moment ago, or be needed only for the
+ * last ones. A signal that comes before it has a handler would end it, and nobody wrote the lines.
+ */
+static void wait_for_writer(void)
+{
+	int64_t until = mono_ms() + LAST_MS;
+
+	turn(0);
+	while (workers_starting() > 0 && mono_ms() < until)
+		turn((int) MIN(until - mono_ms(), (int64_t) 1000));
+}
+
 static void stop(int signal_number)
 {
 	const int how = signal_number == SIGQUIT ? SIGKILL : SIGTERM;
@@ -317,7 +330,7 @@ static void stop(int signal_number)
 		/* nobody starts any more, except the log's writer */
 		s->removed = s->program->ends_last ? s->removed : true;
 	end_workers(false, how, settings->daemon.stop_time_limit + KILL_AFTER_MS);
-	log_flush();
+	wait_for_writer();
 	LIST_EACH(s, &services, struct service, link)
 		s->removed = true;
 	end_workers(true, SIGTERM, LAST_MS);

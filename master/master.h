@@ -139,6 +139,7 @@ void service_retire_workers(struct service *s);
 void worker_report(struct worker *w);			/* something can be read from its line */
 void workers_reap(void);
 int workers_left(bool also_last);
+int workers_starting(void);
 /* old ones that do not know yet that they have to end, or take one client at a time and have none */
 int workers_unaware(void);
 void workers_signal(int signal_number, bool also_last);

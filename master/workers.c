@@ -281,6 +281,16 @@ int workers_left(bool also_last)
 	return n;
 }
 
+int workers_starting(void)
+{
+	int n = 0;
+
+	LIST_EACH(s, &services, struct service, link)
+		LIST_EACH(w, &s->workers, struct worker, link)
+			n += w->state == STARTING;
+	return n;
+}
+
 int workers_unaware(void)
 {
 	int n = 0;

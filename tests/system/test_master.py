@@ -567,6 +567,17 @@ def test_process_1_of_a_container_reaps_orphans(echo):
         process.wait()
 
 
+def test_a_stop_waits_for_a_log_writer_that_has_just_been_started(echo):
+    one = echo(start=False)
+    slow = one.programs / "postlogd"
+    slow.unlink()
+    slow.write_text(f"#!/bin/sh\nsleep 2\nexec {DAEMONS / 'postlogd'} \"$@\"\n")
+    slow.chmod(0o755)
+    one.start()
+    one.stop()
+    assert len(one.log_lines(r"master\[\d+\]: (daemon started|terminating on signal)")) == 2, one.log_tail()
+
+
 def test_rotation_begins_a_new_file_and_loses_no_line(echo):
     one = echo(main={"maillog_file_compressor": ""})
     for n in range(5):
