@@ -18,6 +18,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
 #include "lib/peers/anvil.h"
+#include "services/anvil/sessions.h"
 
 enum { CALLS_AT_ONCE = 1000, MOST_CLIENTS = 200000 };
 
@@ -38,8 +39,6 @@ struct peak {				/* since the last report */
 static struct anvil_conf conf;
 static struct map *clients;
 static struct list by_age = LIST_INIT(by_age);		/* the oldest first: they all live equally long */
-/* the same names -> how many, as a pointer that is none; only those above 0 */
-static struct map *sessions;
 static struct peak peaks[ANVIL_EVENTS], most_sessions, most_clients;
 
 /* ---- counting ---- */
@@ -117,29 +116,6 @@ static void count(struct server_call *call)
 
 /* ---- sessions ---- */
 
-static uintptr_t sessions_of(const struct map *m, struct str name)
-{
-	return (uintptr_t) map_get(m, name);
-}
-
-static void set_sessions(struct map *m, struct str name, uintptr_t n)
-{
-	if (n > 0)
-		map_put(m, name, (void *) n);
-	else
-		map_remove(m, name);
-}
-
-/* Of one process, whose sessions these are. How many there are in all. */
-static uintptr_t note_sessions(struct map *of_process, struct str name, uintptr_t n)
-{
-	const uintptr_t all = sessions_of(sessions, name) - sessions_of(of_process, name) + n;
-
-	set_sessions(of_process, name, n);
-	set_sessions(sessions, name, all);
-	return all;
-}
-
 static void count_sessions(struct server_call *call)
 {
 	AUTO(buf) why = BUF_WORDS, name = BUF(400);
@@ -151,7 +127,7 @@ static void count_sessions(struct server_call *call)
 		return;
 	}
 	add_name(&name, request.service, request.client);
-	reply.count = note_sessions(call->state, buf_str(&name), (uintptr_t) request.here);
+	reply.count = sessions_note(call->state, buf_str(&name), (uintptr_t) request.here);
 	note_peak(&most_sessions, reply.count, buf_str(&name));
 	if (call->frame->call != 0)
 		REPLY(call, anvil_sessions_reply, &reply);
@@ -168,9 +144,7 @@ static void serve(struct session_socket *socket)
 	struct map *of_process = map_new();
 
 	serve_our_own(socket, rows, of_process, CALLS_AT_ONCE);
-	for (struct map_at i = { 0 }; map_next(of_process, &i);)
-		set_sessions(sessions, i.key, sessions_of(sessions, i.key) - (uintptr_t) i.value);
-	map_free(of_process, NULL);
+	sessions_forget(of_process);
 }
 
 /* ---- what the log hears now and then ---- */
@@ -219,7 +193,7 @@ static void run(void)
 static void start(void)
 {
 	clients = map_new();
-	sessions = map_new();
+	sessions_begin();
 }
 
 int main(int argc, char **argv)
