@@ -5,6 +5,7 @@
 
 #include "commands/sendmail/sendmail.h"
 #include "lib/base/die.h"
+#include "lib/daemon/instance.h"
 
 enum { MOST_ARGUMENTS = 200 };
 
@@ -51,6 +52,8 @@ static void run(struct request *q, struct command *c)
 int hand_over(struct request *q)
 {
 	struct command c = { .argc = 0 };
+	struct instance_state running;
+	AUTO(buf) why = BUF_WORDS;
 
 	switch (q->mode) {
 	case MODE_MAILQ:
@@ -74,6 +77,9 @@ int hand_over(struct request *q)
 			return EX_OK;		/* alias_database is empty: nothing to build */
 		break;
 	case MODE_DAEMON:
+		/* who starts what runs has what he wants */
+		if (instance_running(&q->world.common, &running, &why) > 0)
+			return EX_OK;
 		begin(q, &c, "postroad");
 		add(q, &c, STR("start"));
 		break;

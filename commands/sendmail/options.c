@@ -43,7 +43,7 @@ static void take_queue_run(struct request *q, const char *argument)
 	else if (argument[0] == 'R' && argument[1] != '\0')
 		q->mode = MODE_FLUSH_SITE;
 	else if (is_digit(argument[0]))			/* an interval: the queue manager knows its own */
-		q->mode = MODE_DAEMON;
+		q->mode = q->mode == MODE_DAEMON ? MODE_DAEMON : MODE_NOTHING;
 	else
 		die(EX_TEMPFAIL, "-q%s is not implemented", argument);
 	if (q->mode == MODE_FLUSH_ID || q->mode == MODE_FLUSH_SITE)
@@ -175,7 +175,7 @@ void parse_options(struct request *q, int argc, char **argv)
 		[MODE_NEWALIASES] = "alias initialization mode", [MODE_DAEMON] = "daemon mode",
 		[MODE_FLUSH] = "flush queue mode",
 		[MODE_FLUSH_ID] = "flush queue mode", [MODE_FLUSH_SITE] = "flush queue mode",
-		[MODE_NOTHING] = NULL,
+		[MODE_NOTHING] = "this mode",	/* nor mail, which would be lost */
 	};
 	int option;
 

@@ -12,11 +12,11 @@ enum mode {
 	MODE_SMTP,			/* -bs */
 	MODE_MAILQ,			/* -bp, mailq */
 	MODE_NEWALIASES,		/* -bi, -I, newaliases */
-	MODE_DAEMON,			/* -bd, -bl, -qTIME */
+	MODE_DAEMON,			/* -bd, -bl */
 	MODE_FLUSH,			/* -q */
 	MODE_FLUSH_ID,			/* -qI id */
 	MODE_FLUSH_SITE,		/* -qR site */
-	MODE_NOTHING,			/* -bh, -bH */
+	MODE_NOTHING,			/* -bh, -bH, -qTIME */
 };
 
 struct request {

@@ -213,6 +213,16 @@ def test_a_refused_message_comes_back_to_its_sender(instance):
     assert not one.log_lines("to=<someone@example.com>, .*status=sent")
 
 
+def test_starting_what_runs_is_no_error_and_times_of_queue_runs_are_ignored(running, still):
+    for words in (["-bd"], ["-bd", "-q30m"], ["-q30m"]):
+        done = running.command("sendmail", *words, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), words
+    assert still.command("sendmail", "-q30m").stderr == ""
+    assert not still.pids("master")
+    done = still.command("sendmail", "-q30m", "a@example.com", check=False, input=MESSAGE)
+    assert done.returncode == 75 and "this mode requires no recipient" in done.stderr
+
+
 def test_message_size_limit_holds_for_local_users(still):
     still.set(message_size_limit=10000)
     done = still.command("sendmail", "a@example.com", check=False, input="Subject: x\n\n" + "x\n" * 10000)
