@@ -430,6 +430,11 @@ bool tls_start(struct job *job, struct session *s, bool wrapped, struct trouble 
 		return shake_hands(job, s, ret_why);
 	write_str(s->stream, STR("STARTTLS\r\n"));
 	r = session_reply(s, the_client.conf.smtp_starttls_timeout);
+	if (r >= 0 && reply_class(&s->reply) == 3) {	/* it takes what is said next for what it waits for */
+		s->is_dead = true;
+		job->tls_broke = true;
+		r = -EBADMSG;
+	}
 	if (r < 0) {
 		*ret_why = trouble_of_io(job, s, r, "sending STARTTLS");
 		return false;

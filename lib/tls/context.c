@@ -208,9 +208,11 @@ static int use_dh(const struct tls_context *c, SSL_CTX *ssl, struct buf *why)
 {
 	if (c->dh == NULL)
 		return SSL_CTX_set_dh_auto(ssl, 1) == 1 ? 0 : tls_failed(why, "DH parameters", "");
-	if (EVP_PKEY_up_ref(c->dh) == 1 && SSL_CTX_set0_tmp_dh_pkey(ssl, c->dh) == 1)
-		return 0;
-	EVP_PKEY_free(c->dh);
+	if (EVP_PKEY_up_ref(c->dh) == 1) {
+		if (SSL_CTX_set0_tmp_dh_pkey(ssl, c->dh) == 1)
+			return 0;
+		EVP_PKEY_free(c->dh);
+	}
 	return tls_failed(why, "DH parameters", c->conf.dh_file);
 }
 

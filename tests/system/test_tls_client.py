@@ -205,6 +205,9 @@ def test_may_goes_on_when_starttls_is_refused_and_waits_when_it_fails(instance, 
         assert "dsn=4.7.5, status=deferred (Cannot start TLS: handshake failure)" in deliver(mail)
         mail.wait_for_log(r"SSL_connect error to localhost\[127.0.0.1\]:\d+: (-1|lost connection)")
         assert not sink.messages
+    with TlsSink(reply="354 go") as sink:
+        assert "dsn=4.5.0, status=deferred (Protocol error: host localhost[127.0.0.1] said: 354 go (while sending STARTTLS))" in deliver(relaying(instance, sink))
+        assert not any(command.startswith("MAIL") for command in sink.commands)
 
 
 def test_may_goes_in_the_clear_when_tls_fails_for_mail_that_has_waited(instance):
