@@ -23,11 +23,12 @@ static struct verdict server_trouble(struct question *q)
 	return reject(q->arena, 451, STR("4.3.5"), "Server configuration error");
 }
 
-static struct verdict misconfigured(struct question *q, const struct rule *r, struct str value)
+/* As with Postfix the mail goes on as if there were no such entry. */
+static struct verdict ignore(const struct rule *r, const char *action, struct str argument)
 {
-	log_warning("%s: this makes no sense for the action: \"%.*s\"", r->argument,
-		    PSTR(str_head(value, 200)));
-	return server_trouble(q);
+	log_warning("%s: %s \"%.*s\" makes no sense, and is ignored", r->argument, action,
+		    PSTR(str_head(argument, 200)));
+	return dunno();
 }
 
 /* ---- verdicts ---- */
@@ -187,7 +188,7 @@ static struct verdict act_filter(struct question *q, const struct rule *r, struc
 	struct effects *fx;
 
 	if (str_find(text, ':') <= 0 || str_has_control(text))
-		return misconfigured(q, r, text);
+		return ignore(r, "FILTER", text);
 	fx = effects_now(q, r, "FILTER");
 	if (fx == NULL)
 		return too_late(q);
@@ -203,7 +204,7 @@ static struct verdict act_redirect(struct question *q, const struct rule *r, str
 
 	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0
 	    || str_has_control(address))
-		return misconfigured(q, r, text);
+		return ignore(r, "REDIRECT", text);
 	fx = effects_now(q, r, "REDIRECT");
 	if (fx == NULL)
 		return too_late(q);
@@ -227,7 +228,7 @@ static struct verdict act_bcc(struct question *q, const struct rule *r, struct s
 
 	if (str_find(text, '@') <= 0 || address_unquote(text, q->arena, &address) < 0
 	    || str_has_control(address))
-		return misconfigured(q, r, text);
+		return ignore(r, "BCC", text);
 	fx = effects_now(q, r, "BCC");
 	if (fx == NULL)
 		return too_late(q);
@@ -244,7 +245,7 @@ static struct verdict act_prepend(struct question *q, const struct rule *r, stru
 	struct effects *fx;
 
 	if (!is_header_start(text) || str_find(text, '\0') >= 0 || str_find_any(text, "\r\n") >= 0)
-		return misconfigured(q, r, text);
+		return ignore(r, "PREPEND", text);
 	if (q->stage == STAGE_END_OF_DATA) {	/* the headers are on their way */
 		log_warning("%s: PREPEND is not possible at %s", r->argument, q->s->where);
 		return too_late(q);
@@ -350,8 +351,10 @@ struct verdict access_verdict(struct question *q, const struct rule *r, struct s
 		return refuse(q, code, code < 500 ? "4.7.1" : "5.7.1", str_trim(str_skip(value, 3)),
 			      "Access denied");
 	text = value;
-	if (!str_token(&text, " \t", &word))
-		return misconfigured(q, r, value);
+	if (!str_token(&text, " \t", &word)) {
+		log_warning("%s: an entry without an action", r->argument);
+		return server_trouble(q);
+	}
 	action = find_action(word);
 	return action != NULL ? action->act(q, r, str_trim(text)) : ask_restrictions(q, r, value);
 }
