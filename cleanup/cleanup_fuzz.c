@@ -73,17 +73,13 @@ static struct message *pass(struct arena *a, unsigned way, struct str content, s
 					  STR("FUZZED"), packed);
 	struct cleanup_reply reply;
 
-	if (piece == 0)
-		message_feed_all(m, content);
-	else
-		for (size_t at = 0; at < content.len; at += piece) {
-			struct str bytes = str_head(str_skip(content, at), piece);
-
-			if (m->state == IN_HEADERS)
-				message_feed(m, bytes);
-			else
-				take_body(m, bytes);	/* which is not looked at of what is discarded */
-		}
+	for (size_t at = 0; piece > 0 && at < content.len; at += piece) {
+		message_feed(m, str_head(str_skip(content, at), piece));
+		m->discard = m->state == IN_HEADERS;	/* so that the body is looked at, though nothing stores it */
+	}
+	if (m->state == IN_HEADERS)
+		message_feed_all(m, piece == 0 ? content : STR_NONE);
+	m->discard = true;
 	if (m->state == IN_BODY)
 		end_body(m);
 	message_end(m, &reply);

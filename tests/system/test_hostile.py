@@ -28,7 +28,7 @@ def mail():
             "smtpd_client_connection_count_limit": "50", "smtpd_client_event_limit_exceptions": "127.0.0.77",
             "smtpd_helo_required": "no", "smtpd_forbid_unauth_pipelining": "no",
             "smtpd_helo_restrictions": "check_helo_access pcre:{{/^(a+)+$$/ REJECT}}",
-            "header_checks": "pcre:{{/^X-Bomb: (x+x+)+y/ REJECT}} regexp:{{/(y+y+)+z/ REJECT}}",
+            "header_checks": "pcre:{{/^X-Bomb: (x+x+)+y/ REJECT}} regexp:{{/^Subject: (y+y+)+z/ REJECT}}",
             "nested_header_checks": "pcre:{{/^nothing like this$$/ REJECT}}",
             "mime_header_checks": "pcre:{{/^nothing like this$$/ REJECT}}",
         })
