@@ -91,15 +91,14 @@ static bool find_path(struct mailbox *m)
 	return true;
 }
 
-static bool find_id(struct mailbox *m, struct tables *ts, const char *name, int64_t *ret_id)
+static bool find_id(struct mailbox *m, struct tables *ts, const char *name, int64_t least, int64_t *ret_id)
 {
 	struct str value;
 	int r = look_up(m, ts, name, &value);
 
 	if (r < 0)
 		return false;
-	if (r > 0 && str_to_int(str_trim(value), the_virtual.conf.virtual_minimum_uid, INT32_MAX,
-				ret_id) >= 0)
+	if (r > 0 && str_to_int(str_trim(value), least, INT32_MAX, ret_id) >= 0)
 		return true;
 	log_mail(ROAD_WARNING, m->d->queue_id, "%s: %s for %.*s", name,
 		 r == 0 ? "no entry" : "bad or too small a number", PSTR(m->r->address));
@@ -118,8 +117,9 @@ static bool find_mailbox(struct mailbox *m)
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "mail system configuration error");
 		return false;
 	}
-	if (!find_path(m) || !find_id(m, the_virtual.uids, "virtual_uid_maps", &uid)
-	    || !find_id(m, the_virtual.gids, "virtual_gid_maps", &gid))
+	if (!find_path(m)
+	    || !find_id(m, the_virtual.uids, "virtual_uid_maps", the_virtual.conf.virtual_minimum_uid, &uid)
+	    || !find_id(m, the_virtual.gids, "virtual_gid_maps", 1, &gid))
 		return false;
 	m->uid = (uid_t) uid;
 	m->gid = (gid_t) gid;
