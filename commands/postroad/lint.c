@@ -14,6 +14,7 @@
 #include "lib/base/map.h"
 #include "lib/daemon/rehearsal.h"
 #include "lib/mail/mail_address.h"
+#include "lib/table/listing.h"
 #include "lib/table/type.h"
 
 enum { REHEARSAL_MS = 120000 };
@@ -233,12 +234,14 @@ static void lint_specs(struct lint *l, const char *place, struct str text, int d
 }
 
 /*
- * What nothing reads, as a cache that Postfix would have made, does not matter; and what proxymap may
- * open are tables of other parameters.
+ * What nothing reads, as a cache that Postfix would have made, does not matter; and what proxymap
+ * alone reads says which tables of other parameters it may open.
  */
 static bool names_tables(struct str parameter)
 {
-	return conf_absence(parameter) == NULL && !str_starts(parameter, STR("proxy_"));
+	const struct param *p = conf_param(parameter);
+
+	return conf_absence(parameter) == NULL && (p == NULL || strcmp(p->programs, "proxymap") != 0);
 }
 
 static void lint_tables(struct lint *l)
@@ -408,6 +411,50 @@ static void lint_keys_in_tables(struct lint *l)
 	}
 }
 
+/* ---- ids ---- */
+
+struct ids {
+	struct lint *lint;
+	const char *place;
+	int64_t least;
+};
+
+static void try_id(void *arg, const struct table_entry *e)
+{
+	const struct ids *ids = arg;
+	int64_t id;
+
+	if (str_to_int(str_trim(e->value), ids->least, INT32_MAX, &id) < 0)
+		lint_say(ids->lint, true, "%s: \"%.*s\" is no id, a number from %lld: mail is deferred (mend: id -u and id -g tell it)",
+			 ids->place, PSTR(str_head(e->value, 100)), (long long) ids->least);
+}
+
+/* Names of accounts, where virtual wants numbers. */
+static void lint_ids(struct lint *l, struct str parameter, int64_t least)
+{
+	struct ids ids = { l, lint_place(l, parameter), least };
+	struct str specs, spec, type;
+
+	if (!conf_get(l->conf, l->arena, parameter, &specs))
+		return;
+	while (str_token_braced(&specs, ", \t\r\n", &spec) > 0) {
+		table_each_entry(spec, try_id, &ids);
+		if (str_cut(&spec, ':', &type) && str_is(type, STR("static")))
+			try_id(&ids, &(struct table_entry){ .value = spec });
+	}
+}
+
+static void lint_virtual_ids(struct lint *l)
+{
+	struct str text = STR_NONE;
+	int64_t least = 1;
+
+	if (conf_get(l->conf, l->arena, STR("virtual_minimum_uid"), &text))
+		str_to_int(text, 1, INT32_MAX, &least);
+	lint_ids(l, STR("virtual_uid_maps"), least);
+	lint_ids(l, STR("virtual_gid_maps"), 1);
+}
+
 /* ---- all of it ---- */
 
 int do_lint(struct work *w)
@@ -432,6 +479,7 @@ int do_lint(struct work *w)
 		lint_secrets(&l);
 		lint_keys_in_tables(&l);
 		lint_passwords(&l);
+		lint_virtual_ids(&l);
 		lint_daemons(&l);
 		lint_rows(&l);
 		lint_unread(&l);

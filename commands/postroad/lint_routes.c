@@ -235,6 +235,15 @@ static void lint_odd_words(struct lint *l)
 	}
 }
 
+static void lint_origin(struct lint *l)
+{
+	const char *origin = l->work->world.common.myorigin;
+
+	if (origin[0] != '/' && str_find_any(str_of(origin), "@\"'; \t") >= 0)
+		lint_say(l, true, "%s: \"%s\" is no domain, and stands behind the @ of each address that has none (mend: the bare name)",
+			 lint_place(l, STR("myorigin")), origin);
+}
+
 /* relay_domains = com: and with parent_domain_matches_subdomains all below. */
 static void lint_top_level(struct lint *l)
 {
@@ -451,6 +460,7 @@ void lint_routes(struct lint *l)
 	lint_classes(l);
 	lint_taking_all(l);
 	lint_odd_words(l);
+	lint_origin(l);
 	lint_top_level(l);
 	lint_ways(l);
 	lint_destinations(l);

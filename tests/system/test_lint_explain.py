@@ -257,6 +257,17 @@ def test_slips_of_tired_administrators(instance):
     assert ': default_transport: "[192.0.2.1" is no next hop' in lint(one)[1]
 
 
+def test_names_that_are_no_domain_no_directory_and_no_id(instance):
+    one = instance(main=dict(GOOD, myorigin="@example.org", mail_spool_directory="/nowhere/mail", virtual_uid_maps="static:vmail", virtual_gid_maps="inline:{ {a@v.example = 8} {b@v.example = mail} }",
+                             virtual_minimum_uid="100"), start=False)
+    one.write()
+    said = expect_said(one, [': myorigin: "@example.org" is no domain', "mail_spool_directory: /nowhere/mail: No such file or directory", ': virtual_uid_maps: "vmail" is no id, a number from 100', ': virtual_gid_maps: "mail" is no id, a number from 1:'])
+    assert '"8"' not in said
+    one.set(myorigin="example.org", mail_spool_directory="/nowhere/mail", home_mailbox="Maildir/", virtual_uid_maps="static:5000", virtual_gid_maps="static:8")
+    said = lint(one)[1]
+    assert not any(name in said for name in ("myorigin", "mail_spool_directory", "virtual_")), said
+
+
 def test_words_and_figures_that_daemons_other_than_smtpd_do_not_know(instance):
     """One value each, as Postfix's daemons would refuse or adjust it."""
     wrong = {"smtp_host_lookup": ("nativ", "has no effect here"), "lmtp_connect_timeout": ("x", "a time from"),
