@@ -338,7 +338,7 @@ class Latency(Work):
 
     def size(self, system, seconds):
         self.round(system, 20)
-        return max(int(seconds * 10), 200)  # fewer have no p99
+        return max(int(seconds * 10), 500)  # of fewer the p99 is chance
 
     def round(self, system, size):
         before = system.sink.messages()
