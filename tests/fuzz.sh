@@ -52,7 +52,8 @@ for target in "$@"; do
 	found=$work/$name
 	fresh=$work/$name.fresh
 	mkdir -p "$found" "$fresh" "$corpora/$name"
-	options="-rss_limit_mb=2048 -timeout=20 -print_final_stats=1 -max_len=65536 -artifact_prefix=$failures/$name-"
+	# The timeout is by the clock on the wall, and who has only what nobody else wants may stand still for long.
+	options="-rss_limit_mb=2048 -timeout=600 -print_final_stats=1 -max_len=65536 -artifact_prefix=$failures/$name-"
 	# Killed by its CPU limit is the usual end: what it found is in files by then.
 	(ulimit -S -t "$seconds" && exec $idle "./$target" $options "$found" "$corpora/$name") >"$work/log" 2>&1
 	status=$?
