@@ -174,7 +174,7 @@ def clock_steps_of_a_backlog(seed, rounds):
             scene.wait_for_promises(scene.dice.randrange(5, 40))
             scene.end_load()
             if scene.dice.random() < 0.5:           # else some of it is still on its way there
-                wait_until(lambda: all(entry["queue_name"] == "deferred" for entry in scene.mail.queue_list()), 60, "a backlog", pause=0.05)
+                scene.wait_until_all_is_deferred()
             calls.step_clock(scene.dice.choice([0, 3600, -3600, 86400, -86400, 100, -100]))
             with Sink(address="127.0.0.6", port=scene.closed_port) as sink:
                 scene.late.append(sink)

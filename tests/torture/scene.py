@@ -270,7 +270,10 @@ class Scene:
             relay = f"smtp:[{self.sink.address}]:{self.sink.port}"
             self.mail.set(transport_maps=re.sub(r"later.example=[^,]*", f"later.example={relay}", self.mail.main["transport_maps"]))
 
-    def settle(self, required=None, timeout=90, duplicates=0, corrupt=0, torn=0):
+    def wait_until_all_is_deferred(self):
+        wait_until(lambda: all(entry["queue_name"] == "deferred" for entry in self.mail.queue_list()), 60, "a backlog", pause=0.05)
+
+    def settle(self, required=None, timeout=90, duplicates=0, corrupt=0, torn=0, commands=(("postqueue", "-f"),)):
         """Lets the running server deliver what it has and compares with the ledger. The number of duplicates."""
         required = self.ledger.promises() if required is None else required
         self.release()
@@ -278,7 +281,8 @@ class Scene:
 
         def through():
             if time.monotonic() > flushed[0] + 2:
-                self.mail.command("postqueue", "-f", check=False)
+                for words in commands:
+                    self.mail.command(*words, check=False)
                 flushed[0] = time.monotonic()
             if time.monotonic() > reloaded[0] + 8:      # and nobody rests longer than that after a failure
                 self.mail.reload()
