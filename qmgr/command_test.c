@@ -395,7 +395,7 @@ static void play_held_after_a_reload(struct scene *s)
 	assert_int_equal(command(s, "hold", id, &n), 0);
 	assert_int_equal(n, 1);
 	assert_true(lies_in(s, QUEUE_DEFERRED, id));	/* where it looks for it when it is through */
-	queue_unlock(&predecessor);
+	queue_unlock(s->q.queue, str_of(id), &predecessor);
 	buf_clear(&s->deliveries);
 	make_due(s, id);
 	settle(s);

@@ -50,7 +50,7 @@ void hand_over(struct qmgr *q)
 
 void let_go(struct message *m)
 {
-	queue_unlock(&m->lock);
+	queue_unlock(m->q->queue, m->id, &m->lock);
 }
 
 void let_go_if_idle(struct message *m)

@@ -154,15 +154,23 @@ static void sweep_debris(struct qmgr *q, enum queue_name where, struct str id)
 	queue_finish(q->queue, where, id);
 }
 
-/* Removed; or a predecessor that finished its deliveries has moved it to where we have looked already. */
-static void look_elsewhere(struct qmgr *q, enum queue_name where, struct str id)
+/*
+ * Removed; or a predecessor that finished its deliveries has moved it to where we have looked already,
+ * or out of the intake log.
+ */
+static void look_elsewhere(struct qmgr *q, struct str id)
 {
-	enum queue_name other = where == QUEUE_INCOMING ? QUEUE_DEFERRED : QUEUE_INCOMING;
-	AUTO(queue_file) f = { .fd = -1 };
+	static const enum queue_name places[] = { QUEUE_INCOMING, QUEUE_DEFERRED };
 
-	if (queue_file_open(q->queue, other, id, false, false, &f) >= 0)
-		sleepers_add(q->sleepers, other, id, MIN(f.mtime_s * 1000000, latest_us(q, other)),
+	for (size_t i = 0; i < COUNT_OF(places); i++) {
+		AUTO(queue_file) f = { .fd = -1 };
+
+		if (queue_file_open(q->queue, places[i], id, false, false, &f) < 0)
+			continue;
+		sleepers_add(q->sleepers, places[i], id, MIN(f.mtime_s * 1000000, latest_us(q, places[i])),
 			     (uint32_t) ALL_SITES);
+		return;
+	}
 }
 
 /* Linked twice: what a power cut made of a rename. When one name is left, it is a message like any other. */
@@ -181,7 +189,7 @@ void scan_troubled(struct qmgr *q, enum queue_name where, struct str id, int err
 {
 	switch (error) {
 	case -ENOENT:
-		look_elsewhere(q, where, id);
+		look_elsewhere(q, id);
 		return;
 	case -ENODATA:
 		sweep_debris(q, where, id);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/queue/residents.h"
 
 /* As if the file system's clock were an hour ahead of ours. */
 static void date_ahead(struct scene *s, const char *id)
@@ -168,6 +169,41 @@ static void what_a_predecessor_deferred_meanwhile_is_found(void **state)
 	play(state, play_moved_meanwhile);
 }
 
+static struct queue *open_predecessor(struct scene *s)
+{
+	struct queue *q;
+
+	assert_int_equal(queue_open(s->dir, 1, (1u << QUEUE_COUNT) - 1, &q, &(struct buf){ 0 }), 0);
+	assert_int_equal(queue_open_intake(q, s->dir, true, true), 0);
+	assert_int_equal(residents_look(q->residents), 0);
+	queue_write_through(q);
+	return q;
+}
+
+static void play_moved_out_of_the_log(struct scene *s)
+{
+	struct queue *predecessor;
+	char id[32];
+
+	use_log(s);
+	s->conf.qmgr_message_active_limit = 0;
+	announce(s, id, "ok@x");
+	settle(s);
+	predecessor = open_predecessor(s);
+	assert_int_equal(queue_move(predecessor, QUEUE_INCOMING, QUEUE_INCOMING, str_of(id)), 0);
+	queue_close(predecessor);
+	s->conf.qmgr_message_active_limit = 10;
+	intake_wake(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@x;");
+	assert_false(lies_anywhere(s, id));
+}
+
+static void what_a_predecessor_moved_out_of_the_log_is_found(void **state)
+{
+	play(state, play_moved_out_of_the_log);
+}
+
 static void play_damage(struct scene *s)
 {
 	static const char debris[] = "3b9dkLz0DEBRS";
@@ -274,6 +310,7 @@ int main(void)
 		IN_SCENE(new_mail_and_retries_take_turns_when_both_wait_on_disk),
 		IN_SCENE(a_successor_leaves_alone_what_is_being_delivered),
 		IN_SCENE(what_a_predecessor_deferred_meanwhile_is_found),
+		IN_SCENE(what_a_predecessor_moved_out_of_the_log_is_found),
 		IN_SCENE(a_damaged_file_is_put_aside_and_a_young_half_one_left_alone),
 		IN_SCENE(a_message_that_vanished_from_the_disk_is_forgotten),
 		IN_SCENE(when_the_clock_is_set_back_nothing_waits_longer_than_between_two_attempts),

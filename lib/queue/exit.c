@@ -50,19 +50,27 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 {
 	struct resident *r = q->residents == NULL ? NULL : residents_search(q->residents, id);
 	int dir = queue_dir(q, to), result;
+	bool is_lent;
 
 	if (r == NULL || dir < 0)
 		return -ENOENT;
 	if (r->is_leaving || lock_try_at(r->segment->fd, (off_t) r->at) == -EAGAIN)
 		return -EBUSY;
+	is_lent = r->is_lent;
 	*x = (struct queue_exit){ .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1,
-				  .at = r->at, .journal = BUF(MOST_JOURNAL), .notes = r->notes };
+				  .at = r->at, .journal = BUF(MOST_JOURNAL) };
 	memcpy(x->id, r->id, sizeof(x->id));
 	memcpy(x->log_name, r->segment->name, sizeof(x->log_name));
 	queue_path(q, to, id, x->path);
-	result = pack_journal(x, r);
+	/* a predecessor may have delivered it since we read the ledger */
+	result = residents_refresh(r);
+	if (result == 0) {
+		x->notes = r->notes;
+		result = pack_journal(x, r);
+	}
 	if (result < 0) {
-		lock_release_at(x->log_fd, (off_t) x->at);
+		if (!is_lent)
+			lock_release_at(x->log_fd, (off_t) x->at);
 		return result;
 	}
 	if (strchr(x->path, '/') != NULL)
@@ -144,30 +152,41 @@ static int move_journal(struct queue_exit *x, struct resident *r)
 	return result < 0 ? result : c.error;
 }
 
-int queue_exit_end(struct queue_exit *x, int result)
+/* The copy is whole, or there is none, and whether it is through stands in the ledger. */
+static int end_locked(struct queue_exit *x, struct resident *r, int result)
 {
-	struct resident *r = residents_find(x->q->residents, str_of(x->id));
-
-	if (r != NULL)
-		r->is_leaving = false;
 	if (x->fd < 0 && result == 0)
 		result = -ECANCELED;		/* nobody wrote it */
 	FAILPOINT("queue.log.exit.synced");
+	if (result == 0 && r == NULL)
+		result = -ENOENT;		/* it was finished meanwhile */
+	if (result == 0 && x->to == QUEUE_INCOMING && r->is_lent)
+		result = -EBUSY;		/* it is being delivered, and a successor looks for the lock here */
 	if (result == 0)
-		/* it may have been finished meanwhile */
-		result = r == NULL ? -ENOENT : move_journal(x, r);
+		result = move_journal(x, r);
 	FAILPOINT("queue.log.exit.journal");
 	if (x->fd >= 0 && close(x->fd) < 0 && result == 0)
 		result = -errno;
-	if (r != NULL)
-		/* a successor reads the ledger only when all of it is written */
-		lock_release_at(x->log_fd, (off_t) x->at);
 	if (result == 0)
 		residents_finish(r);
 	else if (result != -EEXIST)
 		unlinkat(x->dir, x->path, 0);
 	else if (r != NULL)
 		residents_resume_exit(r);
+	return result;
+}
+
+int queue_exit_end(struct queue_exit *x, int result)
+{
+	struct resident *r = residents_find(x->q->residents, str_of(x->id));
+	const bool is_lent = r != NULL && r->is_lent;
+
+	if (r != NULL)
+		r->is_leaving = false;
+	result = end_locked(x, r, result);
+	/* Last: a successor believes what it finds as soon as nobody has it locked. */
+	if (!is_lent)
+		lock_release_at(x->log_fd, (off_t) x->at);
 	buf_free(&x->journal);
 	return result;
 }

@@ -2,6 +2,7 @@
 /* Messages moving out of the intake log into files of their own. */
 #include "lib/queue/intake_for_test.h"
 
+#include <stdarg.h>
 #include <sys/syscall.h>
 
 /* Ours instead of the C library's. */
@@ -23,6 +24,36 @@ int fdatasync(int fd)
 {
 	data_syncs++;
 	return (int) syscall(SYS_fdatasync, fd);
+}
+
+/* Of the ledger, when a message's lock is given back. */
+static const struct fixture *watched;
+static char ledger_at_unlock[256];
+
+static void read_ledger(const char *segment)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "intake/done-%s", segment);
+	AUTO_FD fd = openat(watched->s.dir, path, O_RDONLY);
+	n = fd < 0 ? 0 : pread(fd, ledger_at_unlock, sizeof(ledger_at_unlock) - 1, 0);
+	ledger_at_unlock[MAX(n, 0)] = '\0';
+}
+
+static char watched_segment[SEGMENT_NAME_SIZE];
+
+int fcntl(int fd, int command, ...)
+{
+	va_list args;
+	long arg;
+
+	va_start(args, command);
+	arg = va_arg(args, long);
+	va_end(args);
+	if (command == F_OFD_SETLK && watched != NULL && ((struct flock *) arg)->l_type == F_UNLCK)
+		read_ledger(watched_segment);
+	return (int) syscall(SYS_fcntl, fd, command, arg);
 }
 
 static void results_are_in_the_ledger_and_go_along_to_a_file_of_its_own(void **state)
@@ -194,6 +225,97 @@ static void half_a_copy_of_a_predecessor_that_lives_is_left_to_it(void **state)
 	assert_true(lies(f->writer, QUEUE_DEFERRED, p.id));
 }
 
+/* Another process that has the same queue: it looks at it now. */
+static void open_successor(struct fixture *f)
+{
+	assert_int_equal(queue_open_intake(f->writer, f->s.dir, true, true), 0);
+	assert_int_equal(residents_look(f->writer->residents), 0);
+}
+
+static int is_locked_for(struct queue *q, const char *id)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+
+	assert_int_equal(queue_file_open(q, QUEUE_INCOMING, str_of(id), false, false, &file), 0);
+	return queue_file_is_locked(&file);
+}
+
+/* Since our last look at the ledger. */
+static void what_a_predecessor_has_delivered_is_not_moved(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_lock lock = { 0 };
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(p.id), &lock), 0);
+	open_successor(f);
+	assert_int_equal(queue_exit_begin(f->writer, str_of(p.id), QUEUE_INCOMING, &x), -EBUSY);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
+	queue_unlock(f->reader, str_of(p.id), &lock);
+	assert_int_equal(queue_exit_begin(f->writer, str_of(p.id), QUEUE_INCOMING, &x), -ENOENT);
+	assert_false(lies(f->writer, QUEUE_INCOMING, p.id));
+	assert_int_equal(files_in(f, "incoming", ""), 0);
+}
+
+/* The move began before it was locked for a successor to see. */
+static void what_is_being_delivered_stays_where_its_lock_is(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_lock lock = { 0 };
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_INCOMING, &x), 0);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(p.id), &lock), 0);
+	open_successor(f);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(queue_exit_end(&x, queue_exit_sync(&x)), -EBUSY);
+	assert_int_equal(files_in(f, "incoming", ""), 0);
+	assert_int_equal(is_locked_for(f->writer, p.id), 1);
+	queue_unlock(f->reader, str_of(p.id), &lock);
+	assert_int_equal(is_locked_for(f->writer, p.id), 0);
+}
+
+static void a_delivery_that_ends_leaves_a_move_its_lock(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_lock lock = { 0 };
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_INCOMING, &x), 0);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(p.id), &lock), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	queue_unlock(f->reader, str_of(p.id), &lock);
+	open_successor(f);		/* it must not take the copy for a dead one's */
+	assert_int_equal(is_locked_for(f->writer, p.id), 1);
+	assert_int_equal(queue_exit_end(&x, queue_exit_sync(&x)), 0);
+	assert_int_equal(is_locked_for(f->writer, p.id), 0);
+	assert_int_equal(queue_exit_begin(f->writer, str_of(p.id), QUEUE_INCOMING, &x), -ENOENT);
+	assert_true(lies(f->writer, QUEUE_INCOMING, p.id));
+}
+
+/* Else a successor would deliver it from there, and again from its file. */
+static void the_log_is_unlocked_when_it_has_forgotten_the_message(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	memcpy(watched_segment, p.place.segment, sizeof(watched_segment));
+	watched = f;
+	assert_int_equal(queue_exit_end(&x, queue_exit_sync(&x)), 0);
+	watched = NULL;
+	assert_true(str_find_str(str_of(ledger_at_unlock), str_of(p.id)) >= 0);
+}
+
 static void what_is_finished_while_it_moves_leaves_no_file(void **state)
 {
 	struct fixture *f = *state;
@@ -238,6 +360,10 @@ int main(void)
 		WITH_LOG(a_look_meanwhile_does_not_take_our_own_move_for_one_that_was_cut_short),
 		WITH_LOG(half_a_copy_is_not_the_message),
 		WITH_LOG(half_a_copy_of_a_predecessor_that_lives_is_left_to_it),
+		WITH_LOG(what_a_predecessor_has_delivered_is_not_moved),
+		WITH_LOG(what_is_being_delivered_stays_where_its_lock_is),
+		WITH_LOG(a_delivery_that_ends_leaves_a_move_its_lock),
+		WITH_LOG(the_log_is_unlocked_when_it_has_forgotten_the_message),
 		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),
 		WITH_LOG(a_copy_for_people_is_the_file_that_it_would_be),
 	};

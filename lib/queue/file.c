@@ -242,14 +242,27 @@ int queue_lock(struct queue *q, enum queue_name where, struct str id, struct que
 		return r;
 	*lock = (struct queue_lock){ .fd_plus_1 = f.fd + 1, .at = f.base, .is_in_log = f.resident != NULL };
 	r = lock->is_in_log ? lock_try_at(f.fd, (off_t) f.base) : lock_try(f.fd);
+	if (r == 0 && lock->is_in_log)
+		f.resident->is_lent = true;
 	f.fd = -1;			/* the lock's, which queue_unlock() closes */
 	return r;
 }
 
-void queue_unlock(struct queue_lock *lock)
+/* Who is being moved stays locked until that has ended: exit.c */
+static void unlock_in_log(struct queue *q, struct str id, const struct queue_lock *lock)
+{
+	struct resident *r = residents_find(q->residents, id);
+
+	if (r != NULL)
+		r->is_lent = false;
+	if (r == NULL || !r->is_leaving)
+		lock_release_at(lock->fd_plus_1 - 1, (off_t) lock->at);
+}
+
+void queue_unlock(struct queue *q, struct str id, struct queue_lock *lock)
 {
 	if (lock->fd_plus_1 > 0 && lock->is_in_log)
-		lock_release_at(lock->fd_plus_1 - 1, (off_t) lock->at);
+		unlock_in_log(q, id, lock);
 	else if (lock->fd_plus_1 > 0)
 		close(lock->fd_plus_1 - 1);
 	*lock = (struct queue_lock){ 0 };

@@ -157,7 +157,7 @@ struct queue_lock {
 	bool is_in_log;
 };
 int queue_lock(struct queue *q, enum queue_name where, struct str id, struct queue_lock *lock);
-void queue_unlock(struct queue_lock *lock);
+void queue_unlock(struct queue *q, struct str id, struct queue_lock *lock);
 int queue_file_is_locked(const struct queue_file *f);		/* by another process: 1, 0, -errno */
 /*
  * Another process may have finished it since it was found here; to be asked after its lock was seen

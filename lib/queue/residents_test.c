@@ -307,7 +307,7 @@ static void a_lock_on_one_message_is_seen_by_others(void **state)
 	assert_int_equal(queue_file_is_locked(&a), 1);
 	assert_int_equal(queue_file_is_locked(&b), 0);
 	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
-	queue_unlock(&lock);
+	queue_unlock(f->reader, str_of(one.id), &lock);
 	assert_int_equal(queue_file_is_locked(&a), 0);
 	assert_int_equal(queue_file_is_current(&b), 0);
 	assert_false(lies(f->writer, QUEUE_INCOMING, one.id));
@@ -332,7 +332,7 @@ static void what_a_predecessor_still_delivers_is_not_moved_away_from_its_lock(vo
 	assert_int_equal(residents_look(f->writer->residents), 0);
 	queue_crowding(f->writer, 0, add_id, &moving);
 	assert_string_equal(buf_text(&moving), two.id);
-	queue_unlock(&lock);
+	queue_unlock(f->reader, str_of(one.id), &lock);
 	queue_crowding(f->writer, 0, add_id, &moving);
 	assert_int_equal(moving.len, 2 * strlen(two.id) + strlen(one.id));
 }
