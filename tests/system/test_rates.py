@@ -136,8 +136,9 @@ def test_who_has_few_sessions_costs_anvil_nothing(tmp_path):
         assert not mail.pids("anvil")
         for _ in range(2):
             clients = wait_until(lambda: crowd(mail, 50), 60, "what has ended does not count", pause=0.5)
-            more = [Raw(mail, hello=False) for _ in range(7)]
-            assert {client.greeting[0] for client in more} <= {220, 421} and more[-1].greeting[0] == 421
+            more = [Raw(mail, hello=False) for _ in range(12)]
+            greetings = [client.greeting[0] for client in more]     # whom one process refuses the other may serve, of its three
+            assert set(greetings) <= {220, 421} and greetings.count(220) <= 2 * 3
             for client in clients + more:
                 client.close()
         assert mail.pids("anvil")
