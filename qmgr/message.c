@@ -97,6 +97,15 @@ static void replay_outcome(struct message *m, const struct outcome *o)
 	m->is_retry = true;
 }
 
+static void replay_done(struct message *m)
+{
+	for (uint32_t i = 0; i < m->env.recipient_count; i++) {
+		if (recipient_is_open(m, i))
+			m->states[i].status = OUTCOME_DELIVERED;
+		m->states[i].told = true;
+	}
+}
+
 static void replay(void *arg, const struct journal_record *r)
 {
 	struct message *m = arg;
@@ -127,6 +136,7 @@ static void replay(void *arg, const struct journal_record *r)
 		m->fate = STAYS;
 		break;
 	case JOURNAL_DONE:
+		replay_done(m);
 		break;
 	}
 }

@@ -106,7 +106,7 @@ static void deferred_recipients_are_tried_again_and_delivered_ones_are_not(void 
 }
 
 /* Files of the queue are as on a disk that is read-only. Ours instead of the C library's. */
-static bool is_read_only;
+static bool is_read_only, is_unremovable;
 
 static bool is_in_queue(int fd)
 {
@@ -129,7 +129,7 @@ ssize_t write(int fd, const void *at, size_t n)
 
 int unlinkat(int dir, const char *path, int flags)
 {
-	if (!is_read_only)
+	if (!is_read_only && !is_unremovable)
 		return (int) syscall(SYS_unlinkat, dir, path, flags);
 	errno = EROFS;
 	return -1;
@@ -190,6 +190,30 @@ static void play_unremovable(struct scene *s)
 static void what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can(void **state)
 {
 	play(state, play_unremovable);
+}
+
+/* As who comes after a queue manager that was killed before it came to removing it. */
+static void play_done(struct scene *s)
+{
+	struct message *m;
+	char id[32];
+
+	is_unremovable = true;
+	announce(s, id, "ok@x bounce@y");
+	settle(s);
+	EXPECT_NOTICES(s, "failure 1:5.1.1;");
+	assert_int_equal(message_load(&s->q, QUEUE_INCOMING, str_of(id), &m), 0);
+	assert_false(is_unfinished(m));
+	message_free(m);
+	is_unremovable = false;
+	remove_stuck(&s->q);
+	settle(s);
+	assert_false(lies_anywhere(s, id));
+}
+
+static void what_waits_for_its_removal_says_that_it_is_through(void **state)
+{
+	play(state, play_done);
 }
 
 static size_t count_of(struct buf *deliveries)
@@ -541,6 +565,7 @@ int main(void)
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
 		IN_SCENE(while_nothing_can_be_recorded_nobody_gets_or_hears_anything_twice),
 		IN_SCENE(what_cannot_be_removed_is_not_delivered_again_and_goes_when_it_can),
+		IN_SCENE(what_waits_for_its_removal_says_that_it_is_through),
 		IN_SCENE(while_nothing_can_be_written_few_deliveries_begin),
 		IN_SCENE(the_sender_of_an_undeliverable_message_is_told_before_it_is_removed),
 		IN_SCENE(a_notice_that_cannot_be_made_keeps_the_message_and_is_made_later),

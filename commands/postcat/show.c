@@ -249,7 +249,8 @@ static void show_record(void *arg, const struct journal_record *r)
 		printf("order: release\n");
 		break;
 	case JOURNAL_DONE:
-		break;			/* stands in ledgers only */
+		printf("through: yes\n");
+		break;
 	}
 }
 

@@ -268,6 +268,14 @@ void queue_unlock(struct queue *q, struct str id, struct queue_lock *lock)
 	*lock = (struct queue_lock){ 0 };
 }
 
+int queue_mark_done(struct queue *q, enum queue_name where, struct str id)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_open(q, where, id, true, false, &f);
+
+	return r < 0 ? r : journal_append(&f, &(struct journal_record){ .kind = JOURNAL_DONE }, 1);
+}
+
 void queue_file_close(struct queue_file *f)
 {
 	if (f->fd >= 0 && f->resident == NULL)

@@ -182,7 +182,7 @@ enum journal_kind {
 	JOURNAL_EXPIRE,			/* forced expiry (postsuper -e) */
 	/* what becomes of it when its delivery ends (postsuper -h, -r); RELEASED takes that back */
 	JOURNAL_HELD, JOURNAL_REQUEUED, JOURNAL_RELEASED,
-	JOURNAL_DONE,			/* in a ledger only: removed, or moved to a file of its own */
+	JOURNAL_DONE,			/* it is through; in a ledger also: moved to a file of its own */
 };
 struct journal_record {
 	enum journal_kind kind;
@@ -202,6 +202,10 @@ int journal_read(struct queue_file *f, void (*each)(void *arg, const struct jour
 
 /* ---- moving and ending ---- */
 
+/*
+ * It is through, and waits for queue_finish(): whoever reads the file before knows. Not synced. -errno
+ */
+int queue_mark_done(struct queue *q, enum queue_name where, struct str id);
 /* unlink */
 int queue_finish(struct queue *q, enum queue_name where, struct str id);
 /*
