@@ -8,7 +8,9 @@ EXIM_LIBRARIES="libgnutls-dane0 libidn12 libnsl2 libspf2-2"
 SERVER_PACKAGES="postgresql-15 postgresql-client-15 mariadb-server-core mariadb-client-core slapd ldap-utils redis-server redis-tools memcached"
 # a name server of somebody else's, and what signs its zones
 DNS_PACKAGES="nsd ldnsutils"
-CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest python3-pytest-xdist openssl sasl2-bin libsasl2-modules gnutls-bin swaks s-nail msmtp curl dovecot-imapd dovecot-lmtpd iproute2 strace procps gdb groff-base valgrind e2fsprogs xfsprogs btrfs-progs $EXIM_LIBRARIES $SERVER_PACKAGES $DNS_PACKAGES"
+# what swaks speaks TLS with, and what cdb tables of the postfix package need, which is unpacked only
+PEER_LIBRARIES="libnet-ssleay-perl libcdb1"
+CHECK_PACKAGES="clang-14 libclang-rt-14-dev libcmocka-dev python3-pytest python3-pytest-xdist openssl sasl2-bin libsasl2-modules gnutls-bin swaks s-nail msmtp curl dovecot-imapd dovecot-lmtpd iproute2 strace procps gdb groff-base valgrind e2fsprogs xfsprogs btrfs-progs $EXIM_LIBRARIES $PEER_LIBRARIES $SERVER_PACKAGES $DNS_PACKAGES"
 
 # need PACKAGE...: makes sure that they are installed; says what to install when it may not.
 need()
