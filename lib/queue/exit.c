@@ -184,8 +184,11 @@ int queue_exit_end(struct queue_exit *x, int result)
 	if (r != NULL)
 		r->is_leaving = false;
 	result = end_locked(x, r, result);
-	/* Last: a successor believes what it finds as soon as nobody has it locked. */
-	if (!is_lent)
+	/*
+	 * Last: a successor believes what it finds as soon as nobody has it locked. Whom we do not know any
+	 * more nobody waits for, and its segment may have been closed.
+	 */
+	if (r != NULL && (result == 0 || !is_lent))
 		lock_release_at(x->log_fd, (off_t) x->at);
 	buf_free(&x->journal);
 	return result;

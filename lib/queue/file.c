@@ -248,14 +248,18 @@ int queue_lock(struct queue *q, enum queue_name where, struct str id, struct que
 	return r;
 }
 
-/* Who is being moved stays locked until that has ended: exit.c */
+/*
+ * Who is being moved stays locked until that has ended (exit.c); who is through was unlocked then, and
+ * its segment may have been closed.
+ */
 static void unlock_in_log(struct queue *q, struct str id, const struct queue_lock *lock)
 {
 	struct resident *r = residents_find(q->residents, id);
 
-	if (r != NULL)
-		r->is_lent = false;
-	if (r == NULL || !r->is_leaving)
+	if (r == NULL)
+		return;
+	r->is_lent = false;
+	if (!r->is_leaving)
 		lock_release_at(lock->fd_plus_1 - 1, (off_t) lock->at);
 }
 

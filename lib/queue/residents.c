@@ -73,6 +73,8 @@ void residents_finish(struct resident *r)
 		queue_say(r->segment->of->q,
 			  "%s: cannot record that it is through, it may be delivered twice: %s", r->id,
 			  error_text(error));
+	if (r->is_lent)
+		lock_release_at(r->segment->fd, (off_t) r->at);
 	forget(r);
 }
 

@@ -32,7 +32,7 @@ struct resident {
 	uint64_t at, len;
 	unsigned notes;			/* 0: the ledger says nothing of it; grows with all that is added or read */
 	bool is_leaving;		/* a file of its own is being made */
-	bool is_lent;			/* locked by queue_lock(), until its queue_unlock() */
+	bool is_lent;			/* locked by queue_lock(), until its queue_unlock() or its end */
 	char id[32];
 };
 
