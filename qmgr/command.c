@@ -138,7 +138,7 @@ static int release_one(struct qmgr *q, struct str id)
 		return r;
 	}
 	r = queue_release(q->queue, id);
-	if (r >= 0)
+	if (r == 0)
 		sleepers_add(q->sleepers, QUEUE_DEFERRED, id, wall_us(), (uint32_t) ALL_SITES);
 	return r;
 }

@@ -159,6 +159,45 @@ static void a_journal_record_that_finds_no_room_is_not_half_there(void **state)
 	assert_int_equal(journal_append(&file, &record, 1), 0);
 }
 
+static void append_order(struct fixture *f, enum queue_name where, enum journal_kind kind)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+
+	assert_int_equal(queue_file_open(f->q, where, str_of(f->id), true, false, &file), 0);
+	assert_int_equal(queue_order(&file, kind), 0);
+}
+
+static void note_kind(void *arg, const struct journal_record *r)
+{
+	*(enum journal_kind *) arg = r->kind;
+}
+
+static enum journal_kind last_kind(struct fixture *f, enum queue_name where)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+	enum journal_kind last = JOURNAL_OUTCOME;
+
+	assert_int_equal(queue_file_open(f->q, where, str_of(f->id), false, false, &file), 0);
+	assert_int_equal(journal_read(&file, note_kind, &last), 0);
+	return last;
+}
+
+/* Nobody has it in memory: a predecessor delivers it. */
+static void a_release_takes_back_an_order_to_hold_that_still_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_parts parts;
+
+	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
+	assert_int_equal(queue_release(f->q, str_of(f->id)), -ENOENT);
+	append_order(f, QUEUE_INCOMING, JOURNAL_REQUEUED);
+	assert_int_equal(queue_release(f->q, str_of(f->id)), -ENOENT);
+	append_order(f, QUEUE_INCOMING, JOURNAL_HELD);
+	assert_int_equal(queue_release(f->q, str_of(f->id)), 1);
+	assert_int_equal(last_kind(f, QUEUE_INCOMING), JOURNAL_RELEASED);
+	assert_int_equal(queue_release(f->q, str_of(f->id)), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +206,7 @@ int main(void)
 		QUEUE_TEST(many_records_are_read_across_piece_borders),
 		QUEUE_TEST(a_torn_record_costs_only_itself),
 		cmocka_unit_test(a_record_of_another_message_does_not_count),
+		QUEUE_TEST(a_release_takes_back_an_order_to_hold_that_still_waits),
 		QUEUE_TEST(a_journal_record_that_finds_no_room_is_not_half_there),
 	};
 

@@ -24,35 +24,50 @@ int queue_order(struct queue_file *f, enum journal_kind kind)
 
 static void see_order(void *arg, const struct journal_record *r)
 {
-	bool *stands = arg;
+	enum journal_kind *stands = arg;
 
-	if (r->kind == JOURNAL_HELD || r->kind == JOURNAL_REQUEUED)
-		*stands = true;
-	else if (r->kind == JOURNAL_RELEASED)
-		*stands = false;
+	if (r->kind == JOURNAL_HELD || r->kind == JOURNAL_REQUEUED || r->kind == JOURNAL_RELEASED)
+		*stands = r->kind;
 }
 
-/* On a full disk what nobody had to wait for is released without a record, as it was held. */
-static int take_order_back(struct queue *q, struct str id)
+/* 1: one to hold it stood. On a full disk what nobody had to wait for is released without a record, as it was held. */
+static int take_order_back(struct queue *q, enum queue_name where, struct str id)
 {
 	AUTO(queue_file) f = { .fd = -1 };
-	bool stands = false;
-	int r = queue_file_open(q, QUEUE_HOLD, id, true, false, &f);
+	enum journal_kind stands = JOURNAL_RELEASED;
+	int r = queue_file_open(q, where, id, true, false, &f);
 
 	if (r >= 0)
 		r = journal_read(&f, see_order, &stands);
-	return r >= 0 && stands ? queue_order(&f, JOURNAL_RELEASED) : MIN(r, 0);
+	/* what is to be handed in again and is not in hold/ is not held: that is no order to hold it */
+	if (r < 0 || stands == JOURNAL_RELEASED || (where != QUEUE_HOLD && stands != JOURNAL_HELD))
+		return MIN(r, 0);
+	r = queue_order(&f, JOURNAL_RELEASED);
+	return r < 0 ? r : 1;
+}
+
+/* Who is still being delivered is held later, or not at all: nobody has it in memory who could be told. */
+static int take_waiting_order_back(struct queue *q, struct str id)
+{
+	static const enum queue_name places[] = { QUEUE_INCOMING, QUEUE_DEFERRED };
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < COUNT_OF(places) && r == -ENOENT; i++)
+		r = take_order_back(q, places[i], id);
+	return r == 0 ? -ENOENT : r;
 }
 
 int queue_release(struct queue *q, struct str id)
 {
-	int r = take_order_back(q, id);
+	int r = take_order_back(q, QUEUE_HOLD, id);
 
+	if (r == -ENOENT)
+		return take_waiting_order_back(q, id);
 	if (r >= 0)
 		r = queue_move(q, QUEUE_HOLD, QUEUE_DEFERRED, id);
 	if (r >= 0)
 		queue_set_next_attempt(q, QUEUE_DEFERRED, id, wall_s());
-	return r;
+	return MIN(r, 0);
 }
 
 /* ---- requeue ---- */

@@ -8,10 +8,15 @@
 /*
  * For a message that has to wait for the end of a delivery first: JOURNAL_HELD or JOURNAL_REQUEUED, and
  * JOURNAL_RELEASED, which takes these back. In the journal, or the ledger, when this returns 0: whoever
- * loads the message next carries it out. On failure nothing was recorded. JOURNAL_EXPIRE too.
+ * loads the message next carries it out, after whatever death of processes. A power cut within the next
+ * seconds may have it forgotten, as what else a journal says: it is not synced. On failure nothing was
+ * recorded. JOURNAL_EXPIRE too.
  */
 int queue_order(struct queue_file *f, enum journal_kind kind);
-/* postsuper -H: from hold/ to deferred/, due at once. -ENOENT: it is not there. */
+/*
+ * postsuper -H: from hold/ to deferred/, due at once; or, 1, an order to hold it that still waits is taken
+ * back where it is. -ENOENT: neither.
+ */
 int queue_release(struct queue *q, struct str id);
 /*
  * postsuper -r: hands a message in again, through maildrop/, so that its addresses are rewritten
