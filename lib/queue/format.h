@@ -68,8 +68,11 @@ enum {
 	QUEUE_SMALL = 64 << 10,
 	QUEUE_MOST_ENVELOPE = 16 << 20,
 	QUEUE_MOST_HEADERS = 16 << 20,
-	JOURNAL_MOST_LINE = 64 << 10,
+	JOURNAL_MOST_LINE = 64 << 10, JOURNAL_MOST_LINES = 64 << 20,
 };
+
+/* Behind a torn line, so that it never counts, not even when nothing but its LF was missing. */
+#define JOURNAL_SPOILT "?\n"
 
 /* In a head's flags, beside enum envelope_flags: the message ends with its headers, no empty line follows. */
 #define QUEUE_NO_EMPTY_LINE 0x80000000u
@@ -120,6 +123,8 @@ int queue_make_hash_directories(struct queue *q, enum queue_name where, const ch
 
 /* One record as a line, its LF included. 0, -EMSGSIZE, -EINVAL: b may hold part of it then. */
 int journal_record_print(struct buf *b, const char *id, const struct journal_record *r);
+/* Lines that were printed like that: like journal_append(), but to a file only. */
+int journal_append_lines(struct queue_file *f, struct str lines);
 /*
  * One journal record, for whoever shows damaged files: view into line (without LF). -EBADMSG:
  * checksum or syntax.

@@ -80,18 +80,17 @@ static int look_at_end(struct queue_file *f)
 	return 0;
 }
 
-int journal_append(struct queue_file *f, const struct journal_record *records, size_t n)
+int journal_append_lines(struct queue_file *f, struct str lines)
 {
-	AUTO(buf) lines = BUF(64 << 20);
-	int r;
+	AUTO(buf) with_end = BUF(JOURNAL_MOST_LINES + sizeof(JOURNAL_SPOILT));
+	int r = look_at_end(f);
 
-	if (f->resident != NULL)
-		return resident_note(f->resident, records, n);
-	r = look_at_end(f);
-	if (r == 0 && !f->journal_is_clean)
-		r = buf_add_byte(&lines, '\n');
-	for (size_t i = 0; i < n && r >= 0; i++)
-		r = journal_record_print(&lines, f->id, &records[i]);
+	if (r == 0 && !f->journal_is_clean) {
+		r = buf_add_text(&with_end, JOURNAL_SPOILT);
+		if (r == 0)
+			r = buf_add(&with_end, lines);
+		lines = buf_str(&with_end);
+	}
 	if (r < 0)
 		return r;
 	FAILPOINT("queue.journal.before");
@@ -106,6 +105,18 @@ int journal_append(struct queue_file *f, const struct journal_record *records, s
 	f->file_size += lines.len;
 	f->journal_is_clean = true;
 	return 0;
+}
+
+int journal_append(struct queue_file *f, const struct journal_record *records, size_t n)
+{
+	AUTO(buf) lines = BUF(JOURNAL_MOST_LINES);
+	int r = 0;
+
+	if (f->resident != NULL)
+		return resident_note(f->resident, records, n);
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = journal_record_print(&lines, f->id, &records[i]);
+	return r < 0 ? r : journal_append_lines(f, buf_str(&lines));
 }
 
 /* ---- reading ---- */
@@ -165,16 +176,20 @@ static void read_record(struct reading *rd, struct str line)
 }
 
 /*
- * Hands out the whole lines at the front of b and drops them. At the end a last one counts even
- * without its LF, if its checksum holds.
+ * Hands out the whole lines at the front of b and drops them. At the end a last one without its LF
+ * does not count, even if all the rest of it is there: whoever wrote it was told that it is not.
  */
 static void read_lines(struct reading *rd, struct buf *b, bool is_end)
 {
 	struct str rest = buf_str(b), line;
 
-	while (is_end ? rest.len > 0 : str_find(rest, '\n') >= 0) {
+	while (str_find(rest, '\n') >= 0) {
 		str_cut(&rest, '\n', &line);
 		read_record(rd, line);
+	}
+	if (is_end && rest.len > 0) {
+		rd->skipped++;
+		rest = STR_NONE;
 	}
 	buf_cut_front(b, b->len - rest.len);
 	if (b->len >= JOURNAL_MOST_LINE) {

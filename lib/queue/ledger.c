@@ -56,7 +56,7 @@ static int write_lines(struct ledger *l)
 	if (!l->ends_whole)
 		r = open_for_writing(l);
 	if (r == 0 && !l->ends_whole)
-		r = write_all(l->fd, "\n", 1);		/* behind what a crash tore */
+		r = write_all(l->fd, JOURNAL_SPOILT, strlen(JOURNAL_SPOILT));
 	FAILPOINT("queue.ledger.before");
 	if (r == 0)
 		r = write_all(l->fd, l->lines.at, l->lines.len);

@@ -120,6 +120,25 @@ static void a_ledger_line_that_was_torn_or_damaged_counts_for_nobody(void **stat
 	assert_false(lies(f->reader, QUEUE_INCOMING, two.id));
 }
 
+/* Whoever wrote it was told that it could not be written. */
+static void a_ledger_line_without_its_end_does_not_count_later_either(void **state)
+{
+	struct fixture *f = *state;
+	struct put one = put(f, "1\n"), two = put(f, "2\n");
+	char path[64];
+
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), 0);
+	snprintf(path, sizeof(path), "intake/done-%s", one.place.segment);
+	AUTO_FD fd = openat(f->s.dir, path, O_RDWR);
+	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) - 1), 0);
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(two.id)), 0);
+	open_reader(f);
+	assert_true(lies(f->reader, QUEUE_INCOMING, one.id));
+	assert_false(lies(f->reader, QUEUE_INCOMING, two.id));
+}
+
 static void a_ledger_that_takes_nothing_for_a_while_is_written_later(void **state)
 {
 	struct fixture *f = *state;
@@ -149,6 +168,7 @@ int main(void)
 		WITH_LOG(a_segment_that_cannot_be_opened_now_keeps_its_ledger),
 		WITH_LOG(nobody_is_shown_whose_ledger_cannot_be_read),
 		WITH_LOG(a_ledger_line_that_was_torn_or_damaged_counts_for_nobody),
+		WITH_LOG(a_ledger_line_without_its_end_does_not_count_later_either),
 		WITH_LOG(a_ledger_that_takes_nothing_for_a_while_is_written_later),
 	};
 
