@@ -11,11 +11,12 @@
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 
-enum { MOST_UNWRITTEN = 16 << 20, PIECE = 256 << 10 };
+enum { MOST_UNWRITTEN = 16 << 20, MOST_UNSYNCED = 4 << 20, MOST_REWRITTEN = 16 << 20, PIECE = 256 << 10 };
 
 void ledger_init(struct ledger *l, int dir, const char *segment)
 {
-	*l = (struct ledger){ .dir = dir, .fd = -1, .lines = BUF(MOST_UNWRITTEN) };
+	*l = (struct ledger){ .dir = dir, .fd = -1, .sync_fd = -1, .lines = BUF(MOST_UNWRITTEN),
+			      .unsynced = BUF(MOST_UNSYNCED), .in_sync = BUF(MOST_UNSYNCED) };
 	memcpy(l->segment, segment, SEGMENT_NAME_SIZE);
 }
 
@@ -23,9 +24,13 @@ void ledger_close(struct ledger *l)
 {
 	turn_cancel(&l->turn);
 	buf_free(&l->lines);
+	buf_free(&l->unsynced);
+	buf_free(&l->in_sync);
+	if (l->sync_fd >= 0 && l->sync_fd != l->fd)
+		close(l->sync_fd);
 	if (l->fd >= 0)
 		close(l->fd);
-	l->fd = -1;
+	l->fd = l->sync_fd = -1;
 }
 
 /* ---- writing ---- */
@@ -43,7 +48,7 @@ static int open_for_writing(struct ledger *l)
 	if (st.st_size > 0 && pread_all(fd, &last, 1, st.st_size - 1) != 1)
 		last = 0;
 	l->ends_whole = last == '\n';
-	if (l->fd >= 0)
+	if (l->fd >= 0 && l->fd != l->sync_fd)
 		close(l->fd);		/* it was open for reading only */
 	l->fd = fd;
 	return 0;
@@ -73,6 +78,8 @@ static int write_lines(struct ledger *l)
 	l->is_unsynced = true;
 	l->in_trouble = false;
 	l->count = 0;
+	/* more than a second's worth: who does not sync needs no second try */
+	buf_add(&l->unsynced, buf_str(&l->lines));
 	buf_clear(&l->lines);
 	return 0;
 }
@@ -120,6 +127,69 @@ int ledger_write(struct ledger *l, const char *id, const struct journal_record *
 		l->count = 0;
 	}
 	return result;
+}
+
+/* ---- syncing ---- */
+
+int ledger_sync_begin(struct ledger *l)
+{
+	const struct buf empty = l->in_sync;
+
+	if (!l->is_unsynced || l->fd < 0)
+		return -ENODATA;
+	l->is_unsynced = false;
+	l->in_sync = l->unsynced;
+	l->unsynced = empty;
+	l->sync_fd = l->fd;
+	return l->fd;
+}
+
+static size_t count_lines(struct str text)
+{
+	size_t n = 0;
+	struct str line;
+
+	while (str_cut(&text, '\n', &line))
+		n++;
+	return n;
+}
+
+static int put_before(struct buf *b, struct str front)
+{
+	struct buf both = BUF(b->limit);
+
+	if (buf_add(&both, front) < 0 || buf_add(&both, buf_str(b)) < 0) {
+		buf_free(&both);
+		return -EMSGSIZE;
+	}
+	buf_free(b);
+	*b = both;
+	return 0;
+}
+
+/* In front of what came since: in the order in which it happened. Not for ever, on a disk that goes on failing. */
+static void write_again(struct ledger *l)
+{
+	l->rewritten += l->unsynced.len;
+	if (l->rewritten > MOST_REWRITTEN || put_before(&l->lines, buf_str(&l->unsynced)) < 0)
+		return;
+	l->count += count_lines(buf_str(&l->unsynced));
+	buf_clear(&l->unsynced);
+	ledger_flush(l);
+}
+
+void ledger_sync_end(struct ledger *l, int result)
+{
+	if (l->sync_fd != l->fd)
+		close(l->sync_fd);
+	l->sync_fd = -1;
+	if (result < 0) {
+		l->is_unsynced = true;
+		put_before(&l->unsynced, buf_str(&l->in_sync));
+	}
+	if (result < 0 && result != -ECANCELED)
+		write_again(l);
+	buf_clear(&l->in_sync);
 }
 
 /* ---- reading ---- */

@@ -21,6 +21,9 @@ struct ledger {
 	bool is_unsynced;
 	struct buf lines;		/* to be written at the end of the turn */
 	size_t count;			/* of them */
+	struct buf unsynced, in_sync;	/* what we wrote since the last sync began; before it, while it lasts */
+	int sync_fd;			/* -1, or what another thread syncs */
+	size_t rewritten;		/* bytes, after syncs that failed */
 	bool in_trouble;		/* they could not be written */
 	struct turn turn;
 	bool writes_through;		/* not at the end of the turn, but at once */
@@ -36,6 +39,13 @@ int ledger_flush(struct ledger *l);
 int ledger_add(struct ledger *l, const char *id, const struct journal_record *r);
 /* The same, written at once. On failure it is not there, nor written later. */
 int ledger_write(struct ledger *l, const char *id, const struct journal_record *r);
+/*
+ * A sync in two steps, between which another thread syncs the file. begin: its descriptor, or -ENODATA:
+ * there is nothing to be synced. A sync that failed may have dropped what it should have written, and
+ * no later one will write it: so it is all written again.
+ */
+int ledger_sync_begin(struct ledger *l);
+void ledger_sync_end(struct ledger *l, int result /* -ECANCELED: nobody tried */);
 /* Lines written since the last call, by whomever. line: without id and line end. 0, -errno. */
 int ledger_read_new(struct ledger *l, void (*each)(void *arg, struct str id, struct str line), void *arg);
 /* So that the next ledger_read_new() begins at the beginning: there is somebody whom it has not told. */

@@ -404,8 +404,8 @@ static void resume_exits(struct segment *s)
 	 * Before anybody removes these files: with them would go what their journals say, and the log
 	 * would have the messages still.
 	 */
-	if (s->unfinished < before && ledger_flush(&s->ledger) == 0 && fdatasync(s->ledger.fd) == 0)
-		s->ledger.is_unsynced = false;
+	if (s->unfinished < before && ledger_flush(&s->ledger) == 0 && ledger_sync_begin(&s->ledger) >= 0)
+		ledger_sync_end(&s->ledger, fdatasync(s->ledger.fd) < 0 ? -errno : 0);
 }
 
 static int look_into(struct segment *s)
@@ -600,19 +600,47 @@ static void free_what_is_empty(struct residents *all)
 enum { MOST_LEDGERS = 64 };
 
 struct ledger_sync {
-	int fds[MOST_LEDGERS];
+	struct {
+		char segment[SEGMENT_NAME_SIZE];
+		int fd, result;
+	} at[MOST_LEDGERS];
 	size_t count;
 };
 
 static int sync_ledgers(void *arg)
 {
-	const struct ledger_sync *sync = arg;
-	int r = 0;
+	struct ledger_sync *sync = arg;
 
 	for (size_t i = 0; i < sync->count; i++)
-		if (fdatasync(sync->fds[i]) < 0)
-			r = -errno;
-	return r;
+		sync->at[i].result = fdatasync(sync->at[i].fd) < 0 ? -errno : 0;
+	return 0;
+}
+
+static void begin_sync(struct residents *all, struct ledger_sync *sync)
+{
+	LIST_EACH(s, &all->segments, struct segment, link) {
+		int fd = sync->count < MOST_LEDGERS ? ledger_sync_begin(&s->ledger) : -ENODATA;
+
+		if (fd < 0)
+			continue;
+		memcpy(sync->at[sync->count].segment, s->name, SEGMENT_NAME_SIZE);
+		sync->at[sync->count].result = -ECANCELED;
+		sync->at[sync->count++].fd = fd;
+	}
+}
+
+/* A segment that is known no more is through. */
+static void end_sync(struct residents *all, const struct ledger_sync *sync)
+{
+	for (size_t i = 0; i < sync->count; i++) {
+		struct segment *s = find_segment(all, sync->at[i].segment);
+
+		if (sync->at[i].result < 0 && sync->at[i].result != -ECANCELED)
+			queue_say(all->q, "cannot sync intake/done-%s: %s", sync->at[i].segment,
+				  error_text(sync->at[i].result));
+		if (s != NULL)
+			ledger_sync_end(&s->ledger, sync->at[i].result);
+	}
 }
 
 size_t queue_keep_intake(struct queue *q)
@@ -623,13 +651,10 @@ size_t queue_keep_intake(struct queue *q)
 	if (all == NULL)
 		return 0;
 	queue_flush_ledgers(q);
-	LIST_EACH(s, &all->segments, struct segment, link)
-		if (s->ledger.is_unsynced && sync.count < MOST_LEDGERS) {
-			s->ledger.is_unsynced = false;
-			sync.fds[sync.count++] = s->ledger.fd;
-		}
-	if (sync.count > 0 && co_offload(sync_ledgers, &sync) < 0)
-		queue_say(q, "cannot sync the intake log's ledgers");
+	begin_sync(all, &sync);
+	if (sync.count > 0)
+		co_offload(sync_ledgers, &sync);
+	end_sync(all, &sync);
 	free_what_is_empty(all);
 	return map_count(all->by_id) + queue_unwritten(q);
 }

@@ -2,14 +2,20 @@
 /* Who is found in the intake log: damage, gaps, locks, and segments that are used again. */
 #include "lib/queue/intake_for_test.h"
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 
 /* Ours instead of the C library's: how often. */
-static int syncs;
+static int syncs, failing_syncs;
 
 int fdatasync(int fd)
 {
 	syncs++;
+	if (failing_syncs > 0) {
+		failing_syncs--;
+		errno = EIO;
+		return -1;
+	}
 	return (int) syscall(SYS_fdatasync, fd);
 }
 
@@ -337,9 +343,70 @@ static void what_a_predecessor_still_delivers_is_not_moved_away_from_its_lock(vo
 	assert_int_equal(moving.len, 2 * strlen(two.id) + strlen(one.id));
 }
 
+static int lines_in_ledger(struct fixture *f, const struct put *p)
+{
+	char path[64], text[1024];
+	struct str rest, line;
+	ssize_t n;
+	int count = 0;
+
+	snprintf(path, sizeof(path), "intake/done-%s", p->place.segment);
+	AUTO_FD fd = openat(f->s.dir, path, O_RDONLY);
+	n = read(fd, text, sizeof(text));
+	assert_true(n >= 0);
+	for (rest = str_make(text, (size_t) n); str_cut(&rest, '\n', &line);)
+		count++;
+	return count;
+}
+
+/* The kernel may have dropped it, and no later sync writes it. */
+static void what_a_ledgers_failed_sync_should_have_written_is_written_again(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+
+	put(f, "stays\n");
+	open_reader(f);
+	note_outcome(f, &p, 1, OUTCOME_DELIVERED);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
+	failing_syncs = 1;
+	queue_keep_intake(f->reader);
+	assert_int_equal(lines_in_ledger(f, &p), 4);
+	syncs = 0;
+	queue_keep_intake(f->reader);
+	assert_int_equal(syncs, 1);
+	queue_keep_intake(f->reader);
+	assert_int_equal(syncs, 1);
+	assert_int_equal(lines_in_ledger(f, &p), 4);
+	open_reader(f);
+	assert_false(lies(f->reader, QUEUE_INCOMING, p.id));
+}
+
+/* It was open for reading only, as after a restart. */
+static void a_ledger_that_is_being_synced_keeps_its_descriptor_when_it_is_written_to(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct ledger *l;
+	int fd;
+
+	open_reader(f);
+	note_outcome(f, &p, 1, OUTCOME_DEFERRED);
+	open_reader(f);
+	l = &residents_find(f->reader->residents, str_of(p.id))->segment->ledger;
+	fd = ledger_sync_begin(l);
+	note_outcome(f, &p, 1, OUTCOME_DELIVERED);
+	assert_int_not_equal(l->fd, fd);
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	ledger_sync_end(l, 0);
+	assert_true(fcntl(fd, F_GETFD) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_LOG(what_a_ledgers_failed_sync_should_have_written_is_written_again),
+		WITH_LOG(a_ledger_that_is_being_synced_keeps_its_descriptor_when_it_is_written_to),
 		WITH_LOG(a_damaged_message_is_set_aside_and_hides_nobody),
 		WITH_LOG(a_successor_takes_nothing_from_a_segment_that_its_predecessor_has_freed),
 		WITH_LOG(a_damaged_head_is_set_aside_also_when_nobody_follows),
