@@ -54,7 +54,7 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 
 	if (r == NULL || dir < 0)
 		return -ENOENT;
-	if (r->is_leaving || lock_try_at(r->segment->fd, (off_t) r->at) == -EAGAIN)
+	if (r->exit != NULL || lock_try_at(r->segment->fd, (off_t) r->at) == -EAGAIN)
 		return -EBUSY;
 	is_lent = r->is_lent;
 	*x = (struct queue_exit){ .to = to, .dir = dir, .log_fd = r->segment->fd, .fd = -1,
@@ -76,7 +76,7 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 	if (strchr(x->path, '/') != NULL)
 		queue_make_hash_directories(q, to, x->path);
 	x->q = q;
-	r->is_leaving = true;
+	r->exit = x;
 	return 0;
 }
 
@@ -106,7 +106,7 @@ int queue_exit_write(struct queue_exit *x)
 
 	x->fd = file_create(x->dir, x->path, 0600);
 	FAILPOINT("queue.log.exit.created");
-	r = x->fd < 0 ? x->fd : copy(x);
+	r = x->fd < 0 ? x->fd : x->is_pointless ? -ENOENT : copy(x);
 	if (r == 0)
 		r = write_all(x->fd, x->journal.at, x->journal.len);
 	/* allocates the blocks now, so that the first sync of many carries the others' along */
@@ -122,34 +122,100 @@ int queue_exit_sync(struct queue_exit *x)
 
 /* ---- on the loop again ---- */
 
-struct copying {
-	struct queue_file *f;
+/* The pool thread looks once it has created the file: so it is removed here, or never filled. */
+void resident_drop_copy(struct resident *r)
+{
+	struct queue_exit *x = r->exit;
+
+	x->is_pointless = true;
+	unlinkat(x->dir, x->path, 0);
+}
+
+/*
+ * What the journal of a copy lacks of the ledger's lines: from the first on that is not in it, to the last.
+ * What it has is not said again, since a death in the middle of that would leave an older state last. It
+ * may have more than the ledger, which took nothing for a while.
+ */
+struct catching_up {
+	const char *id;
+	struct buf had, lacking;
+	size_t next;			/* where in had the search begins: lines are in the same order mostly */
 	int error;
 };
 
-static void copy_record(void *arg, const struct journal_record *record)
+static void note_had(void *arg, const struct journal_record *record)
 {
-	struct copying *c = arg;
+	struct catching_up *c = arg;
 
-	if (c->error == 0)
-		c->error = journal_append(c->f, record, 1);
+	if (c->error >= 0)
+		c->error = journal_record_print(&c->had, c->id, record);
 }
 
-/* All of it, if anything is new: what is said twice changes nothing. */
+/* Each counts once. */
+static bool take_from_had(struct catching_up *c, struct str line)
+{
+	for (size_t looked_at = 0; looked_at < c->had.len;) {
+		struct str rest = str_skip(buf_str(&c->had), c->next), here;
+
+		str_cut(&rest, '\n', &here);
+		looked_at += here.len + 1;
+		if (str_is(here, line)) {
+			c->had.at[c->next] = '-';
+			c->next = (c->next + here.len + 1) % c->had.len;
+			return true;
+		}
+		c->next = (c->next + here.len + 1) % c->had.len;
+	}
+	return false;
+}
+
+static void note_lacking(void *arg, const struct journal_record *record)
+{
+	struct catching_up *c = arg;
+	const size_t before = c->lacking.len;
+
+	if (c->error >= 0)
+		c->error = journal_record_print(&c->lacking, c->id, record);
+	if (c->error >= 0 && before == 0
+	    && take_from_had(c, str_head(buf_str(&c->lacking), c->lacking.len - 1)))
+		buf_clear(&c->lacking);
+}
+
+/* 1: something was appended, and not synced. */
+static int catch_up(struct queue_file *f, struct resident *r)
+{
+	struct catching_up c = { .id = r->id, .had = BUF(MOST_JOURNAL), .lacking = BUF(MOST_JOURNAL) };
+	int result = journal_read(f, note_had, &c);
+
+	if (result >= 0)
+		result = resident_read_journal(r, note_lacking, &c);
+	result = result < 0 ? result : MIN(c.error, 0);
+	if (result == 0 && c.lacking.len > 0) {
+		result = journal_append_lines(f, buf_str(&c.lacking));
+		result = result < 0 ? result : 1;
+	}
+	buf_free(&c.had);
+	buf_free(&c.lacking);
+	return result;
+}
+
+/*
+ * What came meanwhile. Synced here, since the ledger may have been: it happens rarely, and the ledger
+ * will say that nothing in it counts any more.
+ */
 static int move_journal(struct queue_exit *x, struct resident *r)
 {
 	AUTO(queue_file) f = { .fd = -1 };
-	struct copying c = { .f = &f };
 	int result;
 
 	if (r->notes == x->notes)
 		return 0;
 	result = queue_file_take(x->fd, x->to, false, &f);
-	if (result == 0) {
-		x->fd = -1;		/* f's from now on; what is appended follows the copy */
-		result = resident_read_journal(r, copy_record, &c);
-	}
-	return result < 0 ? result : c.error;
+	if (result < 0)
+		return result;
+	x->fd = -1;			/* f's from now on; what is appended follows the copy */
+	result = catch_up(&f, r);
+	return result == 1 && fdatasync(f.fd) < 0 ? -errno : MIN(result, 0);
 }
 
 /* The copy is whole, or there is none, and whether it is through stands in the ledger. */
@@ -182,7 +248,7 @@ int queue_exit_end(struct queue_exit *x, int result)
 	const bool is_lent = r != NULL && r->is_lent;
 
 	if (r != NULL)
-		r->is_leaving = false;
+		r->exit = NULL;
 	result = end_locked(x, r, result);
 	/*
 	 * Last: a successor believes what it finds as soon as nobody has it locked. Whom we do not know any
@@ -218,18 +284,6 @@ int queue_copy_from_log(struct queue *q, struct str id, int fd)
 	return result < 0 ? result : move_journal(&x, r);
 }
 
-/*
- * With its newest state, which is in the ledger: it may be in the file already, and repeating it
- * changes nothing.
- */
-static int complete(struct resident *r, struct queue_file *f)
-{
-	struct copying c = { .f = f };
-	int result = resident_read_journal(r, copy_record, &c);
-
-	return result < 0 ? result : c.error;
-}
-
 void residents_resume_exit(struct resident *r)
 {
 	static const enum queue_name places[] = { QUEUE_HOLD, QUEUE_DEFERRED, QUEUE_INCOMING };
@@ -237,7 +291,7 @@ void residents_resume_exit(struct resident *r)
 	char path[64];
 
 	/* we are about it (our own lock we do not see), or a predecessor is */
-	if (r->is_leaving || lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
+	if (r->exit != NULL || lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
 		return;
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		int dir = queue_dir(q, places[i]), fd, result;
@@ -254,7 +308,7 @@ void residents_resume_exit(struct resident *r)
 			close(fd);
 		if (result == -ENODATA || result == -EBADMSG) {
 			unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
-		} else if (result == 0 && complete(r, &f) == 0 && fsync(f.fd) == 0) {
+		} else if (result == 0 && catch_up(&f, r) >= 0 && fsync(f.fd) == 0) {
 			residents_finish(r);
 			return;
 		}

@@ -330,6 +330,96 @@ static void what_is_finished_while_it_moves_leaves_no_file(void **state)
 	assert_false(lies(f->reader, QUEUE_DEFERRED, p.id));
 }
 
+/* The ledger would not bring it back, so its copy must not either. */
+static void what_is_finished_while_it_moves_is_gone_after_a_death_too(void **state)
+{
+	struct fixture *f = *state;
+	struct put early = put(f, "x\n"), late = put(f, "y\n");
+	struct queue_exit x, y;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(early.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(late.id), QUEUE_DEFERRED, &y), 0);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(early.id)), 0);
+	assert_int_equal(queue_exit_write(&x), -ENOENT);
+	assert_int_equal(queue_exit_write(&y), 0);
+	assert_int_equal(queue_exit_sync(&y), 0);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(late.id)), 0);
+	open_reader(f);
+	for (int i = 0; i < 2; i++) {
+		AUTO(queue_file) file = { .fd = -1 };
+
+		assert_true(queue_file_open(f->reader, QUEUE_DEFERRED, str_of(i == 0 ? early.id : late.id),
+					    false, true, &file) < 0);
+	}
+	close(x.fd);
+	close(y.fd);
+}
+
+static void note_status(void *arg, const struct journal_record *r)
+{
+	buf_addf(arg, "%.*s ", PSTR(outcome_status_text(r->outcome.status)));
+}
+
+static void expect_statuses(struct fixture *f, const struct put *p, const char *expected)
+{
+	AUTO(queue_file) file = { .fd = -1 };
+	AUTO(buf) statuses = BUF(1000);
+
+	assert_int_equal(queue_file_open(f->reader, QUEUE_DEFERRED, str_of(p->id), false, true, &file), 0);
+	assert_int_equal(journal_read(&file, note_status, &statuses), 0);
+	assert_string_equal(buf_text(&statuses), expected);
+}
+
+/* The ledger took nothing for a while: the copy is newer. */
+static void a_move_that_is_completed_says_nothing_again_that_is_older(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n"), q = put(f, "y\n");
+	struct queue_exit x, y;
+
+	open_reader(f);
+	note_outcome(f, &p, 1, OUTCOME_DEFERRED);
+	note_outcome(f, &q, 1, OUTCOME_DEFERRED);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(q.id), QUEUE_DEFERRED, &y), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(queue_exit_write(&y), 0);
+	note_outcome(f, &q, 1, OUTCOME_DEFERRED);
+	note_outcome(f, &q, 1, OUTCOME_DELIVERED);
+	{
+		AUTO(queue_file) file = { .fd = -1 };
+
+		assert_int_equal(queue_file_open(f->reader, QUEUE_DEFERRED, str_of(p.id), true, false, &file), 0);
+		assert_int_equal(journal_append(&file, &(struct journal_record){ .kind = JOURNAL_OUTCOME,
+			.outcome = { .index = 1, .status = OUTCOME_DELIVERED } }, 1), 0);
+	}
+	open_reader(f);
+	expect_statuses(f, &p, "deferred delivered ");
+	expect_statuses(f, &q, "deferred deferred delivered ");
+	close(x.fd);
+	close(y.fd);
+	buf_free(&x.journal);
+	buf_free(&y.journal);
+}
+
+static void what_became_of_a_message_while_it_moved_is_synced_before_the_ledger_is_done_with_it(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	struct queue_exit x;
+
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
+	assert_int_equal(queue_exit_write(&x), 0);
+	assert_int_equal(queue_exit_sync(&x), 0);
+	note_outcome(f, &p, 1, OUTCOME_DELIVERED);
+	data_syncs = 0;
+	assert_int_equal(queue_exit_end(&x, 0), 0);
+	assert_int_equal(data_syncs, 1);
+	expect_statuses(f, &p, "delivered ");
+}
+
 static void a_copy_for_people_is_the_file_that_it_would_be(void **state)
 {
 	struct fixture *f = *state;
@@ -365,6 +455,9 @@ int main(void)
 		WITH_LOG(a_delivery_that_ends_leaves_a_move_its_lock),
 		WITH_LOG(the_log_is_unlocked_when_it_has_forgotten_the_message),
 		WITH_LOG(what_is_finished_while_it_moves_leaves_no_file),
+		WITH_LOG(what_is_finished_while_it_moves_is_gone_after_a_death_too),
+		WITH_LOG(a_move_that_is_completed_says_nothing_again_that_is_older),
+		WITH_LOG(what_became_of_a_message_while_it_moved_is_synced_before_the_ledger_is_done_with_it),
 		WITH_LOG(a_copy_for_people_is_the_file_that_it_would_be),
 	};
 

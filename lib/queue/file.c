@@ -259,7 +259,7 @@ static void unlock_in_log(struct queue *q, struct str id, const struct queue_loc
 	if (r == NULL)
 		return;
 	r->is_lent = false;
-	if (!r->is_leaving)
+	if (r->exit == NULL)
 		lock_release_at(lock->fd_plus_1 - 1, (off_t) lock->at);
 }
 

@@ -228,6 +228,7 @@ struct queue_exit {
 	uint64_t at;
 	struct buf journal;		/* what became of it so far, as it will stand in the file */
 	unsigned notes;			/* when that was read */
+	_Atomic bool is_pointless;	/* it is finished meanwhile */
 };
 int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct queue_exit *x);
 int queue_exit_write(struct queue_exit *x);

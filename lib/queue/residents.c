@@ -67,8 +67,11 @@ struct resident *residents_search(struct residents *all, struct str id)
 
 void residents_finish(struct resident *r)
 {
-	int error = ledger_add(&r->segment->ledger, r->id, &(struct journal_record){ .kind = JOURNAL_DONE });
+	int error;
 
+	if (r->exit != NULL)
+		resident_drop_copy(r);
+	error = ledger_add(&r->segment->ledger, r->id, &(struct journal_record){ .kind = JOURNAL_DONE });
 	if (error < 0)
 		queue_say(r->segment->of->q,
 			  "%s: cannot record that it is through, it may be delivered twice: %s", r->id,
@@ -679,7 +682,7 @@ void queue_crowding(struct queue *q, int most_segments, void (*each)(void *arg, 
 		struct resident *r = at.value;
 
 		/* whom a predecessor still delivers stays where that one has locked it */
-		if (r->segment == best && !r->is_leaving && lock_is_taken_at(best->fd, (off_t) r->at) <= 0)
+		if (r->segment == best && r->exit == NULL && lock_is_taken_at(best->fd, (off_t) r->at) <= 0)
 			each(arg, at.key);
 	}
 }

@@ -31,7 +31,7 @@ struct resident {
 	struct segment *segment;
 	uint64_t at, len;
 	unsigned notes;			/* 0: the ledger says nothing of it; grows with all that is added or read */
-	bool is_leaving;		/* a file of its own is being made */
+	struct queue_exit *exit;	/* NULL, or a file of its own is being made */
 	bool is_lent;			/* locked by queue_lock(), until its queue_unlock() or its end */
 	char id[32];
 };
@@ -61,6 +61,8 @@ struct resident *residents_find(const struct residents *all, struct str id);	/* 
 struct resident *residents_search(struct residents *all, struct str id);
 void residents_finish(struct resident *r);	/* notes it in the ledger and forgets it */
 
+/* It is finished while it moves: its copy must not be taken for it after a death. Before the ledger says so. exit.c */
+void resident_drop_copy(struct resident *r);
 /* A moving that a crash cut short is completed: then it is forgotten here. exit.c */
 void residents_resume_exit(struct resident *r);
 
