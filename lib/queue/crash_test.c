@@ -27,6 +27,7 @@ struct recovery {
 	struct disk *d;
 	uint64_t until_cut;		/* so many steps */
 	struct disk *after;		/* what the next crash, in the middle of it, has left */
+	bool only_killed;		/* the power has not failed: what was written is known */
 };
 
 static struct disk *crash(const struct disk *d, uint64_t *dice)
@@ -52,6 +53,8 @@ static void look(struct recovery *r)
 	w->crashes++;
 	if (k == NULL)
 		buf_addf(&w->why, "the queue cannot be opened; ");
+	else if (r->only_killed)
+		promises_compare_all(&w->promises, &k->seen, &w->why);
 	else
 		promises_compare(&w->promises, &k->seen, &w->why);
 	if (k != NULL)
@@ -61,9 +64,9 @@ static void look(struct recovery *r)
 }
 
 /* Takes d. Opens it; again, since that must not change what is there; and after a crash in between. */
-static void recover(struct walk *w, struct disk *d, int depth)
+static void recover(struct walk *w, struct disk *d, int depth, bool only_killed)
 {
-	struct recovery r = { .w = w, .d = d, .until_cut = roll(&w->dice, 8) };
+	struct recovery r = { .w = w, .d = d, .until_cut = roll(&w->dice, 8), .only_killed = only_killed };
 	struct watch before = calls_watch((struct watch){ d, step_of_recovery, &r });
 
 	look(&r);
@@ -71,7 +74,7 @@ static void recover(struct walk *w, struct disk *d, int depth)
 	if (w->why.len == 0 && depth < MOST_DEPTH) {
 		if (r.after == NULL)
 			r.after = crash(d, &w->dice);
-		recover(w, r.after, depth + 1);
+		recover(w, r.after, depth + 1, false);
 		r.after = NULL;
 	}
 	if (w->why.len == 0)
@@ -96,7 +99,8 @@ static void crash_here(struct walk *w)
 
 		if (way == FIRST_RANDOM_WAY)
 			clock_set_for_test(now + HOURS_S * INT64_C(1000000), now);
-		recover(w, way == 0 ? disk_copy(w->d) : disk_after_cut(w->d, how, &w->dice), 0);
+		recover(w, way == 0 ? disk_copy(w->d) : disk_after_cut(w->d, how, &w->dice), 0,
+			way == 0 && calls_failed == 0 && !w->is_after_cut);
 	}
 	clock_set_for_test(now, now);
 	calls_outside_loop = false;

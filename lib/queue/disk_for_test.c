@@ -269,8 +269,7 @@ static void put_sector(struct bytes **b, const struct data_change *c, uint64_t s
 {
 	uint64_t from = MAX(c->at, sector * SECTOR), to = MIN(c->at + c->len, (sector + 1) * SECTOR);
 
-	if (c->is_truncation && c->at < MIN((sector + 1) * SECTOR, (*b)->len)) {
-		from = MAX(c->at, sector * SECTOR);
+	if (c->is_truncation && from < MIN((sector + 1) * SECTOR, (*b)->len)) {
 		make_own(b, (*b)->len);
 		memset((*b)->at + from, 0, MIN((sector + 1) * SECTOR, (*b)->len) - from);
 	} else if (!c->is_truncation && from < to) {

@@ -21,9 +21,22 @@ struct promise *promise_add(struct promises *all, uint64_t number, size_t body_l
 	struct promise *p = &all->at[all->count++];
 
 	BUG_UNLESS(all->count <= MOST_PROMISES);
-	*p = (struct promise){ .number = number, .body_len = body_len, .to = to };
+	*p = (struct promise){ .number = number, .body_len = body_len, .to = to,
+			       .fates = 1 << NO_ORDER, .fates_after_cut = 1 << NO_ORDER };
 	snprintf(p->id, sizeof(p->id), "4SVLC0%04zuz02qSWs", all->count);	/* of the walk's first minute */
 	return p;
+}
+
+void promise_ordered(struct promise *p, enum fate fate, bool in_log)
+{
+	p->fates = 1u << fate;
+	p->fates_after_cut |= 1u << fate;
+	p->is_ordered_in_log = in_log;
+}
+
+unsigned promise_left_out(unsigned noted)
+{
+	return (noted / GOT | noted / TOLD) & ALL;
 }
 
 /* ---- content ---- */
@@ -64,7 +77,7 @@ void promise_envelope(const struct promise *p, struct arena *a, struct envelope 
 
 struct replay {
 	const struct envelope *e;
-	unsigned final;			/* bits, by recipient */
+	struct sight *s;
 };
 
 /* r3@example.net is the fourth bit */
@@ -75,16 +88,48 @@ static unsigned bit_of(const struct envelope *e, uint32_t index)
 	return at < 0 ? 0 : 1u << (e->recipients[at].address.at[1] - '0');
 }
 
+/* As qmgr's message.c. */
+static void replay_outcome(struct replay *p, const struct outcome *o)
+{
+	const unsigned bit = bit_of(p->e, o->index);
+
+	p->s->noted &= ~(bit * GOT | bit * FAILED);
+	if (o->status == OUTCOME_DELIVERED)
+		p->s->noted |= bit * GOT;
+	else if (o->status == OUTCOME_BOUNCED)
+		p->s->noted |= bit * FAILED;
+}
+
 static void replay_record(void *arg, const struct journal_record *r)
 {
 	struct replay *p = arg;
 
-	if (r->kind != JOURNAL_OUTCOME)
-		return;
-	if (r->outcome.status == OUTCOME_DELIVERED)
-		p->final |= bit_of(p->e, r->outcome.index);
-	else
-		p->final &= ~bit_of(p->e, r->outcome.index);
+	switch (r->kind) {
+	case JOURNAL_OUTCOME:
+		replay_outcome(p, &r->outcome);
+		break;
+	case JOURNAL_TOLD:
+		p->s->noted |= bit_of(p->e, r->outcome.index) * TOLD;
+		break;
+	case JOURNAL_DELAY_WARNED:
+		p->s->noted |= WARNED;
+		break;
+	case JOURNAL_EXPIRE:
+		p->s->noted |= EXPIRED;
+		break;
+	case JOURNAL_HELD:
+		p->s->fate = ORDERED_TO_HOLD;
+		break;
+	case JOURNAL_REQUEUED:
+		p->s->fate = ORDERED_TO_REQUEUE;
+		break;
+	case JOURNAL_RELEASED:
+		p->s->fate = NO_ORDER;
+		break;
+	case JOURNAL_DONE:
+		p->s->is_done = true;
+		break;
+	}
 }
 
 static unsigned bits_of(const struct envelope *e)
@@ -122,8 +167,8 @@ static void compare_envelope(const struct promise *p, const struct envelope *e, 
 	const unsigned to = bits_of(e);
 	/* who got it is left out of what is handed in again; a copy that was taken back may come back */
 	const bool is_right = where != QUEUE_MAILDROP ? to == p->to
-			      : (to & ~p->to) == 0 && (p->to & ~p->ever_got & ~to) == 0
-				&& (!p->must_be_in_maildrop || (to & p->got_for_certain) == 0);
+			      : (to & ~p->to) == 0 && (p->to & ~promise_left_out(p->ever_noted) & ~to) == 0
+				&& (!p->must_be_in_maildrop || (to & p->not_for) == 0);
 
 	if (!is_right || e->arrival_us != 1700000000000000 + (int64_t) p->number)
 		buf_addf(why, "%s in %s: other envelope; ", p->id, queue_name_text(where));
@@ -136,7 +181,8 @@ int sight_read(struct promises *all, struct queue *q, enum queue_name where, str
 	const struct promise *p = promise_of(all, id);
 	struct arena *a;
 	struct envelope e;
-	struct replay replay = { .e = &e };
+	struct sight s = { .where = where };
+	struct replay replay = { &e, &s };
 	int r = queue_file_open(q, where, id, false, true, &f);
 
 	if (r < 0)
@@ -150,24 +196,44 @@ int sight_read(struct promises *all, struct queue *q, enum queue_name where, str
 	} else if (r == 0) {
 		compare_content(p, &f, why);
 		compare_envelope(p, &e, where, why);
-		*ret = (struct sight){ .where = where, .open = bits_of(&e) & ~replay.final };
-		snprintf(ret->id, sizeof(ret->id), "%s", p->id);
+		s.open = s.is_done ? 0 : bits_of(&e) & ~(s.noted / GOT | s.noted / FAILED);
+		memcpy(s.id, p->id, sizeof(s.id));
+		*ret = s;
 	}
 	arena_free(a);
 	return r;
 }
 
+/* What lies in the queue, and not in maildrop. */
+static void compare_sight(const struct promise *p, const struct sight *s, struct buf *why)
+{
+	if (p->must_be_gone && !s->is_done)
+		buf_addf(why, "%s is back, long after its end; ", p->id);
+	if (s->is_done ? !p->may_be_gone : (p->to & ~(p->noted / GOT | p->noted / FAILED) & ~s->open) != 0)
+		buf_addf(why, "%s: who did not get it is LOST; ", p->id);
+	if ((s->noted & ~p->noted) != 0)
+		buf_addf(why, "%s: %x is noted, and never happened; ", p->id, s->noted & ~p->noted);
+	if (!s->is_done && (p->noted_for_certain & ~s->noted) != 0)
+		buf_addf(why, "%s: %x was noted long ago and is forgotten; ", p->id,
+			 p->noted_for_certain & ~s->noted);
+	if ((p->fates_after_cut & 1u << s->fate) == 0)
+		buf_addf(why, "%s: order %d stands, and should not; ", p->id, (int) s->fate);
+}
+
 static void compare_one(const struct promise *p, const struct sights *seen, struct buf *why)
 {
-	unsigned open = 0;
 	int in_queue = 0, in_maildrop = 0;
 
-	for (size_t i = 0; i < seen->count; i++)
-		if (strcmp(seen->at[i].id, p->id) == 0) {
-			open |= seen->at[i].open;
-			in_maildrop += seen->at[i].where == QUEUE_MAILDROP;
-			in_queue += seen->at[i].where != QUEUE_MAILDROP;
-		}
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct sight *s = &seen->at[i];
+
+		if (strcmp(s->id, p->id) != 0)
+			continue;
+		in_maildrop += s->where == QUEUE_MAILDROP;
+		in_queue += s->where != QUEUE_MAILDROP;
+		if (s->where != QUEUE_MAILDROP)
+			compare_sight(p, s, why);
+	}
 	if (p->is_acknowledged && !p->may_be_gone && in_queue == 0
 	    && !(p->may_be_in_maildrop && in_maildrop > 0))
 		buf_addf(why, "%s is LOST; ", p->id);
@@ -175,14 +241,8 @@ static void compare_one(const struct promise *p, const struct sights *seen, stru
 		buf_addf(why, "%s is LOST from maildrop; ", p->id);
 	if (in_maildrop > 0 && !p->may_be_in_maildrop)
 		buf_addf(why, "%s was not handed in again; ", p->id);
-	if (p->must_be_gone && in_queue > 0)
-		buf_addf(why, "%s is back, long after its end; ", p->id);
 	if (in_queue > 1)
 		buf_addf(why, "%s is there twice; ", p->id);
-	if (in_queue > 0 && (p->to & ~p->got & ~open) != 0)
-		buf_addf(why, "%s: who did not get it is LOST; ", p->id);
-	if ((open & p->got_for_certain) != 0)
-		buf_addf(why, "%s: who got it long ago gets it again; ", p->id);
 }
 
 void promises_compare(struct promises *all, const struct sights *seen, struct buf *why)
@@ -198,28 +258,57 @@ void promises_compare_all(struct promises *all, const struct sights *seen, struc
 		const struct sight *s = &seen->at[i];
 		const struct promise *p = promise_of(all, str_of(s->id));
 
-		if (s->where != QUEUE_MAILDROP && (p->has_ended || (s->open & p->got_written) != 0))
-			buf_addf(why, "%s in %s: what was written is forgotten; ", p->id,
-				 queue_name_text(s->where));
+		if (s->where == QUEUE_MAILDROP || s->is_done)
+			continue;
+		if (p->has_ended || (p->noted_written & ~s->noted) != 0)
+			buf_addf(why, "%s in %s: what was written (%x) is forgotten; ", p->id,
+				 queue_name_text(s->where), p->noted_written & ~s->noted);
+		if ((p->fates & 1u << s->fate) == 0)
+			buf_addf(why, "%s in %s: order %d stands, and another was answered; ", p->id,
+				 queue_name_text(s->where), (int) s->fate);
 	}
 }
 
 /* ---- what is durable by now ---- */
+
+void promises_ledgers_written(struct promises *all)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		struct promise *p = &all->at[i];
+
+		p->has_ended |= p->ends_in_log;
+		p->noted_written |= p->noted_in_log;
+	}
+}
 
 void promises_ledgers_synced(struct promises *all, bool well)
 {
 	for (size_t i = 0; i < all->count; i++) {
 		struct promise *p = &all->at[i];
 
-		if (well) {
-			p->must_be_gone |= p->ends_in_log;
-			p->got_for_certain |= p->got_in_log;
-		} else {
+		if (!well) {
 			p->has_ended &= !p->ends_in_log;
-			p->got_written &= ~p->got_in_log;
+			p->noted_written &= ~p->noted_in_log;
+			p->fates |= p->is_ordered_in_log ? p->fates_after_cut : 0;
+			continue;
 		}
-		p->ends_in_log = false;
-		p->got_in_log = 0;
+		p->must_be_gone |= p->ends_in_log && !p->had_copy;
+		p->noted_for_certain |= p->noted_in_log;
+		if (p->is_ordered_in_log)
+			p->fates_after_cut = p->fates;
+		p->ends_in_log = p->is_ordered_in_log = false;
+		p->noted_in_log = 0;
+	}
+}
+
+void promises_ledgers_lost(struct promises *all)
+{
+	promises_ledgers_synced(all, false);
+	for (size_t i = 0; i < all->count; i++) {
+		struct promise *p = &all->at[i];
+
+		p->ends_in_log = p->is_ordered_in_log = false;
+		p->noted_in_log = 0;
 	}
 }
 
@@ -229,7 +318,9 @@ void promises_settled(struct promises *all)
 		struct promise *p = &all->at[i];
 
 		p->must_be_gone |= p->has_ended;
-		p->got_for_certain |= p->got_written;
+		p->noted_for_certain |= p->noted_written;
+		p->fates_after_cut = p->fates;
+		p->had_copy = false;
 	}
 	promises_ledgers_synced(all, true);
 }
@@ -241,7 +332,8 @@ void promises_begin_anew(struct promises *all, const struct sights *seen)
 
 		p->must_be_gone = p->has_ended = p->may_be_gone = true;
 		p->may_be_in_maildrop = p->must_be_in_maildrop = p->is_acknowledged = p->ends_in_log = false;
-		p->got_in_log = 0;
+		p->is_ordered_in_log = p->had_copy = false;
+		p->noted_in_log = p->not_for = 0;
 	}
 	for (size_t i = 0; i < seen->count; i++) {
 		const struct sight *s = &seen->at[i];
@@ -251,8 +343,9 @@ void promises_begin_anew(struct promises *all, const struct sights *seen)
 		if (s->where == QUEUE_MAILDROP) {
 			p->may_be_in_maildrop = p->must_be_in_maildrop = true;
 		} else {
-			p->must_be_gone = p->has_ended = p->may_be_gone = false;
-			p->got = p->got_written = p->got_for_certain = p->to & ~s->open;
+			p->noted = p->noted_written = p->noted_for_certain = s->noted;
+			p->fates = p->fates_after_cut = 1u << s->fate;
+			p->may_be_gone = p->has_ended = p->must_be_gone = s->is_done;
 		}
 	}
 }

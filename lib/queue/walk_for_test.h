@@ -9,7 +9,15 @@
 #include "lib/queue/calls_for_test.h"
 #include "lib/queue/keeper_for_test.h"
 
-enum { WRITERS = 2 };
+enum { WRITERS = 2, MOST_LEAVING = 4 };
+
+/* On their way out of the intake log. */
+struct leaving {
+	struct queue_exit exits[MOST_LEAVING];
+	int results[MOST_LEAVING];
+	size_t count;
+	struct queue *q;
+};
 
 struct walk {
 	struct disk *d;
@@ -18,6 +26,9 @@ struct walk {
 	struct promises promises;
 	struct queue *writers[WRITERS];
 	struct keeper *keeper;		/* NULL: it cannot start, as its disk is in trouble */
+	struct leaving leaving;
+	bool is_after_cut;		/* and what was written is not what there is */
+	bool inherits_ledgers;		/* with what a keeper before it wrote there, and did not sync */
 	struct buf why;			/* what went wrong */
 	uint64_t steps;			/* calls that changed the disk */
 	uint64_t crashes;		/* tried */
