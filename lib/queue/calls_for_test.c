@@ -58,6 +58,13 @@ static void stepped(const struct disk *d)
 
 /* ---- trouble ---- */
 
+static void begin_next_trouble(void)
+{
+	calls_trouble.countdown = calls_trouble.then;
+	calls_trouble.failing = 1;
+	calls_trouble.then = 0;
+}
+
 /* Does this call fail? With one of the errors that it may have. */
 static bool fails(const int *errors, size_t count)
 {
@@ -68,10 +75,17 @@ static bool fails(const int *errors, size_t count)
 		return false;
 	}
 	if (calls_trouble.failing == 0 || --calls_trouble.failing == 0)
-		calls_trouble.countdown = 0;
+		begin_next_trouble();
 	calls_failed++;
 	errno = errors[roll(&calls_dice, count)];
 	return true;
+}
+
+static bool has_no_room(void)
+{
+	if (calls_trouble.is_full)
+		errno = ENOSPC;
+	return calls_trouble.is_full;
 }
 
 static const int of_disks[] = { EIO, ENOSPC, EROFS };
@@ -145,6 +159,8 @@ static int open_node(struct open_file *dir, const char *path, int flags)
 		return -ENOTDIR;
 	if (node != -ENOENT || (flags & O_CREAT) == 0)
 		return node;
+	if (has_no_room())
+		return -ENOSPC;
 	node = disk_make(dir->d, dir->node, path, false);
 	if (node >= 0)
 		stepped(dir->d);
@@ -287,7 +303,7 @@ WRAPPED(int, mkdirat, int dir, const char *path, mode_t mode)
 
 	if (f == NULL)
 		return __real_mkdirat(dir, path, mode);
-	if (FAILS(of_disks))
+	if (FAILS(of_disks) || has_no_room())
 		return -1;
 	node = disk_make(f->d, f->node, path, true);
 	if (node >= 0)
@@ -380,11 +396,12 @@ WRAPPED(int, closedir, DIR *walk)
 /* Whole, or on a disk that is in trouble the first part of it. */
 static ssize_t write_at(struct open_file *f, uint64_t at, const void *data, size_t len)
 {
-	bool falls_short = calls_trouble.countdown == 1 && len > 1 && roll(&calls_dice, 3) == 0;
+	bool is_beyond = calls_trouble.is_full && at + len > disk_size(f->d, f->node);
+	bool falls_short = (is_beyond || calls_trouble.countdown == 1) && len > 1 && roll(&calls_dice, 3) == 0;
 
 	if (falls_short)
-		len = 1 + roll(&calls_dice, len - 1);	/* the next call fails */
-	else if (FAILS(of_writes))
+		len = 1 + roll(&calls_dice, len - 1);	/* the next call fails, or never writes the last byte */
+	else if (FAILS(of_writes) || (is_beyond && has_no_room()))
 		return -1;
 	disk_write(f->d, f->node, at, data, len);
 	stepped(f->d);
@@ -448,14 +465,37 @@ WRAPPED(int, ftruncate, int fd, off_t size)
 	return 0;
 }
 
-static int sync_file(struct open_file *f, bool data_only)
+const void *calls_sync_sites[MOST_SYNC_SITES];
+int calls_sync_site_count;
+
+/* Its number. */
+static int note_site(const void *site)
 {
+	int i = 0;
+
+	while (i < calls_sync_site_count && calls_sync_sites[i] != site)
+		i++;
+	BUG_UNLESS(i < MOST_SYNC_SITES);
+	if (i == calls_sync_site_count)
+		calls_sync_sites[calls_sync_site_count++] = site;
+	return i + 1;
+}
+
+static bool lies(bool data_only, int site)
+{
+	return calls_trouble.lie == (data_only ? FDATASYNC_LIES : FSYNC_LIES) || calls_trouble.lying_site == site;
+}
+
+static int sync_file(struct open_file *f, bool data_only, const void *from)
+{
+	const int site = note_site(from);
+
 	if (FAILS(of_reads)) {
 		disk_fail_sync(f->d, f->node, &calls_dice);
 		stepped(f->d);
 		return -1;
 	}
-	if (calls_trouble.lie != (data_only ? FDATASYNC_LIES : FSYNC_LIES))
+	if (!lies(data_only, site))
 		disk_sync(f->d, f->node, data_only);
 	stepped(f->d);
 	return 0;
@@ -465,14 +505,14 @@ WRAPPED(int, fsync, int fd)
 {
 	struct open_file *f = file_of(fd);
 
-	return f != NULL ? sync_file(f, false) : __real_fsync(fd);
+	return f != NULL ? sync_file(f, false, __builtin_return_address(0)) : __real_fsync(fd);
 }
 
 WRAPPED(int, fdatasync, int fd)
 {
 	struct open_file *f = file_of(fd);
 
-	return f != NULL ? sync_file(f, true) : __real_fdatasync(fd);
+	return f != NULL ? sync_file(f, true, __builtin_return_address(0)) : __real_fdatasync(fd);
 }
 
 WRAPPED(int, sync_file_range, int fd, off64_t at, off64_t len, unsigned flags)

@@ -28,10 +28,17 @@ enum lie { NO_LIE, FSYNC_LIES, FDATASYNC_LIES };
 struct calls_trouble {
 	uint64_t countdown;		/* until the next one fails; 0: none does */
 	unsigned failing;		/* that many in a row from then on */
+	uint64_t then;			/* and the so-manieth after these; 0: none */
+	bool is_full;			/* no file can grow, and there is room for no new one */
 	enum lie lie;			/* a sync that does nothing and says that it did */
+	int lying_site;			/* the same at one place in the program only, numbered from 1; 0: none */
 };
 extern struct calls_trouble calls_trouble;
-extern uint64_t calls_failed;		/* so many did */
+extern uint64_t calls_failed;		/* so many did, of those counted */
+/* Where syncs were called from, in the order in which they were met. */
+enum { MOST_SYNC_SITES = 32 };
+extern const void *calls_sync_sites[MOST_SYNC_SITES];
+extern int calls_sync_site_count;
 extern uint64_t calls_dice;
 extern bool calls_outside_loop;		/* what looks like the loop's coroutine is another process */
 

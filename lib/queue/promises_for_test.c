@@ -292,8 +292,9 @@ void promises_ledgers_synced(struct promises *all, bool well)
 			p->fates |= p->is_ordered_in_log ? p->fates_after_cut : 0;
 			continue;
 		}
+		if (!p->ends_in_log || !p->had_copy)
+			p->noted_for_certain |= p->noted_in_log;
 		p->must_be_gone |= p->ends_in_log && !p->had_copy;
-		p->noted_for_certain |= p->noted_in_log;
 		if (p->is_ordered_in_log)
 			p->fates_after_cut = p->fates;
 		p->ends_in_log = p->is_ordered_in_log = false;

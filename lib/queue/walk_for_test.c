@@ -625,13 +625,18 @@ static void cut_power(struct walk *w)
 	promises_begin_anew(&w->promises, &w->keeper->seen);
 }
 
+static void fill_or_empty_disk(struct walk *w)
+{
+	calls_trouble.is_full = w->disk_fills && !calls_trouble.is_full;
+}
+
 static const struct {
 	void (*run)(struct walk *w);
 	uint64_t weight;
 } operations[] = {
 	{ take_in, 20 }, { attempt, 30 }, { conclude, 30 }, { keep_log, 10 }, { hand_in_some, 2 }, { pick_up, 2 },
 	{ write_back, 2 }, { kill_writer, 2 }, { kill_keeper, 2 }, { cut_power, 1 }, { flush_all, 1 },
-	{ order, 8 }, { order_expiry, 2 }, { warn, 3 },
+	{ order, 8 }, { order_expiry, 2 }, { warn, 3 }, { fill_or_empty_disk, 5 },
 };
 
 static void do_something(struct walk *w)

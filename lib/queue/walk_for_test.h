@@ -34,6 +34,7 @@ struct walk {
 	uint64_t crashes;		/* tried */
 	void (*at_step)(struct walk *w);	/* NULL: nothing */
 	int length;			/* operations */
+	bool disk_fills;		/* for a while, now and then */
 };
 
 struct walk *walk_begin(enum disk_kind kind, uint64_t seed);
