@@ -208,7 +208,7 @@ int message_load(struct qmgr *q, enum queue_name where, struct str id, struct me
 		return r;
 	if (queue_file_is_locked(&f) > 0)
 		return -EBUSY;
-	if ((r = queue_file_is_current(&f)) < 0)
+	if ((r = queue_file_is_current(q->queue, &f)) < 0)
 		return r;
 	m = new_message(q);
 	r = fill_from_file(m, &f);

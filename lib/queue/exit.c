@@ -77,6 +77,8 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 		queue_make_hash_directories(q, to, x->path);
 	x->q = q;
 	r->exit = x;
+	x->segment = r->segment;
+	segment_keep(x->segment);
 	return 0;
 }
 
@@ -174,6 +176,8 @@ static void note_lacking(void *arg, const struct journal_record *record)
 	struct catching_up *c = arg;
 	const size_t before = c->lacking.len;
 
+	if (record->kind == JOURNAL_DONE)
+		return;			/* that it is in a file; there it would mean that everybody has got it */
 	if (c->error >= 0)
 		c->error = journal_record_print(&c->lacking, c->id, record);
 	if (c->error >= 0 && before == 0
@@ -256,6 +260,7 @@ int queue_exit_end(struct queue_exit *x, int result)
 	 */
 	if (r != NULL && (result == 0 || !is_lent))
 		lock_release_at(x->log_fd, (off_t) x->at);
+	segment_let_go(x->segment);
 	buf_free(&x->journal);
 	return result;
 }
@@ -293,6 +298,8 @@ void residents_resume_exit(struct resident *r)
 	/* we are about it (our own lock we do not see), or a predecessor is */
 	if (r->exit != NULL || lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
 		return;
+	if (residents_refresh(r) < 0)
+		return;			/* a predecessor has ended it since we read the ledger */
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		int dir = queue_dir(q, places[i]), fd, result;
 		AUTO(queue_file) f = { .fd = -1 };

@@ -4,6 +4,7 @@
  * got that far, so nothing is believed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -228,9 +229,29 @@ int queue_file_is_locked(const struct queue_file *f)
 	return f->resident != NULL ? lock_is_taken_at(f->fd, (off_t) f->base) : lock_is_taken(f->fd);
 }
 
-int queue_file_is_current(struct queue_file *f)
+/* Its name may be another file's, or none: what was opened is not what is there. */
+static int look_again(const struct queue *q, struct queue_file *f)
 {
-	return f->resident == NULL ? 0 : residents_refresh(f->resident);
+	struct stat opened, named;
+	char path[64];
+	int dir = queue_dir(q, f->where);
+
+	if (dir < 0)
+		return dir;
+	queue_path(q, f->where, str_of(f->id), path);
+	if (fstatat(dir, path, &named, AT_SYMLINK_NOFOLLOW) < 0 || fstat(f->fd, &opened) < 0)
+		return -errno;
+	if (named.st_ino != opened.st_ino || named.st_dev != opened.st_dev)
+		return -ENOENT;
+	f->file_size = (uint64_t) opened.st_size;
+	f->journal_is_clean = f->file_size == f->journal_at;
+	f->mtime_s = opened.st_mtime;
+	return 0;
+}
+
+int queue_file_is_current(struct queue *q, struct queue_file *f)
+{
+	return f->resident == NULL ? look_again(q, f) : residents_refresh(f->resident);
 }
 
 int queue_lock(struct queue *q, enum queue_name where, struct str id, struct queue_lock *lock)

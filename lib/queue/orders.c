@@ -179,6 +179,9 @@ int queue_requeue(struct queue *q, enum queue_name where, struct str id)
 	struct arena *a;
 	int r = queue_file_open(q, where, id, false, false, &f);
 
+	/* a predecessor may have delivered it since we read the ledger */
+	if (r == 0)
+		r = queue_file_is_current(q, &f);
 	if (r < 0)
 		return r;
 	a = arena_new("requeued message", NULL, MOST_MEMORY);

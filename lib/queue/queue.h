@@ -38,6 +38,7 @@ void queue_id_new(char text[32]);
 bool queue_id_is_valid(struct str id);	/* 6 to 31 letters and digits: a harmless file name */
 int queue_id_time(struct str id, int64_t *ret_us);	/* when it was made; -EINVAL: not a long id */
 
+struct segment;
 struct queue;			/* the directories, opened once: before the jail closes */
 /* dir: descriptor of queue_directory. depth: hash_queue_depth for deferred. Directories missing: -ENOENT. */
 int queue_open(int dir, int depth, unsigned which /* 1 << QUEUE_x ... */, struct queue **ret, struct buf *why);
@@ -160,10 +161,11 @@ int queue_lock(struct queue *q, enum queue_name where, struct str id, struct que
 void queue_unlock(struct queue *q, struct str id, struct queue_lock *lock);
 int queue_file_is_locked(const struct queue_file *f);		/* by another process: 1, 0, -errno */
 /*
- * Another process may have finished it since it was found here; to be asked after its lock was seen
- * to be free. -ENOENT: so it is. f is closed then if it is in the intake log.
+ * Another process may have finished or moved it since it was found here, or written to its journal;
+ * to be asked after its lock was seen to be free, before its journal is read. -ENOENT: it is not here
+ * any more. f is closed then if it is in the intake log.
  */
-int queue_file_is_current(struct queue_file *f);
+int queue_file_is_current(struct queue *q, struct queue_file *f);
 /* one that is open already; owns fd on success */
 int queue_file_take(int fd, enum queue_name where, bool check_all, struct queue_file *ret);
 /* checksums of headers, body and envelope: 0, -EBADMSG, -errno. Reads all of it */
@@ -225,6 +227,7 @@ struct queue_exit {
 	char id[32], path[64], log_name[SEGMENT_NAME_SIZE];
 	enum queue_name to;
 	int dir, log_fd, fd;
+	struct segment *segment;	/* kept until the end */
 	uint64_t at;
 	struct buf journal;		/* what became of it so far, as it will stand in the file */
 	unsigned notes;			/* when that was read */

@@ -181,18 +181,36 @@ static void close_segment(struct segment *s)
 	while (s->unfinished > 0 && map_next(s->of->by_id, &at))
 		if (((struct resident *) at.value)->segment == s)
 			forget(at.value);
-	ledger_close(&s->ledger);
 	list_remove(&s->link);
+	turn_cancel(&s->ledger.turn);
+	s->is_closed = true;
+	segment_keep(s);
+	segment_let_go(s);
+}
+
+void segment_keep(struct segment *s)
+{
+	s->users++;
+}
+
+void segment_let_go(struct segment *s)
+{
+	if (--s->users > 0 || !s->is_closed)
+		return;
+	ledger_close(&s->ledger);
 	close(s->fd);
 	free(s);
 }
 
+/* As when the process ends: nobody uses them any more, and locks in them are gone. */
 void residents_free(struct residents *all)
 {
 	if (all == NULL)
 		return;
-	LIST_EACH(s, &all->segments, struct segment, link)
+	LIST_EACH(s, &all->segments, struct segment, link) {
+		s->users = 0;
 		close_segment(s);
+	}
 	map_free(all->by_id, NULL);
 	free(all);
 }
@@ -398,11 +416,21 @@ int residents_refresh(struct resident *r)
 static void resume_exits(struct segment *s)
 {
 	const size_t before = s->unfinished;
+	AUTO(buf) ids = BUF((size_t) 64 << 20);
 	struct map_at at = { 0 };
+	struct str rest, id;
 
+	/* taken down first: the ledger may tell of the end of any of them meanwhile */
 	while (map_next(s->of->by_id, &at))
 		if (((struct resident *) at.value)->segment == s)
-			residents_resume_exit(at.value);
+			buf_addf(&ids, "%.*s\n", PSTR(at.key));
+	rest = buf_str(&ids);
+	while (str_cut(&rest, '\n', &id)) {
+		struct resident *r = residents_find(s->of, id);
+
+		if (r != NULL)
+			residents_resume_exit(r);
+	}
 	/*
 	 * Before anybody removes these files: with them would go what their journals say, and the log
 	 * would have the messages still.
@@ -628,7 +656,8 @@ static void begin_sync(struct residents *all, struct ledger_sync *sync)
 			continue;
 		memcpy(sync->at[sync->count].segment, s->name, SEGMENT_NAME_SIZE);
 		sync->at[sync->count].result = -ECANCELED;
-		sync->at[sync->count++].fd = fd;
+		/* ours: the loop may close or reopen the ledger meanwhile */
+		sync->at[sync->count++].fd = dup(fd);
 	}
 }
 
@@ -643,6 +672,8 @@ static void end_sync(struct residents *all, const struct ledger_sync *sync)
 				  error_text(sync->at[i].result));
 		if (s != NULL)
 			ledger_sync_end(&s->ledger, sync->at[i].result);
+		if (sync->at[i].fd >= 0)
+			close(sync->at[i].fd);
 	}
 }
 

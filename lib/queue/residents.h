@@ -24,6 +24,8 @@ struct segment {
 	int said;			/* why it cannot be read to its end */
 	bool was_resumed;		/* files that a crash left beside it were looked for */
 	bool is_unclear;		/* the ledger could not be read: who of its messages is through? */
+	int users;			/* its descriptors are in use elsewhere: closed when that is over */
+	bool is_closed;
 	struct ledger ledger;
 };
 
@@ -43,6 +45,13 @@ struct residents {
 	struct list segments;		/* oldest known first */
 	struct map *by_id;
 };
+
+/*
+ * While a pool thread reads it: another process may free it meanwhile, and a number that is closed may
+ * be another file's next.
+ */
+void segment_keep(struct segment *s);
+void segment_let_go(struct segment *s);
 
 /* knows nothing before residents_look(); dir stays the caller's; verify: checksums too */
 struct residents *residents_new(struct queue *q, int dir, bool writable, bool verify);

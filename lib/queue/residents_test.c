@@ -54,14 +54,14 @@ static void a_successor_takes_nothing_from_a_segment_that_its_predecessor_has_fr
 	open_reader(f);
 	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p.id), false, false, &held), 0);
 	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(q.id), false, false, &other), 0);
-	assert_int_equal(queue_file_is_current(&held), 0);
+	assert_int_equal(queue_file_is_current(f->reader, &held), 0);
 	queue_finish(predecessor, QUEUE_INCOMING, str_of(p.id));
 	queue_finish(predecessor, QUEUE_INCOMING, str_of(q.id));
 	assert_int_equal(queue_keep_intake(predecessor), 0);
 	queue_close(predecessor);
 	assert_int_equal(files_in(f, "intake", "done-"), 0);
-	assert_int_equal(queue_file_is_current(&held), -ENOENT);
-	assert_int_equal(queue_file_is_current(&other), -ENOENT);
+	assert_int_equal(queue_file_is_current(f->reader, &held), -ENOENT);
+	assert_int_equal(queue_file_is_current(f->reader, &other), -ENOENT);
 	assert_int_equal(queue_keep_intake(f->reader), 0);
 	assert_int_equal(files_in(f, "intake", "free-"), 1);
 	assert_int_equal(said, 0);
@@ -315,7 +315,7 @@ static void a_lock_on_one_message_is_seen_by_others(void **state)
 	queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id));
 	queue_unlock(f->reader, str_of(one.id), &lock);
 	assert_int_equal(queue_file_is_locked(&a), 0);
-	assert_int_equal(queue_file_is_current(&b), 0);
+	assert_int_equal(queue_file_is_current(f->writer, &b), 0);
 	assert_false(lies(f->writer, QUEUE_INCOMING, one.id));
 }
 

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Two queue managers on one queue, of which one leaves: single cases that succession_test found, each with the step
+ * of the one put between two of the other.
+ */
+#include "lib/queue/intake_for_test.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+
+#include "lib/queue/orders.h"
+
+/* Happens when somebody asks whether a message in the log is locked, and before he is told. */
+static void (*when_asked)(void);
+
+enum { FIRST_BYTES = 1 << 20 };		/* of a segment; its owner's lock is far behind */
+
+int fcntl(int fd, int command, ...)
+{
+	va_list args;
+	long arg;
+
+	va_start(args, command);
+	arg = va_arg(args, long);
+	va_end(args);
+	if (command == F_OFD_GETLK && when_asked != NULL && ((struct flock *) arg)->l_start < FIRST_BYTES) {
+		void (*now)(void) = when_asked;
+
+		when_asked = NULL;
+		now();
+	}
+	return (int) syscall(SYS_fcntl, fd, command, arg);
+}
+
+/* The reader was there first. */
+static void open_successor(struct fixture *f)
+{
+	assert_int_equal(queue_open_intake(f->writer, f->s.dir, true, true), 0);
+	assert_int_equal(residents_look(f->writer->residents), 0);
+}
+
+static struct queue_exit move;
+
+static void end_move(void)
+{
+	assert_int_equal(queue_exit_end(&move, 0), 0);
+}
+
+static void count_done(void *arg, const struct journal_record *r)
+{
+	*(int *) arg += r->kind == JOURNAL_DONE;
+}
+
+/* The log's "done" means that it is in a file; in the file it would mean that everybody has got it. */
+static void a_move_that_ends_while_a_successor_looks_is_not_taken_for_the_messages_end(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) file = { .fd = -1 };
+	int done = 0;
+
+	open_reader(f);
+	note_outcome(f, &p, 0, OUTCOME_DELIVERED);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &move), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	assert_int_equal(queue_exit_sync(&move), 0);
+	when_asked = end_move;
+	open_successor(f);
+	assert_null(when_asked);
+	assert_false(queue_is_in_log(f->writer, QUEUE_INCOMING, str_of(p.id)));
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, true, &file), 0);
+	assert_int_equal(journal_read(&file, count_done, &done), 0);
+	assert_int_equal(done, 0);
+}
+
+static void what_a_predecessor_has_delivered_is_not_handed_in_again(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+
+	open_reader(f);
+	open_successor(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
+	assert_int_equal(queue_requeue(f->writer, QUEUE_INCOMING, str_of(p.id)), -ENOENT);
+	assert_int_equal(files_in(f, "maildrop", ""), 0);
+}
+
+static void what_a_predecessor_wrote_to_a_file_that_is_open_already_is_read(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) theirs = { .fd = -1 }, ours = { .fd = -1 };
+	struct journal_record record = { .kind = JOURNAL_DONE };
+	int done = 0;
+
+	open_reader(f);
+	assert_int_equal(queue_move(f->reader, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(p.id)), 0);
+	assert_int_equal(queue_file_open(f->reader, QUEUE_DEFERRED, str_of(p.id), true, false, &theirs), 0);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, false, &ours), 0);
+	assert_int_equal(journal_append(&theirs, &record, 1), 0);
+	assert_int_equal(queue_file_is_current(f->writer, &ours), 0);
+	assert_int_equal(journal_read(&ours, count_done, &done), 0);
+	assert_int_equal(done, 1);
+}
+
+static void a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n"), q = put(f, "y\n");
+	AUTO(queue_file) moved = { .fd = -1 }, replaced = { .fd = -1 };
+
+	open_reader(f);
+	assert_int_equal(queue_move(f->reader, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(p.id)), 0);
+	assert_int_equal(queue_move(f->reader, QUEUE_INCOMING, QUEUE_HOLD, str_of(q.id)), 0);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, false, &moved), 0);
+	assert_int_equal(queue_move(f->reader, QUEUE_DEFERRED, QUEUE_HOLD, str_of(p.id)), 0);
+	assert_int_equal(queue_file_is_current(f->writer, &moved), -ENOENT);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_HOLD, str_of(q.id), false, false, &replaced), 0);
+	assert_int_equal(queue_finish(f->reader, QUEUE_HOLD, str_of(q.id)), 0);
+	close(openat(queue_dir(f->writer, QUEUE_HOLD), q.id, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(queue_file_is_current(f->writer, &replaced), -ENOENT);
+}
+
+static bool is_open(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0;
+}
+
+/* Else a pool thread reads whatever has its number next. */
+static void a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	int fd;
+
+	open_writer(f, SEGMENT);		/* the segment has no owner any more */
+	open_reader(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &move), 0);
+	fd = move.log_fd;
+	open_successor(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
+	residents_look(f->writer->residents);
+	queue_keep_intake(f->writer);
+	assert_int_equal(queue_keep_intake(f->writer), 0);
+	assert_int_equal(files_in(f, "intake", "log-"), 0);
+	residents_look(f->reader->residents);
+	assert_true(is_open(fd));
+	assert_int_equal(queue_exit_end(&move, queue_exit_write(&move)), -ENOENT);
+	assert_false(is_open(fd));
+	assert_int_equal(files_in(f, "deferred", ""), 1);	/* its hash directory */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_LOG(a_move_that_ends_while_a_successor_looks_is_not_taken_for_the_messages_end),
+		WITH_LOG(what_a_predecessor_has_delivered_is_not_handed_in_again),
+		WITH_LOG(what_a_predecessor_wrote_to_a_file_that_is_open_already_is_read),
+		WITH_LOG(a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here),
+		WITH_LOG(a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
