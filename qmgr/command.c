@@ -241,6 +241,12 @@ static void run_on_each(struct qmgr *q, const struct command *c, struct str argu
 	while (str_token(&rest, "\n", &id)) {
 		int r = queue_id_is_valid(id) ? wait_until_put_down(q, id) : -EINVAL;
 
+		if (q->leaving) {
+			/* our successor may have it, and it would see to it that this is done twice, or undone */
+			rep->code = EAGAIN;
+			log_warning("%s: not for all, as another queue manager takes over", c->name);
+			break;
+		}
 		if (r >= 0)
 			r = c->one(q, id);
 		if (r >= 0) {

@@ -383,6 +383,55 @@ static void a_successor_carries_out_what_was_ordered(void **state)
 	play(state, play_succession);
 }
 
+static void play_ordered_during_a_reload(struct scene *s)
+{
+	char id[32];
+	uint64_t n;
+
+	announce(s, id, "defer@x");
+	settle(s);
+	s->q.leaving = true;
+	assert_int_equal(command(s, "hold", id, &n), EAGAIN);
+	assert_int_equal(n, 0);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+	s->q.leaving = false;
+}
+
+static void who_leaves_carries_out_no_order_on_what_its_successor_may_have(void **state)
+{
+	play(state, play_ordered_during_a_reload);
+}
+
+static void hand_over_and_say(void *scene)
+{
+	struct scene *s = scene;
+
+	hand_over(&s->q);
+	buf_add_text(&s->notices, "handed over;");
+}
+
+static void play_handed_over_with_something_in_hand(struct scene *s)
+{
+	announce(s, (char[32]){ 0 }, "defer@x");
+	settle(s);
+	take_in_hand(&s->q, STR("4SVLC00001z02qSWs"));
+	s->q.is_making_room = true;
+	assert_int_equal(scope_start(s->players, "hand over", hand_over_and_say, s), 0);
+	settle(s);
+	put_down(&s->q, STR("4SVLC00001z02qSWs"));
+	settle(s);
+	EXPECT_NOTICES(s, "");
+	s->q.is_making_room = false;
+	bell_ring(&s->q.is_put_down);
+	settle(s);
+	EXPECT_NOTICES(s, "handed over;");
+}
+
+static void the_queue_is_handed_over_when_nothing_is_on_its_way_from_place_to_place(void **state)
+{
+	play(state, play_handed_over_with_something_in_hand);
+}
+
 static void play_held_after_a_reload(struct scene *s)
 {
 	struct queue_lock predecessor = { 0 };
@@ -497,6 +546,8 @@ static void a_message_is_found_by_a_command_wherever_it_lies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		IN_SCENE(who_leaves_carries_out_no_order_on_what_its_successor_may_have),
+		IN_SCENE(the_queue_is_handed_over_when_nothing_is_on_its_way_from_place_to_place),
 		IN_SCENE(commands_take_effect_at_once),
 		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
 		IN_SCENE(who_was_delivered_between_hold_and_release_does_not_get_it_again),

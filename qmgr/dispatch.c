@@ -143,10 +143,10 @@ void dispatch_untouched(struct qmgr *q, struct entry *e)
 	struct message *m = e->job->owner;
 
 	entry_return(e);
-	if (q->leaving)
-		let_go_if_idle(m);
 	if (m->fate != STAYS)
-		drop_waiting_entries(m);
+		drop_waiting_entries(m);	/* its end needs the lock */
+	else if (q->leaving)
+		let_go_if_idle(m);
 	dispatch_soon(q);
 }
 

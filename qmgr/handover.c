@@ -2,7 +2,7 @@
 /*
  * A reload starts a new queue manager while this one still waits for results, perhaps from a slow remote
  * host. The files of messages that are worked on here are locked one by one, then the lock of the queue is
- * given up: the successor begins at once, and leaves alone what is locked ("skipped, still being delivered")
+ * given up, when nothing is on its way from one place to another: the successor begins at once, and leaves alone what is locked ("skipped, still being delivered")
  * until it is free or gone. Whatever becomes of such a message is accounted for as usual; when this process
  * ends, or is ended, the kernel drops the locks.
  */
@@ -37,10 +37,18 @@ static void keep(struct message *m)
 		log_mail(ROAD_WARNING, m->id, "cannot be locked while it is delivered: %s", error_text(r));
 }
 
+/* What is between two places nobody has locked, and a successor would find it in one of them. */
+static void put_down_all(struct qmgr *q)
+{
+	while ((map_count(q->in_hand) > 0 || q->is_making_room) && bell_wait(&q->is_put_down, NEVER) >= 0)
+		continue;
+}
+
 void hand_over(struct qmgr *q)
 {
 	struct map_at at = { 0 };
 
+	put_down_all(q);
 	FAILPOINT("qmgr.handover.begin");
 	while (map_next(q->active, &at))
 		if (is_worked_on(at.value))

@@ -228,6 +228,7 @@ static void log_active(const struct message *m)
 static void activate(struct message *m)
 {
 	struct qmgr *q = m->q;
+	bool goes_on;
 
 	FAILPOINT("qmgr.activate");
 	BUG_UNLESS(map_put(q->active, m->id, m) == NULL);
@@ -237,7 +238,10 @@ static void activate(struct message *m)
 	m->to_do = 1;
 	log_active(m);
 	assign(m);
+	goes_on = m->to_do > 1;
 	entries_done(m, 1);
+	if (goes_on && q->leaving)
+		let_go_if_idle(m);	/* of it nothing begins here any more */
 	dispatch_soon(q);
 }
 
@@ -324,7 +328,7 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = check_content(q, where, str_of(id));
-	if (r == -ECANCELED)
+	if (r == -ECANCELED || q->leaving)
 		return;
 	if (r == 0)
 		r = message_load(q, where, str_of(id), &m);

@@ -105,6 +105,7 @@ static void make_room(struct qmgr *q)
 	struct eviction *e = get_memory(sizeof(*e));
 
 	e->queue = q->queue;
+	q->is_making_room = true;
 	queue_crowding(q->queue, (int) q->queue_conf->intake_segment_limit / 2, note_lingering, e);
 	if (e->count > 0)
 		co_offload(write_all_files, e);
@@ -116,6 +117,8 @@ static void make_room(struct qmgr *q)
 				 error_text(r));
 	}
 	free(e);
+	q->is_making_room = false;
+	bell_ring(&q->is_put_down);
 }
 
 static void run_keeper(void *arg)
@@ -123,7 +126,8 @@ static void run_keeper(void *arg)
 	struct qmgr *q = arg;
 
 	while (!q->leaving && co_sleep(in(KEEP_MS)) >= 0 && !q->leaving) {
-		if (queue_keep_intake(q->queue) == 0)
+		/* while it waited for the disk the queue may have got another owner */
+		if (queue_keep_intake(q->queue) == 0 || q->leaving)
 			break;
 		make_room(q);
 	}

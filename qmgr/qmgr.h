@@ -63,7 +63,7 @@ struct qmgr {
 	bool is_held_up, let_through;	/* deliveries wait; one of them need not */
 	bool disk_wait;
 	size_t content_bytes;		/* held in memory: see log.c */
-	bool log_keeper_runs;
+	bool log_keeper_runs, is_making_room;
 	struct client *bounce;
 	struct gate bounce_gate;
 	/* one flush_site at a time: it reads many files, and anybody may ask */
@@ -243,7 +243,7 @@ void drop_waiting_entries(struct message *m);
 /* ---- handover.c ---- */
 
 /* Holds the files of all messages that are being worked on, so that a successor may begin with the others. */
-void hand_over(struct qmgr *q);
+void hand_over(struct qmgr *q) MAY_YIELD;
 void let_go(struct message *m);
 /* nobody works on it any more: the successor may have it */
 void let_go_if_idle(struct message *m);
