@@ -18,13 +18,16 @@ enum { FIRST_FD = 1 << 20, MOST_FILES = 2000, MOST_LOCKS = 1000 };
 
 struct calls_trouble calls_trouble;
 uint64_t calls_failed, calls_dice;
-bool calls_outside_loop;
+bool calls_outside_loop, calls_are_of_the_dead;
+int calls_process;
+void (*calls_before)(void);
+int (*calls_offload)(int (*work)(void *), void *arg);
 
 static struct watch watch;
 
 struct open_file {
 	struct disk *d;			/* NULL: free */
-	int node;
+	int node, process;
 	uint64_t at;
 	bool appends;
 	/* a walk through its names, taken down when it began */
@@ -68,6 +71,10 @@ static void begin_next_trouble(void)
 /* Does this call fail? With one of the errors that it may have. */
 static bool fails(const int *errors, size_t count)
 {
+	if (calls_are_of_the_dead) {
+		errno = EIO;
+		return true;
+	}
 	if (calls_trouble.countdown == 0)
 		return false;
 	if (calls_trouble.countdown > 1) {
@@ -100,6 +107,8 @@ static struct open_file *file_of(int fd)
 {
 	if (fd < FIRST_FD || fd >= FIRST_FD + MOST_FILES || files[fd - FIRST_FD].d == NULL)
 		return NULL;
+	if (calls_before != NULL)
+		calls_before();
 	return &files[fd - FIRST_FD];
 }
 
@@ -110,7 +119,7 @@ static int new_file(struct disk *d, int node, bool appends)
 	while (i < MOST_FILES && files[i].d != NULL)
 		i++;
 	BUG_UNLESS(i < MOST_FILES);
-	files[i] = (struct open_file){ .d = d, .node = node, .appends = appends };
+	files[i] = (struct open_file){ .d = d, .node = node, .process = calls_process, .appends = appends };
 	return FIRST_FD + i;
 }
 
@@ -133,6 +142,13 @@ void calls_close_all(const struct disk *d)
 	for (size_t i = 0; i < MOST_FILES; i++)
 		if (files[i].d == d)
 			close_file(&files[i]);
+}
+
+void calls_drop_locks(int process)
+{
+	for (size_t i = 0; i < MOST_LOCKS; i++)
+		if (locks[i].owner != NULL && locks[i].owner->process == process)
+			locks[i].owner = NULL;
 }
 
 static int result(int r)
@@ -491,6 +507,8 @@ static int sync_file(struct open_file *f, bool data_only, const void *from)
 	const int site = note_site(from);
 
 	if (FAILS(of_reads)) {
+		if (calls_are_of_the_dead)
+			return -1;
 		disk_fail_sync(f->d, f->node, &calls_dice);
 		stepped(f->d);
 		return -1;
@@ -552,6 +570,8 @@ static int control_lock(const struct open_file *f, int command, struct flock *lo
 {
 	bool is_taken = lock_of_other(f, lock->l_start) != NULL;
 
+	if (calls_are_of_the_dead)
+		return result(-EIO);
 	if (command == F_OFD_GETLK) {
 		lock->l_type = is_taken ? F_WRLCK : F_UNLCK;
 		return 0;
@@ -590,6 +610,8 @@ WRAPPED(ssize_t, getrandom, void *to, size_t len, unsigned flags)
 /* Whoever becomes ready in the same turn does so before it, as with a thread that takes its time. */
 WRAPPED(int, co_offload, int (*work)(void *), void *arg)
 {
+	if (calls_offload != NULL)
+		return calls_offload(work, arg);
 	if (!calls_outside_loop && co_self() != NULL)
 		co_pass();
 	return work(arg);

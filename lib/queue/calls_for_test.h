@@ -42,4 +42,12 @@ extern int calls_sync_site_count;
 extern uint64_t calls_dice;
 extern bool calls_outside_loop;		/* what looks like the loop's coroutine is another process */
 
+/* Several processes (tasks_for_test.h): who calls now, and who is told before each call, since others may come first. */
+extern int calls_process;
+extern bool calls_are_of_the_dead;	/* nothing that it calls has an effect any more */
+extern void (*calls_before)(void);
+extern int (*calls_offload)(int (*work)(void *), void *arg);
+/* Its locks are gone; descriptors are closed as it is taken down. */
+void calls_drop_locks(int process);
+
 #endif
