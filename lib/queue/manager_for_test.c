@@ -536,7 +536,7 @@ static void take_announcement(struct manager *m)
 	if (in_log)
 		r = queue_announced(m->q, &place, id_of(m, i), &missed);
 	TELL(m, i, "announced: %d", r);
-	if (missed || r < 0)
+	if ((missed || r < 0) && !m->leaving)	/* who leaves looks no more: run() */
 		scan(m, QUEUE_INCOMING, wall_s());
 	if (r <= 0 || m->leaving || is_known(m, i))
 		return;
