@@ -578,6 +578,18 @@ def test_a_stop_waits_for_a_log_writer_that_has_just_been_started(echo):
     assert len(one.log_lines(r"master\[\d+\]: (daemon started|terminating on signal)")) == 2, one.log_tail()
 
 
+def test_a_log_writer_that_never_comes_up_does_not_keep_a_stop(echo):
+    one = echo(start=False)
+    stuck = one.programs / "postlogd"
+    stuck.unlink()
+    stuck.write_text("#!/bin/sh\nexec sleep 300\n")
+    stuck.chmod(0o755)
+    one.start()
+    begin = time.monotonic()
+    one.stop()
+    assert 4 < time.monotonic() - begin < 40        # five seconds, and what the machine takes
+
+
 def test_rotation_begins_a_new_file_and_loses_no_line(echo):
     one = echo(main={"maillog_file_compressor": ""})
     for n in range(5):
