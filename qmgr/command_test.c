@@ -446,7 +446,9 @@ static void play_held_after_a_reload(struct scene *s)
 	assert_true(lies_in(s, QUEUE_DEFERRED, id));	/* where it looks for it when it is through */
 	queue_unlock(s->q.queue, str_of(id), &predecessor);
 	buf_clear(&s->deliveries);
-	make_due(s, id);
+	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(id), wall_s() + 500), 0);
+	sleepers_set_due(s->q.sleepers, sleepers_find(s->q.sleepers, str_of(id)), wall_us());
+	intake_wake(&s->q);
 	settle(s);
 	EXPECT_DELIVERIES(s, "");
 	assert_true(lies_in(s, QUEUE_HOLD, id));

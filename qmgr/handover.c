@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A reload starts a new queue manager while this one still waits for results, perhaps from a slow remote
- * host. The files of messages that are worked on here are locked one by one, then the lock of the queue is
- * given up, when nothing is on its way from one place to another: the successor begins at once, and leaves alone what is locked ("skipped, still being delivered")
- * until it is free or gone. Whatever becomes of such a message is accounted for as usual; when this process
- * ends, or is ended, the kernel drops the locks.
+ * host. When nothing is on its way from one place to another, the files of messages that are worked on
+ * here are locked one by one, then the lock of the queue is given up: the successor begins at once, and
+ * leaves alone what is locked ("skipped, still being delivered") until it is free or gone. Whatever
+ * becomes of such a message is accounted for as usual; when this process ends, or is ended, the kernel
+ * drops the locks.
  */
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"

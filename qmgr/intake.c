@@ -343,8 +343,8 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	}
 	m->insist = insist;
 	now_s = wall_s();
-	/* somebody else has tried it meanwhile */
-	if (!insist && m->not_before_s > now_s && m->not_before_s <= now_s + longest_wait_s(q->conf)) {
+	/* somebody else has tried it meanwhile; an order that waits does not wait for the next attempt */
+	if (!insist && m->fate == STAYS && m->not_before_s > now_s && m->not_before_s <= now_s + longest_wait_s(q->conf)) {
 		sleepers_add(q->sleepers, where, m->id, m->not_before_s * 1000000, message_sites(m));
 		message_free(m);
 		return;

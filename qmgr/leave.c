@@ -200,7 +200,10 @@ void remove_message(struct message *m)
 		removed(m, queue_finish(m->q->queue, m->where, m->id));
 		return;
 	}
-	/* Else who is killed before its turn comes would deliver it again. A disk that cannot take it says so itself. */
+	/*
+	 * Else who is killed before its turn comes would deliver it again. A disk that cannot take it says
+	 * so when it is removed.
+	 */
 	queue_mark_done(m->q->queue, m->where, m->id);
 	m->leaves = TO_BE_REMOVED;
 	leave(m);

@@ -18,7 +18,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
 
-enum { LIST_MS = 600000, COMMAND_MS = 100000 };
+enum { LIST_MS = 600000, COMMAND_MS = 100000, MOST_TRIES = 50, PAUSE_MS = 100 };
 
 static struct qmgr_conf conf;
 static struct command_world world;
@@ -117,19 +117,28 @@ static void list(bool as_json)
 static void command(const char *name, const char *argument)
 {
 	AUTO(buf) path = BUF(300);
-	struct client *qmgr = client_new(service_path(conf.queue_service_name, &path));
+	struct client *qmgr;
 	struct arena *a = arena_new("reply", NULL, 64 << 20);
 	const struct qmgr_command m = { .command = str_of(name), .argument = str_of(argument) };
 	struct qmgr_command_reply rep;
+	int r, tries = 0;
 
-	if (CALL(qmgr, qmgr_command, &m, a, qmgr_command_reply, &rep, in(COMMAND_MS)) < 0)
+	service_path(conf.queue_service_name, &path);
+	do {
+		if (tries > 0)
+			co_sleep(in(PAUSE_MS));
+		qmgr = client_new(buf_text(&path));
+		r = CALL(qmgr, qmgr_command, &m, a, qmgr_command_reply, &rep, in(COMMAND_MS));
+		client_free(qmgr);
+		/* EAGAIN: that one is leaving, for a reload */
+	} while (r >= 0 && rep.code == EAGAIN && ++tries < MOST_TRIES);
+	if (r < 0)
 		die(EX_UNAVAILABLE, "Cannot flush mail queue - mail system is down");
 	if (rep.code == EPERM)
 		die(EX_NOPERM, "you are not allowed to flush the mail queue");
 	if (rep.code != 0)
 		die(EX_UNAVAILABLE, "Cannot flush mail queue - %s", error_text((int) rep.code));
 	arena_free(a);
-	client_free(qmgr);
 }
 
 struct request { char mode; const char *argument; };

@@ -8,7 +8,10 @@
 #include "lib/log/log.h"
 #include "lib/queue/orders.h"
 
-enum { COMMAND_MS = 600000, PORTION = 4 << 20 /* bytes of ids in one request */ };
+enum {
+	COMMAND_MS = 600000, PORTION = 4 << 20,		/* bytes of ids in one request */
+	MOST_TRIES = 50, PAUSE_MS = 100,		/* reload after reload */
+};
 
 /* ---- which ---- */
 
@@ -129,20 +132,47 @@ static void delete_from_maildrop(struct super *s, struct str ids, struct buf *do
 			buf_addf(done, "%.*s\n", PSTR(id));
 }
 
+/* A queue manager that leaves has stopped half-way, for its successor to go on: it has done them in their order. */
+static struct str behind_last(struct str ids, struct str done)
+{
+	struct str id, last = STR_NONE, rest = ids;
+
+	while (str_token(&done, "\n", &id))
+		last = id;
+	while (last.len > 0 && str_token(&rest, "\n", &id))
+		if (str_is(id, last))
+			return rest;
+	return ids;
+}
+
+static void wait_for_successor(struct super *s)
+{
+	co_sleep(in(PAUSE_MS));
+	client_free(s->qmgr);
+	s->qmgr = client_new(s->qmgr_path);
+}
+
 static void act_on_portion(struct super *s, const struct action *a, struct str ids, struct buf *done)
 {
 	struct arena *arena = arena_new("reply", NULL, 64 << 20);
 	struct qmgr_command m = { .command = str_of(a->command), .argument = ids };
 	struct qmgr_command_reply rep;
-	int r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep, in(COMMAND_MS));
+	int r;
 
+	for (int tries = 1; (r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep,
+				      in(COMMAND_MS))) >= 0; tries++) {
+		buf_add(done, rep.text);
+		if (rep.code != EAGAIN || tries == MOST_TRIES)
+			break;
+		m.argument = behind_last(m.argument, rep.text);
+		wait_for_successor(s);
+	}
 	if (qmgr_is_not_there(r)) {
-		act_on_files(s, a, ids, done);
+		act_on_files(s, a, m.argument, done);
 	} else if (r < 0) {
 		die(EX_TEMPFAIL, "queue manager: %s", error_text(r));
 	} else {
 		s->failed |= rep.code != 0;
-		buf_add(done, rep.text);
 		if (queues_of(s, a) & 1 << QUEUE_MAILDROP)
 			delete_from_maildrop(s, ids, done);
 	}

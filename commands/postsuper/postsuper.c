@@ -235,7 +235,8 @@ int main(int argc, char **argv)
 	if (queue_open_intake(s.queue, AT_FDCWD, true, false) < 0)
 		log_warning("queue directory intake cannot be read: new mail in it is not seen");
 	buf_addf(&path, "public/%s", conf.queue_service_name);
-	s.qmgr = client_new(buf_text(&path));
+	s.qmgr_path = buf_text(&path);
+	s.qmgr = client_new(s.qmgr_path);
 	s.only = parse_queues(argv + optind);
 	if (o.count == 0 && !o.purge && !o.mend)
 		o.purge = o.mend = true;

@@ -17,6 +17,7 @@ struct action {
 
 struct super {
 	struct queue *queue;
+	const char *qmgr_path;
 	struct client *qmgr;
 	unsigned only;			/* queues named on the command line; 0: the action's own */
 	bool failed;

@@ -10,7 +10,7 @@ import pytest
 
 from foreground import listens
 from frames import Peer
-from instance import DAEMONS, wait_until
+from instance import COMMANDS, DAEMONS, wait_until
 from sink import Sink
 
 LIST_HEADER = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
@@ -215,6 +215,22 @@ def test_hold_release_expire_and_delete(instance):
     assert mail.queue_list() == []
     mail.wait_for_log(rf"postfix/postsuper\[\d+\]: {queue_id}: removed")
     assert mail.command("postsuper", "-d", queue_id).stderr == "postsuper: Deleted: 0 messages\n"
+
+
+def test_orders_that_a_reload_crosses_are_carried_out(instance):
+    """The queue manager that leaves stops half-way, its successor goes on."""
+    mail, first = waiting_mail(instance)
+    others = [mail.send("Subject: later\r\n\r\nbody\r\n", recipients=["someone@example.com"]) for _ in range(299)]
+    wait_until(lambda: sum(m["queue_name"] == "deferred" for m in mail.queue_list()) == 300, what=mail.log_tail)
+    for _ in range(4):
+        reload = subprocess.Popen([COMMANDS / "postroad", "-c", mail.etc, "reload"], stderr=subprocess.PIPE)
+        while reload.poll() is None:
+            for letter in ("-H", "-h"):
+                done = mail.command("postsuper", letter, "ALL", check=False)
+                assert done.returncode == 0, done.stderr
+        reload.communicate()
+        wait_until(lambda: {m["queue_name"] for m in mail.queue_list()} == {"hold"}, what=mail.log_tail)
+    assert {m["queue_id"] for m in mail.queue_list()} == {first, *others}
 
 
 def test_a_requeued_message_is_routed_anew_for_whom_it_did_not_reach_yet(instance, sink):
