@@ -176,7 +176,7 @@ static struct str random_header(void)
 		buf_add_text(&b, draw(6) == 0 ? ";" : ",");
 	}
 	add_mailbox(&b);
-	if (draw(3) == 0)
+	if (b.len > 3 && draw(3) == 0)
 		b.at[3 + draw((unsigned) b.len - 3)] = ",;:<>()[]\"\\@. x"[draw(15)];
 	/* one logical header: every line after the first begins with a blank */
 	for (size_t i = 0; i + 1 < b.len; i++)

@@ -1020,7 +1020,8 @@ struct manager *manager_start(struct world *w, int number)
 {
 	struct manager *m = get_memory(sizeof(*m));
 
-	*m = (struct manager){ .w = w, .lock_fd = -1, .root = -1 };
+	m->w = w;
+	m->lock_fd = m->root = -1;
 	process_init(&m->process, number);
 	task_start(&m->process, run_manager, m);
 	return m;
