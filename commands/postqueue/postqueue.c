@@ -130,8 +130,8 @@ static void command(const char *name, const char *argument)
 		qmgr = client_new(buf_text(&path));
 		r = CALL(qmgr, qmgr_command, &m, a, qmgr_command_reply, &rep, in(COMMAND_MS));
 		client_free(qmgr);
-		/* EAGAIN: that one is leaving, for a reload */
-	} while (r >= 0 && rep.code == EAGAIN && ++tries < MOST_TRIES);
+		/* that one is leaving, for a reload */
+	} while ((r == -EPIPE || r == -ECONNRESET || (r >= 0 && rep.code == EAGAIN)) && ++tries < MOST_TRIES);
 	if (r < 0)
 		die(EX_UNAVAILABLE, "Cannot flush mail queue - mail system is down");
 	if (rep.code == EPERM)

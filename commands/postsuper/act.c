@@ -145,6 +145,12 @@ static struct str behind_last(struct str ids, struct str done)
 	return ids;
 }
 
+/* It is being replaced: before it began, or while it was at it. */
+static bool has_left(int result, const struct qmgr_command_reply *rep)
+{
+	return result == -EPIPE || result == -ECONNRESET || (result >= 0 && rep->code == EAGAIN);
+}
+
 static void wait_for_successor(struct super *s)
 {
 	co_sleep(in(PAUSE_MS));
@@ -159,12 +165,14 @@ static void act_on_portion(struct super *s, const struct action *a, struct str i
 	struct qmgr_command_reply rep;
 	int r;
 
-	for (int tries = 1; (r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep,
-				      in(COMMAND_MS))) >= 0; tries++) {
-		buf_add(done, rep.text);
-		if (rep.code != EAGAIN || tries == MOST_TRIES)
+	for (int tries = 1;; tries++) {
+		r = CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep, in(COMMAND_MS));
+		if (r >= 0)
+			buf_add(done, rep.text);
+		if (!has_left(r, &rep) || tries == MOST_TRIES)
 			break;
-		m.argument = behind_last(m.argument, rep.text);
+		if (r >= 0)
+			m.argument = behind_last(m.argument, rep.text);
 		wait_for_successor(s);
 	}
 	if (qmgr_is_not_there(r)) {
