@@ -137,6 +137,8 @@ static int release_one(struct qmgr *q, struct str id)
 		m->flushed |= r >= 0;
 		return r;
 	}
+	if (m != NULL)
+		return -ENOENT;			/* what lies in hold/ is half of a move that began before */
 	r = queue_release(q->queue, id);
 	if (r == 0)
 		sleepers_add(q->sleepers, QUEUE_DEFERRED, id, wall_us(), (uint32_t) ALL_SITES);

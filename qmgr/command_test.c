@@ -236,6 +236,11 @@ static void play_released_on_the_way(struct scene *s)
 	buf_clear(&s->deliveries);
 	assert_int_equal(command(s, "release", id, &n), 0);
 	assert_int_equal(n, 1);
+	while (!lies_in(s, QUEUE_HOLD, id))
+		co_pass();
+	assert_int_equal(command(s, "release", id, &n), 0);		/* asked again */
+	assert_int_equal(n, 0);
+	assert_true(lies_in(s, QUEUE_HOLD, id));
 	let_it_arrive(s);
 	EXPECT_DELIVERIES(s, "smtp defer@y;");
 	assert_true(lies_in(s, QUEUE_DEFERRED, id));

@@ -821,7 +821,9 @@ static int release(struct manager *m, size_t i)
 {
 	int r;
 
-	if (m->mails[i].state == ACTIVE && m->mails[i].fate == MAIL_HELD) {
+	if (m->mails[i].state == ACTIVE) {
+		if (m->mails[i].fate != MAIL_HELD)
+			return -ENOENT;
 		r = record_fate(m, m->mails[i].where, i, ORDER_RELEASE);
 		if (r >= 0)
 			m->mails[i].fate = MAIL_STAYS;
