@@ -228,6 +228,20 @@ static void a_requeued_message_has_the_recipients_that_are_left(void **state)
 	assert_memory_equal(content, "Subject: x\n", 11);
 }
 
+/* Of a process that died in the middle of it. */
+static void half_a_requeued_copy_is_made_anew(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(buf) path = BUF(100);
+
+	buf_addf(&path, "maildrop/%s", f->id);
+	AUTO_FD fd = openat(f->s.dir, buf_text(&path), O_RDWR | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(write(fd, "postroad-", 9), 9);
+	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), 0);
+	assert_true(queue_last_written(f->q, QUEUE_MAILDROP, str_of(f->id), &(int64_t){ 0 }) == 0);
+	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), -ENOENT);
+}
+
 static void requeueing_what_everybody_has_only_removes_it(void **state)
 {
 	struct fixture *f = *state;
@@ -274,6 +288,7 @@ int main(void)
 		ON_A_MESSAGE(a_requeued_message_has_the_recipients_that_are_left),
 		ON_A_MESSAGE(a_message_that_ends_with_its_headers_still_does_when_it_is_requeued),
 		ON_A_MESSAGE(requeueing_what_everybody_has_only_removes_it),
+		ON_A_MESSAGE(half_a_requeued_copy_is_made_anew),
 	};
 
 	return cmocka_run_group_tests_name("list", tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
@@ -116,6 +117,22 @@ static int copy_body(struct queue_file *f, struct queue_writer *w)
 	return 0;
 }
 
+/*
+ * Nobody else makes a file of that name there: it is the copy of a process that died. 1: whole, and durable
+ * now; 0: there is none, or it was half of one and is gone; -errno.
+ */
+static int take_over_copy(struct queue *q, struct str id)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_open(q, QUEUE_MAILDROP, id, false, true, &f);
+
+	if (r == -ENODATA || r == -EBADMSG)
+		return queue_finish(q, QUEUE_MAILDROP, id);
+	if (r == 0 && fsync(f.fd) < 0)
+		return -errno;
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 static int write_copy(struct queue *q, struct queue_file *f, const struct envelope *e, struct arena *a)
 {
 	AUTO(buf) packed = BUF((size_t) 16 << 20);
@@ -125,6 +142,10 @@ static int write_copy(struct queue *q, struct queue_file *f, const struct envelo
 	struct queue_parts parts;
 	int r = n < 0 ? (int) n : (uint64_t) n != f->parts.headers_len ? -EIO : envelope_pack(e, &packed);
 
+	if (r >= 0)
+		r = take_over_copy(q, str_of(f->id));
+	if (r == 1)
+		return 0;
 	if (r >= 0)
 		r = queue_create(q, QUEUE_MAILDROP, str_of(f->id), &w);
 	if (r < 0)
