@@ -1,22 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Group commit into the intake log: what is written where, and what a failed sync means. */
 #include "lib/queue/intake_for_test.h"
-
-#include <sys/syscall.h>
-
-/* Ours instead of the C library's: how often, and whether it works. */
-static int syncs, failing_syncs;
-
-int fdatasync(int fd)
-{
-	syncs++;
-	if (failing_syncs > 0) {
-		failing_syncs--;
-		errno = EIO;
-		return -1;
-	}
-	return (int) syscall(SYS_fdatasync, fd);
-}
+#include "lib/queue/syncs_for_test.h"
 
 static void a_small_message_is_found_in_the_log_with_all_its_parts(void **state)
 {

@@ -5,25 +5,19 @@
 #include <stdarg.h>
 #include <sys/syscall.h>
 
+#include "lib/queue/syncs_for_test.h"
+
 /* Ours instead of the C library's. */
-static int failing_syncs;
+static int failing_file_syncs;
 
 int fsync(int fd)
 {
-	if (failing_syncs > 0) {
-		failing_syncs--;
+	if (failing_file_syncs > 0) {
+		failing_file_syncs--;
 		errno = EIO;
 		return -1;
 	}
 	return (int) syscall(SYS_fsync, fd);
-}
-
-static int data_syncs;
-
-int fdatasync(int fd)
-{
-	data_syncs++;
-	return (int) syscall(SYS_fdatasync, fd);
 }
 
 /* Of the ledger, when a message's lock is given back. */
@@ -87,9 +81,9 @@ static void a_move_that_a_crash_cut_short_is_completed(void **state)
 	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), -EBUSY);
 	assert_int_equal(queue_exit_write(&x), 0);
 	assert_int_equal(queue_exit_sync(&x), 0);
-	data_syncs = 0;
+	syncs = 0;
 	open_reader(f);
-	assert_int_equal(data_syncs, 1);		/* of the ledger, before anybody removes the file */
+	assert_int_equal(syncs, 1);		/* of the ledger, before anybody removes the file */
 	assert_false(lies(f->reader, QUEUE_INCOMING, p.id));
 	assert_true(journal_of(f->reader, QUEUE_DEFERRED, &p).outcomes >= 1);	/* twice does no harm */
 	close(x.fd);
@@ -104,11 +98,10 @@ static void a_move_that_a_crash_cut_short_is_synced_before_the_log_forgets_it(vo
 	struct queue_exit x;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
-	failing_syncs = 1;
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
+	failing_file_syncs = 1;
 	open_reader(f);
-	assert_int_equal(failing_syncs, 0);
+	assert_int_equal(failing_file_syncs, 0);
 	assert_non_null(residents_find(f->reader->residents, str_of(p.id)));
 	open_reader(f);
 	assert_null(residents_find(f->reader->residents, str_of(p.id)));
@@ -125,8 +118,7 @@ static void what_the_ledger_said_is_in_the_copy_when_it_is_synced(void **state)
 
 	open_reader(f);
 	note_outcome(f, &p, 0, OUTCOME_DELIVERED);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	assert_int_equal(queue_exit_sync(&x), 0);
 	assert_int_equal(journal_of(f->reader, QUEUE_DEFERRED, &p).outcomes, 1);
 	note_outcome(f, &p, 1, OUTCOME_DELIVERED);		/* meanwhile */
@@ -178,8 +170,7 @@ static void half_a_copy_is_not_the_message(void **state)
 	struct queue_exit x;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	assert_int_equal(ftruncate(x.fd, QUEUE_HEAD_SIZE + 10), 0);
 	open_reader(f);
 	assert_true(lies(f->reader, QUEUE_INCOMING, p.id));
@@ -196,8 +187,7 @@ static void a_copy_without_its_envelope_is_not_the_message(void **state)
 	struct stat st;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	assert_int_equal(fstat(x.fd, &st), 0);
 	assert_int_equal(pwrite(x.fd, "\0", 1, st.st_size - 10), 1);		/* the sector that a power cut tore */
 	open_reader(f);
@@ -213,8 +203,7 @@ static void half_a_copy_of_a_predecessor_that_lives_is_left_to_it(void **state)
 	struct queue_exit x, y;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	assert_int_equal(ftruncate(x.fd, QUEUE_HEAD_SIZE + 10), 0);
 	assert_int_equal(queue_open_intake(f->writer, f->s.dir, true, true), 0);
 	assert_int_equal(residents_look(f->writer->residents), 0);
@@ -307,8 +296,7 @@ static void the_log_is_unlocked_when_it_has_forgotten_the_message(void **state)
 	struct queue_exit x;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	memcpy(watched_segment, p.place.segment, sizeof(watched_segment));
 	watched = f;
 	assert_int_equal(queue_exit_end(&x, queue_exit_sync(&x)), 0);
@@ -323,8 +311,7 @@ static void what_is_finished_while_it_moves_leaves_no_file(void **state)
 	struct queue_exit x;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
 	assert_int_equal(queue_exit_end(&x, 0), -ENOENT);
 	assert_false(lies(f->reader, QUEUE_DEFERRED, p.id));
@@ -410,13 +397,12 @@ static void what_became_of_a_message_while_it_moved_is_synced_before_the_ledger_
 	struct queue_exit x;
 
 	open_reader(f);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &x), 0);
-	assert_int_equal(queue_exit_write(&x), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &x);
 	assert_int_equal(queue_exit_sync(&x), 0);
 	note_outcome(f, &p, 1, OUTCOME_DELIVERED);
-	data_syncs = 0;
+	syncs = 0;
 	assert_int_equal(queue_exit_end(&x, 0), 0);
-	assert_int_equal(data_syncs, 1);
+	assert_int_equal(syncs, 1);
 	expect_statuses(f, &p, "delivered ");
 }
 

@@ -117,6 +117,13 @@ static inline bool lies(struct queue *q, enum queue_name where, const char *id)
 	return r == 0;
 }
 
+/* The first half of a move out of the log: the file is there, and not synced. */
+static inline void write_move(struct queue *q, const struct put *p, enum queue_name to, struct queue_exit *ret)
+{
+	assert_int_equal(queue_exit_begin(q, str_of(p->id), to, ret), 0);
+	assert_int_equal(queue_exit_write(ret), 0);
+}
+
 static inline int files_in(struct fixture *f, const char *directory, const char *prefix)
 {
 	char path[128];
@@ -139,6 +146,17 @@ static inline int open_log(struct fixture *f, const struct put *p)
 	int fd;
 
 	snprintf(path, sizeof(path), "intake/log-%s", p->place.segment);
+	fd = openat(f->s.dir, path, O_RDWR);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static inline int open_ledger(struct fixture *f, const struct put *p)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "intake/done-%s", p->place.segment);
 	fd = openat(f->s.dir, path, O_RDWR);
 	assert_true(fd >= 0);
 	return fd;

@@ -102,13 +102,10 @@ static void a_ledger_line_that_was_torn_or_damaged_counts_for_nobody(void **stat
 {
 	struct fixture *f = *state;
 	struct put one = put(f, "1\n"), two = put(f, "2\n");
-	char path[64];
 
 	open_reader(f);
 	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), 0);
-	snprintf(path, sizeof(path), "intake/done-%s", one.place.segment);
-	AUTO_FD fd = openat(f->s.dir, path, O_RDWR);
-	assert_true(fd >= 0);
+	AUTO_FD fd = open_ledger(f, &one);
 	assert_int_equal(pwrite(fd, "ff", 2, (off_t) strlen(one.id) + 1), 2);
 	assert_true(lseek(fd, 0, SEEK_END) > 0);
 	assert_int_equal(write(fd, two.id, 5), 5);
@@ -125,12 +122,10 @@ static void a_ledger_line_without_its_end_does_not_count_later_either(void **sta
 {
 	struct fixture *f = *state;
 	struct put one = put(f, "1\n"), two = put(f, "2\n");
-	char path[64];
 
 	open_reader(f);
 	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(one.id)), 0);
-	snprintf(path, sizeof(path), "intake/done-%s", one.place.segment);
-	AUTO_FD fd = openat(f->s.dir, path, O_RDWR);
+	AUTO_FD fd = open_ledger(f, &one);
 	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) - 1), 0);
 	open_reader(f);
 	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(two.id)), 0);

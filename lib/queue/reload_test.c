@@ -62,8 +62,7 @@ static void a_move_that_ends_while_a_successor_looks_is_not_taken_for_the_messag
 
 	open_reader(f);
 	note_outcome(f, &p, 0, OUTCOME_DELIVERED);
-	assert_int_equal(queue_exit_begin(f->reader, str_of(p.id), QUEUE_DEFERRED, &move), 0);
-	assert_int_equal(queue_exit_write(&move), 0);
+	write_move(f->reader, &p, QUEUE_DEFERRED, &move);
 	assert_int_equal(queue_exit_sync(&move), 0);
 	when_asked = end_move;
 	open_successor(f);

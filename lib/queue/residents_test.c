@@ -3,21 +3,8 @@
 #include "lib/queue/intake_for_test.h"
 
 #include <fcntl.h>
-#include <sys/syscall.h>
 
-/* Ours instead of the C library's: how often. */
-static int syncs, failing_syncs;
-
-int fdatasync(int fd)
-{
-	syncs++;
-	if (failing_syncs > 0) {
-		failing_syncs--;
-		errno = EIO;
-		return -1;
-	}
-	return (int) syscall(SYS_fdatasync, fd);
-}
+#include "lib/queue/syncs_for_test.h"
 
 static void a_damaged_message_is_set_aside_and_hides_nobody(void **state)
 {
@@ -345,13 +332,12 @@ static void what_a_predecessor_still_delivers_is_not_moved_away_from_its_lock(vo
 
 static int lines_in_ledger(struct fixture *f, const struct put *p)
 {
-	char path[64], text[1024];
+	AUTO_FD fd = open_ledger(f, p);
 	struct str rest, line;
+	char text[1024];
 	ssize_t n;
 	int count = 0;
 
-	snprintf(path, sizeof(path), "intake/done-%s", p->place.segment);
-	AUTO_FD fd = openat(f->s.dir, path, O_RDONLY);
 	n = read(fd, text, sizeof(text));
 	assert_true(n >= 0);
 	for (rest = str_make(text, (size_t) n); str_cut(&rest, '\n', &line);)
