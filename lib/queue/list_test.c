@@ -254,6 +254,18 @@ static void requeueing_what_everybody_has_only_removes_it(void **state)
 	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), -ENOENT);
 }
 
+/* Killed between its last delivery and the removal of the file: no outcome says so then. */
+static void requeueing_what_waits_for_its_removal_only_removes_it(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(queue_file) file = { .fd = -1 };
+
+	outcome(f, 0, OUTCOME_DELIVERED, "fine");
+	assert_int_equal(queue_mark_done(f->q, QUEUE_INCOMING, str_of(f->id)), 0);
+	assert_int_equal(queue_requeue(f->q, QUEUE_INCOMING, str_of(f->id)), 0);
+	assert_int_equal(queue_file_find(f->q, str_of(f->id), false, &file), -ENOENT);
+}
+
 static void a_message_that_ends_with_its_headers_still_does_when_it_is_requeued(void **state)
 {
 	struct recipient to = { .address = STR("ann@example.net") };
@@ -288,6 +300,7 @@ int main(void)
 		ON_A_MESSAGE(a_requeued_message_has_the_recipients_that_are_left),
 		ON_A_MESSAGE(a_message_that_ends_with_its_headers_still_does_when_it_is_requeued),
 		ON_A_MESSAGE(requeueing_what_everybody_has_only_removes_it),
+		ON_A_MESSAGE(requeueing_what_waits_for_its_removal_only_removes_it),
 		ON_A_MESSAGE(half_a_requeued_copy_is_made_anew),
 	};
 

@@ -78,6 +78,7 @@ enum { MOST_MEMORY = 512 << 20, PIECE = 64 << 10 };
 struct replay {
 	struct envelope e;
 	bool *is_left_out;		/* a recipient each */
+	bool is_through;		/* it only waits for its removal */
 };
 
 static void leave_out(struct replay *p, uint32_t index)
@@ -93,7 +94,9 @@ static void replay_record(void *arg, const struct journal_record *r)
 {
 	struct replay *p = arg;
 
-	if (r->kind == JOURNAL_TOLD)
+	if (r->kind == JOURNAL_DONE)
+		p->is_through = true;
+	else if (r->kind == JOURNAL_TOLD)
 		leave_out(p, r->outcome.index);
 	else if (r->kind == JOURNAL_OUTCOME && r->outcome.status != OUTCOME_DEFERRED
 		 && r->outcome.status != OUTCOME_PENDING && r->outcome.status != OUTCOME_BOUNCED)
@@ -173,7 +176,7 @@ static int requeue_file(struct queue *q, struct queue_file *f, struct arena *a)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < p.e.recipient_count; i++)
-		if (!p.is_left_out[i]) {
+		if (!p.is_through && !p.is_left_out[i]) {
 			p.e.recipients[kept] = p.e.recipients[i];
 			p.e.recipients[kept].index = kept;
 			kept++;
