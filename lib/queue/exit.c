@@ -63,7 +63,7 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 	memcpy(x->log_name, r->segment->name, sizeof(x->log_name));
 	queue_path(q, to, id, x->path);
 	/* a predecessor may have delivered it since we read the ledger */
-	result = residents_refresh(r);
+	result = residents_take_over(r);
 	if (result == 0) {
 		x->notes = r->notes;
 		result = pack_journal(x, r);
@@ -289,17 +289,20 @@ int queue_copy_from_log(struct queue *q, struct str id, int fd)
 	return result < 0 ? result : move_journal(&x, r);
 }
 
-void residents_resume_exit(struct resident *r)
+int residents_resume_exit(struct resident *r)
 {
 	static const enum queue_name places[] = { QUEUE_HOLD, QUEUE_DEFERRED, QUEUE_INCOMING };
 	struct queue *q = r->segment->of->q;
 	char path[64];
+	int error;
 
-	/* we are about it (our own lock we do not see), or a predecessor is */
-	if (r->exit != NULL || lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0)
-		return;
+	if (r->exit != NULL)
+		return 0;		/* we are about it: our own lock we do not see */
+	r->was_anothers = lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0;
+	if (r->was_anothers)
+		return 0;
 	if (residents_refresh(r) < 0)
-		return;			/* a predecessor has ended it since we read the ledger */
+		return 0;		/* a predecessor has ended it since we read the ledger */
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		int dir = queue_dir(q, places[i]), fd, result;
 		AUTO(queue_file) f = { .fd = -1 };
@@ -315,11 +318,29 @@ void residents_resume_exit(struct resident *r)
 			close(fd);
 		if (result == -ENODATA || result == -EBADMSG) {
 			unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
-		} else if (result == 0 && catch_up(&f, r) >= 0 && fsync(f.fd) == 0) {
-			residents_finish(r);
-			return;
+		} else if (result == 0) {
+			result = catch_up(&f, r);
+			error = result < 0 ? result : fsync(f.fd) < 0 ? -errno : 0;
+			r->was_anothers = error < 0;
+			if (error == 0)
+				residents_finish(r);
+			return error;
 		}
 	}
+	return 0;
+}
+
+int residents_take_over(struct resident *r)
+{
+	const struct residents *all = r->segment->of;
+	char id[32];
+	int result = residents_refresh(r);
+
+	if (result < 0 || !r->was_anothers)
+		return result;
+	memcpy(id, r->id, sizeof(id));
+	result = residents_resume_exit(r);
+	return residents_find(all, str_of(id)) == NULL ? -ENOENT : result;
 }
 
 int queue_leave_log(struct queue *q, struct str id, enum queue_name to)

@@ -95,6 +95,7 @@ static void a_move_that_a_crash_cut_short_is_synced_before_the_log_forgets_it(vo
 {
 	struct fixture *f = *state;
 	struct put p = put(f, "x\n");
+	AUTO(queue_file) file = { .fd = -1 };
 	struct queue_exit x;
 
 	open_reader(f);
@@ -103,6 +104,9 @@ static void a_move_that_a_crash_cut_short_is_synced_before_the_log_forgets_it(vo
 	open_reader(f);
 	assert_int_equal(failing_file_syncs, 0);
 	assert_non_null(residents_find(f->reader->residents, str_of(p.id)));
+	failing_file_syncs = 1;
+	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p.id), false, false, &file), 0);
+	assert_int_equal(queue_file_is_current(f->reader, &file), -EIO);	/* else it would be there twice */
 	open_reader(f);
 	assert_null(residents_find(f->reader->residents, str_of(p.id)));
 	assert_true(lies(f->reader, QUEUE_DEFERRED, p.id));

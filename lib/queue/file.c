@@ -251,7 +251,7 @@ static int look_again(const struct queue *q, struct queue_file *f)
 
 int queue_file_is_current(struct queue *q, struct queue_file *f)
 {
-	return f->resident == NULL ? look_again(q, f) : residents_refresh(f->resident);
+	return f->resident == NULL ? look_again(q, f) : residents_take_over(f->resident);
 }
 
 int queue_lock(struct queue *q, enum queue_name where, struct str id, struct queue_lock *lock)

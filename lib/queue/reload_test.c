@@ -121,6 +121,55 @@ static void a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here(vo
 	assert_int_equal(queue_file_is_current(f->writer, &replaced), -ENOENT);
 }
 
+/* Beside a successor that has looked already. bytes < 0: all of the copy. */
+static void die_in_the_middle_of_a_move(struct fixture *f, const struct put *p, off_t bytes)
+{
+	struct queue_lock lock = { 0 };
+
+	open_reader(f);
+	note_outcome(f, p, 0, OUTCOME_DELIVERED);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(p->id), &lock), 0);
+	open_successor(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p->id), QUEUE_DEFERRED, &move), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	if (bytes >= 0)
+		assert_int_equal(ftruncate(move.fd, bytes), 0);
+	close(move.fd);
+	buf_free(&move.journal);
+	queue_close(f->reader);
+	f->reader = NULL;
+}
+
+/* Else it would go from the log to one place, while it lies in another already. */
+static void what_a_dead_predecessor_had_moved_is_not_in_the_log_any_more(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n"), q;
+
+	die_in_the_middle_of_a_move(f, &p, -1);
+	assert_int_equal(queue_requeue(f->writer, QUEUE_INCOMING, str_of(p.id)), -ENOENT);
+	assert_int_equal(files_in(f, "maildrop", ""), 0);
+	assert_int_equal(journal_of(f->writer, QUEUE_DEFERRED, &p).outcomes, 1);
+	open_writer(f, SEGMENT);
+	q = put(f, "y\n");
+	die_in_the_middle_of_a_move(f, &q, -1);
+	assert_int_equal(queue_exit_begin(f->writer, str_of(q.id), QUEUE_HOLD, &move), -ENOENT);
+	assert_true(lies(f->writer, QUEUE_DEFERRED, q.id));
+}
+
+static void half_a_copy_of_a_dead_predecessor_is_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) file = { .fd = -1 };
+
+	die_in_the_middle_of_a_move(f, &p, 10);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, false, &file), -ENODATA);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(p.id), false, false, &file), 0);
+	assert_int_equal(queue_file_is_current(f->writer, &file), 0);
+	assert_false(lies(f->writer, QUEUE_DEFERRED, p.id));
+}
+
 static bool is_open(int fd)
 {
 	struct stat st;
@@ -159,6 +208,8 @@ int main(void)
 		WITH_LOG(what_a_predecessor_has_delivered_is_not_handed_in_again),
 		WITH_LOG(what_a_predecessor_wrote_to_a_file_that_is_open_already_is_read),
 		WITH_LOG(a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here),
+		WITH_LOG(what_a_dead_predecessor_had_moved_is_not_in_the_log_any_more),
+		WITH_LOG(half_a_copy_of_a_dead_predecessor_is_removed),
 		WITH_LOG(a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it),
 	};
 

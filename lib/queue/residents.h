@@ -35,6 +35,8 @@ struct resident {
 	unsigned notes;			/* 0: the ledger says nothing of it; grows with all that is added or read */
 	struct queue_exit *exit;	/* NULL, or a file of its own is being made */
 	bool is_lent;			/* locked by queue_lock(), until its queue_unlock() or its end */
+	/* another process had it locked, or died: perhaps in the middle of moving it */
+	bool was_anothers;
 	char id[32];
 };
 
@@ -72,11 +74,16 @@ void residents_finish(struct resident *r);	/* notes it in the ledger and forgets
 
 /* It is finished while it moves: its copy must not be taken for it after a death. Before the ledger says so. exit.c */
 void resident_drop_copy(struct resident *r);
-/* A moving that a crash cut short is completed: then it is forgotten here. exit.c */
-void residents_resume_exit(struct resident *r);
+/*
+ * A moving that a crash cut short is completed: then it is forgotten here. -errno: it cannot be now, and as
+ * long as that is so nobody may take it for one that lies here only. exit.c
+ */
+int residents_resume_exit(struct resident *r);
 
 /* reads what is new in its ledger. -ENOENT: it is through, and r is gone; -errno: cannot be read */
 int residents_refresh(struct resident *r);
+/* The same, and what a predecessor had begun to move when it died is moved to its end. exit.c */
+int residents_take_over(struct resident *r);
 int resident_open(struct resident *r, struct queue_file *ret);
 int resident_note(struct resident *r, const struct journal_record *records, size_t n);
 /* Written when this returns 0; else not there, nor written later. */
