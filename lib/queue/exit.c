@@ -69,7 +69,7 @@ int queue_exit_begin(struct queue *q, struct str id, enum queue_name to, struct 
 		result = pack_journal(x, r);
 	}
 	if (result < 0) {
-		if (!is_lent)
+		if (!is_lent || result == -ENOENT)
 			lock_release_at(x->log_fd, (off_t) x->at);
 		return result;
 	}
@@ -232,6 +232,9 @@ static int end_locked(struct queue_exit *x, struct resident *r, int result)
 		result = -ENOENT;		/* it was finished meanwhile */
 	if (result == 0 && x->to == QUEUE_INCOMING && r->is_lent)
 		result = -EBUSY;		/* it is being delivered, and a successor looks for the lock here */
+	/* we have handed over: a successor may have noted an order meanwhile, or that it is deleted */
+	if (result == 0 && r->segment->ledger.writes_through)
+		result = residents_refresh(r);
 	if (result == 0)
 		result = move_journal(x, r);
 	FAILPOINT("queue.log.exit.journal");
@@ -258,7 +261,7 @@ int queue_exit_end(struct queue_exit *x, int result)
 	 * Last: a successor believes what it finds as soon as nobody has it locked. Whom we do not know any
 	 * more nobody waits for, and its segment may have been closed.
 	 */
-	if (r != NULL && (result == 0 || !is_lent))
+	if (r != NULL && (result == 0 || result == -ENOENT || !is_lent))
 		lock_release_at(x->log_fd, (off_t) x->at);
 	segment_let_go(x->segment);
 	buf_free(&x->journal);

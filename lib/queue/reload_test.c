@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <sys/syscall.h>
 
+#include "lib/disk/disk.h"
 #include "lib/queue/orders.h"
 
 /* Happens when somebody asks whether a message in the log is locked, and before he is told. */
@@ -170,6 +171,55 @@ static void half_a_copy_of_a_dead_predecessor_is_removed(void **state)
 	assert_false(lies(f->writer, QUEUE_DEFERRED, p.id));
 }
 
+static void count_released(void *arg, const struct journal_record *r)
+{
+	*(int *) arg += r->kind == JOURNAL_RELEASED;
+}
+
+/* Its copy was made of what the ledger said before. */
+static void begin_a_move_beside_a_successor(struct fixture *f, const struct put *p)
+{
+	static struct queue_lock lock;
+
+	open_reader(f);
+	assert_int_equal(queue_lock(f->reader, QUEUE_INCOMING, str_of(p->id), &lock), 0);
+	queue_write_through(f->reader);
+	open_successor(f);
+	assert_int_equal(queue_exit_begin(f->reader, str_of(p->id), QUEUE_DEFERRED, &move), 0);
+}
+
+static void an_order_that_comes_while_a_predecessor_moves_the_message_goes_along(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) ours = { .fd = -1 }, there = { .fd = -1 };
+	int released = 0;
+
+	begin_a_move_beside_a_successor(f, &p);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(p.id), true, false, &ours), 0);
+	assert_int_equal(queue_order(&ours, JOURNAL_RELEASED), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	assert_int_equal(queue_exit_end(&move, queue_exit_sync(&move)), 0);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, true, &there), 0);
+	assert_int_equal(journal_read(&there, count_released, &released), 0);
+	assert_int_equal(released, 1);
+}
+
+static void what_is_deleted_while_a_predecessor_moves_it_leaves_no_file(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+
+	begin_a_move_beside_a_successor(f, &p);
+	assert_int_equal(queue_finish(f->writer, QUEUE_INCOMING, str_of(p.id)), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	assert_int_equal(queue_exit_end(&move, queue_exit_sync(&move)), -ENOENT);
+	assert_false(lies(f->writer, QUEUE_DEFERRED, p.id));
+	AUTO_FD other = open_log(f, &p);
+	/* who uses the segment anew needs the place */
+	assert_int_equal(lock_is_taken_at(other, (off_t) p.place.at), 0);
+}
+
 static bool is_open(int fd)
 {
 	struct stat st;
@@ -210,6 +260,8 @@ int main(void)
 		WITH_LOG(a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here),
 		WITH_LOG(what_a_dead_predecessor_had_moved_is_not_in_the_log_any_more),
 		WITH_LOG(half_a_copy_of_a_dead_predecessor_is_removed),
+		WITH_LOG(an_order_that_comes_while_a_predecessor_moves_the_message_goes_along),
+		WITH_LOG(what_is_deleted_while_a_predecessor_moves_it_leaves_no_file),
 		WITH_LOG(a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it),
 	};
 
