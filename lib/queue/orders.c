@@ -38,6 +38,9 @@ static int take_order_back(struct queue *q, enum queue_name where, struct str id
 	enum journal_kind stands = JOURNAL_RELEASED;
 	int r = queue_file_open(q, where, id, true, false, &f);
 
+	/* a predecessor may have moved it: nobody reads an order that is noted here then */
+	if (r >= 0)
+		r = queue_file_is_current(q, &f);
 	if (r >= 0)
 		r = journal_read(&f, see_order, &stands);
 	/* what is to be handed in again and is not in hold/ is not held: that is no order to hold it */

@@ -176,6 +176,25 @@ static void count_released(void *arg, const struct journal_record *r)
 	*(int *) arg += r->kind == JOURNAL_RELEASED;
 }
 
+/* postsuper -H of what a predecessor moved to hold/ meanwhile: in the log nobody would read it. */
+static void what_is_released_is_looked_for_where_a_predecessor_moved_it(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) file = { .fd = -1 }, there = { .fd = -1 };
+	int released = 0;
+
+	open_reader(f);
+	assert_int_equal(queue_file_open(f->reader, QUEUE_INCOMING, str_of(p.id), true, false, &file), 0);
+	assert_int_equal(queue_order(&file, JOURNAL_HELD), 0);
+	open_successor(f);
+	assert_int_equal(queue_move(f->reader, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(p.id)), 0);
+	assert_int_equal(queue_release(f->writer, str_of(p.id)), 1);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, true, &there), 0);
+	assert_int_equal(journal_read(&there, count_released, &released), 0);
+	assert_int_equal(released, 1);
+}
+
 /* Its copy was made of what the ledger said before. */
 static void begin_a_move_beside_a_successor(struct fixture *f, const struct put *p)
 {
@@ -260,6 +279,7 @@ int main(void)
 		WITH_LOG(a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here),
 		WITH_LOG(what_a_dead_predecessor_had_moved_is_not_in_the_log_any_more),
 		WITH_LOG(half_a_copy_of_a_dead_predecessor_is_removed),
+		WITH_LOG(what_is_released_is_looked_for_where_a_predecessor_moved_it),
 		WITH_LOG(an_order_that_comes_while_a_predecessor_moves_the_message_goes_along),
 		WITH_LOG(what_is_deleted_while_a_predecessor_moves_it_leaves_no_file),
 		WITH_LOG(a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it),
