@@ -270,6 +270,54 @@ static void a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it
 	assert_int_equal(files_in(f, "deferred", ""), 1);	/* its hash directory */
 }
 
+/* Happens when somebody has seen that a segment is still there. */
+static void (*when_seen)(void);
+
+int fstatat(int dir, const char *restrict path, struct stat *restrict st, int flags)
+{
+	int r = (int) syscall(SYS_newfstatat, dir, path, st, flags);
+
+	if (when_seen != NULL && strncmp(path, "log-", 4) == 0) {
+		void (*now)(void) = when_seen;
+
+		when_seen = NULL;
+		now();
+	}
+	return r;
+}
+
+static struct fixture *the_fixture;
+
+static void free_the_segment_and_use_it_anew(void)
+{
+	queue_keep_intake(the_fixture->reader);
+	assert_int_equal(queue_keep_intake(the_fixture->reader), 0);
+	assert_int_equal(files_in(the_fixture, "intake", "free-"), 1);
+	put(the_fixture, "z\n");
+	open_writer(the_fixture, SEGMENT);
+	assert_int_equal(files_in(the_fixture, "intake", "free-"), 0);
+}
+
+static void a_segment_that_is_used_anew_while_a_successor_opens_it_is_not_damaged(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n"), q = put(f, "y\n");
+	struct queue *successor = open_queue(f);
+
+	the_fixture = f;
+	open_writer(f, SEGMENT);
+	open_reader(f);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(p.id)), 0);
+	assert_int_equal(queue_finish(f->reader, QUEUE_INCOMING, str_of(q.id)), 0);
+	assert_int_equal(queue_open_intake(successor, f->s.dir, true, true), 0);
+	when_seen = free_the_segment_and_use_it_anew;
+	residents_look(successor->residents);
+	assert_null(when_seen);
+	assert_int_equal(files_in(f, "corrupt", ""), 0);
+	assert_null(residents_find(successor->residents, str_of(q.id)));
+	queue_close(successor);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +331,7 @@ int main(void)
 		WITH_LOG(an_order_that_comes_while_a_predecessor_moves_the_message_goes_along),
 		WITH_LOG(what_is_deleted_while_a_predecessor_moves_it_leaves_no_file),
 		WITH_LOG(a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it),
+		WITH_LOG(a_segment_that_is_used_anew_while_a_successor_opens_it_is_not_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

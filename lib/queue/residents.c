@@ -222,6 +222,16 @@ static uint64_t size_of(const struct segment *s)
 	return fstat(s->fd, &st) < 0 ? 0 : (uint64_t) st.st_size;
 }
 
+/* For certain: a directory that can be read in part only, or a file that cannot be opened now, says nothing. */
+static bool is_gone(const struct residents *all, const char *name)
+{
+	char path[SEGMENT_PATH_SIZE];
+	struct stat st;
+
+	segment_path(path, SEGMENT_LOG, name);
+	return fstatat(all->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 static int copy_to_corrupt(const struct segment *s, uint64_t from, size_t len, int dir, const char *id)
 {
 	AUTO_PTR char *bytes = get_memory(len);
@@ -245,10 +255,11 @@ static int copy_to_corrupt(const struct segment *s, uint64_t from, size_t len, i
  */
 static void set_aside(struct segment *s, uint64_t from, uint64_t to, const char *id)
 {
-	int dir = queue_dir(s->of->q, QUEUE_CORRUPT);
-	int r = dir < 0 ? dir : copy_to_corrupt(s, from, (size_t) MIN(to - from, (uint64_t) 1 << 20), dir,
-						id);
+	int dir = queue_dir(s->of->q, QUEUE_CORRUPT), r;
 
+	if (is_gone(s->of, s->name))
+		return;			/* freed since we opened it: what we read belongs to its next use */
+	r = dir < 0 ? dir : copy_to_corrupt(s, from, (size_t) MIN(to - from, (uint64_t) 1 << 20), dir, id);
 	if (r == -EEXIST)
 		return;			/* by a predecessor */
 	s->is_needed |= r < 0;
@@ -375,16 +386,6 @@ static void take_line(void *arg, struct str id, struct str line)
 		forget(r);
 	else
 		r->notes++;
-}
-
-/* For certain: a directory that can be read in part only, or a file that cannot be opened now, says nothing. */
-static bool is_gone(const struct residents *all, const char *name)
-{
-	char path[SEGMENT_PATH_SIZE];
-	struct stat st;
-
-	segment_path(path, SEGMENT_LOG, name);
-	return fstatat(all->dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 /*
