@@ -464,6 +464,30 @@ static void what_a_predecessor_still_delivers_is_held_when_that_is_through(void 
 	play(state, play_held_after_a_reload);
 }
 
+static void play_ordered_twice_at_once(struct scene *s)
+{
+	char all_hang[32], waiting[32];
+	AUTO(buf) twice = BUF(100);
+	uint64_t n;
+
+	announce(s, all_hang, "hang@a hang@b hang@c hang@d hang@e hang@f hang@g hang@h hang@i hang@j hang@k hang@l");
+	announce(s, waiting, "ok@m");
+	settle(s);
+	buf_addf(&twice, "%s\n%s", waiting, waiting);
+	assert_int_equal(command(s, "requeue", buf_text(&twice), &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(lies_in(s, QUEUE_MAILDROP, waiting));
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+}
+
+/* An order to hold it would be answered, and nobody would hold anything. */
+static void what_is_handed_in_again_takes_no_more_orders(void **state)
+{
+	play(state, play_ordered_twice_at_once);
+}
+
 static uint64_t command_on_a_full_disk(struct scene *s, const char *name, const char *argument)
 {
 	struct rlimit old, none;
@@ -565,6 +589,7 @@ int main(void)
 		IN_SCENE(an_order_is_in_the_ledger_before_its_delivery_ends),
 		IN_SCENE(a_successor_carries_out_what_was_ordered),
 		IN_SCENE(what_a_predecessor_still_delivers_is_held_when_that_is_through),
+		IN_SCENE(what_is_handed_in_again_takes_no_more_orders),
 		IN_SCENE(an_order_that_cannot_be_recorded_is_refused),
 		IN_SCENE(an_order_that_the_ledger_does_not_take_is_refused),
 		IN_SCENE(a_message_is_found_by_a_command_wherever_it_lies),

@@ -97,7 +97,6 @@ static void hand_in_again(void *arg)
 	struct qmgr *q = m->q;
 	int r;
 
-	take_in_hand(q, m->id);
 	r = queue_requeue(q->queue, m->where, m->id);
 	put_down(q, m->id);
 	m->to_do = 0;
@@ -113,13 +112,15 @@ static void hand_in_again(void *arg)
 
 /*
  * In a coroutine of its own, because copying waits for the disk. to_do keeps others from concluding it
- * meanwhile.
+ * meanwhile; and an order that comes now waits: it would be recorded where nobody looks any more.
  */
 static void start_handing_in(struct message *m)
 {
 	m->to_do = 1;
 	m->q->under_way++;
+	take_in_hand(m->q, m->id);
 	if (scope_start(m->q->scope, "requeue", hand_in_again, m) < 0) {
+		put_down(m->q, m->id);
 		m->to_do = 0;
 		m->fate = STAYS;
 		defer_message(m);
