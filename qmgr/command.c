@@ -13,21 +13,37 @@
 #include "lib/queue/orders.h"
 #include "qmgr/qmgr.h"
 
-enum { PAUSE_EVERY = 100 };
+enum {
+	PAUSE_EVERY = 100,
+	LOOKS = 3,			/* a predecessor moves a message twice at most: out of the log, and to hold/ */
+};
 
 /* ---- on one message. 0 done, -ENOENT not there, -errno ---- */
 
+static int delete_there(struct qmgr *q, enum queue_name where, struct str id)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_open(q->queue, where, id, false, false, &f);
+
+	if (r == -ENOENT || (r == 0 && queue_file_is_current(q->queue, &f) == -ENOENT))
+		return -ENOENT;
+	return queue_finish(q->queue, where, id);
+}
+
 /*
- * It may not be where it was when it went to sleep: a predecessor moved it. Or the walk after the
- * start has not come to it yet.
+ * It may not be where it was when it went to sleep: a predecessor moved it, or moves it now, and in this
+ * order. Or the walk after the start has not come to it yet.
  */
 static int delete_from_disk(struct qmgr *q, struct str id)
 {
-	static const enum queue_name places[] = { QUEUE_DEFERRED, QUEUE_INCOMING, QUEUE_HOLD };
+	static const enum queue_name places[] = { QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD };
 	int r = -ENOENT;
 
-	for (size_t i = 0; i < COUNT_OF(places) && r == -ENOENT; i++)
-		r = queue_finish(q->queue, places[i], id);
+	for (size_t i = 0; i < COUNT_OF(places); i++) {
+		int here = delete_there(q, places[i], id);
+
+		r = here == -ENOENT || r < -ENOENT ? r : here;
+	}
 	return r;
 }
 
@@ -82,6 +98,14 @@ static int record_fate(struct qmgr *q, enum queue_name where, struct str id, enu
 	return r < 0 ? r : queue_order(&f, kinds[fate]);
 }
 
+/* A predecessor still delivers it. -ENOENT: it has removed it meanwhile, or moved it without the order. */
+static int leave_to_predecessor(struct qmgr *q, struct queue_file *f, enum fate fate)
+{
+	int r = record_fate(q, f->where, str_of(f->id), fate);
+
+	return r >= 0 && queue_file_is_current(q->queue, f) == -ENOENT ? -ENOENT : r;
+}
+
 static int change_fate(struct message *m, enum fate fate)
 {
 	int r = record_fate(m->q, m->where, m->id, fate);
@@ -91,11 +115,25 @@ static int change_fate(struct message *m, enum fate fate)
 	return r;
 }
 
+static int set_aside_on_disk(struct qmgr *q, struct str id, enum fate fate)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_find(q->queue, id, false, &f);
+
+	if (r < 0)
+		return r == -ENODATA || r == -ENOTSUP ? -ENOENT : r;	/* no message, or none of ours */
+	if (f.where != QUEUE_INCOMING && f.where != QUEUE_DEFERRED
+	    && (f.where != QUEUE_HOLD || fate != REQUEUED))
+		return -ENOENT;
+	if (queue_file_is_locked(&f) > 0)
+		return leave_to_predecessor(q, &f, fate);
+	return carry_away(q, id, f.where, fate);
+}
+
 static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 {
 	struct message *m = map_get(q->active, id);
-	AUTO(queue_file) f = { .fd = -1 };
-	int r;
+	int r = -ENOENT;
 
 	if (m != NULL) {
 		if (m->fate == GONE)
@@ -105,15 +143,9 @@ static int set_aside(struct qmgr *q, struct str id, enum fate fate)
 			drop_waiting_entries(m);
 		return r;
 	}
-	r = queue_file_find(q->queue, id, false, &f);
-	if (r < 0)
-		return r == -ENODATA || r == -ENOTSUP ? -ENOENT : r;	/* no message, or none of ours */
-	if (f.where != QUEUE_INCOMING && f.where != QUEUE_DEFERRED
-	    && (f.where != QUEUE_HOLD || fate != REQUEUED))
-		return -ENOENT;
-	if (queue_file_is_locked(&f) > 0)		/* a predecessor still delivers it */
-		return record_fate(q, f.where, id, fate);
-	return carry_away(q, id, f.where, fate);
+	for (int look = 0; look < LOOKS && r == -ENOENT; look++)
+		r = set_aside_on_disk(q, id, fate);
+	return r;
 }
 
 static int hold_one(struct qmgr *q, struct str id)

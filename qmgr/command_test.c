@@ -6,6 +6,8 @@
 #include "qmgr/scene.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -464,6 +466,132 @@ static void what_a_predecessor_still_delivers_is_held_when_that_is_through(void 
 	play(state, play_held_after_a_reload);
 }
 
+static void play_moved_by_a_predecessor(struct scene *s)
+{
+	struct queue *predecessor;
+	char id[32];
+	uint64_t n;
+
+	use_log(s);
+	s->conf.qmgr_message_active_limit = 0;		/* so that it stays asleep */
+	announce(s, id, "ok@x");
+	settle(s);
+	predecessor = open_predecessor(s);
+	assert_int_equal(queue_move(predecessor, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(id)), 0);
+	queue_close(predecessor);
+	assert_int_equal(command(s, "hold", id, &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(lies_in(s, QUEUE_HOLD, id));
+}
+
+static void what_a_predecessor_moved_out_of_the_log_is_held_where_it_is(void **state)
+{
+	play(state, play_moved_by_a_predecessor);
+}
+
+/* Ours instead of the C library's: it happens after somebody was told whether a message in the log is locked. */
+static void (*when_told)(void);
+
+enum { FIRST_BYTES = 1 << 20 };		/* of a segment; its owner's lock is far behind */
+
+int fcntl(int fd, int command, ...)
+{
+	va_list args;
+	long arg;
+	int r;
+
+	va_start(args, command);
+	arg = va_arg(args, long);
+	va_end(args);
+	r = (int) syscall(SYS_fcntl, fd, command, arg);
+	if (command == F_OFD_GETLK && when_told != NULL && ((struct flock *) arg)->l_start < FIRST_BYTES) {
+		void (*now)(void) = when_told;
+
+		when_told = NULL;
+		now();
+	}
+	return r;
+}
+
+static struct queue_exit move;
+
+static void end_move(void)
+{
+	assert_int_equal(queue_exit_end(&move, 0), 0);
+}
+
+static void play_moved_at_that_moment(struct scene *s)
+{
+	struct queue *predecessor;
+	char id[32];
+	uint64_t n;
+
+	use_log(s);
+	s->conf.qmgr_message_active_limit = 0;
+	announce(s, id, "ok@x");
+	settle(s);
+	predecessor = open_predecessor(s);
+	assert_int_equal(queue_exit_begin(predecessor, str_of(id), QUEUE_DEFERRED, &move), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	when_told = end_move;
+	assert_int_equal(command(s, "hold", id, &n), 0);
+	assert_null(when_told);
+	assert_int_equal(n, 1);
+	queue_close(predecessor);
+	assert_true(lies_in(s, QUEUE_HOLD, id));
+}
+
+/* The order was noted where nobody reads it any more. */
+static void what_a_predecessor_moves_before_it_is_told_to_hold_it_is_held(void **state)
+{
+	play(state, play_moved_at_that_moment);
+}
+
+/* Likewise: it happens after the first file has been removed, or was not there. */
+static void (*when_removed)(void);
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	int r = (int) syscall(SYS_unlinkat, dir, path, flags);
+
+	if (when_removed != NULL) {
+		void (*now)(void) = when_removed;
+
+		when_removed = NULL;
+		now();
+	}
+	return r;
+}
+
+static struct queue *mover;
+static char moving[32];
+
+static void move_if_it_is_there(void)
+{
+	queue_move(mover, QUEUE_INCOMING, QUEUE_DEFERRED, str_of(moving));
+	errno = ENOENT;
+}
+
+static void play_moved_while_it_is_deleted(struct scene *s)
+{
+	uint64_t n;
+
+	s->conf.qmgr_message_active_limit = 0;
+	announce(s, moving, "ok@x");
+	settle(s);
+	mover = s->q.queue;
+	when_removed = move_if_it_is_there;
+	assert_int_equal(command(s, "delete", moving, &n), 0);
+	assert_null(when_removed);
+	assert_int_equal(n, 1);
+	assert_false(lies_anywhere(s, moving));
+}
+
+static void what_a_predecessor_moves_while_it_is_deleted_is_deleted(void **state)
+{
+	play(state, play_moved_while_it_is_deleted);
+}
+
 static void play_ordered_twice_at_once(struct scene *s)
 {
 	char all_hang[32], waiting[32];
@@ -589,6 +717,9 @@ int main(void)
 		IN_SCENE(an_order_is_in_the_ledger_before_its_delivery_ends),
 		IN_SCENE(a_successor_carries_out_what_was_ordered),
 		IN_SCENE(what_a_predecessor_still_delivers_is_held_when_that_is_through),
+		IN_SCENE(what_a_predecessor_moved_out_of_the_log_is_held_where_it_is),
+		IN_SCENE(what_a_predecessor_moves_before_it_is_told_to_hold_it_is_held),
+		IN_SCENE(what_a_predecessor_moves_while_it_is_deleted_is_deleted),
 		IN_SCENE(what_is_handed_in_again_takes_no_more_orders),
 		IN_SCENE(an_order_that_cannot_be_recorded_is_refused),
 		IN_SCENE(an_order_that_the_ledger_does_not_take_is_refused),

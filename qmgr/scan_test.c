@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/queue/residents.h"
 
 /* As if the file system's clock were an hour ahead of ours. */
 static void date_ahead(struct scene *s, const char *id)
@@ -167,17 +166,6 @@ static void play_moved_meanwhile(struct scene *s)
 static void what_a_predecessor_deferred_meanwhile_is_found(void **state)
 {
 	play(state, play_moved_meanwhile);
-}
-
-static struct queue *open_predecessor(struct scene *s)
-{
-	struct queue *q;
-
-	assert_int_equal(queue_open(s->dir, 1, (1u << QUEUE_COUNT) - 1, &q, &(struct buf){ 0 }), 0);
-	assert_int_equal(queue_open_intake(q, s->dir, true, true), 0);
-	assert_int_equal(residents_look(q->residents), 0);
-	queue_write_through(q);
-	return q;
 }
 
 static void play_moved_out_of_the_log(struct scene *s)

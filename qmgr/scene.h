@@ -42,6 +42,8 @@ void play(void **state, void (*how)(struct scene *));
 void settle(struct scene *s);		/* everything that can happen without time passing has happened */
 
 void use_log(struct scene *s);
+/* One that has handed over, and has what lies in the intake log now. */
+struct queue *open_predecessor(struct scene *s);
 /* A message to the recipients (separated by blanks) in incoming. id is given back. */
 void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
 		  struct buf *ret_packed, struct queue_parts *ret_parts);

@@ -11,6 +11,7 @@
 #include "lib/base/die.h"
 #include "lib/io/net.h"
 #include "lib/log/log.h"
+#include "lib/queue/residents.h"
 
 enum { MOST_RECIPIENTS = 20000 };
 
@@ -415,6 +416,17 @@ void use_log(struct scene *s)
 			 0);
 	assert_int_equal(queue_open_intake(s->q.queue, s->dir, true, true), 0);
 	s->has_log = true;
+}
+
+struct queue *open_predecessor(struct scene *s)
+{
+	struct queue *q;
+
+	assert_int_equal(queue_open(s->dir, 1, (1u << QUEUE_COUNT) - 1, &q, &(struct buf){ 0 }), 0);
+	assert_int_equal(queue_open_intake(q, s->dir, true, true), 0);
+	assert_int_equal(residents_look(q->residents), 0);
+	queue_write_through(q);
+	return q;
 }
 
 static void make_placed_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
