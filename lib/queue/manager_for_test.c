@@ -11,7 +11,7 @@
 #include "lib/disk/disk.h"
 #include "lib/queue/orders.h"
 
-enum { MOST_AT_ONCE = 4, MOST_MEMORY = 1 << 20 };
+enum { MOST_AT_ONCE = 4, MOST_MEMORY = 1 << 20, LOOKS = 3 };
 
 static bool one_in(struct manager *m, uint64_t n)
 {
@@ -69,6 +69,12 @@ static void forget(struct manager *m, size_t i)
 static void put_to_sleep(struct manager *m, size_t i, enum queue_name where)
 {
 	m->mails[i] = (struct mail){ .state = ASLEEP, .where = where };
+}
+
+/* in_hand.c */
+static bool is_in_hand(const struct mail *mail)
+{
+	return mail->state == IN_HAND || mail->is_handed_in;
 }
 
 static bool is_known(const struct manager *m, size_t i)
@@ -147,18 +153,27 @@ struct errand {
 	size_t i;
 };
 
+/* That it is gone from the log is written at the end of the turn. */
+static int requeue(struct manager *m, size_t i, enum queue_name from)
+{
+	const bool is_in_log = queue_is_in_log(m->q, from, id_of(m, i));
+	int r = queue_requeue(m->q, from, id_of(m, i));
+
+	if (r == 0 && is_in_log)
+		m->unrecorded[i] = ~0u;
+	return r;
+}
+
 static void hand_in_again(void *arg)
 {
 	struct errand *errand = arg;
 	struct manager *m = errand->m;
 	size_t i = errand->i;
-	int r = queue_requeue(m->q, m->mails[i].where, id_of(m, i));
+	int r = requeue(m, i, m->mails[i].where);
 
 	free(errand);
 	TELL(m, i, "handed in again: %d", r);
-	if (r == 0)
-		m->unrecorded[i] = ~0u;
-	m->mails[i].is_kept = false;
+	m->mails[i].is_kept = m->mails[i].is_handed_in = false;
 	if (r < 0 && r != -ENOENT) {
 		m->mails[i].fate = MAIL_STAYS;
 		defer_message(m, i);
@@ -207,7 +222,7 @@ static void end_attempt(struct manager *m, size_t i)
 	} else if (mail->fate == MAIL_HELD) {
 		move_away(m, i, QUEUE_HOLD);
 	} else if (mail->fate == MAIL_REQUEUED) {
-		mail->is_kept = true;
+		mail->is_kept = mail->is_handed_in = true;
 		start_errand(m, i, hand_in_again);
 	} else {
 		defer_message(m, i);
@@ -621,7 +636,7 @@ static void deliver(struct world *w, size_t i, unsigned bit, int by)
 	unsigned char *times = &fortune->times[__builtin_ctz(bit)];
 
 	tell(w, "manager %d: %zu DELIVERED to %x", by, i, bit);
-	if (++*times > 1 && (fortune->excused & bit) == 0)
+	if (++*times > 1 + fortune->excused[__builtin_ctz(bit)])
 		buf_addf(&w->why, "%zu came to %x %d times; ", i, bit, *times);
 }
 
@@ -663,12 +678,14 @@ static void end_delivery(struct manager *m)
 	mail = &m->mails[i];
 	bit = one_of(m, mail->under_way);
 	is_delivered = m->w->is_calm || one_in(m, 2);
+	mail->answered |= bit;
 	if (is_delivered) {
 		m->unrecorded[i] |= bit;
 		deliver(m->w, i, bit, m->process.number);
 	}
 	settle(m, i, bit, is_delivered);
 	mail->under_way &= ~bit;
+	mail->answered &= ~bit;
 	entries_done(m, i);
 }
 
@@ -779,22 +796,40 @@ static int carry_away(struct manager *m, size_t i, enum queue_name from, enum or
 {
 	int r;
 
-	m->mails[i] = (struct mail){ .state = IN_HAND };
-	r = order == ORDER_REQUEUE ? queue_requeue(m->q, from, id_of(m, i))
-				   : queue_move(m->q, from, QUEUE_HOLD, id_of(m, i));
-	if (r == 0 && order == ORDER_REQUEUE)
-		m->unrecorded[i] = ~0u;
+	m->mails[i] = (struct mail){ .state = IN_HAND, .is_handed_in = order == ORDER_REQUEUE };
+	r = order == ORDER_REQUEUE ? requeue(m, i, from) : queue_move(m->q, from, QUEUE_HOLD, id_of(m, i));
 	m->mails[i] = (struct mail){ 0 };
 	if (r < 0 && r != -ENOENT && from != QUEUE_HOLD)
 		put_to_sleep(m, i, from);
 	return r;
 }
 
+static int leave_to_predecessor(struct manager *m, size_t i, struct queue_file *f, enum order order)
+{
+	int r = record_fate(m, f->where, i, order);
+
+	return r >= 0 && queue_file_is_current(m->q, f) == -ENOENT ? -ENOENT : r;
+}
+
+static int set_aside_on_disk(struct manager *m, size_t i, enum order order)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int r = queue_file_find(m->q, id_of(m, i), false, &f);
+
+	if (r < 0)
+		return r == -ENODATA ? -ENOENT : r;
+	if (f.where != QUEUE_INCOMING && f.where != QUEUE_DEFERRED
+	    && (f.where != QUEUE_HOLD || order != ORDER_REQUEUE))
+		return -ENOENT;
+	if (queue_file_is_locked(&f) > 0)
+		return leave_to_predecessor(m, i, &f, order);
+	return carry_away(m, i, f.where, order);
+}
+
 static int set_aside(struct manager *m, size_t i, enum order order)
 {
 	struct mail *mail = &m->mails[i];
-	AUTO(queue_file) f = { .fd = -1 };
-	int r;
+	int r = -ENOENT;
 
 	if (mail->state == ACTIVE) {
 		if (mail->fate == MAIL_GONE)
@@ -806,15 +841,9 @@ static int set_aside(struct manager *m, size_t i, enum order order)
 			drop_waiting_entries(m, i);
 		return r;
 	}
-	r = queue_file_find(m->q, id_of(m, i), false, &f);
-	if (r < 0)
-		return r;
-	if (f.where != QUEUE_INCOMING && f.where != QUEUE_DEFERRED
-	    && (f.where != QUEUE_HOLD || order != ORDER_REQUEUE))
-		return -ENOENT;
-	if (queue_file_is_locked(&f) > 0)
-		return record_fate(m, f.where, i, order);
-	return carry_away(m, i, f.where, order);
+	for (int look = 0; look < LOOKS && r == -ENOENT; look++)
+		r = set_aside_on_disk(m, i, order);
+	return r;
 }
 
 static int release(struct manager *m, size_t i)
@@ -830,7 +859,7 @@ static int release(struct manager *m, size_t i)
 		return r;
 	}
 	r = queue_release(m->q, id_of(m, i));
-	if (r >= 0)
+	if (r == 0)
 		put_to_sleep(m, i, QUEUE_DEFERRED);
 	return r;
 }
@@ -846,7 +875,7 @@ static void run_orders(void *manager)
 		const size_t i = m->orders[0].i;
 		int r;
 
-		if (m->mails[i].state == IN_HAND) {
+		if (is_in_hand(&m->mails[i])) {
 			task_sleep();
 			continue;
 		}
@@ -948,11 +977,6 @@ static bool be_the_only_one(struct manager *m)
 	return false;
 }
 
-static bool is_in_hand(const struct mail *mail)
-{
-	return mail->state == IN_HAND;
-}
-
 static void give_up_the_queue(struct manager *m)
 {
 	while (some_mail(m, is_in_hand) != SIZE_MAX || m->is_making_room)
@@ -1051,19 +1075,34 @@ void manager_order(struct manager *m, enum order order, size_t i)
 	serve_orders(m);
 }
 
-/* What was on its way may have arrived, and nobody knows; what had arrived and was not written neither. */
+static void excuse(struct fortune *fortune, unsigned bits)
+{
+	for (unsigned k = 0; k < MOST_RECIPIENTS; k++)
+		fortune->excused[k] += (bits & 1u << k) != 0;
+}
+
+/* What is on its way arrives, or it does not: nobody hears of it. */
+static unsigned arrive(struct manager *m, size_t i)
+{
+	const unsigned unknown = m->mails[i].under_way & ~m->mails[i].answered;
+	unsigned arrived = 0;
+
+	for (unsigned bit = 1; bit < 1u << MOST_RECIPIENTS; bit <<= 1)
+		if ((unknown & bit) != 0 && roll(&m->w->dice, 2) == 0) {
+			deliver(m->w, i, bit, m->process.number);
+			arrived |= bit;
+		}
+	return arrived;
+}
+
+/* Repeated is what arrived and was not written down; and of a requeue there are two files, of which one was to go. */
 void manager_kill(struct manager *m)
 {
 	for (size_t i = 0; i < m->w->promises.count; i++) {
-		const struct mail *mail = &m->mails[i];
-		struct fortune *fortune = &m->w->fortunes[m->w->fortunes[i].origin];
+		const unsigned arrived = arrive(m, i);
 
-		fortune->excused |= m->unrecorded[i] | mail->under_way;
-		if (mail->state == IN_HAND || (mail->is_kept && mail->fate == MAIL_REQUEUED))
-			fortune->excused |= ~0u;	/* two files, of which one was to go */
-		for (unsigned bit = 1; bit < 1u << MOST_RECIPIENTS; bit <<= 1)
-			if ((mail->under_way & bit) != 0 && roll(&m->w->dice, 2) == 0)
-				deliver(m->w, i, bit, m->process.number);
+		excuse(&m->w->fortunes[m->w->fortunes[i].origin],
+		       m->mails[i].is_handed_in ? ~0u : m->unrecorded[i] | arrived);
 	}
 	tell(m->w, "manager %d is killed", m->process.number);
 	process_kill(&m->process);

@@ -14,7 +14,7 @@ enum { MANAGER_SEGMENTS = 5, MOST_MANAGERS = 40, MOST_ANNOUNCED = 64, MOST_ORDER
 /* What became of a message, whoever delivered it. */
 struct fortune {
 	unsigned char times[MOST_RECIPIENTS];	/* so often each of them got it */
-	unsigned excused;		/* bits: a process died that was about it */
+	unsigned char excused[MOST_RECIPIENTS];	/* so often a death made a repetition unavoidable */
 	bool is_accepted;		/* somebody was promised something */
 	size_t origin;			/* of one that was handed in again: the first one; else itself */
 };
@@ -38,12 +38,14 @@ struct mail {				/* a message as this one knows it */
 	enum queue_name where;
 	bool is_announced, was_in_log;
 	unsigned waiting, under_way;	/* bits: entries */
+	unsigned answered;		/* of those under way: the agent has said what became of it */
 	unsigned open;			/* bits: still to be tried, when what is under way is through */
 	bool is_kept;			/* somebody else is about to conclude it: qmgr's to_do = 1 */
 	enum { MAIL_STAYS, MAIL_GONE, MAIL_HELD, MAIL_REQUEUED } fate;
 	enum { TO_BE_REMOVED, TO_DEFERRED, TO_HOLD } leaves;
 	bool is_leaving, is_departing;
 	bool has_content;
+	bool is_handed_in;		/* a requeue of it is under way; to others it is in hand: in_hand.c */
 	struct queue_lock lock;
 };
 

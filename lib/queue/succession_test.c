@@ -20,7 +20,7 @@ enum {
 	MOST_TEXT = 1 << 20, MOST_STORY = 4 << 20, STORY_SHOWN = 6000,
 	DEBRIS_AGE_S = 100,
 	PACE = 5,			/* people are slower than machines */
-	MOST_ROUNDS = 40000,		/* until all is delivered */
+	MOST_ROUNDS = 400000,		/* until all is delivered */
 };
 
 static bool is_long;
