@@ -129,7 +129,7 @@ def main():
         for one in made:
             one.start()
         show(relay, host, maildir)
-        if "--once" not in sys.argv:
+        if "--once" not in sys.argv and sys.stdin is not None and sys.stdin.isatty():     # else nobody is there to look around
             explain(relay, host)
             wait_for_end()
     except KeyboardInterrupt:
