@@ -422,14 +422,10 @@ static void play_handed_over_with_something_in_hand(struct scene *s)
 	announce(s, (char[32]){ 0 }, "defer@x");
 	settle(s);
 	take_in_hand(&s->q, STR("4SVLC00001z02qSWs"));
-	s->q.is_making_room = true;
 	assert_int_equal(scope_start(s->players, "hand over", hand_over_and_say, s), 0);
 	settle(s);
-	put_down(&s->q, STR("4SVLC00001z02qSWs"));
-	settle(s);
 	EXPECT_NOTICES(s, "");
-	s->q.is_making_room = false;
-	bell_ring(&s->q.is_put_down);
+	put_down(&s->q, STR("4SVLC00001z02qSWs"));
 	settle(s);
 	EXPECT_NOTICES(s, "handed over;");
 }

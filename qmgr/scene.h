@@ -2,7 +2,7 @@
 /*
  * For tests of the queue manager: it works on a scratch queue, with agents and a bounce service played by
  * coroutines. What an agent does with a recipient is what the recipient's local part says: ok, defer, bounce,
- * site, die, hang.
+ * site, die, hang (until it is released), shy (until then, and it says goodbye instead of an answer).
  */
 #ifndef ROAD_QMGR_SCENE_H
 #define ROAD_QMGR_SCENE_H
@@ -18,6 +18,7 @@ struct scene {
 	struct conf *raw;
 	struct common_conf common;
 	struct qmgr_conf conf;
+	struct queue_conf queue_conf;
 	struct qmgr q;
 	struct scope *players;
 	struct buf deliveries;		/* "smtp ok@x,defer@x;" */
@@ -25,11 +26,12 @@ struct scene {
 	int connections;
 	int bounce_code;
 	int64_t age_us;			/* of new messages */
+	struct str body;		/* of new messages; none: a few bytes */
 	bool leave_after_reply;		/* the agent says goodbye after its next reply */
 	struct bell release;		/* hanging deliveries go on */
 	bool hanging_released;
 	bool is_stuck;			/* agents do not answer pings */
-	bool has_log;			/* new messages lie in the intake log */
+	struct queue *writer;		/* as cleanup's: new messages lie in the intake log */
 	void (*play)(struct scene *s);
 };
 
@@ -44,6 +46,8 @@ void settle(struct scene *s);		/* everything that can happen without time passin
 void use_log(struct scene *s);
 /* One that has handed over, and has what lies in the intake log now. */
 struct queue *open_predecessor(struct scene *s);
+/* As another process would see it: is the message locked? */
+bool is_locked(struct scene *s, const char *id);
 /* A message to the recipients (separated by blanks) in incoming. id is given back. */
 void make_message(struct scene *s, char id[32], const char *recipients, unsigned notify,
 		  struct buf *ret_packed, struct queue_parts *ret_parts);

@@ -17,10 +17,17 @@ enum { MOST_RECIPIENTS = 20000 };
 
 /*
  * ---- routing, simplified: the domain is the next hop, "local" domains go to local; that of "far"
- * and the text for "wordy" are endless ----
+ * and the text for "wordy" are endless; "slow" is known when hanging deliveries are released ----
  */
 
 bool resolver_works = true;
+static struct scene *the_scene;
+
+static void wait_for_release(struct scene *s)
+{
+	while (!s->hanging_released && bell_wait(&s->release, NEVER) >= 0)
+		continue;
+}
 
 int resolve_address(struct route *r, struct arena *a, struct str sender, struct str recipient,
 		    struct resolution *ret)
@@ -36,6 +43,8 @@ int resolve_address(struct route *r, struct arena *a, struct str sender, struct 
 	if (str_is(domain, STR("local"))) {
 		ret->class = CLASS_LOCAL;
 		ret->transport = STR("local");
+	} else if (str_is(domain, STR("slow"))) {
+		wait_for_release(the_scene);
 	} else if (str_is(domain, STR("far")) || str_is(domain, STR("wordy"))) {
 		char *text = memset(arena_get(a, 2000), 'x', 2000);
 
@@ -53,14 +62,14 @@ const char *route_why(const struct route *r)
 
 /* ---- the scene ---- */
 
-static struct scene *the_scene;
-
-static void open_queue(struct scene *s)
+static struct queue *open_queue(struct scene *s)
 {
 	AUTO(buf) why = BUF_WORDS;
+	struct queue *q;
 
-	if (queue_open(s->dir, 1, (1u << QUEUE_COUNT) - 1, &s->q.queue, &why) < 0)
+	if (queue_open(s->dir, 1, (1u << QUEUE_COUNT) - 1, &q, &why) < 0)
 		fail_msg("%s", buf_text(&why));
+	return q;
 }
 
 static void configure(struct scene *s, const char *main_cf)
@@ -72,6 +81,7 @@ static void configure(struct scene *s, const char *main_cf)
 		   "smtp unix - - n - 10 smtp\nlocal unix - n n - - local\nretry unix - - n - - error\n");
 	if (conf_load(s->path, &s->raw, &why) < 0 || conf_fill(s->raw, &common_group, &s->common, &why) < 0
 	    || conf_fill(s->raw, &qmgr_group, &s->conf, &why) < 0
+	    || conf_fill(s->raw, &queue_group, &s->queue_conf, &why) < 0
 	    || master_cf_load(s->raw, s->q.arena, &s->q.services, &why) < 0)
 		fail_msg("%s", buf_text(&why));
 }
@@ -93,7 +103,7 @@ int scene_begin(void **state)
 	s->deliveries = BUF(1 << 20);
 	s->notices = BUF(1 << 20);
 	bell_init(&s->release);
-	open_queue(s);
+	s->q.queue = open_queue(s);
 	configure(s, plain_main);
 	s->log_fd = dup(STDERR_FILENO);
 	the_scene = s;
@@ -111,6 +121,7 @@ int scene_end(void **state)
 	buf_free(&s->deliveries);
 	buf_free(&s->notices);
 	queue_close(s->q.queue);
+	queue_close(s->writer);
 	arena_free(s->q.arena);
 	conf_free(s->raw);
 	close(s->dir);
@@ -169,6 +180,7 @@ static int play_delivery(struct player *p, struct frame *f)
 	struct deliver_reply rep = { 0 };
 	struct frame_out out;
 	struct envelope e;
+	bool is_shy = false;
 	int r = 0;
 
 	if (get_deliver_request(f, &m, &why) < 0 || envelope_unpack(arena_copy(a, m.envelope), a, &e) < 0)
@@ -187,16 +199,17 @@ static int play_delivery(struct player *p, struct frame *f)
 		if (str_is(p->name[0] == 'r' ? STR("retry") : STR(""), STR("retry")))
 			word = STR("defer");
 		say_outcome(&packed, &e.recipients[i], word, &rep);
-		while (str_is(word, STR("hang")) && !s->hanging_released
-		       && bell_wait(&s->release, NEVER) >= 0)
-			continue;
+		if (str_is(word, STR("hang")) || str_is(word, STR("shy")))
+			wait_for_release(s);
+		is_shy |= str_is(word, STR("shy"));
 	}
 	buf_add_text(&s->deliveries, p->name[0] == 'r' ? " (" : "");
 	if (p->name[0] == 'r')
 		buf_addf(&s->deliveries, "%.*s)", PSTR(m.nexthop));
 	buf_add_byte(&s->deliveries, ';');
 	rep.outcomes = buf_str(&packed);
-	if (r >= 0 && put_deliver_reply(channel_buf(p->ch), f->call, &rep, &out) >= 0)
+	p->leaving |= is_shy;
+	if (r >= 0 && !is_shy && put_deliver_reply(channel_buf(p->ch), f->call, &rep, &out) >= 0)
 		channel_send(p->ch, &out);
 	arena_free(a);
 	return r;
@@ -225,7 +238,7 @@ static void play_request(void *arg)
 
 	if (play_delivery(q->p, &q->f) < 0)
 		shutdown(q->p->fd, SHUT_RDWR);
-	if (s->leave_after_reply) {
+	if (s->leave_after_reply || q->p->leaving) {
 		s->leave_after_reply = false;
 		q->p->leaving = true;
 		shutdown(q->p->fd, SHUT_RD);
@@ -336,6 +349,7 @@ static void begin(struct scene *s)
 	struct qmgr *q = &s->q;
 
 	q->conf = &s->conf;
+	q->queue_conf = &s->queue_conf;
 	q->raw = s->raw;
 	q->common = &s->common;
 	q->double_bounce_sender = STR("double-bounce");
@@ -412,10 +426,10 @@ void settle(struct scene *s)
 void use_log(struct scene *s)
 {
 	assert_int_equal(mkdirat(s->dir, "intake", 0700), 0);
-	assert_int_equal(queue_append_to_intake(s->q.queue, s->dir, &(struct intake_limits){ 1 << 20, 4 }),
+	s->writer = open_queue(s);
+	assert_int_equal(queue_append_to_intake(s->writer, s->dir, &(struct intake_limits){ 1 << 20, 4 }),
 			 0);
 	assert_int_equal(queue_open_intake(s->q.queue, s->dir, true, true), 0);
-	s->has_log = true;
 }
 
 struct queue *open_predecessor(struct scene *s)
@@ -449,8 +463,9 @@ static void make_placed_message(struct scene *s, char id[32], const char *recipi
 		e.recipient_count++;
 	}
 	assert_int_equal(envelope_pack(&e, ret_packed), 0);
-	assert_int_equal(queue_create(s->q.queue, QUEUE_INCOMING, str_of(id), &w), 0);
-	assert_int_equal(queue_write_body(w, STR("body\n")), 0);
+	assert_int_equal(queue_create(ret_place != NULL ? s->writer : s->q.queue, QUEUE_INCOMING, str_of(id),
+				      &w), 0);
+	assert_int_equal(queue_write_body(w, s->body.len > 0 ? s->body : STR("body\n")), 0);
 	assert_int_equal(queue_commit(w, &e, buf_str(ret_packed), STR("Subject: x\n"), ret_parts, ret_place),
 			 0);
 	queue_writer_free(w);
@@ -469,7 +484,7 @@ void announce_notifying(struct scene *s, char id[32], const char *recipients, un
 	struct queue_place place = { .segment = "" };
 	struct qmgr_announce m;
 
-	make_placed_message(s, id, recipients, notify, &packed, &parts, s->has_log ? &place : NULL);
+	make_placed_message(s, id, recipients, notify, &packed, &parts, s->writer != NULL ? &place : NULL);
 	m = (struct qmgr_announce){ .queue_id = str_of(id),
 				    .queue = STR("incoming"),
 				    .size = parts.size,
@@ -514,4 +529,22 @@ bool lies_anywhere(struct scene *s, const char *id)
 	AUTO(queue_file) f = { .fd = -1 };
 
 	return queue_file_find(s->q.queue, str_of(id), false, &f) >= 0;
+}
+
+bool is_locked(struct scene *s, const char *id)
+{
+	struct queue *q = open_queue(s);
+	struct queue_file f = { .fd = -1 };
+	int r;
+
+	if (s->writer != NULL) {
+		assert_int_equal(queue_open_intake(q, s->dir, false, false), 0);
+		queue_refresh(q);
+	}
+	assert_int_equal(queue_file_find(q, str_of(id), false, &f), 0);
+	r = queue_file_is_locked(&f);
+	queue_file_close(&f);
+	queue_close(q);
+	assert_true(r >= 0);
+	return r;
 }
