@@ -92,9 +92,11 @@ static void replay_outcome(struct message *m, const struct outcome *o)
 	if (at < 0)
 		return;
 	s = &m->states[at];
+	m->is_retry = true;
+	if (!outcome_counts_after((enum outcome_status) s->status, o->status))
+		return;
 	s->status = (unsigned char) o->status;
 	s->reason = o->status == OUTCOME_DEFERRED ? crc32c(0, o->text.at, o->text.len) : 0;
-	m->is_retry = true;
 }
 
 static void replay_done(struct message *m)
@@ -141,14 +143,15 @@ static void replay(void *arg, const struct journal_record *r)
 	}
 }
 
-/* The second time through: the words of what the sender is still to be told. */
+/* The second time through: the words of what the sender is still to be told, also if they stand there twice. */
 static void replay_untold(void *arg, const struct journal_record *r)
 {
 	struct message *m = arg;
 	int at = r->kind == JOURNAL_OUTCOME ? message_position(m, r->outcome.index) : -1;
 
-	if (at < 0 || m->states[at].told || m->states[at].status != r->outcome.status)
+	if (at < 0 || m->states[at].told || m->states[at].is_noted || m->states[at].status != r->outcome.status)
 		return;
+	m->states[at].is_noted = true;
 	if (is_only_verified(m)) {
 		if (r->outcome.status != OUTCOME_DEFERRED)	/* they are asked about again */
 			note_outcome(m, &m->successes, &r->outcome);

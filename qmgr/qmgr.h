@@ -98,6 +98,7 @@ enum fate {
 struct rcpt_state {
 	unsigned char status;		/* enum outcome_status; PENDING and DEFERRED are tried */
 	bool told;			/* the sender was told of the bounce or success */
+	bool is_noted;			/* when it was loaded: for the sender to be told */
 	/* checksum of the last deferral in the journal, so that it is not written again and again */
 	uint32_t reason;
 };

@@ -294,6 +294,42 @@ static void a_notice_that_cannot_be_made_keeps_the_message_and_is_made_later(voi
 	play(state, play_bounce_down);
 }
 
+static void write_again(struct scene *s, const char *id, uint32_t index, enum outcome_status status)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	const struct journal_record record = { .kind = JOURNAL_OUTCOME,
+					       .outcome = { .index = index, .status = status,
+							    .dsn = STR("5.1.1"), .relay = STR("none"),
+							    .text = STR("nobody here"), .at_us = 1 } };
+
+	assert_int_equal(queue_file_open(s->q.queue, QUEUE_DEFERRED, str_of(id), true, false, &f), 0);
+	assert_int_equal(journal_append(&f, &record, 1), 0);
+}
+
+static void play_older_state_last(struct scene *s)
+{
+	char id[32];
+
+	s->bounce_code = EAGAIN;
+	announce(s, id, "ok@x bounce@y defer@z");
+	settle(s);
+	write_again(s, id, 1, OUTCOME_BOUNCED);
+	write_again(s, id, 0, OUTCOME_DEFERRED);
+	write_again(s, id, 1, OUTCOME_DEFERRED);
+	s->bounce_code = 0;
+	buf_clear(&s->deliveries);
+	buf_clear(&s->notices);
+	make_due(s, id);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp defer@z;");
+	EXPECT_NOTICES(s, "failure 1:5.1.1;");
+}
+
+static void an_older_state_that_was_written_again_has_nobody_get_or_hear_anything_twice(void **state)
+{
+	play(state, play_older_state_last);
+}
+
 static void play_success_notice(struct scene *s)
 {
 	char id[32];
@@ -569,6 +605,7 @@ int main(void)
 		IN_SCENE(while_nothing_can_be_written_few_deliveries_begin),
 		IN_SCENE(the_sender_of_an_undeliverable_message_is_told_before_it_is_removed),
 		IN_SCENE(a_notice_that_cannot_be_made_keeps_the_message_and_is_made_later),
+		IN_SCENE(an_older_state_that_was_written_again_has_nobody_get_or_hear_anything_twice),
 		IN_SCENE(who_asks_for_it_is_told_of_success),
 		IN_SCENE(a_message_that_is_too_old_is_returned),
 		IN_SCENE(the_sender_is_warned_once_of_a_delay),

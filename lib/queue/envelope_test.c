@@ -165,6 +165,24 @@ static void outcomes_survive_packing_and_lose_their_control_characters(void **st
 	assert_int_equal(outcome_unpack(&rest, &back), -EBADMSG);
 }
 
+static void who_has_got_it_has_got_it_whatever_a_journal_says_later(void **state)
+{
+	static const enum outcome_status delivered[] = { OUTCOME_DELIVERED, OUTCOME_EXPANDED, OUTCOME_RELAYED,
+							 OUTCOME_HANDED_ON };
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(delivered); i++) {
+		assert_true(outcome_counts_after(OUTCOME_PENDING, delivered[i]));
+		assert_true(outcome_counts_after(OUTCOME_DEFERRED, delivered[i]));
+		assert_true(outcome_counts_after(OUTCOME_BOUNCED, delivered[i]));
+		assert_false(outcome_counts_after(delivered[i], OUTCOME_DEFERRED));
+		assert_false(outcome_counts_after(delivered[i], OUTCOME_BOUNCED));
+	}
+	assert_true(outcome_counts_after(OUTCOME_DEFERRED, OUTCOME_DEFERRED));		/* other words */
+	assert_true(outcome_counts_after(OUTCOME_DEFERRED, OUTCOME_BOUNCED));
+	assert_false(outcome_counts_after(OUTCOME_BOUNCED, OUTCOME_DEFERRED));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +193,7 @@ int main(void)
 		cmocka_unit_test(attributes_of_a_later_version_are_skipped),
 		cmocka_unit_test(more_recipients_than_the_arena_holds_are_an_error_not_the_end),
 		cmocka_unit_test(outcomes_survive_packing_and_lose_their_control_characters),
+		cmocka_unit_test(who_has_got_it_has_got_it_whatever_a_journal_says_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

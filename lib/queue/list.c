@@ -58,7 +58,8 @@ static void replay_record(void *arg, const struct journal_record *r)
 	struct state *s = find(p, r->outcome.index);
 
 	if (r->kind == JOURNAL_OUTCOME && s != NULL) {
-		keep_outcome(p->a, &s->last, &r->outcome);
+		if (outcome_counts_after(s->last.status, r->outcome.status))
+			keep_outcome(p->a, &s->last, &r->outcome);
 	} else if (r->kind == JOURNAL_TOLD && s != NULL) {
 		s->told = true;
 	} else if (r->kind == JOURNAL_EXPIRE) {

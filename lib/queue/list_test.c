@@ -142,6 +142,7 @@ static void finished_recipients_are_left_out_and_the_last_reason_counts(void **s
 	record(f, &(struct journal_record){ .kind = JOURNAL_TOLD, .outcome = { .index = 2 } });
 	assert_str(listed(f, &m), "bob@example.net(b@example.net):second;");
 	outcome(f, 1, OUTCOME_DELIVERED, "at last");
+	outcome(f, 1, OUTCOME_DEFERRED, "written again");
 	assert_int_equal(list_message(f->q, QUEUE_INCOMING, str_of(f->id), f->s.a, &m), -ENODATA);
 }
 

@@ -16,6 +16,14 @@ struct str outcome_status_text(enum outcome_status s)
 	return words[s];
 }
 
+bool outcome_counts_after(enum outcome_status before, enum outcome_status next)
+{
+	if (before == OUTCOME_PENDING || before == OUTCOME_DEFERRED)
+		return true;
+	return next != OUTCOME_PENDING && next != OUTCOME_DEFERRED
+	       && (before == OUTCOME_BOUNCED || next != OUTCOME_BOUNCED);
+}
+
 int outcome_pack(const struct outcome *o, struct buf *b)
 {
 	const struct str fields[] = { o->dsn, o->relay, o->remote_mta, o->diagnostic, o->text, o->address,

@@ -34,6 +34,13 @@ struct outcome {
 };
 
 struct str outcome_status_text(enum outcome_status s);	/* "deferred" */
+/*
+ * For who reads a journal: does a later line count? What a disk did not take is written again from its
+ * beginning (a ledger whose sync failed, lines kept on a full disk), and a death in the middle of that
+ * leaves an older state last. Who has got it has got it, whatever stands behind that; and who could not
+ * get it is not tried again.
+ */
+bool outcome_counts_after(enum outcome_status before, enum outcome_status next);
 
 /* TAB-separated lines; control characters in texts become '?'. */
 int outcome_pack(const struct outcome *o, struct buf *b);
