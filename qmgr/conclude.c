@@ -291,10 +291,22 @@ static void run_conclusion(void *arg)
 	end_of_work(q);
 }
 
+/* Since the hand-over it is our successor who takes orders, and it has none but us to carry them out. */
+static void heed_late_orders(struct message *m)
+{
+	enum journal_kind order;
+
+	if (m->fate == GONE || queue_standing_order(m->q->queue, m->where, m->id, &order) <= 0)
+		return;
+	m->fate = order == JOURNAL_HELD ? HELD : order == JOURNAL_REQUEUED ? REQUEUED : STAYS;
+}
+
 void conclude(struct message *m)
 {
 	struct qmgr *q = m->q;
 
+	if (m->lock.fd_plus_1 > 0)
+		heed_late_orders(m);
 	if (m->fate == STAYS && m->deferrals.count > 0 && message_is_old(m, wall_us()))
 		expire(m);
 	if (m->fate == GONE || m->fate == HELD || (!has_notes(&m->failures) && !has_notes(&m->successes)

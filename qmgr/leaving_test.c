@@ -206,6 +206,63 @@ static void the_queue_is_not_handed_over_while_room_is_made_in_the_log(void **st
 	play(state, play_room_is_being_made);
 }
 
+/* ---- orders that come when another one has the queue already ---- */
+
+static struct queue *open_as_successor(struct scene *s)
+{
+	struct queue *q;
+
+	assert_int_equal(queue_open(s->dir, 1, (1u << QUEUE_COUNT) - 1, &q, NULL), 0);
+	if (s->writer != NULL) {
+		assert_int_equal(queue_open_intake(q, s->dir, true, false), 0);
+		queue_refresh(q);
+	}
+	return q;
+}
+
+static void play_late_orders(struct scene *s)
+{
+	char held[32], released[32], requeued[32];
+	AUTO(queue_file) to_hold = { .fd = -1 }, to_requeue = { .fd = -1 };
+	struct queue *successors;
+
+	announce(s, held, "hang@x defer@y");
+	announce(s, released, "hang@x defer@y");
+	announce(s, requeued, "hang@x defer@y");
+	settle(s);
+	hold(s, released);
+	give_up_the_queue(s);
+	successors = open_as_successor(s);
+	assert_int_equal(queue_file_find(successors, str_of(held), true, &to_hold), 0);
+	assert_int_equal(queue_order(&to_hold, JOURNAL_HELD), 0);
+	assert_int_equal(queue_release(successors, str_of(released)), 1);
+	assert_int_equal(queue_file_find(successors, str_of(requeued), true, &to_requeue), 0);
+	assert_int_equal(queue_order(&to_requeue, JOURNAL_REQUEUED), 0);
+	release_all(s);
+	assert_true(lies_in(s, QUEUE_HOLD, held));
+	assert_true(lies_in(s, QUEUE_DEFERRED, released));
+	assert_true(lies_in(s, QUEUE_MAILDROP, requeued));
+	queue_file_close(&to_hold);
+	queue_file_close(&to_requeue);
+	queue_close(successors);
+}
+
+static void play_late_orders_in_the_log(struct scene *s)
+{
+	use_log(s);
+	play_late_orders(s);
+}
+
+static void what_a_successor_was_ordered_is_carried_out_by_who_still_delivers(void **state)
+{
+	play(state, play_late_orders);
+}
+
+static void what_a_successor_was_ordered_is_carried_out_out_of_the_log_too(void **state)
+{
+	play(state, play_late_orders_in_the_log);
+}
+
 #define IN_SCENE(test) cmocka_unit_test_setup_teardown(test, scene_begin, scene_end)
 
 int main(void)
@@ -217,6 +274,8 @@ int main(void)
 
 		IN_SCENE(no_room_is_made_in_the_log_after_the_hand_over),
 		IN_SCENE(the_queue_is_not_handed_over_while_room_is_made_in_the_log),
+		IN_SCENE(what_a_successor_was_ordered_is_carried_out_by_who_still_delivers),
+		IN_SCENE(what_a_successor_was_ordered_is_carried_out_out_of_the_log_too),
 	};
 
 	return cmocka_run_group_tests_name("qmgr leaving", tests, NULL, NULL);

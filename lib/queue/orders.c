@@ -21,21 +21,38 @@ int queue_order(struct queue_file *f, enum journal_kind kind)
 	return f->resident != NULL ? resident_order(f->resident, &record) : journal_append(f, &record, 1);
 }
 
-/* ---- release ---- */
+struct standing {
+	enum journal_kind kind;
+	bool is_there;
+};
 
 static void see_order(void *arg, const struct journal_record *r)
 {
-	enum journal_kind *stands = arg;
-
 	if (r->kind == JOURNAL_HELD || r->kind == JOURNAL_REQUEUED || r->kind == JOURNAL_RELEASED)
-		*stands = r->kind;
+		*(struct standing *) arg = (struct standing){ r->kind, true };
 }
+
+int queue_standing_order(struct queue *q, enum queue_name where, struct str id, enum journal_kind *ret)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	struct standing stands = { .is_there = false };
+	int r = queue_file_open(q, where, id, false, false, &f);
+
+	if (r == 0)
+		r = queue_file_is_current(q, &f);
+	if (r == 0)
+		r = journal_read(&f, see_order, &stands);
+	*ret = stands.kind;
+	return r < 0 ? r : stands.is_there;
+}
+
+/* ---- release ---- */
 
 /* 1: one to hold it stood. On a full disk what nobody had to wait for is released without a record, as it was held. */
 static int take_order_back(struct queue *q, enum queue_name where, struct str id)
 {
 	AUTO(queue_file) f = { .fd = -1 };
-	enum journal_kind stands = JOURNAL_RELEASED;
+	struct standing stands = { JOURNAL_RELEASED, true };
 	int r = queue_file_open(q, where, id, true, false, &f);
 
 	/* a predecessor may have moved it: nobody reads an order that is noted here then */
@@ -44,7 +61,7 @@ static int take_order_back(struct queue *q, enum queue_name where, struct str id
 	if (r >= 0)
 		r = journal_read(&f, see_order, &stands);
 	/* what is to be handed in again and is not in hold/ is not held: that is no order to hold it */
-	if (r < 0 || stands == JOURNAL_RELEASED || (where != QUEUE_HOLD && stands != JOURNAL_HELD))
+	if (r < 0 || stands.kind == JOURNAL_RELEASED || (where != QUEUE_HOLD && stands.kind != JOURNAL_HELD))
 		return MIN(r, 0);
 	r = queue_order(&f, JOURNAL_RELEASED);
 	return r < 0 ? r : 1;

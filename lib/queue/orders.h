@@ -13,6 +13,8 @@
  * recorded. JOURNAL_EXPIRE too.
  */
 int queue_order(struct queue_file *f, enum journal_kind kind);
+/* The last of these three that was recorded, by whatever process. 0, 1 there is one, -errno. */
+int queue_standing_order(struct queue *q, enum queue_name where, struct str id, enum journal_kind *ret);
 /*
  * postsuper -H: from hold/ to deferred/, due at once; or, 1, an order to hold it that still waits is taken
  * back where it is. -ENOENT: neither.
