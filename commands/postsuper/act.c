@@ -62,9 +62,20 @@ static int expire_file(struct queue *q, struct queue_file *f)
 	return r;
 }
 
+/*
+ * Still delivered by a queue manager that leaves, and cannot be asked any more: the order waits for whoever
+ * takes the message up next, as with the queue manager itself.
+ */
+static bool has_to_wait(const struct queue_file *f)
+{
+	return queue_file_is_locked(f) > 0;
+}
+
 static int hold_file(struct queue *q, struct queue_file *f)
 {
-	return f->where == QUEUE_HOLD ? -ENOENT : queue_move(q, f->where, QUEUE_HOLD, str_of(f->id));
+	if (has_to_wait(f))
+		return queue_order(f, JOURNAL_HELD);
+	return queue_move(q, f->where, QUEUE_HOLD, str_of(f->id));
 }
 
 static int release_file(struct queue *q, struct queue_file *f)
@@ -74,7 +85,18 @@ static int release_file(struct queue *q, struct queue_file *f)
 
 static int requeue_file(struct queue *q, struct queue_file *f)
 {
+	if (has_to_wait(f))
+		return queue_order(f, JOURNAL_REQUEUED);
 	return queue_requeue(q, f->where, str_of(f->id));
+}
+
+/* An order to hold it may wait for the end of a delivery: then it is not in hold/ yet. */
+static bool is_meant(const struct super *s, const struct action *a, enum queue_name where)
+{
+	const bool may_wait = s->only == 0 && strcmp(a->command, "release") == 0;
+
+	return (queues_of(s, a) & (1u << where)) != 0
+	       || (may_wait && (where == QUEUE_INCOMING || where == QUEUE_DEFERRED));
 }
 
 static int act_on_file(struct super *s, const struct action *a, struct str id)
@@ -87,11 +109,11 @@ static int act_on_file(struct super *s, const struct action *a, struct str id)
 		{ "release", release_file }, { "requeue", requeue_file },
 	};
 	AUTO(queue_file) f = { .fd = -1 };
-	int r = queue_file_find(s->queue, id, strcmp(a->command, "expire") == 0, &f);
+	int r = queue_file_find(s->queue, id, strcmp(a->command, "delete") != 0, &f);
 
 	if (r < 0)
 		return r;
-	if ((queues_of(s, a) & (1u << f.where)) == 0)
+	if (!is_meant(s, a, f.where))
 		return -ENOENT;
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if (strcmp(rows[i].command, a->command) == 0)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """The queue: what is tried when, what administrators see of it and do with it, and what survives."""
 
+import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -231,6 +233,70 @@ def test_orders_that_a_reload_crosses_are_carried_out(instance):
         reload.communicate()
         wait_until(lambda: {m["queue_name"] for m in mail.queue_list()} == {"hold"}, what=mail.log_tail)
     assert {m["queue_id"] for m in mail.queue_list()} == {first, *others}
+
+
+class SlowSink:
+    """A next hop that has the content and does not answer until it may."""
+
+    def __init__(self):
+        self.may_answer = False
+        self.asked = 0
+        self.sink = Sink(answers={".": self.answer})
+
+    def answer(self, _message):
+        self.asked += 1
+        wait_until(lambda: self.may_answer, 60, "the test lets go")
+        return "250 2.0.0 Ok"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.may_answer = True
+        self.sink.close()
+
+
+def slow_mail(instance, slow, sink):
+    """Two recipients: the content of one is at a slow next hop, the other one waits."""
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "600s",
+                          "transport_maps": f"inline:{{ slow.example=smtp:[127.0.0.1]:{slow.sink.port},"
+                                            f" refused.example=smtp:[127.0.0.1]:{nobody_listens()} }}"})
+    queue_id = mail.send("Subject: slow\r\n\r\nbody\r\n", recipients=["one@slow.example", "two@refused.example"])
+    wait_until(lambda: slow.asked, what=mail.log_tail)
+    mail.wait_for_log(f"{queue_id}: to=<two@refused.example>.*status=deferred")
+    return mail, queue_id
+
+
+def test_an_order_to_hold_that_waits_is_taken_back_without_a_queue_manager(instance, sink):
+    with SlowSink() as slow:
+        mail, queue_id = slow_mail(instance, slow, sink)
+        mail.command("postsuper", "-h", queue_id)
+        mail.kill_everything()
+        assert "postsuper: Released from hold: 1 message\n" in mail.command("postsuper", "-H", queue_id).stderr
+        assert "postsuper: Released from hold: 0 messages\n" in mail.command("postsuper", "-H", queue_id).stderr
+        slow.may_answer = True
+        mail.start()
+        mail.wait_for_log(f"{queue_id}: to=<one@slow.example>.*status=sent")
+        wait_until(lambda: [m["queue_name"] for m in mail.queue_list()] == ["deferred"], what=mail.log_tail)
+
+
+@pytest.mark.parametrize("letter", ["h", "r"])
+def test_what_a_queue_manager_without_a_master_still_delivers_is_not_moved_meanwhile(instance, sink, letter):
+    with SlowSink() as slow:
+        mail, queue_id = slow_mail(instance, slow, sink)
+        (qmgr,) = mail.pids("qmgr")
+        os.kill(mail.master_pid(), signal.SIGKILL)
+        wait_until(lambda: not listens(mail.queue / "public" / "qmgr"), what=mail.log_tail)
+        assert "1 message\n" in mail.command("postsuper", f"-{letter}", queue_id).stderr
+        assert not list((mail.queue / "hold").iterdir()) and not list((mail.queue / "maildrop").iterdir())
+        slow.may_answer = True
+        wait_until(lambda: not pathlib.Path(f"/proc/{qmgr}").exists(), what=mail.log_tail)
+        mail.start()
+        if letter == "h":
+            wait_until(lambda: [m["queue_name"] for m in mail.queue_list()] == ["hold"], what=mail.log_tail)
+        else:
+            mail.wait_for_log("to=<two@refused.example>.*status=deferred", count=2)
+        assert slow.asked == 1
 
 
 def test_a_requeued_message_is_routed_anew_for_whom_it_did_not_reach_yet(instance, sink):
