@@ -23,6 +23,8 @@ struct scene {
 	struct scope *players;
 	struct buf deliveries;		/* "smtp ok@x,defer@x;" */
 	struct buf notices;		/* "failure 5.1.1;" */
+	struct buf received;		/* "ok@x;": who has got it, by what the agent says */
+	bool all_is_well;		/* everybody gets it, whatever the local part says */
 	int connections;
 	int bounce_code;
 	int64_t age_us;			/* of new messages */

@@ -102,6 +102,7 @@ int scene_begin(void **state)
 	s->q.arena = arena_new("test", NULL, 64 << 20);
 	s->deliveries = BUF(1 << 20);
 	s->notices = BUF(1 << 20);
+	s->received = BUF(1 << 20);
 	bell_init(&s->release);
 	s->q.queue = open_queue(s);
 	configure(s, plain_main);
@@ -120,6 +121,7 @@ int scene_end(void **state)
 	scratch_remove(s->path);
 	buf_free(&s->deliveries);
 	buf_free(&s->notices);
+	buf_free(&s->received);
 	queue_close(s->q.queue);
 	queue_close(s->writer);
 	arena_free(s->q.arena);
@@ -157,6 +159,8 @@ static void say_outcome(struct buf *packed, const struct recipient *r, struct st
 		o.dsn = STR("5.1.1");
 		o.text = STR("nobody here");
 	}
+	if (o.status == OUTCOME_DELIVERED)
+		buf_addf(&the_scene->received, "%.*s;", PSTR(r->address));
 	if (str_is(word, STR("site"))) {
 		rep->site_dsn = STR("4.4.1");
 		rep->site_reason = STR("connection refused");
@@ -198,6 +202,8 @@ static int play_delivery(struct player *p, struct frame *f)
 			r = -EPIPE;
 		if (str_is(p->name[0] == 'r' ? STR("retry") : STR(""), STR("retry")))
 			word = STR("defer");
+		else if (s->all_is_well)
+			word = STR("ok");
 		say_outcome(&packed, &e.recipients[i], word, &rep);
 		if (str_is(word, STR("hang")) || str_is(word, STR("shy")))
 			wait_for_release(s);
