@@ -26,11 +26,25 @@ static unsigned queues_of(const struct super *s, const struct action *a)
 	return s->only != 0 ? s->only & a->queues : a->queues;
 }
 
+/* Who is being delivered and shall be held afterwards is not in hold/ yet. */
+static void add_active(const struct super *s, struct buf *ids)
+{
+	struct arena *arena = arena_new("reply", NULL, 64 << 20);
+	struct qmgr_command m = { .command = STR("active") };
+	struct qmgr_command_reply rep;
+
+	if (CALL(s->qmgr, qmgr_command, &m, arena, qmgr_command_reply, &rep, in(COMMAND_MS)) >= 0)
+		buf_add(ids, rep.text);
+	arena_free(arena);
+}
+
 void super_all_ids(const struct super *s, const struct action *a, struct buf *ids)
 {
 	for (int q = 0; q < QUEUE_COUNT; q++)
 		if (queues_of(s, a) & (1u << q))
 			queue_scan(s->queue, (enum queue_name) q, add_id, ids);
+	if (s->only == 0 && strcmp(a->command, "release") == 0)
+		add_active(s, ids);
 }
 
 /* The ids that lie in one of the queues named on the command line. */

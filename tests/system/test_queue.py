@@ -280,6 +280,16 @@ def test_an_order_to_hold_that_waits_is_taken_back_without_a_queue_manager(insta
         wait_until(lambda: [m["queue_name"] for m in mail.queue_list()] == ["deferred"], what=mail.log_tail)
 
 
+def test_release_of_all_takes_back_orders_to_hold_that_wait(instance, sink):
+    with SlowSink() as slow:
+        mail, queue_id = slow_mail(instance, slow, sink)
+        mail.command("postsuper", "-h", queue_id)
+        assert mail.command("postsuper", "-H", "ALL").stderr == "postsuper: Released from hold: 1 message\n"
+        assert mail.command("postsuper", "-H", "ALL").stderr == "postsuper: Released from hold: 0 messages\n"
+        slow.may_answer = True
+        wait_until(lambda: [m["queue_name"] for m in mail.queue_list()] == ["deferred"], what=mail.log_tail)
+
+
 @pytest.mark.parametrize("letter", ["h", "r"])
 def test_what_a_queue_manager_without_a_master_still_delivers_is_not_moved_meanwhile(instance, sink, letter):
     with SlowSink() as slow:
