@@ -897,12 +897,11 @@ struct queue *open_queue_for_test(int root)
 }
 
 /* What is written at the end of the turn is written: whoever dies now has told. */
-static void end_turn(struct manager *m)
+static void turn_has_ended(struct process *p)
 {
-	process_end_turn(&m->process);
-	if (is_dead(m))
-		return;
-	for (size_t i = 0; i < m->w->promises.count; i++)
+	struct manager *m = CONTAINER_OF(p, struct manager, process);
+
+	for (size_t i = 0; i < m->w->promises.count && m->q != NULL; i++)
 		if (m->mails[i].state != ACTIVE || queue_is_in_log(m->q, m->mails[i].where, id_of(m, i)))
 			m->unrecorded[i] = 0;
 }
@@ -943,7 +942,7 @@ static void do_something(struct manager *m)
 			take_back(m);
 		break;
 	default:
-		end_turn(m);
+		process_end_turn(&m->process);
 	}
 }
 
@@ -963,7 +962,7 @@ static void go_on_leaving(struct manager *m)
 			take_announcement(m);
 		break;
 	default:
-		end_turn(m);
+		process_end_turn(&m->process);
 	}
 }
 
@@ -1030,7 +1029,7 @@ static void run_manager(void *arg)
 	m->is_ready = false;
 	while (m->process.tasks > 1)
 		task_sleep();
-	end_turn(m);
+	process_end_turn(&m->process);
 	if (m->lock_fd >= 0)
 		close(m->lock_fd);
 	for (size_t i = 0; i < MOST_PROMISES && m->q != NULL; i++)
@@ -1049,6 +1048,7 @@ struct manager *manager_start(struct world *w, int number)
 	m->w = w;
 	m->lock_fd = m->root = -1;
 	process_init(&m->process, number);
+	m->process.when_turn_has_ended = turn_has_ended;
 	task_start(&m->process, run_manager, m);
 	return m;
 }

@@ -115,6 +115,7 @@ static int offload(int (*work)(void *), void *arg)
 	let_others();
 	r = work(arg);
 	enter_loop(me);
+	process_end_turn(me->of);	/* the loop hears of it in a later turn */
 	return r;
 }
 
@@ -135,6 +136,8 @@ void process_end_turn(struct process *p)
 		list_remove(&t->link);
 		t->run(t);
 	}
+	if (p->when_turn_has_ended != NULL && !p->is_dead)
+		p->when_turn_has_ended(p);
 }
 
 void __wrap_at_turn_end(struct turn *t);

@@ -18,6 +18,7 @@ struct process {
 	int tasks;			/* that have not ended */
 	struct task *on_loop;
 	struct list turns;		/* at_turn_end() */
+	void (*when_turn_has_ended)(struct process *p);		/* NULL: nobody wants to know */
 };
 
 /* Inside loop_run(). stride: at one call of so many somebody else may go on. */
