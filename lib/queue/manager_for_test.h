@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A queue manager, as far as it deals with lib/queue, for succession_test: what qmgr does, in qmgr's order, and
- * beside each function the one of qmgr that it follows. Whoever changes how qmgr uses the queue changes it here.
+ * beside each function the one of qmgr that it follows. A file for each part of qmgr (manager_parts_for_test.h).
+ * Whoever changes how qmgr uses the queue changes it here.
  */
 #ifndef ROAD_QUEUE_MANAGER_FOR_TEST_H
 #define ROAD_QUEUE_MANAGER_FOR_TEST_H
