@@ -13,12 +13,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/queue/walk_for_test.h"
+#include "lib/queue/walks_for_test.h"
 
 enum { MOST_DEPTH = 2, HOURS_S = 7200, WAYS = 6, FIRST_RANDOM_WAY = 3 };
-
-static bool is_long;			/* every step, every call */
-static uint64_t first_seed, walks;
-static int length;			/* of each, in operations */
 
 /* ---- one crash ---- */
 
@@ -256,10 +253,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_sync_that_is_left_out_at_one_place_is_found),
 	};
 
-	str_hash(STR("x"));		/* its key is made now, and so the same for every walk */
-	is_long = argc > 1;
-	first_seed = is_long ? strtoull(argv[1], NULL, 10) : 1;
-	walks = argc > 2 ? strtoull(argv[2], NULL, 10) : 4;
-	length = argc > 3 ? (int) strtol(argv[3], NULL, 10) : 60;
+	read_walks(argc, argv, 4, 60);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,5 @@ void manager_kill(struct manager *m);
 
 /* Opens the queue's directories, and the log for whoever reads it. NULL: its process has been killed. */
 struct queue *open_queue_for_test(int root);
-/* Who is meant, in bits. */
-unsigned bits_of_envelope(const struct envelope *e);
 
 #endif

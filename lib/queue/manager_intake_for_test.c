@@ -7,59 +7,20 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 
-unsigned bits_of_envelope(const struct envelope *e)
-{
-	unsigned bits = 0;
-
-	for (size_t i = 0; i < e->recipient_count; i++)
-		bits |= 1u << (e->recipients[i].address.at[1] - '0');
-	return bits;
-}
-
-struct replay {
-	const struct envelope *e;
-	struct mail *mail;
-};
-
-static void replay_record(void *arg, const struct journal_record *r)
-{
-	struct replay *p = arg;
-	int at;
-
-	switch (r->kind) {
-	case JOURNAL_OUTCOME:
-		at = envelope_position(p->e, r->outcome.index);
-		if (at >= 0 && r->outcome.status == OUTCOME_DELIVERED)
-			p->mail->open &= ~(1u << (p->e->recipients[at].address.at[1] - '0'));
-		break;
-	case JOURNAL_DONE:
-		p->mail->open = 0;
-		break;
-	case JOURNAL_HELD:
-		p->mail->fate = MAIL_HELD;
-		break;
-	case JOURNAL_REQUEUED:
-		p->mail->fate = MAIL_REQUEUED;
-		break;
-	case JOURNAL_RELEASED:
-		p->mail->fate = MAIL_STAYS;
-		break;
-	default:
-		break;
-	}
-}
-
 static int fill_from_file(struct queue_file *f, struct mail *mail)
 {
+	static const int fates[] = { [NO_ORDER] = MAIL_STAYS, [ORDERED_TO_HOLD] = MAIL_HELD,
+				     [ORDERED_TO_REQUEUE] = MAIL_REQUEUED };
 	struct arena *a = arena_new("message", NULL, MOST_MEMORY);
+	struct sight s = { .open = 0 };
 	struct envelope e;
 	int r = queue_file_envelope(f, a, &e);
 
-	if (r == 0) {
-		mail->open = bits_of_envelope(&e);
-		mail->where = f->where;
-		r = MIN(journal_read(f, replay_record, &(struct replay){ &e, mail }), 0);
-	}
+	if (r == 0)
+		r = sight_replay(f, &e, &s);
+	mail->where = f->where;
+	mail->open = s.open;
+	mail->fate = fates[s.fate];
 	arena_free(a);
 	return r;
 }

@@ -132,13 +132,21 @@ static void replay_record(void *arg, const struct journal_record *r)
 	}
 }
 
-static unsigned bits_of(const struct envelope *e)
+unsigned bits_of_envelope(const struct envelope *e)
 {
 	unsigned bits = 0;
 
 	for (size_t i = 0; i < e->recipient_count; i++)
 		bits |= bit_of(e, e->recipients[i].index);
 	return bits;
+}
+
+int sight_replay(struct queue_file *f, const struct envelope *e, struct sight *ret)
+{
+	int r = journal_read(f, replay_record, &(struct replay){ e, ret });
+
+	ret->open = ret->is_done ? 0 : bits_of_envelope(e) & ~(ret->noted / GOT | ret->noted / FAILED);
+	return MIN(r, 0);
 }
 
 /* What cannot be read now says nothing. */
@@ -164,7 +172,7 @@ static void compare_content(const struct promise *p, const struct queue_file *f,
 static void compare_envelope(const struct promise *p, const struct envelope *e, enum queue_name where,
 			     struct buf *why)
 {
-	const unsigned to = bits_of(e);
+	const unsigned to = bits_of_envelope(e);
 	/* who got it is left out of what is handed in again; a copy that was taken back may come back */
 	const bool is_right = where != QUEUE_MAILDROP ? to == p->to
 			      : (to & ~p->to) == 0 && (p->to & ~promise_left_out(p->ever_noted) & ~to) == 0
@@ -182,7 +190,6 @@ int sight_read(struct promises *all, struct queue *q, enum queue_name where, str
 	struct arena *a;
 	struct envelope e;
 	struct sight s = { .where = where };
-	struct replay replay = { &e, &s };
 	int r = queue_file_open(q, where, id, false, true, &f);
 
 	if (r < 0)
@@ -190,13 +197,12 @@ int sight_read(struct promises *all, struct queue *q, enum queue_name where, str
 	a = arena_new("sight", NULL, MOST_TEXT);
 	r = queue_file_envelope(&f, a, &e);
 	if (r == 0)
-		r = MIN(journal_read(&f, replay_record, &replay), 0);
+		r = sight_replay(&f, &e, &s);
 	if (r == 0 && p == NULL) {
 		buf_addf(why, "%.*s: nobody sent that; ", PSTR(id));
 	} else if (r == 0) {
 		compare_content(p, &f, why);
 		compare_envelope(p, &e, where, why);
-		s.open = s.is_done ? 0 : bits_of(&e) & ~(s.noted / GOT | s.noted / FAILED);
 		memcpy(s.id, p->id, sizeof(s.id));
 		*ret = s;
 	}

@@ -72,6 +72,10 @@ struct sights {
 	size_t count;
 };
 
+/* Who is meant, in bits. */
+unsigned bits_of_envelope(const struct envelope *e);
+/* What its journal says, as qmgr's message.c reads it: open, noted, fate, is_done. 0, -errno. */
+int sight_replay(struct queue_file *f, const struct envelope *e, struct sight *ret);
 /*
  * Reads all of one as qmgr does, and compares it: 0, -errno of the queue. What is not as promised is
  * said in why.

@@ -14,6 +14,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/queue/manager_for_test.h"
+#include "lib/queue/walks_for_test.h"
 
 enum {
 	CLEANUP = 1, PEOPLE = 2, FIRST_MANAGER = 10, MOST_ALIVE = 4, LARGE = 80 << 10, SEGMENT_SIZE = 32 << 10,
@@ -22,10 +23,6 @@ enum {
 	PACE = 5,			/* people are slower than machines */
 	MOST_ROUNDS = 400000,		/* until all is delivered */
 };
-
-static bool is_long;
-static uint64_t first_seed, walks;
-static int length;			/* of each: so often the dice say what happens next */
 
 struct scene {
 	struct world w;
@@ -457,10 +454,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_queue_manager_that_dies_repeats_only_what_it_was_about),
 	};
 
-	str_hash(STR("x"));		/* its key is made now, and so the same for every walk */
-	is_long = argc > 1;
-	first_seed = is_long ? strtoull(argv[1], NULL, 10) : 1;
-	walks = argc > 2 ? strtoull(argv[2], NULL, 10) : 60;
-	length = argc > 3 ? (int) strtol(argv[3], NULL, 10) : 600;
+	read_walks(argc, argv, 60, 600);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
