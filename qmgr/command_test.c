@@ -220,6 +220,33 @@ static void a_command_reaches_a_message_that_is_leaving_the_intake_log(void **st
 	play(state, play_leaving_the_log);
 }
 
+static void play_requeued_when_it_leaves(struct scene *s)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	struct message *m;
+	char id[32];
+	uint64_t n;
+
+	use_log(s);
+	make_one_leave(s, id);
+	assert_int_equal(command(s, "requeue", id, &n), 0);
+	s->q.leaving = true;
+	let_it_arrive(s);
+	s->q.leaving = false;
+	assert_false(lies_in(s, QUEUE_MAILDROP, id));
+	assert_int_equal(message_load(&s->q, QUEUE_DEFERRED, str_of(id), &m), 0);
+	assert_int_equal(m->fate, REQUEUED);
+	message_free(m);
+	assert_int_equal(queue_file_open(s->q.queue, QUEUE_DEFERRED, str_of(id), false, false, &f), 0);
+	assert_true(f.mtime_s <= wall_s());		/* nobody waits for the next attempt */
+}
+
+/* Nothing is locked then that a successor sees: it may hand it in again at the same time. */
+static void what_leaves_the_log_after_a_reload_is_requeued_by_the_successor(void **state)
+{
+	play(state, play_requeued_when_it_leaves);
+}
+
 /* Held before its deferral, so that it leaves the log for hold/. */
 static void play_released_on_the_way(struct scene *s)
 {
@@ -708,6 +735,7 @@ int main(void)
 		IN_SCENE(who_was_delivered_between_hold_and_release_does_not_get_it_again),
 		IN_SCENE(a_command_reaches_a_message_that_is_leaving_the_intake_log),
 		IN_SCENE(a_message_released_while_it_moves_to_hold_does_not_stay_there),
+		IN_SCENE(what_leaves_the_log_after_a_reload_is_requeued_by_the_successor),
 		IN_SCENE(what_is_being_requeued_is_not_found_by_a_scan),
 		IN_SCENE(an_order_is_on_disk_before_its_delivery_ends),
 		IN_SCENE(an_order_is_in_the_ledger_before_its_delivery_ends),

@@ -84,6 +84,15 @@ static enum queue_name target(const struct message *m)
 	return m->leaves == TO_HOLD ? QUEUE_HOLD : QUEUE_DEFERRED;
 }
 
+/*
+ * Its lock was in the log, and the successor may have found the file already: both would hand it in again.
+ * Its journal has the order.
+ */
+static bool is_for_successor(const struct message *m)
+{
+	return m->q->leaving && m->fate == REQUEUED;
+}
+
 static void moved(struct departure *d)
 {
 	struct message *m = d->m;
@@ -94,7 +103,7 @@ static void moved(struct departure *d)
 		log_mail(ROAD_ERROR, m->id, "cannot be moved to %s: %s", queue_name_text(to), error_text(r));
 		m->fate = STAYS;
 		defer_in_place(m, m->where);
-	} else if (r == -ENOENT || (to == QUEUE_HOLD && m->fate == HELD)) {
+	} else if (r == -ENOENT || (to == QUEUE_HOLD && m->fate == HELD) || is_for_successor(m)) {
 		forget(m);
 	} else {
 		m->where = to;

@@ -223,7 +223,8 @@ static void moved(struct manager *m, struct departure *d)
 	if (r < 0 && r != -ENOENT) {
 		mail->fate = MAIL_STAYS;
 		defer_in_place(m, d->i, mail->where);
-	} else if (r == -ENOENT || (to == QUEUE_HOLD && mail->fate == MAIL_HELD)) {
+	} else if (r == -ENOENT || (to == QUEUE_HOLD && mail->fate == MAIL_HELD)
+		   || (m->leaving && mail->fate == MAIL_REQUEUED)) {
 		forget(m, d->i);
 	} else {
 		mail->where = to;
