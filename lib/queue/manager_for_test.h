@@ -10,7 +10,10 @@
 #include "lib/queue/promises_for_test.h"
 #include "lib/queue/tasks_for_test.h"
 
-enum { MANAGER_SEGMENTS = 5, MOST_MANAGERS = 40, MOST_ANNOUNCED = 64, MOST_ORDERS = 8 };
+enum {
+	MANAGER_SEGMENTS = 5, MOST_MANAGERS = 40, MOST_ANNOUNCED = 64, MOST_ORDERS = 8,
+	DEBRIS_AGE_S = 100,		/* less than an hour: who would wait for it? */
+};
 
 /* What became of a message, whoever delivered it. */
 struct fortune {

@@ -54,6 +54,18 @@ static void look_elsewhere(struct manager *m, size_t i)
 	}
 }
 
+/* sweep_debris(): half a message of a process that was killed. */
+static void sweep_debris(struct manager *m, enum queue_name where, size_t i)
+{
+	int64_t written_s;
+
+	if (where == QUEUE_DEFERRED)
+		put_to_sleep(m, i, where);	/* a person is to look at it in the end */
+	else if (queue_last_written(m->q, where, id_of(m, i), &written_s) == 0
+		 && wall_s() - written_s > DEBRIS_AGE_S)
+		queue_finish(m->q, where, id_of(m, i));
+}
+
 static void scan_troubled(struct manager *m, enum queue_name where, size_t i, int error)
 {
 	TELL(m, i, "cannot be loaded from %s: %d", queue_name_text(where), error);
@@ -61,7 +73,9 @@ static void scan_troubled(struct manager *m, enum queue_name where, size_t i, in
 		look_elsewhere(m, i);
 	else if (error == -EBADMSG && !is_dead(m))
 		buf_addf(&m->w->why, "%zu in %s is damaged; ", i, queue_name_text(where));
-	else if (error != -ENODATA || where == QUEUE_DEFERRED)
+	else if (error == -ENODATA)
+		sweep_debris(m, where, i);
+	else
 		put_to_sleep(m, i, where);
 }
 

@@ -19,7 +19,6 @@
 enum {
 	CLEANUP = 1, PEOPLE = 2, FIRST_MANAGER = 10, MOST_ALIVE = 4, LARGE = 80 << 10, SEGMENT_SIZE = 32 << 10,
 	MOST_TEXT = 1 << 20, MOST_STORY = 4 << 20, STORY_SHOWN = 6000,
-	DEBRIS_AGE_S = 100,
 	PACE = 5,			/* people are slower than machines */
 	MOST_ROUNDS = 400000,		/* until all is delivered */
 };
