@@ -3,6 +3,9 @@
 #include "tests/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "lib/queue/format.h"
 #include "lib/queue/message_for_test.h"
@@ -112,6 +115,31 @@ static void a_link_from_elsewhere_is_refused(void **state)
 	assert_true(exists(f, "incoming", f->id));
 }
 
+static const char *removed_when_asked;
+
+/* Ours instead of the C library's: somebody removes the file before it is looked at. */
+int fstat(int fd, struct stat *st)
+{
+	if (removed_when_asked != NULL)
+		unlink(removed_when_asked);
+	removed_when_asked = NULL;
+	return (int) syscall(SYS_newfstatat, fd, "", st, AT_EMPTY_PATH);
+}
+
+static void what_is_removed_while_it_is_opened_is_not_there(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_file file;
+	struct queue_parts parts;
+	char path[128];
+
+	assert_int_equal(write_message(f, QUEUE_INCOMING, f->id, 10, &parts), 0);
+	snprintf(path, sizeof(path), "%s/incoming/%s", f->s.path, f->id);
+	removed_when_asked = path;
+	assert_int_equal(queue_file_open(f->q, QUEUE_INCOMING, str_of(f->id), false, false, &file), -ENOENT);
+	assert_null(removed_when_asked);
+}
+
 static void a_changed_hash_depth_is_followed(void **state)
 {
 	struct fixture *f = *state;
@@ -151,6 +179,7 @@ int main(void)
 		QUEUE_TEST(what_is_no_message_is_told_and_left_alone),
 		QUEUE_TEST(a_rename_caught_half_way_leaves_one_name),
 		QUEUE_TEST(a_link_from_elsewhere_is_refused),
+		QUEUE_TEST(what_is_removed_while_it_is_opened_is_not_there),
 		QUEUE_TEST(a_changed_hash_depth_is_followed),
 		QUEUE_TEST(a_missing_directory_is_named),
 	};

@@ -21,7 +21,7 @@ static int check_kind(int fd, struct stat *ret)
 		return -errno;
 	if (!S_ISREG(ret->st_mode))
 		return -EBADF;
-	return ret->st_nlink == 1 ? 0 : -EMLINK;
+	return ret->st_nlink == 1 ? 0 : ret->st_nlink == 0 ? -ESTALE : -EMLINK;
 }
 
 /*
@@ -158,7 +158,7 @@ int queue_file_open(struct queue *q, enum queue_name where, struct str id, bool 
 		return fd;
 	r = queue_file_take(fd, where, check_all, &f);
 	if (r < 0)
-		return r;
+		return r == -ESTALE ? -ENOENT : r;	/* removed since it was opened */
 	if (!str_is(str_of(f.id), id))
 		return -EBADMSG;	/* renamed by hand: its journal would not count any more */
 	fd_take(&fd);
