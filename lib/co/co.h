@@ -108,6 +108,7 @@ void co_pass(void) MAY_YIELD;		/* lets everyone else who is ready run first */
  * touch anything the loop touches.
  */
 int co_offload(int (*work)(void *), void *arg) MAY_YIELD;
+bool co_offload_pending(void);		/* has anybody work on a pool thread, or done and not yet seen? */
 /* Starts all threads now. Otherwise each starts when it is first needed, which also works inside a jail. */
 void co_start_pool(void);
 

@@ -254,7 +254,7 @@ static void turn(void)
 	next = virtual_time ? NEVER : sooner(timers_next(), trim_parked(now));
 	if (next != NEVER)
 		set_alarm(next, now);
-	if (virtual_time && !somebody_ready() && !offload_pending() && timers_next() != NEVER) {
+	if (virtual_time && !somebody_ready() && !co_offload_pending() && timers_next() != NEVER) {
 		poll_events(false);
 		offload_collect();
 		if (!somebody_ready())

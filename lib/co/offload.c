@@ -184,7 +184,7 @@ bool offload_collect(void)
 	return true;
 }
 
-bool offload_pending(void)
+bool co_offload_pending(void)
 {
 	return outstanding > 0;
 }

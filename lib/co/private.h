@@ -93,7 +93,6 @@ when_t timers_next(void);		/* NEVER: none */
 void timers_run(when_t now);
 bool offload_collect(void);		/* wakes whose job is done; true: some were */
 void offload_tune(int pool_threads);
-bool offload_pending(void);		/* jobs given out and not collected */
 /* true: the pool has to wake the loop through its eventfd from now on */
 void offload_loop_sleeps(bool sleeps);
 void offload_dropped(void);
