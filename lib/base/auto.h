@@ -25,7 +25,10 @@ static inline int fd_take(int *fd)
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member) \
 	((type *) (void *) ((char *) (pointer) - __builtin_offsetof(type, member)))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each operand is evaluated once: it may do something, or look at the clock. */
+#define MIN(a, b) \
+	__extension__ ({ __typeof__(1 ? (a) : (b)) min_a_ = (a), min_b_ = (b); min_a_ < min_b_ ? min_a_ : min_b_; })
+#define MAX(a, b) \
+	__extension__ ({ __typeof__(1 ? (a) : (b)) max_a_ = (a), max_b_ = (b); max_a_ > max_b_ ? max_a_ : max_b_; })
 
 #endif

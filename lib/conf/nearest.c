@@ -25,7 +25,8 @@ static size_t distance(struct str a, struct str b, size_t most)
 		for (size_t j = 1; j <= b.len; j++) {
 			const bool same = a.at[i - 1] == b.at[j - 1];
 
-			row[j] = MIN(MIN(above[j], row[j - 1]) + 1, above[j - 1] + !same);
+			row[j] = MIN(above[j], row[j - 1]) + 1;
+			row[j] = MIN(row[j], above[j - 1] + !same);
 			if (i > 1 && j > 1 && a.at[i - 1] == b.at[j - 2] && a.at[i - 2] == b.at[j - 1])
 				row[j] = MIN(row[j], before[j - 2] + 1);
 		}

@@ -60,8 +60,8 @@ static bool wait_for_lock(const struct mailbox_rules *rules, int64_t *pause_ms, 
 
 	if (*waited_ms >= most)
 		return false;
-	*pause_ms = MIN(MAX(*pause_ms * 2, (int64_t) FIRST_PAUSE_MS),
-			MIN(rules->lock_delay_ms, most - *waited_ms));
+	*pause_ms = MIN(MAX(*pause_ms * 2, (int64_t) FIRST_PAUSE_MS), rules->lock_delay_ms);
+	*pause_ms = MIN(*pause_ms, most - *waited_ms);
 	*waited_ms += *pause_ms;
 	co_sleep(in(*pause_ms));
 	return true;

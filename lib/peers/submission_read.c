@@ -69,8 +69,10 @@ bool submission_is_bounded(const struct envelope *e)
 {
 	size_t longest = MAX(e->sender.len, e->envid.len);
 
-	for (size_t i = 0; i < e->recipient_count; i++)
-		longest = MAX(longest, MAX(e->recipients[i].address.len, e->recipients[i].orcpt.len));
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		longest = MAX(longest, e->recipients[i].address.len);
+		longest = MAX(longest, e->recipients[i].orcpt.len);
+	}
 	return longest <= SUBMISSION_LONGEST;
 }
 

@@ -106,7 +106,7 @@ static int find(struct cdb *c, struct str key)
 		return 0;
 	slot = (hash >> 8) % slots;
 	for (uint32_t done = 0; done < slots;) {
-		uint32_t count = MIN(MIN(slots - slot, slots - done), (uint32_t) SLOTS_AT_ONCE);
+		uint32_t left = MIN(slots - slot, slots - done), count = MIN(left, (uint32_t) SLOTS_AT_ONCE);
 		int r = read_at(c, piece, count * 8, (off_t) table_at + (off_t) slot * 8);
 
 		if (r < 0)
