@@ -272,6 +272,22 @@ static void test_formatted_text_grows_the_buffer_or_leaves_it_alone(void **state
 	assert_str(buf_str(&b), "0 18446744073709551615");
 }
 
+static int times_asked;
+
+static int ask(int answer)
+{
+	times_asked++;
+	return answer;
+}
+
+static void the_smaller_and_the_larger_of_two_are_asked_for_once(void **state)
+{
+	(void) state;
+	assert_int_equal(MIN(ask(1), ask(2)), 1);
+	assert_int_equal(MAX(ask(1), ask(2)), 2);
+	assert_int_equal(times_asked, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_a_map_keeps_what_was_put_through_growth_and_removal),
 		cmocka_unit_test(test_list_each_may_remove_its_item),
 		cmocka_unit_test(test_crc32c_has_the_check_value_of_the_rfc),
+		cmocka_unit_test(the_smaller_and_the_larger_of_two_are_asked_for_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
