@@ -140,23 +140,13 @@ static inline int files_in(struct fixture *f, const char *directory, const char 
 	return n;
 }
 
-static inline int open_log(struct fixture *f, const struct put *p)
+/* "log" or "done": the segment the message lies in, or its ledger. */
+static inline int open_in_intake(struct fixture *f, const struct put *p, const char *kind)
 {
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "intake/log-%s", p->place.segment);
-	fd = openat(f->s.dir, path, O_RDWR);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static inline int open_ledger(struct fixture *f, const struct put *p)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "intake/done-%s", p->place.segment);
+	snprintf(path, sizeof(path), "intake/%s-%s", kind, p->place.segment);
 	fd = openat(f->s.dir, path, O_RDWR);
 	assert_true(fd >= 0);
 	return fd;
@@ -164,7 +154,7 @@ static inline int open_ledger(struct fixture *f, const struct put *p)
 
 static inline void damage(struct fixture *f, const struct put *p, uint64_t at)
 {
-	AUTO_FD fd = open_log(f, p);
+	AUTO_FD fd = open_in_intake(f, p, "log");
 	char byte;
 
 	assert_int_equal(pread(fd, &byte, 1, (off_t) (p->place.at + at)), 1);

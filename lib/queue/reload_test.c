@@ -234,7 +234,7 @@ static void what_is_deleted_while_a_predecessor_moves_it_leaves_no_file(void **s
 	assert_int_equal(queue_exit_write(&move), 0);
 	assert_int_equal(queue_exit_end(&move, queue_exit_sync(&move)), -ENOENT);
 	assert_false(lies(f->writer, QUEUE_DEFERRED, p.id));
-	AUTO_FD other = open_log(f, &p);
+	AUTO_FD other = open_in_intake(f, &p, "log");
 	/* who uses the segment anew needs the place */
 	assert_int_equal(lock_is_taken_at(other, (off_t) p.place.at), 0);
 }

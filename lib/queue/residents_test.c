@@ -94,7 +94,7 @@ static void a_segment_is_kept_while_what_is_damaged_in_it_cannot_be_set_aside(vo
 static void make_newer(struct fixture *f, const struct put *p)
 {
 	enum { CHECK_AT = QUEUE_HEAD_SIZE - 15 };
-	AUTO_FD fd = open_log(f, p);
+	AUTO_FD fd = open_in_intake(f, p, "log");
 	char head[QUEUE_HEAD_SIZE], check[16];
 
 	assert_int_equal(pread(fd, head, sizeof(head), (off_t) p->place.at), sizeof(head));
@@ -123,7 +123,7 @@ static void nothing_in_a_body_passes_for_a_message(void **state)
 {
 	struct fixture *f = *state;
 	struct put first = put(f, "first\n"), carrier;
-	AUTO_FD fd = open_log(f, &first);
+	AUTO_FD fd = open_in_intake(f, &first, "log");
 	char body[4 * QUEUE_HEAD_SIZE];
 
 	/* a true head of this very segment, at every place where one could stand */
@@ -332,7 +332,7 @@ static void what_a_predecessor_still_delivers_is_not_moved_away_from_its_lock(vo
 
 static int lines_in_ledger(struct fixture *f, const struct put *p)
 {
-	AUTO_FD fd = open_ledger(f, p);
+	AUTO_FD fd = open_in_intake(f, p, "done");
 	struct str rest, line;
 	char text[1024];
 	ssize_t n;
