@@ -292,45 +292,66 @@ int queue_copy_from_log(struct queue *q, struct str id, int fd)
 	return result < 0 ? result : move_journal(&x, r);
 }
 
+/* None, or none of ours: links and the like, which nobody delivers. */
+static bool is_no_copy(int error)
+{
+	static const int errors[] = { -ENOENT, -ESTALE, -EBADF, -ELOOP, -EISDIR, -ENXIO, -EMLINK, -ENOTSUP };
+
+	for (size_t i = 0; i < COUNT_OF(errors); i++)
+		if (error == errors[i])
+			return true;
+	return false;
+}
+
+/*
+ * A copy that a death left beside it. 1: whole, it counts from now on; 0: there is none, or it was half of one
+ * and is gone; -errno: not known now.
+ */
+static int adopt_copy(struct resident *r, enum queue_name where)
+{
+	int dir = queue_dir(r->segment->of->q, where), fd, result;
+	AUTO(queue_file) f = { .fd = -1 };
+	char path[64];
+
+	if (dir < 0)
+		return 0;
+	queue_path(r->segment->of->q, where, str_of(r->id), path);
+	fd = file_open_append(dir, path);
+	if (fd < 0)
+		return is_no_copy(fd) ? 0 : fd;
+	result = queue_file_take(fd, where, true, &f);
+	if (result < 0)
+		close(fd);
+	if (result == -ENODATA || result == -EBADMSG) {
+		unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
+		return 0;
+	}
+	if (result < 0)
+		return is_no_copy(result) ? 0 : result;
+	result = catch_up(&f, r);
+	return result < 0 ? result : fsync(f.fd) < 0 ? -errno : 1;
+}
+
 int residents_resume_exit(struct resident *r)
 {
 	static const enum queue_name places[] = { QUEUE_HOLD, QUEUE_DEFERRED, QUEUE_INCOMING };
-	struct queue *q = r->segment->of->q;
-	char path[64];
-	int error;
+	int result;
 
 	if (r->exit != NULL)
 		return 0;		/* we are about it: our own lock we do not see */
 	r->was_anothers = lock_is_taken_at(r->segment->fd, (off_t) r->at) != 0;
 	if (r->was_anothers)
 		return 0;
-	if (residents_refresh(r) < 0)
+	result = residents_refresh(r);
+	if (result == -ENOENT)
 		return 0;		/* a predecessor has ended it since we read the ledger */
-	for (size_t i = 0; i < COUNT_OF(places); i++) {
-		int dir = queue_dir(q, places[i]), fd, result;
-		AUTO(queue_file) f = { .fd = -1 };
-
-		if (dir < 0)
-			continue;
-		queue_path(q, places[i], str_of(r->id), path);
-		fd = file_open_append(dir, path);
-		if (fd < 0)
-			continue;
-		result = queue_file_take(fd, places[i], true, &f);
-		if (result < 0)
-			close(fd);
-		if (result == -ENODATA || result == -EBADMSG) {
-			unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
-		} else if (result == 0) {
-			result = catch_up(&f, r);
-			error = result < 0 ? result : fsync(f.fd) < 0 ? -errno : 0;
-			r->was_anothers = error < 0;
-			if (error == 0)
-				residents_finish(r);
-			return error;
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < COUNT_OF(places) && result == 0; i++)
+		result = adopt_copy(r, places[i]);
+	if (result > 0)
+		residents_finish(r);
+	else
+		r->was_anothers = result < 0;
+	return MIN(result, 0);
 }
 
 int residents_take_over(struct resident *r)

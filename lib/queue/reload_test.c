@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "lib/disk/disk.h"
@@ -171,6 +172,27 @@ static void half_a_copy_of_a_dead_predecessor_is_removed(void **state)
 	assert_false(lies(f->writer, QUEUE_DEFERRED, p.id));
 }
 
+/* Else it would be delivered from the log, and from that file once more. */
+static void what_cannot_be_looked_for_now_is_not_taken_to_lie_in_the_log_only(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) file = { .fd = -1 };
+	struct rlimit usual, none;
+	int r;
+
+	die_in_the_middle_of_a_move(f, &p, -1);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(p.id), false, false, &file), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	none = (struct rlimit){ 0, usual.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	r = queue_file_is_current(f->writer, &file);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+	assert_int_equal(r, -EMFILE);
+	assert_int_equal(queue_file_is_current(f->writer, &file), -ENOENT);
+	assert_true(lies(f->writer, QUEUE_DEFERRED, p.id));
+}
+
 static void count_released(void *arg, const struct journal_record *r)
 {
 	*(int *) arg += r->kind == JOURNAL_RELEASED;
@@ -327,6 +349,7 @@ int main(void)
 		WITH_LOG(a_file_that_was_moved_or_replaced_since_it_was_opened_is_not_here),
 		WITH_LOG(what_a_dead_predecessor_had_moved_is_not_in_the_log_any_more),
 		WITH_LOG(half_a_copy_of_a_dead_predecessor_is_removed),
+		WITH_LOG(what_cannot_be_looked_for_now_is_not_taken_to_lie_in_the_log_only),
 		WITH_LOG(what_is_released_is_looked_for_where_a_predecessor_moved_it),
 		WITH_LOG(an_order_that_comes_while_a_predecessor_moves_the_message_goes_along),
 		WITH_LOG(what_is_deleted_while_a_predecessor_moves_it_leaves_no_file),
