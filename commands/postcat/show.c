@@ -24,6 +24,7 @@ struct showing {
 	struct queue_head head;
 	bool damaged;
 	struct map *done;		/* indices of recipients that are through */
+	bool is_through;		/* all are, and the file was about to be removed */
 };
 
 __attribute__((format(printf, 2, 3))) static void complain(struct showing *s, const char *format, ...)
@@ -117,7 +118,7 @@ static bool is_done(const struct showing *s, uint32_t index)
 	char key[16];
 
 	snprintf(key, sizeof(key), "%u", index);
-	return map_get(s->done, str_of(key)) != NULL;
+	return s->is_through || map_get(s->done, str_of(key)) != NULL;
 }
 
 static void show_recipient(const struct showing *s, const struct recipient *r)
@@ -203,6 +204,7 @@ static void note_done(void *arg, const struct journal_record *r)
 	struct showing *s = arg;
 	char key[16];
 
+	s->is_through |= r->kind == JOURNAL_DONE;
 	if (r->kind != JOURNAL_TOLD
 	    && (r->kind != JOURNAL_OUTCOME || r->outcome.status == OUTCOME_DEFERRED
 		|| r->outcome.status == OUTCOME_PENDING))

@@ -8,6 +8,7 @@ import pytest
 from foreground import Foreground
 from frames import Peer
 from instance import IS_ROOT
+from test_bounds_files import crc32c
 from test_cleanup import id_of, make_directories, request
 
 
@@ -112,6 +113,15 @@ def test_a_torn_journal_costs_its_last_line(damaged):
     done = damaged(lambda data: bytes(data) + b"0badc0de outcome 0\tdelivered\t1\t2.0.0\tr\t\t\tt")
     assert done.returncode == 1 and "1 damaged records in the journal were left out" in done.stderr
     assert "recipient: bob@example.net\n" in done.stdout and "done_recipient" not in done.stdout
+
+
+def test_who_is_through_is_no_recipient_any_more(stored, damaged):
+    """A killed qmgr had no time to write down the last outcomes, only that nobody is left."""
+    _, path = stored
+    done = damaged(lambda data: bytes(data) + b"%08x done\n" % crc32c(b"done", crc32c(path.name.encode())))
+    assert done.returncode == 0 and done.stderr == ""
+    assert "\ndone_recipient: bob@example.net\n" in done.stdout and "\nrecipient: " not in done.stdout
+    assert "\nthrough: yes\n" in done.stdout
 
 
 def test_what_is_no_queue_file_is_refused(stored, tmp_path):
