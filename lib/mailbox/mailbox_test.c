@@ -61,7 +61,7 @@ static ssize_t read_content(void *arg, uint64_t at, void *to, size_t n)
 	if (c->error != 0 && at >= c->error_at)
 		return c->error;
 	n = MIN(n, c->piece);
-		n = MIN(n, rest.len);
+	n = MIN(n, rest.len);
 	memcpy(to, rest.at, n);
 	return (ssize_t) n;
 }
