@@ -17,6 +17,7 @@ int64_t wall_us(void) { return read_clock(CLOCK_REALTIME, test_wall); }
 int64_t wall_s(void) { return wall_us() / 1000000; }
 int64_t mono_us(void) { return read_clock(CLOCK_MONOTONIC, test_mono); }
 int64_t mono_ms(void) { return mono_us() / 1000; }
+int64_t process_us(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID, -1); }
 
 void clock_set_for_test(int64_t wall_us_value, int64_t mono_us_value)
 {

@@ -7,10 +7,12 @@
  *   jail           jail_describe()                   user X    account_by_name: found, none or error
  *   peer           uid of the peer and public/private        wakes     how often wake() was called
  *   conf NAME      a parameter                       crash     SIGSEGV
+ *   spin MS        uses so much processor time without a wait, and says the number of the process
  *   exit N         ends the process at once          anything else comes back
  */
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/daemon/daemon.h"
 
@@ -39,6 +41,15 @@ static void answer_parameter(struct stream *io, struct str name)
 	arena_free(a);
 }
 
+static void spin(struct stream *io, int64_t ms)
+{
+	int64_t until = process_us() + ms * 1000;
+
+	while (process_us() < until)
+		;
+	writef(io, "%d\n", (int) getpid());
+}
+
 static void answer(struct stream *io, const struct session_socket *s, struct str line)
 {
 	AUTO(buf) text = BUF(1000);
@@ -60,6 +71,8 @@ static void answer(struct stream *io, const struct session_socket *s, struct str
 		answer_parameter(io, rest);
 	else if (str_is(verb, STR("crash")))
 		raise(SIGSEGV);
+	else if (str_is(verb, STR("spin")) && str_to_int(rest, 1, 10000, &n) == 0)
+		spin(io, n);
 	else if (str_is(verb, STR("exit")) && str_to_int(rest, 0, 255, &n) == 0)
 		_exit((int) n);
 	else if (str_is(verb, STR("jail"))) {

@@ -120,6 +120,20 @@ def test_worker_processes_share_the_clients(echo):
     assert sorted(one.pids("smtpd")) == sorted(pids)
 
 
+def test_at_a_port_a_second_process_comes_when_the_first_has_a_processor_to_itself(echo):
+    one = echo(main={"worker_processes": "2"})
+    talks = [one.talk() for _ in range(12)]
+    assert len({talk.pid() for talk in talks}) == 1
+
+    def two_serve():
+        talks[0].ask("spin 300")
+        talks.append(one.talk())
+        return talks[-1].pid() != talks[0].pid()
+
+    wait_until(two_serve, 120, "a second process")      # on a busy machine nobody has a processor to himself at once
+    assert len(one.pids("smtpd")) == 2
+
+
 def test_one_session_per_process_when_asked_for(echo):
     one = echo("a unix n - n - 5 smtpd\n", main={"worker_session_limit": "1"})
     talks = [one.talk("public/a") for _ in range(5)]
