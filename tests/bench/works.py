@@ -146,6 +146,12 @@ class Stream(Work):
                 "p50_ms": sent["reply"]["p50_us"] / 1000, "p99_ms": sent["reply"]["p99_us"] / 1000, **costs.each(n)}
 
 
+class Lockstep(Stream):
+    """A client that waits for each reply."""
+
+    options = ("-l",)
+
+
 class Encrypted(Stream):
     """The same over STARTTLS, with an ECDSA certificate. resume: a client that comes again, as mail servers do."""
 
@@ -555,6 +561,7 @@ WORKS = {
     "relay20": Stream("relayed, 4 KiB, 20 sessions, a connection per message", 20, rate=10, cpu=10, peers=WITH_EXIM),
     "relay100": Stream("relayed, 4 KiB, 100 sessions, a connection per message", 100, rate=10, cpu=10, peers=WITH_EXIM),
     "relay1-reuse": Stream("relayed, 4 KiB, 1 session, one connection", 1, reuse=True, rate=2, cpu=4, peers=ALL),
+    "relay20-lockstep": Lockstep("relayed, 4 KiB, 20 sessions, a connection per message, no pipelining", 20),
     "relay20-reuse": Stream("relayed, 4 KiB, 20 sessions, reused connections", 20, reuse=True, rate=10, cpu=10, peers=WITH_EXIM),
     "relay100-reuse": Stream("relayed, 4 KiB, 100 sessions, reused connections", 100, reuse=True, rate=10, cpu=10),
     "relay20-64k": Stream("relayed, 64 KiB, 20 sessions, a connection per message", 20, 65536, rate=3, peers=WITH_EXIM),
