@@ -105,9 +105,8 @@ static bool is_short_of_processor(void)
 }
 
 /*
- * A second process in clear text takes a tenth more of the machine's time for the same mail, so it
- * comes when one is not enough. At a Unix socket a session is a peer's whole traffic: one is enough
- * work.
+ * Two processes that could be one make smaller batches, and need a sixth more time for the same
+ * mail. At a Unix socket a session is a peer's whole traffic: one is enough work.
  */
 static bool wants_company(void)
 {
