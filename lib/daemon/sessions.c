@@ -105,8 +105,8 @@ static bool is_short_of_processor(void)
 }
 
 /*
- * Two processes that could be one make smaller batches, and need a sixth more time for the same
- * mail. At a Unix socket a session is a peer's whole traffic: one is enough work.
+ * Two processes that could be one make smaller batches, and need more time for the same mail. At a
+ * Unix socket a session is a peer's whole traffic: one is enough work.
  */
 static bool wants_company(void)
 {
