@@ -52,10 +52,11 @@ def put_things(place, dice):
         elif number % 6 == 3:
             path.symlink_to(place / "nowhere")
         else:
-            path.write_bytes(dice.randbytes(dice.choice([0, 10, 5000])))
-            path.chmod(dice.choice([0o000, 0o600, 0o700, 0o644]))
-            if os.geteuid() == 0:
-                os.chown(path, dice.randrange(3), 0)
+            with path.open("xb") as file:               # by descriptor: who reads the directory may have moved it to corrupt/ already
+                file.write(dice.randbytes(dice.choice([0, 10, 5000])))
+                os.fchmod(file.fileno(), dice.choice([0o000, 0o600, 0o700, 0o644]))
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), dice.randrange(3), 0)
         made.append(path)
     return made
 
