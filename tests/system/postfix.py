@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Postfix itself as the oracle: Debian's package, unpacked beside the build and not installed, as an Instance with the same parameters."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -90,7 +91,8 @@ class Postfix(Instance):
             self.stop()
         finally:
             for pid in _processes_of(self.tree, self.root):
-                os.kill(pid, 9)
+                with contextlib.suppress(ProcessLookupError):       # postfix stop waits for master, and not for its children
+                    os.kill(pid, 9)
             if not os.environ.get("POSTROAD_KEEP"):
                 shutil.rmtree(self.root, ignore_errors=True)
 
