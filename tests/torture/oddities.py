@@ -238,7 +238,7 @@ def stopped_agents(seed, rounds):
                     wait_until(lambda: given_up() > before, 60, lambda: f"the end of patience\n{scene.mail.log_tail()}", pause=0.1)
                 else:
                     time.sleep(scene.dice.uniform(0.1, 4))
-                assert len(scene.ledger.promised) > promised, "mail is taken meanwhile"
+                wait_until(lambda: len(scene.ledger.promised) > promised, 30, lambda: f"mail is taken meanwhile\n{scene.mail.log_tail()}")
             scene.wait_for_promises(5, 90)
         scene.end_load()
         extra = scene.settle(duplicates=given_up())

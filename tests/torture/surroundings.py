@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What is around the server: a disk whose clock is wrong, a machine short of memory, programs that are replaced, Postfix's queue, nobody there at boot."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -65,7 +66,8 @@ def biggest_killed(seed, rounds):
             wait_until(lambda: len(scene.sink.messages) > before + 5 or not scene.mail.queue_list(), 60, lambda: f"deliveries\n{scene.mail.log_tail()}")
             biggest = max((pid for pid in scene.processes() if pid != scene.mail.master_pid()), key=memory)
             most, kills = max(most, memory(biggest)), kills + 1
-            os.kill(biggest, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(biggest, signal.SIGKILL)
         extra = scene.settle(duplicates=kills * WINDOW, timeout=300)
         assert SANITIZED or most < 40_000 + CROWD, f"{most} KiB for {CROWD} recipients"
         return f"the biggest had {most} KiB, {summary(scene, extra)}"
