@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 
-from instance import DAEMONS, Instance, wait_until
+from instance import DAEMONS, PATIENCE, Instance, wait_until
 
 
 def listens(path):
@@ -44,7 +44,7 @@ class Foreground:
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(30 * PATIENCE)
         if self.path.exists():
             os.unlink(self.path)
 
@@ -52,7 +52,7 @@ class Foreground:
         try:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGTERM)
-                assert self.process.wait(30) == 0, self.log()
+                assert self.process.wait(30 * PATIENCE) == 0, self.log()
             for trouble in ("panic:", "ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer"):
                 assert trouble not in self.log(), self.log()
         finally:

@@ -4,6 +4,8 @@
 import socket
 import struct
 
+from instance import PATIENCE
+
 
 def pack(message, call=1, **attributes):
     body = struct.pack("!IB", call, len(message)) + message.encode() + b"\0"
@@ -32,7 +34,7 @@ def unpack(body):
 class Peer:
     """A connection to a service."""
 
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=30 * PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))

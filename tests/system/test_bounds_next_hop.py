@@ -183,7 +183,7 @@ def accepts_at_snails_pace(connection, ended):
 FIENDS = [never_greets, hangs_up, resets, drips, greets_for_ever, greets_without_line_end, sends_zeros, sends_garbage,
           has_a_hundred_thousand_extensions, has_a_huge_extension, has_odd_extensions, answers_with_odd_codes, answers_before_it_is_asked,
           explains_at_length, refuses_with_control_characters, takes_no_content, floods_during_content, accepts_at_snails_pace]
-LIMITS = {f"smtp_{what}_timeout": "8s" for what in ("helo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "quit", "rset")}
+LIMITS = {f"smtp_{what}_timeout": f"{8 * PATIENCE}s" for what in ("helo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "quit", "rset")}
 
 
 def test_hostile_servers_cost_a_deferral_each_and_nobody_else_waits(instance):
@@ -238,7 +238,7 @@ def test_names_of_hostile_zones_cost_a_deferral_or_a_bounce_and_no_memory(instan
         }
         for name, prepare in zones.items():
             prepare(f"{name}.example")
-        mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "worker_processes": "1", "dns_resolver_time_limit": "3s",
+        mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "worker_processes": "1", "dns_resolver_time_limit": f"{3 * PATIENCE}s",
                               "smtp_connect_timeout": "1s", "smtp_mx_address_limit": "2", "smtp_mx_session_limit": "2",
                               "minimal_backoff_time": "1000s", "queue_run_delay": "1000s"})
         mail.send(BODY, recipients=["warm@good.example"])

@@ -89,7 +89,7 @@ def test_daemons_killed_at_random_under_load_lose_nothing(instance):
         for load in loads:
             load.stop.set()
         for load in loads:
-            load.join(60)
+            load.join(120 * PATIENCE)
         assert kills >= 20
         assert all(len(load.acknowledged) > 10 for load in loads)
         acknowledged = set().union(*(load.acknowledged for load in loads))
