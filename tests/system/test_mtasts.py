@@ -373,6 +373,10 @@ def test_testing_none_no_policy_and_the_administrator_s_word_hold_back_nothing(w
         assert world.web.fetched(domain) == (text is not None and domain != "d17.mail")
 
 
+def addresses_asleep(one):
+    return [recipient["address"] for entry in one.queue_list() if entry["queue_name"] == "deferred" for recipient in entry["recipients"]]
+
+
 def test_while_mtasts_cannot_be_asked_mail_waits(world, mail):
     one, hosts = mail
     hosts.add("mx.d19.mail", "mx.d19.mail")
@@ -381,6 +385,7 @@ def test_while_mtasts_cannot_be_asked_mail_waits(world, mail):
     door.rename(one.queue / "private/elsewhere")
     one.kill("mtasts")
     assert "MTA-STS policy cannot be looked up" in deliver(one, "d19.mail", "deferred")
+    wait_until(lambda: "user@d19.mail" in addresses_asleep(one), 30, one.log_tail)     # what is being delivered cannot be flushed
     (one.queue / "private/elsewhere").rename(door)
     one.command("postqueue", "-f")
     one.wait_for_log("to=<user@d19.mail>.* status=sent", timeout=60)

@@ -299,6 +299,7 @@ def test_a_stalled_resolver_defers_mail_and_a_dead_one_is_replaced(instance, dns
         mail.wait_for_log(rf"{queue_id}: .*dsn=4\.\d\.\d, status=deferred \(Host or domain name not found. Name service error for "
                           r"name=two.example type=MX: Host not found, try again \(resolver service: Connection timed out\)\)", timeout=30)
         mail.kill("resolver", signal.SIGCONT)
+        wait_until(lambda: [entry["queue_name"] for entry in mail.queue_list()] == ["deferred"], 30, mail.log_tail)     # what is being delivered cannot be flushed
         mail.command("postqueue", "-f")
         arrived(2)
         assert mail.kill("resolver") == 1

@@ -230,6 +230,7 @@ def test_etrn_brings_the_mail_that_waits(instance):
                           "minimal_backoff_time": "600s", "queue_run_delay": "600s"})
     mail.send("Subject: later\r\n\r\n", recipients=["user@later.example"])
     mail.wait_for_log("status=deferred")
+    wait_until(lambda: [entry["queue_name"] for entry in mail.queue_list()] == ["deferred"], 30, mail.log_tail)     # what is being delivered is left alone
     with Sink(port=port) as sink, Client(mail) as client:
         assert client.reply() == 220
         assert client.ask("EHLO client.example") == 250
