@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from certificates import Authority
-from instance import IS_ROOT, Instance
+from instance import IS_ROOT, Instance, free_port
 from servers import Mariadb, Postgres, Slapd
 from test_proxymap import FOUND, look_up
 from test_table_servers import Service, ask
@@ -168,7 +168,7 @@ def test_ldap(mail):
         server.conf.write_text(front + f"TLSCACertificateFile {ca}\nTLSCertificateFile {cert}\nTLSCertificateKeyFile {key}\nTLSVerifyClient try\nsasl-host localhost\n"
                                'sasl-secprops none\nauthz-regexp "cn=test" "cn=reader,dc=example"\nauthz-regexp "uid=([^,]*),.*" "cn=$1,dc=example"\n'
                                "database mdb\n" + back + SLAPD)
-        secure = server.port + 1
+        secure = free_port()
         words = server.words()
         server.words = lambda: [*words[:-1], f"{words[-1]} ldaps://127.0.0.1:{secure}"]
         server.start().load(ENTRIES)
