@@ -172,11 +172,24 @@ static void sleepers(void *unused)
 	loop_stop();
 }
 
+/*
+ * On a clock that stands still while they fall asleep: a busy machine may take its time between
+ * two of them.
+ */
 static void test_sleepers_wake_in_the_order_of_their_times(void **unused)
 {
 	(void) unused;
+	loop_use_virtual_time(1000000000000000);
 	run(sleepers);
+	loop_use_virtual_time(-1);
 	assert_string_equal(trace, "12345");
+}
+
+static void test_sleepers_sleep_as_long_as_they_said(void **unused)
+{
+	(void) unused;
+	run(sleepers);
+	assert_int_equal(strlen(trace), 5);
 }
 
 static struct timer many[1000];
@@ -353,7 +366,9 @@ static void test_turn_ends_run_once_per_turn_before_the_loop_sleeps(void **unuse
 {
 	(void) unused;
 	turn_ends = 0;
+	loop_use_virtual_time(1000000000000000);	/* which goes on when there is nothing else to do */
 	run(count_turn_ends);
+	loop_use_virtual_time(-1);
 }
 
 static void got_signal(int signal_number)
@@ -515,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_a_cancelled_coroutine_can_still_close_its_own_scope),
 		cmocka_unit_test(test_one_cancelled_before_its_first_run_still_runs_and_unwinds),
 		cmocka_unit_test(test_sleepers_wake_in_the_order_of_their_times),
+		cmocka_unit_test(test_sleepers_sleep_as_long_as_they_said),
 		cmocka_unit_test(test_timers_fire_in_order_and_virtual_time_jumps),
 		cmocka_unit_test(test_in_keeps_never_and_does_not_overflow),
 		cmocka_unit_test(test_a_bell_wakes_all_who_wait),
