@@ -159,7 +159,7 @@ static void test_a_pattern_that_backtracks_without_end_cannot_tell(void **state)
 {
 	struct table *t;
 	static char key[50001];
-	int64_t start = mono_ms();
+	int64_t start = process_us();		/* on a busy machine more time goes by */
 
 	(void) state;
 	write_file("rules", "/(a+)+$/ yes\n");
@@ -168,7 +168,7 @@ static void test_a_pattern_that_backtracks_without_end_cannot_tell(void **state)
 	key[49999] = 'b';
 	key[50000] = 0;
 	expect_failure(t, key, -EOVERFLOW, "line 1: match limit exceeded");
-	assert_true(mono_ms() - start < 1000);
+	assert_true(process_us() - start < 1000000);
 	expect(t, "aaa", "yes");
 	table_free(t);
 }
