@@ -312,15 +312,16 @@ def ticket_key_name(port):
 
 def test_sessions_are_resumed_by_all_workers_of_a_service_and_by_no_other(instance, ca):
     port = free_port()
-    mail = instance(main=secure(ca, worker_session_limit="1"),          # so that who is busy with one client does not get the next
+    mail = instance(main=secure(ca, smtpd_client_port_logging="yes", worker_session_limit="1"),     # so that who is busy with one client does not get the next
                     master=f"127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=postfix/other\n")
     wait_until(lambda: ticket_key_name(mail.smtp_port) and ticket_key_name(port), 30, "tickets, once the keys are there")
 
     def session(*options):
-        """What s_client shows, and which worker it met."""
-        seen = len(mail.log())
-        shown = greet_over_tls(mail.smtp_port, *options)
-        return shown, wait_until(lambda: re.findall(r"smtpd\[(\d+)\]: Anonymous TLS connection", mail.log()[seen:]), 10)[-1]
+        """What s_client shows, and which worker it met: by its port, since the lines of sessions before may come late."""
+        own = free_port()
+        shown = greet_over_tls(mail.smtp_port, "-bind", f"127.0.0.1:{own}", *options)
+        line, *_ = mail.wait_for_log(rf"smtpd\[\d+\]: Anonymous TLS connection established from \S+\[127.0.0.1\]:{own}: ")
+        return shown, re.search(r"smtpd\[(\d+)\]", line).group(1)
 
     for version in ("-tls1_2", "-tls1_3"):
         saved, busy = ca.directory / f"session{version}", []
