@@ -80,6 +80,11 @@ class Ledger:
             self.file.write(json.dumps({"at": round(time.time(), 6), **words}) + "\n")
             self.file.flush()
 
+    def forget(self):
+        with self.lock:
+            for table in (self.letters, self.promised, self.when):
+                table.clear()
+
     def promises(self, since=0.0):
         """The promises given up to now, as {(number, recipient)}."""
         with self.lock:

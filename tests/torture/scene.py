@@ -273,8 +273,11 @@ class Scene:
     def wait_until_all_is_deferred(self):
         wait_until(lambda: all(entry["queue_name"] == "deferred" for entry in self.mail.queue_list()), 60, "a backlog", pause=0.05)
 
-    def settle(self, required=None, timeout=90, duplicates=0, corrupt=0, torn=0, commands=(("postqueue", "-f"),)):
-        """Lets the running server deliver what it has and compares with the ledger. The number of duplicates."""
+    def settle(self, required=None, timeout=90, duplicates=0, corrupt=0, torn=0, commands=(("postqueue", "-f"),), reload=True):
+        """Lets the running server deliver what it has and compares with the ledger. The number of duplicates.
+
+        reload: nobody rests for long after a failure. Else the processes stay.
+        """
         required = self.ledger.promises() if required is None else required
         self.release()
         flushed, busy, reloaded = [0.0], [time.monotonic()], [0.0]
@@ -284,7 +287,7 @@ class Scene:
                 for words in commands:
                     self.mail.command(*words, check=False)
                 flushed[0] = time.monotonic()
-            if time.monotonic() > reloaded[0] + 8:      # and nobody rests longer than that after a failure
+            if reload and time.monotonic() > reloaded[0] + 8:
                 self.mail.reload()
                 reloaded[0] = time.monotonic()
             if self.mail.queue_list():
@@ -330,6 +333,19 @@ class Scene:
             complaints.append(f"{extra} duplicates, not more than {duplicates} are excused: {sorted(repeated.items())[:10]}")
         assert not complaints, f"seed {self.seed}: " + "\n".join(complaints) + f"\n{self.mail.log_tail()}"
         return extra
+
+    def forget(self):
+        """What was promised and has arrived is thrown away, while nothing is under way."""
+        self.ledger.forget()
+        for sink in self.sinks():
+            sink.messages.clear()
+            sink.commands.clear()
+        for path in self.boxes.rglob("*"):
+            if path.is_file():
+                path.unlink()
+
+    def sinks(self):
+        return [self.sink, *self.late]
 
     # ---- processes ----
 

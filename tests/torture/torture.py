@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import experiment                                       # noqa: E402
 
-ROOMS = ["kills", "failpoints", "power", "troubled_disks", "failing_calls", "oddities", "meddling", "orders", "surroundings"]
+ROOMS = ["kills", "failpoints", "power", "troubled_disks", "failing_calls", "oddities", "meddling", "orders", "surroundings", "long_life"]
 
 
 def all_experiments():

@@ -150,6 +150,9 @@ class WideScene(Scene):
         assert not missing, f"seed {self.seed}: rows that were written are gone: {sorted(missing)[:10]}\n{self.mail.log_tail()}"
         return super().compare(*words)
 
+    def sinks(self):
+        return [*super().sinks(), self.lmtp, self.tokened, self.secure]
+
     def arrivals(self):
         found = super().arrivals()
         for sink, owner in ((self.lmtp, BY_LMTP), (self.tokened, BY_TOKEN), (self.secure, BY_POLICY)):
