@@ -101,7 +101,7 @@ def test_not_there_and_cannot_tell_are_told_apart(dns, resolver):
 def test_a_silent_name_server_cannot_tell_after_the_time_limit(dns, resolver):
     dns.fail("silent.example.org", "DROP")
     dns.add("example.org", "A", "127.0.0.1")
-    with Peer(resolver(dns_resolver_time_limit="1s").path) as peer:
+    with Peer(resolver(dns_resolver_time_limit="3s").path) as peer:      # within which the quick one is answered, however busy the machine
         start = time.monotonic()
         slow = peer.send("dns_request", name="silent.example.org", type=1, flags=0)
         quick = peer.send("dns_request", name="example.org", type=1, flags=0)
@@ -110,7 +110,7 @@ def test_a_silent_name_server_cannot_tell_after_the_time_limit(dns, resolver):
         call, _, reply = peer.receive()
         assert call == slow and Answer(reply).status == CANNOT_TELL
         assert Answer(reply).why == "no answer in time"
-        assert 0.9 < time.monotonic() - start < 30 * PATIENCE
+        assert 2.9 < time.monotonic() - start < 30 * PATIENCE
 
 
 def test_large_answers_come_over_tcp(dns, resolver):
@@ -229,7 +229,7 @@ def test_nonsense_on_the_socket_ends_that_connection_only(resolver):
 def test_who_goes_away_while_waiting_harms_nobody(dns, resolver):
     dns.fail("silent.example.org", "DROP")
     dns.add("example.org", "A", "127.0.0.1")
-    service = resolver(dns_resolver_time_limit="1s")
+    service = resolver(dns_resolver_time_limit="3s")
     for _ in range(20):
         with Peer(service.path) as peer:
             for number in range(5):
