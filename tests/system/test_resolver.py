@@ -284,7 +284,7 @@ def test_a_stalled_resolver_defers_mail_and_a_dead_one_is_replaced(instance, dns
     with Sink(address="127.0.0.5") as sink:
         dns.add("*.example", "MX", "10 mx.example.com")        # a domain for each message: no session is reused
         dns.add("mx.example.com", "A", sink.address)
-        mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "resolver_timeout": "2s", "smtpd_peername_lookup": "no"})
+        mail = instance(main={"dns_resolver_addresses": dns.at, "smtp_tcp_port": sink.port, "resolver_timeout": "6s", "smtpd_peername_lookup": "no"})
 
         def send(domain):
             return mail.send("Subject: x\r\n\r\nbody\r\n", recipients=[f"someone@{domain}"])
