@@ -185,17 +185,26 @@ enum { FLOOD = 2000 };
 
 static int flooded;
 
+static void count_floods(const char *text)
+{
+	const char *number;
+
+	while ((number = strstr(text, "flood ")) != NULL) {
+		assert_int_equal(strtol(number + 6, NULL, 10), flooded);
+		flooded++;
+		text = number + 1;
+	}
+}
+
+/* All that the socket holds, which is little beside a flood, and then nothing for a moment. */
 static void drain(void *unused)
 {
+	const char *text;
+
 	(void) unused;
 	while (!co_is_cancelled()) {
-		const char *text = received(), *number;
-
-		while ((number = strstr(text, "flood ")) != NULL) {
-			assert_int_equal(strtol(number + 6, NULL, 10), flooded);
-			flooded++;
-			text = number + 1;
-		}
+		while ((text = received())[0] != 0)
+			count_floods(text);
 		co_sleep(in(1));
 	}
 }
