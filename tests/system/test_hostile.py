@@ -24,7 +24,7 @@ def mail():
     """One server for all: what an attack leaves behind would show in the next one. All sessions share one process."""
     with Sink(extensions=("PIPELINING", "SIZE 100000000", "DSN")) as sink:
         one = Instance(main={
-            "relayhost": f"[127.0.0.1]:{sink.port}", "worker_processes": "1", "smtpd_error_sleep_time": "0", "smtpd_timeout": "60s",
+            "relayhost": f"[127.0.0.1]:{sink.port}", "worker_processes": "1", "smtpd_error_sleep_time": "0",
             "smtpd_client_connection_count_limit": "50", "smtpd_client_event_limit_exceptions": "127.0.0.77",
             "smtpd_helo_required": "no", "smtpd_forbid_unauth_pipelining": "no",
             "smtpd_helo_restrictions": "check_helo_access pcre:{{/^(a+)+$$/ REJECT}}",
