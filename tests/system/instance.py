@@ -245,12 +245,16 @@ class Instance:
         subprocess.run([program, self.queue, one.name, str(count), str(int(time.time()) + 3600)], check=True, timeout=300 * PATIENCE)
 
     def kill_everything(self):
-        """SIGKILL for master and all its children at once; returns when they are gone."""
-        pids = [self.master_pid()] + processes_below(self.root)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not processes_below(self.root), 30, "the end of what was killed")
+        """SIGKILL for master and all its children at once, whatever may still be read of the queue; returns when they are gone."""
+        def gone():
+            """Also who was being forked meanwhile."""
+            pids = processes_below(self.root)
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not pids
+
+        wait_until(gone, 30, "the end of what was killed")
         self.running = False
 
     def close(self):

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from crc32c import crc32c
 from instance import COMMANDS, SANITIZED, wait_until
 from sink import Sink
 from toll import LONG, Toll, cpu_seconds, kib
@@ -21,22 +22,6 @@ MESSAGE = "Subject: s\r\n\r\nhello\r\n"
 
 
 # ---- queue files ----
-
-def crc32c(data, crc=0):
-    crc ^= 0xffffffff
-    for byte in data:
-        crc = TABLE[(crc ^ byte) & 0xff] ^ crc >> 8
-    return crc ^ 0xffffffff
-
-
-def table_entry(n):
-    for _ in range(8):
-        n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
-    return n
-
-
-TABLE = [table_entry(n) for n in range(256)]
-
 
 def absurd_files(mail, sample):
     """{name: bytes}: the sample with parts replaced, its checksum put right."""

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from crc32c import crc32c
 from foreground import Foreground
 from frames import Peer
 from instance import IS_ROOT
-from test_bounds_files import crc32c
 from test_cleanup import id_of, make_directories, request
 
 

@@ -46,7 +46,7 @@ def kill_everything(seed, rounds):
             scene.mail.start()
             scene.load()
             scene.wait_for_promises(scene.dice.randrange(1, 80))
-            scene.kill_everything()
+            scene.mail.kill_everything()
             scene.end_load()
         scene.mail.start()
         extra = scene.settle(duplicates=rounds * IN_FLIGHT, torn=rounds)

@@ -118,7 +118,7 @@ def damaged_segments(seed, rounds):
             scene.mail.start()
             scene.load(smtp=3, sendmail=0)
             scene.wait_for_promises(scene.dice.randrange(40, 150))
-            scene.kill_everything()
+            scene.mail.kill_everything()
             scene.end_load()
             damaged, hits = set(), 0
             for path in sorted((scene.mail.queue / "intake").glob("log-*")):

@@ -43,7 +43,7 @@ def load_and_cut(scene, disks, kind, work, number):
     for i in range(CUTS):
         scene.wait_for_promises(scene.dice.randrange(5, 80))
         cuts.append(Cut(scene, disks, scene.dice.randrange(1 << 30), work / f"cut{number}-{i}"))
-    scene.kill_everything()
+    scene.mail.kill_everything()
     scene.end_load()
     disks.unmount_all()
     return cuts
@@ -72,7 +72,7 @@ def one_round(kind, seed, number, environment):
                     cuts = load_and_cut(scene, disks, kind, work, number)
                 finally:
                     if scene.mail.running:
-                        scene.kill_everything()
+                        scene.mail.kill_everything()
             extra = sum(recover(scene, kind, cut) for cut in cuts)
             return summary(scene, extra)
     finally:
@@ -107,7 +107,7 @@ def cut_at_rest(kind, seed):
                     time.sleep(AT_REST * PATIENCE)
                     cut = Cut(scene, disks, scene.dice.randrange(1 << 30), work / "cut")
                 finally:
-                    scene.kill_everything()
+                    scene.mail.kill_everything()
                 disks.unmount_all()
             return recover(scene, kind, cut, duplicates=0)
     finally:

@@ -357,15 +357,6 @@ class Scene:
     def processes(self):
         return processes_below(self.mail.root)
 
-    def kill_everything(self):
-        """Everybody at once, whatever may still be read of the queue."""
-        while pids := self.processes():
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
-        self.mail.running = False
-
     def kill_master(self):
         """Only the supervisor dies; its children notice and follow."""
         os.kill(self.mail.master_pid(), signal.SIGKILL)

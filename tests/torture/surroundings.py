@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from calls import Calls
+from crc32c import crc32c
 from experiment import Skip, experiment
 from kills import IN_FLIGHT, summary
 from dns_server import DnsServer
@@ -147,15 +148,6 @@ HEAD = 512
 MAGIC, CHECK = b"postroad-queue-file ", b"check %08x\n"
 
 
-def crc32c(data):
-    value = 0xffffffff
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
-    return value ^ 0xffffffff
-
-
 def with_version(head, version):
     """A head as that version would sign it; None: there is none."""
     if not head.startswith(MAGIC):
@@ -203,7 +195,7 @@ def queue_of_a_newer_version(seed, rounds):
             scene.wait_for_promises(60)
             scene.mail.command("postsuper", "-h", "ALL")
             scene.wait_for_promises(60)
-            scene.kill_everything()             # so there is something in the log
+            scene.mail.kill_everything()             # so there is something in the log
             scene.end_load()
             scene.load(smtp=0, sendmail=1)      # into maildrop, where nobody looks now
             scene.wait_for_promises(5)

@@ -226,7 +226,7 @@ def failing_device(seed, rounds, kind):
                 refused = scene.ledger.refused
                 disks.command(f"fail {scene.dice.choice('wws')} {scene.dice.randrange(1, 60)}")
                 wait_until(lambda: scene.ledger.refused >= refused + 10, 60, lambda: f"refusals\n{scene.mail.log_tail()}")
-                scene.kill_everything()
+                scene.mail.kill_everything()
                 scene.end_load()
                 unmount_for_good(disks.device["queue"], scene.mail.queue)
                 since = float(disks.command("heal").split()[-1])
@@ -240,7 +240,7 @@ def failing_device(seed, rounds, kind):
             scene.mail.stop()
         finally:
             if scene.mail.running:
-                scene.kill_everything()
+                scene.mail.kill_everything()
     return summary(scene, extra)
 
 
@@ -294,7 +294,7 @@ def read_only(seed, rounds):
                 with scene.mail.client() as client:
                     assert client.ehlo()[0] == 250, "the server is still there"
                 assert scene.mail.master_pid() == master
-                scene.kill_everything()
+                scene.mail.kill_everything()
                 scene.end_load()
                 excused |= scene.ledger.promises() - excused - durable
                 unmount_for_good(device, scene.mail.queue)
@@ -305,7 +305,7 @@ def read_only(seed, rounds):
             scene.mail.stop()
         finally:
             if scene.mail.running:
-                scene.kill_everything()
+                scene.mail.kill_everything()
     return summary(scene, extra)
 
 
@@ -353,7 +353,7 @@ def remounted(seed, rounds):
             locks.mkdir()
             stack.enter_context(small_file_system("tmpfs", work, locks, MEGABYTE))
             scene.mail.start()
-            stack.callback(scene.kill_everything)
+            stack.callback(scene.mail.kill_everything)
             extra = refused_for_a_while(scene, rounds, lambda: remount(scene.mail.queue, "ro"), lambda: remount(scene.mail.queue, "rw"))
             scene.mail.stop()
     return summary(scene, extra)
@@ -374,7 +374,7 @@ def refusing_disk(scene, work):
             yield lambda: change("+"), lambda: change("-")
         finally:
             change("-")
-            scene.kill_everything()
+            scene.mail.kill_everything()
 
 
 @experiment("refusing-disk", rounds=10, short=1)
