@@ -427,10 +427,18 @@ def routed(kind, configuration):
 
 # ---- both, side by side ----
 
+def of_postfix(ask, configuration):
+    """On a very busy machine one of its agents was once given half of a message, and was never heard of again: then it is asked anew."""
+    try:
+        return ask(Postfix, configuration)
+    except AssertionError:
+        return ask(Postfix, configuration)
+
+
 def both(ask, name):
     """ask() of Postfix and of Postroad at the same time."""
     with ThreadPoolExecutor(2) as pool:
-        theirs = pool.submit(ask, Postfix, CONFIGURATIONS[name])
+        theirs = pool.submit(of_postfix, ask, CONFIGURATIONS[name])
         ours = pool.submit(ask, Instance, CONFIGURATIONS[name])
         return theirs.result(), ours.result()
 
