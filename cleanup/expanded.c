@@ -13,6 +13,8 @@ void note_expanded(struct message *m, const struct recipient *r)
 {
 	struct recipient named = *r;
 
+	if (!HAS_ROOM(m, &m->expanded))
+		return;
 	named.index = (uint32_t) m->expanded.len;
 	*vec_add(m->arena, &m->expanded) = named;
 }

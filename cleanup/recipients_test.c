@@ -195,6 +195,32 @@ static void local_headers_are_completed_and_nothing_else_is_touched(void **state
 		{ "To: <@relay.example:bob>, a!b, a%b", "To: <bob@example.org>, b@a, a@b" },
 		{ "To: bob (one)\n (two), < carol > (three)",
 		  "To: bob@example.org (one)\n (two), < carol@example.org > (three)" },
+/* They all come to the same two, and each wants its own report: only the reports grow. */
+static void no_number_of_aliases_to_report_on_takes_more_memory_than_there_is(void **state)
+{
+	enum { MANY = 70000 };
+	struct recipient *to = calloc(MANY, sizeof(*to));
+	struct envelope e = from_client(to, MANY);
+	AUTO(buf) packed = BUF(8 << 20);
+
+	(void) state;
+	for (uint32_t i = 0; i < MANY; i++)
+		to[i] = (struct recipient){ .index = i, .address = STR("list@example.org"), .notify = NOTIFY_SUCCESS };
+	assert_int_equal(envelope_pack(&e, &packed), 0);
+	free(to);
+	for (size_t mib = 36; mib < 57; mib += 3) {
+		struct arena *a = arena_new("message", NULL, mib << 20);
+		struct message *m = message_begin(a, STR("pickup"), 0, STR_NONE, buf_str(&packed));
+		struct cleanup_reply reply;
+
+		message_feed_all(m, STR("A: b\n\n"));
+		message_end(m, &reply);
+		assert_int_equal(reply.code, mib == 36 ? 452 : mib == 54 ? 250 : reply.code);
+		message_free(m);
+		arena_free(a);
+	}
+}
+
 		{ "To: x (one) @ (two)\n y.example. (three)", "To: x@y.example (one) (two) (three)" },
 		{ "Disposition-Notification-To: bob", "Disposition-Notification-To: bob@example.org" },
 		{ "Return-Receipt-To: bob", "Return-Receipt-To: bob@example.org" },
@@ -530,3 +556,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
+		cmocka_unit_test(no_number_of_aliases_to_report_on_takes_more_memory_than_there_is),
