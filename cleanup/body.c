@@ -72,6 +72,8 @@ static void end_header(struct message *m, struct check_line *c)
 {
 	struct str text = buf_str(&c->header);
 
+	if (str_ends(text, STR("\n")))		/* cut off there: an empty line would end the headers */
+		text.len--;
 	if (text.len > 0 && check_text(m, c->class, header_without_blanks(m, text), &text)) {
 		store(m, text);
 		store(m, STR("\n"));

@@ -199,6 +199,11 @@ static bool is_known_requiretls(struct message *m, struct str value)
 	return known;
 }
 
+static bool is_list_to_extract(const struct message *m, const struct header_row *row)
+{
+	return row != NULL && (row->use & RECIPIENTS) != 0 && (m->flags & CLEANUP_EXTRACT) != 0;
+}
+
 static void note_header(struct message *m, const struct header *h, const struct header_row *row)
 {
 	const bool is_first = (m->seen & 1u << row->kind) == 0;
@@ -213,7 +218,7 @@ static void note_header(struct message *m, const struct header *h, const struct 
 		note_message_id(m, h, row->kind);
 	if (row->kind == HEADER_TLS_REQUIRED)
 		note_tls_required(m, h->value);
-	if ((row->use & RECIPIENTS) != 0 && (m->flags & CLEANUP_EXTRACT) != 0)
+	if (is_list_to_extract(m, row))
 		extract_recipients(m, h->value, (row->use & RESENT) != 0);
 }
 
@@ -235,17 +240,32 @@ static struct str with_our_addresses(struct message *m, const struct header *h)
 }
 
 /*
+ * What header_size_limit allows of it: whole lines, if it is folded. A cut in a line makes another
+ * address of one in it, and one behind a line would leave an empty line, which ends the headers.
+ */
+static struct str cut_to_size(struct str whole)
+{
+	struct str head = str_head(whole, (size_t) the_cleanup.conf.header_size_limit);
+	ssize_t line_end = head.len < whole.len && whole.at[head.len] != '\n' ? str_find_last(head, '\n') : -1;
+
+	return line_end < 0 ? head : str_head(head, (size_t) line_end);
+}
+
+/*
  * Checks come first: a header that they leave out was never there, so that another takes its place
  * if it must, and what they put in its stead counts as what it is.
  */
 static void take_header(struct message *m, const struct header *found)
 {
-	size_t limit = (size_t) the_cleanup.conf.header_size_limit;
-	struct str whole = header_without_blanks(m, str_head(found->whole, limit));
+	struct str head = cut_to_size(found->whole), whole = header_without_blanks(m, head);
 	const struct header_row *row = find_row(found->name);
 	enum check_class class = row == NULL && is_of_mime(found->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
 	struct header h;
 
+	if (head.len < found->whole.len && is_list_to_extract(m, row)) {
+		refuse_loudly(m, 552, "5.3.4", "Error: a header with recipients is too long");
+		return;
+	}
 	if (checks_for(m, class) != NULL && !check_text(m, class, whole, &whole))
 		return;
 	if (header_next(&(struct str){ whole.at, whole.len }, &h) <= 0 || h.whole.len != whole.len) {

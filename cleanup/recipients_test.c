@@ -82,6 +82,28 @@ static void nobody_to_send_to_is_refused(void **state)
 	drop(&s);
 }
 
+/* What is behind the limit is cut off: the message would go to some, and one address would be another one. */
+static void a_list_of_recipients_that_does_not_fit_is_refused_and_not_cut(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	static const char content[] = "X-Long: 890123456789012345678901234567890\nTo: one@example.net,\n two@example.network\n\nx\n";
+	const int64_t limit = the_cleanup.conf.header_size_limit;
+	struct stored s;
+
+	(void) state;
+	the_cleanup.conf.header_size_limit = 36;
+	s = pass("pickup", CLEANUP_EXTRACT, &e, str_of(content), 0);
+	assert_reply(&s, 552, "5.3.4", "Error: a header with recipients is too long");
+	assert_false(s.exists);
+	drop(&s);
+	the_cleanup.conf.header_size_limit = 41;
+	s = pass("pickup", CLEANUP_EXTRACT, &e, str_of(content), 0);
+	assert_int_equal(s.reply.code, 250);
+	assert_int_equal(s.e.recipient_count, 2);
+	drop(&s);
+	the_cleanup.conf.header_size_limit = limit;
+}
+
 static void aliases_are_expanded_and_remember_where_they_came_from(void **state)
 {
 	struct recipient to[] = { { .address = STR("list@example.org"),
@@ -173,28 +195,6 @@ static void a_loop_of_aliases_is_temporary(void **state)
 	drop(&s);
 }
 
-/* ---- header addresses ---- */
-
-static void local_headers_are_completed_and_nothing_else_is_touched(void **state)
-{
-	static const struct { const char *before, *after; } cases[] = {
-		{ "To: bob", "To: bob@example.org" },
-		{ "To: bob, <carol>,\n dave@x.y", "To: bob@example.org, <carol@example.org>,\n dave@x.y" },
-		{ "Cc: Bob Smith <bob>", "Cc: Bob Smith <bob@example.org>" },
-		{ "From: bob (Bob Smith)", "From: bob@example.org (Bob Smith)" },
-		{ "From: \"bob\" <carol>", "From: \"bob\" <carol@example.org>" },
-		{ "To: \"quoted local\"", "To: \"quoted local\"@example.org" },
-		{ "To: undisclosed-recipients:;", "To: undisclosed-recipients:;" },
-		{ "To: friends: bob, carol@x.y;", "To: friends: bob@example.org, carol@x.y;" },
-		{ "To: a b c", "To: a b c" },
-		{ "To: <>", "To: <>" },
-		{ "To: (unclosed", "To: (unclosed" },
-		{ "To: \"unclosed", "To: \"unclosed" },
-		{ "To: <unclosed", "To: <unclosed" },
-		{ "To: ) > bob, carol", "To: ) > bob, carol@example.org" },
-		{ "To: <@relay.example:bob>, a!b, a%b", "To: <bob@example.org>, b@a, a@b" },
-		{ "To: bob (one)\n (two), < carol > (three)",
-		  "To: bob@example.org (one)\n (two), < carol@example.org > (three)" },
 /* They all come to the same two, and each wants its own report: only the reports grow. */
 static void no_number_of_aliases_to_report_on_takes_more_memory_than_there_is(void **state)
 {
@@ -221,6 +221,28 @@ static void no_number_of_aliases_to_report_on_takes_more_memory_than_there_is(vo
 	}
 }
 
+/* ---- header addresses ---- */
+
+static void local_headers_are_completed_and_nothing_else_is_touched(void **state)
+{
+	static const struct { const char *before, *after; } cases[] = {
+		{ "To: bob", "To: bob@example.org" },
+		{ "To: bob, <carol>,\n dave@x.y", "To: bob@example.org, <carol@example.org>,\n dave@x.y" },
+		{ "Cc: Bob Smith <bob>", "Cc: Bob Smith <bob@example.org>" },
+		{ "From: bob (Bob Smith)", "From: bob@example.org (Bob Smith)" },
+		{ "From: \"bob\" <carol>", "From: \"bob\" <carol@example.org>" },
+		{ "To: \"quoted local\"", "To: \"quoted local\"@example.org" },
+		{ "To: undisclosed-recipients:;", "To: undisclosed-recipients:;" },
+		{ "To: friends: bob, carol@x.y;", "To: friends: bob@example.org, carol@x.y;" },
+		{ "To: a b c", "To: a b c" },
+		{ "To: <>", "To: <>" },
+		{ "To: (unclosed", "To: (unclosed" },
+		{ "To: \"unclosed", "To: \"unclosed" },
+		{ "To: <unclosed", "To: <unclosed" },
+		{ "To: ) > bob, carol", "To: ) > bob, carol@example.org" },
+		{ "To: <@relay.example:bob>, a!b, a%b", "To: <bob@example.org>, b@a, a@b" },
+		{ "To: bob (one)\n (two), < carol > (three)",
+		  "To: bob@example.org (one)\n (two), < carol@example.org > (three)" },
 		{ "To: x (one) @ (two)\n y.example. (three)", "To: x@y.example (one) (two) (three)" },
 		{ "Disposition-Notification-To: bob", "Disposition-Notification-To: bob@example.org" },
 		{ "Return-Receipt-To: bob", "Return-Receipt-To: bob@example.org" },
@@ -285,6 +307,51 @@ static void header_checks_act(void **state)
 	the_cleanup.header_checks = NULL;
 }
 
+/* What the checks leave of it, whatever the pieces are in which it comes. */
+static void assert_checked(const char *text, const char *headers, const char *body)
+{
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+
+	for (size_t piece = 0; piece < strlen(text); piece = piece * 2 + 1) {
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_of(text), piece);
+
+		assert_str(s.headers, headers);
+		assert_str(s.body, body);
+		drop(&s);
+	}
+}
+
+/* The place of the cut is the sender's choice. An empty line there would make text of all that follows. */
+static void a_header_that_is_cut_does_not_end_the_headers(void **state)
+{
+	static const char text[] = "Content-Type: multipart/mixed; boundary=b\nX: one,\n two,\n three\nLast: y\n\n"
+				   "--b\nContent-Disposition: attachment; comment=long;\n\tfilename=x\nLast: y\n\nx\n";
+	const int64_t usual = the_cleanup.conf.header_size_limit;
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+
+	(void) state;
+	the_cleanup.mime_checks = open_checks("mime_checks", "/^nothing/ REJECT\n");
+	for (int64_t limit = 8; limit < 70; limit++) {
+		struct stored s;
+
+		the_cleanup.conf.header_size_limit = limit;
+		s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_of(text), 0);
+		assert_has(s.headers, "\nLast: y\n");
+		assert_has_not(s.headers, "\n\n");
+		if (limit >= 41)	/* the parts are seen */
+			assert_int_equal(str_find_str(s.body, STR("\n\n")),
+					 str_find_str(s.body, STR("\nLast: y\n\nx\n")) + strlen("\nLast: y"));
+		drop(&s);
+	}
+	the_cleanup.conf.header_size_limit = 15;
+	assert_checked("A: b\nX: one,\n two,\n three\nB: c\n\n", "A: b\nX: one,\n two,\nB: c\n", "");
+	the_cleanup.conf.header_size_limit = usual;
+	tables_free(the_cleanup.mime_checks);
+	the_cleanup.mime_checks = NULL;
+}
+
 static void body_checks_act_line_by_line(void **state)
 {
 	static const char beginning[] = "A: b\n\nhold me\n";
@@ -342,21 +409,6 @@ static void long_lines_pass_body_checks_whole(void **state)
 	}
 	tables_free(the_cleanup.body_checks);
 	the_cleanup.body_checks = NULL;
-}
-
-/* What the checks leave of it, whatever the pieces are in which it comes. */
-static void assert_checked(const char *text, const char *headers, const char *body)
-{
-	struct recipient to = { .address = STR("bob@example.net") };
-	struct envelope e = from_client(&to, 1);
-
-	for (size_t piece = 0; piece < strlen(text); piece = piece * 2 + 1) {
-		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_of(text), piece);
-
-		assert_str(s.headers, headers);
-		assert_str(s.body, body);
-		drop(&s);
-	}
 }
 
 static void headers_are_what_checks_make_of_them(void **state)
@@ -537,13 +589,16 @@ int main(void)
 		cmocka_unit_test(utf8_from_local_programs_needs_smtputf8),
 		cmocka_unit_test(a_resent_message_goes_to_its_resent_recipients),
 		cmocka_unit_test(nobody_to_send_to_is_refused),
+		cmocka_unit_test(a_list_of_recipients_that_does_not_fit_is_refused_and_not_cut),
 		cmocka_unit_test(aliases_are_expanded_and_remember_where_they_came_from),
 		cmocka_unit_test(who_shows_the_login_has_aliases_and_who_has_none_does_not_show_it),
 		cmocka_unit_test(duplicates_are_left_out),
 		cmocka_unit_test(copies_go_to_always_bcc_except_of_notices),
 		cmocka_unit_test(a_loop_of_aliases_is_temporary),
+		cmocka_unit_test(no_number_of_aliases_to_report_on_takes_more_memory_than_there_is),
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
+		cmocka_unit_test(a_header_that_is_cut_does_not_end_the_headers),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
 		cmocka_unit_test(our_received_header_is_checked_too),
 		cmocka_unit_test(what_a_check_takes_over_from_the_message_does_not_switch_it_off),
@@ -556,4 +611,3 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
-		cmocka_unit_test(no_number_of_aliases_to_report_on_takes_more_memory_than_there_is),
