@@ -91,7 +91,7 @@ static void begin_line(struct message *m, struct check_line *c, struct str piece
 {
 	enum check_class class = class_of_line(m, c, piece);
 
-	if (mime_is_too_deep(m->mime))
+	if (mime_is_too_deep(m->mime) && checks_look_at_body(m))
 		refuse_nesting(m, piece);
 	if (class != CHECK_BODY)
 		c->looked_at = 0;

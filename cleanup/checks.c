@@ -122,9 +122,16 @@ static struct str argument_as_content(const struct check *c)
 
 /* ---- the actions; false: the text is left out ---- */
 
-static bool do_pass(struct check *c)
+static bool do_nothing(struct check *c)
 {
 	(void) c;
+	return true;
+}
+
+static bool do_pass(struct check *c)
+{
+	log_action(c, "pass", printable_argument(c));
+	c->m->flags |= CLEANUP_NO_CHECKS;
 	return true;
 }
 
@@ -166,6 +173,7 @@ static bool do_discard(struct check *c)
 {
 	log_action(c, "discard", printable_argument(c));
 	c->m->discard = true;
+	c->m->flags |= CLEANUP_NO_CHECKS;	/* or what follows might be refused, and its sender hear of it */
 	return false;
 }
 
@@ -253,7 +261,7 @@ static const struct action {
 	struct str name;
 	bool (*run)(struct check *c);
 } actions[] = {
-	{ STR_INIT("DUNNO"), do_pass }, { STR_INIT("OK"), do_pass }, { STR_INIT("PASS"), do_pass },
+	{ STR_INIT("DUNNO"), do_nothing }, { STR_INIT("OK"), do_nothing }, { STR_INIT("PASS"), do_pass },
 	{ STR_INIT("REJECT"), do_reject }, { STR_INIT("WARN"), do_warn }, { STR_INIT("INFO"), do_info },
 	{ STR_INIT("HOLD"), do_hold }, { STR_INIT("DISCARD"), do_discard }, { STR_INIT("IGNORE"), do_ignore },
 	{ STR_INIT("STRIP"), do_strip }, { STR_INIT("REDIRECT"), do_redirect }, { STR_INIT("BCC"), do_bcc },

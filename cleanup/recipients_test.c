@@ -322,6 +322,52 @@ static void assert_checked(const char *text, const char *headers, const char *bo
 	}
 }
 
+/* header_checks(5): neither is looked at any further. */
+static void nothing_is_asked_about_the_rest_of_what_is_thrown_away_or_let_pass(void **state)
+{
+	static const char *const rests[] = {
+		"X-Reject: 1\n\n", "\nX-Reject: 1\n", "Content-Type: multipart/mixed; boundary=b\n\n--b\nX-Reject: 1\n\n",
+	};
+	static char text[3000], deep[3000];
+	size_t at = 0;
+	struct stored s;
+
+	(void) state;
+	the_cleanup.header_checks = the_cleanup.body_checks = the_cleanup.mime_checks
+		= open_checks("checks", "/^X-Discard:/ DISCARD\n/^X-Pass:/ PASS known\n/^X-Reject:/ REJECT no\n");
+	for (size_t i = 0; i < COUNT_OF(rests); i++) {
+		s = pass_text(CLEANUP_EXTERNAL, rests[i]);
+		assert_reply(&s, 550, "5.7.1", "no");
+		drop(&s);
+		snprintf(text, sizeof(text), "X-Discard: 1\n%s", rests[i]);
+		s = pass_text(CLEANUP_EXTERNAL, text);
+		assert_int_equal(s.reply.code, 250);
+		assert_false(s.exists);
+		drop(&s);
+		snprintf(text, sizeof(text), "X-Pass: 1\n%s", rests[i]);
+		s = pass_text(CLEANUP_EXTERNAL, text);
+		assert_int_equal(s.reply.code, 250);
+		assert_true(s.exists);
+		drop(&s);
+	}
+	s = pass_text(CLEANUP_EXTERNAL, "A: b\n\nX-Discard: 1\nX-Reject: 1\n");
+	assert_int_equal(s.reply.code, 250);
+	assert_false(s.exists);
+	drop(&s);
+	assert_checked("Content-Type: multipart/mixed; boundary=b\n\n--b\nX-Pass: 1\nX-Reject: 1\n\nX-Reject: 1\n",
+		       "Content-Type: multipart/mixed; boundary=b\n", "--b\nX-Pass: 1\nX-Reject: 1\n\nX-Reject: 1\n");
+	for (int i = 0; i < 4; i++)
+		at += (size_t) snprintf(deep + at, sizeof(deep) - at, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n%s", i, i,
+					i == 0 ? "X-Pass: 1\n" : "");
+	the_cleanup.conf.mime_nesting_limit = 2;
+	s = pass_text(CLEANUP_EXTERNAL, deep);
+	the_cleanup.conf.mime_nesting_limit = 100;
+	assert_int_equal(s.reply.code, 250);
+	drop(&s);
+	tables_free(the_cleanup.header_checks);
+	the_cleanup.header_checks = the_cleanup.body_checks = the_cleanup.mime_checks = NULL;
+}
+
 /* The place of the cut is the sender's choice. An empty line there would make text of all that follows. */
 static void a_header_that_is_cut_does_not_end_the_headers(void **state)
 {
@@ -598,6 +644,7 @@ int main(void)
 		cmocka_unit_test(no_number_of_aliases_to_report_on_takes_more_memory_than_there_is),
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
+		cmocka_unit_test(nothing_is_asked_about_the_rest_of_what_is_thrown_away_or_let_pass),
 		cmocka_unit_test(a_header_that_is_cut_does_not_end_the_headers),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
 		cmocka_unit_test(our_received_header_is_checked_too),
