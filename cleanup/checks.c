@@ -230,9 +230,15 @@ static bool do_filter(struct check *c)
 	return true;
 }
 
+/* Among headers, a line that is none would end them. */
+static bool is_fit_for_its_place(const struct check *c)
+{
+	return c->class == CHECK_BODY ? c->argument.len > 0 : is_header_start(c->argument);
+}
+
 static bool do_prepend(struct check *c)
 {
-	if (c->argument.len == 0 || (c->class != CHECK_BODY && !is_header_start(c->argument))) {
+	if (!is_fit_for_its_place(c)) {
 		warn(c, c->class == CHECK_BODY ? "PREPEND without text, ignored"
 		     : "PREPEND needs \"name: value\" before a header, ignored");
 		return true;
@@ -248,8 +254,9 @@ static bool do_prepend(struct check *c)
 
 static bool do_replace(struct check *c)
 {
-	if (c->argument.len == 0) {
-		warn(c, "REPLACE without text, ignored");
+	if (!is_fit_for_its_place(c)) {
+		warn(c, c->class == CHECK_BODY ? "REPLACE without text, ignored"
+		     : "REPLACE needs \"name: value\" for a header, ignored");
 		return true;
 	}
 	log_action(c, "replace", printable_argument(c));

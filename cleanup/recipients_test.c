@@ -368,6 +368,19 @@ static void nothing_is_asked_about_the_rest_of_what_is_thrown_away_or_let_pass(v
 	the_cleanup.header_checks = the_cleanup.body_checks = the_cleanup.mime_checks = NULL;
 }
 
+/* A line that is none would end the headers, and those behind it would be text. */
+static void a_header_becomes_a_header_or_stays(void **state)
+{
+	(void) state;
+	the_cleanup.header_checks = open_checks("header_checks", "/^X:/ REPLACE not a header\n/^Y:/ REPLACE Z: 2\n");
+	the_cleanup.mime_checks = open_checks("mime_checks", "/^Content-X:/ REPLACE not a header\n");
+	assert_checked("A: b\nX: 1\nY: 1\nContent-X: 1\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-X: 1\nB: c\n\nx\n",
+		       "A: b\nX: 1\nZ: 2\nContent-X: 1\nContent-Type: multipart/mixed; boundary=b\n", "--b\nContent-X: 1\nB: c\n\nx\n");
+	tables_free(the_cleanup.header_checks);
+	tables_free(the_cleanup.mime_checks);
+	the_cleanup.header_checks = the_cleanup.mime_checks = NULL;
+}
+
 /* The place of the cut is the sender's choice. An empty line there would make text of all that follows. */
 static void a_header_that_is_cut_does_not_end_the_headers(void **state)
 {
@@ -645,6 +658,7 @@ int main(void)
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
 		cmocka_unit_test(nothing_is_asked_about_the_rest_of_what_is_thrown_away_or_let_pass),
+		cmocka_unit_test(a_header_becomes_a_header_or_stays),
 		cmocka_unit_test(a_header_that_is_cut_does_not_end_the_headers),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
 		cmocka_unit_test(our_received_header_is_checked_too),
