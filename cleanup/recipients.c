@@ -150,11 +150,10 @@ static void add_copy(struct message *m, struct tables *maps, const char *paramet
 		expand_address(m, copy, NOTIFY_NEVER);
 }
 
-static void add_copies(struct message *m)
+static void add_configured_copies(struct message *m)
 {
 	const struct str always = str_of(the_cleanup.conf.always_bcc);
 
-	m->adds_copies = true;
 	if (m->flags & (CLEANUP_NO_BCC | CLEANUP_NO_MAPPINGS))
 		return;
 	if (always.len > 0)
@@ -163,6 +162,21 @@ static void add_copies(struct message *m)
 		add_copy(m, the_cleanup.sender_bcc, "sender_bcc_maps", m->e.sender);
 	for (size_t i = 0; i < m->unexpanded.len; i++)
 		add_copy(m, the_cleanup.recipient_bcc, "recipient_bcc_maps", m->unexpanded.at[i]);
+}
+
+static void add_copies(struct message *m)
+{
+	m->adds_copies = true;
+	add_configured_copies(m);
+	for (size_t i = 0; i < m->added.len && m->refused.code == 0; i++)
+		expand_address(m, m->added.at[i], NOTIFY_NEVER);
+}
+
+/* In the place of everybody, who gets a copy too, and past any filter (header_checks(5)). */
+static void take_redirect(struct message *m)
+{
+	m->e.filter_transport = STR_NONE;
+	expand_address(m, m->redirect, 0);
 }
 
 static void expand_all(struct message *m)
@@ -190,16 +204,15 @@ void make_recipients(struct message *m)
 	if (!reserve_recipients(m))
 		return;
 	if (m->redirect.len > 0)
-		expand_address(m, m->redirect, 0);
+		take_redirect(m);
 	else
 		expand_all(m);
 	if (m->refused.code == 0 && m->recipients.len == 0)
 		refuse(m, 550, "5.1.0", "Error: no recipients specified");
 	if (m->refused.code != 0)
 		return;
-	add_copies(m);
-	for (size_t i = 0; i < m->added.len && m->refused.code == 0; i++)
-		expand_address(m, m->added.at[i], NOTIFY_NEVER);
+	if (m->redirect.len == 0)
+		add_copies(m);
 	m->e.recipients = m->recipients.at;
 	m->e.recipient_count = m->recipients.len;
 }

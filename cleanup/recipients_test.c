@@ -368,6 +368,28 @@ static void nothing_is_asked_about_the_rest_of_what_is_thrown_away_or_let_pass(v
 	the_cleanup.header_checks = the_cleanup.body_checks = the_cleanup.mime_checks = NULL;
 }
 
+/* header_checks(5): it overrides FILTER, and affects all recipients. */
+static void what_is_redirected_goes_there_and_nowhere_else(void **state)
+{
+	struct recipient to[] = { { .address = STR("bob@example.net") }, { .address = STR("eve@example.net"), .index = 1 } };
+	struct envelope e = from_client(to, 2);
+	struct stored s;
+
+	(void) state;
+	e.filter_transport = STR("scan:dummy");
+	the_cleanup.conf.always_bcc = "archive";
+	the_cleanup.header_checks = open_checks("header_checks",
+		"/^X-Bcc:/ BCC copy@example.net\n/^X-Filter:/ FILTER smtp:[127.0.0.1]:1\n/^X-Redirect:/ REDIRECT r@example.net\n");
+	s = pass("smtpd", CLEANUP_EXTERNAL, &e, STR("X-Redirect: 1\nX-Bcc: 1\nX-Filter: 1\n\n"), 0);
+	the_cleanup.conf.always_bcc = "";
+	assert_int_equal(s.e.recipient_count, 1);
+	assert_str(s.e.recipients[0].address, "r@example.net");
+	assert_str(s.e.filter_transport, "");
+	drop(&s);
+	tables_free(the_cleanup.header_checks);
+	the_cleanup.header_checks = NULL;
+}
+
 /* A line that is none would end the headers, and those behind it would be text. */
 static void a_header_becomes_a_header_or_stays(void **state)
 {
@@ -658,6 +680,7 @@ int main(void)
 		cmocka_unit_test(local_headers_are_completed_and_nothing_else_is_touched),
 		cmocka_unit_test(header_checks_act),
 		cmocka_unit_test(nothing_is_asked_about_the_rest_of_what_is_thrown_away_or_let_pass),
+		cmocka_unit_test(what_is_redirected_goes_there_and_nowhere_else),
 		cmocka_unit_test(a_header_becomes_a_header_or_stays),
 		cmocka_unit_test(a_header_that_is_cut_does_not_end_the_headers),
 		cmocka_unit_test(headers_are_what_checks_make_of_them),
