@@ -99,6 +99,34 @@ static void commands_take_effect_at_once(void **state)
 	play(state, play_commands);
 }
 
+static void play_flush_of_deferred_transport(struct scene *s)
+{
+	static const struct str how[] = { STR_INIT("flush"), STR_INIT("flush_site"), STR_INIT("flush_id") };
+	uint64_t n;
+
+	s->conf.defer_transports = "local smtp";
+	for (size_t i = 0; i < COUNT_OF(how); i++) {
+		char id[32];
+
+		announce(s, id, "ok@x");
+		settle(s);
+		EXPECT_DELIVERIES(s, "retry ok@x (4.3.2 deferred transport);");
+		make_due(s, id);	/* that its time has come is no reason */
+		settle(s);
+		EXPECT_DELIVERIES(s, "retry ok@x (4.3.2 deferred transport);");
+		assert_int_equal(command(s, how[i].at, i == 0 ? "" : i == 1 ? "x" : id, &n), 0);
+		assert_int_equal(n, 1);
+		settle(s);
+		EXPECT_DELIVERIES(s, "smtp ok@x;");
+		assert_false(lies_anywhere(s, id));
+	}
+}
+
+static void a_flush_delivers_what_waits_for_a_deferred_transport(void **state)
+{
+	play(state, play_flush_of_deferred_transport);
+}
+
 static void play_late_hold(struct scene *s)
 {
 	char id[32], more[32];
@@ -731,6 +759,7 @@ int main(void)
 		IN_SCENE(who_leaves_carries_out_no_order_on_what_its_successor_may_have),
 		IN_SCENE(the_queue_is_handed_over_when_nothing_is_on_its_way_from_place_to_place),
 		IN_SCENE(commands_take_effect_at_once),
+		IN_SCENE(a_flush_delivers_what_waits_for_a_deferred_transport),
 		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
 		IN_SCENE(who_was_delivered_between_hold_and_release_does_not_get_it_again),
 		IN_SCENE(a_command_reaches_a_message_that_is_leaving_the_intake_log),

@@ -118,7 +118,7 @@ static struct path choose_path(struct message *m, uint32_t position, struct aren
 	struct path p = made_to_fit(m, a, m->env.filter_transport.len > 0 ? filter_path(m, a,
 			r->address) : resolve_path(m, r, a));
 
-	if (str_lists(str_of(m->q->conf->defer_transports), p.transport))
+	if (!m->insist && str_lists(str_of(m->q->conf->defer_transports), p.transport))
 		return retry_path(a, "4.3.2", "deferred transport");
 	return p;
 }
