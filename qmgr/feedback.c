@@ -32,20 +32,24 @@ int feedback_parse(struct str text, struct feedback *ret, struct buf *why)
 	struct str rest = text, number;
 	bool divided = str_cut(&rest, '/', &number);
 	struct feedback f = { .kind = FEEDBACK_FIXED };
+	double divisor = 1;
 
 	rest = str_trim(rest);
-	if (parse_amount(str_trim(number), &f.amount) < 0 || f.amount > 1)
+	if (parse_amount(str_trim(number), &f.amount) < 0)
 		goto wrong;
 	if (divided && str_is(rest, STR("concurrency")))
 		f.kind = FEEDBACK_PER_CONCURRENCY;
 	else if (divided && str_is(rest, STR("sqrt_concurrency")))
 		f.kind = FEEDBACK_PER_SQRT;
-	else if (divided)
+	else if (divided && (parse_amount(rest, &divisor) < 0 || divisor == 0))
+		goto wrong;
+	f.amount /= divisor;
+	if (f.amount > 1)
 		goto wrong;
 	*ret = f;
 	return 0;
 wrong:
-	buf_addf(why, "\"%.*s\" is not a number from 0 to 1, alone or with /concurrency or /sqrt_concurrency",
+	buf_addf(why, "\"%.*s\" is not a number from 0 to 1, alone or with /NUMBER, /concurrency or /sqrt_concurrency",
 		 PSTR(text));
 	return -EINVAL;
 }

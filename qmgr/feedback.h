@@ -14,7 +14,7 @@ struct feedback {
 	double amount;			/* 0..1 */
 	enum feedback_kind kind;
 };
-/* "0.5", "1/concurrency", "1 / sqrt_concurrency". -EINVAL with words. */
+/* "0.5", "1/8", "1/concurrency", "1 / sqrt_concurrency". -EINVAL with words. */
 int feedback_parse(struct str text, struct feedback *ret, struct buf *why);
 
 struct window {

@@ -543,8 +543,13 @@ static void feedback_is_read_as_postconf_describes_it(void **state)
 	assert_true(f.kind == FEEDBACK_PER_CONCURRENCY);
 	assert_int_equal(feedback_parse(STR("0.5 / sqrt_concurrency"), &f, &why), 0);
 	assert_true(f.kind == FEEDBACK_PER_SQRT);
+	assert_int_equal(feedback_parse(STR("2 / 8"), &f, &why), 0);
+	assert_true(f.kind == FEEDBACK_FIXED && f.amount == 0.25);
 	assert_int_equal(why.len, 0);
 	assert_int_equal(feedback_parse(STR("2"), &f, &why), -EINVAL);
+	assert_int_equal(feedback_parse(STR("2/1.5"), &f, &why), -EINVAL);
+	assert_int_equal(feedback_parse(STR("0/0"), &f, &why), -EINVAL);
+	assert_int_equal(feedback_parse(STR("1/"), &f, &why), -EINVAL);
 	assert_int_equal(feedback_parse(STR("1/x"), &f, &why), -EINVAL);
 	assert_int_equal(feedback_parse(STR("-1"), &f, &why), -EINVAL);
 	assert_int_equal(feedback_parse(STR("."), &f, &why), -EINVAL);
