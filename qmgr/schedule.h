@@ -151,9 +151,10 @@ struct entry *destination_waiting(struct destination *d);	/* any, or NULL */
 struct entry *transport_waiting(struct transport *t);
 
 void transport_die(struct transport *t, struct str reason, int64_t now_ms);
-/* The dead live, the pausing go on: flush. */
+/* The dead live, the pausing go on. */
 void destination_revive(struct destination *d);
 void transport_revive(struct transport *t);
+/* A flush: the dead live. Who pauses does so to the end, since anybody may flush, as often as he likes. */
 void schedule_revive_all(struct schedule *s);
 
 /*

@@ -289,6 +289,33 @@ static void a_rate_delay_spaces_the_deliveries_to_one_destination(void **state)
 	end(w);
 }
 
+static void a_flush_does_not_end_the_pause_of_a_rate_delay(void **state)
+{
+	struct transport_rules slow = plain;
+	struct world *w;
+
+	(void) state;
+	slow.rate_delay_ms = 2000;
+	slow.window.initial = slow.window.limit = 1;
+	w = start(&slow);
+	message(w, "a", NEW_MAIL, "x", 1, 1);
+	message(w, "b", NEW_MAIL, "x", 1, 1);
+	expect_next(w, "a");
+	schedule_revive_all(w->s);
+	assert_null(take(w));
+	w->t->rules.transport_rate_delay_ms = 3000;
+	message(w, "c", NEW_MAIL, "y", 1, 1);
+	expect_next(w, "c");
+	w->now += 2000;
+	schedule_wake(w->s, w->now, count_woken, w);
+	schedule_revive_all(w->s);
+	assert_null(take(w));
+	w->now += 1000;
+	schedule_wake(w->s, w->now, count_woken, w);
+	expect_next(w, "b");
+	end(w);
+}
+
 static void a_transport_rate_delay_spaces_all_deliveries(void **state)
 {
 	struct transport_rules slow = plain;
@@ -637,6 +664,7 @@ int main(void)
 		cmocka_unit_test(one_failure_of_many_at_once_does_not_make_a_destination_dead),
 		cmocka_unit_test(the_dead_are_woken_after_their_time),
 		cmocka_unit_test(a_rate_delay_spaces_the_deliveries_to_one_destination),
+		cmocka_unit_test(a_flush_does_not_end_the_pause_of_a_rate_delay),
 		cmocka_unit_test(a_transport_rate_delay_spaces_all_deliveries),
 		cmocka_unit_test(a_mailing_list_lets_a_short_message_pass),
 		cmocka_unit_test(short_messages_do_not_starve_a_mailing_list),

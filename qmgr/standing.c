@@ -62,14 +62,18 @@ static void revive_or_release(struct destination *d)
 
 void schedule_revive_all(struct schedule *s)
 {
-	struct heap_node *n;
 	struct map_at at = { 0 };
 	struct transport *t;
 
-	while ((n = heap_first(&s->waking_destinations)) != NULL)
-		revive_or_release(CONTAINER_OF(n, struct destination, wake));
-	while ((t = schedule_next_transport(s, &at)) != NULL)
-		transport_revive(t);
+	while ((t = schedule_next_transport(s, &at)) != NULL) {
+		struct map_at in = { 0 };
+
+		if (t->standing == DEAD)
+			transport_revive(t);
+		while (map_next(t->destinations, &in))
+			if (((struct destination *) in.value)->standing == DEAD)
+				revive_or_release(in.value);
+	}
 }
 
 int64_t schedule_wake(struct schedule *s, int64_t now_ms, void (*woken)(void *arg, struct transport *t),
