@@ -140,7 +140,8 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 		p->key = recipient_key(q, a,
 				       &(struct resolution){ .recipient = m->env.recipients[position].address,
 							     .nexthop = p->nexthop });
-	d = schedule_destination(t, p->key, p->nexthop, mono_ms());
+	/* Example.COM is no second destination */
+	d = schedule_destination(t, arena_lower(a, p->key), p->nexthop, mono_ms());
 	if (d->standing == DEAD && m->insist)
 		destination_revive(d);
 	if (d->standing != DEAD)

@@ -44,6 +44,30 @@ static void recipients_are_grouped_by_transport_and_next_hop(void **state)
 	play(state, play_grouping);
 }
 
+static void play_capitals(struct scene *s)
+{
+	char id[32], list[32];
+
+	announce(s, list, "ok@x a.ok@X");
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@x,a.ok@X;");
+	conf_set(s->raw, STR("local_destination_concurrency_limit"), STR("1"));
+	s->conf.default_destination_concurrency_limit = 1;
+	announce(s, id, "hang@local");
+	announce(s, list, "Hang@local ok@local");
+	settle(s);
+	EXPECT_DELIVERIES(s, "local hang@locallocal ok@local;");	/* the second Hang waits */
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	EXPECT_DELIVERIES(s, ";local Hang@local;");
+}
+
+static void capital_letters_make_no_second_destination(void **state)
+{
+	play(state, play_capitals);
+}
+
 /* Nobody limits how many go in one delivery, and they are more than a request to an agent has room for. */
 static void play_crowd(struct scene *s)
 {
@@ -597,6 +621,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_SCENE(a_delivered_message_is_removed),
 		IN_SCENE(recipients_are_grouped_by_transport_and_next_hop),
+		IN_SCENE(capital_letters_make_no_second_destination),
 		IN_SCENE(more_recipients_than_fit_a_request_are_delivered),
 		IN_SCENE(who_wrote_to_an_endless_address_is_told_as_well),
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
