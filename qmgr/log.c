@@ -17,18 +17,15 @@ enum { MOST_CONTENT = 64 << 20, KEEP_MS = 1000, MOST_AT_ONCE = 200 };
 
 static void keep_content(struct qmgr *q, const struct qmgr_announce *from, struct message *m)
 {
-	size_t size = from->headers.len + 1 + from->body.len;
+	const bool has_empty_line = from->size != from->headers.len;
+	const size_t size = from->headers.len + (has_empty_line ? 1 + from->body.len : 0);
 	char *at;
 
-	if (from->size != from->headers.len)
-		size = MIN(size, from->size);
-	else
-		size = from->headers.len;		/* not even an empty line */
-	if (q->content_bytes + size > MOST_CONTENT || size != from->size)
+	if (size != from->size || q->content_bytes + size > MOST_CONTENT)
 		return;
 	at = arena_get(m->arena, size);
 	memcpy(at, from->headers.at, from->headers.len);
-	if (size > from->headers.len) {
+	if (has_empty_line) {
 		at[from->headers.len] = '\n';
 		memcpy(at + from->headers.len + 1, from->body.at, from->body.len);
 	}

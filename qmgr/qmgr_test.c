@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/queue/residents.h"
 
 static void play_delivered(struct scene *s)
 {
@@ -66,6 +67,49 @@ static void play_capitals(struct scene *s)
 static void capital_letters_make_no_second_destination(void **state)
 {
 	play(state, play_capitals);
+}
+
+/* In the intake log behind the message with that id. Was its content kept? */
+static bool keeps_content(struct scene *s, const char *behind, uint64_t size)
+{
+	const struct resident *before = residents_find(s->q.queue->residents, str_of(behind));
+	const struct qmgr_announce m = { .queue_id = STR("4hLxyz1234z5"), .queue = STR("incoming"),
+					 .size = size, .headers_len = 11,
+					 .envelope = STR("sender\ta@x\nto\t0\tb@x\t\t0\t\n"),
+					 .segment = str_of(before->segment->name),
+					 .place_at = before->segment->known_upto, .place_len = 512,
+					 .headers = STR("Subject: x\n"), .body = STR("quite a long body\n") };
+	struct message *made;
+	bool kept;
+
+	assert_int_equal(message_announced(&s->q, &m, &made), 0);
+	assert_true(log_take(&s->q, &m, made));
+	kept = made->content.len > 0;
+	message_free(made);
+	residents_finish(residents_find(s->q.queue->residents, m.queue_id));
+	return kept;
+}
+
+static void play_false_size(struct scene *s)
+{
+	char id[32];
+
+	use_log(s);
+	s->q.is_ready = false;
+	announce(s, id, "ok@x");
+	assert_true(keeps_content(s, id, 30));
+	assert_false(keeps_content(s, id, 13));
+	assert_false(keeps_content(s, id, 5));
+	assert_false(keeps_content(s, id, 31));
+	s->q.is_ready = true;
+	intake_wake(&s->q);
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp ok@x;");
+}
+
+static void content_of_another_size_than_announced_is_not_kept(void **state)
+{
+	play(state, play_false_size);
 }
 
 /* Nobody limits how many go in one delivery, and they are more than a request to an agent has room for. */
@@ -622,6 +666,7 @@ int main(void)
 		IN_SCENE(a_delivered_message_is_removed),
 		IN_SCENE(recipients_are_grouped_by_transport_and_next_hop),
 		IN_SCENE(capital_letters_make_no_second_destination),
+		IN_SCENE(content_of_another_size_than_announced_is_not_kept),
 		IN_SCENE(more_recipients_than_fit_a_request_are_delivered),
 		IN_SCENE(who_wrote_to_an_endless_address_is_told_as_well),
 		IN_SCENE(deferred_recipients_are_tried_again_and_delivered_ones_are_not),
