@@ -56,7 +56,7 @@ static bool is_double_bounce(const struct qmgr *q, const struct resolution *res)
 
 /*
  * content_filter or a FILTER action, "transport:nexthop": gets the address as it is. What becomes
- * of it is asked when the filter has handed the mail back.
+ * of it is asked when the filter has handed the mail back. Not for sendmail -bv: it asks just that.
  */
 static struct path filter_path(const struct message *m, struct arena *a, struct str recipient)
 {
@@ -115,8 +115,8 @@ static struct path made_to_fit(const struct message *m, struct arena *a, struct 
 static struct path choose_path(struct message *m, uint32_t position, struct arena *a)
 {
 	struct recipient *r = &m->env.recipients[position];
-	struct path p = made_to_fit(m, a, m->env.filter_transport.len > 0 ? filter_path(m, a,
-			r->address) : resolve_path(m, r, a));
+	const bool is_filtered = m->env.filter_transport.len > 0 && !is_only_verified(m);
+	struct path p = made_to_fit(m, a, is_filtered ? filter_path(m, a, r->address) : resolve_path(m, r, a));
 
 	if (!m->insist && str_lists(str_of(m->q->conf->defer_transports), p.transport))
 		return retry_path(a, "4.3.2", "deferred transport");

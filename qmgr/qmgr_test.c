@@ -69,6 +69,37 @@ static void capital_letters_make_no_second_destination(void **state)
 	play(state, play_capitals);
 }
 
+static void announce_filtered(struct scene *s, unsigned flags)
+{
+	AUTO(buf) unfiltered = BUF(1 << 20);
+	AUTO(buf) packed = BUF(1 << 20);
+	struct queue_parts parts;
+	char id[32];
+
+	make_message(s, id, "ok@local", 0, &unfiltered, &parts);
+	buf_addf(&packed, "sender\ta@x\nflags\t%u\nfilter_transport\tsmtp:scanner\nto\t0\tok@local\t\t0\t\n", flags);
+	intake_announced(&s->q, &(struct qmgr_announce){ .queue_id = str_of(id), .queue = STR("incoming"),
+							 .size = parts.size,
+							 .headers_at = parts.headers_at,
+							 .headers_len = parts.headers_len,
+							 .body_at = parts.body_at, .body_len = parts.body_len,
+							 .envelope = buf_str(&packed) });
+	settle(s);
+}
+
+static void play_filtered_question(struct scene *s)
+{
+	announce_filtered(s, 0);
+	EXPECT_DELIVERIES(s, "smtp ok@local;");
+	announce_filtered(s, ENVELOPE_VERIFY);
+	EXPECT_DELIVERIES(s, "local ok@local;");
+}
+
+static void what_would_become_of_mail_is_not_asked_of_a_content_filter(void **state)
+{
+	play(state, play_filtered_question);
+}
+
 /* In the intake log behind the message with that id. Was its content kept? */
 static bool keeps_content(struct scene *s, const char *behind, uint64_t size)
 {
@@ -666,6 +697,7 @@ int main(void)
 		IN_SCENE(a_delivered_message_is_removed),
 		IN_SCENE(recipients_are_grouped_by_transport_and_next_hop),
 		IN_SCENE(capital_letters_make_no_second_destination),
+		IN_SCENE(what_would_become_of_mail_is_not_asked_of_a_content_filter),
 		IN_SCENE(content_of_another_size_than_announced_is_not_kept),
 		IN_SCENE(more_recipients_than_fit_a_request_are_delivered),
 		IN_SCENE(who_wrote_to_an_endless_address_is_told_as_well),
