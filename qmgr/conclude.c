@@ -31,7 +31,7 @@ void forget(struct message *m)
 	struct qmgr *q = m->q;
 
 	map_remove(q->active, m->id);
-	q->active_recipients -= m->env.recipient_count;
+	q->active_recipients -= is_crowd(q, m->env.recipient_count) ? m->env.recipient_count : 0;
 	q->active_retries -= m->is_retry;
 	message_free(m);
 	intake_wake(q);

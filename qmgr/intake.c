@@ -233,7 +233,7 @@ static void activate(struct message *m)
 
 	FAILPOINT("qmgr.activate");
 	BUG_UNLESS(map_put(q->active, m->id, m) == NULL);
-	q->active_recipients += m->env.recipient_count;
+	q->active_recipients += is_crowd(q, m->env.recipient_count) ? m->env.recipient_count : 0;
 	q->active_retries += m->is_retry;
 	m->active_us = wall_us();
 	m->to_do = 1;
@@ -248,9 +248,18 @@ static void activate(struct message *m)
 
 static bool has_room(const struct qmgr *q)
 {
-	return map_count(q->active) < (size_t) q->conf->qmgr_message_active_limit
-	       && (q->active_recipients < (size_t) q->conf->qmgr_message_recipient_limit
-		   || map_count(q->active) == 0);
+	return map_count(q->active) < (size_t) q->conf->qmgr_message_active_limit;
+}
+
+/* Mailing lists wait for one another; they hold up nobody else, however long it takes to serve them. */
+static bool has_room_for_crowds(const struct qmgr *q)
+{
+	return q->active_recipients < (size_t) q->conf->qmgr_message_recipient_limit;
+}
+
+static bool has_room_for(const struct message *m)
+{
+	return has_room(m->q) && (!is_crowd(m->q, m->env.recipient_count) || has_room_for_crowds(m->q));
 }
 
 static bool has_room_for_retries(const struct qmgr *q)
@@ -262,7 +271,7 @@ static bool has_room_for_retries(const struct qmgr *q)
 
 static struct sleeper *due_in(const struct qmgr *q, enum queue_name where)
 {
-	struct sleeper *sl = sleepers_first(q->sleepers, where);
+	struct sleeper *sl = sleepers_first(q->sleepers, where, has_room_for_crowds(q));
 
 	return sl != NULL && sl->due.key <= wall_us() ? sl : NULL;
 }
@@ -315,6 +324,19 @@ static int check_content(struct qmgr *q, enum queue_name where, struct str id)
 	return r;
 }
 
+/* Its head tells how many recipients it has. */
+static bool waits_for_other_crowds(struct qmgr *q, struct sleeper *sl)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+
+	if (has_room_for_crowds(q)
+	    || queue_file_open(q->queue, (enum queue_name) sl->where, str_of(sl->id), false, false, &f) < 0
+	    || !is_crowd(q, f.recipient_count))
+		return false;
+	sleepers_mark_crowd(q->sleepers, sl);
+	return true;
+}
+
 static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 {
 	struct message *m;
@@ -326,6 +348,8 @@ static void load_and_activate(struct qmgr *q, struct sleeper *sl)
 	int r;
 
 	q->loads++;
+	if (waits_for_other_crowds(q, sl))
+		return;
 	memcpy(id, sl->id, strlen(sl->id) + 1);
 	sleepers_remove(q->sleepers, sl);
 	r = check_content(q, where, str_of(id));
@@ -386,7 +410,7 @@ static bool take_one(struct qmgr *q)
 		load_and_activate(q, sl);
 		return true;
 	}
-	take_arrival(q, m, has_room(q));
+	take_arrival(q, m, has_room_for(m));
 	return true;
 }
 
@@ -401,8 +425,9 @@ void intake_put_to_sleep(struct qmgr *q)
 /* The timer for whoever is due next. When there is no room, it is room that wakes. */
 static void set_alarm(struct qmgr *q)
 {
-	struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING),
-		       *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED);
+	const bool crowds = has_room_for_crowds(q);
+	struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING, crowds),
+		       *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED, crowds);
 	int64_t due = INT64_MAX, now = wall_us();
 
 	if (fresh != NULL && has_room(q))

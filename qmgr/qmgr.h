@@ -44,7 +44,7 @@ struct qmgr {
 	struct schedule *schedule;
 	struct sleepers *sleepers;
 	struct map *active;		/* id -> struct message */
-	size_t active_recipients, active_retries;
+	size_t active_recipients, active_retries;	/* recipients: of crowds only */
 	struct map *in_hand;		/* ids */
 	struct bell is_put_down;
 	struct list arrivals;		/* announced, not yet resolved */
@@ -197,6 +197,11 @@ void intake_announced(struct qmgr *q, const struct qmgr_announce *m);
 void intake_wake(struct qmgr *q);			/* there may be room, or somebody due */
 void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct str why);
 bool is_known(const struct qmgr *q, struct str id);
+/* enough recipients for qmgr_message_recipient_limit to matter */
+static inline bool is_crowd(const struct qmgr *q, size_t recipients)
+{
+	return recipients > (size_t) q->conf->qmgr_message_recipient_minimum;
+}
 /* what has arrived and is not resolved waits on disk, where commands find it */
 void intake_put_to_sleep(struct qmgr *q);
 

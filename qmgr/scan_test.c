@@ -71,6 +71,39 @@ static void what_exceeds_the_active_limit_waits_on_disk(void **state)
 	play(state, play_limits);
 }
 
+static void play_lists(struct scene *s)
+{
+	AUTO(buf) packed = BUF(1 << 20);
+	struct queue_parts parts;
+	char first[32], second[32], small[32], on_disk[32];
+
+	s->conf.qmgr_message_recipient_minimum = 2;
+	s->conf.qmgr_message_recipient_limit = 3;
+	announce(s, first, "hang@a hang@b hang@c");
+	announce(s, second, "ok@d ok@e ok@f");
+	announce(s, small, "ok@x ok@y");
+	make_message(s, on_disk, "ok@z", 0, &packed, &parts);
+	sleepers_add(s->q.sleepers, QUEUE_INCOMING, str_of(on_disk), wall_us(), 0);
+	intake_wake(&s->q);
+	settle(s);
+	assert_false(lies_anywhere(s, small));
+	assert_false(lies_anywhere(s, on_disk));
+	assert_int_equal(map_count(s->q.active), 1);
+	assert_true(sleepers_find(s->q.sleepers, str_of(second))->is_crowd);
+	assert_int_equal(sleepers_count(s->q.sleepers, QUEUE_INCOMING), 1);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	assert_false(lies_anywhere(s, first));
+	assert_false(lies_anywhere(s, second));
+	assert_int_equal(s->q.active_recipients, 0);
+}
+
+static void while_a_list_is_served_others_wait_and_mail_for_few_does_not(void **state)
+{
+	play(state, play_lists);
+}
+
 static void play_turns(struct scene *s)
 {
 	AUTO(buf) packed = BUF(1 << 20);
@@ -298,6 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_SCENE(a_restart_finds_everything_on_disk),
 		IN_SCENE(what_exceeds_the_active_limit_waits_on_disk),
+		IN_SCENE(while_a_list_is_served_others_wait_and_mail_for_few_does_not),
 		IN_SCENE(new_mail_and_retries_take_turns_when_both_wait_on_disk),
 		IN_SCENE(a_successor_leaves_alone_what_is_being_delivered),
 		IN_SCENE(what_a_predecessor_deferred_meanwhile_is_found),

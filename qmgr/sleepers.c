@@ -7,7 +7,7 @@
 enum { FIRST_SLOTS = 1024 };
 
 struct sleepers {
-	struct heap queues[QUEUE_COUNT];
+	struct heap queues[QUEUE_COUNT], crowds[QUEUE_COUNT];
 	struct sleeper **slots;
 	size_t slot_count, count;	/* slot_count: a power of two */
 };
@@ -33,15 +33,17 @@ void sleepers_free(struct sleepers *s)
 	for (size_t i = 0; i < s->slot_count; i++)
 		while (s->slots[i] != NULL)
 			sleepers_remove(s, s->slots[i]);
-	for (int i = 0; i < QUEUE_COUNT; i++)
+	for (int i = 0; i < QUEUE_COUNT; i++) {
 		heap_free(&s->queues[i]);
+		heap_free(&s->crowds[i]);
+	}
 	free(s->slots);
 	free(s);
 }
 
 size_t sleepers_count(const struct sleepers *s, enum queue_name where)
 {
-	return s->queues[where].len;
+	return s->queues[where].len + s->crowds[where].len;
 }
 
 static struct sleeper **slot_of(const struct sleepers *s, struct str id)
@@ -103,15 +105,30 @@ struct sleeper *sleepers_add(struct sleepers *s, enum queue_name where, struct s
 	return sl;
 }
 
-void sleepers_set_due(struct sleepers *s, struct sleeper *sl, int64_t due_us)
+static struct heap *heap_of(struct sleepers *s, const struct sleeper *sl)
 {
-	heap_set(&s->queues[sl->where], &sl->due, due_us);
+	return sl->is_crowd ? &s->crowds[sl->where] : &s->queues[sl->where];
 }
 
-struct sleeper *sleepers_first(const struct sleepers *s, enum queue_name where)
+void sleepers_set_due(struct sleepers *s, struct sleeper *sl, int64_t due_us)
 {
-	struct heap_node *n = heap_first(&s->queues[where]);
+	heap_set(heap_of(s, sl), &sl->due, due_us);
+}
 
+void sleepers_mark_crowd(struct sleepers *s, struct sleeper *sl)
+{
+	heap_remove(heap_of(s, sl), &sl->due);
+	sl->is_crowd = true;
+	heap_set(heap_of(s, sl), &sl->due, sl->due.key);
+}
+
+struct sleeper *sleepers_first(const struct sleepers *s, enum queue_name where, bool crowds)
+{
+	struct heap_node *n = heap_first(&s->queues[where]),
+			 *crowd = crowds ? heap_first(&s->crowds[where]) : NULL;
+
+	if (n == NULL || (crowd != NULL && crowd->key < n->key))
+		n = crowd;
 	return n == NULL ? NULL : CONTAINER_OF(n, struct sleeper, due);
 }
 
@@ -121,7 +138,7 @@ void sleepers_remove(struct sleepers *s, struct sleeper *sl)
 
 	BUG_UNLESS(*at == sl);
 	*at = sl->next;
-	heap_remove(&s->queues[sl->where], &sl->due);
+	heap_remove(heap_of(s, sl), &sl->due);
 	s->count--;
 	free(sl);
 }

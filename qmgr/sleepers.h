@@ -16,6 +16,7 @@ struct sleeper {
 	uint32_t sites;			/* which recipient domains it may have: see site_bit() */
 	unsigned char where;		/* QUEUE_INCOMING or QUEUE_DEFERRED */
 	unsigned char busy;		/* how often a predecessor was found to be delivering it still */
+	bool is_crowd;			/* it has many recipients, and there was no room for them */
 	/* somebody asked for this attempt: not to be put off because the destination seems dead */
 	bool insist;
 	char id[];
@@ -34,8 +35,9 @@ struct sleeper *sleepers_find(const struct sleepers *s, struct str id);
 struct sleeper *sleepers_add(struct sleepers *s, enum queue_name where, struct str id, int64_t due_us,
 			     uint32_t sites);
 void sleepers_set_due(struct sleepers *s, struct sleeper *sl, int64_t due_us);
-/* the one due next, or NULL */
-struct sleeper *sleepers_first(const struct sleepers *s, enum queue_name where);
+void sleepers_mark_crowd(struct sleepers *s, struct sleeper *sl);
+/* the one due next, or NULL; crowds: one of these, too */
+struct sleeper *sleepers_first(const struct sleepers *s, enum queue_name where, bool crowds);
 void sleepers_remove(struct sleepers *s, struct sleeper *sl);
 /* Walks all; the callback must not add or remove. */
 void sleepers_each(struct sleepers *s, void (*each)(void *arg, struct sleeper *sl), void *arg);

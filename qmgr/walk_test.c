@@ -250,8 +250,8 @@ static void step(struct walk *w)
 
 static bool is_anyone_due(const struct qmgr *q)
 {
-	const struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING),
-			     *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED);
+	const struct sleeper *fresh = sleepers_first(q->sleepers, QUEUE_INCOMING, true),
+			     *retry = sleepers_first(q->sleepers, QUEUE_DEFERRED, true);
 
 	return (fresh != NULL && fresh->due.key <= wall_us()) || (retry != NULL && retry->due.key <= wall_us());
 }
