@@ -288,6 +288,17 @@ def test_names_in_ldap_are_followed(mail, slapd):
         ask(mail, f"ldap:{mail.file('wrong.cf', base + 'bind_dn = cn=admin,dc=example' + chr(10) + 'bind_pw = wrong' + chr(10))}", "list")
 
 
+def test_a_fixed_base_that_is_not_there_is_trouble_and_one_made_of_the_key_no_result(mail, slapd):
+    def spec(search_base):
+        return f"ldap:{mail.file('base.cf', settings('ldap', slapd).replace('search_base = dc=example', f'search_base = {search_base}'))}"
+
+    with pytest.raises(RuntimeError, match="ou=lost,dc=example.*No such object"):
+        ask(mail, spec("ou=lost,dc=example"), "joe@example.com")
+    with pytest.raises(RuntimeError, match="No such object"):
+        ask(mail, spec("ou=100%%,dc=example"), "joe@example.com")
+    assert ask(mail, spec("ou=%d,dc=example"), "joe@example.com") is None
+
+
 @pytest.mark.parametrize("text, words", [
     ('SELECT goto FROM "%s" WHERE 1', "quoted name"), ("SELECT $$%s$$", "dollar quotes"), ("SELECT U&'%s'", "prefix"), ("SELECT 'x", "without its end"), ("SELECT '%s", "without its end"),
     ("SELECT E'\\x41%s'", r"\\x"),

@@ -33,6 +33,7 @@ struct attribute {
 struct connection {
 	LDAP *ld;
 	int scope;
+	bool base_is_fixed;		/* search_base is the same for all keys */
 	long size_limit, recursion_limit;
 	struct attribute attributes[MOST_ATTRIBUTES];
 	char *names[MOST_ATTRIBUTES + 1];	/* what is asked of the server */
@@ -130,10 +131,20 @@ static bool read_scope(const char *value, int *ret_scope)
 	return strcasecmp(value, "base") == 0;
 }
 
+/* Without %-expansions other than %%. */
+static bool is_fixed(const char *text)
+{
+	for (; text != NULL && (text = strchr(text, '%')) != NULL; text += 2)
+		if (text[1] != '%')
+			return false;
+	return true;
+}
+
 static bool read_parameters(struct connection *c, const struct driver_settings *s)
 {
 	const char *result = s->get(s, "result_attribute");
 
+	c->base_is_fixed = is_fixed(s->get(s, "search_base"));
 	c->size_limit = number(s->get(s, "size_limit"), number(s->get(s, "expansion_limit"), 0));
 	c->recursion_limit = number(s->get(s, "recursion_limit"), 1000);
 	if (result == NULL && s->get(s, "special_result_attribute") == NULL
@@ -478,8 +489,11 @@ static int search(struct search *s, const char *base, int scope, const char *fil
 		return LDAP_TIMEOUT;
 	r = ldap_search_ext_s(s->c->ld, base, scope, filter, names, 0, NULL, NULL, &limit,
 			      (int) s->c->size_limit, &found);
-	/* an answer: nothing there, also of a name that leads nowhere */
-	if (r == LDAP_NO_SUCH_OBJECT)
+	/*
+	 * What is under a base made of the key, or behind a name, need not be there. That a fixed base
+	 * is not says nothing about the key.
+	 */
+	if (r == LDAP_NO_SUCH_OBJECT && (depth > 0 || !s->c->base_is_fixed))
 		r = LDAP_SUCCESS;
 	if (r == LDAP_SUCCESS)
 		for (LDAPMessage *e = ldap_first_entry(s->c->ld, found); e != NULL && r == LDAP_SUCCESS
@@ -511,7 +525,8 @@ static enum driver_result ldap_ask(void *connection, const struct driver_questio
 		return DRIVER_GONE;
 	default:
 		if (*why.at == 0)
-			snprintf(why.at, why.size, "search: %s", ldap_err2string(r));
+			snprintf(why.at, why.size, "search in \"%.200s\": %s", q->arguments[0],
+				 ldap_err2string(r));
 		return DRIVER_FAILED;
 	}
 }
