@@ -199,6 +199,7 @@ class Slapd(Server):
                  "modulepath /usr/lib/ldap", "moduleload back_mdb", f"pidfile {self.root}/pid"]
         if tls:
             lines += [f"TLSCACertificateFile {tls.ca}", f"TLSCertificateFile {tls.cert}", f"TLSCertificateKeyFile {tls.key}"]
+        lines += ["attributetype ( 1.3.6.1.4.1.4203.666.1.1 NAME 'maildrop' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"]
         lines += ["database mdb", 'suffix "dc=example"', 'rootdn "cn=admin,dc=example"', "rootpw secret", f"directory {self.root}/db", "maxsize 10485760",
                   "access to * by * read"]
         self.conf = self.file("slapd.conf", "\n".join(lines) + "\n")

@@ -80,6 +80,11 @@ def slapd():
         entries.append("dn: cn=list,dc=example\nobjectClass: groupOfNames\ncn: list\nmember: uid=u0,dc=example\nmember: cn=inner,dc=example\nmember: cn=gone,dc=example\n")
         entries.append("dn: cn=inner,dc=example\nobjectClass: groupOfNames\ncn: inner\nmember: uid=u1,dc=example\n")
         entries.append("dn: cn=loop,dc=example\nobjectClass: groupOfNames\ncn: loop\nmember: cn=loop,dc=example\n")
+        entries.append("dn: cn=urls,dc=example\nobjectClass: groupOfNames\nobjectClass: labeledURIObject\ncn: urls\nmember: cn=gone,dc=example\n" +
+                       "".join(f"labeledURI: ldap:///{url}\n" for url in ("uid=u0,dc=example?SN,Title", "dc=example??one?(sn=it's@example.com)", "cn=list,dc=example?member,cn",
+                                                                          "uid=u2,dc=example?sn")))
+        entries.append("dn: cn=drops,dc=example\nobjectClass: groupOfNames\nobjectClass: extensibleObject\ncn: drops\nmember: uid=drop,dc=example\nmaildrop: group@one.example\n")
+        entries.append("dn: uid=drop,dc=example\nobjectClass: inetOrgPerson\nobjectClass: extensibleObject\nuid: drop\ncn: drop\nsn: drop\nmaildrop: drop@one.example\n")
         server.load("\n".join(entries))
         yield server
 
@@ -286,6 +291,26 @@ def test_names_in_ldap_are_followed(mail, slapd):
     assert ask(mail, f"ldap:{mail.file('terminal.cf', base + 'terminal_result_attribute = cn' + chr(10))}", "list") == "list"
     with pytest.raises(RuntimeError, match="(?i)credentials"):
         ask(mail, f"ldap:{mail.file('wrong.cf', base + 'bind_dn = cn=admin,dc=example' + chr(10) + 'bind_pw = wrong' + chr(10))}", "list")
+
+
+def test_a_name_that_leads_round_in_circles_ends_however_deep_one_may_go(mail, slapd):
+    text = f"server_host = 127.0.0.1\nserver_port = {slapd.port}\nsearch_base = dc=example\nquery_filter = (cn=%s)\nspecial_result_attribute = member\nrecursion_limit = 100000\n"
+    with pytest.raises(RuntimeError, match="recursion_limit"):
+        ask(mail, f"ldap:{mail.file('deep.cf', text)}", "loop")
+
+
+def test_urls_in_ldap_are_followed_for_results_only(mail, slapd):
+    """What a URL selects and the table does not name as a result is none: a name would become an address."""
+    text = (f"server_host = 127.0.0.1\nserver_port = {slapd.port}\nsearch_base = dc=example\nquery_filter = (cn=%s)\nresult_attribute = title\n"
+            "special_result_attribute = labeledURI, member\n")
+    assert ask(mail, f"ldap:{mail.file('urls.cf', text)}", "urls") == "a@one.example,b@two.example,quote,a@one.example,b@two.example,quote"
+
+
+def test_ldap_results_are_maildrop_unless_said_otherwise(mail, slapd):
+    base = f"server_host = 127.0.0.1\nserver_port = {slapd.port}\nsearch_base = dc=example\nquery_filter = (cn=%s)\nspecial_result_attribute = member\n"
+    assert ask(mail, f"ldap:{mail.file('drop.cf', base)}", "drops") == "group@one.example,drop@one.example"
+    assert ask(mail, f"ldap:{mail.file('leafdrop.cf', base + 'leaf_result_attribute = maildrop' + chr(10))}", "drops") == "drop@one.example"
+    assert ask(mail, f"ldap:{mail.file('nodrop.cf', base + 'result_attribute =' + chr(10))}", "drops") is None
 
 
 def test_a_fixed_base_that_is_not_there_is_trouble_and_one_made_of_the_key_no_result(mail, slapd):

@@ -15,7 +15,8 @@
 
 #include "lib/table/modules/driver.h"
 
-enum { MOST_ATTRIBUTES = 60, MOST_NAME = 100 };
+/* DEEPEST: each name that is followed takes some hundred bytes of a thread's stack */
+enum { MOST_ATTRIBUTES = 60, MOST_NAME = 100, DEEPEST = 1000 };
 
 /* What an attribute's values are. */
 enum kind {
@@ -102,6 +103,15 @@ static bool make_uris(const struct driver_settings *s, char *uris, size_t size)
 	return used > 0;
 }
 
+static bool has_attribute(const struct connection *c, const char *at, size_t len)
+{
+	for (int i = 0; i < c->count; i++)
+		if (strncasecmp(c->names[i], at, len) == 0 && c->names[i][len] == 0)
+			return true;
+	return false;
+}
+
+/* One that is there already stays what it is. */
 static bool add_attributes(struct connection *c, const char *at, enum kind kind)
 {
 	while (at != NULL && *(at += strspn(at, ", \t\r\n")) != 0) {
@@ -109,11 +119,13 @@ static bool add_attributes(struct connection *c, const char *at, enum kind kind)
 
 		if (c->count == MOST_ATTRIBUTES || len >= MOST_NAME)
 			return false;
-		memcpy(c->attributes[c->count].name, at, len);
-		c->attributes[c->count].name[len] = 0;
-		c->attributes[c->count].kind = kind;
-		c->names[c->count] = c->attributes[c->count].name;
-		c->count++;
+		if (!has_attribute(c, at, len)) {
+			memcpy(c->attributes[c->count].name, at, len);
+			c->attributes[c->count].name[len] = 0;
+			c->attributes[c->count].kind = kind;
+			c->names[c->count] = c->attributes[c->count].name;
+			c->count++;
+		}
 		at += len;
 	}
 	return true;
@@ -146,13 +158,13 @@ static bool read_parameters(struct connection *c, const struct driver_settings *
 
 	c->base_is_fixed = is_fixed(s->get(s, "search_base"));
 	c->size_limit = number(s->get(s, "size_limit"), number(s->get(s, "expansion_limit"), 0));
-	c->recursion_limit = number(s->get(s, "recursion_limit"), 1000);
-	if (result == NULL && s->get(s, "special_result_attribute") == NULL
-	    && s->get(s, "leaf_result_attribute") == NULL)
-		result = "maildrop";
-	return read_scope(s->get(s, "scope"), &c->scope) && add_attributes(c, result, VALUE)
-	       && add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF)
+	c->recursion_limit = number(s->get(s, "recursion_limit"), DEEPEST);
+	if (c->recursion_limit > DEEPEST)
+		c->recursion_limit = DEEPEST;
+	return read_scope(s->get(s, "scope"), &c->scope)
 	       && add_attributes(c, s->get(s, "terminal_result_attribute"), TERMINAL)
+	       && add_attributes(c, s->get(s, "leaf_result_attribute"), LEAF)
+	       && add_attributes(c, result == NULL ? "maildrop" : result, VALUE)
 	       && add_attributes(c, s->get(s, "special_result_attribute"), SPECIAL);
 }
 
@@ -402,6 +414,28 @@ static int tell_values(struct search *s, struct berval **values)
 	return LDAP_SUCCESS;
 }
 
+/* What a URL is about: of the attributes that it selects (NULL: all) those that are results here. */
+static int follow_url(struct search *s, LDAPURLDesc *url, long depth)
+{
+	char **names = calloc((size_t) s->c->count + 1, sizeof(*names));
+	int count = 0, r = names == NULL ? LDAP_NO_MEMORY : LDAP_SUCCESS;
+
+	for (int i = 0; names != NULL && i < s->c->count; i++) {
+		char **selected = url->lud_attrs;
+
+		while (selected != NULL && *selected != NULL && strcasecmp(*selected, s->c->names[i]) != 0)
+			selected++;
+		if (selected == NULL || *selected != NULL)
+			names[count++] = s->c->names[i];
+	}
+	if (count > 0)
+		r = search(s, url->lud_dn == NULL ? "" : url->lud_dn,
+			   url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope,
+			   url->lud_filter == NULL ? "(objectclass=*)" : url->lud_filter, names, depth + 1);
+	free(names);
+	return r;
+}
+
 /* A name, or a URL with base, attributes, scope and filter of its own. */
 static int follow(struct search *s, const char *where, long depth)
 {
@@ -419,10 +453,7 @@ static int follow(struct search *s, const char *where, long depth)
 		snprintf(s->why.at, s->why.size, "malformed URL %.200s", where);
 		return LDAP_OTHER;
 	}
-	r = search(s, url->lud_dn == NULL ? "" : url->lud_dn, url->lud_scope == LDAP_SCOPE_DEFAULT
-		   ? LDAP_SCOPE_BASE : url->lud_scope,
-		   url->lud_filter == NULL ? "(objectclass=*)" : url->lud_filter,
-		   url->lud_attrs == NULL ? s->c->names : url->lud_attrs, depth + 1);
+	r = follow_url(s, url, depth);
 	ldap_free_urldesc(url);
 	return r;
 }
@@ -457,17 +488,12 @@ static int take_attribute(struct search *s, LDAPMessage *entry, const char *name
 	return r;
 }
 
-static int take_entry(struct search *s, LDAPMessage *entry, char **names, long depth)
+static int take_entry(struct search *s, LDAPMessage *entry, long depth)
 {
 	const bool terminal = has_values(s, entry, TERMINAL),
 		   special = !terminal && has_values(s, entry, SPECIAL);
 	int r = LDAP_SUCCESS;
 
-	if (names != s->c->names) {	/* a URL's own attributes are results */
-		for (; *names != NULL && r == LDAP_SUCCESS && !s->enough; names++)
-			r = take_attribute(s, entry, *names, VALUE, depth);
-		return r;
-	}
 	for (int i = 0; i < s->c->count && r == LDAP_SUCCESS && !s->enough; i++) {
 		const struct attribute *a = &s->c->attributes[i];
 
@@ -498,7 +524,7 @@ static int search(struct search *s, const char *base, int scope, const char *fil
 	if (r == LDAP_SUCCESS)
 		for (LDAPMessage *e = ldap_first_entry(s->c->ld, found); e != NULL && r == LDAP_SUCCESS
 		     && !s->enough; e = ldap_next_entry(s->c->ld, e))
-			r = take_entry(s, e, names, depth);
+			r = take_entry(s, e, depth);
 	if (found != NULL)
 		ldap_msgfree(found);
 	return r;
