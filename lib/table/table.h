@@ -109,12 +109,6 @@ struct address_lookup {
 int tables_get_address(struct tables *ts, struct arena *a, struct str address,
 		       const struct address_lookup *how,
 		       struct str *ret_value, struct str *ret_extension) MAY_YIELD;
-/*
- * Splits "user+ext" at the first separator that is not its first character; false: no extension (or
- * a name that is never split).
- */
-bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user,
-		     struct str *ret_extension);
 
 /* ---- set once per process ---- */
 

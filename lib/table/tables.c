@@ -116,33 +116,29 @@ uid_t tables_owner(const struct tables *ts)
 }
 
 /* Local parts that contain a delimiter as part of a name; lists: owner-x and x-request are such names. */
-static bool is_never_split(struct str local_part, char delimiter, bool lists)
+static bool is_never_split(struct str local_part, struct str delimiter, bool lists)
 {
-	if (str_is_nocase(local_part, STR("mailer-daemon")) || str_is_nocase(local_part, STR("double-bounce")))
+	if (str_is_nocase(local_part, STR("postmaster")) || str_is_nocase(local_part, STR("mailer-daemon"))
+	    || str_is_nocase(local_part, STR("double-bounce")))
 		return true;
-	return lists && delimiter == '-' && (str_starts_nocase(local_part, STR("owner-"))
-					     || str_ends_nocase(local_part, STR("-request")));
+	return lists && str_find(delimiter, '-') >= 0
+	       && (str_starts_nocase(local_part, STR("owner-"))
+		   || str_ends_nocase(local_part, STR("-request")));
 }
 
+/* At the first delimiter, unless nothing stands before it; as lib/mail/mail_address.h has it. */
 static bool split(struct str local_part, struct str delimiter, bool lists, struct str *ret_user,
 		  struct str *ret_extension)
 {
-	for (size_t i = 1; i < local_part.len; i++) {
-		if (str_find(delimiter, local_part.at[i]) < 0)
-			continue;
-		if (is_never_split(local_part, local_part.at[i], lists))
-			return false;
-		*ret_user = str_head(local_part, i);
-		*ret_extension = str_skip(local_part, i);
-		return true;
-	}
-	return false;
-}
+	size_t i = 0;
 
-bool split_extension(struct str local_part, struct str delimiter, struct str *ret_user,
-		     struct str *ret_extension)
-{
-	return split(local_part, delimiter, true, ret_user, ret_extension);
+	while (i < local_part.len && str_find(delimiter, local_part.at[i]) < 0)
+		i++;
+	if (i == 0 || i == local_part.len || is_never_split(local_part, delimiter, lists))
+		return false;
+	*ret_user = str_head(local_part, i);
+	*ret_extension = str_skip(local_part, i);
+	return true;
 }
 
 /*

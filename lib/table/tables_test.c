@@ -96,7 +96,7 @@ static void test_who_owned_the_file_that_was_read_is_the_owner(void **state)
 static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 {
 	struct str value, extension;
-	struct tables *ts = open_tables("inline:{ u+x@d=full, u@d=user, w+x=localext, w=local, @d=domain, mailer-daemon@d=md, owner-l@d=ow }");
+	struct tables *ts = open_tables("inline:{ u+x@d=full, u@d=user, w+x=localext, w=local, @d=domain, mailer-daemon@d=md, owner-l@d=ow, +u@d=plus }");
 
 	(void) state;
 	expect_address(ts, "u+x@d", false, "full", "");
@@ -111,6 +111,8 @@ static void test_the_forms_of_an_address_are_tried_in_order(void **state)
 	expect_address(ts, "owner-l@d", false, "ow", "");
 	expect_address(ts, "w-request@d", false, "domain", "");
 	expect_address(ts, "+x@e", true, NULL, NULL);
+	expect_address(ts, "+u+x@d", false, "domain", "");	/* nobody stands before the first separator */
+	expect_address(ts, "u+x-request@d", false, "domain", "");
 	assert_int_equal(tables_get_address(ts, arena, STR("u-request@d"),
 					    &(struct address_lookup){ .delimiter = STR("-"),
 								      .splits_list_names = true },
