@@ -9,7 +9,7 @@
 #include "lib/table/remote.h"
 #include "lib/table/type.h"
 
-enum { MOST_REPLY = 100000, MOST_REQUEST = 10000, PATIENCE_MS = 90000 };
+enum { MOST_REPLY = 100000, PATIENCE_MS = 90000 };
 
 struct socketmap {
 	struct remote *remote;
@@ -124,8 +124,6 @@ static int socketmap_get(struct table *t, void *content, struct arena *a, struct
 	int r;
 
 	(void) t;
-	if (len > MOST_REQUEST)
-		return 0;
 	buf_addf(&request, "%zu:%s ", len, m->name);
 	buf_add(&request, key);
 	buf_add_byte(&request, ',');

@@ -89,8 +89,8 @@ static int tcp_get(struct table *t, void *content, struct arena *a, struct str k
 	encode(key, &request);
 	buf_add_byte(&request, '\n');
 	q.request = buf_str(&request);
-	r = request.len > MOST_LINE ? 0 : remote_ask(content, talk, &q, in(PATIENCE_MS), why);
-	if (r >= 0 && request.len <= MOST_LINE)
+	r = remote_ask(content, talk, &q, in(PATIENCE_MS), why);
+	if (r >= 0)
 		r = q.result;
 	if (r < 0 && why->len == 0)
 		buf_add_printable(why, buf_str(&q.value));

@@ -435,8 +435,8 @@ def netstring(stream):
 
 
 TCP = {b"get joe@example.com\n": b"200 a%20b%25%0Ac\n", b"get nobody\n": b"500 not%20here\n", b"get a%20b%25\n": b"200 blank\n", b"get busy\n": b"400 come%20back\n",
-       b"get nonsense\n": b"what?\n", b"get bad%0Acode\n": b"200 %zz\n", b"get long\n": b"200 " + b"x" * 5000 + b"\n", b"get gone\n": None, b"get \xff\n": None}
-SOCKETMAP = {b"virtual joe@example.com": b"OK a b", b"virtual nobody": b"NOTFOUND ", b"virtual busy": b"TEMP come back", b"virtual late": b"TIMEOUT", b"virtual bad": b"PERM never",
+       b"get " + b"k" * 5000 + b"\n": b"200 found\n", b"get nonsense\n": b"what?\n", b"get bad%0Acode\n": b"200 %zz\n", b"get long\n": b"200 " + b"x" * 5000 + b"\n", b"get gone\n": None, b"get \xff\n": None}
+SOCKETMAP = {b"virtual joe@example.com": b"OK a b", b"virtual " + b"k" * 20000: b"OK found", b"virtual nobody": b"NOTFOUND ", b"virtual busy": b"TEMP come back", b"virtual late": b"TIMEOUT", b"virtual bad": b"PERM never",
              b"virtual nonsense": b"MAYBE", b"virtual long": b"OK " + b"x" * 99000, b"virtual too long": b"OK " + b"x" * 100000, b"virtual empty": b"OK ", b"virtual gone": None}
 
 
@@ -454,6 +454,7 @@ def test_tcp_tables(mail):
         assert ask(mail, spec, "JOE@example.com") is None            # nothing is folded
         assert ask(mail, spec, "nobody") is None
         assert ask(mail, spec, "a b%") == "blank"
+        assert ask(mail, spec, "k" * 5000) == "found"               # only the server can tell: no key is too long for it
         for key, words in [("busy", "come back"), ("nonsense", "protocol"), ("bad\ncode", "protocol"), ("long", "too long|Message"), ("gone", "closed")]:
             with pytest.raises(RuntimeError, match=words):
                 ask(mail, spec, key)
@@ -469,6 +470,7 @@ def test_socketmap_tables(mail):
         spec = f"socketmap:inet:127.0.0.1:{server.port}:virtual"
         assert ask(mail, spec, "joe@example.com") == "a b"
         assert ask(mail, spec, "nobody") is None
+        assert ask(mail, spec, "k" * 20000) == "found"
         assert len(ask(mail, spec, "long")) == 99000
         assert ask(mail, spec, "empty") == ""
         for key, words in [("busy", "come back"), ("late", "TIMEOUT"), ("bad", "PERM never"), ("nonsense", "MAYBE"), ("too long", "too long"), ("gone", "closed"),
