@@ -166,6 +166,8 @@ static bool found(void *arg, const char *value, size_t len)
 	struct job *job = arg;
 	struct helper_answer *a = &job->answer;
 
+	if (len == 0)			/* is no result: results_add() */
+		return true;
 	if (a->count == job->most_values || buf_add(&a->bytes, str_make(value, len)) < 0) {
 		job->too_many = true;
 		return false;

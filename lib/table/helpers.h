@@ -34,7 +34,7 @@ struct helpers *helpers_new(const struct helper_settings *settings);
  */
 void helpers_release(struct helpers *h, void (*released)(void *arg), void *arg);
 
-/* The answer to one question, in the asker's hands: a list of values. */
+/* The answer to one question, in the asker's hands: a list of values, none of them empty. */
 struct helper_answer {
 	struct buf bytes;
 	size_t *lengths;

@@ -202,6 +202,9 @@ def test_results_are_formatted_and_limited(mail, table, kind):
         assert len(ask(mail, table("expansion_limit = 25\n"), "many").split(",")) == 21 if kind != "ldap" else 20
         with pytest.raises(RuntimeError, match="expansion_limit|Size limit"):
             ask(mail, table("expansion_limit = 5\n"), "many")
+    if kind in ("pgsql", "mysql", "sqlite"):        # what is empty is no result, and does not count
+        spec = table("query = SELECT goto, '', NULL FROM alias WHERE address = '%s'\nexpansion_limit = 2\n", without=["query"])
+        assert ask(mail, spec, "joe@example.com") == "a@one.example,b@two.example"
 
 
 @every_type
