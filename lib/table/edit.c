@@ -118,6 +118,15 @@ static int make_beside(struct edit *e, struct buf *why)
 	return error;
 }
 
+/* Is the table that the edit starts from still in its place? */
+static bool is_in_place(const struct edit *e)
+{
+	struct stat there;
+
+	return stat(e->path, &there) == 0 && there.st_ino == e->old_stat.st_ino
+	       && there.st_dev == e->old_stat.st_dev;
+}
+
 /*
  * Opens the table there is and locks it against other writers; one that was replaced while we
  * waited does not count.
@@ -125,7 +134,6 @@ static int make_beside(struct edit *e, struct buf *why)
 static int lock_existing(struct edit *e, struct buf *why)
 {
 	const int64_t until = mono_ms() + LOCK_PATIENCE_MS;
-	struct stat there;
 
 	for (;;) {
 		AUTO_FD fd = open(e->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -143,8 +151,7 @@ static int lock_existing(struct edit *e, struct buf *why)
 		 * the latter, only see the second one.
 		 */
 		if (lock_for_writing(fd) && flock(fd, LOCK_SH | LOCK_NB) == 0) {
-			if (stat(e->path, &there) == 0 && there.st_ino == e->old_stat.st_ino
-			    && there.st_dev == e->old_stat.st_dev) {
+			if (is_in_place(e)) {
 				e->old = fd_take(&fd);
 				e->has_old = true;
 				return 0;
@@ -273,29 +280,41 @@ static int sync_directory(const char *path)
 	return fd < 0 || fsync(fd) == 0 ? 0 : -errno;
 }
 
-int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *why)
+/* Content first, then the name: a name that survives a power cut leads to whole content. */
+static int put_into_place(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *why)
 {
-	int r;
+	int r = 0;
 
-	r = explain(e, e->driver->finish(e->db, true, room_for_words(e)), why);
-	e->db = NULL;
-	if (r < 0) {
-		edit_abandon(e);
-		return r;
-	}
-	/* Content first, then the name: a name that survives a power cut leads to whole content. */
 	if ((uid != (uid_t) -1 && fchown(e->fd, uid, (gid_t) -1) < 0)
 	    || (gid != (gid_t) -1 && fchown(e->fd, (uid_t) -1, gid) < 0 && errno != EPERM)
-	    || fchmod(e->fd, mode) < 0 || fsync(e->fd) < 0 || rename(e->beside, e->path) < 0) {
+	    || fchmod(e->fd, mode) < 0 || fsync(e->fd) < 0)
 		r = -errno;
-		buf_addf(why, "%s: %s", e->beside, error_text(r));
-	} else {
-		free(e->beside);
-		e->beside = NULL;
-		r = sync_directory(e->path);
-		if (r < 0)
-			buf_addf(why, "sync the directory of %s: %s", e->path, error_text(r));
+	/* Who makes a table anew locks nothing. It shall not be undone by a change of the old one. */
+	if (r == 0 && e->old >= 0 && !is_in_place(e)) {
+		buf_addf(why, "%s was made anew meanwhile, and is not changed", e->path);
+		return -ESTALE;
 	}
+	if (r == 0 && rename(e->beside, e->path) < 0)
+		r = -errno;
+	if (r < 0) {
+		buf_addf(why, "%s: %s", e->beside, error_text(r));
+		return r;
+	}
+	free(e->beside);
+	e->beside = NULL;
+	r = sync_directory(e->path);
+	if (r < 0)
+		buf_addf(why, "sync the directory of %s: %s", e->path, error_text(r));
+	return r;
+}
+
+int edit_commit(struct edit *e, mode_t mode, uid_t uid, gid_t gid, struct buf *why)
+{
+	int r = explain(e, e->driver->finish(e->db, true, room_for_words(e)), why);
+
+	e->db = NULL;
+	if (r >= 0)
+		r = put_into_place(e, mode, uid, gid, why);
 	edit_abandon(e);
 	return r;
 }

@@ -210,6 +210,26 @@ static void test_an_edit_starts_from_what_is_there(void **state)
 	table_free(t);
 }
 
+static void test_an_edit_does_not_undo_what_took_the_tables_place_meanwhile(void **state)
+{
+	AUTO(buf) why = BUF_WORDS;
+	struct edit *e;
+	struct table *t;
+
+	(void) state;
+	make_database("hash", "x.db", 0, PAIRS("a", "1"));
+	assert_int_equal(edit_open(driver_of("hash"), path_of("x.db"), EDIT_FROM_EXISTING, 1 << 20,
+				   &e, &why), 0);
+	assert_int_equal(edit_put(e, STR("b"), STR("2"), false, &why), 1);
+	make_database("hash", "x.db", 0, PAIRS("a", "anew"));
+	assert_int_equal(edit_commit(e, 0644, (uid_t) -1, (gid_t) -1, &why), -ESTALE);
+	assert_non_null(strstr(buf_text(&why), "meanwhile"));
+	t = open_file_table("hash", "x");
+	expect(t, "a", "anew");
+	expect(t, "b", NULL);
+	table_free(t);
+}
+
 static void test_a_table_in_the_working_directory_can_be_changed(void **state)
 {
 	AUTO(buf) why = BUF_WORDS;
@@ -517,6 +537,7 @@ int main(void)
 		TEST(test_databases_are_read_with_and_without_nul),
 		TEST(test_a_hash_is_not_read_as_a_btree),
 		TEST(test_an_edit_starts_from_what_is_there),
+		TEST(test_an_edit_does_not_undo_what_took_the_tables_place_meanwhile),
 		TEST(test_a_table_in_the_working_directory_can_be_changed),
 		TEST(test_what_a_killed_writer_left_is_swept_and_harms_nobody),
 		TEST(test_a_replaced_file_is_noticed_within_a_second_or_two),
