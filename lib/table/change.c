@@ -142,6 +142,10 @@ int database_change(struct table *t, struct str key, const struct str *value, st
 	c = new_change(key, value);
 	list_append(&all->waiting, &c->link);
 	r = gate_enter(&all->turn, in(PATIENCE_MS));
+	if (r == 0 && !c->is_made && co_is_cancelled()) {	/* would not be let onto a thread */
+		gate_leave(&all->turn);
+		r = -ECANCELED;
+	}
 	if (r < 0) {
 		buf_addf(why, "waiting for other changes: %s", error_text(r));
 		if (c->is_taken && !c->is_made) {

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/co/loop_for_test.h"
+#include "lib/table/change.h"
 #include "lib/table/database.h"
 #include "lib/table/edit.h"
 #include "lib/table/scratch_test.h"
@@ -228,6 +230,61 @@ static void test_an_edit_does_not_undo_what_took_the_tables_place_meanwhile(void
 	expect(t, "a", "anew");
 	expect(t, "b", NULL);
 	table_free(t);
+}
+
+static struct table *changed;
+static struct scope *stayers, *leavers;
+
+static int change_one(const char *key)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	return database_change(changed, str_of(key), &STR("value"), &why);
+}
+
+/* Hands the turn over to whoever waits, and has the leaver cancelled before he runs again. */
+static void change_and_cancel(void *unused)
+{
+	(void) unused;
+	assert_int_equal(change_one("first"), 1);
+	scope_cancel(leavers);
+}
+
+static void change_and_leave(void *unused)
+{
+	(void) unused;
+	assert_int_equal(change_one("leaver"), -ECANCELED);
+}
+
+static void change_and_stay(void *unused)
+{
+	(void) unused;
+	assert_int_equal(change_one("last"), 1);
+}
+
+static void change_by_three(void *unused)
+{
+	(void) unused;
+	stayers = scope_open("stayers");
+	leavers = scope_open("leavers");
+	scope_start(stayers, "first", change_and_cancel, NULL);
+	scope_start(leavers, "leaver", change_and_leave, NULL);
+	scope_start(stayers, "last", change_and_stay, NULL);
+	scope_wait(stayers, NEVER);
+	scope_close(leavers);
+	scope_close(stayers);
+	loop_stop();
+}
+
+static void test_who_goes_away_when_it_is_his_turn_leaves_the_changes_of_others_to_them(void **state)
+{
+	(void) state;
+	changed = open_flags(str_c(arena, arena_fmt(arena, "hash:%s", path_of("x"))), TABLE_CHANGES);
+	run(change_by_three);
+	expect(changed, "first", "value");
+	expect(changed, "last", "value");
+	expect(changed, "leaver", NULL);
+	table_free(changed);
 }
 
 static void test_a_table_in_the_working_directory_can_be_changed(void **state)
@@ -538,6 +595,7 @@ int main(void)
 		TEST(test_a_hash_is_not_read_as_a_btree),
 		TEST(test_an_edit_starts_from_what_is_there),
 		TEST(test_an_edit_does_not_undo_what_took_the_tables_place_meanwhile),
+		TEST(test_who_goes_away_when_it_is_his_turn_leaves_the_changes_of_others_to_them),
 		TEST(test_a_table_in_the_working_directory_can_be_changed),
 		TEST(test_what_a_killed_writer_left_is_swept_and_harms_nobody),
 		TEST(test_a_replaced_file_is_noticed_within_a_second_or_two),
