@@ -3,10 +3,14 @@
  * DNS lists of addresses (reject_rbl_client) and of domains (reject_rhsbl_*): an A record says
  * "listed", its value may be filtered, a TXT record gives the reason. A list that cannot be asked
  * lists nobody.
+ *
+ * The lists that permit (permit_dnswl_client, permit_rhswl_client) are others' too. What must stay
+ * true: they spare a client other refusals, and never let it relay.
  */
 #include <errno.h>
 
 #include "lib/dns/dns.h"
+#include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
 #include "smtpd/rbl_reply.h"
 #include "smtpd/restrict_rows.h"
@@ -113,15 +117,21 @@ static bool passes(const struct dns_list *l, const struct address_ip *ip)
 	return true;
 }
 
-static bool is_listed(struct question *q, const struct dns_list *l, struct str name)
+/* 1 listed, 0 not, -EAGAIN: cannot tell. */
+static int look_up(struct question *q, const struct dns_list *l, struct str name)
 {
 	struct dns_answer answer;
 
 	dns_query(q->arena, name, DNS_A, &answer);
+	if (answer.status == DNS_CANNOT_TELL || answer.status == DNS_BOGUS) {
+		log_warning("%.*s: RBL lookup error: %.*s", PSTR(name),
+			    PSTR(answer.why.len > 0 ? answer.why : str_of(dns_status_text(answer.status))));
+		return -EAGAIN;
+	}
 	for (size_t i = 0; answer.status == DNS_OK && i < answer.count; i++)
 		if (passes(l, &answer.records[i].ip))
-			return true;
-	return false;
+			return 1;
+	return 0;
 }
 
 static struct verdict refuse_listed(struct question *q, const struct dns_list *l, struct str name,
@@ -168,7 +178,7 @@ static struct verdict reject_domain(struct question *q, const struct rule *r, st
 {
 	struct str name;
 
-	if (!domain_name(q, r->dns_list, domain, &name) || !is_listed(q, r->dns_list, name))
+	if (!domain_name(q, r->dns_list, domain, &name) || look_up(q, r->dns_list, name) <= 0)
 		return dunno();
 	return refuse_listed(q, r->dns_list, name, what, class);
 }
@@ -177,16 +187,34 @@ struct verdict ask_rbl_client(struct question *q, const struct rule *r)
 {
 	struct str name;
 
-	if (!address_name(q, r->dns_list, &name) || !is_listed(q, r->dns_list, name))
+	if (!address_name(q, r->dns_list, &name) || look_up(q, r->dns_list, name) <= 0)
 		return dunno();
 	return refuse_listed(q, r->dns_list, name, str_of(q->s->peer.address), "Client host");
+}
+
+/* While the list cannot be asked, a refusal that it might have spared the client is for now only. */
+static struct verdict permit_listed(struct question *q, const struct rule *r, struct str name, struct str what)
+{
+	struct verdict v = permit();
+	int listed;
+
+	if ((q->knows & KNOWS_RECIPIENT) != 0)
+		v = ask_permit_auth_destination(q, r);
+	if (v.act != PERMIT)
+		return v;
+	listed = look_up(q, r->dns_list, name);
+	if (listed < 0 && q->instead.act != REJECT)
+		q->instead = reject(q->arena, 450, STR("4.7.1"), "<%.*s>: Client host rejected: Service unavailable",
+				    PSTR(what));
+	return listed > 0 ? v : dunno();
 }
 
 struct verdict ask_dnswl_client(struct question *q, const struct rule *r)
 {
 	struct str name;
 
-	return address_name(q, r->dns_list, &name) && is_listed(q, r->dns_list, name) ? permit() : dunno();
+	return address_name(q, r->dns_list, &name) ? permit_listed(q, r, name, str_of(q->s->peer.address))
+	       : dunno();
 }
 
 struct verdict ask_rhsbl_client(struct question *q, const struct rule *r)
@@ -202,10 +230,10 @@ struct verdict ask_rhsbl_reverse_client(struct question *q, const struct rule *r
 
 struct verdict ask_rhswl_client(struct question *q, const struct rule *r)
 {
+	const struct str client = buf_str(&q->s->peer.name);
 	struct str name;
 
-	return domain_name(q, r->dns_list, buf_str(&q->s->peer.name), &name)
-	       && is_listed(q, r->dns_list, name) ? permit() : dunno();
+	return domain_name(q, r->dns_list, client, &name) ? permit_listed(q, r, name, client) : dunno();
 }
 
 struct verdict ask_rhsbl_helo(struct question *q, const struct rule *r)
