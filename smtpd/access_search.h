@@ -22,6 +22,8 @@ struct search {
 
 struct search search_begin(struct question *q, const struct rule *r, struct str subject, const char *class);
 struct verdict search_end(struct search *f);
+/* The same where strangers choose what is looked up: a table that permits is misconfigured, 451. */
+struct verdict search_end_without_permission(struct search *f);
 /* One key; true: that was the end of the search. `whole`: the key is not a part of something. */
 bool search_key(struct search *f, struct str key, bool whole) MAY_YIELD;
 /*

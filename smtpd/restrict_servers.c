@@ -112,16 +112,6 @@ static void search_server(struct search *f, struct str name)
 	f->arena = f->q->arena;
 }
 
-static struct verdict without_permission(struct question *q, const struct rule *r, struct str subject,
-					 struct verdict v)
-{
-	if (v.act != PERMIT)
-		return v;
-	log_warning("%s: %s permits %.*s, which is not allowed, because strangers decide who their servers are; use DUNNO to make an exception",
-		    r->row->name, table_spec(r->table), PSTR(subject));
-	return reject_subject(q, 451, "4.3.5", "Server configuration error");
-}
-
 /* An address literal is an address; it has no servers. */
 static struct verdict check_servers(struct question *q, const struct rule *r, struct str domain,
 				    struct str subject, const char *class)
@@ -138,8 +128,7 @@ static struct verdict check_servers(struct question *q, const struct rule *r, st
 		find_servers(q->arena, r->row->name, domain, &servers);
 	for (size_t i = 0; i < servers.len && !f.ended; i++)
 		search_server(&f, servers.at[i]);
-	f.verdict = without_permission(q, r, subject, f.verdict);
-	return search_end(&f);
+	return search_end_without_permission(&f);
 }
 
 struct verdict ask_client_servers(struct question *q, const struct rule *r)

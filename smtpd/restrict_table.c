@@ -27,6 +27,18 @@ struct verdict search_end(struct search *f)
 	return f->verdict;
 }
 
+struct verdict search_end_without_permission(struct search *f)
+{
+	struct question *q = f->q;
+
+	if (f->verdict.act == PERMIT) {
+		log_warning("%s: %s permits %.*s, which is not allowed, because strangers choose what is looked up; use DUNNO to make an exception",
+			    f->r->row->name, table_spec(f->r->table), PSTR(q->subject));
+		f->verdict = reject_subject(q, 451, "4.3.5", "Server configuration error");
+	}
+	return search_end(f);
+}
+
 bool search_key(struct search *f, struct str key, bool whole)
 {
 	struct str value;
@@ -109,6 +121,7 @@ struct verdict ask_client_access(struct question *q, const struct rule *r)
 	return search_end(&f);
 }
 
+/* Whoever has an address writes its PTR record, and whatever name he likes into it. */
 struct verdict ask_reverse_name_access(struct question *q, const struct rule *r)
 {
 	const struct peer *p = &q->s->peer;
@@ -116,7 +129,7 @@ struct verdict ask_reverse_name_access(struct question *q, const struct rule *r)
 
 	search_host(&f, buf_str(&p->reverse_name), true);
 	search_address(&f, str_of(p->address));
-	return search_end(&f);
+	return search_end_without_permission(&f);
 }
 
 struct verdict ask_helo_access(struct question *q, const struct rule *r)
