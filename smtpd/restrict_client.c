@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Restrictions about the client: its address and its name. */
+#include "lib/log/log.h"
 #include "smtpd/restrict_rows.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
@@ -16,8 +17,10 @@ struct verdict ask_mynetworks(struct question *q, const struct rule *r)
 	int found = match_client(the_smtpd->mynetworks, q->arena, buf_str(&p->name), &p->ip);
 
 	(void) r;
-	if (found < 0)		/* who may be trusted is not told that it is a stranger */
-		return defer_if_permit(q, reject_subject(q, 451, "4.3.0", "Temporary lookup failure"));
+	if (found < 0) {	/* who may be trusted is not told that it is a stranger */
+		log_warning("%s", match_why(the_smtpd->mynetworks));
+		return verdict_cannot_tell(q->arena, q->subject);
+	}
 	return found > 0 ? permit() : dunno();
 }
 
