@@ -127,12 +127,17 @@ static bool set_server_port(struct session *s, struct str value)
 static const struct attribute {
 	struct str name;
 	bool (*set)(struct session *s, struct str value);
+	/* what it is when a command that succeeds does not say it; empty: what it was */
+	struct str unsaid;
 } attributes[] = {
-	{ STR_INIT("NAME"), set_client_name }, { STR_INIT("REVERSE_NAME"), set_reverse_name },
-	{ STR_INIT("ADDR"), set_address },
-	{ STR_INIT("PORT"), set_port }, { STR_INIT("HELO"), set_hello }, { STR_INIT("PROTO"), set_protocol },
-	{ STR_INIT("LOGIN"), set_login }, { STR_INIT("DESTADDR"), set_server_address },
-	{ STR_INIT("DESTPORT"), set_server_port },
+	{ STR_INIT("NAME"), set_client_name, STR_INIT("") },
+	{ STR_INIT("REVERSE_NAME"), set_reverse_name, STR_INIT("") },
+	{ STR_INIT("ADDR"), set_address, STR_INIT("") }, { STR_INIT("PORT"), set_port, STR_INIT("") },
+	{ STR_INIT("HELO"), set_hello, STR_INIT("[UNAVAILABLE]") },
+	{ STR_INIT("PROTO"), set_protocol, STR_INIT("SMTP") },
+	{ STR_INIT("LOGIN"), set_login, STR_INIT("[UNAVAILABLE]") },
+	{ STR_INIT("DESTADDR"), set_server_address, STR_INIT("") },
+	{ STR_INIT("DESTPORT"), set_server_port, STR_INIT("") },
 };
 
 static const struct attribute *find_attribute(struct str name)
@@ -143,7 +148,8 @@ static const struct attribute *find_attribute(struct str name)
 	return NULL;
 }
 
-static enum next set_attribute(struct session *s, struct str word)
+/* said: a bit for each attribute. */
+static enum next set_attribute(struct session *s, struct str word, unsigned *said)
 {
 	struct str name, value = word, decoded;
 	const struct attribute *a;
@@ -158,13 +164,22 @@ static enum next set_attribute(struct session *s, struct str word)
 	if (xtext_decode(value, s->step, &decoded) < 0 || !str_is_utf8(decoded) || decoded.len == 0
 	    || !a->set(s, decoded))
 		return reply(s, 501, "5.5.4", "Bad %.*s syntax: %.*s", PSTR(a->name), PSTR(value));
+	*said |= 1u << (a - attributes);
 	return DONE;
+}
+
+static void forget_unsaid(struct session *s, unsigned said)
+{
+	for (size_t i = 0; i < COUNT_OF(attributes); i++)
+		if ((said & 1u << i) == 0 && attributes[i].unsaid.len > 0)
+			attributes[i].set(s, attributes[i].unsaid);
 }
 
 enum next verb_xclient(struct session *s, const struct command *c)
 {
 	struct str args = c->args, word;
 	enum next next = DONE;
+	unsigned said = 0;
 
 	if (s->tx != NULL)
 		return reply(s, 503, "5.5.1", "Error: MAIL transaction in progress");
@@ -172,13 +187,12 @@ enum next verb_xclient(struct session *s, const struct command *c)
 		return reply(s, 550, "5.7.0", "Error: insufficient authorization");
 	if (args.len == 0)
 		return reply(s, 501, "5.5.4", "Syntax: XCLIENT attribute=value...");
-	set_helo(s, STR_NONE);
-	s->esmtp = false;
 	while (next == DONE && command_word(&args, &word))
-		next = set_attribute(s, word);
+		next = set_attribute(s, word, &said);
 	peer_renamed(&s->peer);
 	if (next != DONE)
 		return next;
+	forget_unsaid(s, said);
 	identity_changed(s);
 	greet(s);
 	return NEITHER;

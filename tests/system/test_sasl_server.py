@@ -82,6 +82,9 @@ DIALOGUES = [
     ["EHLO a.b", "AUTH PLAIN", "A" * 12289, "NOOP"], ["EHLO a.b", "AUTH PLAIN", "A" * 40000, "NOOP"], ["EHLO a.b", "AUTH PLAIN " + "A" * 2000, "NOOP"],
     ["EHLO a.b", "AUTH PLAIN ", "*", "NOOP"], ["EHLO a.b", "XCLIENT LOGIN=joe", "EHLO a.b", f"AUTH PLAIN {GOOD}", "XCLIENT LOGIN=[UNAVAILABLE]",
                                                f"AUTH PLAIN {GOOD}"],
+    # whoever logged in before XCLIENT is not who comes with it, unless it fails
+    *(["EHLO a.b", login, xclient, "MAIL FROM:<a@example.net>", "RCPT TO:<there@elsewhere.example>"]
+      for login in (f"AUTH PLAIN {GOOD}", "XCLIENT LOGIN=joe") for xclient in ("XCLIENT ADDR=127.0.0.9", "XCLIENT LOGIN=joe", "XCLIENT FOO=x")),
     *([*login, f"MAIL FROM:<{sender}>", f"RCPT TO:<{kind}@example.org>"]
       for login in (["EHLO a.b"], ["EHLO a.b", f"AUTH PLAIN {GOOD}"]) for kind in ("users", "known", "authed", "unauthed")
       for sender in ("jane@example.net", "joint@example.net", "other@example.net", "nobody@example.net", "any@example.com", "local@example.org", "")),

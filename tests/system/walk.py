@@ -267,7 +267,7 @@ class Model:
         if not self.may_xclient:
             return self.say(550)
         code, address = XCLIENT_ARGUMENTS[arguments]
-        if arguments:
+        if code == 220:
             self.esmtp = False
         if address:
             self.trusted, self.may_xclient = address == TRUSTED, address.startswith("127.")
