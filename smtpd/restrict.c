@@ -322,8 +322,8 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 	if (v.act != REJECT)
 		v = restrict_settle(&q);
 	if (v.act != REJECT)
-		v = check_listed(&q, "smtpd_reject_unlisted_recipient", conf->smtpd_reject_unlisted_recipient
-				 && !the_smtpd->receive.takes_unknown_recipients, check_recipient_exists);
+		v = check_listed(&q, "smtpd_reject_unlisted_recipient", conf->smtpd_reject_unlisted_recipient,
+				 check_recipient_exists);
 	return v;
 }
 

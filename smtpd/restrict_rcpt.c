@@ -133,6 +133,8 @@ static struct verdict check_exists(struct question *q, struct way *way, struct s
 	struct str text = STR_NONE, code = str_of(dsn);
 	int yes;
 
+	if (the_smtpd->receive.takes_unknown_recipients)	/* receive_override_options */
+		return dunno();
 	if (way->error < 0)
 		return verdict_cannot_tell(q->arena, address);
 	yes = recipient_exists(the_smtpd->route, q->arena, way->to.recipient, &way->to, &text);
