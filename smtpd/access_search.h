@@ -27,8 +27,8 @@ struct verdict search_end_without_permission(struct search *f);
 /* One key; true: that was the end of the search. `whole`: the key is not a part of something. */
 bool search_key(struct search *f, struct str key, bool whole) MAY_YIELD;
 /*
- * host.example.com, then example.com and com (or .example.com and .com). whole: the name is not a
- * part of something.
+ * host.example.com, then example.com and com (or .example.com and .com); of an address in the place
+ * of a name nothing but itself. whole: the name is not a part of something.
  */
 void search_host(struct search *f, struct str name, bool whole) MAY_YIELD;
 /* 192.0.2.1, then 192.0.2, 192.0, 192; of IPv6 likewise at colons. */

@@ -21,7 +21,7 @@ static struct verdict non_fqdn(struct question *q, struct str address, const str
 
 	if (address.len == 0 || (address_split(address, &local, &domain) && is_fqdn(domain)))
 		return dunno();
-	if (is_bare_postmaster(address))
+	if (side == &recipient_side && is_bare_postmaster(address))
 		return dunno();
 	return reject(q->arena, (int) the_smtpd->conf.non_fqdn_reject_code, STR("5.5.2"),
 		      "<%.*s>: %s rejected: need fully-qualified address", PSTR(address), side->class);

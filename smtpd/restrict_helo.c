@@ -45,12 +45,14 @@ static bool is_valid(struct str name)
 	       : hostname_is_valid(name, the_smtpd->conf.smtputf8_enable);
 }
 
+/* An address without brackets is wrong, and so usual that Postfix has always let it pass here. */
 struct verdict ask_invalid_helo(struct question *q, const struct rule *r)
 {
 	struct str name = name_of(q);
+	struct address_ip ip;
 
 	(void) r;
-	if (is_valid(name))
+	if (is_valid(name) || ip_parse(name, &ip) >= 0)
 		return dunno();
 	return refuse_helo(q, the_smtpd->conf.invalid_hostname_reject_code,
 			   is_literal(name) ? "invalid ip address" : "Invalid name");
@@ -72,9 +74,8 @@ struct verdict ask_unknown_helo(struct question *q, const struct rule *r)
 	struct str name = name_of(q);
 	struct verdict v;
 
-	(void) r;
 	if (is_literal(name))
-		return dunno();
+		return ask_invalid_helo(q, r);
 	switch (find_mail_host(q->arena, name)) {
 	case MAIL_HOST_YES:
 	case MAIL_HOST_NULL_MX:

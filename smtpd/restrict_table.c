@@ -63,10 +63,13 @@ bool search_key(struct search *f, struct str key, bool whole)
 void search_host(struct search *f, struct str name, bool whole)
 {
 	struct str rest = str_ends(name, STR(".")) ? str_head(name, name.len - 1) : name;
+	struct address_ip ip;
 	ssize_t dot;
 
 	rest = arena_lower(f->arena, rest);
 	search_key(f, rest, whole);
+	if (ip_parse(rest, &ip) >= 0)
+		return;
 	while (!f->ended && (dot = str_find(str_skip(rest, 1), '.')) >= 0) {
 		rest = str_skip(rest, (size_t) dot + (the_smtpd->access_parents ? 2 : 1));
 		search_key(f, rest, false);
