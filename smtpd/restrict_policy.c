@@ -108,7 +108,7 @@ static void put_tls(struct buf *b, const struct session *s)
 	put(b, "encryption_protocol", str_of(t->protocol));
 	put(b, "encryption_cipher", str_of(t->cipher));
 	put_number(b, "encryption_keysize", (uint64_t) MAX(t->bits, 0));
-	put(b, "tls_sni", STR_NONE);
+	put(b, "tls_sni", s->sni);
 }
 
 static void put_ourselves(struct buf *b, const struct policy_service *p)

@@ -4,11 +4,13 @@
 import contextlib
 import os
 import socketserver
+import ssl
 import threading
 import time
 
 import pytest
 
+from certificates import Authority
 from instance import PATIENCE, free_port, wait_until
 
 NAMES = """request protocol_state protocol_name client_address client_name client_port reverse_client_name server_address server_port helo_name sender
@@ -112,6 +114,22 @@ def test_what_a_policy_server_is_asked_and_what_its_answers_do(instance, policy)
     before = len(policy.requests)
     said = one.command("postroad", "-c", one.etc, "explain", "--client", "127.0.0.1", "joe@example.org").stdout
     assert "check_policy_service { %s, { policy_context = my own } }: not asked" % policy.where in said and len(policy.requests) == before
+
+
+def test_a_policy_server_hears_of_the_encryption_and_which_server_was_meant(instance, policy, tmp_path):
+    ca = Authority(tmp_path)
+    certificate, key = ca.issue("server")
+    one = instance(main={"smtpd_recipient_restrictions": f"check_policy_service {policy.where}", "mydestination": "example.org", "local_recipient_maps": "",
+                         "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": certificate, "smtpd_tls_key_file": key,
+                         "tls_server_sni_maps": f"inline:{{ mx.example.org={ca.chain_file('mx', name='mx.example.org')} }}"})
+    for name, known in (("mx.example.org", "mx.example.org"), ("other.example.org", "")):
+        with one.client() as client:
+            client._host = name                         # what smtplib names to the server
+            client.starttls(context=ssl._create_unverified_context())
+            client.ehlo()
+            assert rcpt(client, "joe@example.org") == ["250 2.1.5 Ok"]
+        asked = policy.requests[-1]
+        assert asked["tls_sni"] == known and asked["encryption_protocol"] == "TLSv1.3" and int(asked["encryption_keysize"]) >= 128
 
 
 def test_a_policy_server_that_is_slow_gone_or_mad_costs_a_deferral(instance, policy):
