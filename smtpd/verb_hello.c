@@ -64,7 +64,6 @@ void ehlo_choose_discards(struct session *s)
 	else if (r > 0 && ehlo_keywords_parse(value, &s->discard_ehlo, &why) < 0)
 		log_warning("smtpd_discard_ehlo_keyword_address_maps: %s: %s", s->peer.address,
 			    buf_text(&why));
-	arena_reset(s->step);
 }
 
 /* Characters that have a meaning in headers and logs become '?'. */

@@ -61,7 +61,8 @@ def world(tmp_path_factory):
     with AuthServer(answer=check) as auth:
         with Instance(main={
                 "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": auth.path, "smtpd_soft_error_limit": "100",
-                "smtpd_tls_chain_files": ca.chain_file("server"), "smtpd_tls_security_level": "may", "worker_processes": "1", "smtp_connection_cache_time_limit": "1000s",
+                "smtpd_tls_chain_files": ca.chain_file("server"), "smtpd_tls_security_level": "may", "worker_processes": "1",
+                "smtpd_discard_ehlo_keyword_address_maps": "inline:{192.0.2.1=etrn}", "smtp_connection_cache_time_limit": "1000s",
                 "smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_sasl_password_maps": "proxy:texthash:$config_directory/passwords",
                 "transport_maps": f"inline:{{ {{ relay.example = smtp:[127.0.0.1]:{sink.port} }} }}"}) as mail:
             mail.file("passwords", f"[127.0.0.1]:{sink.port} jane:{PASSWORD}\n")
@@ -92,6 +93,9 @@ def test_what_a_client_said_does_not_stay(world, way):
             assert client.say("EHLO client.example")[0] == 250
         say_passwords(client)
         wait_until(lambda: not found(mail, "smtpd"), 30, lambda: found(mail, "smtpd"))      # it may be about to wipe it when the answer is here
+    with Raw(mail) as client:           # all in one line, and right: tables about clients are asked again
+        assert client.login(password=PASSWORD)[0] == 235
+        wait_until(lambda: not found(mail, "smtpd"), 30, lambda: found(mail, "smtpd"))
     for first in ("AUTH LOGIN\r\n" + b64(PASSWORD), "EHLO x\r\nNOOP\r\naUTH PLAIN " + b64(PASSWORD)):
         with Raw(mail) as client:       # ahead of its time, which is noted in the log
             client.tell(first)
