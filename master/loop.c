@@ -79,10 +79,7 @@ static int milliseconds_to_next_event(void)
 	return (int) MIN(MAX(next - mono_ms(), (int64_t) 0), (int64_t) 3600000);
 }
 
-/*
- * The next signal that concerns us, or NO_SIGNAL. Children are reaped here, after everything that
- * they reported was read.
- */
+/* The next signal that concerns us, or NO_SIGNAL. Children that have ended are reaped after it. */
 static int take_signal(void)
 {
 	struct signalfd_siginfo info;
@@ -113,7 +110,7 @@ void open_signals(void)
 /* One turn: what happened since the last one. Returns a signal that somebody else has to act upon. */
 static int turn(int most_ms)
 {
-	int ready;
+	int ready, signal_number;
 
 	watch_count = 0;
 	watch(signals, NULL, NULL);
@@ -138,8 +135,10 @@ static int turn(int most_ms)
 		else if (service_wants_worker(s))
 			service_start_worker(s);
 	}
+	/* first the signal: whoever dies behind the look at the dead announces a new one */
+	signal_number = take_signal();
 	workers_reap();
-	return take_signal();
+	return signal_number;
 }
 
 /* ---- reload ---- */

@@ -197,6 +197,40 @@ def test_a_death_is_named_and_the_next_client_is_served(echo):
     assert not one.log_lines("throttling")
 
 
+SLOW_TO_LOOK = """
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+pid_t waitpid(pid_t pid, int *status, int options)
+{
+	pid_t found = wait4(pid, status, options, 0);
+
+	if (found == 0)
+		usleep(300000);
+	return found;
+}
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="a preloaded library and the sanitizers exclude each other")
+def test_who_dies_just_when_master_has_looked_for_the_dead_is_not_overlooked(echo, tmp_path):
+    """Its line to master is closed a moment before it is dead; master may look, and find nobody, in between."""
+    one = echo("s unix n - n - 1 foreign\n", start=False)
+    library, started = tmp_path / "slow.so", one.root / "started"
+    subprocess.run([os.environ.get("CC", "cc"), "-x", "c", "-shared", "-fPIC", "-o", library, "-"], input=SLOW_TO_LOOK, text=True, check=True)
+    for name, script in (("master", f"LD_PRELOAD={library} exec {DAEMONS / 'master'} \"$@\""),
+                         ("foreign", f"echo >>{started}; sleep 1; exec 3>&-; sleep 0.1")):
+        program = one.programs / name
+        program.unlink(missing_ok=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    one.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(one.queue / "public/s"))
+        wait_until(lambda: started.exists() and len(started.read_text()) >= 2, 30, "the next process for a client that still waits")
+
+
 def test_a_program_that_cannot_start_rests(echo):
     one = echo("a unix n - n - - error\n", main={"service_throttle_time": "2s"})
     client = one.talk("public/a")
