@@ -312,6 +312,21 @@ static void test_directories_are_made_and_pass_their_own_check(void **unused)
 	assert_null(strstr(reported, "hold/pipe"));
 }
 
+/* "kill $(cat pid/master.pid)" means one process. */
+static void assert_names_nobody_else(pid_t pid)
+{
+	char path[600], text[100] = "", wanted[20];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/pid/master.pid", queue);
+	snprintf(wanted, sizeof(wanted), "%d\n", (int) pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+	fclose(f);
+	assert_string_equal(text, wanted);
+}
+
 static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 {
 	struct common_conf c = common();
@@ -341,6 +356,7 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	assert_int_equal(instance_running(&c, &state, &why), 1);
 	assert_int_equal(state.pid, holder);
+	assert_names_nobody_else(holder);
 	assert_int_equal(state.reloads, 3);
 	assert_true(state.last_failed);
 	instance_reload_words(&c, &reason);

@@ -12,7 +12,10 @@
 #include "lib/daemon/daemon.h"
 #include "lib/disk/disk.h"
 
-enum { WRITER_MS = 1000, STATE_SIZE = 64 /* bytes of pid/master.pid; behind them why the last reload failed */ };
+enum { WRITER_MS = 1000, COUNT_SIZE = 32 /* bytes of pid/master.reload; behind them why the last one failed */ };
+
+#define PID_FILE "pid/master.pid"	/* the number alone, as scripts read it */
+#define RELOAD_FILE "pid/master.reload"
 
 static int lock_whole(int fd, int operation, struct flock *ret)
 {
@@ -20,31 +23,28 @@ static int lock_whole(int fd, int operation, struct flock *ret)
 	return fcntl(fd, operation, ret) < 0 ? -errno : 0;
 }
 
-static int lock_fd = -1;			/* master's */
+static int reload_fd = -1;			/* master's */
 static int64_t reload_count;
 
-/* "PID RELOADS[ failed]" */
-static int read_state(int fd, struct instance_state *ret)
+static int read_pid(int fd, pid_t *ret)
 {
-	char text[STATE_SIZE];
+	char text[32];
 	ssize_t n = pread(fd, text, sizeof(text), 0);
-	struct str rest = str_make(text, (size_t) MAX(n, (ssize_t) 0)), pid_text, count_text;
+	struct str rest = str_make(text, (size_t) MAX(n, (ssize_t) 0)), number;
 	int64_t pid;
 
-	if (!str_token(&rest, " \n", &pid_text) || str_to_int(pid_text, 1, INT32_MAX, &pid) < 0 ||
-	    !str_token(&rest, " \n", &count_text) || str_to_int(count_text, 0, INT64_MAX, &ret->reloads) < 0)
+	if (!str_token(&rest, " \n", &number) || str_to_int(number, 1, INT32_MAX, &pid) < 0)
 		return -EINVAL;
-	ret->pid = (pid_t) pid;
-	ret->last_failed = str_is(str_trim(rest), STR("failed"));
+	*ret = (pid_t) pid;
 	return 0;
 }
 
-/* Who holds the lock writes its state right after it got it. */
-static int wait_for_state(int fd, struct instance_state *ret)
+/* Who holds the lock writes its number right after it got it. */
+static int wait_for_pid(int fd, pid_t *ret)
 {
 	when_t until = in(WRITER_MS);
 
-	while (read_state(fd, ret) < 0) {
+	while (read_pid(fd, ret) < 0) {
 		if (mono_ms() >= until)
 			return -EINVAL;
 		co_sleep(in(5));
@@ -52,16 +52,42 @@ static int wait_for_state(int fd, struct instance_state *ret)
 	return 0;
 }
 
-/* In one write of constant length, so that a reader never sees two halves. */
-static int write_state(int fd, bool failed)
+/* "RELOADS[ failed]". What cannot be read is none: that keeps nobody from stopping the system. */
+static void read_reloads(const struct common_conf *common, struct instance_state *ret)
 {
-	char text[STATE_SIZE];
-	int n = snprintf(text, sizeof(text), "%d %lld%s", (int) getpid(), (long long) reload_count,
-			 failed ? " failed" : "");
+	AUTO(buf) path = BUF(4096);
+	char text[COUNT_SIZE];
+	struct str rest, count;
+	AUTO_FD fd = -1;
+	ssize_t n;
+
+	buf_addf(&path, "%s/" RELOAD_FILE, common->queue_directory);
+	fd = file_open_read(AT_FDCWD, buf_text(&path));
+	n = fd < 0 ? -1 : pread(fd, text, sizeof(text), 0);
+	rest = str_make(text, (size_t) MAX(n, (ssize_t) 0));
+	if (!str_token(&rest, " \n", &count) || str_to_int(count, 0, INT64_MAX, &ret->reloads) < 0)
+		ret->reloads = 0;
+	ret->last_failed = str_is(str_trim(rest), STR("failed"));
+}
+
+/* In one write of constant length, so that a reader never sees two halves. */
+static void write_reloads(bool failed)
+{
+	char text[COUNT_SIZE];
+	int n = snprintf(text, sizeof(text), "%lld%s", (long long) reload_count, failed ? " failed" : "");
 
 	memset(text + n, ' ', sizeof(text) - (size_t) n);
 	text[sizeof(text) - 1] = '\n';
-	return pwrite(fd, text, sizeof(text), 0) == sizeof(text) ? 0 : -EIO;
+	if (pwrite(reload_fd, text, sizeof(text), 0) != sizeof(text))
+		log_warning(RELOAD_FILE ": %s", error_text(errno));
+}
+
+static int write_pid(int fd)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%d\n", (int) getpid());
+
+	return ftruncate(fd, 0) < 0 ? -errno : pwrite(fd, text, (size_t) n, 0) == n ? 0 : -EIO;
 }
 
 /*
@@ -73,25 +99,24 @@ void instance_note_reload(bool failed, const char *words)
 	const size_t len = strlen(words);
 
 	reload_count++;
-	if (lock_fd < 0)
+	if (reload_fd < 0)
 		return;
-	if (ftruncate(lock_fd, STATE_SIZE) < 0
-	    || (len > 0 && pwrite(lock_fd, words, len, STATE_SIZE) != (ssize_t) len))
-		log_warning("pid/master.pid: %s", error_text(errno));
-	if (write_state(lock_fd, failed) < 0)
-		log_warning("pid/master.pid: %s", error_text(errno));
+	if (ftruncate(reload_fd, COUNT_SIZE) < 0
+	    || (len > 0 && pwrite(reload_fd, words, len, COUNT_SIZE) != (ssize_t) len))
+		log_warning(RELOAD_FILE ": %s", error_text(errno));
+	write_reloads(failed);
 }
 
 void instance_reload_words(const struct common_conf *common, struct buf *ret)
 {
 	AUTO(buf) path = BUF(4096), text = BUF(64 << 10);
 
-	buf_addf(&path, "%s/pid/master.pid", common->queue_directory);
+	buf_addf(&path, "%s/" RELOAD_FILE, common->queue_directory);
 	if (file_read_whole(AT_FDCWD, buf_text(&path), &text) >= 0)
-		buf_add(ret, str_trim(str_skip(buf_str(&text), STATE_SIZE)));
+		buf_add(ret, str_trim(str_skip(buf_str(&text), COUNT_SIZE)));
 }
 
-static int open_lock(const char *directory, const char *name, int flags, struct buf *why)
+static int open_own(const char *directory, const char *name, int flags, struct buf *why)
 {
 	AUTO(buf) path = BUF(4096);
 	struct stat st;
@@ -113,24 +138,36 @@ static int open_lock(const char *directory, const char *name, int flags, struct 
 	return fd;
 }
 
+/* Without it, as on a full disk, nobody hears what becomes of a reload. */
+static void open_reloads(const struct common_conf *common)
+{
+	AUTO(buf) why = BUF_WORDS;
+
+	reload_fd = open_own(common->queue_directory, RELOAD_FILE, O_RDWR | O_CREAT, &why);
+	if (reload_fd < 0) {
+		log_warning("%s", buf_text(&why));
+		return;
+	}
+	fchmod(reload_fd, 0644);
+	write_reloads(false);
+}
+
 int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *why)
 {
-	struct instance_state other;
 	struct flock lock;
-	int queue = open_lock(common->queue_directory, "pid/master.pid", O_RDWR | O_CREAT, why), data, result;
+	int queue = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT, why), data, result;
 
 	if (queue < 0)
 		return queue;
 	result = lock_whole(queue, F_OFD_SETLK, &lock);
 	if (result < 0) {
-		other.pid = 0;
-		wait_for_state(queue, &other);
-		*ret_pid = other.pid;
+		*ret_pid = 0;
+		wait_for_pid(queue, ret_pid);
 		close(queue);
 		buf_addf(why, "the mail system is running already: PID %d", (int) *ret_pid);
 		return -EAGAIN;
 	}
-	data = open_lock(common->data_directory, "master.lock", O_RDWR | O_CREAT, why);
+	data = open_own(common->data_directory, "master.lock", O_RDWR | O_CREAT, why);
 	if (data < 0)
 		return data;
 	result = lock_whole(data, F_OFD_SETLK, &lock);
@@ -139,22 +176,22 @@ int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *
 		return -EBUSY;
 	}
 	/* Both descriptors stay open as long as we live: they are the locks. */
-	lock_fd = queue;
 	fchmod(queue, 0644);		/* anybody may ask whether it runs */
-	result = ftruncate(queue, 0) < 0 ? -errno : write_state(queue, false);
+	open_reloads(common);
+	result = write_pid(queue);
 	if (result < 0)
-		buf_addf(why, "pid/master.pid: %s", error_text(result));
+		buf_addf(why, PID_FILE ": %s", error_text(result));
 	return result;
 }
 
 int instance_running(const struct common_conf *common, struct instance_state *ret, struct buf *why)
 {
 	struct flock lock;
-	int fd = open_lock(common->queue_directory, "pid/master.pid", O_RDWR, why), result;
+	int fd = open_own(common->queue_directory, PID_FILE, O_RDWR, why), result;
 
 	if (fd == -EACCES) {		/* not ours to write: asking needs reading only */
 		buf_clear(why);
-		fd = open_lock(common->queue_directory, "pid/master.pid", O_RDONLY, why);
+		fd = open_own(common->queue_directory, PID_FILE, O_RDONLY, why);
 	}
 	if (fd == -ENOENT) {
 		buf_clear(why);
@@ -164,9 +201,11 @@ int instance_running(const struct common_conf *common, struct instance_state *re
 		return fd;
 	result = lock_whole(fd, F_OFD_GETLK, &lock);
 	if (result == 0 && lock.l_type != F_UNLCK)
-		result = wait_for_state(fd, ret) == 0 ? 1 : -EAGAIN;
+		result = wait_for_pid(fd, &ret->pid) == 0 ? 1 : -EAGAIN;
 	close(fd);
 	if (result < 0)
-		buf_addf(why, "pid/master.pid: %s", error_text(result));
+		buf_addf(why, PID_FILE ": %s", error_text(result));
+	if (result > 0)
+		read_reloads(common, ret);
 	return result;
 }
