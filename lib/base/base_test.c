@@ -2,6 +2,9 @@
 #include "tests/unit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/base/arena.h"
 #include "lib/base/base64.h"
@@ -229,6 +232,53 @@ static void test_crc32c_has_the_check_value_of_the_rfc(void **state)
 	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283u);
 	assert_int_equal(crc32c(0, zeros, 32), 0x8a9136aau);
 	assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
+	assert_int_equal(crc32c_portable(0, "123456789", 9), 0xe3069283u);
+	assert_int_equal(crc32c_portable(0, zeros, 32), 0x8a9136aau);
+	assert_int_equal(crc32c_portable(crc32c_portable(0, "1234", 4), "56789", 5), 0xe3069283u);
+}
+
+static pthread_barrier_t at_once;
+
+static void *checks_right(void *unused)
+{
+	static char text[1000];
+
+	(void) unused;
+	pthread_barrier_wait(&at_once);
+	/* of a thousand zeros, calculated bit by bit */
+	return crc32c_portable(0, text, sizeof(text)) == 0xd84dda57u ? &at_once : NULL;
+}
+
+/* In a fresh process: the tables may be made at the first use. */
+static bool first_uses_are_right(void)
+{
+	pthread_t threads[4];
+	bool right = true;
+	void *result;
+
+	pthread_barrier_init(&at_once, NULL, COUNT_OF(threads));
+	for (size_t i = 0; i < COUNT_OF(threads); i++)
+		if (pthread_create(&threads[i], NULL, checks_right, NULL) != 0)
+			return false;
+	for (size_t i = 0; i < COUNT_OF(threads); i++) {
+		pthread_join(threads[i], &result);
+		right = right && result != NULL;
+	}
+	return right;
+}
+
+static void test_threads_that_need_a_crc32c_first_and_at_once_all_get_the_right_one(void **state)
+{
+	(void) state;
+	for (int n = 0; n < 100; n++) {
+		const pid_t child = fork();
+		int status;
+
+		if (child == 0)
+			_exit(first_uses_are_right() ? 0 : 1);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
 }
 
 static void test_plain_bytes_are_counted_wherever_the_odd_one_stands(void **state)
@@ -306,6 +356,8 @@ int main(void)
 		cmocka_unit_test(test_an_arena_frees_its_children),
 		cmocka_unit_test(test_a_map_keeps_what_was_put_through_growth_and_removal),
 		cmocka_unit_test(test_list_each_may_remove_its_item),
+		/* before anybody has used it */
+		cmocka_unit_test(test_threads_that_need_a_crc32c_first_and_at_once_all_get_the_right_one),
 		cmocka_unit_test(test_crc32c_has_the_check_value_of_the_rfc),
 		cmocka_unit_test(the_smaller_and_the_larger_of_two_are_asked_for_once),
 	};

@@ -97,10 +97,13 @@ uint64_t str_hash_nocase(struct str s)
 	return sip_hash(s, true);
 }
 
-/* Eight tables, so that the portable loop takes eight bytes a step. */
+/*
+ * Eight tables, so that the portable loop takes eight bytes a step. They are made before there are
+ * threads: pool threads check and write messages, and one must not use what another has half made.
+ */
 static uint32_t crc_tables[8][256];
 
-static void make_crc_tables(void)
+__attribute__((constructor)) static void make_crc_tables(void)
 {
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t c = i;
@@ -115,10 +118,11 @@ static void make_crc_tables(void)
 					& 0xff];
 }
 
-static uint32_t crc_portable(uint32_t crc, const unsigned char *at, size_t len)
+uint32_t crc32c_portable(uint32_t seed, const void *data, size_t len)
 {
-	if (crc_tables[0][1] == 0)
-		make_crc_tables();
+	const unsigned char *at = data;
+	uint32_t crc = ~seed;
+
 	while (len >= 8) {
 		uint32_t low = crc ^ ((uint32_t) at[0] | (uint32_t) at[1] << 8 | (uint32_t) at[2] << 16
 				      | (uint32_t) at[3] << 24);
@@ -131,7 +135,7 @@ static uint32_t crc_portable(uint32_t crc, const unsigned char *at, size_t len)
 	}
 	while (len-- > 0)
 		crc = crc >> 8 ^ crc_tables[0][(crc ^ *at++) & 0xff];
-	return crc;
+	return ~crc;
 }
 
 #if defined(__x86_64__)
@@ -158,5 +162,5 @@ uint32_t crc32c(uint32_t seed, const void *data, size_t len)
 	if (__builtin_cpu_supports("sse4.2"))
 		return ~crc_sse42(~seed, data, len);
 #endif
-	return ~crc_portable(~seed, data, len);
+	return crc32c_portable(seed, data, len);
 }

@@ -118,5 +118,7 @@ bool str_has_control(struct str s);
 uint64_t str_hash(struct str s);		/* SipHash-1-3 with a key drawn at process start */
 uint64_t str_hash_nocase(struct str s);
 uint32_t crc32c(uint32_t seed, const void *data, size_t len);	/* Castagnoli; start with 0 */
+/* the same, as it is where the processor has no instruction for it */
+uint32_t crc32c_portable(uint32_t seed, const void *data, size_t len);
 
 #endif
