@@ -41,5 +41,6 @@ void co_switch(struct co_context *from, const struct co_context *to)
 
 	if (from->sp == NULL)
 		from->sp = &loop_context;
+	from->depth = __builtin_frame_address(0);
 	swapcontext(from->sp, to->sp);
 }

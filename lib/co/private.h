@@ -20,6 +20,8 @@
 /* asm: the stack pointer under which the callee-saved registers lie. ucontext: where the ucontext_t lies. */
 struct co_context {
 	void *sp;
+	/* ucontext, once it was switched away: about where its stack pointer stands */
+	char *depth;
 };
 
 /* Makes the first co_switch() to c call entry(arg) on the given stack. entry never returns. */

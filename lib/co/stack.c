@@ -22,7 +22,7 @@
 #define MADV_GUARD_INSTALL 102		/* Linux 6.13: a guard without a mapping of its own */
 #endif
 
-enum { STACKS_PER_SLAB = 64, WARM_STACKS = 64, PAGE = 4096 };
+enum { STACKS_PER_SLAB = 64, WARM_STACKS = 64 };
 
 #ifdef CO_BIG_STACKS
 static size_t stack_bytes = 512 << 10;
@@ -44,11 +44,21 @@ static char **free_stacks;		/* the lowest usable byte of each */
 static size_t free_count, free_cap, made, live;
 static size_t cold_count;		/* of the free ones, counted from the bottom: they hold no pages */
 
+/* 4 KiB, or on some machines 16 or 64. */
+static size_t page_size(void)
+{
+	static size_t size;
+
+	if (size == 0)
+		size = (size_t) sysconf(_SC_PAGESIZE);
+	return size;
+}
+
 void stack_tune(size_t bytes, size_t most)
 {
 	BUG_UNLESS(slabs == NULL || bytes == 0);
 	if (bytes > 0)
-		stack_bytes = (bytes + PAGE - 1) & ~((size_t) PAGE - 1);
+		stack_bytes = (bytes + page_size() - 1) & ~(page_size() - 1);
 	if (most > 0)
 		most_stacks = most;
 }
@@ -154,7 +164,8 @@ void stack_put(struct co *co)
 
 void stack_trim(struct co *co)
 {
-	char *end = (char *) (((uintptr_t) co->context.sp - 256) & ~((uintptr_t) PAGE - 1));
+	const char *in_use = co->context.depth != NULL ? co->context.depth : co->context.sp;
+	char *end = (char *) (((uintptr_t) in_use - 256) & ~(page_size() - 1));
 
 	if (end > co->stack_low && end < (char *) co && !census_is_on())
 		madvise(co->stack_low, (size_t) (end - co->stack_low), MADV_DONTNEED);

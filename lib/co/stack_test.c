@@ -5,11 +5,14 @@
  */
 #include "tests/unit.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,6 +121,105 @@ static void test_after_a_crowd_most_stacks_are_given_back_and_the_next_ones_are_
 	(void) unused;
 	if (getenv("POSTROAD_STACK_CENSUS") == NULL)	/* it gives nothing back */
 		run(after_a_crowd);
+}
+#endif
+
+#ifndef CO_SANITIZED	/* a child of theirs reports leaks of the parent's */
+/* ---- long waits deep in a stack ---- */
+
+enum { SLEEPERS = 100 };
+
+static size_t pretended_page;		/* 0: the machine's own */
+static int woken_well;
+
+long sysconf(int name)
+{
+	static long (*next)(int);
+
+	if (name == _SC_PAGESIZE && pretended_page != 0)
+		return (long) pretended_page;
+	if (next == NULL)
+		next = (long (*)(int)) (uintptr_t) dlsym(RTLD_NEXT, "sysconf");
+	return next(name);
+}
+
+/* A kernel gives back whole pages of its own size: the end is rounded up. */
+int madvise(void *at, size_t len, int advice)
+{
+	if (advice == MADV_DONTNEED && pretended_page != 0)
+		len = (((uintptr_t) at + len + pretended_page - 1) & ~(pretended_page - 1)) - (uintptr_t) at;
+	return (int) syscall(SYS_madvise, at, len, advice);
+}
+
+static bool sleep_at(int depth)
+{
+	volatile char frame[1024];
+	bool well;
+
+	for (size_t i = 0; i < sizeof(frame); i++)
+		frame[i] = (char) (depth + (int) i);
+	well = depth == 0 ? co_sleep(in(1200)) == 0 : sleep_at(depth - 1);
+	for (size_t i = 0; i < sizeof(frame); i++)
+		well = well && frame[i] == (char) (depth + (int) i);
+	return well;
+}
+
+static void sleep_deep(void *arg)
+{
+	woken_well += sleep_at(*(int *) arg);
+}
+
+static void deep_sleepers(void *unused)
+{
+	struct scope *s = scope_open("deep");
+	int depths[SLEEPERS];
+
+	(void) unused;
+	for (int i = 0; i < SLEEPERS; i++) {
+		depths[i] = 3 + i % 50;
+		assert_int_equal(scope_start(s, "deep", sleep_deep, &depths[i]), 0);
+	}
+	scope_wait(s, NEVER);
+	scope_close(s);
+	loop_stop();
+}
+
+static void sleep_child(void)
+{
+	alarm(60);
+	loop_run(deep_sleepers, NULL);
+	printf("%d", woken_well);
+	fflush(stdout);
+}
+
+static void big_pages_child(void)
+{
+	pretended_page = 64 << 10;
+	sleep_child();
+}
+
+static int in_child(void (*body)(void), int *ret_signal, char *said, size_t size);
+
+static void assert_all_wake_well(void (*body)(void))
+{
+	static char said[4096];
+	int signal_number;
+
+	in_child(body, &signal_number, said, sizeof(said));
+	assert_int_equal(signal_number, 0);
+	assert_string_equal(said, "100");
+}
+
+static void test_who_waits_for_long_deep_in_a_stack_finds_all_as_it_was(void **unused)
+{
+	(void) unused;
+	assert_all_wake_well(sleep_child);
+}
+
+static void test_the_same_where_pages_are_larger(void **unused)
+{
+	(void) unused;
+	assert_all_wake_well(big_pages_child);
 }
 #endif
 
@@ -316,6 +418,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_more_coroutines_than_allowed),
+#ifndef CO_SANITIZED
+		cmocka_unit_test(test_who_waits_for_long_deep_in_a_stack_finds_all_as_it_was),
+		cmocka_unit_test(test_the_same_where_pages_are_larger),
+#endif
 		cmocka_unit_test(test_the_census_tells_how_deep_a_stack_was_used),
 		cmocka_unit_test(test_ten_thousand_coroutines_park_and_unwind),
 #ifndef CO_SANITIZED
