@@ -188,6 +188,18 @@ static void too_long_a_field(void)
  * A service that has lost its mind, or is somebody else's by now, costs the call and not the
  * process that asked.
  */
+static void gone_before_it_read(void)
+{
+	struct str word = STR("a name that is longer than thirty-two characters");
+	struct client *cl = client_new(socket_path);
+
+	assert_int_equal(ask(cl, word, STR_NONE, in(5000)), -EMSGSIZE);
+	client_free(cl);			/* its reader has not run yet */
+	cl = client_new(socket_path);
+	assert_int_equal(ask(cl, STR("flush"), STR("xy"), in(5000)), 0);
+	client_free(cl);
+}
+
 static void too_much(void)
 {
 	struct client *cl = client_new(socket_path);
@@ -339,6 +351,9 @@ static void test_a_frame_larger_than_the_socket_buffer_arrives(void **state) {
 	(void) state; in_loop(a_big_frame); }
 static void test_a_request_with_too_long_a_field_is_not_sent(void **state) {
 	(void) state; in_loop(too_long_a_field); }
+static void test_a_client_may_go_right_after_it_has_connected(void **state) {
+	(void) state; in_loop(gone_before_it_read);
+}
 static void test_an_answer_larger_than_the_asker_has_room_for_is_an_error(void **state) {
 	(void) state; in_loop(too_much); }
 static void test_descriptors_arrive_with_their_message_and_are_given_away(void **state) {
@@ -368,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_a_call_that_times_out_does_not_disturb_the_next),
 		cmocka_unit_test(test_a_frame_larger_than_the_socket_buffer_arrives),
 		cmocka_unit_test(test_a_request_with_too_long_a_field_is_not_sent),
+		cmocka_unit_test(test_a_client_may_go_right_after_it_has_connected),
 		cmocka_unit_test(test_an_answer_larger_than_the_asker_has_room_for_is_an_error),
 		cmocka_unit_test(test_descriptors_arrive_with_their_message_and_are_given_away),
 		cmocka_unit_test(test_a_service_that_is_not_there_is_an_error),

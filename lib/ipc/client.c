@@ -26,9 +26,15 @@ struct call {
 	struct bell done;
 };
 
+/* A coroutine that takes the replies of a connection. Until it runs it knows of the client through this only. */
+struct reader {
+	struct client *client;		/* NULL: the connection has been dropped meanwhile */
+};
+
 struct client {
 	char *path;
 	struct channel *ch;		/* NULL: not connected */
+	struct reader *starting;	/* ch's, which has not run yet; NULL: it has */
 	/* their servers said goodbye; answers are still awaited from them. NULL: none */
 	struct channel *old[MOST_OLD];
 	struct gate connecting;
@@ -71,6 +77,10 @@ static void drop(struct client *cl, struct channel **place, int error)
 {
 	struct channel *ch = *place;
 
+	if (place == &cl->ch && cl->starting != NULL) {
+		cl->starting->client = NULL;
+		cl->starting = NULL;
+	}
 	*place = NULL;
 	if (ch == NULL)
 		return;
@@ -160,11 +170,17 @@ static void take_reply(struct client *cl, struct frame *f)
 
 static void run_reader(void *arg)
 {
-	struct client *cl = arg;
-	struct channel *ch = cl->ch, **place;
+	struct reader *r = arg;
+	struct client *cl = r->client;
+	struct channel *ch, **place;
 	struct frame f;
 	int result;
 
+	free(r);
+	if (cl == NULL)
+		return;
+	cl->starting = NULL;
+	ch = cl->ch;
 	while ((result = channel_receive_any(ch, &f, NEVER)) > 0) {
 		if (!str_is(f.message, STR("goodbye")))
 			take_reply(cl, &f);
@@ -198,6 +214,7 @@ static struct scope *readers(void)
 static int connect_now(struct client *cl, when_t until)
 {
 	int fd = connect_unix(cl->path, until);
+	struct reader *r;
 
 	if (fd < 0)
 		return fd;
@@ -206,11 +223,15 @@ static int connect_now(struct client *cl, when_t until)
 		channel_wipes(cl->ch);
 	if (!loop_is_running())
 		return 0;
-	if (scope_start(readers(), "reply reader", run_reader, cl) < 0) {
+	r = get_memory(sizeof(*r));
+	r->client = cl;
+	if (scope_start(readers(), "reply reader", run_reader, r) < 0) {
+		free(r);
 		channel_free(cl->ch);
 		cl->ch = NULL;
 		return -EAGAIN;
 	}
+	cl->starting = r;
 	return 0;
 }
 
