@@ -234,10 +234,7 @@ static ssize_t send_piece(struct channel *ch)
 	return n;
 }
 
-/*
- * Sends what the kernel takes: 0 all gone, 1 the kernel is full, -errno. ETOOMANYREFS: too many
- * descriptors in flight, wait likewise.
- */
+/* Sends what the kernel takes: 0 all gone, 1 the kernel is full, -errno. */
 static int send_what_goes(struct channel *ch)
 {
 	while (channel_error(ch) == 0 && ch->out.len > 0) {
