@@ -17,6 +17,7 @@
 #include "lib/agent/hands.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/daemon/startup.h"
 #include "lib/io/net.h"
 #include "lib/mail/dsn.h"
 
@@ -74,16 +75,11 @@ void command_add_variable(struct command *c, struct arena *a, const char *name, 
 
 void command_add_exported(struct command *c, struct arena *a)
 {
-	struct str rest = str_of(the_world->common->export_environment), word;
+	struct str rest = str_of(the_world->common->export_environment), name;
+	const char *value;
 
-	while (str_token(&rest, ", \t\r\n", &word)) {
-		struct str value = word, name;
-
-		if (str_cut(&value, '=', &name))
-			command_add_variable(c, a, str_c(a, name), value, NULL);
-		else
-			command_add_variable(c, a, str_c(a, name), str_of(getenv(str_c(a, name))), NULL);
-	}
+	while (next_variable(&rest, a, &name, &value))
+		command_add_variable(c, a, str_c(a, name), str_of(value), NULL);
 }
 
 static int limit_files(int64_t bytes)

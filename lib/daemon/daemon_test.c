@@ -105,9 +105,11 @@ static void test_only_named_variables_stay(void **unused)
 	setenv("LD_PRELOAD_", "evil", 1);
 	setenv("IFS", "x", 1);
 	setenv("LANG", "de_DE", 1);
-	clean_environment("KEEP_ME, LANG=C ABSENT");
+	clean_environment("KEEP_ME, LANG=C ABSENT { GREETING = hi, all {of you} } EQUAL=a=b");
 	assert_string_equal(getenv("KEEP_ME"), "kept");
 	assert_string_equal(getenv("LANG"), "C");
+	assert_string_equal(getenv("GREETING"), "hi, all {of you}");
+	assert_string_equal(getenv("EQUAL"), "a=b");
 	assert_null(getenv("LD_PRELOAD_"));
 	assert_null(getenv("IFS"));
 	assert_null(getenv("ABSENT"));

@@ -12,7 +12,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/disk/disk.h"
 
-enum { WRITER_MS = 1000, COUNT_SIZE = 32 /* bytes of pid/master.reload; behind them why the last one failed */ };
+enum { WRITER_MS = 1000, COUNT_SIZE = 32 /* of pid/master.reload; behind it why the last one failed */ };
 
 #define PID_FILE "pid/master.pid"	/* the number alone, as scripts read it */
 #define RELOAD_FILE "pid/master.reload"

@@ -11,6 +11,11 @@
 void stand_on_three_descriptors(void);
 /* Thousands of sessions need descriptors; what the system allows is there to be used. */
 void raise_descriptor_limit(void);
+/*
+ * The next one of a list as import_environment and export_environment are: "NAME", with the value that
+ * it has (NULL: none), "NAME=value", or "{ NAME = value }", where the value may have blanks and commas.
+ */
+bool next_variable(struct str *list, struct arena *a, struct str *ret_name, const char **ret_value);
 /* Keeps and sets what import_environment says, drops the rest. */
 void clean_environment(const char *import_environment);
 /*

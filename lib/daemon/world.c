@@ -43,24 +43,26 @@ struct setting {
 	char *value;
 };
 
-/*
- * "NAME" keeps what the environment has, "NAME=value" sets; values are copied because clearenv()
- * frees nothing but forgets.
- */
+bool next_variable(struct str *list, struct arena *a, struct str *ret_name, const char **ret_value)
+{
+	struct str value;
+
+	if (str_token_braced(list, ", \t\r\n", &value) <= 0)
+		return false;
+	str_unbrace(value, &value);
+	*ret_value = str_cut(&value, '=', ret_name) ? str_c(a, str_trim(value)) : getenv(str_c(a, *ret_name));
+	*ret_name = str_trim(*ret_name);
+	return true;
+}
+
+/* Values are copied because clearenv() frees nothing but forgets. */
 static size_t choose_environment(struct arena *a, struct str list, struct setting *ret, size_t most)
 {
-	struct str word;
+	struct setting s = { 0 };
+	const char *value;
 	size_t n = 0;
 
-	while (n < most && str_token(&list, ", \t\r\n", &word)) {
-		struct setting s = { 0 };
-		struct str rest = word;
-		const char *value;
-
-		if (str_cut(&rest, '=', &s.name))
-			value = str_c(a, rest);
-		else
-			value = getenv(str_c(a, s.name));
+	while (n < most && next_variable(&list, a, &s.name, &value)) {
 		if (value == NULL || s.name.len == 0)
 			continue;
 		s.value = (char *) arena_copy(a, str_of(value)).at;

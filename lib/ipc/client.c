@@ -26,7 +26,7 @@ struct call {
 	struct bell done;
 };
 
-/* A coroutine that takes the replies of a connection. Until it runs it knows of the client through this only. */
+/* A coroutine for the replies of a connection. Until it runs it knows of the client through this only. */
 struct reader {
 	struct client *client;		/* NULL: the connection has been dropped meanwhile */
 };

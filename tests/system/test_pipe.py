@@ -41,7 +41,7 @@ def status(one, address, verdict):
 def test_a_command_gets_arguments_and_the_message_as_its_user(pipe):
     one = pipe(f"user={USER} argv=ROOT/program -f $sender -i {{with blank}} $$x $nexthop $recipient",
                script='printf "%s\\n" "$@" > ROOT/out/arguments; cat > ROOT/out/input; id -un > ROOT/out/who; ls /proc/self/fd > ROOT/out/fds; env > ROOT/out/env\n',
-               export_environment="GREETING=hi")
+               export_environment="GREETING=hi {FAREWELL = bye, all}")
     one.send(MESSAGE, recipients=["Joe+x@p.example", "ann@p.example"])
     assert status(one, "Joe+x@p.example", "sent") == ("2.0.0", "delivered via through service")
     assert status(one, "ann@p.example", "sent") == ("2.0.0", "delivered via through service")
@@ -54,8 +54,8 @@ def test_a_command_gets_arguments_and_the_message_as_its_user(pipe):
     assert (out / "who").read_text().strip() == USER
     assert len((out / "fds").read_text().split()) == 4      # the fourth is that of ls
     environment = (out / "env").read_text().splitlines()
-    assert "GREETING=hi" in environment
-    assert {line.partition("=")[0] for line in environment} <= {"PATH", "GREETING", "PWD", "SHLVL", "_", "OLDPWD"}
+    assert "GREETING=hi" in environment and "FAREWELL=bye, all" in environment
+    assert {line.partition("=")[0] for line in environment} <= {"PATH", "GREETING", "FAREWELL", "PWD", "SHLVL", "_", "OLDPWD"}
     one.wait_empty()
 
 
