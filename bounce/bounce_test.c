@@ -410,11 +410,16 @@ static void there_is_never_a_notification_about_a_notification(void **state)
 	assert_string_equal(sent[0].sender, "double-bounce");
 	assert_string_equal(sent[0].to, "postmaster2");
 	has(0, "Subject: Postmaster Copy: Undelivered Mail\n");
+	has(0, "original body");		/* who else should have it? */
 	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@example.org\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(sent_count, 1);
 	assert_int_equal(ask_about("failure", "sender\tdouble-bounce@elsewhere.example\n" BOB, REFUSED, 0), 0);
 	assert_int_equal(sent_count, 2);
 	assert_string_equal(sent[1].to, "double-bounce@elsewhere.example");
+	conf.notify_classes = "bounce";		/* implies it */
+	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 3);
+	assert_string_equal(sent[2].to, "postmaster2");
 }
 
 static void the_postmaster_gets_copies_when_the_class_is_on(void **state)
@@ -454,6 +459,12 @@ static void a_notice_that_is_refused_with_the_message_is_sent_without_it_and_wit
 	has(1, "Final-Recipient: rfc822; bob@example.net");
 	has_not(1, "original body");
 	assert_string_equal(notice_id, sent[1].id);
+	conf.notify_classes = "2bounce";
+	verdict_code = 550;
+	assert_int_equal(ask_about("failure", "sender\t\n" BOB, REFUSED, 0), 0);
+	assert_int_equal(sent_count, 4);
+	assert_string_equal(sent[3].to, "postmaster2");
+	has_not(3, "original body");
 }
 
 static void what_cannot_be_read_now_is_told_later(void **state)

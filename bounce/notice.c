@@ -321,30 +321,32 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
  * it. But what others say in it (a check found something in the original, it is too large) must not
  * keep its sender from hearing of it at all.
  */
-static int tell_sender(struct notice *n, char ret_id[32])
+static int tell(struct notice *n, enum notice_audience who, struct str to, char ret_id[32])
 {
-	int error = send_one(n, TO_SENDER, n->e.sender, ret_id);
+	int error = send_one(n, who, to, ret_id);
 
 	if (error == EPERM) {
 		n->original = IS_REFUSED;
-		error = send_one(n, TO_SENDER, n->e.sender, ret_id);
+		error = send_one(n, who, to, ret_id);
 	}
 	return error == EPERM ? 0 : error;
 }
 
-/* What cannot be returned: to the postmaster, or nobody. */
-static int send_double_bounce(const struct notice *n, char ret_id[32])
+static bool has_class(const struct notice *n, const char *class)
 {
-	int error;
+	return str_lists_nocase(str_of(n->conf->notify_classes), str_of(class));
+}
 
+/* What cannot be returned: to the postmaster, or nobody. */
+static int send_double_bounce(struct notice *n, char ret_id[32])
+{
 	if (is_double_bounce(n)) {
 		log_mail(ROAD_WARNING, n->e.queue_id, "undeliverable postmaster notification discarded");
 		return 0;
 	}
-	if (n->kind != BOUNCE_FAILURE || !str_lists_nocase(str_of(n->conf->notify_classes), STR("2bounce")))
+	if (n->kind != BOUNCE_FAILURE || (!has_class(n, "2bounce") && !has_class(n, "bounce")))
 		return 0;
-	error = send_one(n, TO_POSTMASTER, str_of(n->conf->two_bounce_notice_recipient), ret_id);
-	return error == EPERM ? 0 : error;
+	return tell(n, TO_POSTMASTER_INSTEAD, str_of(n->conf->two_bounce_notice_recipient), ret_id);
 }
 
 static void send_copy(const struct notice *n)
@@ -352,7 +354,7 @@ static void send_copy(const struct notice *n)
 	const char *class = n->kind == BOUNCE_FAILURE ? "bounce" : n->kind == BOUNCE_DELAY ? "delay" : NULL;
 	char id[32];
 
-	if (class == NULL || !str_lists_nocase(str_of(n->conf->notify_classes), str_of(class)))
+	if (class == NULL || !has_class(n, class))
 		return;
 	/* The sender knows: failing now would tell him twice. */
 	send_one(n, TO_POSTMASTER,
@@ -376,7 +378,7 @@ int notice_send(struct notice *n, char ret_id[32])
 		return 0;
 	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))
 		return send_double_bounce(n, ret_id);
-	error = tell_sender(n, ret_id);
+	error = tell(n, TO_SENDER, n->e.sender, ret_id);
 	if (error == 0)
 		send_copy(n);
 	return error;

@@ -22,7 +22,11 @@ struct templates {
 	struct bounce_template of[BOUNCE_KINDS], built_in[BOUNCE_KINDS];
 };
 
-enum notice_audience { TO_SENDER, TO_POSTMASTER };
+enum notice_audience {
+	TO_SENDER,
+	TO_POSTMASTER,			/* a copy of what the sender hears */
+	TO_POSTMASTER_INSTEAD,		/* there is no sender who could: the message is nowhere else */
+};
 
 /* Why the message is not in its notification. */
 enum original {

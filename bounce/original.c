@@ -14,7 +14,7 @@ bool wants_whole_message(const struct notice *n, enum notice_audience who)
 {
 	if ((n->e.flags & ENVELOPE_REQUIRETLS) != 0 && n->conf->requiretls_redact_dsn)
 		return false;
-	return who == TO_SENDER && n->kind == BOUNCE_FAILURE && n->e.ret != RETURN_HEADERS
+	return who != TO_POSTMASTER && n->kind == BOUNCE_FAILURE && n->e.ret != RETURN_HEADERS
 	       && n->content.parts.size <= (uint64_t) n->conf->bounce_size_limit;
 }
 
