@@ -107,7 +107,7 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 	struct str owner, value;
 	int r;
 
-	if (str_starts_nocase(alias->name, STR("owner-"))
+	if (!the_local.route.owner_request_special || str_starts_nocase(alias->name, STR("owner-"))
 	    || str_ends_nocase(alias->name, STR("-request")))
 		return 0;
 	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
@@ -130,6 +130,16 @@ void has_included(struct task *t, size_t bytes)
 	t->included += bytes;
 }
 
+/*
+ * Root's list may include a user's: what this one names is done with his rights, as he must not have
+ * those of default_privs. A user's list that includes another user's keeps to its own: he would have
+ * things done with the other's rights, just because that one has a file with paths in it.
+ */
+static bool is_nobodys(const struct rights *rights)
+{
+	return rights->account.name.len == 0;
+}
+
 /* The reply is the owner's uid in a line, then the content; or "!" and an error. */
 int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
 		 struct rights *ret_rights)
@@ -150,7 +160,7 @@ int read_include(struct task *t, struct str path, const struct rights *rights, s
 		return -EBADMSG;
 	}
 	*ret_rights = *rights;
-	if (uid != 0 && (uid_t) uid != rights->uid && (r = rights_of_owner(t, (uid_t) uid, ret_rights)) < 0)
+	if (is_nobodys(rights) && (r = rights_of_owner(t, (uid_t) uid, ret_rights)) < 0)
 		return r;
 	*ret_text = text;
 	return 0;

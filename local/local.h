@@ -123,8 +123,8 @@ int find_alias(struct task *t, struct str name, struct alias *ret);
 /* owner-NAME: 1 there is one, and *ret_sender is its address; 0; < 0 cannot tell. */
 int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender);
 /*
- * Content of an :include: file, read with these rights; *ret_rights are those of its owner. -errno, a
- * result has been added.
+ * Content of an :include: file, read with these rights; *ret_rights: with whose what it names is
+ * done. -errno, a result has been added.
  */
 int read_include(struct task *t, struct str path, const struct rights *rights, struct str *ret_text,
 		 struct rights *ret_rights);

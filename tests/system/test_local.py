@@ -436,6 +436,21 @@ def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
     assert "Permission denied" in status(one, f"secret@{DOMAIN}", "deferred")
 
 
+@pytest.mark.root
+def test_a_list_of_somebody_acts_with_his_rights_whomever_it_includes(local):
+    """A user's file whose lines happen to be paths is no list of that user's."""
+    one = local(aliases="list: :include:ROOT/out/his\n", main={"allow_mail_to_files": "include", "allow_mail_to_commands": "include"})
+    out = one.root / "out"
+    (out / "his").write_text(f"{out}/by-him\n:include:{out}/paths\n")
+    (out / "paths").write_text(f'{out}/not-by-the-other\n"|id -u > {out}/uid"\n')
+    os.chown(out / "his", UID, -1)
+    os.chown(out / "paths", pwd.getpwnam("mail").pw_uid, -1)
+    one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
+    status(one, f"list@{DOMAIN}", "sent")
+    assert [(out / name).stat().st_uid for name in ("by-him", "not-by-the-other")] == [UID, UID]
+    assert (out / "uid").read_text() == f"{UID}\n"
+
+
 def test_a_tree_of_include_files_is_cut_off_and_a_deep_one_is_gone_through(local):
     deep = 99       # aliases, each with four files in one another
     one = local(aliases="tree: :include:ROOT/out/0\n" + "".join(f"d{level}: :include:ROOT/out/d{level}-0\n" for level in range(deep)) +
@@ -722,6 +737,13 @@ def test_the_owner_of_an_alias_or_who_that_is_becomes_the_sender(local, expand, 
     one.send(MESSAGE, recipients=["team@localhost"])        # myorigin counts, not the domain that the mail is for
     (letter,) = wait_for_letters(one)
     assert letter.startswith(f"Return-Path: <{sender}>\n".encode())
+
+
+def test_without_special_treatment_an_owner_is_an_alias_like_any_other(local):
+    one = local(aliases=f"team: {USER}, other@{DOMAIN}\nother: /dev/null\nowner-team: boss@example.net\n", main={"owner_request_special": "no"})
+    one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    assert letter.startswith(b"Return-Path: <sender@example.net>\n")
 
 
 def test_commands_are_started_where_the_configuration_says(local):
