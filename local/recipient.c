@@ -120,15 +120,21 @@ static void relay_unknown(struct task *t)
 	*vec_add(t->arena, &t->forward) = list.at[0].what;
 }
 
+/* The transport of users without an account. 1, 0 there is none, < 0 (a result has been added). */
+static int find_transport(struct task *t, struct str *ret)
+{
+	int r = ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport,
+			"mailbox_transport_maps", ret);
+
+	return r != 0 ? r : ask_map(t, the_local.fallback_transport, the_local.conf.fallback_transport,
+				    "fallback_transport_maps", ret);
+}
+
 static void deliver_unknown(struct task *t)
 {
 	struct str transport;
-	int r = ask_map(t, the_local.mailbox_transport, the_local.conf.mailbox_transport,
-			"mailbox_transport_maps", &transport);
+	int r = find_transport(t, &transport);
 
-	if (r == 0)
-		r = ask_map(t, the_local.fallback_transport, the_local.conf.fallback_transport,
-			    "fallback_transport_maps", &transport);
 	if (r < 0)
 		return;
 	if (r > 0) {
@@ -333,22 +339,31 @@ static void deliver_name(struct task *t, struct str name)
 	add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
 }
 
-/* Address verification: is there somebody? Nothing is delivered. */
-static void probe(struct task *t)
+/* Is there somebody? 1, 0, < 0 cannot tell (a result may have been added). */
+static int is_somebody(struct task *t)
 {
-	struct alias alias;
+	struct str transport;
 	struct account account;
+	struct alias alias;
 	int r = find_alias(t, t->name, &alias);
 
 	if (r == 0)
 		r = find_account(t, t->name, &account);
+	if (r == 0)
+		r = find_transport(t, &transport);
+	return r == 0 ? is_role(t->user) || *the_local.conf.luser_relay != 0 : r;
+}
+
+/* Address verification: nothing is delivered. */
+static void probe(struct task *t)
+{
+	int r = is_somebody(t);
+
 	if (r < 0 && !t->has_result)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error");
-	else if (r > 0 || is_role(t->user) || *the_local.conf.luser_relay != 0
-		 || *the_local.conf.fallback_transport != 0
-		 || *the_local.conf.mailbox_transport != 0)
+	else if (r > 0)
 		add_result(t, MAILBOX_SENT, "2.0.0", "delivers to mailbox");
-	else
+	else if (r == 0)
 		add_result(t, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(t->user));
 	report(t, false);
 }

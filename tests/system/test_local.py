@@ -694,6 +694,13 @@ def test_mailbox_and_fallback_transports_get_what_is_theirs(local):
     assert status(one, f"nobody-here@{DOMAIN}", "deferred").startswith("no-such-service transport unavailable")
 
 
+def test_who_has_a_transport_instead_of_an_account_is_deliverable(local):
+    one = local(main={"mailbox_transport_maps": "inline:{ {remote-one=discard:} }", "fallback_transport_maps": "inline:{ {remote-two=discard:} }"})
+    for name, verdict in (("remote-one", "deliverable"), ("remote-two+x", "deliverable"), (USER, "deliverable"), ("nobody-here", "undeliverable")):
+        one.command("sendmail", "-bv", "-f", USER, f"{name}@{DOMAIN}")
+        status(one, f"{name}@{DOMAIN}", verdict)
+
+
 # ---- names and tables as they are by default ----
 
 def test_by_default_only_users_and_aliases_exist(local):
