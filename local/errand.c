@@ -74,6 +74,7 @@ static int deliver_to_file(struct errand *e, const char *path, struct buf *reply
 	struct mailbox_rules rules = the_local.rules;
 
 	rules.strict_owner = false;
+	rules.no_programs = true;
 	return write_mailbox(e, path, &rules, true, reply);
 }
 

@@ -76,6 +76,7 @@ struct mailbox_rules {
 	int64_t lock_delay_ms, stale_lock_ms;
 	int64_t size_limit;		/* of an mbox file, and of one message in a Maildir; 0: none */
 	bool strict_owner;		/* an mbox file must belong to who writes it */
+	bool no_programs;		/* and must not be executable: a list may name any file */
 	struct str host;		/* in names of Maildir files */
 };
 /* "fcntl, dotlock" to a set; -EINVAL with words. */

@@ -240,6 +240,7 @@ static void test_a_failed_append_leaves_the_file_as_it_was(void **state)
 static void test_what_is_no_mailbox_is_refused(void **state)
 {
 	const char *file = in_top(0, "mbox"), *other = in_top(1, "other");
+	struct mailbox_rules for_lists = rules;
 
 	(void) state;
 	write_file(other, "secret\n", 0600);
@@ -257,8 +258,11 @@ static void test_what_is_no_mailbox_is_refused(void **state)
 	expect(MAILBOX_BOUNCED, "5.2.0", "not a regular file");
 	rmdir(file);
 	write_file(file, "", 0700);
-	append(file, &rules);
+	for_lists.no_programs = true;
+	append(file, &for_lists);
 	expect(MAILBOX_BOUNCED, "5.2.0", "executable");
+	append(file, &rules);			/* somebody's mailbox, whatever its mode */
+	expect(MAILBOX_SENT, "2.0.0", "delivered");
 	append("/dev/null", &rules);
 	expect(MAILBOX_SENT, "2.0.0", "");
 	append(in_top(2, "no/such/directory"), &rules);

@@ -44,7 +44,7 @@ static bool is_fit(struct mbox *m, const struct stat *st)
 		refuse(m, "destination is not a regular file");
 	else if (st->st_nlink > 1)
 		refuse(m, "destination has multiple hard links");
-	else if (st->st_mode & 0111)
+	else if (m->rules->no_programs && (st->st_mode & 0111))
 		refuse(m, "destination is executable");
 	else if (m->rules->strict_owner && st->st_uid != geteuid())	/* a restored backup, say: nobody's mail need be returned for it */
 		mailbox_say(m->ret, MAILBOX_DEFERRED, "4.2.0",
