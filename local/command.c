@@ -14,17 +14,16 @@ static void make_environment(struct errand *e, struct command *c)
 	const struct task *t = e->task;
 	const struct envelope *env = &t->d->env;
 	const struct account *who = &e->rights.account;
-	const struct str user = who->name.len > 0 ? who->name : t->user;
 	const struct { const char *name; struct str value; bool trusted; } rows[] = {
 		{ "PATH", STR(COMMAND_PATH), true },
 		{ "SHELL", who->shell.len > 0 ? who->shell : STR("/bin/sh"), true },
 		{ "HOME", who->home, true },
-		{ "LOGNAME", user, false },
-		{ "USER", user, false },
+		{ "LOGNAME", t->user, false },
+		{ "USER", t->user, false },
 		{ "LOCAL", t->name, false },
 		{ "EXTENSION", t->extension, false },
 		{ "DOMAIN", t->domain, false },
-		{ "RECIPIENT", t->r->address, false },
+		{ "RECIPIENT", t->address, false },
 		{ "ORIGINAL_RECIPIENT", t->original, false },
 		{ "SENDER", t->sender, false },
 		{ "ENVID", env->envid, false },

@@ -185,23 +185,29 @@ struct forwarding {
 	struct buf *reply;
 	const char *where;		/* "forward", "include" */
 	bool *to_mailbox;		/* the user himself is on the list */
+	struct map *known;		/* commands, files and includes that were named already */
 	int depth;
 	size_t *count;
 };
 
 static void take_list(struct forwarding *f, struct str text, const char *name);
 
-static bool is_self(const struct errand *e, struct str address)
+/* "\user". Whether an address means him is for the agent to say. */
+static bool is_himself(const struct errand *e, struct str name)
 {
-	const struct task *t = e->task;
-	struct str local, domain, user, extension;
+	struct str user, extension;
 
-	if (address_split(address, &local, &domain) && !str_is_nocase(domain, t->domain)
-	    && !str_is_nocase(domain, str_of(the_world->common->myhostname)))
-		return false;
-	local_part_split_at(local, the_local.delimiter, the_local.route.owner_request_special, &user,
+	local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user,
 			    &extension);
-	return str_is_nocase(user, e->rights.account.name) || str_is_nocase(local, e->rights.account.name);
+	return str_is_nocase(user, e->rights.account.name) || str_is_nocase(name, e->rights.account.name);
+}
+
+/* Once is enough, and what includes itself comes to an end. */
+static bool is_repeated(struct forwarding *f, const struct destination *to)
+{
+	struct str key = arena_fmt(f->e->task->arena, "%d %.*s", (int) to->kind, PSTR(to->what));
+
+	return map_put(f->known, key, f) != NULL;
 }
 
 static void refuse(struct forwarding *f, const char *what)
@@ -246,6 +252,8 @@ static void take_item(struct forwarding *f, const struct destination *to)
 	struct arena *a = f->e->task->arena;
 	struct str path;
 
+	if (is_repeated(f, to))
+		return;
 	switch (to->kind) {
 	case TO_COMMAND:
 		if (str_lists(str_of(the_local.conf.allow_mail_to_commands), str_of(f->where)))
@@ -265,11 +273,14 @@ static void take_item(struct forwarding *f, const struct destination *to)
 	case TO_INCLUDE:
 		take_include(f, str_c(a, to->what));
 		return;
-	default:
-		if (is_self(f->e, to->what))
+	case TO_USER:
+		if (is_himself(f->e, to->what))
 			*f->to_mailbox = true;
 		else
 			reply_forward(f->reply, to->what);
+		return;
+	case TO_ADDRESS:
+		reply_forward(f->reply, to->what);
 	}
 }
 
@@ -308,9 +319,11 @@ static int follow_forward(struct errand *e, struct buf *reply)
 		return -EAGAIN;
 	}
 	before = reply->len;
+	f.known = map_new();
 	take_list(&f, arena_copy(e->task->arena, buf_str(&text)), ".forward file");
+	map_free(f.known, NULL);
 	if (to_mailbox)
-		deliver_to_mailbox(e, reply);
+		reply_mailbox(reply);
 	return reply->len > before;		/* nothing: an empty file */
 }
 

@@ -32,7 +32,7 @@ static bool value_of(void *arg, struct str name, struct str *ret_value)
 		{ "local", t->name, false },
 		{ "extension", t->extension, false },
 		{ "domain", t->domain, false },
-		{ "recipient", t->r->address, false },
+		{ "recipient", t->address, false },
 		{ "recipient_delimiter", delimiter, true },
 		{ "home", x->account == NULL ? STR_NONE : x->account->home, true },
 		{ "shell", x->account == NULL ? STR_NONE : x->account->shell, true },

@@ -63,7 +63,7 @@ static int tell_file(struct task *t, struct str path, int depth)
 
 static void tell_destination(struct task *t, const struct destination *to, int depth)
 {
-	struct str local;
+	struct str local, recipient;
 
 	switch (to->kind) {
 	case TO_COMMAND: tell(depth, "command    |", to->what, ""); break;
@@ -76,7 +76,7 @@ static void tell_destination(struct task *t, const struct destination *to, int d
 			tell(depth, "include    ", to->what, ": there is no such file: mail is deferred");
 		break;
 	case TO_ADDRESS:
-		if (is_local_name(t, to->what, &local))
+		if (is_local_name(t, to->what, &recipient, &local))
 			tell_name(t, arena_lower(t->arena, local), depth, false);
 		else
 			tell(depth, "forwarded to <", to->what, ">");
@@ -184,7 +184,8 @@ static void with_task(struct arena *a, struct str name, void (*use)(struct task 
 {
 	struct delivery d = { .arena = a, .queue_id = STR_NONE, .env = { .sender = STR_NONE } };
 	struct recipient r = { .address = name, .original = STR_NONE };
-	struct task t = { .d = &d, .r = &r, .arena = a, .domain = str_of(the_world->common->myhostname),
+	struct task t = { .d = &d, .r = &r, .arena = a, .address = name,
+			  .domain = str_of(the_world->common->myhostname),
 			  .delivered = STR_NONE, .result = { .text = BUF(4096) }, .known = map_new() };
 
 	use(&t);

@@ -58,7 +58,7 @@ static int put_into_words(const struct errand *e, struct buf *b)
 		.destination = e->destination, .what = e->what,
 		.mailbox_command = str_of(e->mailbox_command == NULL ? "" : e->mailbox_command),
 		.account_name = who->name, .home = who->home, .shell = who->shell,
-		.name = t->name, .user = t->user, .extension = t->extension, .domain = t->domain,
+		.address = t->address, .name = t->name, .user = t->user, .extension = t->extension, .domain = t->domain,
 		.sender = t->sender, .original = t->original,
 		.delivered = t->delivered,
 	};
@@ -93,7 +93,7 @@ int run_job(struct errand *e, struct str *ret_reply)
 	return r;
 }
 
-int run_errand(struct errand *e)
+enum errand_wish run_errand(struct errand *e)
 {
 	struct task *t = e->task;
 	struct str reply;
@@ -107,7 +107,7 @@ int run_errand(struct errand *e)
 	else if (r < 0)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery process failed: %s",
 			   r == -ECHILD ? "it died" : error_text(r));
-	return r > 0;
+	return (enum errand_wish) MAX(r, (int) NO_WISH);
 }
 
 /* ---- in the hand ---- */
@@ -124,7 +124,7 @@ static int make_out(struct hand_job *j, struct errand *ret)
 		return -EBADMSG;
 	*t = (struct task) {
 		.d = j->d, .r = j->d == NULL ? NULL : j->d->env.recipients, .arena = j->arena,
-		.name = m.name, .user = m.user,
+		.address = m.address, .name = m.name, .user = m.user,
 		.extension = m.extension, .domain = m.domain, .sender = m.sender, .original = m.original,
 		.delivered = m.delivered,
 		.result = { .text = BUF_WORDS },

@@ -157,7 +157,7 @@ static void lint_name(struct lint *l, struct str name, bool final)
 
 static void lint_destination(struct lint *l, const struct destination *to)
 {
-	struct str name;
+	struct str name, recipient;
 
 	switch (to->kind) {
 	case TO_COMMAND: lint_command(l, to->what); break;
@@ -166,7 +166,7 @@ static void lint_destination(struct lint *l, const struct destination *to)
 	case TO_INCLUDE: lint_include(l, to->what); break;
 	case TO_USER: lint_name(l, to->what, true); break;
 	case TO_ADDRESS:
-		if (is_local_name(l->task, to->what, &name))
+		if (is_local_name(l->task, to->what, &recipient, &name))
 			lint_name(l, name, false);
 	}
 }

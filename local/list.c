@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the list of an alias comes to. Names that are aliases themselves take part with their own
- * lists, each once however often it is named: a message for each of them, with the lists of those
- * in further messages, would double with every level of aliases. Commands, files and \users are
- * dealt with first; all other names and addresses get one new message (two when there are maps,
- * which count for the addresses only), each once, and only when nothing has to be tried again. So a
- * mailbox that is full does not make everybody else on the list get the mail again and again, and
- * each of them has a fate of his own.
+ * What the list of an alias comes to, or what a .forward file has left to be done. Names that are
+ * aliases themselves take part with their own lists, each once however often it is named: a message
+ * for each of them, with the lists of those in further messages, would double with every level of
+ * aliases. Commands, files, \users and who means himself are dealt with first; all other names and
+ * addresses get one new message (two when there are maps, which count for the addresses only), each
+ * once, and only when nothing has to be tried again. So a mailbox that is full does not make
+ * everybody else on the list get the mail again and again, and each of them has a fate of his own.
  *
  * Lists that a list names are gone through before the rest of it, but not by a function that calls
  * itself: hundreds of aliases and :include: files deep it would run out of a coroutine's stack.
@@ -17,8 +17,10 @@
 #include "local/local.h"
 
 struct source {				/* where a list stands */
-	const char *where;		/* "alias", "include" */
+	const char *where;		/* "alias", "include", "forward" */
 	struct str alias;		/* whose list it is, or includes it */
+	struct str address;		/* by which it was found */
+	struct str himself;		/* whose .forward file leads here: he means his mailbox */
 	struct str extension;
 	struct rights rights;
 	int depth;			/* of :include: files */
@@ -77,12 +79,14 @@ static void deliver_outside(struct task *t, const struct source *from, const str
 		add_result(t, MAILBOX_BOUNCED, "5.3.5", "~%.*s: nobody's home", PSTR(to->what));
 		return;
 	}
+	is_about(t, from->address);
 	run_errand(&e);
 }
 
 static void deliver_include(struct task *t, const struct source *from, struct str path)
 {
-	struct source inner = { .where = "include", .alias = from->alias, .extension = from->extension,
+	struct source inner = { .where = "include", .alias = from->alias, .address = from->address,
+				.himself = from->himself, .extension = from->extension,
 				.depth = from->depth + 1 };
 	struct destinations list;
 	struct str text, bad;
@@ -149,40 +153,63 @@ static int find_inner_alias(struct task *t, const struct source *from, struct st
 	return r < 0 ? r : r == 0;
 }
 
+static bool is_himself(const struct source *from, struct str name)
+{
+	struct str user, extension;
+
+	if (from->himself.len == 0)
+		return false;
+	local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user,
+			    &extension);
+	return str_is_nocase(user, from->himself) || str_is_nocase(name, from->himself);
+}
+
+static void begin_alias(struct task *t, const struct source *from, struct str address,
+			const struct alias *alias)
+{
+	struct source inner = { .where = "alias", .alias = alias->name, .address = address,
+				.himself = from->himself, .extension = alias->extension,
+				.rights = alias->rights, .level = from->level + 1 };
+	struct destinations list;
+
+	if (is_known(t, "alias", 0, alias->name))
+		t->came_back = true;
+	else if (read_alias(t, alias, &list) >= 0)
+		begin_list(t, &inner, &list);
+}
+
+static void deliver_name(struct task *t, const struct source *from, struct str address, struct str name)
+{
+	struct alias alias;
+	int r = from->level < MOST_ALIAS_DEPTH ? find_inner_alias(t, from, name, &alias) : 0;
+
+	if (r < 0 || is_known(t, r == 2 ? "user" : "name", 0, name))
+		return;
+	if (r == 1)
+		begin_alias(t, from, address, &alias);
+	else if (r == 2)
+		deliver_to_user(t, address, false);
+	else if (from->himself.len == 0 && is_beyond_maps(t))
+		*vec_add(t->arena, &t->names) = address;
+	else
+		*vec_add(t->arena, &t->forward) = address;
+}
+
 static void deliver_address(struct task *t, const struct source *from, struct str address)
 {
-	struct source inner = { .where = "alias", .level = from->level + 1 };
-	struct destinations list;
-	struct alias alias;
-	struct str local, name;
-	bool is_ours;
-	int r = 0;
+	struct str local, recipient, name;
 
 	address = with_extension(t, from, address);
-	is_ours = is_local_name(t, address, &local);
-	name = arena_lower(t->arena, is_ours ? local : address);
-	if (is_ours && from->level < MOST_ALIAS_DEPTH)
-		r = find_inner_alias(t, from, name, &alias);
-	if (r < 0 || is_known(t, r == 2 ? "user" : is_ours ? "name" : "address", 0, name))
-		return;
-	if (r == 0 && is_ours && is_beyond_maps(t))
-		*vec_add(t->arena, &t->names) = address;
-	else if (r == 0)
-		*vec_add(t->arena, &t->forward) = address;
-	if (r == 2)
-		deliver_to_user(t, name, false);
-	if (r != 1)
-		return;
-	if (is_known(t, "alias", 0, alias.name)) {
-		t->came_back = true;
+	if (!is_local_name(t, address, &recipient, &local)) {
+		if (!is_known(t, "address", 0, arena_lower(t->arena, address)))
+			*vec_add(t->arena, &t->forward) = address;
 		return;
 	}
-	if (read_alias(t, &alias, &list) < 0)
-		return;
-	inner.alias = alias.name;
-	inner.extension = alias.extension;
-	inner.rights = alias.rights;
-	begin_list(t, &inner, &list);
+	name = arena_lower(t->arena, local);
+	if (!is_himself(from, name))
+		deliver_name(t, from, recipient, name);
+	else if (!is_known(t, "mailbox", 0, from->himself))
+		deliver_to_user(t, recipient, true);
 }
 
 static void deliver_item(struct task *t, const struct source *from, const struct destination *to)
@@ -199,33 +226,57 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 		return;
 	case TO_USER:
 		if (!is_known(t, "user", 0, arena_lower(t->arena, to->what)))
-			deliver_to_user(t, arena_lower(t->arena, to->what), true);
+			deliver_to_user(t, standard_form(t, to->what), true);
 		return;
 	case TO_ADDRESS:
 		deliver_address(t, from, to->what);
 	}
 }
 
-void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list)
+/* To the end of all that are begun; if somebody does that already, he goes on with these. */
+static void go_through(struct task *t)
 {
-	struct source from = { .where = "alias", .alias = alias->name, .extension = alias->extension,
-			       .rights = alias->rights };
+	const struct str address = t->address;
 	struct begun_list *l;
 
-	is_known(t, "alias", 0, alias->name);
-	list_init(&t->begun_lists);
-	begin_list(t, &from, list);
-	while (!t->passed && (l = LIST_FIRST(&t->begun_lists, struct begun_list, link)) != NULL) {
+	if (t->in_lists)
+		return;
+	t->in_lists = true;
+	while ((l = LIST_FIRST(&t->begun_lists, struct begun_list, link)) != NULL) {
 		if (l->done < l->destinations.count)
 			deliver_item(t, &l->from, &l->destinations.at[l->done++]);
 		else
 			list_remove(&l->link);
 	}
-	if (t->has_result || t->forward.len + t->names.len > 0)
-		return;
-	if (t->came_back)
-		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
-	else
+	t->in_lists = false;
+	is_about(t, address);
+}
+
+void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list)
+{
+	const struct source from = { .where = "alias", .alias = alias->name, .address = t->address,
+				     .extension = alias->extension, .rights = alias->rights };
+
+	is_known(t, "alias", 0, alias->name);
+	begin_list(t, &from, list);
+	go_through(t);
+	if (!t->has_result && t->passed == NULL && t->forward.len + t->names.len == 0 && !t->came_back)
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\" has no destinations",
 			   PSTR(alias->name));
+}
+
+void deliver_forwarded(struct task *t, const struct account *who, size_t from, bool to_mailbox)
+{
+	const struct source source = { .where = "forward", .address = t->address, .himself = who->name };
+	const size_t count = t->forward.len - from;
+	struct destination *at = arena_get(t->arena, count * sizeof(*at));
+
+	for (size_t i = 0; i < count; i++)
+		at[i] = (struct destination) { TO_ADDRESS, standard_form(t, t->forward.at[from + i]) };
+	t->forward.len = from;
+	t->destination_count -= count;		/* begin_list() counts them */
+	if (to_mailbox && !is_known(t, "mailbox", 0, who->name))
+		deliver_to_user(t, t->address, true);
+	begin_list(t, &source, &(struct destinations) { count, at });
+	go_through(t);
 }

@@ -71,17 +71,17 @@ struct task {
 	struct delivery *d;
 	struct recipient *r;
 	struct arena *arena;		/* the delivery's */
+	/* whom it is about just now: the recipient, or what aliases have made of him. Its parts: */
+	struct str address;
 	struct str name;		/* the local part, lower case */
 	struct str user, extension;	/* of name, at the delimiter */
 	struct str domain;
 	struct str sender;		/* the message's, or an alias's owner */
 	struct str original;		/* what X-Original-To says */
-	/* what an alias made of the recipient, for the log; empty: nothing yet */
-	struct str became;
 	struct str delivered;		/* what Delivered-To says */
 	struct mailbox_result result;	/* the worst so far */
 	bool has_result;
-	bool passed;			/* another agent has reported the outcome */
+	const struct outcome *passed;	/* the worst that other agents said (and logged); NULL: nothing */
 	size_t destination_count, include_count, included;
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
 	/* of this machine, for which no map counts any more: a new message of their own */
@@ -89,6 +89,7 @@ struct task {
 	bool has_owner;			/* the alias has: maps count for all of its new message */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
 	struct list begun_lists;	/* list.c: not yet gone through */
+	bool in_lists;			/* somebody goes through them */
 	bool came_back;			/* an alias's list led to itself, or to another one twice */
 };
 
@@ -97,17 +98,27 @@ void deliver_recipient(struct delivery *d, struct recipient *r);
 /* A result of one of several destinations: the worst is kept, good ones are listed. */
 void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format,
 		...) __attribute__((format(printf, 4, 5)));
+/*
+ * Another address: what it comes to from here on is for commands, $names and other agents to know, and
+ * for Delivered-To, unless that is frozen.
+ */
+void is_about(struct task *t, struct str address);
+/*
+ * In standard form; a name that this leaves without a domain (append_at_myorigin = no) is one of
+ * this machine's.
+ */
+struct str standard_form(struct task *t, struct str address);
 /* destinations_parse(), with addresses in standard form. */
 int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad);
 /*
  * Is this an address (in standard form) that would come back to us, that is to this transport,
- * whatever its domain, as this local part?
+ * whatever its domain, as this recipient with this local part?
  */
-bool is_local_name(struct task *t, struct str address, struct str *ret_local);
+bool is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local);
 /* The list of an alias; < 0: it cannot be read, a result has been added. */
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
-/* Mail for a user of this name. final: neither .forward files nor other aliases count ("\user"). */
-void deliver_to_user(struct task *t, struct str name, bool final);
+/* Mail for the user of this address. final: neither .forward files nor other aliases count ("\user"). */
+void deliver_to_user(struct task *t, struct str address, bool final);
 struct letter letter_of(struct task *t);
 gid_t spool_group(void);				/* (gid_t) NO_GROUP: none */
 
@@ -139,6 +150,11 @@ void has_included(struct task *t, size_t bytes);
 
 /* ---- list.c ---- */
 void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list);
+/*
+ * What the .forward file of the user that it is about has left in t->forward, behind the first `from`:
+ * as in an alias, but that he himself, by whatever alias, means his mailbox. to_mailbox: the file says so.
+ */
+void deliver_forwarded(struct task *t, const struct account *who, size_t from, bool to_mailbox);
 
 /* ---- job.c ---- */
 enum errand_kind {
@@ -166,11 +182,9 @@ struct errand {
 extern const struct trade local_trade;
 /* Has a hand do it: 0 with its reply, valid as long as the task; < 0 as hands_wait(). */
 int run_job(struct errand *e, struct str *ret_reply);
-/*
- * For ERRAND_USER and ERRAND_DESTINATION: also adds what came of it to the task. 1: the mail shall
- * go to mailbox_transport; else 0.
- */
-int run_errand(struct errand *e);
+enum errand_wish { NO_WISH, WANTS_TRANSPORT, WANTS_MAILBOX };
+/* For ERRAND_USER and ERRAND_DESTINATION: also adds what came of it to the task. What is left to be done. */
+enum errand_wish run_errand(struct errand *e);
 bool ends_with_slash(const char *path);
 /* Where a user's mail goes when nothing else is said. */
 const char *mailbox_path(struct arena *a, const struct account *who);
@@ -198,7 +212,8 @@ void forward_all(struct task *t);
 int do_forward(struct errand *e, struct buf *reply);
 
 /* ---- pass.c ---- */
-/* "transport:nexthop" of the settings gets the recipient; the outcome is its agent's. */
+/* "transport:nexthop" of the settings gets whom it is about; the outcome, its agent's, is in t->passed. */
 void pass_to(struct task *t, struct str transport);
+enum mailbox_status status_of_passed(const struct outcome *o);
 
 #endif

@@ -39,7 +39,7 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 static void report(struct task *t, bool is_expansion)
 {
 	struct result how = { .dsn = t->result.dsn, .relay = STR("local"),
-			      .became = is_expansion ? STR_NONE : t->became };
+			      .became = is_expansion ? STR_NONE : t->address };
 	const char *text = buf_text(&t->result.text);
 
 	if (co_is_cancelled())		/* nobody is there to hear it, and what came of it is not known */
@@ -54,13 +54,27 @@ static void report(struct task *t, bool is_expansion)
 		delivered(t->d, t->r, &how, "%s", text);
 }
 
+static bool has_forwards(const struct task *t)
+{
+	return t->forward.len + t->names.len > 0;
+}
+
 /* What is tried again is tried as a whole, so nothing is forwarded before the rest is settled. */
 static void finish(struct task *t)
 {
-	bool only_forwards = !t->has_result;
+	const bool only_forwards = !t->has_result && t->passed == NULL;
 
-	if (t->forward.len + t->names.len > 0 && (only_forwards || t->result.status != MAILBOX_DEFERRED))
+	if (t->passed != NULL && !t->has_result && !has_forwards(t)) {	/* it is all there is */
+		passed_on(t->d, t->r, t->passed);
+		return;
+	}
+	if (t->passed != NULL)
+		add_result(t, status_of_passed(t->passed), str_c(t->arena, t->passed->dsn), "%.*s",
+			   PSTR(t->passed->text));
+	if (has_forwards(t) && (!t->has_result || t->result.status != MAILBOX_DEFERRED))
 		forward_all(t);
+	if (!t->has_result && t->came_back)
+		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
 	if (!t->has_result)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery ended without a result");
 	report(t, only_forwards);
@@ -76,6 +90,19 @@ struct letter letter_of(struct task *t)
 	return (struct letter) { .sender = t->sender, .original_to = t->original,
 				 .delivered_to = t->delivered, .size = t->d->content.parts.size,
 				 .read = read_message, .arg = t->d };
+}
+
+void is_about(struct task *t, struct str address)
+{
+	struct str local;
+
+	address_split(address, &local, &t->domain);
+	t->address = address;
+	t->name = arena_lower(t->arena, local);
+	local_part_split_at(t->name, the_local.delimiter, the_local.route.owner_request_special, &t->user,
+			    &t->extension);
+	if (!the_local.conf.frozen_delivered_to)
+		t->delivered = address;
 }
 
 /* ---- names that nobody has ---- */
@@ -204,14 +231,18 @@ static int may_become(struct task *t, const struct account *account)
 	return 1;
 }
 
-void deliver_to_user(struct task *t, struct str name, bool final)
+void deliver_to_user(struct task *t, struct str address, bool final)
 {
 	struct errand e = { .kind = ERRAND_USER, .task = t, .final = final };
 	struct str transport = STR_NONE, command = STR_NONE;
-	int r = find_account(t, name, &e.rights.account);
+	const size_t before = t->forward.len;
+	enum errand_wish wish;
+	int r;
 
+	is_about(t, address);
+	r = find_account(t, t->name, &e.rights.account);
 	if (r < 0) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error for \"%.*s\": %s", PSTR(name),
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "user lookup error for \"%.*s\": %s", PSTR(t->name),
 			   error_text(r));
 		return;
 	}
@@ -230,17 +261,16 @@ void deliver_to_user(struct task *t, struct str name, bool final)
 	e.has_transport = transport.len > 0;
 	if (command.len > 0)
 		e.mailbox_command = str_c(t->arena, command);
-	if (run_errand(&e) > 0)
+	wish = run_errand(&e);
+	if (wish == WANTS_TRANSPORT)
 		pass_to(t, transport);
+	else if (!final && (wish == WANTS_MAILBOX || t->forward.len > before))
+		deliver_forwarded(t, &e.rights.account, before, wish == WANTS_MAILBOX);
 }
 
 /* ---- aliases ---- */
 
-/*
- * In standard form; a name that this leaves without a domain (append_at_myorigin = no) is one of
- * this machine's.
- */
-static struct str standard_form(struct task *t, struct str address)
+struct str standard_form(struct task *t, struct str address)
 {
 	struct str local, domain;
 
@@ -260,32 +290,31 @@ int read_list(struct task *t, struct str text, size_t most, struct destinations 
 	return r;
 }
 
-bool is_local_name(struct task *t, struct str address, struct str *ret_local)
+bool is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local)
 {
 	struct resolution to;
 	struct str domain;
 
-	return resolve_address(the_local.routing, t->arena, t->sender, address, &to) >= 0 && !to.is_error
-	       && str_is(to.transport, str_of(the_world->service))
-	       && address_split(to.recipient, ret_local, &domain);
+	if (resolve_address(the_local.routing, t->arena, t->sender, address, &to) < 0 || to.is_error
+	    || !str_is(to.transport, str_of(the_world->service)))
+		return false;
+	*ret_recipient = to.recipient;
+	return address_split(to.recipient, ret_local, &domain);
 }
 
 /* An alias for one name of this machine leads straight to it, without a new message. */
 static bool leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list,
-			  struct str *ret_name)
+			  struct str *ret_address)
 {
 	struct str local;
 
-	if (list->count != 1 || list->at[0].kind != TO_ADDRESS || !is_local_name(t, list->at[0].what, &local))
+	if (list->count != 1 || list->at[0].kind != TO_ADDRESS
+	    || !is_local_name(t, list->at[0].what, ret_address, &local))
 		return false;
-	t->became = list->at[0].what;
 	if (alias->extension.len > 0
-	    && str_lists(str_of(the_local.route.propagate_unmatched_extensions), STR("alias"))) {
-		t->became = arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(alias->extension),
-				      PSTR(str_skip(t->became, local.len)));
-		address_split(t->became, &local, &(struct str){ 0 });
-	}
-	*ret_name = arena_lower(t->arena, local);
+	    && str_lists(str_of(the_local.route.propagate_unmatched_extensions), STR("alias")))
+		*ret_address = arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(alias->extension),
+					 PSTR(str_skip(*ret_address, local.len)));
 	return true;
 }
 
@@ -300,16 +329,10 @@ int read_alias(struct task *t, const struct alias *alias, struct destinations *r
 	return r;
 }
 
-/* Further down the aliases. */
-static void is_now_for(struct task *t, struct str name)
-{
-	if (!the_local.conf.frozen_delivered_to)
-		t->delivered = arena_fmt(t->arena, "%.*s@%.*s", PSTR(name), PSTR(t->domain));
-}
-
-static void deliver_name(struct task *t, struct str name)
+static void deliver_name(struct task *t)
 {
 	for (int depth = 0; depth < MOST_ALIAS_DEPTH; depth++) {
+		const struct str name = t->name;
 		struct destinations list;
 		struct alias alias;
 		struct str next;
@@ -318,7 +341,7 @@ static void deliver_name(struct task *t, struct str name)
 		if (r < 0)
 			return;
 		if (r == 0) {
-			deliver_to_user(t, name, false);
+			deliver_to_user(t, t->address, false);
 			return;
 		}
 		owner = find_owner(t, &alias, &t->sender);
@@ -329,12 +352,11 @@ static void deliver_name(struct task *t, struct str name)
 			deliver_list(t, &alias, &list);
 			return;
 		}
-		if (str_is(next, name) || str_is(next, alias.name)) {	/* "joe: joe" is the user */
+		is_about(t, next);
+		if (str_is(t->name, name) || str_is(t->name, alias.name)) {	/* "joe: joe" is the user */
 			deliver_to_user(t, next, false);
 			return;
 		}
-		name = next;
-		is_now_for(t, name);
 	}
 	add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
 }
@@ -372,20 +394,16 @@ void deliver_recipient(struct delivery *d, struct recipient *r)
 {
 	struct task t = { .d = d, .r = r, .arena = d->arena, .sender = d->env.sender,
 			  .result = { .text = BUF_WORDS } };
-	struct str local;
 
-	address_split(r->address, &local, &t.domain);
-	t.name = arena_lower(d->arena, local);
-	local_part_split_at(t.name, the_local.delimiter, the_local.route.owner_request_special, &t.user,
-			    &t.extension);
 	t.delivered = r->address;
 	t.original = r->original.len > 0 ? r->original : r->address;
+	list_init(&t.begun_lists);
+	is_about(&t, r->address);
 	if (d->flags & DELIVER_PROBE) {
 		probe(&t);
 	} else {
-		deliver_name(&t, t.name);
-		if (!t.passed)
-			finish(&t);
+		deliver_name(&t);
+		finish(&t);
 	}
 	buf_free(&t.result.text);
 	map_free(t.known, NULL);

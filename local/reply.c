@@ -34,6 +34,11 @@ void reply_transport(struct buf *reply)
 	buf_add_text(reply, "T\t\n");
 }
 
+void reply_mailbox(struct buf *reply)
+{
+	buf_add_text(reply, "M\t\n");
+}
+
 static int read_result(struct task *t, struct str line)
 {
 	struct mailbox_result result = { .text = BUF_WORDS };
@@ -57,7 +62,7 @@ static int read_address(struct task *t, struct str address)
 
 int reply_read(struct task *t, struct str reply)
 {
-	bool wants_transport = false;
+	enum errand_wish wish = NO_WISH;
 	int r = 0;
 
 	while (reply.len > 0 && r >= 0) {
@@ -76,11 +81,14 @@ int reply_read(struct task *t, struct str reply)
 			log_mail(ROAD_WARNING, t->d->queue_id, "%.*s", PSTR(str_head(line, 1000)));
 			break;
 		case 'T':
-			wants_transport = true;
+			wish = WANTS_TRANSPORT;
+			break;
+		case 'M':
+			wish = WANTS_MAILBOX;
 			break;
 		default:
 			r = -EBADMSG;
 		}
 	}
-	return r < 0 ? r : wants_transport;
+	return r < 0 ? r : (int) wish;
 }

@@ -32,8 +32,9 @@ static int set_up(void **state)
 {
 	(void) state;
 	arena = arena_new("test", NULL, 64 << 20);
-	recipient = (struct recipient) { .address = STR("Joe+e`x@mail.example") };
-	task = (struct task) { .d = &delivery, .r = &recipient, .arena = arena, .name = STR("joe+e`x"),
+	recipient = (struct recipient) { .address = STR("info@mail.example") };
+	task = (struct task) { .d = &delivery, .r = &recipient, .arena = arena,
+			       .address = STR("Joe+e`x@mail.example"), .name = STR("joe+e`x"),
 			       .user = STR("joe"),
 			       .extension = STR("e`x"), .domain = STR("mail.example") };
 	results = BUF(10000);
@@ -106,12 +107,15 @@ static void test_what_a_child_says_arrives(void **state)
 	reply_result(&reply, &result);
 	reply_forward(&reply, STR("a b@c.example"));
 	reply_warning(&reply, "beware of %s", "dogs");
-	assert_int_equal(reply_read(&task, buf_str(&reply)), 0);
+	assert_int_equal(reply_read(&task, buf_str(&reply)), NO_WISH);
 	assert_str(buf_str(&results), "1 5.2.2 full?of?it\n");
 	assert_int_equal(task.forward.len, 1);
 	assert_str(task.forward.at[0], "a b@c.example");
 	reply_transport(&reply);
-	assert_int_equal(reply_read(&task, buf_str(&reply)), 1);
+	assert_int_equal(reply_read(&task, buf_str(&reply)), WANTS_TRANSPORT);
+	buf_clear(&reply);
+	reply_mailbox(&reply);
+	assert_int_equal(reply_read(&task, buf_str(&reply)), WANTS_MAILBOX);
 	buf_free(&result.text);
 }
 

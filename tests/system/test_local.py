@@ -521,6 +521,19 @@ cat > {out}/message
     assert f"cannot execute {out}/missing: No such file" in status(one, f"missing@{DOMAIN}", "deferred")      # it may come yet
 
 
+def test_commands_hear_of_whom_aliases_lead_to(local):
+    one = local(aliases=f'first: second, /dev/null\nsecond: third\nthird: "|env > ROOT/out/third"\ninfo: {USER}\nlist: x+y, "|env > ROOT/out/list"\nx: /dev/null\n',
+                main={"mailbox_command": "env > ROOT/out/user", "mydestination": f"{DOMAIN} second.example"})
+    one.send(MESSAGE, recipients=[f"first+e@second.example", f"info+e@second.example", f"list+e@second.example"])
+    one.wait_empty()
+    names = ("RECIPIENT", "LOCAL", "USER", "LOGNAME", "EXTENSION", "DOMAIN", "ORIGINAL_RECIPIENT")
+    for file, expected in (("third", [f"third@{DOMAIN}", "third", "third", "third", None, DOMAIN, "first+e@second.example"]),
+                           ("user", [f"{USER}@{DOMAIN}", USER, USER, USER, None, DOMAIN, "info+e@second.example"]),
+                           ("list", ["list+e@second.example", "list+e", "list", "list", "e", "second.example", "list+e@second.example"])):
+        environment = dict(line.split("=", 1) for line in (one.root / "out" / file).read_text().splitlines())
+        assert [environment.get(name) for name in names] == expected
+
+
 @pytest.mark.parametrize("script, verdict, dsn, text", [
     ("exit 75", "deferred", "4.3.0", "temporary failure"),
     ("echo try later; exit 75", "deferred", "4.3.0", "temporary failure. Command output: try later"),
@@ -638,6 +651,20 @@ def test_a_forward_file_sends_mail_on_and_keeps_a_copy(local):
     assert int((one.root / "out" / "uid").read_text()) == UID
 
 
+def test_a_user_on_his_own_list_by_whatever_name_gets_one_copy_and_so_does_everybody_else(local):
+    """Not a new message, which would find the same file again: the others would get it twice, and he a loop."""
+    one = local(aliases=f"first.last: {USER}\ncrew: {USER}, mate@example.invalid\n",
+                main={"mydestination": f"{DOMAIN} second.example localhost", "transport_maps": "inline:{ {example.invalid = discard:gone} }"})
+    for count, himself in enumerate((f"{USER}@second.example", "First.Last", "crew", f"{USER}, \\{USER}, {USER}+x@localhost"), 1):
+        forward_file(one, f"friend@example.invalid, {himself}\n\"|echo >> ROOT/out/{count}\"\n\"|echo >> ROOT/out/{count}\"\n:include:ROOT/forward/{USER}\n")
+        wait_for_deliveries(one, one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"]))
+        one.wait_empty()
+        assert len(letters(one)) == count
+        assert len(one.log_lines("to=<friend@example.invalid>")) == count
+        assert (one.root / "out" / str(count)).read_text() == "\n"
+    assert len(one.log_lines("to=<mate@example.invalid>")) == 1
+
+
 def test_the_forward_file_of_the_extension_comes_first_and_bad_ones_do_not_count(local):
     one = local()
     forward_file(one, "/dev/null\n", name=f"{USER}+null")
@@ -680,8 +707,8 @@ def test_two_users_who_forward_to_each_other_do_not_do_so_for_ever(local):
 def test_mailbox_and_fallback_transports_get_what_is_theirs(local):
     one = local(aliases=f"alias: {USER}\n", main={"mailbox_transport": "discard:not kept", "fallback_transport": "discard:unknown here"})
     one.send(MESSAGE, recipients=[f"alias@{DOMAIN}"])
-    one.wait_for_log(rf"local\[\d+\]: \S+: passing <alias@{DOMAIN}> to transport=discard")
-    one.wait_for_log(rf"discard\[\d+\]: \S+: to=<alias@{DOMAIN}>, .*status=sent \(not kept\)")
+    one.wait_for_log(rf"local\[\d+\]: \S+: passing <{USER}@{DOMAIN}> to transport=discard")     # which knows users, and no aliases
+    one.wait_for_log(rf"discard\[\d+\]: \S+: to=<{USER}@{DOMAIN}>, orig_to=<alias@{DOMAIN}>, .*status=sent \(not kept\)")
     one.wait_empty()
     one.set(mailbox_transport="")
     one.reload()
@@ -699,6 +726,25 @@ def test_who_has_a_transport_instead_of_an_account_is_deliverable(local):
     for name, verdict in (("remote-one", "deliverable"), ("remote-two+x", "deliverable"), (USER, "deliverable"), ("nobody-here", "undeliverable")):
         one.command("sendmail", "-bv", "-f", USER, f"{name}@{DOMAIN}")
         status(one, f"{name}@{DOMAIN}", verdict)
+
+
+def test_who_else_is_on_a_list_gets_the_mail_that_another_agent_gets_too(local):
+    one = local(aliases=f"{USER}: {USER}, x@example.invalid\n",
+                main={"mailbox_transport": "discard:kept", "transport_maps": "inline:{ {example.invalid = discard:gone} }"})
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert re.fullmatch(r"kept; forwarded as \S+", status(one, f"{USER}@{DOMAIN}", "sent"))
+    one.wait_for_log(rf"to=<x@example.invalid>, orig_to=<{USER}@{DOMAIN}>, .*\(gone\)")
+    forward_file(one, f"\\{USER}\nfriend@example.invalid\n")
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    one.wait_for_log(rf"to=<friend@example.invalid>, orig_to=<{USER}@{DOMAIN}>, .*\(gone\)")
+    one.wait_empty()
+    assert len(one.log_lines(rf"discard\[\d+\]: \S+: to=<{USER}@{DOMAIN}>")) == 2
+    assert len(one.log_lines("to=<x@example.invalid>")) == 2
+    one.set(mailbox_transport="retry:4.3.0 come back")             # what is put off there is put off for all
+    one.reload()
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert status(one, f"{USER}@{DOMAIN}", "deferred") == "come back"
+    assert len(one.log_lines("to=<x@example.invalid>")) == 2
 
 
 # ---- names and tables as they are by default ----
