@@ -69,11 +69,10 @@ static struct str sender_of(struct request *q)
 static struct str full_name(struct request *q)
 {
 	struct account account;
-	const char *name = q->full_name != NULL ? q->full_name : getenv("NAME");
 	struct str gecos, first;
 
-	if (name != NULL)
-		return str_has_control(str_of(name)) ? STR_NONE : str_of(name);
+	if (q->full_name != NULL)
+		return str_has_control(str_of(q->full_name)) ? STR_NONE : str_of(q->full_name);
 	if (account_by_uid(q->arena, getuid(), &account) <= 0)
 		return STR_NONE;
 	gecos = account.gecos;

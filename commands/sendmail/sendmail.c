@@ -18,6 +18,7 @@ int main(int argc, char **argv)
 	q.mode = MODE_ENQUEUE;
 	q.flags = ENVELOPE_LOCAL;
 	q.arena = arena_new("sendmail", NULL, MOST_MEMORY);
+	q.full_name = getenv("NAME");		/* the environment is cleaned below */
 	parse_options(&q, argc, argv);
 	/* a configuration that cannot be read is no reason to give mail up */
 	die_always_with(EX_TEMPFAIL);

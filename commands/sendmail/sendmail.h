@@ -23,7 +23,7 @@ struct request {
 	enum mode mode;
 	const char *dir;		/* -C; NULL: not given */
 	const char *sender;		/* -f, -r; NULL: not given */
-	const char *full_name;		/* -F */
+	const char *full_name;		/* -F, or $NAME; NULL: neither */
 	const char *argument;		/* of -qI and -qR */
 	const char *alias_database;	/* -oA */
 	bool extract;			/* -t */

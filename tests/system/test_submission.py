@@ -130,6 +130,14 @@ def test_options_shape_the_envelope(still):
     assert re.search(r"^to\t0\ta@example.com\t", text, re.M) and re.search(r"^to\t1\tb@example.com\t", text, re.M)
 
 
+def test_the_environment_may_name_the_sender(still, monkeypatch):
+    monkeypatch.setenv("NAME", "Zed Zett")
+    still.command("sendmail", "a@example.com", input="hello\n")
+    assert "full_name=Zed Zett\n" in envelope(still)
+    still.command("sendmail", "-F", "My Name", "a@example.com", input="hello\n")
+    assert any("\nfull_name\tMy Name\n" in path.read_text() for path in maildrop(still))
+
+
 def test_source_routes_are_taken_off_addresses(still):
     """RFC 5321 F.2: also without the angle brackets, on the command line and in headers."""
     still.command("sendmail", "-f", "@relay.example:me@example.net", "@relay.example:one@example.com", "<@a,@b:two@example.com>", "@[192.0.2.1]: three@example.com", input="x\n")
