@@ -611,6 +611,9 @@ static void no_way_of_writing_a_part_hides_its_headers_from_checks(void **state)
 		assert_reply(&s, 550, "5.7.1", "message content rejected");
 		drop(&s);
 	}
+	s = pass_text(CLEANUP_EXTERNAL, "Content-Type: message/rfc822\n\nContent-Type: multipart/mixed; boundary=b\n--b\nContent-Disposition: x.exe\n\nx\n");
+	assert_reply(&s, 550, "5.7.1", "message content rejected");
+	drop(&s);
 	snprintf(text, sizeof(text), "%s\nContent-Disposition: x.exe\n\nx\n", "Content-Type: message/rfc822\n");
 	s = pass_text(CLEANUP_EXTERNAL, text);
 	assert_reply(&s, 550, "5.7.1", "message content rejected");

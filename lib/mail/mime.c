@@ -216,7 +216,8 @@ static enum mime_line feed_header(struct mime_walker *m, struct str line)
 		m->depth--;
 		m->type = TYPE_OPAQUE;
 	}
-	return MIME_BODY;
+	/* of the parts whose headers these were: readers do not miss the empty line before it */
+	return is_boundary(m, line) ? MIME_BOUNDARY : MIME_BODY;
 }
 
 enum mime_line mime_feed(struct mime_walker *m, struct str line)

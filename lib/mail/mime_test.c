@@ -61,6 +61,8 @@ static void test_a_body_without_empty_line_and_a_boundary_within_headers(void **
 	check_walk(10, MULTI "\n--b\nX: y\n--b\n\nx\n", "P_-R-_.");
 	check_walk(10, "Content-Type: message/rfc822\n\nno header\nx\n", "P_..");
 	check_walk(10, "Content-Type: message/rfc822\nno header\nx\n", "Poo");
+	check_walk(10, MULTI "--b\nX: y\n\nx\n", "P-R_.");
+	check_walk(10, MULTI "\n--b\nContent-Type: multipart/digest; boundary=c\n--c\n\nX: y\n\nx\n--b--\n", "P_-R-_N_.-");
 }
 
 static void test_nesting_stops_at_the_limit(void **state)
