@@ -60,7 +60,7 @@ static enum check_class class_of_line(struct message *m, const struct check_line
 		if (is_blank(line.at[0]))
 			return c->class;
 		str_cut(&rest, ':', &name);
-		return header_kind_of(str_trim_end(name)) == HEADER_CONTENT ? CHECK_MIME_HEADER
+		return header_kind_of(str_trim_end(name)) == HEADER_OF_MIME ? CHECK_MIME_HEADER
 		       : CHECK_NESTED_HEADER;
 	default:
 		return CHECK_BODY;

@@ -52,9 +52,18 @@ static const struct header_row *find_row(struct str name)
 	return NULL;
 }
 
+/* Those that say how to read the message. Content-Language and the like are headers as any other, as in Postfix. */
 static bool is_of_mime(struct str name)
 {
-	return str_starts_nocase(name, STR("content-")) || str_is_nocase(name, STR("mime-version"));
+	static const struct str names[] = {
+		STR_INIT("content-description"), STR_INIT("content-disposition"), STR_INIT("content-id"),
+		STR_INIT("content-transfer-encoding"), STR_INIT("content-type"), STR_INIT("mime-version"),
+	};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (str_is_nocase(name, names[i]))
+			return true;
+	return false;
 }
 
 enum header_kind header_kind_of(struct str name)
@@ -63,7 +72,7 @@ enum header_kind header_kind_of(struct str name)
 
 	if (row != NULL)
 		return row->kind;
-	return is_of_mime(name) ? HEADER_CONTENT : HEADER_OTHER;
+	return is_of_mime(name) ? HEADER_OF_MIME : HEADER_OTHER;
 }
 
 /* ---- where they end ---- */

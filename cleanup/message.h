@@ -59,7 +59,7 @@ enum header_kind {
 	HEADER_RESENT_REPLY_TO, HEADER_RESENT_TO, HEADER_RESENT_CC, HEADER_RESENT_BCC, HEADER_RETURN_PATH,
 	HEADER_ERRORS_TO, HEADER_TLS_REQUIRED,
 	HEADER_REQUIRE_TLS_ESMTP,
-	HEADER_CONTENT,			/* Content-* and MIME-Version */
+	HEADER_OF_MIME,
 };
 
 struct check_line;			/* checks.c: a body line under way */
