@@ -248,16 +248,14 @@ static struct str with_our_addresses(struct message *m, const struct header *h)
 	return role == NO_ADDRESSES ? h->whole : header_with_our_addresses(m, h, role);
 }
 
-/*
- * What header_size_limit allows of it: whole lines, if it is folded. A cut in a line makes another
- * address of one in it, and one behind a line would leave an empty line, which ends the headers.
- */
+/* What header_size_limit allows of it. A line end at its end would leave an empty line, which ends the headers. */
 static struct str cut_to_size(struct str whole)
 {
 	struct str head = str_head(whole, (size_t) the_cleanup.conf.header_size_limit);
-	ssize_t line_end = head.len < whole.len && whole.at[head.len] != '\n' ? str_find_last(head, '\n') : -1;
 
-	return line_end < 0 ? head : str_head(head, (size_t) line_end);
+	if (str_ends(head, STR("\n")))
+		head.len--;
+	return head;
 }
 
 /*
