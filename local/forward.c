@@ -34,6 +34,11 @@ static void make_envelope(struct task *t, struct envelope *e)
 		.arrival_us = wall_us(),
 		.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_NOTICE
 				       | ENVELOPE_REQUIRETLS),
+		/* who sent it is who sent it: commands may ask */
+		.client_name = old->client_name, .client_address = old->client_address,
+		.client_port = old->client_port, .client_helo = old->client_helo,
+		.client_protocol = old->client_protocol, .sasl_method = old->sasl_method,
+		.sasl_username = old->sasl_username, .sasl_sender = old->sasl_sender,
 		.recipient_count = t->forward.len,
 		.recipients = arena_get(t->arena, t->forward.len * sizeof(struct recipient)),
 	};

@@ -534,6 +534,14 @@ def test_commands_hear_of_whom_aliases_lead_to(local):
         assert [environment.get(name) for name in names] == expected
 
 
+def test_commands_behind_a_new_message_hear_of_the_client_too(local):
+    one = local(aliases=f"list: {USER}, /dev/null\n", main={"mailbox_command": "env > ROOT/out/user"})
+    one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
+    one.wait_for_log(rf"to=<{USER}@{DOMAIN}>, orig_to=<list@{DOMAIN}>, .*delivered to command")
+    environment = dict(line.split("=", 1) for line in (one.root / "out/user").read_text().splitlines())
+    assert environment["CLIENT_ADDRESS"] == "127.0.0.1" and environment["CLIENT_PROTOCOL"] == "ESMTP"
+
+
 @pytest.mark.parametrize("script, verdict, dsn, text", [
     ("exit 75", "deferred", "4.3.0", "temporary failure"),
     ("echo try later; exit 75", "deferred", "4.3.0", "temporary failure. Command output: try later"),
