@@ -215,6 +215,7 @@ int main(int argc, char **argv)
 			.start = start,
 		},
 		.deliver = deliver,
+		.probes = true,
 	};
 
 	return agent_main(argc, argv, &agent);

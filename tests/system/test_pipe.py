@@ -101,6 +101,13 @@ def test_a_command_that_takes_too_long_is_killed(pipe):
     assert "Command time limit exceeded" in status(one, "joe@p.example", "deferred")[1]
 
 
+def test_who_only_asks_hears_what_command_it_would_be(pipe):
+    one = pipe(f"user={USER} argv=ROOT/program")
+    one.command("sendmail", "-bv", "-f", "a@p.example", "joe@p.example")
+    assert status(one, "joe@p.example", "deliverable") == ("2.0.0", f"delivers to command: {one.root}/program")
+    assert not (one.root / "out/input").exists()
+
+
 def test_who_asked_hears_of_relayed_or_delivered(pipe):
     one = pipe(f"flags=X user={USER} argv=ROOT/program")
     one.send(MESSAGE, recipients=["joe@p.example"], rcpt_options=["NOTIFY=SUCCESS"])
