@@ -35,13 +35,13 @@ int capabilities_parse(const char *names, uint64_t *ret_mask)
 }
 
 /*
- * What programs started from here could regain. Needs root. Bits beyond the kernel's last one fail
- * with EINVAL, which ends the loop.
+ * What programs started from here could regain. Needs root, and setpcap, unless somebody has taken it
+ * all already. Bits beyond the kernel's last one fail with EINVAL, which ends the loop.
  */
 int capabilities_bound(uint64_t keep)
 {
 	for (int bit = 0; bit < 64; bit++) {
-		if (keep & UINT64_C(1) << bit)
+		if ((keep & UINT64_C(1) << bit) != 0 || prctl(PR_CAPBSET_READ, bit, 0, 0, 0) == 0)
 			continue;
 		if (prctl(PR_CAPBSET_DROP, bit, 0, 0, 0) < 0)
 			return errno == EINVAL ? 0 : -errno;

@@ -26,7 +26,20 @@ static bool is_open_jail(const struct jail *j)
 	return (j->syscalls & SYS_ALL) && j->paths[0].path == NULL;
 }
 
-static int enter_ids(const struct jail *j, const struct jail_world *w, struct buf *why)
+/* A unit or container may withhold setpcap. Nothing is started from within anyway. */
+static void bound_capabilities(uint64_t keep, say_fn *say)
+{
+	AUTO(buf) words = BUF_WORDS;
+	int result = capabilities_bound(keep);
+
+	if (result == 0)
+		return;
+	buf_addf(&words, "warning: jail: the capabilities of programs that are started cannot be bounded: %s",
+		 error_text(result));
+	say(buf_text(&words));
+}
+
+static int enter_ids(const struct jail *j, const struct jail_world *w, say_fn *say, struct buf *why)
 {
 	uint64_t capabilities;
 	int result;
@@ -41,13 +54,12 @@ static int enter_ids(const struct jail *j, const struct jail_world *w, struct bu
 	 * Who may start commands leaves the bounding set alone: a user's .forward may name a
 	 * program that is setuid.
 	 */
-	result = j->syscalls & SYS_ALL ? 0 : capabilities_bound(capabilities);
-	if (result == 0) {
-		result = enter_user(j, w, why);
-		if (result < 0)
-			return result;
-		result = capabilities_keep(capabilities);
-	}
+	if (!(j->syscalls & SYS_ALL))
+		bound_capabilities(capabilities, say);
+	result = enter_user(j, w, why);
+	if (result < 0)
+		return result;
+	result = capabilities_keep(capabilities);
 	if (result < 0)
 		buf_addf(why, "cannot drop capabilities: %s", error_text(result));
 	return result;
@@ -97,7 +109,7 @@ int jail_enter(const struct jail *j, const struct jail_world *w, void (*say)(con
 	tzset();			/* the time zone's file is out of reach afterwards */
 	if (shut)
 		ruleset = landlock_prepare(j, w, say);
-	if (w->privileged && (result = enter_ids(j, w, why)) < 0) {
+	if (w->privileged && (result = enter_ids(j, w, say, why)) < 0) {
 		if (ruleset >= 0)
 			close(ruleset);
 		return result;

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -69,6 +70,21 @@ static struct jail_world world(void)
 				    .privileged = geteuid() == 0 };
 }
 
+static bool lacks_setpcap;
+
+static void give_up_setpcap(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		_exit(251);
+	data[0].permitted &= ~(1U << CAP_SETPCAP);
+	data[0].effective &= ~(1U << CAP_SETPCAP);
+	if (syscall(SYS_capset, &head, data) < 0)
+		_exit(251);
+}
+
 /*
  * Runs attempt() in a child that has entered; its result is the child's exit status (errno values
  * are small).
@@ -81,6 +97,8 @@ static int in_jail(const struct jail *j, int (*attempt)(void))
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		if (lacks_setpcap)
+			give_up_setpcap();
 		if (chdir(queue) < 0 || jail_enter(j, &w, say, &why) < 0)
 			_exit(250);
 		_exit(attempt());
@@ -288,6 +306,24 @@ static void test_root_becomes_the_mail_owner_for_good(void **unused)
 	assert_int_equal(in_jail(&tight, become_root), EPERM);
 }
 
+static int is_mail_owner_without_capabilities(void)
+{
+	AUTO(buf) text = BUF(1000);
+
+	jail_describe(&text);
+	return str_find_str(buf_str(&text), STR("uid=1 gid=1 capabilities=0 ")) < 0;
+}
+
+static void test_who_may_not_bound_capabilities_loses_them_all_the_same(void **unused)
+{
+	(void) unused;
+	if (geteuid() != 0)
+		skip();
+	lacks_setpcap = true;
+	assert_int_equal(in_jail(&tight, is_mail_owner_without_capabilities), 0);
+	lacks_setpcap = false;
+}
+
 static int count_capabilities(void)
 {
 	AUTO(buf) text = BUF(1000);
@@ -358,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_sockets_are_those_of_the_sets),
 		cmocka_unit_test(test_nobody_listens_at_a_port),
 		cmocka_unit_test(test_root_becomes_the_mail_owner_for_good),
+		cmocka_unit_test(test_who_may_not_bound_capabilities_loses_them_all_the_same),
 		cmocka_unit_test(test_a_root_daemon_keeps_the_named_capabilities_only),
 		cmocka_unit_test(test_refusals_are_counted_for_the_log),
 		cmocka_unit_test(test_a_test_may_ask_for_death_instead),
