@@ -223,6 +223,7 @@ void agent_serve(struct session_socket *socket)
 	struct connection c = { .fd = socket->fd, .ch = channel_new(socket->fd) };
 	int r;
 
+	channel_may_end_torn(c.ch);
 	if (the_agent->daemon.shape != DAEMON_ONE_AT_A_TIME)
 		c.scope = scope_open("deliveries");
 	list_append(&connections, &c.link);

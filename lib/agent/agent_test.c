@@ -24,7 +24,7 @@ struct scene {
 	struct agent agent;
 	struct agent_conf conf;
 	struct channel *ch;		/* the queue manager's end */
-	int agents_end;
+	int agents_end, managers_end;
 	struct scope *scope;
 	bool over;
 	void (*play)(struct scene *s);
@@ -101,6 +101,7 @@ static void play(void (*deliver)(struct delivery *d), void (*how)(struct scene *
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	s.managers_end = pair[0];
 	s.ch = channel_new(pair[0]);
 	s.agents_end = pair[1];
 	the_scene = &s;
@@ -338,6 +339,36 @@ static void an_agent_that_leaves_finishes_what_it_has_and_says_goodbye(void **st
 	play(deliver_when_released, play_leaving);
 }
 
+/* Much is on its way to it; it stops reading in the middle of a request. */
+static void play_leaving_in_the_middle(struct scene *s)
+{
+	struct agent_ping m = {};
+	struct frame_out out;
+	AUTO(buf) torn = BUF(1000);
+	AUTO(buf) b = BUF(1000);
+	struct deliver_reply rep;
+	struct frame f;
+	uint32_t call;
+
+	send_request(s, 1, "slow", everybody, 1);
+	co_sleep(in(20));
+	assert_int_equal(put_agent_ping(&torn, 0, &m, &out), 0);
+	assert_int_equal(write(s->managers_end, torn.at, torn.len - 1), torn.len - 1);
+	agent_wind_down();
+	co_sleep(in(20));
+	s->released = true;
+	bell_ring(&s->release);
+	assert_str(reply_text(s, &b, &call, &rep), "3:delivered:2.0.0:slow;");
+	assert_int_equal(channel_receive(s->ch, &f, in(10000)), 1);
+	assert_str(f.message, "agent_goodbye");
+}
+
+static void an_agent_that_leaves_while_a_request_arrives_finishes_what_it_has(void **state)
+{
+	(void) state;
+	play(deliver_when_released, play_leaving_in_the_middle);
+}
+
 static void play_manager_gone(struct scene *s)
 {
 	send_request(s, 1, "slow", everybody, 1);
@@ -386,6 +417,7 @@ int main(void)
 		cmocka_unit_test(deliveries_do_not_wait_for_each_other),
 		cmocka_unit_test(an_agent_answers_a_ping_while_deliveries_wait),
 		cmocka_unit_test(an_agent_that_leaves_finishes_what_it_has_and_says_goodbye),
+		cmocka_unit_test(an_agent_that_leaves_while_a_request_arrives_finishes_what_it_has),
 		cmocka_unit_test(without_the_queue_manager_deliveries_are_broken_off),
 		cmocka_unit_test(nonsense_ends_the_connection),
 	};

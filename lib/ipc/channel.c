@@ -39,7 +39,9 @@ struct channel {
 	int error;			/* sticky; for both directions */
 	/* sticky; the peer takes no more, but what it said before is still to be read */
 	int send_error;
+	uint64_t sent;			/* bytes */
 	bool flusher_runs;
+	bool may_end_torn;
 	/* secrets pass: what was sent and what was handed out is overwritten */
 	bool wipes;
 	struct turn turn;
@@ -154,6 +156,16 @@ int channel_error(const struct channel *ch)
 	return ch->error < 0 ? ch->error : ch->send_error;
 }
 
+uint64_t channel_sent(const struct channel *ch)
+{
+	return ch->sent;
+}
+
+void channel_may_end_torn(struct channel *ch)
+{
+	ch->may_end_torn = true;
+}
+
 struct buf *channel_buf(struct channel *ch)
 {
 	return &ch->out;
@@ -231,6 +243,7 @@ static ssize_t send_piece(struct channel *ch)
 	if (n < 0)
 		return -errno;
 	forget_sent(ch, (size_t) n, fds);
+	ch->sent += (uint64_t) n;
 	return n;
 }
 
@@ -455,7 +468,7 @@ static int receive_until_frame(struct channel *ch, struct frame *ret_frame, when
 			if (result < 0)
 				return result;
 		} else if (n <= 0) {
-			return n == 0 && ch->in.len > 0 ? -EPIPE : (int) n;
+			return n == 0 && ch->in.len > 0 && !ch->may_end_torn ? -EPIPE : (int) n;
 		}
 	}
 }
