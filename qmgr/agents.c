@@ -6,7 +6,8 @@
  *
  * A connection is a coroutine that connects, sends what gathered meanwhile, and receives replies. When it
  * ends, requests without a reply are either untouched (it never stood, or the agent said goodbye) and go back
- * to the scheduler, or lost (the agent died).
+ * to the scheduler, or lost (the agent died). An agent that leaves may have deliveries to finish for long: what
+ * it does not take any more goes back at once.
  */
 #include <errno.h>
 
@@ -28,6 +29,7 @@ struct call {
 	struct list link;
 	struct entry *entry;
 	uint32_t number;
+	uint64_t end;			/* where its request ends among the bytes of the connection */
 	when_t since;
 };
 
@@ -110,6 +112,8 @@ static void transmit(struct connection *c, struct call *call)
 
 	if (r < 0 && channel_error(c->ch) == 0)
 		drop_call(c, call, r);
+	else
+		call->end = r < 0 ? UINT64_MAX : channel_sent(c->ch) + channel_buf(c->ch)->len;
 }
 
 static struct call *find_call(struct connection *c, uint32_t number)
@@ -185,6 +189,47 @@ static bool is_tired(const struct connection *c)
 	return c->call_count == 0 && c->idle_since + IDLE_MS <= mono_ms();
 }
 
+enum what_became { UNTOUCHED, LOST, ABANDONED };
+
+/*
+ * Of those whose requests end there or behind; from the youngest, so that each goes back to the head of its
+ * line in the old order.
+ */
+static void give_back_calls_from(struct connection *c, uint64_t place, enum what_became what, const char *why)
+{
+	struct qmgr *q = c->of->q;
+
+	while (!list_is_empty(&c->calls)) {
+		struct call *call = LIST_ENTRY(c->calls.prev, struct call, link);
+		struct entry *e = call->entry;
+
+		if (call->end < place)
+			break;
+		list_remove(&call->link);
+		free(call);
+		c->call_count--;
+		if (what == UNTOUCHED)
+			dispatch_untouched(q, e);
+		else if (what == LOST)
+			dispatch_lost(q, e, why);
+		else
+			dispatch_abandoned(e);
+		end_of_work(q);
+	}
+}
+
+static void give_back_calls(struct connection *c, enum what_became what, const char *why)
+{
+	give_back_calls_from(c, 0, what, why);
+}
+
+/* It has finished reading, and not yet what it has: the others need not wait for that. */
+static void take_no_for_an_answer(struct connection *c)
+{
+	c->leaving = true;
+	give_back_calls_from(c, channel_sent(c->ch) + 1, UNTOUCHED, NULL);
+}
+
 static int receive_replies(struct connection *c)
 {
 	struct frame f;
@@ -192,6 +237,8 @@ static int receive_replies(struct connection *c)
 
 	for (;;) {
 		r = channel_receive(c->ch, &f, in(LOOK_MS));
+		if ((r > 0 || r == -ETIMEDOUT) && channel_error(c->ch) < 0)
+			take_no_for_an_answer(c);
 		if (r == -ETIMEDOUT && is_stalled(c))
 			return -ETIMEDOUT;
 		if (r == -ETIMEDOUT && is_tired(c))
@@ -215,32 +262,6 @@ static int receive_replies(struct connection *c)
 		frame_close(&f);
 		if (r < 0)
 			return r;
-	}
-}
-
-enum what_became { UNTOUCHED, LOST, ABANDONED };
-
-static void give_back_calls(struct connection *c, enum what_became what, const char *why)
-{
-	struct qmgr *q = c->of->q;
-	struct call *call;
-
-	/* from the youngest, so that each goes back to the head of its line in the old order */
-	while (!list_is_empty(&c->calls)) {
-		struct entry *e;
-
-		call = LIST_ENTRY(c->calls.prev, struct call, link);
-		e = call->entry;
-		list_remove(&call->link);
-		free(call);
-		c->call_count--;
-		if (what == UNTOUCHED)
-			dispatch_untouched(q, e);
-		else if (what == LOST)
-			dispatch_lost(q, e, why);
-		else
-			dispatch_abandoned(e);
-		end_of_work(q);
 	}
 }
 
@@ -334,7 +355,7 @@ static struct connection *shared_connection(struct agents *a, const struct desti
 	struct connection *least = NULL, *mine = NULL;
 
 	LIST_EACH(c, &a->connections, struct connection, link) {
-		if (c->leaving)
+		if (c->leaving || (c->ch != NULL && channel_error(c->ch) < 0))
 			continue;
 		if (at++ == own)
 			mine = c;

@@ -527,6 +527,34 @@ static void an_agent_that_dies_costs_a_deferral(void **state)
 	play(state, play_agent_dies);
 }
 
+static void play_half_gone(struct scene *s)
+{
+	char slow[32], last[32], next[32];
+
+	announce(s, slow, "hang@x");
+	settle(s);
+	s->leave_after_reply = true;
+	announce(s, last, "ok@y");
+	settle(s);
+	EXPECT_DELIVERIES(s, "smtp hang@xsmtp ok@y;");
+	loop_use_virtual_time(wall_us());
+	announce(s, next, "ok@z");
+	co_sleep(in(10000));
+	EXPECT_DELIVERIES(s, "smtp ok@z;");
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+	EXPECT_DELIVERIES(s, ";");
+	assert_int_equal(map_count(s->q.active), 0);
+	assert_null(sleepers_find(s->q.sleepers, str_of(slow)));
+	assert_null(sleepers_find(s->q.sleepers, str_of(next)));
+}
+
+static void mail_does_not_wait_for_the_last_delivery_of_an_agent_that_leaves(void **state)
+{
+	play(state, play_half_gone);
+}
+
 /*
  * A large message over a slow line, and all else that its agent has under way: as long as the agent
  * answers, it is waited for.
@@ -714,6 +742,7 @@ int main(void)
 		IN_SCENE(the_sender_is_warned_once_of_a_delay),
 		IN_SCENE(mail_for_a_dead_destination_is_deferred_without_being_tried),
 		IN_SCENE(an_agent_that_dies_costs_a_deferral),
+		IN_SCENE(mail_does_not_wait_for_the_last_delivery_of_an_agent_that_leaves),
 		IN_SCENE(a_delivery_that_takes_hours_is_waited_for),
 		IN_SCENE(an_agent_that_does_not_answer_costs_a_deferral),
 		IN_SCENE(a_transport_that_cannot_be_reached_costs_a_deferral),
