@@ -222,6 +222,33 @@ static int move_journal(struct queue_exit *x, struct resident *r)
 	return result == 1 && fdatasync(f.fd) < 0 ? -errno : MIN(result, 0);
 }
 
+static int open_copy(int dir, const char *path, enum queue_name where, bool check_all, struct queue_file *ret)
+{
+	int fd = file_open_append(dir, path);
+	int result = fd < 0 ? fd : queue_file_take(fd, where, check_all, ret);
+
+	if (fd >= 0 && result < 0)
+		close(fd);
+	return result;
+}
+
+/*
+ * We have handed over: what a successor notes behind our "done" it notes again where the message went
+ * (queue_order); what it noted before, and after our last look, is taken along now.
+ */
+static void say_done_and_look_again(struct queue_exit *x, struct resident *r)
+{
+	AUTO(queue_file) f = { .fd = -1 };
+	int result;
+
+	resident_note(r, &(struct journal_record){ .kind = JOURNAL_DONE }, 1);
+	result = open_copy(x->dir, x->path, x->to, false, &f);
+	if (result == 0)
+		result = catch_up(&f, r);
+	if (result < 0)
+		queue_say(x->q, "%s: what was ordered last may be lost: %s", x->id, error_text(result));
+}
+
 /* The copy is whole, or there is none, and whether it is through stands in the ledger. */
 static int end_locked(struct queue_exit *x, struct resident *r, int result)
 {
@@ -240,6 +267,8 @@ static int end_locked(struct queue_exit *x, struct resident *r, int result)
 	FAILPOINT("queue.log.exit.journal");
 	if (x->fd >= 0 && close(x->fd) < 0 && result == 0)
 		result = -errno;
+	if (result == 0 && r->segment->ledger.writes_through)
+		say_done_and_look_again(x, r);
 	if (result == 0)
 		residents_finish(r);
 	else if (result != -EEXIST)
@@ -309,19 +338,14 @@ static bool is_no_copy(int error)
  */
 static int adopt_copy(struct resident *r, enum queue_name where)
 {
-	int dir = queue_dir(r->segment->of->q, where), fd, result;
+	int dir = queue_dir(r->segment->of->q, where), result;
 	AUTO(queue_file) f = { .fd = -1 };
 	char path[64];
 
 	if (dir < 0)
 		return 0;
 	queue_path(r->segment->of->q, where, str_of(r->id), path);
-	fd = file_open_append(dir, path);
-	if (fd < 0)
-		return is_no_copy(fd) ? 0 : fd;
-	result = queue_file_take(fd, where, true, &f);
-	if (result < 0)
-		close(fd);
+	result = open_copy(dir, path, where, true, &f);
 	if (result == -ENODATA || result == -EBADMSG) {
 		unlinkat(dir, path, 0);		/* half a copy: its moving begins anew */
 		return 0;

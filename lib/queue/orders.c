@@ -17,8 +17,13 @@
 int queue_order(struct queue_file *f, enum journal_kind kind)
 {
 	const struct journal_record record = { .kind = kind };
+	int r;
 
-	return f->resident != NULL ? resident_order(f->resident, &record) : journal_append(f, &record, 1);
+	if (f->resident == NULL)
+		return journal_append(f, &record, 1);
+	r = resident_order(f->resident, &record);
+	/* a predecessor that said "done" before does not read it any more */
+	return r == 0 && residents_refresh(f->resident) == -ENOENT ? -ENOENT : r;
 }
 
 struct standing {

@@ -10,7 +10,7 @@
  * JOURNAL_RELEASED, which takes these back. In the journal, or the ledger, when this returns 0: whoever
  * loads the message next carries it out, after whatever death of processes. A power cut within the next
  * seconds may have it forgotten, as what else a journal says: it is not synced. On failure nothing was
- * recorded. JOURNAL_EXPIRE too.
+ * recorded; -ENOENT also when the message is not in the log any more, and f is closed. JOURNAL_EXPIRE too.
  */
 int queue_order(struct queue_file *f, enum journal_kind kind);
 /* The last of these three that was recorded, by whatever process. 0, 1 there is one, -errno. */

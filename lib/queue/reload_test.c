@@ -44,6 +44,22 @@ static void open_successor(struct fixture *f)
 
 static struct queue_exit move;
 
+/* Happens when the copy of that move is closed: after the last look at the ledger, and before it says "done". */
+static void (*when_closed)(void);
+
+int close(int fd)
+{
+	int r = (int) syscall(SYS_close, fd);
+
+	if (when_closed != NULL && fd == move.fd) {
+		void (*now)(void) = when_closed;
+
+		when_closed = NULL;
+		now();
+	}
+	return r;
+}
+
 static void end_move(void)
 {
 	assert_int_equal(queue_exit_end(&move, 0), 0);
@@ -246,6 +262,50 @@ static void an_order_that_comes_while_a_predecessor_moves_the_message_goes_along
 	assert_int_equal(released, 1);
 }
 
+static struct queue_file in_log;
+
+static void order_to_hold(void)
+{
+	assert_int_equal(queue_order(&in_log, JOURNAL_HELD), 0);
+}
+
+static void count_held(void *arg, const struct journal_record *r)
+{
+	*(int *) arg += r->kind == JOURNAL_HELD;
+}
+
+static void an_order_that_comes_before_a_predecessor_says_done_goes_along(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+	AUTO(queue_file) there = { .fd = -1 };
+	int held = 0;
+
+	begin_a_move_beside_a_successor(f, &p);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(p.id), true, false, &in_log), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	when_closed = order_to_hold;
+	assert_int_equal(queue_exit_end(&move, queue_exit_sync(&move)), 0);
+	assert_null(when_closed);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_DEFERRED, str_of(p.id), false, true, &there), 0);
+	assert_int_equal(journal_read(&there, count_held, &held), 0);
+	assert_int_equal(held, 1);
+}
+
+static void an_order_that_comes_after_a_predecessor_said_done_is_refused_there(void **state)
+{
+	struct fixture *f = *state;
+	struct put p = put(f, "x\n");
+
+	begin_a_move_beside_a_successor(f, &p);
+	assert_int_equal(queue_file_open(f->writer, QUEUE_INCOMING, str_of(p.id), true, false, &in_log), 0);
+	assert_int_equal(queue_exit_write(&move), 0);
+	assert_int_equal(queue_exit_end(&move, queue_exit_sync(&move)), 0);
+	assert_int_equal(queue_order(&in_log, JOURNAL_RELEASED), -ENOENT);
+	assert_false(lies(f->writer, QUEUE_INCOMING, p.id));
+	assert_true(lies(f->writer, QUEUE_DEFERRED, p.id));
+}
+
 static void what_is_deleted_while_a_predecessor_moves_it_leaves_no_file(void **state)
 {
 	struct fixture *f = *state;
@@ -352,6 +412,8 @@ int main(void)
 		WITH_LOG(what_cannot_be_looked_for_now_is_not_taken_to_lie_in_the_log_only),
 		WITH_LOG(what_is_released_is_looked_for_where_a_predecessor_moved_it),
 		WITH_LOG(an_order_that_comes_while_a_predecessor_moves_the_message_goes_along),
+		WITH_LOG(an_order_that_comes_before_a_predecessor_says_done_goes_along),
+		WITH_LOG(an_order_that_comes_after_a_predecessor_said_done_is_refused_there),
 		WITH_LOG(what_is_deleted_while_a_predecessor_moves_it_leaves_no_file),
 		WITH_LOG(a_segment_that_a_successor_frees_stays_open_for_who_copies_out_of_it),
 		WITH_LOG(a_segment_that_is_used_anew_while_a_successor_opens_it_is_not_damaged),
