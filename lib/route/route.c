@@ -72,10 +72,11 @@ static int open_lists(struct route *r, struct buf *why)
 	return error;
 }
 
-static int open_table(const char *name, const char *specs, struct tables **ret, struct buf *why)
+static int open_table(const char *name, const char *specs, unsigned flags, struct tables **ret,
+		      struct buf *why)
 {
 	AUTO(buf) words = BUF_WORDS;
-	const int error = tables_open(str_of(specs), TABLE_FOLD_KEY, ret, &words);
+	const int error = tables_open(str_of(specs), TABLE_FOLD_KEY | flags, ret, &words);
 
 	if (error < 0)
 		buf_addf(why, "%s: %s", name, buf_text(&words));
@@ -91,27 +92,30 @@ static int open_tables(struct route *r, enum extent extent, struct buf *why)
 		const char *specs;
 		struct tables **tables;
 		enum extent from;
+		unsigned flags;
 	} rows[] = {
-		{ "virtual_alias_maps", r->conf.virtual_alias_maps, &r->virtual_alias_maps, ALL },
-		{ "virtual_mailbox_maps", r->conf.virtual_mailbox_maps, &r->virtual_mailbox_maps, ALL },
-		{ "local_recipient_maps", r->conf.local_recipient_maps, &r->local_recipients, ALL },
-		{ "relay_recipient_maps", r->conf.relay_recipient_maps, &r->relay_recipients, ALL },
-		{ "transport_maps", r->conf.transport_maps, &r->transport, RESOLVING },
-		{ "relocated_maps", r->conf.relocated_maps, &r->relocated, RESOLVING },
+		{ "virtual_alias_maps", r->conf.virtual_alias_maps, &r->virtual_alias_maps, ALL, 0 },
+		{ "virtual_mailbox_maps", r->conf.virtual_mailbox_maps, &r->virtual_mailbox_maps, ALL, 0 },
+		{ "local_recipient_maps", r->conf.local_recipient_maps, &r->local_recipients, ALL, 0 },
+		{ "relay_recipient_maps", r->conf.relay_recipient_maps, &r->relay_recipients, ALL, 0 },
+		{ "transport_maps", r->conf.transport_maps, &r->transport, RESOLVING,
+		  TABLE_NO_REGEXP_SUBSTITUTION },
+		{ "relocated_maps", r->conf.relocated_maps, &r->relocated, RESOLVING, 0 },
 		{ "sender_dependent_relayhost_maps", r->conf.sender_dependent_relayhost_maps,
-		  &r->sender_relayhost, RESOLVING },
+		  &r->sender_relayhost, RESOLVING, TABLE_NO_REGEXP_SUBSTITUTION },
 		{ "sender_dependent_default_transport_maps",
 		  r->conf.sender_dependent_default_transport_maps,
-		  &r->sender_transport, RESOLVING },
-		{ "canonical_maps", r->conf.canonical_maps, &r->canonical, ALL },
-		{ "sender_canonical_maps", r->conf.sender_canonical_maps, &r->sender_canonical, ALL },
+		  &r->sender_transport, RESOLVING, TABLE_NO_REGEXP_SUBSTITUTION },
+		{ "canonical_maps", r->conf.canonical_maps, &r->canonical, ALL, 0 },
+		{ "sender_canonical_maps", r->conf.sender_canonical_maps, &r->sender_canonical, ALL, 0 },
 		{ "recipient_canonical_maps", r->conf.recipient_canonical_maps, &r->recipient_canonical,
-		  ALL },
+		  ALL, 0 },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		const int error = rows[i].from > extent ? 0
-				  : open_table(rows[i].name, rows[i].specs, rows[i].tables, why);
+				  : open_table(rows[i].name, rows[i].specs, rows[i].flags,
+					       rows[i].tables, why);
 
 		if (error < 0)
 			return error;

@@ -80,6 +80,26 @@ static void test_a_failing_table_or_list_is_never_an_answer(void **state)
 	}
 }
 
+static void check_next_hop(const char *configuration, const char *nexthop)
+{
+	struct resolution res;
+
+	use(configuration);
+	assert_int_equal(resolve_address(route, arena, STR("[192.0.2.9]:26@s.example"),
+					 STR("[192.0.2.9]:25@far.example"), &res), 0);
+	assert_str(res.nexthop, nexthop);
+}
+
+/* "/(.*)@/ smtp:$1" would send mail wherever a stranger's address says. */
+static void test_what_stands_in_an_address_does_not_become_a_next_hop(void **state)
+{
+	(void) state;
+	check_next_hop("transport_maps = regexp:{ { /([^\"]*)\"?@far/ smtp:$$1 } { /far/ smtp:[hub] } }", "[hub]");
+	check_next_hop("sender_dependent_relayhost_maps = regexp:{ { /^\"?(.*)@/ $$1 } { /./ [hub] } }", "[hub]");
+	check_next_hop("sender_dependent_default_transport_maps = regexp:{ { /^\"?(.*)@/ smtp:$$1 } { /./ smtp:[hub] } }",
+		       "[hub]");
+}
+
 static void check_exists(const char *address, int expected, const char *text)
 {
 	struct resolution res;
@@ -329,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_are_rewritten_as_trivial_rewrite_does),
 		cmocka_unit_test(test_recipients_are_resolved_as_trivial_rewrite_does),
 		cmocka_unit_test(test_a_failing_table_or_list_is_never_an_answer),
+		cmocka_unit_test(test_what_stands_in_an_address_does_not_become_a_next_hop),
 		cmocka_unit_test(test_recipients_are_looked_up_in_the_table_of_their_class),
 		cmocka_unit_test(test_existence_that_cannot_be_told_is_an_error),
 		cmocka_unit_test(test_virtual_aliases_are_expanded_to_the_end),

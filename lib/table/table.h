@@ -20,7 +20,10 @@ enum table_flags {
 	/* keys are matched without regard to case (the default for mail tables); see fold.h */
 	TABLE_FOLD_KEY = 1,
 	TABLE_NO_PROXY = 2,		/* proxymap itself: open in process what others proxy */
-	/* $1 in results refused: for tables whose results are trusted with privileges */
+	/*
+	 * $1 in results refused: for tables whose results are trusted with privileges, or say where
+	 * mail goes
+	 */
 	TABLE_NO_REGEXP_SUBSTITUTION = 4,
 	/*
 	 * values are the contents of files, as base64: put there by postmap -F; tables of text name

@@ -727,6 +727,11 @@ def test_mailbox_and_fallback_transports_get_what_is_theirs(local):
     one.reload()
     one.send(MESSAGE, recipients=[f"nobody-here@{DOMAIN}"])
     assert status(one, f"nobody-here@{DOMAIN}", "deferred").startswith("no-such-service transport unavailable")
+    # a stranger does not choose the transport by what he writes
+    one.set(fallback_transport="", fallback_transport_maps="regexp:{ { /^chosen-(.*)/ discard:$$1 } }")
+    one.reload()
+    one.send(MESSAGE, recipients=[f"chosen-here@{DOMAIN}"])
+    assert "unknown user" in status(one, f"chosen-here@{DOMAIN}", "bounced")
 
 
 def test_who_has_a_transport_instead_of_an_account_is_deliverable(local):
