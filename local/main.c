@@ -9,12 +9,12 @@
 
 struct local the_local;
 
-static struct tables *open_tables(const char *name, const char *specs)
+static struct tables *open_tables(const char *name, const char *specs, unsigned flags)
 {
 	AUTO(buf) why = BUF_WORDS;
 	struct tables *ts;
 
-	if (tables_open(str_of(specs), TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION, &ts, &why) < 0)
+	if (tables_open(str_of(specs), TABLE_FOLD_KEY | flags, &ts, &why) < 0)
 		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
 	return ts;
 }
@@ -89,10 +89,13 @@ static void start(void)
 	the_local.own_uid = geteuid();
 	the_local.own_gid = getegid();
 	the_local.delimiter = str_of(the_world->common->recipient_delimiter);
-	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps);
-	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps);
-	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps);
-	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps);
+	the_local.aliases = open_tables("alias_maps", the_local.route.alias_maps, TABLE_GIVES_RIGHTS);
+	the_local.mailbox_command = open_tables("mailbox_command_maps", conf->mailbox_command_maps,
+						TABLE_GIVES_RIGHTS);
+	the_local.mailbox_transport = open_tables("mailbox_transport_maps", conf->mailbox_transport_maps,
+						  TABLE_NO_REGEXP_SUBSTITUTION);
+	the_local.fallback_transport = open_tables("fallback_transport_maps", conf->fallback_transport_maps,
+						   TABLE_NO_REGEXP_SUBSTITUTION);
 	if (route_open_resolving(the_world->conf, the_world->common, &the_local.routing, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	find_mail_owner();

@@ -254,7 +254,7 @@ static struct tables *open_tables(const char *name, const char *specs)
 	AUTO(buf) why = BUF_WORDS;
 	struct tables *ts;
 
-	if (tables_open(str_of(specs), TABLE_FOLD_KEY | TABLE_NO_REGEXP_SUBSTITUTION, &ts, &why) < 0)
+	if (tables_open(str_of(specs), TABLE_FOLD_KEY | TABLE_GIVES_RIGHTS, &ts, &why) < 0)
 		die(EX_CONFIG, "%s: %s", name, buf_text(&why));
 	return ts;
 }

@@ -266,6 +266,6 @@ static int memcache_get(struct table *t, void *content, struct arena *a, struct 
 }
 
 const struct table_type memcache_type = {
-	.name = "memcache", .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS, .read = memcache_read,
+	.name = "memcache", .traits = TYPE_FIXED_KEYS | TYPE_BLOCKS | TYPE_ANYBODYS, .read = memcache_read,
 	.get = memcache_get, .close = memcache_close,
 };

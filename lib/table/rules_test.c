@@ -155,6 +155,26 @@ static void test_substitution_is_refused_where_results_are_trusted(void **state)
 	table_free(t);
 }
 
+static void test_results_that_give_rights_do_not_come_from_just_anybody(void **state)
+{
+	static const char *const refused[] = {
+		"tcp:127.0.0.1:9", "socketmap:unix:/x:aliases", "memcache:/x.cf", "proxy:tcp:127.0.0.1:9",
+		"unionmap:{ static:x, tcp:127.0.0.1:9 }", "proxy:pipemap:{ static:x, debug:memcache:/x.cf }",
+	}, *const good[] = { "ldap:/x.cf", "proxy:mysql:/x.cf", "unionmap:{ static:x, pgsql:/x.cf }" };
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(refused); i++) {
+		AUTO(buf) why = BUF_WORDS;
+		struct table *t = NULL;
+
+		assert_int_equal(table_open(str_of(refused[i]), TABLE_GIVES_RIGHTS, &t, &why), -EINVAL);
+		assert_non_null(strstr(buf_text(&why), "give rights"));
+		table_free(open_flags(refused[i], 0));
+	}
+	for (size_t i = 0; i < COUNT_OF(good); i++)
+		table_free(open_flags(good[i], TABLE_GIVES_RIGHTS));
+}
+
 static void test_a_pattern_that_backtracks_without_end_cannot_tell(void **state)
 {
 	struct table *t;
@@ -219,6 +239,7 @@ int main(void)
 		TEST(test_a_pattern_that_no_library_can_compile_in_time_is_left_out),
 		TEST(test_no_key_keeps_a_pattern_busy_for_long),
 		TEST(test_substitution_is_refused_where_results_are_trusted),
+		TEST(test_results_that_give_rights_do_not_come_from_just_anybody),
 		TEST(test_a_pattern_that_backtracks_without_end_cannot_tell),
 		TEST(test_cidr_blocks_match_in_file_order),
 	};

@@ -138,6 +138,6 @@ static int socketmap_get(struct table *t, void *content, struct arena *a, struct
 }
 
 const struct table_type socketmap_type = {
-	.name = "socketmap", .traits = TYPE_BLOCKS, .open = socketmap_open, .get = socketmap_get,
+	.name = "socketmap", .traits = TYPE_BLOCKS | TYPE_ANYBODYS, .open = socketmap_open, .get = socketmap_get,
 	.close = socketmap_close,
 };

@@ -202,8 +202,8 @@ bool table_is_composed(struct str spec, struct str *ret_inner)
 	return true;
 }
 
-/* A table of tables has what all of them have. */
-static bool spec_has_fixed_keys(struct str spec, unsigned depth)
+/* Have (or lack) all the tables that it is made of that trait? One that is made of none is its own. */
+static bool all_have(struct str spec, enum table_traits trait, bool have, unsigned depth)
 {
 	struct str name, inner, word;
 	const struct table_type *type = type_of(spec, &name);
@@ -211,11 +211,11 @@ static bool spec_has_fixed_keys(struct str spec, unsigned depth)
 	if (type == NULL || depth > 20)
 		return true;
 	if (type == &proxy_type)
-		return spec_has_fixed_keys(name, depth + 1);
+		return all_have(name, trait, have, depth + 1);
 	if (!table_is_composed(spec, &inner))
-		return type->traits & TYPE_FIXED_KEYS;
+		return ((type->traits & trait) != 0) == have;
 	while (str_token_braced(&inner, ", \t\r\n", &word) > 0)
-		if (!spec_has_fixed_keys(word, depth + 1))
+		if (!all_have(word, trait, have, depth + 1))
 			return false;
 	return true;
 }
@@ -244,6 +244,11 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 		buf_addf(why, "unsupported table type: %.*s", PSTR(str_head(spec, 100)));
 		return -EINVAL;
 	}
+	if ((flags & TABLE_NOT_ANYBODYS) && !all_have(spec, TYPE_ANYBODYS, false, 0)) {
+		buf_addf(why, "%.*s: results that give rights do not come from a server that anybody may play",
+			 PSTR(str_head(spec, 100)));
+		return -EINVAL;
+	}
 	if (type == &proxy_type && (flags & TABLE_NO_PROXY))
 		return table_open(name, flags, ret, why);
 	if ((type->traits & TYPE_BLOCKS) && !(flags & TABLE_NO_PROXY)) {
@@ -257,7 +262,7 @@ int table_open(struct str spec, unsigned flags, struct table **ret, struct buf *
 	t->spec = get_memory(spec.len + 1);
 	memcpy(t->spec, spec.at, spec.len);
 	t->name = str_tail(str_make(t->spec, spec.len), name.len);
-	t->has_fixed_keys = spec_has_fixed_keys(spec, 0);
+	t->has_fixed_keys = all_have(spec, TYPE_FIXED_KEYS, true, 0);
 	r = open_content(t, why);
 	if (r < 0)
 		table_free(t);

@@ -20,16 +20,16 @@ enum table_flags {
 	/* keys are matched without regard to case (the default for mail tables); see fold.h */
 	TABLE_FOLD_KEY = 1,
 	TABLE_NO_PROXY = 2,		/* proxymap itself: open in process what others proxy */
-	/*
-	 * $1 in results refused: for tables whose results are trusted with privileges, or say where
-	 * mail goes
-	 */
+	/* $1 in results refused: for tables that say where mail goes */
 	TABLE_NO_REGEXP_SUBSTITUTION = 4,
 	/*
 	 * values are the contents of files, as base64: put there by postmap -F; tables of text name
 	 * files, read with them
 	 */
 	TABLE_FILE_VALUES = 16,
+	TABLE_NOT_ANYBODYS = 64,	/* no server that anybody may play: tcp, socketmap, memcache */
+	/* results are trusted with privileges */
+	TABLE_GIVES_RIGHTS = TABLE_NOT_ANYBODYS | TABLE_NO_REGEXP_SUBSTITUTION,
 	/* to be changed too: proxied tables are asked of proxywrite, which alone does that */
 	TABLE_CHANGES = 32,
 	/* a file that cannot be opened now fails table_open() (commands); see there */

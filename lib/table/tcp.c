@@ -106,5 +106,5 @@ static void remote_close(void *content)
 }
 
 const struct table_type tcp_type = {
-	.name = "tcp", .traits = TYPE_BLOCKS, .open = tcp_open, .get = tcp_get, .close = remote_close,
+	.name = "tcp", .traits = TYPE_BLOCKS | TYPE_ANYBODYS, .open = tcp_open, .get = tcp_get, .close = remote_close,
 };

@@ -22,6 +22,7 @@ enum table_traits {
 	TYPE_FIXED_KEYS = 1,
 	TYPE_BLOCKS = 2,		/* may block: asked through proxymap by everybody else */
 	TYPE_COMPOSED = 4,		/* of other tables, which are named behind "type:" */
+	TYPE_ANYBODYS = 8,		/* who answers does not prove who he is */
 };
 
 struct table_type {
