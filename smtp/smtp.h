@@ -25,6 +25,7 @@ struct client {
 	bool lmtp;
 	uint16_t default_port;
 	struct str hostname;		/* myhostname: to notice that we talk to ourselves */
+	struct str relayhost;		/* as main.cf has it; may be empty */
 	bool ipv4_first, ipv6_first;	/* smtp_address_preference; neither: as it comes */
 	struct address_ip bind4, bind6;	/* family 0: the system chooses */
 	const struct own_addresses *own, *proxied;
@@ -111,6 +112,7 @@ struct destination {
 	bool use_mx;
 	/* at the default port only: elsewhere a server of our own may well listen */
 	bool detect_loops;
+	const char *named_by;		/* "relayhost", "smtp_fallback_relay"; NULL: neither */
 };
 struct destinations { struct destination *at; size_t len, cap; };
 

@@ -163,6 +163,51 @@ static void test_a_fallback_relay_takes_what_cannot_be_reached(void **unused)
 	}
 }
 
+/*
+ * A slip in main.cf, or a name server of our own that has lost a zone, must not send back all mail.
+ */
+static void test_mail_waits_for_a_relay_host_that_is_not_there(void **unused)
+{
+	static const struct own_address at = { .prefix = 32, .ip = { .family = AF_INET, .bytes = { 127, 0, 0, 1 } } };
+	static const struct own_addresses own = { .at = (struct own_address *) (uintptr_t) &at, .len = 1 };
+	static const struct case_ relayhosts[] = {
+		{ .nexthop = "gone.example", .outcomes = "d", .dsn = "4.3.5", .site = true },
+		{ .nexthop = "[gone.example]", .outcomes = "d", .dsn = "4.3.5", .site = true },
+		{ .nexthop = "null.example", .outcomes = "d", .dsn = "4.3.5", .site = true },
+		{ .servers = { "" }, .nexthop = "[mx1.example]", .outcomes = "d", .dsn = "4.3.5", .site = true,
+		  .text = "mail for mx1.example loops back to myself" },
+	};
+	static const struct case_ other = { .nexthop = "gone.example", .outcomes = "B", .dsn = "5.4.4" };
+	static const struct case_ down = { .nexthop = "[127.0.0.1]:1", .outcomes = "d", .dsn = "4.3.5",
+					   .site = true };
+
+	(void) unused;
+	configure("");
+	zone = ZONE;
+	the_client.own = &own;
+	for (size_t i = 0; i < COUNT_OF(relayhosts); i++) {
+		the_client.relayhost = str_of(relayhosts[i].nexthop);
+		run(&relayhosts[i]);
+	}
+	run(&other);
+	the_client.relayhost = STR_NONE;
+	configure("smtp_fallback_relay = [gone.example]");
+	zone = ZONE;
+	run(&down);
+}
+
+/* What is only down for the moment decides, not what is written behind it. */
+static void test_a_next_hop_that_is_down_is_waited_for_whatever_the_next_one_is(void **unused)
+{
+	static const struct case_ c = { .nexthop = "[127.0.0.1]:1, [gone.example]", .outcomes = "d",
+					.dsn = "4.4.1", .site = true };
+
+	(void) unused;
+	configure("");
+	zone = ZONE;
+	run(&c);
+}
+
 static void test_mail_does_not_loop_back_to_us(void **unused)
 {
 	static struct own_address at = { .prefix = 32 };
@@ -458,6 +503,8 @@ int main(void)
 		cmocka_unit_test(test_no_more_sessions_and_addresses_than_allowed),
 		cmocka_unit_test(test_what_dns_says_decides),
 		cmocka_unit_test(test_a_fallback_relay_takes_what_cannot_be_reached),
+		cmocka_unit_test(test_mail_waits_for_a_relay_host_that_is_not_there),
+		cmocka_unit_test(test_a_next_hop_that_is_down_is_waited_for_whatever_the_next_one_is),
 		cmocka_unit_test(test_mail_does_not_loop_back_to_us),
 		cmocka_unit_test(test_a_domain_with_very_many_addresses_is_sorted_in_no_time),
 		cmocka_unit_test(test_families_are_preferred_and_balanced),
