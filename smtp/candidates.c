@@ -223,6 +223,7 @@ static bool cut_at_own(struct candidates *list)
 	for (size_t i = 0; i < list->len; i++) {
 		if (!is_own(&list->at[i].ip))
 			continue;
+		list->has_us = true;
 		for (size_t j = 0; j < list->len; j++) {
 			if (list->at[j].preference >= list->at[i].preference) {
 				list->len = j;

@@ -188,7 +188,8 @@ static void cannot_find(struct job *job, const struct destination *to, struct tr
 		trouble_all(job, why);
 }
 
-static void try_destination(struct job *job, const struct destination *to, bool last)
+/* False: mail that did not get through here goes nowhere else. */
+static bool try_destination(struct job *job, const struct destination *to, bool last)
 {
 	struct address_ip done = { .family = 0 }, kept = done;
 	struct candidates list = { 0 };
@@ -198,24 +199,25 @@ static void try_destination(struct job *job, const struct destination *to, bool 
 
 	policy_of_destination(job, to, &job->site_policy);
 	if (is_refused(job, &job->site_policy))
-		return;
+		return true;
 	s = cache_take(to->key, job->site_policy.id);
 	if (s != NULL)
 		kept = s->ip;
 	if (s != NULL && !converse(job, s)) {
 		if (is_over(job) || to->path.len > 0)
-			return;
+			return true;
 		done = kept;
 	}
 	if (to->path.len > 0) {
 		try_candidate(job, to, NULL, &session);
 	} else if (candidates_find(job, to, &list, &why)) {
-		try_candidates(job, to, &list, &done, last);
+		try_candidates(job, to, &list, &done, last || list.has_us);
 	} else if (!co_is_cancelled()) {
 		cannot_find(job, to, &why);
-		if (!last)
+		if (!last && !list.has_us)
 			trouble_log(job);
 	}
+	return !list.has_us;
 }
 
 /* Who chose these next hops, if not the recipients' domains and the tables. */
@@ -258,7 +260,8 @@ void smtp_deliver(struct delivery *d)
 		trouble_all(&job, &why);
 	} else if (generic_apply(&job) && auth_prepare(&job, &to)) {
 		for (size_t i = 0; i < to.len && !is_over(&job); i++)
-			try_destination(&job, &to.at[i], i + 1 == to.len);
+			if (!try_destination(&job, &to.at[i], i + 1 == to.len))
+				break;
 	}
 	if (!co_is_cancelled())
 		job_finish(&job);

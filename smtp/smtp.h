@@ -137,6 +137,8 @@ struct candidates {
 	size_t len, cap;
 	/* the best preference of all exchangers, also of those without a known address */
 	unsigned best_named;
+	/* we are one of the exchangers: a fallback relay might bring the mail back to us */
+	bool has_us;
 };
 
 /* In the order of trying, at most smtp_mx_address_limit. False: there is none, and *ret_why says so. */

@@ -244,6 +244,26 @@ static void test_mail_does_not_loop_back_to_us(void **unused)
 	run(&greeted);
 }
 
+/* It would have nobody else to give it to than us. */
+static void test_mail_that_we_are_an_exchanger_for_does_not_go_to_a_fallback_relay(void **unused)
+{
+	static struct own_address at = { .prefix = 32 };
+	static const struct own_addresses own = { .at = &at, .len = 1 };
+	static const struct case_ down = { .servers = { REFUSING }, .nexthop = "two.example",
+					   .outcomes = "d", .site = true, .relay = "mx1.example[127.0.0.1]:%d" };
+	static const struct case_ best = { .servers = { "" }, .nexthop = "two.example", .outcomes = "B",
+					   .dsn = "5.4.6" };
+
+	(void) unused;
+	configure("smtp_fallback_relay = [127.0.0.3]");
+	zone = ZONE;
+	the_client.own = &own;
+	ip_parse(STR("127.0.0.2"), &at.ip);
+	run(&down);
+	ip_parse(STR("127.0.0.1"), &at.ip);
+	run(&best);
+}
+
 static void test_families_are_preferred_and_balanced(void **unused)
 {
 	static const struct zone_row mixed[] = {
@@ -506,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_mail_waits_for_a_relay_host_that_is_not_there),
 		cmocka_unit_test(test_a_next_hop_that_is_down_is_waited_for_whatever_the_next_one_is),
 		cmocka_unit_test(test_mail_does_not_loop_back_to_us),
+		cmocka_unit_test(test_mail_that_we_are_an_exchanger_for_does_not_go_to_a_fallback_relay),
 		cmocka_unit_test(test_a_domain_with_very_many_addresses_is_sorted_in_no_time),
 		cmocka_unit_test(test_families_are_preferred_and_balanced),
 		cmocka_unit_test(test_a_session_is_used_again),
