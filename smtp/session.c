@@ -201,14 +201,16 @@ static bool detect_self(struct job *job, struct session *s, const struct destina
 {
 	/* the reply's bytes are soon replaced */
 	struct str host = arena_copy(s->arena, s->offers.host);
+	/* a better one is only down: as its backup we wait for it */
+	const bool is_best = s->key.len > 0;
 
 	s->offers.host = host;
 	if (the_client.lmtp || !to->detect_loops || !is_myself(host))
 		return false;
 	log_warning("host %.*s replied to HELO/EHLO with my own hostname %.*s", PSTR(s->name),
 		    PSTR(the_client.hostname));
-	*ret_why = trouble_make(job, HARD, false, "5.4.6", s, "mail for %.*s loops back to myself",
-				PSTR(to->host));
+	*ret_why = trouble_make(job, is_best ? HARD : SOFT, !is_best, is_best ? "5.4.6" : "4.4.6", s,
+				"mail for %.*s loops back to myself", PSTR(to->host));
 	return true;
 }
 

@@ -230,9 +230,16 @@ static void test_mail_does_not_loop_back_to_us(void **unused)
 					      .nexthop = "[mx1.example]", .outcomes = "B",
 					      .dsn = "5.4.6" };
 
+	/* behind an address that is not known as ours */
+	static const struct case_ backup_greeted = {
+		.servers = { REFUSING, "A\nS 220 hi\nC EHLO\nS 250 client.example\nQ" }, .nexthop = "two.example",
+		.outcomes = "d", .dsn = "4.4.6", .site = true,
+		.text = "mail for two.example loops back to myself" };
+
 	(void) unused;
 	configure("");
 	zone = ZONE;
+	run(&backup_greeted);
 	the_client.own = &own;
 	ip_parse(STR("127.0.0.1"), &at.ip);
 	run(&best);
