@@ -37,6 +37,15 @@ static bool is_own(const struct address_ip *ip)
 	return is_listed(the_client.own, ip) || is_listed(the_client.proxied, ip);
 }
 
+/*
+ * The hosts file may have this machine's name at an address that no interface names: 127.0.1.1 on
+ * Debian.
+ */
+static bool is_us(const struct candidate *c)
+{
+	return is_own(&c->ip) || (ip_is_loopback(&c->ip) && str_is_nocase(c->host, the_client.hostname));
+}
+
 /* ---- what DNS says ---- */
 
 static struct trouble dns_trouble(struct job *job, struct str name, const char *type,
@@ -221,7 +230,7 @@ static void put_in_order(struct candidates *list)
 static bool cut_at_own(struct candidates *list)
 {
 	for (size_t i = 0; i < list->len; i++) {
-		if (!is_own(&list->at[i].ip))
+		if (!is_us(&list->at[i]))
 			continue;
 		list->has_us = true;
 		for (size_t j = 0; j < list->len; j++) {

@@ -54,13 +54,6 @@ static void find_relayhost(void)
 	the_client.relayhost = str_trim(the_client.relayhost);
 }
 
-static bool is_loopback(const struct address_ip *ip)
-{
-	static const unsigned char v6[16] = { [15] = 1 };
-
-	return ip->family == AF_INET ? ip->bytes[0] == 127 : memcmp(ip->bytes, v6, sizeof(v6)) == 0;
-}
-
 /* Exactly one address of a family named in inet_interfaces, and no loopback one: mail leaves from it too. */
 static void bind_to_interface(int family, struct address_ip *ret)
 {
@@ -76,7 +69,7 @@ static void bind_to_interface(int family, struct address_ip *ret)
 			return;
 		only = &the_client.own->at[i].ip;
 	}
-	if (only != NULL && !is_loopback(only))
+	if (only != NULL && !ip_is_loopback(only))
 		*ret = *only;
 }
 

@@ -26,6 +26,8 @@ static const struct zone_row ZONE[] = {
 	{ "backup.example", DNS_MX, DNS_OK, "10 brokenhost.example, 20 mx1.example, 30 mx2.example" },
 	{ "half.example", DNS_MX, DNS_OK, "10 nowhere.example, 20 brokenhost.example, 30 mx1.example" },
 	{ "brokenhost.example", DNS_A, DNS_CANNOT_TELL, "" },
+	{ "ours.example", DNS_MX, DNS_OK, "10 mx1.example, 20 client.example, 30 mx2.example" },
+	{ "client.example", DNS_A, DNS_OK, "127.0.1.1" },
 	{ "empty.example", DNS_TXT, DNS_OK, "" },
 	{ NULL, 0, 0, NULL },
 };
@@ -236,10 +238,18 @@ static void test_mail_does_not_loop_back_to_us(void **unused)
 		.outcomes = "d", .dsn = "4.4.6", .site = true,
 		.text = "mail for two.example loops back to myself" };
 
+	/* the hosts file knows us at 127.0.1.1; behind us nobody is asked, who would ask us */
+	static const struct case_ by_name = { .servers = { REFUSING }, .nexthop = "ours.example",
+					      .outcomes = "d", .site = true, .relay = "mx1.example[127.0.0.1]:%d" };
+	static const struct case_ alone = { .servers = { "" }, .nexthop = "[client.example]", .outcomes = "B",
+					    .dsn = "5.4.6" };
+
 	(void) unused;
 	configure("");
 	zone = ZONE;
 	run(&backup_greeted);
+	run(&by_name);
+	run(&alone);
 	the_client.own = &own;
 	ip_parse(STR("127.0.0.1"), &at.ip);
 	run(&best);

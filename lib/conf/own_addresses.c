@@ -71,13 +71,6 @@ static bool is_in_network(const struct address_ip *ip, const struct own_address 
 	return rest == 0 || (ip->bytes[full] ^ network->ip.bytes[full]) >> (8 - rest) == 0;
 }
 
-static bool is_loopback(const struct address_ip *ip)
-{
-	static const unsigned char v6[16] = { [15] = 1 };
-
-	return ip->family == AF_INET ? ip->bytes[0] == 127 : memcmp(ip->bytes, v6, 16) == 0;
-}
-
 static void add(struct arena *a, struct own_addresses *list, const struct address_ip *ip, int prefix)
 {
 	for (size_t i = 0; i < list->len; i++)
@@ -148,7 +141,7 @@ static int add_word(struct arena *a, struct str word, int family, const struct o
 static void keep_loopback(struct arena *a, const struct own_addresses *all, struct own_addresses *list)
 {
 	for (size_t i = 0; i < all->len; i++)
-		if (is_loopback(&all->at[i].ip))
+		if (ip_is_loopback(&all->at[i].ip))
 			add(a, list, &all->at[i].ip, all->at[i].prefix);
 }
 

@@ -101,6 +101,13 @@ bool ip_is_same(const struct address_ip *a, const struct address_ip *b)
 		&& memcmp(a->bytes, b->bytes, a->family == AF_INET ? 4 : 16) == 0;
 }
 
+bool ip_is_loopback(const struct address_ip *ip)
+{
+	static const unsigned char v6[16] = { [15] = 1 };
+
+	return ip->family == AF_INET ? ip->bytes[0] == 127 : memcmp(ip->bytes, v6, sizeof(v6)) == 0;
+}
+
 void ip_from_sockaddr(const struct sockaddr *sa, struct address_ip *ret_ip)
 {
 	struct address_ip ip = { .family = AF_UNSPEC };

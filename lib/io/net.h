@@ -26,6 +26,7 @@ int ip_parse_literal(struct str text, struct address_ip *ret_ip);
 struct str ip_text(struct arena *a, const struct address_ip *ip);		/* without port */
 void ip_print(const struct address_ip *ip, char text[64]);
 bool ip_is_same(const struct address_ip *a, const struct address_ip *b);	/* without port */
+bool ip_is_loopback(const struct address_ip *ip);	/* 127.0.0.0/8, ::1 */
 void ip_from_sockaddr(const struct sockaddr *sa, struct address_ip *ret_ip);
 socklen_t ip_to_sockaddr(const struct address_ip *ip, struct sockaddr_storage *ret_sa);
 
