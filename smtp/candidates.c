@@ -183,8 +183,12 @@ static bool find_domain(struct job *job, const struct destination *to, struct ca
 	dns_query(job->arena, to->host, DNS_MX, &mx);
 	if (mx.status == DNS_OK && mx.count > 0)
 		return find_exchangers(job, to, &mx, list, ret_why);
-	if (mx.status == DNS_NO_DATA || mx.status == DNS_OK)
-		return find_host(job, to, list, ret_why);	/* the domain is its own exchanger */
+	/*
+	 * The domain is its own exchanger. That there is no such name is asked for once more:
+	 * the hosts file has addresses only, and so have name servers that serve one.
+	 */
+	if (mx.status == DNS_NO_DATA || mx.status == DNS_NO_DOMAIN || mx.status == DNS_OK)
+		return find_host(job, to, list, ret_why);
 	*ret_why = dns_trouble(job, to->host, "MX", &mx);
 	return false;
 }

@@ -33,11 +33,12 @@ static int parse_inet(struct str text, struct arena *a, struct destination *ret)
 {
 	bool brackets = text.len > 0 && text.at[0] == '[';
 	struct str host, port;
+	struct address_ip ip;
 
 	if (host_port_split(text, &host, &port) < 0 || host.len == 0)
 		return -EINVAL;
 	ret->host = name_of_host(host, a);
-	ret->use_mx = !brackets && !the_client.lmtp;
+	ret->use_mx = !brackets && !the_client.lmtp && ip_parse(host, &ip) < 0;
 	ret->port = the_client.default_port;
 	ret->detect_loops = port.len == 0 && !the_client.lmtp;
 	if (port.len > 0 && port_parse(port, &ret->port) < 0)

@@ -28,6 +28,9 @@ static const struct zone_row ZONE[] = {
 	{ "brokenhost.example", DNS_A, DNS_CANNOT_TELL, "" },
 	{ "ours.example", DNS_MX, DNS_OK, "10 mx1.example, 20 client.example, 30 mx2.example" },
 	{ "client.example", DNS_A, DNS_OK, "127.0.1.1" },
+	{ "hostsfile.example", DNS_MX, DNS_NO_DOMAIN, "" },
+	{ "hostsfile.example", DNS_A, DNS_OK, "127.0.0.1" },
+	{ "127.0.0.1", DNS_MX, DNS_CANNOT_TELL, "" },		/* nobody asks for that */
 	{ "empty.example", DNS_TXT, DNS_OK, "" },
 	{ NULL, 0, 0, NULL },
 };
@@ -62,6 +65,11 @@ static void test_exchangers_are_tried_in_order(void **unused)
 					    .outcomes = "D" };
 	static const struct case_ host = { .servers = { TAKES }, .nexthop = "[mx1.example]:%d",
 					   .outcomes = "D" };
+	/* dnsmasq, and the hosts file: an address, but the name does not exist for other types */
+	static const struct case_ hosts_file = { .servers = { TAKES }, .nexthop = "hostsfile.example:%d",
+						 .outcomes = "D" };
+	static const struct case_ address = { .servers = { TAKES }, .nexthop = "127.0.0.1:%d",
+					      .outcomes = "D", .relay = "127.0.0.1[127.0.0.1]:%d" };
 	static const struct case_ half = { .servers = { TAKES }, .nexthop = "half.example:%d",
 					   .outcomes = "D" };
 	static const struct case_ several = { .servers = { REFUSING, TAKES },
@@ -82,6 +90,8 @@ static void test_exchangers_are_tried_in_order(void **unused)
 	run(&second);
 	run(&no_mx);
 	run(&host);
+	run(&hosts_file);
+	run(&address);
 	run(&half);
 	run(&several);
 	run(&soft);
@@ -110,7 +120,7 @@ static void test_what_dns_says_decides(void **unused)
 {
 	static const struct case_ cases[] = {
 		{ .nexthop = "gone.example", .outcomes = "B", .dsn = "5.4.4", .relay = "none",
-		  .text = "Host or domain name not found. Name service error for name=gone.example type=MX: Host not found" },
+		  .text = "Host or domain name not found. Name service error for name=gone.example type=A: Host not found" },
 		{ .nexthop = "[gone.example]", .outcomes = "B", .dsn = "5.4.4",
 		  .text = "Host or domain name not found. Name service error for name=gone.example type=A: Host not found" },
 		{ .nexthop = "empty.example", .outcomes = "B", .dsn = "5.4.4" },

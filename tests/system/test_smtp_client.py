@@ -53,7 +53,7 @@ def test_what_dns_says_becomes_the_verdict(instance, dns):
     mail = instance(main={"dns_resolver_addresses": dns.at})
     queue_id = mail.send(BODY, recipients=["a@gone.example", "b@null.example", "c@broken.example", "d@maybe.example"])
     mail.wait_for_log(rf"{queue_id}: to=<a@gone.example>, relay=none, .*dsn=5.4.4, status=bounced \(Host or domain name not found. "
-                      r"Name service error for name=gone.example type=MX: Host not found\)")
+                      r"Name service error for name=gone.example type=A: Host not found\)")
     mail.wait_for_log(rf"{queue_id}: to=<b@null.example>, .*dsn=5.1.0, status=bounced \(Domain null.example does not accept mail \(nullMX\)\)")
     mail.wait_for_log(rf"{queue_id}: to=<c@broken.example>, .*dsn=4.4.3, status=deferred \(Host or domain name not found. "
                       r"Name service error for name=broken.example type=MX: Host not found, try again.*\)")
