@@ -304,6 +304,15 @@ static void test_lmtp_has_an_answer_for_every_recipient(void **unused)
 	static const struct case_ lost = {
 		.servers = { LHLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 250 2.0.0 saved\nX" },
 		.nexthop = "[127.0.0.1]:%d", .to = "a@x b@x", .outcomes = "Dd", .site = true };
+	/* who was told what the sender wants to hear says it */
+	static const struct case_ knows_dsn = {
+		.servers = { "A\nS 220 lmtp\nC LHLO\nS 250-mx\nS 250-DSN\nS 250 PIPELINING\nC MAIL\nS 250 ok\n"
+			     "C RCPT TO:<b@x> ORCPT=rfc822;x+2By@example.net NOTIFY=SUCCESS,DELAY\nS 250 ok\nC RCPT\nS 250 ok\n"
+			     "C DATA\nS 354 go\nD\nS 250 2.0.0 saved\nS 250 2.0.0 saved\nE" },
+		.to = "b@x c@x", .with = set_dsn, .outcomes = "HD" };
+	static const struct case_ without_dsn = {
+		.servers = { LHLO "C MAIL\nS 250 ok\nC RCPT TO:<b@x>\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 250 saved\nS 250 saved\nE" },
+		.to = "b@x c@x", .with = set_dsn, .outcomes = "DD" };
 	static const struct case_ no_lhlo = {
 		.servers = { "A\nS 220 lmtp\nC LHLO\nS 500 no\nC QUIT\nS 221 bye\nE" }, .outcomes = "B" };
 
@@ -314,6 +323,8 @@ static void test_lmtp_has_an_answer_for_every_recipient(void **unused)
 	configure("");
 	run(&lost);
 	run(&no_lhlo);
+	run(&knows_dsn);
+	run(&without_dsn);
 	the_client.lmtp = false;
 }
 

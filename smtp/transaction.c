@@ -339,10 +339,10 @@ static void report_accepted(struct transaction *t, struct recipient *r)
 			      .remote_mta = t->s->host, .diagnostic = arena_fmt(t->job->arena, "smtp; %.*s",
 			      PSTR(said)) };
 
-	if (!(r->notify & NOTIFY_SUCCESS) || the_client.lmtp)
-		delivered(t->d, r, &how, "%.*s", PSTR(said));
-	else if (t->s->offers.features & EHLO_DSN)
+	if ((r->notify & NOTIFY_SUCCESS) && (t->s->offers.features & EHLO_DSN))
 		handed_on(t->d, r, &how, "%.*s", PSTR(said));
+	else if (!(r->notify & NOTIFY_SUCCESS) || the_client.lmtp)
+		delivered(t->d, r, &how, "%.*s", PSTR(said));
 	else
 		relayed(t->d, r, &how, "%.*s", PSTR(said));
 }
