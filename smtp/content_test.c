@@ -27,6 +27,15 @@ static void test_smtputf8_is_asked_for_where_needed(void **unused)
 		.servers = { HELLO "E" }, .to = "j\xc3\xb6@x", .envelope_flags = ENVELOPE_SMTPUTF8,
 		.outcomes = "B", .dsn = "5.6.7",
 		.text = "SMTPUTF8 is required, but was not offered by host 127.0.0.1[127.0.0.1]" };
+	static const struct case_ second = {
+		.servers = { HELLO "E", "A\nS 220 hi\nC EHLO\nS 250-mx\nS 250-SMTPUTF8\nS 250 8BITMIME\n"
+			     "C MAIL FROM:<a@example.org> SMTPUTF8\nS 250 ok\nC RCPT TO:<j\xc3\xb6@x>\nS 250 ok\n" DATA_OK "E" },
+		.nexthop = "[127.0.0.1]:%d, [127.0.0.2]:%d", .to = "j\xc3\xb6@x",
+		.envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "D" };
+	static const struct case_ neither = {
+		.servers = { HELLO "E", HELLO "E" }, .nexthop = "[127.0.0.1]:%d, [127.0.0.2]:%d", .to = "j\xc3\xb6@x",
+		.envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "B", .dsn = "5.6.7",
+		.text = "SMTPUTF8 is required, but was not offered by host 127.0.0.2[127.0.0.2]" };
 	static const struct case_ header = {
 		.servers = { HELLO "E" }, .content = "Subject: \xc3\xb6\n\nx\n",
 		.envelope_flags = ENVELOPE_SMTPUTF8, .outcomes = "B", .dsn = "5.6.7" };
@@ -38,6 +47,8 @@ static void test_smtputf8_is_asked_for_where_needed(void **unused)
 	configure("");
 	run(&offered);
 	run(&missing);
+	run(&second);
+	run(&neither);
 	run(&header);
 	run(&unneeded);
 }

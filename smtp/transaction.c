@@ -84,6 +84,8 @@ static bool is_beyond_server(struct transaction *t)
 		trouble = trouble_make(t->job, HARD, false, "5.6.7", t->s,
 				       "SMTPUTF8 is required, but was not offered by host %.*s",
 				       PSTR(t->s->name));
+		trouble_keep(t->job, &trouble);		/* another exchanger may know it */
+		return true;
 	} else {
 		return false;
 	}
