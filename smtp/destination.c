@@ -9,6 +9,8 @@
 #include "lib/dns/idn.h"
 #include "smtp/smtp.h"
 
+enum { SMTP_PORT = 25 };
+
 /* As DNS, certificates and MTA-STS have it. What is no name stays as it is, and will not be found. */
 static struct str name_of_host(struct str host, struct arena *a)
 {
@@ -40,9 +42,9 @@ static int parse_inet(struct str text, struct arena *a, struct destination *ret)
 	ret->host = name_of_host(host, a);
 	ret->use_mx = !brackets && !the_client.lmtp && ip_parse(host, &ip) < 0;
 	ret->port = the_client.default_port;
-	ret->detect_loops = port.len == 0 && !the_client.lmtp;
 	if (port.len > 0 && port_parse(port, &ret->port) < 0)
 		return -EINVAL;
+	ret->detect_loops = (port.len == 0 || ret->port == SMTP_PORT) && !the_client.lmtp;
 	ret->key = arena_fmt(a, "%s:%.*s:%u", ret->use_mx ? "mx" : "host", PSTR(ret->host), ret->port);
 	return 0;
 }

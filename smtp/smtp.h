@@ -110,7 +110,7 @@ struct destination {
 	struct str path;		/* not empty: a Unix socket */
 	uint16_t port;
 	bool use_mx;
-	/* at the default port only: elsewhere a server of our own may well listen */
+	/* at the default port and at 25 only: elsewhere a server of our own may well listen */
 	bool detect_loops;
 	const char *named_by;		/* "relayhost", "smtp_fallback_relay"; NULL: neither */
 };

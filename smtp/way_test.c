@@ -54,6 +54,25 @@ static void test_a_next_hop_has_its_name_as_certificates_have_it(void **unused)
 	arena_free(a);
 }
 
+static void test_mail_may_go_round_only_by_a_port_of_its_own(void **unused)
+{
+	static const struct { const char *next_hop; bool is_watched; } cases[] = {
+		{ "mx.example", true }, { "[mx.example]:25", true }, { "mx.example:smtp", true },
+		{ "[mx.example]:10026", false },
+	};
+
+	(void) unused;
+	configure("");
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct arena *a = arena_new("t", NULL, 1 << 20);
+		struct destinations to = { 0 };
+
+		assert_int_equal(destinations_parse(str_of(cases[i].next_hop), a, &to), 0);
+		assert_int_equal(to.at[0].detect_loops, cases[i].is_watched);
+		arena_free(a);
+	}
+}
+
 static void test_exchangers_are_tried_in_order(void **unused)
 {
 	static const struct case_ first = { .servers = { TAKES, "" }, .nexthop = "two.example:%d",
@@ -546,6 +565,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_next_hop_has_its_name_as_certificates_have_it),
+		cmocka_unit_test(test_mail_may_go_round_only_by_a_port_of_its_own),
 		cmocka_unit_test(test_exchangers_are_tried_in_order),
 		cmocka_unit_test(test_no_more_sessions_and_addresses_than_allowed),
 		cmocka_unit_test(test_what_dns_says_decides),
