@@ -370,6 +370,7 @@ static bool shake_hands(struct job *job, struct session *s, struct trouble *ret_
 		tell_of_peer(job, s, &peer, outcome_of_test(job, s, t, &peer), STR_NONE);
 		return true;
 	}
+	tls_forget(t);
 	tell_of_peer(job, s, &peer, outcome_for(&peer, false), peer.why);
 	*ret_why = trouble_make(job, SOFT, true, "4.7.5", s, "Server certificate not verified");
 	return false;

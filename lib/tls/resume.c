@@ -72,6 +72,16 @@ void tls_sessions_keep(SSL_CTX *ssl)
 	SSL_CTX_sess_set_new_cb(ssl, keep);
 }
 
+void tls_forget(struct tls *t)
+{
+	struct kept *k = t->resume_as == NULL ? NULL : find(str_of(t->resume_as));
+
+	if (k != NULL)
+		drop(k);
+	free(t->resume_as);
+	t->resume_as = NULL;		/* tickets may still come */
+}
+
 SSL_SESSION *tls_session_take(struct str name)
 {
 	struct kept *k = find(name);

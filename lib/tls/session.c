@@ -292,6 +292,7 @@ int tls_begin(struct tls_context *c, struct stream *s, const struct tls_wish *w,
 		r = shake_hands(t, w, until, why);
 	if (r < 0) {
 		stream_fail(s, r);
+		tls_forget(t);			/* it may be what the server stumbles over */
 		tls_free(t);
 		return r;
 	}

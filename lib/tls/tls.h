@@ -274,6 +274,11 @@ int tls_anchors_parse(struct arena *a, struct str pem, struct tls_anchors *ret, 
 
 /* ---- resumption (resume.c) ---- */
 
+/*
+ * The client's session did not prove what it had to: neither it nor what it leaves is resumed, as
+ * it would show the same certificate for as long as it is kept, whatever the server has by then.
+ */
+void tls_forget(struct tls *t);
 size_t tls_sessions_kept(void);		/* of clients; for tests */
 
 /* ---- tickets of servers (tickets.c) ---- */

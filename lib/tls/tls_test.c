@@ -169,6 +169,8 @@ struct end {
 	struct tls_peer peer;
 	bool named, named_strictly;	/* client: the server's certificate is for server.example */
 	int result;
+	bool forgets;			/* the certificate is not what it has to be */
+	bool hangs_up;
 	when_t patience;
 	const char *say, *hear;
 	struct buf why;
@@ -192,12 +194,18 @@ static void run_end(void *arg)
 	struct end *e = arg;
 	struct tls *t;
 
+	if (e->hangs_up) {
+		stream_free(e->s);
+		return;
+	}
 	stream_deadline(e->s, in(20000));
 	e->result = tls_begin(e->context, e->s, &e->wish, false, in(e->patience), &t, &e->why);
 	if (e->result == 0) {
 		tls_peer(t, e->a, &e->peer);
 		e->named = tls_peer_is(t, "server.example", TLS_ANY_LABELS, &e->why);
 		e->named_strictly = tls_peer_is(t, "server.example", TLS_ONLY_DNS_IDS, &e->why);
+		if (e->forgets)
+			tls_forget(t);
 		speak(e, 500);
 	}
 	stream_free(e->s);
@@ -376,6 +384,41 @@ static void test_a_session_is_resumed_under_its_name_only_and_stays_untrusted(vo
 		end_both(&server, &client);
 	}
 	assert_int_equal(tls_sessions_kept(), 2);
+	tls_context_free(sc);
+	tls_context_free(cc);
+}
+
+/* The session would go on showing the old certificate, or be what the server stumbles over. */
+static void test_a_session_that_was_no_good_is_not_resumed(void **state)
+{
+	struct tls_context *sc = context(true, make_chain("no-good", "server.example", 10), ""),
+		*cc = context(false, "", "");
+	static const struct tls_protocols only_1_2 = { .min = 0x0303, .max = 0x0303 }, only_1_3 = { .min = 0x0304 };
+	static const struct {
+		const struct tls_protocols *protocols;
+		enum { KEEPS, FORGETS, FAILS } what;
+		bool resumes;
+	} cases[] = {
+		{ &only_1_2, FORGETS, false }, { &only_1_2, KEEPS, false }, { &only_1_2, FORGETS, true },
+		{ &only_1_2, KEEPS, false }, { &only_1_2, FAILS, false }, { &only_1_2, FORGETS, false },
+		{ &only_1_3, FORGETS, false }, { &only_1_3, KEEPS, false }, { &only_1_3, FORGETS, true },
+		{ &only_1_3, FORGETS, false },
+	};
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct end server, client;
+
+		make_ends(&server, &client, sc, cc);
+		client.wish.resume_as = STR("no good");
+		client.wish.protocols = cases[i].protocols;
+		client.forgets = cases[i].what == FORGETS;
+		server.hangs_up = cases[i].what == FAILS;
+		meet(&server, &client);
+		assert_int_equal(client.result < 0, cases[i].what == FAILS);
+		assert_int_equal(client.peer.resumed, cases[i].resumes);
+		end_both(&server, &client);
+	}
 	tls_context_free(sc);
 	tls_context_free(cc);
 }
@@ -664,6 +707,7 @@ int main(void)
 		cmocka_unit_test(test_cas_are_those_of_a_file_a_directory_and_the_system),
 		cmocka_unit_test(test_a_session_is_resumed_under_its_name_only_and_stays_untrusted),
 		cmocka_unit_test(test_a_server_cannot_have_us_work_for_a_second),
+		cmocka_unit_test(test_a_session_that_was_no_good_is_not_resumed),
 		cmocka_unit_test(test_no_common_version_is_a_failure_with_words),
 		cmocka_unit_test(test_of_traced_sessions_so_many_are_shown_and_so_many_bytes),
 		cmocka_unit_test(test_a_table_may_know_the_log_level_of_a_peer),

@@ -155,6 +155,33 @@ def test_levels_that_prove_the_server(instance, ca):
             mail.stop()
 
 
+class Renewing(TlsSink):
+    """TLS 1.2, whose sessions show the certificate that they began with, and tickets that outlast a new one."""
+
+    def secure(self, handler):
+        if not hasattr(self, "context"):
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.context.load_cert_chain(*map(str, self.chain))
+        handler.request = handler.connection = self.context.wrap_socket(handler.request, server_side=True)
+        handler.rfile, handler.wfile = handler.request.makefile("rb"), handler.request.makefile("wb")
+        with self.lock:
+            self.tls.append(handler.request.session_reused)
+
+
+def test_a_new_certificate_of_a_server_counts_at_once(instance, ca):
+    with Renewing(ca.issue("outdated", valid=(-20, -1))) as sink:
+        mail = relaying(instance, sink, smtp_tls_security_level="verify", smtp_tls_CAfile=ca.certificate, smtp_connection_cache_on_demand="no",
+                        worker_processes="1")
+        assert "Server certificate not verified" in deliver(mail)
+        sink.chain = ca.issue("renewed")
+        mail.command("postqueue", "-f")
+        wait_until(lambda: len(sink.messages) == 1, 30, mail.log_tail)
+        # and what proved itself is resumed
+        assert "status=sent" in deliver(mail)
+        assert sink.tls == [False, False, True]
+
+
 def test_a_chain_may_be_so_long_and_no_longer(instance, ca):
     first = ca.below("first-below")
     second = first.below("second-below")
