@@ -286,8 +286,8 @@ static struct trouble only_ourselves(struct job *job, const struct destination *
 			    PSTR(to->host));
 }
 
-bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret,
-		     struct trouble *ret_why)
+static bool find_in_order(struct job *job, const struct destination *to, struct candidates *ret,
+			  struct trouble *ret_why)
 {
 	bool knows_best;
 
@@ -303,4 +303,19 @@ bool candidates_find(struct job *job, const struct destination *to, struct candi
 		ret->at[i].is_best = ret->at[i].preference == ret->at[0].preference;
 	limit_list(ret, (size_t) the_client.conf.smtp_mx_address_limit);
 	return true;
+}
+
+bool candidates_find(struct job *job, const struct destination *to, struct candidates *ret,
+		     struct trouble *ret_why)
+{
+	if (find_in_order(job, to, ret, ret_why))
+		return true;
+	/* a slip in main.cf, or a name server of our own that has lost a zone: no reason to return all mail */
+	if (ret_why->kind == HARD && to->named_by != NULL) {
+		log_warning_rarely(60, "%s configuration problem: %.*s", to->named_by, PSTR(ret_why->text));
+		ret_why->kind = SOFT;
+		ret_why->site = true;
+		ret_why->dsn = "4.3.5";
+	}
+	return false;
 }

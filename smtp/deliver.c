@@ -170,24 +170,6 @@ static void try_candidates(struct job *job, const struct destination *to, const 
 		trouble_log(job);
 }
 
-/*
- * There is nowhere to go. What main.cf names and is not there may be a slip, or its name server's:
- * no reason to return all mail.
- */
-static void cannot_find(struct job *job, const struct destination *to, struct trouble *why)
-{
-	if (why->kind == HARD && to->named_by != NULL) {
-		log_warning_rarely(60, "%s configuration problem: %.*s", to->named_by, PSTR(why->text));
-		why->kind = SOFT;
-		why->site = true;
-		why->dsn = "4.3.5";
-	}
-	if (why->kind == HARD)
-		trouble_keep(job, why);		/* a fallback relay may know better */
-	else
-		trouble_all(job, why);
-}
-
 /* False: mail that did not get through here goes nowhere else. */
 static bool try_destination(struct job *job, const struct destination *to, bool last)
 {
@@ -213,23 +195,14 @@ static bool try_destination(struct job *job, const struct destination *to, bool 
 	} else if (candidates_find(job, to, &list, &why)) {
 		try_candidates(job, to, &list, &done, last || list.has_us);
 	} else if (!co_is_cancelled()) {
-		cannot_find(job, to, &why);
+		if (why.kind == HARD)
+			trouble_keep(job, &why);	/* a fallback relay may know better */
+		else
+			trouble_all(job, &why);
 		if (!last && !list.has_us)
 			trouble_log(job);
 	}
 	return !list.has_us;
-}
-
-/* Who chose these next hops, if not the recipients' domains and the tables. */
-static void note_origin(struct destinations *to, size_t from, const char *named_by)
-{
-	for (size_t i = from; i < to->len; i++)
-		to->at[i].named_by = named_by;
-}
-
-static bool is_relayhost(struct str nexthop)
-{
-	return !the_client.lmtp && str_is_nocase(the_client.relayhost, str_trim(nexthop));
 }
 
 static int find_destinations(struct job *job, struct destinations *ret)
@@ -237,13 +210,12 @@ static int find_destinations(struct job *job, struct destinations *ret)
 	int result = destinations_parse(job->d->nexthop, job->arena, ret);
 	size_t own = ret->len;
 
-	if (is_relayhost(job->d->nexthop))
-		note_origin(ret, 0, "relayhost");
 	if (result == 0 && *the_client.conf.smtp_fallback_relay != 0
 	    && destinations_parse(str_of(the_client.conf.smtp_fallback_relay), job->arena, ret) < 0)
 		log_warning_rarely(60, "smtp_fallback_relay: bad syntax: %s",
 				   the_client.conf.smtp_fallback_relay);
-	note_origin(ret, own, own_name("smtp_fallback_relay"));
+	for (size_t i = own; i < ret->len; i++)
+		ret->at[i].named_by = own_name("smtp_fallback_relay");
 	return result;
 }
 

@@ -51,10 +51,11 @@ static int parse_inet(struct str text, struct arena *a, struct destination *ret)
 
 int destinations_parse(struct str text, struct arena *a, struct destinations *ret)
 {
+	const bool is_relayhost = !the_client.lmtp && str_is_nocase(str_trim(text), the_client.relayhost);
 	struct str one;
 
 	while (str_token(&text, ", \t\r\n", &one)) {
-		struct destination d = { .port = 0 };
+		struct destination d = { .named_by = is_relayhost ? "relayhost" : NULL };
 		int result;
 
 		if (str_starts(one, STR("inet:")))

@@ -112,7 +112,7 @@ struct destination {
 	bool use_mx;
 	/* at the default port and at 25 only: elsewhere a server of our own may well listen */
 	bool detect_loops;
-	const char *named_by;		/* "relayhost", "smtp_fallback_relay"; NULL: neither */
+	const char *named_by;		/* of main.cf: "relayhost", "smtp_fallback_relay"; NULL: neither */
 };
 struct destinations { struct destination *at; size_t len, cap; };
 

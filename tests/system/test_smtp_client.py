@@ -124,6 +124,15 @@ def test_a_fallback_relay_takes_over(instance, dns):
         mail.wait_for_log(r"postfix/smtp\[\d+\]: connect to mx.down.example\[127.0.0.9\]:\d+: Connection refused")
 
 
+def test_mail_waits_for_a_relayhost_that_dns_does_not_know(instance, dns):
+    mail = instance(main={"dns_resolver_addresses": dns.at, "relayhost": "gone.example"})
+    queue_id = mail.send(BODY, recipients=["a@example.com"])
+    mail.wait_for_log(rf"{queue_id}: to=<a@example.com>, relay=none, .*dsn=4.3.5, status=deferred \(Host or domain name not found")
+    mail.wait_for_log("warning: relayhost configuration problem")
+    said = mail.command("postroad", "explain", "--client", "127.0.0.1", "--name", "localhost", "a@example.com", check=False).stdout
+    assert "deferred   4.3.5 Host or domain name not found" in said, said
+
+
 def test_mail_for_an_exchanger_that_we_are_does_not_loop(instance, dns):
     exchangers(dns, mx1=10)
     mail = instance(main={"dns_resolver_addresses": dns.at, "proxy_interfaces": "127.0.0.2", "smtp_tcp_port": free_port("127.0.0.2")})
