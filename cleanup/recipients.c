@@ -172,11 +172,10 @@ static void add_copies(struct message *m)
 		expand_address(m, m->added.at[i], NOTIFY_NEVER);
 }
 
-/* In the place of everybody, who gets a copy too, and past any filter (header_checks(5)). */
-static void take_redirect(struct message *m)
+/* In the place of everybody, who gets a copy too, and past any filter (header_checks(5), access(5)). */
+static bool is_redirected(const struct message *m)
 {
-	m->e.filter_transport = STR_NONE;
-	expand_address(m, m->redirect, 0);
+	return m->redirect.len > 0 || (m->flags & CLEANUP_REDIRECTED) != 0;
 }
 
 static void expand_all(struct message *m)
@@ -203,15 +202,17 @@ void make_recipients(struct message *m)
 {
 	if (!reserve_recipients(m))
 		return;
+	if (is_redirected(m))
+		m->e.filter_transport = STR_NONE;
 	if (m->redirect.len > 0)
-		take_redirect(m);
+		expand_address(m, m->redirect, 0);
 	else
 		expand_all(m);
 	if (m->refused.code == 0 && m->recipients.len == 0)
 		refuse(m, 550, "5.1.0", "Error: no recipients specified");
 	if (m->refused.code != 0)
 		return;
-	if (m->redirect.len == 0)
+	if (!is_redirected(m))
 		add_copies(m);
 	m->e.recipients = m->recipients.at;
 	m->e.recipient_count = m->recipients.len;
@@ -229,5 +230,6 @@ int change_envelope(struct message *m, unsigned flags, struct str packed)
 	m->e.recipient_count = now.recipient_count;
 	m->e.filter_transport = now.filter_transport;
 	m->hold = m->hold || (flags & CLEANUP_HOLD) != 0;
+	m->flags |= flags & CLEANUP_REDIRECTED;
 	return 0;
 }

@@ -210,6 +210,7 @@ static struct verdict act_redirect(struct question *q, const struct rule *r, str
 		return too_late(q);
 	log_action(q, "redirect", arena_fmt(q->arena, "triggers REDIRECT %.*s", PSTR(text)), "");
 	fx->redirect = arena_copy(fx->arena, address);
+	fx->cleanup_flags |= CLEANUP_REDIRECTED;
 	return dunno();
 }
 

@@ -19,22 +19,23 @@ bool content_allowed(struct session *s, struct verdict *ret)
 }
 
 /*
- * The recipients with what REDIRECT and BCC made of them: the one replaces them all, the other adds
- * one that never hears of the delivery. Restrictions go on to see those that the client named.
+ * The recipients with what REDIRECT and BCC made of them: the one replaces them all, the other's
+ * among them, which never hear of the delivery. Restrictions go on to see those that the client named.
  */
 static void make_envelope_recipients(struct transaction *tx)
 {
 	const struct effects *fx = &tx->effects;
 	size_t count = fx->redirect.len > 0 ? 1 : tx->recipients.len;
+	size_t copies = fx->redirect.len > 0 ? 0 : fx->bcc.len;
 	struct recipient *to = tx->recipients.at;
 
-	if (fx->redirect.len > 0 || fx->bcc.len > 0) {
-		to = arena_get(tx->arena, (count + fx->bcc.len) * sizeof(*to));
+	if (fx->redirect.len > 0 || copies > 0) {
+		to = arena_get(tx->arena, (count + copies) * sizeof(*to));
 		memcpy(to, tx->recipients.at, count * sizeof(*to));
 	}
 	if (fx->redirect.len > 0)
 		to[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE, .orcpt = STR_NONE };
-	for (size_t i = 0; i < fx->bcc.len; i++, count++)
+	for (size_t i = 0; i < copies; i++, count++)
 		to[count] = (struct recipient){ .index = (uint32_t) count, .address = fx->bcc.at[i],
 						.original = STR_NONE, .notify = NOTIFY_NEVER,
 						.orcpt = STR_NONE };

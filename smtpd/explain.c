@@ -218,16 +218,16 @@ static void tell_effects(const struct session *s)
 		printf("access: HOLD: the message waits in the hold queue\n");
 	if ((fx->cleanup_flags & CLEANUP_DISCARD) != 0)
 		printf("access: DISCARD: the message is thrown away\n");
-	if (fx->filter.len > 0)
+	if (fx->redirect.len > 0)
+		printf("access: REDIRECT <%.*s> gets the message in the place of all recipients, copies and filters\n",
+		       PSTR(fx->redirect));
+	else if (fx->filter.len > 0)
 		printf("access: FILTER %.*s gets the message first\n", PSTR(fx->filter));
 	else if (the_smtpd->receive.filter.len > 0)
 		printf("content_filter: %.*s gets the message first\n", PSTR(the_smtpd->receive.filter));
-	if (fx->redirect.len > 0)
-		printf("access: REDIRECT <%.*s> gets the message in the place of all recipients\n",
-		       PSTR(fx->redirect));
 	for (size_t i = 0; i < fx->prepend.len; i++)
 		printf("access: PREPEND %.*s\n", PSTR(fx->prepend.at[i]));
-	for (size_t i = 0; i < fx->bcc.len; i++)
+	for (size_t i = 0; i < fx->bcc.len && fx->redirect.len == 0; i++)
 		printf("access: BCC <%.*s> gets a copy\n", PSTR(fx->bcc.at[i]));
 }
 

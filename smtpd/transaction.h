@@ -25,7 +25,7 @@ struct session;
 /* What access tables ask for besides a yes or no. */
 struct effects {
 	struct arena *arena;
-	unsigned cleanup_flags;			/* CLEANUP_HOLD, CLEANUP_DISCARD */
+	unsigned cleanup_flags;			/* CLEANUP_HOLD, _DISCARD, _REDIRECTED */
 	struct str filter, redirect;
 	VEC(struct str) prepend, bcc;
 	bool is_late;				/* said at the end of data */

@@ -26,6 +26,8 @@ enum cleanup_flags {
 	CLEANUP_NO_MAPPINGS = 128,
 	CLEANUP_NO_CHECKS = 256,	/* the same: no header_checks, body_checks */
 	CLEANUP_SHOW_LOGIN = 512,	/* Received tells the login name */
+	/* a REDIRECT action upstream: the recipients are in the place of all, and of any filter */
+	CLEANUP_REDIRECTED = 1024,
 };
 
 struct mail_out;			/* one message on its way to cleanup */
@@ -45,8 +47,8 @@ struct mail_out *mail_out_begin(struct arena *a, const char *origin, unsigned fl
 /* Content with LF line ends. Errors are sticky and shown by mail_out_end. Waits when cleanup is slower. */
 void mail_out_write(struct mail_out *m, struct str bytes, when_t until) MAY_YIELD;
 /*
- * The envelope has other recipients, another filter_transport, or CLEANUP_HOLD now: allowed until
- * mail_out_end(). NULL is fine.
+ * The envelope has other recipients, another filter_transport, or CLEANUP_HOLD or CLEANUP_REDIRECTED
+ * now: allowed until mail_out_end(). NULL is fine.
  */
 void mail_out_changed(struct mail_out *m, unsigned more_flags);
 /*

@@ -145,7 +145,7 @@ def foretold(text):
     to = set(re.findall(r"^    transport  (.*)\n    next hop   (.*)\n    recipient  (.*)$", text, re.M))
     to |= {("error", why, address) for address, why in re.findall(r"^  <(.*)>\n    class .*\n    returned   (.*)$", text, re.M)}
     if found := re.search(r"^access: REDIRECT <(.*)>", text, re.M):
-        to = {found.group(1)} | set(re.findall(r"^    recipient  (.*)$", text.partition("\ncopy <")[2], re.M))
+        to = {found.group(1)}
     if found := re.search(r"^access: FILTER (\S+?):(\S*) gets the message first$", text, re.M):
         to = {(found.group(1), found.group(2), one[2]) for one in to}
     return to | {f"and {copy}" for copy in re.findall(r"^access: BCC <(.*)>", text, re.M)}

@@ -467,6 +467,21 @@ def test_actions_at_the_end_of_data_reach_small_and_streamed_messages(instance, 
         mail.command("postsuper", "-d", "ALL")
 
 
+@pytest.mark.parametrize("stage", ["sender", "end_of_data"])
+@pytest.mark.parametrize("size", [1000, 300000])
+def test_what_is_redirected_goes_nowhere_else(instance, stage, size):
+    # access(5): it overrides FILTER, and all recipients
+    with Sink() as sink, Sink() as filter_:
+        check = "check_sender_access inline:{{a@example.net=REDIRECT other@relay.example}}"
+        mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "content_filter": f"smtp:[127.0.0.1]:{filter_.port}", "always_bcc": "all@relay.example",
+                              f"smtpd_{stage}_restrictions": check, "smtpd_helo_restrictions": "check_helo_access static:{BCC copy@relay.example}",
+                              "header_checks": "static:{BCC too@relay.example}"})
+        mail.send("Subject: x\n\n" + "0123456789\n" * (size // 11), sender="a@example.net", recipients=["a@relay.example", "b@relay.example"])
+        mail.wait_for_log(": removed")
+        assert [recipient.partition(">")[0] for message in sink.messages for recipient in message.recipients] == ["<other@relay.example"]
+        assert not filter_.messages
+
+
 def test_a_cleanup_service_that_is_not_there_is_named_in_the_log(instance):
     mail = instance(main={"cleanup_service_name": "nowhere"})
     with mail.client() as client, pytest.raises(smtplib.SMTPDataError, match="queue file write error"):
