@@ -131,20 +131,20 @@ static bool is_role(struct str name)
 	       || str_is(name, STR("double-bounce"));
 }
 
+/* What comes with the mail is part of an address, whatever it looks like, and no list. */
 static void relay_unknown(struct task *t)
 {
 	AUTO(buf) text = BUF(4096);
-	struct destinations list = { 0 };
-	struct str bad;
+	struct str address = STR_NONE;
 
 	if (expand_for(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) >= 0)
-		destinations_parse(arena_copy(t->arena, buf_str(&text)), 1, t->arena, &list, &bad);
-	if (list.count != 1 || list.at[0].kind != TO_ADDRESS) {
+		address = arena_copy(t->arena, str_trim(buf_str(&text)));
+	if (address.len == 0 || str_has_control(address)) {
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s",
 			   the_local.conf.luser_relay);
 		return;
 	}
-	*vec_add(t->arena, &t->forward) = list.at[0].what;
+	*vec_add(t->arena, &t->forward) = address;
 }
 
 /* The transport of users without an account. 1, 0 there is none, < 0 (a result has been added). */

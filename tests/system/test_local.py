@@ -279,6 +279,10 @@ def test_nobody_is_told_from_somebody(local):
     assert status(one, f"somebody@{DOMAIN}", "sent").startswith("forwarded as ")
     (letter,) = wait_for_letters(one)
     assert b"\nDelivered-To: %s+somebody@%s\n" % (USER.encode(), DOMAIN.encode()) in letter
+    for count, name in enumerate(("a b", "a, b", "(c) d", "x>"), 2):
+        one.send(MESSAGE, recipients=[f'"{name}"@{DOMAIN}'])
+        assert wait_for_letters(one, count)
+        assert any(f'\nDelivered-To: "{USER}+{name}"@{DOMAIN}\n'.encode() in letter for letter in letters(one))
 
 
 # ---- aliases ----
