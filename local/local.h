@@ -13,6 +13,7 @@
  *   list.c         what an alias's list comes to         job.c           errands on their way to a hand and back
  *   forward.c      new messages to other addresses       errand.c        in the hand: .forward, mailbox, file
  *   pass.c         handing over to another agent         command.c       in the hand: running a command
+ *   owner.c        telling an alias's owner of failures
  *   reply.c        what hands say                        biff.c          in the hand: who is logged in may hear of it
  *   explain.c      what a name comes to, for people       lint.c          what aliases name and is not there
  */
@@ -210,6 +211,12 @@ void announce_new_mail(const struct errand *e, const struct mailbox_result *resu
 void forward_all(struct task *t);
 /* In the hand. */
 int do_forward(struct errand *e, struct buf *reply);
+
+/* ---- owner.c ---- */
+/* Is the message's sender not the one to hear of failures? */
+bool has_other_sender(const struct task *t);
+/* t->result, which is a failure for good, is told to t->sender. -errno: not now. */
+int tell_owner(struct task *t);
 
 /* ---- pass.c ---- */
 /* "transport:nexthop" of the settings gets whom it is about; the outcome, its agent's, is in t->passed. */

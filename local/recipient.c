@@ -36,6 +36,17 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 	t->has_result = true;
 }
 
+/* If the owner cannot be told just now the sender is: trying all of it again would be worse. */
+static void report_failure(struct task *t, const struct result *how)
+{
+	const char *text = buf_text(&t->result.text);
+
+	if (!has_other_sender(t) || !is_final(t->d) || tell_owner(t) < 0)
+		bounced(t->d, t->r, how, "%s", text);
+	else
+		bounced_and_told(t->d, t->r, how, "%s", text);
+}
+
 static void report(struct task *t, bool is_expansion)
 {
 	struct result how = { .dsn = t->result.dsn, .relay = STR("local"),
@@ -47,7 +58,7 @@ static void report(struct task *t, bool is_expansion)
 	if (t->result.status == MAILBOX_DEFERRED)
 		deferred(t->d, t->r, &how, "%s", text);
 	else if (t->result.status == MAILBOX_BOUNCED)
-		bounced(t->d, t->r, &how, "%s", text);
+		report_failure(t, &how);
 	else if (is_expansion && (t->r->notify & NOTIFY_SUCCESS))
 		expanded(t->d, t->r, &how, "%s", text);
 	else

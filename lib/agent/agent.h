@@ -76,6 +76,11 @@ void deferred(struct delivery *d, struct recipient *r, const struct result *how,
 	__attribute__((format(printf, 4, 5)));
 void bounced(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Does bounced() mean for good? Not with soft_bounce. */
+bool is_final(const struct delivery *d);
+/* As bounced(), but who has to know of it has been told: no notification from us. */
+void bounced_and_told(struct delivery *d, struct recipient *r, const struct result *how, const char *format,
+		      ...) __attribute__((format(printf, 4, 5)));
 /* An alias that others took the place of: as good as delivered, and notified as "expanded". */
 void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

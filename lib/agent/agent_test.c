@@ -147,11 +147,13 @@ static void deliver_by_name(struct delivery *d)
 			relayed(d, r, &how, "handed on");
 		else if (str_starts(r->address, STR("alias")))
 			expanded(d, r, &how, "others");
+		else if (str_starts(r->address, STR("told")))
+			bounced_and_told(d, r, &how, "never, he knows");
 	}
 }
 
 static const char *const everybody[] = {
-	"ok@x", "defer@x", "bounce@x", "relayed@x", "alias@x", "forgotten@x"
+	"ok@x", "defer@x", "bounce@x", "relayed@x", "alias@x", "forgotten@x", "told@x"
 };
 
 static void play_outcomes(struct scene *s)
@@ -164,7 +166,8 @@ static void play_outcomes(struct scene *s)
 	assert_str(reply_text(s, &b, &call, &rep),
 		   "3:delivered:2.1.9:fine 1;4:deferred:4.1.9:not now;5:bounced:5.1.9:never;"
 		   "6:relayed:2.1.9:handed on;7:expanded:2.1.9:others;"
-		   "8:deferred:4.3.0:delivery agent ended without a verdict;");
+		   "8:deferred:4.3.0:delivery agent ended without a verdict;"
+		   "9:handed_on:5.1.9:never, he knows;");
 	assert_int_equal(call, 77);
 	assert_int_equal(rep.site_dsn.len, 0);
 }

@@ -91,13 +91,14 @@ static char class_of(enum outcome_status status)
 static void report(struct delivery *d, struct recipient *r, enum outcome_status status, const char *word,
 		   const struct result *how, struct str text)
 {
+	const bool is_told = status == OUTCOME_HANDED_ON && word != NULL;	/* a failure */
 	struct outcome *o = outcome_of(d, r);
 
 	BUG_UNLESS(o->status == OUTCOME_PENDING);
 	*o = (struct outcome){
 		.index = r->index,
 		.status = status,
-		.dsn = fitting_dsn(d, how->dsn, class_of(status)),
+		.dsn = fitting_dsn(d, how->dsn, is_told ? '5' : class_of(status)),
 		.relay = how->relay.len > 0 ? arena_copy(d->arena, how->relay) : STR("none"),
 		.remote_mta = arena_copy(d->arena, how->remote_mta),
 		.diagnostic = arena_copy(d->arena, str_head(how->diagnostic, MOST_TEXT)),
@@ -135,11 +136,22 @@ void deferred(struct delivery *d, struct recipient *r, const struct result *how,
 	REPORT(d, r, OUTCOME_DEFERRED, NULL, how, format);
 }
 
+bool is_final(const struct delivery *d)
+{
+	return !the_agent_conf->soft_bounce || (d->flags & DELIVER_PROBE) != 0;
+}
+
 void bounced(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)
 {
-	bool soft = the_agent_conf->soft_bounce && !(d->flags & DELIVER_PROBE);
+	bool soft = !is_final(d);
 
 	REPORT(d, r, soft ? OUTCOME_DEFERRED : OUTCOME_BOUNCED, soft ? "SOFTBOUNCE" : NULL, how, format);
+}
+
+void bounced_and_told(struct delivery *d, struct recipient *r, const struct result *how, const char *format,
+		      ...)
+{
+	REPORT(d, r, OUTCOME_HANDED_ON, "bounced", how, format);
 }
 
 void expanded(struct delivery *d, struct recipient *r, const struct result *how, const char *format, ...)

@@ -816,6 +816,19 @@ def test_without_special_treatment_an_owner_is_an_alias_like_any_other(local):
     assert letter.startswith(b"Return-Path: <sender@example.net>\n")
 
 
+def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_does_not(local):
+    one = local(aliases="team: \"|echo inner matters; exit 1\", x@example.invalid\nowner-team: boss@example.invalid\n",
+                main={"transport_maps": "inline:{ {example.invalid = discard:gone} {example.net = discard:gone} }"})
+    queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"], rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
+    one.wait_for_log(rf"{queue_id}: to=<team@{DOMAIN}>, .*dsn=5.3.0, status=bounced \(Command died with status 1")
+    one.wait_for_log(rf"{queue_id}: removed")
+    one.wait_empty()
+    assert len(one.log_lines("sender non-delivery notification")) == 1
+    assert len(one.log_lines(rf"to=<owner-team@{DOMAIN}>|to=<boss@example.invalid>, orig_to=<owner-team@{DOMAIN}>")) == 2
+    assert not one.log_lines("to=<sender@example.net>")
+    assert len(one.log_lines("to=<x@example.invalid>")) == 1
+
+
 def test_commands_are_started_where_the_configuration_says(local):
     one = local(aliases='cmd: "|pwd > ROOT/out/where"\nbad+no: "|pwd > ROOT/out/nowhere"\n',
                 main={"command_execution_directory": "ROOT/out/${extension?in/}$extension", "alias_maps": "hash:ROOT/etc/aliases"})

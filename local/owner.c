@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What an alias with an owner cannot deliver itself, to a command or file, is its owner's affair and
+ * not that of who wrote to it: bounce is asked for a notice to him. What has become a new message
+ * needs nothing of the kind: its sender is the owner.
+ */
+#include <errno.h>
+
+#include "lib/agent/request.h"
+#include "lib/base/clock.h"
+#include "lib/base/die.h"
+#include "lib/ipc/channel.h"
+#include "local/local.h"
+
+enum { BOUNCE_MS = 600000 };
+
+bool has_other_sender(const struct task *t)
+{
+	return !str_is(t->sender, t->d->env.sender);
+}
+
+static int ask_bounce(struct task *t, const struct bounce_request *request)
+{
+	struct client *bounce = client_new("private/bounce");
+	struct bounce_reply reply;
+	int r = CALL(bounce, bounce_request, request, t->arena, bounce_reply, &reply, in(BOUNCE_MS));
+
+	client_free(bounce);
+	if (r >= 0 && reply.code != 0)
+		r = -EAGAIN;
+	if (r < 0)
+		log_mail(ROAD_WARNING, t->d->queue_id, "owner <%.*s> cannot be notified now: %s",
+			 PSTR(t->sender), error_text(r));
+	return r;
+}
+
+int tell_owner(struct task *t)
+{
+	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
+	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 2);
+	struct delivery d = *t->d;
+	struct deliver_request m;
+	const struct outcome o = { .index = t->r->index, .status = OUTCOME_BOUNCED,
+				   .dsn = str_of(t->result.dsn), .relay = STR("local"),
+				   .text = buf_str(&t->result.text), .at_us = wall_us() };
+	int r = outcome_pack(&o, &outcomes);
+
+	d.env.sender = t->sender;
+	d.env.ret = 0;			/* the owner has asked for nothing (RFC 3461 6.2.7.3) */
+	d.env.envid = STR_NONE;
+	if (r >= 0)
+		r = request_of(&d, t->r, &packed, &m);
+	if (r < 0)
+		return r;
+	return ask_bounce(t, &(struct bounce_request) {
+		.kind = STR("failure"), .queue_id = d.queue_id, .envelope = m.envelope,
+		.outcomes = buf_str(&outcomes), .size = m.size, .headers_at = m.headers_at,
+		.headers_len = m.headers_len, .body_at = m.body_at, .body_len = m.body_len,
+		.content = m.content, .message = m.message });
+}
