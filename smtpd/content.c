@@ -128,16 +128,6 @@ void content_deadline(struct session *s, when_t began, uint64_t received)
 
 /* ---- the end ---- */
 
-static bool bare_newline_refused(struct session *s)
-{
-	if (!s->tx->decoder.bare_lf)
-		return false;
-	s->got_bare_lf = true;
-	return the_smtpd->bare_newline == BARE_NEWLINE_REJECT &&
-	       match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name),
-			    &s->peer.ip) <= 0;
-}
-
 struct verdict content_too_big(struct session *s)
 {
 	return reject(s->step, 552, STR("5.3.4"), "Error: message too big");
@@ -146,20 +136,18 @@ struct verdict content_too_big(struct session *s)
 /* What is wrong with the content as such, and what the end-of-data list says. */
 static struct verdict judge(struct session *s)
 {
-	struct verdict v;
+	struct question q;
+	int code;
 
 	if (s->tx->too_big)
 		return content_too_big(s);
-	if (bare_newline_refused(s)) {
-		struct question q;
-
-		v = reject(s->step, (int) the_smtpd->conf.smtpd_forbid_bare_newline_reject_code, STR("5.5.2"),
-			   "%s Error: bare <LF> received", the_smtpd->common->myhostname);
-		question_begin(&q, s, only_recipient(s));
-		log_check(&q, "reject", STR("bare <LF> received"));
-		return v;
-	}
-	return restrict_now(s, STAGE_END_OF_DATA);
+	code = s->tx->decoder.bare_lf ? bare_newline_code(s) : 0;
+	if (code == 0)
+		return restrict_now(s, STAGE_END_OF_DATA);
+	question_begin(&q, s, only_recipient(s));
+	log_check(&q, "reject", STR("bare <LF> received"));
+	return reject(s->step, code, STR("5.5.2"), "%s Error: bare <LF> received",
+		      the_smtpd->common->myhostname);
 }
 
 static struct verdict hand_over(struct session *s, bool by_chunks)

@@ -173,20 +173,31 @@ void sessions_stop(void)
 
 /* ---- reading ---- */
 
+int bare_newline_code(struct session *s)
+{
+	struct match_list *exclusions = the_smtpd->bare_newline_exclusions;
+	int r;
+
+	s->got_bare_lf = true;
+	if (the_smtpd->bare_newline != BARE_NEWLINE_REJECT)
+		return 0;
+	r = match_client(exclusions, s->step, buf_str(&s->peer.name), &s->peer.ip);
+	if (r < 0)
+		log_warning("%s", match_why(exclusions));
+	return r > 0 ? 0 : r < 0 ? 451 : (int) conf()->smtpd_forbid_bare_newline_reject_code;
+}
+
 /* A bare line feed in a command. False: the session ends. */
 static bool bare_newline_is_fine(struct session *s)
 {
+	const int code = bare_newline_code(s);
 	struct question q;
 
-	s->got_bare_lf = true;
-	if (the_smtpd->bare_newline != BARE_NEWLINE_REJECT ||
-	    match_client(the_smtpd->bare_newline_exclusions, s->step, buf_str(&s->peer.name),
-			 &s->peer.ip) > 0)
+	if (code == 0)
 		return true;
 	question_begin(&q, s, STR_NONE);
 	log_check(&q, "reject", STR("bare <LF> received"));
-	reply(s, (int) conf()->smtpd_forbid_bare_newline_reject_code, "5.5.2", "%s Error: bare <LF> received",
-	      the_smtpd->common->myhostname);
+	reply(s, code, "5.5.2", "%s Error: bare <LF> received", the_smtpd->common->myhostname);
 	s->end_reason = "bare <LF> received";
 	return false;
 }

@@ -120,6 +120,11 @@ void identity_changed(struct session *s) MAY_YIELD;
  * the refusal.
  */
 void greet(struct session *s) MAY_YIELD;
+/*
+ * A bare line feed came (smtpd_forbid_bare_newline): the code to refuse it with, 4xx while nobody
+ * can tell who is excluded; 0: it may pass.
+ */
+int bare_newline_code(struct session *s) MAY_YIELD;
 /* "QID", or "NOQUEUE" outside a transaction with an accepted recipient. */
 struct str session_queue_id(const struct session *s);
 struct str session_protocol(const struct session *s);
