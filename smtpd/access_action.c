@@ -166,6 +166,8 @@ static struct verdict act_hold(struct question *q, const struct rule *r, struct 
 
 	if (fx == NULL)
 		return too_late(q);
+	if ((fx->cleanup_flags & CLEANUP_HOLD) != 0)		/* one line for a message, not for each recipient */
+		return dunno();
 	log_action(q, "hold", text, "triggers HOLD action");
 	fx->cleanup_flags |= CLEANUP_HOLD;
 	return dunno();
