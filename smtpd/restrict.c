@@ -344,11 +344,11 @@ static void keep_pending(struct session *s, const struct question *q, enum stage
 	struct effects *fx = session_effects(s);
 	struct verdict *keep = stage == STAGE_SENDER ? &s->tx->pending : &s->early_pending;
 
-	if (q->pending.act != REJECT || keep->act == REJECT || fx == NULL)
+	if (q->pending.act != REJECT || keep->act == REJECT)
 		return;
 	*keep = q->pending;
-	keep->dsn = arena_copy(fx->arena, keep->dsn);
-	keep->text = arena_copy(fx->arena, keep->text);
+	keep->dsn = fx == NULL ? STR("4.7.1") : arena_copy(fx->arena, keep->dsn);
+	keep->text = fx == NULL ? STR("Service unavailable") : arena_copy(fx->arena, keep->text);
 }
 
 /* Behind RCPT there is "the recipient" only if there is one. */

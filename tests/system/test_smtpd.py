@@ -178,6 +178,20 @@ class Client:
         return self.reply()
 
 
+def test_who_has_said_too_much_is_not_let_in_for_it(instance):
+    mail = instance(main={"smtpd_delay_reject": "no", "smtpd_helo_restrictions": "check_helo_access pcre:$config_directory/helo", "mydestination": "example.org",
+                          "local_recipient_maps": "", "smtpd_hard_error_limit": "1000", "smtpd_soft_error_limit": "1000"}, start=False)
+    mail.file("helo", "/^(p.*)$/ PREPEND X-Helo: $1\n/^wait/ DEFER_IF_PERMIT\n")
+    mail.start()
+    with Client(mail) as client:
+        assert client.reply() == 220
+        codes = [client.ask(f"EHLO p{number}{'x' * 1500}") for number in range(50)]
+        assert codes[0] == 250 and codes[-1] == 451         # there is no room for more
+        assert client.ask("EHLO wait.example") == 250
+        assert client.ask("MAIL FROM:<sender@example.net>") == 250
+        assert client.ask("RCPT TO:<user@example.org>") == 450, client.text
+
+
 def test_a_cleanup_that_dies_costs_one_message_a_451(instance):
     with Sink() as sink:
         mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}"})
