@@ -178,7 +178,8 @@ static int talk(struct stream *s, void *arg, struct buf *why)
 	if (!read_line(s, MOST_ANSWER, &line, NULL))
 		return stream_error(s);
 	x->action = line;
-	if (!str_cut(&x->action, '=', &name) || !str_is(name, STR("action")) || str_has_control(x->action))
+	if (!str_cut(&x->action, '=', &name) || !str_is(name, STR("action"))
+	    || str_find(x->action, '\0') >= 0)
 		return bad_answer(line, why);
 	x->action = arena_copy(x->arena, x->action);
 	if (!read_line(s, MOST_ANSWER, &line, NULL))
