@@ -182,6 +182,12 @@ static struct verdict ask_rule(struct question *q, const struct rule *r)
 	return v;
 }
 
+/* Neither a permit nor a refusal would change anything: it is a deferral. */
+static bool is_deferred_anyhow(const struct question *q)
+{
+	return q->pending.act == REJECT && q->instead.act == REJECT;
+}
+
 struct verdict rules_ask(struct question *q, const struct rule_list *list)
 {
 	bool warn_before = q->warn_only;
@@ -197,7 +203,7 @@ struct verdict rules_ask(struct question *q, const struct rule_list *list)
 	for (size_t i = 0; i < list->count; i++) {
 		const struct rule *r = &list->rules[i];
 
-		if (v.act != DUNNO || (r->row->needs & ~q->knows) != 0) {
+		if (v.act != DUNNO || (i > 0 && is_deferred_anyhow(q)) || (r->row->needs & ~q->knows) != 0) {
 			observe_rule(q, r, NULL);
 			continue;
 		}
