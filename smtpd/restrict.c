@@ -374,6 +374,7 @@ struct verdict restrict_etrn(struct session *s, struct str domain)
 	q.etrn = domain;
 	q.knows |= KNOWS_ETRN;
 	v = ask_delayed(&q);
+	q.instead = dunno();
 	if (v.act != REJECT)
 		v = restrict_run(&q, STAGE_ETRN);
 	s->idle = NULL;
