@@ -48,13 +48,19 @@ static void message_trouble(struct transaction *t, const struct trouble *trouble
 static void broken(struct transaction *t, int error, const char *doing)
 {
 	struct trouble trouble = trouble_of_io(t->job, t->s, error, doing);
+	bool anybody = false;
 
 	t->over = true;
 	t->broken = error;
 	t->s->is_dead = true;
-	for (size_t i = 0; i < t->count && !t->mail_refused; i++)
-		if (is_pending(t->d, t->to[i]) && (t->accepted[i] || i + 1 >= t->answered))
-			trouble_one(t->job, t->to[i], &trouble);
+	for (size_t i = 0; i < t->count && !t->mail_refused; i++) {
+		if (!is_pending(t->d, t->to[i]) || (!t->accepted[i] && i + 1 < t->answered))
+			continue;
+		trouble_one(t->job, t->to[i], &trouble);
+		anybody = true;
+	}
+	if (!anybody)
+		t->job->tls_broke = false;	/* all had their answer over TLS: they wait for another one */
 }
 
 static bool needs_utf8(const struct transaction *t)

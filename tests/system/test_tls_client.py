@@ -266,6 +266,19 @@ def test_may_goes_in_the_clear_when_a_connection_with_tls_is_lost_for_mail_that_
         assert len(sink.tls) >= 2
 
 
+def test_mail_whose_recipients_were_all_answered_over_tls_does_not_go_in_the_clear(instance, ca):
+    with TlsSink(ca.issue("greylisting"), answers={"RCPT": "450 4.2.0 grey", "DATA": None}) as sink:
+        mail = relaying(instance, sink, minimal_backoff_time="1s")
+        assert "450 4.2.0 grey" in deliver(mail)
+
+        def has_tried_often():
+            mail.command("postqueue", "-f")
+            return sink.commands.count("STARTTLS") >= 6
+        wait_until(has_tried_often, 30, mail.log_tail, pause=0.5)
+        mail.stop()
+        assert sum(command.startswith("MAIL") for command in sink.commands) <= sink.commands.count("STARTTLS")
+
+
 def test_lmtp_has_its_own_levels(instance, ca):
     with TlsSink(ca.issue("lmtp"), lmtp=True) as sink:
         mail = instance(main={"transport_maps": f"inline:{{ {{ example.com = lmtp:inet:[localhost]:{sink.port} }} }}", "inet_protocols": "ipv4", "lmtp_tls_CAfile": ca.certificate,
