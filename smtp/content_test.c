@@ -254,6 +254,32 @@ static void test_those_who_were_one_too_many_get_another_transaction(void **unus
 	run(&refused);
 }
 
+static void leave_little_room(struct delivery *d)
+{
+	enum { ENOUGH = 128 << 20, FOR_SOME_MORE = 40000 };
+
+	arena_get(d->arena, arena_left(d->arena) - ENOUGH - FOR_SOME_MORE);
+}
+
+/* A server may refuse all but one each time, at length: what it says must not fill our memory. */
+static void test_a_talkative_server_is_heard_until_there_is_no_room_for_more(void **unused)
+{
+	static char script[40000];
+	static const struct case_ c = {
+		.servers = { script }, .to = "a@x b@x c@x d@x", .with = leave_little_room,
+		.nexthop = "[127.0.0.1]:%d, [127.0.0.2]:%d", .outcomes = "Dddd",
+		.relay = "127.0.0.1[127.0.0.1]:%d" };
+	size_t len;
+
+	(void) unused;
+	configure("");
+	len = (size_t) snprintf(script, sizeof(script), "%s", HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\n");
+	for (int i = 0; i < 3; i++)
+		len += (size_t) snprintf(script + len, sizeof(script) - len, "C RCPT\nS 452 %04000d\n", i);
+	snprintf(script + len, sizeof(script) - len, "%s", DATA_OK "E");
+	run(&c);
+}
+
 static void test_a_probe_stops_after_rcpt(void **unused)
 {
 	static const struct case_ good = {
@@ -291,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_long_lines_are_broken_as_configured),
 		cmocka_unit_test(test_a_thousand_recipients_in_one_transaction),
 		cmocka_unit_test(test_those_who_were_one_too_many_get_another_transaction),
+		cmocka_unit_test(test_a_talkative_server_is_heard_until_there_is_no_room_for_more),
 		cmocka_unit_test(test_a_probe_stops_after_rcpt),
 	};
 

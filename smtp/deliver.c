@@ -57,7 +57,7 @@ static bool converse(struct job *job, struct session *s)
 
 static bool is_over(const struct job *job)
 {
-	return co_is_cancelled() || job_is_done(job);
+	return co_is_cancelled() || job_is_done(job) || !job_has_room(job);
 }
 
 /* By its TLS policy nothing may be sent now. */

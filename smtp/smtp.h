@@ -75,6 +75,8 @@ struct trouble trouble_of_reply(struct job *job, const struct session *at, const
 struct trouble trouble_of_refusal(struct job *job, const struct session *at);
 
 bool job_is_done(const struct job *job);	/* every recipient has its outcome */
+/* to remember what one more server says to each of as many recipients as there can be; else the rest waits */
+bool job_has_room(const struct job *job);
 void trouble_one(struct job *job, struct recipient *r, const struct trouble *t);
 /* Hard, but of this host only: it counts in the end, if no other host did better and none had a soft one. */
 void trouble_keep(struct job *job, const struct trouble *t);

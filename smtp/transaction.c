@@ -545,5 +545,5 @@ void transact(struct job *job, struct session *s, bool *ret_stale)
 		 * those who were one too many get a transaction of their own, as long as each takes
 		 * somebody
 		 */
-	} while (!s->is_dead && t.later_count > 0 && t.accepted_count > 0);
+	} while (!s->is_dead && t.later_count > 0 && t.accepted_count > 0 && job_has_room(job));
 }

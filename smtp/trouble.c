@@ -96,6 +96,14 @@ bool job_is_done(const struct job *job)
 	return true;
 }
 
+/* 5,000 recipients (qmgr), each with a refusal of 4 KiB in its words for the log, the notification and the reply */
+enum { ROOM_FOR_REFUSALS = 128 << 20 };
+
+bool job_has_room(const struct job *job)
+{
+	return arena_left(job->arena) >= ROOM_FOR_REFUSALS;
+}
+
 void trouble_one(struct job *job, struct recipient *r, const struct trouble *t)
 {
 	struct result how = result_of(t);
