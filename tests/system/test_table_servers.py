@@ -240,6 +240,28 @@ def test_a_server_that_is_not_there_cannot_tell(mail, table, kind):
         assert ask(mail, table(f"hosts = 127.0.0.1:1 unix:/nonexistent/socket inet:127.0.0.1:{table.server.port}\n", without=["hosts"]), "joe@example.com")
 
 
+def test_a_server_that_takes_no_questions_now_is_passed_over(mail, postgres, mariadb):
+    """A disk that cannot be read; a node of Galera that has lost its cluster. The servers are in such a state for as many questions as a table says."""
+    postgres.sql("CREATE SEQUENCE sick_asked; CREATE TABLE sick (questions int); INSERT INTO sick VALUES (0);"
+                 "CREATE FUNCTION sick_goto(a text) RETURNS SETOF text AS $$ BEGIN IF nextval('sick_asked') <= (SELECT questions FROM sick) THEN RAISE EXCEPTION 'sick' USING "
+                 "ERRCODE = '58030'; END IF; RETURN QUERY SELECT goto FROM alias WHERE address = a; END $$ LANGUAGE plpgsql;")
+    mariadb.sql("USE m; CREATE TABLE sick (questions int); INSERT INTO sick VALUES (0);\nDELIMITER //\n"
+                "CREATE PROCEDURE sick_goto(a VARCHAR(200)) BEGIN UPDATE sick SET questions = questions - 1; IF (SELECT questions >= 0 FROM sick) THEN SIGNAL SQLSTATE '08S01' "
+                "SET MYSQL_ERRNO = 1047, MESSAGE_TEXT = 'sick'; END IF; SELECT goto FROM alias WHERE address = a; END//")
+
+    def asked(kind, server, hosts, sick):
+        server.sql(f"SELECT setval('sick_asked', 1, false); UPDATE sick SET questions = {sick};" if kind == "pgsql" else f"UPDATE m.sick SET questions = {sick};")
+        query = "SELECT sick_goto('%s')" if kind == "pgsql" else "CALL sick_goto('%s')"
+        text = f"hosts = {hosts}\nuser = test\npassword = x\ndbname = {'m' if kind == 'mysql' else 'postgres'}\nquery = {query}\n"
+        return ask(mail, f"{kind}:{mail.file('sick.cf', text)}", "it's@example.com")
+
+    for kind, server, path in [("pgsql", postgres, f"unix:{postgres.root}/.s.PGSQL.{postgres.port}"), ("mysql", mariadb, f"unix:{mariadb.socket}")]:
+        assert asked(kind, server, path, 0) == "quote"
+        assert asked(kind, server, f"{path} inet:127.0.0.1:{server.port}", 1) == "quote", kind
+        with pytest.raises(RuntimeError, match="sick"):
+            asked(kind, server, path, 100)
+
+
 def test_questions_that_fail_are_no_answers(mail, postgres, mariadb, sqlite, slapd, redis):
     for kind, server, more, words in [("pgsql", postgres, "query = SELECT nope FROM alias WHERE address = '%s'\n", "nope"),
                                       ("pgsql", postgres, "query = DELETE FROM alias WHERE address = 'x%s'\n", "no result set"),

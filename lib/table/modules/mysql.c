@@ -142,8 +142,12 @@ static void *mysql_connect_to(const struct driver_settings *s, const char *host,
 
 /* ---- asking ---- */
 
-/* The server is going, or this connection is. */
-static bool is_about_connection(unsigned error)
+/*
+ * The server or this connection is going, or the server takes no questions now: a node of Galera
+ * without its cluster (ER_UNKNOWN_COM_ERROR), no memory, a bad disk or table. Another one can do
+ * better. Never a matter of the key: who makes keys up shall not drive servers away.
+ */
+static bool is_about_server(unsigned error)
 {
 	switch (error) {
 	case CR_SERVER_GONE_ERROR:
@@ -155,6 +159,15 @@ static bool is_about_connection(unsigned error)
 	case ER_NORMAL_SHUTDOWN:
 	case ER_CON_COUNT_ERROR:
 	case ER_CONNECTION_KILLED:
+	case ER_UNKNOWN_COM_ERROR:
+	case ER_OUTOFMEMORY:
+	case ER_OUT_OF_RESOURCES:
+	case ER_DISK_FULL:
+	case ER_ERROR_ON_READ:
+	case ER_GET_ERRNO:
+	case ER_NOT_KEYFILE:
+	case ER_CRASHED_ON_USAGE:
+	case ER_CRASHED_ON_REPAIR:
 	case 2055:				/* lost, with words about when */
 	case 4031:				/* too long idle (MySQL 8) */
 		return true;
@@ -169,7 +182,7 @@ static enum driver_result failed(struct connection *c, struct driver_words why)
 
 	snprintf(why.at, why.size, "%s",
 		 c->statement == NULL ? mysql_error(c->db) : mysql_stmt_error(c->statement));
-	if (is_about_connection(error))
+	if (is_about_server(error))
 		return DRIVER_GONE;
 	/* What is wrong with the statement may be mended in the server: it is prepared again. */
 	if (c->statement != NULL)

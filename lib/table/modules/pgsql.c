@@ -145,17 +145,20 @@ static bool receive_all(PGconn *c, long long until, struct driver_words why)
 }
 
 /*
- * The server is going or full: another connection, or later this one, can do better. So can another
- * when a statement took too long (57014) for this one: its limit is what was left of the time when
- * it connected.
+ * The server is going (57P), full (53), its disk or its data are bad (58, XX), or, as a standby, it
+ * had to drop what was read (40001): another server, or later this one, can do better. So can another
+ * connection when a statement took too long (57014) for this one: its limit is what was left of the
+ * time when it connected. Never a matter of the key: who makes keys up shall not drive servers away.
  */
 static bool is_about_server(const PGresult *r)
 {
+	static const char *const classes[] = { "57P", "57014", "08", "53", "58", "XX", "40001" };
 	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 
-	return state != NULL
-	       && (strncmp(state, "57P", 3) == 0 || strcmp(state, "57014") == 0
-		   || strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0);
+	for (size_t i = 0; state != NULL && i < sizeof(classes) / sizeof(*classes); i++)
+		if (strncmp(state, classes[i], strlen(classes[i])) == 0)
+			return true;
+	return false;
 }
 
 static void tell_values(const PGresult *r, const struct driver_question *q)
