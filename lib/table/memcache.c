@@ -165,7 +165,12 @@ static int talk_set(struct stream *s, void *arg, struct buf *why)
 	       || str_is(line, STR("NOT_STORED")) ? 0 : not_in_protocol(line, why);
 }
 
-/* Also several times, with a pause between. */
+static bool is_not_there(int error)
+{
+	return error == -ECONNREFUSED || error == -ENOENT || error == -EHOSTUNREACH || error == -ENETUNREACH;
+}
+
+/* Also several times, with a pause between; but one that takes no connection only once. */
 static int ask_server(const struct memcache *m, remote_talk *talk, struct question *q, struct buf *why)
 {
 	int r = -ETIMEDOUT;
@@ -175,7 +180,7 @@ static int ask_server(const struct memcache *m, remote_talk *talk, struct questi
 			return -ECANCELED;
 		buf_clear(why);
 		r = remote_ask(m->remote, talk, q, in(m->timeout_s * 1000), why);
-		if (r >= 0 || r == -EMSGSIZE)
+		if (r >= 0 || r == -EMSGSIZE || is_not_there(r))
 			break;
 	}
 	return r;

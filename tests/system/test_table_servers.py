@@ -533,6 +533,9 @@ def test_memcache_tables(mail):
             ask(mail, spec, "joe@example.com")
         mail.file("users", "alice one\n")
         assert ask(mail, kept, "alice") == "one"                    # without its cache
+        slow = f"memcache:{mail.file('slow.cf', (mail.etc / 'backup.cf').read_text().replace('retry_pause = 0', 'retry_pause = 30'))}"
+        began = time.monotonic()
+        assert ask(mail, slow, "alice") == "one" and time.monotonic() - began < 20       # whoever is not there is not asked again
 
 
 # ---- through proxymap ----
