@@ -152,13 +152,18 @@ static struct destination *find_destination(struct qmgr *q, struct arena *a, str
 				    p->nexthop, mono_ms());
 }
 
+/* Those that are being filled are the newest; what is deferred later, entry by entry, goes into one. */
 static struct job *job_of(struct message *m, struct transport *t)
 {
 	struct job *j;
 
-	LIST_EACH(known, &m->jobs, struct job, in_owner)
-		if (known->transport == t && known->is_open)
-			return known;
+	for (struct list *at = m->jobs.prev; at != &m->jobs; at = at->prev) {
+		j = LIST_ENTRY(at, struct job, in_owner);
+		if (j->transport == t && job_reopen(j))
+			return j;
+		if (!j->is_open)
+			break;
+	}
 	j = job_open(t, m, &m->jobs, m->is_retry ? RETRY : NEW_MAIL, mono_ms());
 	j->one_at_a_time = m->env.verp.len > 0;
 	return j;
@@ -166,9 +171,14 @@ static struct job *job_of(struct message *m, struct transport *t)
 
 static void close_jobs(struct message *m)
 {
-	LIST_EACH(j, &m->jobs, struct job, in_owner)
-		if (j->is_open)
-			job_close(j);
+	for (struct list *at = m->jobs.prev; at != &m->jobs;) {
+		struct job *j = LIST_ENTRY(at, struct job, in_owner);
+
+		at = at->prev;
+		if (!j->is_open)
+			break;
+		job_close(j);
+	}
 }
 
 static void assign_one(struct message *m, struct destination *d, uint32_t position)

@@ -600,6 +600,25 @@ static void an_agent_that_does_not_answer_costs_a_deferral(void **state)
 	play(state, play_stuck_agent);
 }
 
+static void play_list_without_agents(struct scene *s)
+{
+	AUTO(buf) list = BUF(1 << 20);
+	char id[32];
+
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&list, "ok@x%d ", i);
+	unlink("private/smtp");
+	announce(s, id, buf_text(&list));
+	settle(s);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+	assert_int_equal(count_of(&s->deliveries), 1000 / 50);
+}
+
+static void recipients_of_a_dead_transport_are_deferred_together(void **state)
+{
+	play(state, play_list_without_agents);
+}
+
 static void play_agents_gone(struct scene *s)
 {
 	char id[32];
@@ -744,6 +763,7 @@ int main(void)
 		IN_SCENE(an_agent_that_dies_costs_a_deferral),
 		IN_SCENE(mail_does_not_wait_for_the_last_delivery_of_an_agent_that_leaves),
 		IN_SCENE(a_delivery_that_takes_hours_is_waited_for),
+		IN_SCENE(recipients_of_a_dead_transport_are_deferred_together),
 		IN_SCENE(an_agent_that_does_not_answer_costs_a_deferral),
 		IN_SCENE(a_transport_that_cannot_be_reached_costs_a_deferral),
 		IN_SCENE(without_even_the_retry_service_mail_waits_on_disk),

@@ -195,6 +195,17 @@ void job_close(struct job *j)
 	release_job(j);
 }
 
+bool job_reopen(struct job *j)
+{
+	if (j->is_open)
+		return true;
+	if (j->transport->jobs[j->urgency].prev != &j->link)
+		return false;
+	j->is_open = true;
+	j->references++;
+	return true;
+}
+
 static struct entry *new_entry(struct job *j, struct destination *d)
 {
 	struct entry *e = get_memory(sizeof(*e));

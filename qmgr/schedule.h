@@ -128,6 +128,8 @@ struct transport *schedule_next_transport(struct schedule *s, struct map_at *at)
 /* A job is opened, filled and closed without a wait in between. */
 struct job *job_open(struct transport *t, void *owner, struct list *owners_jobs, enum urgency urgency,
 		     int64_t now_ms);
+/* False: others have come behind it, so more of it belongs behind them, in a job of its own. */
+bool job_reopen(struct job *j);
 void job_add(struct job *j, struct destination *d, uint32_t recipient);
 void job_close(struct job *j);
 
