@@ -90,9 +90,11 @@ void end_of_work(struct qmgr *q)
 static unsigned flags_of(const struct entry *e)
 {
 	const struct message *m = e->job->owner;
+	const bool is_last = message_is_old(m, wall_us()), is_probe = is_only_verified(m);
 
-	return (message_is_old(m, wall_us()) ? DELIVER_EXPIRING : 0u)
-	       | (is_only_verified(m) ? DELIVER_PROBE : 0u) | (e->in_a_hurry ? DELIVER_HURRY : 0u);
+	/* who has no second attempt gets his time at the first */
+	return (is_last ? DELIVER_EXPIRING : 0u) | (is_probe ? DELIVER_PROBE : 0u)
+	       | (e->in_a_hurry && !is_last && !is_probe ? DELIVER_HURRY : 0u);
 }
 
 int dispatch_request(struct qmgr *q, struct entry *e, struct channel *ch, uint32_t call)

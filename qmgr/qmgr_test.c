@@ -461,6 +461,27 @@ static void a_message_that_is_too_old_is_returned(void **state)
 	play(state, play_expiry);
 }
 
+static void play_last_attempt(struct scene *s)
+{
+	char id[32];
+
+	announce(s, id, "hang@a hang@b hang@c hang@d hang@e");	/* half of what smtp has for strangers is four */
+	settle(s);
+	assert_int_equal(s->hurried, 1);
+	s->conf.maximal_queue_lifetime = 0;
+	announce(s, id, "hang@f");
+	settle(s);
+	assert_int_equal(s->hurried, 1);
+	s->hanging_released = true;
+	bell_ring(&s->release);
+	settle(s);
+}
+
+static void the_last_attempt_is_not_made_in_a_hurry(void **state)
+{
+	play(state, play_last_attempt);
+}
+
 static void play_delay_warning(struct scene *s)
 {
 	char id[32];
@@ -758,6 +779,7 @@ int main(void)
 		IN_SCENE(an_older_state_that_was_written_again_has_nobody_get_or_hear_anything_twice),
 		IN_SCENE(who_asks_for_it_is_told_of_success),
 		IN_SCENE(a_message_that_is_too_old_is_returned),
+		IN_SCENE(the_last_attempt_is_not_made_in_a_hurry),
 		IN_SCENE(the_sender_is_warned_once_of_a_delay),
 		IN_SCENE(mail_for_a_dead_destination_is_deferred_without_being_tried),
 		IN_SCENE(an_agent_that_dies_costs_a_deferral),

@@ -25,7 +25,7 @@ struct scene {
 	struct buf notices;		/* "failure 5.1.1;" */
 	struct buf received;		/* "ok@x;": who has got it, by what the agent says */
 	bool all_is_well;		/* everybody gets it, whatever the local part says */
-	int connections;
+	int connections, hurried;	/* hurried: requests */
 	int bounce_code;
 	int64_t age_us;			/* of new messages */
 	struct str body;		/* of new messages; none: a few bytes */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/agent/agent.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/co/co.h"
@@ -193,6 +194,7 @@ static int play_delivery(struct player *p, struct frame *f)
 	assert_true(m.message >= 0 || m.content.len > 0);
 	if (m.message >= 0)
 		close(m.message);
+	s->hurried += (m.flags & DELIVER_HURRY) != 0;
 	buf_addf(&s->deliveries, "%s", p->name);
 	for (size_t i = 0; i < e.recipient_count; i++) {
 		struct str word = word_of(&e.recipients[i]), rest = word;
