@@ -374,6 +374,33 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	close(release[0]);
 }
 
+static void test_who_may_only_read_the_lock_file_keeps_nobody_from_starting(void **unused)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	struct common_conf c = common();
+	AUTO(buf) why = BUF_WORDS;
+	struct instance_state state;
+	char path[600];
+	AUTO_FD fd = -1;
+	pid_t master, other;
+	int status;
+
+	(void) unused;
+	snprintf(path, sizeof(path), "%s/pid/master.pid", queue);
+	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	assert_int_equal(instance_running(&c, &state, &why), 0);
+	master = fork();
+	if (master == 0) {
+		close(fd);
+		if (instance_lock(&c, &other, &why) < 0)
+			_exit(1);
+		_exit(instance_running(&c, &state, &why) == 1 && state.pid == getpid() ? 0 : 2);
+	}
+	assert_int_equal(waitpid(master, &status, 0), master);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_accounts_that_exist_and_that_do_not),
 		cmocka_unit_test(test_directories_are_made_and_pass_their_own_check),
 		cmocka_unit_test(test_the_lock_tells_who_runs_and_ends_with_it),
+		cmocka_unit_test(test_who_may_only_read_the_lock_file_keeps_nobody_from_starting),
 	};
 
 	return cmocka_run_group_tests(tests, make_top, remove_top);

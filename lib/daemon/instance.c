@@ -17,10 +17,19 @@ enum { WRITER_MS = 1000, COUNT_SIZE = 32 /* of pid/master.reload; behind it why 
 #define PID_FILE "pid/master.pid"	/* the number alone, as scripts read it */
 #define RELOAD_FILE "pid/master.reload"
 
-static int lock_whole(int fd, int operation, struct flock *ret)
+static int lock_whole(int fd)
 {
-	*ret = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	return fcntl(fd, operation, ret) < 0 ? -errno : 0;
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/* F_WRLCK: a master; F_RDLCK: somebody who may only read the file, as everybody may; F_UNLCK; or -errno. */
+static int held_for(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) < 0 ? -errno : lock.l_type;
 }
 
 static int reload_fd = -1;			/* master's */
@@ -148,18 +157,34 @@ static void open_reloads(const struct common_conf *common)
 		log_warning("%s", buf_text(&why));
 		return;
 	}
-	fchmod(reload_fd, 0644);
 	write_reloads(false);
+}
+
+/* A file that some user has locked for reading makes room for one that nobody has. */
+static int lock_pid_file(const struct common_conf *common, int *ret_fd, struct buf *why)
+{
+	AUTO(buf) path = BUF(4096);
+	int result;
+
+	*ret_fd = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT, why);
+	if (*ret_fd < 0)
+		return *ret_fd;
+	result = lock_whole(*ret_fd);
+	if (result == 0 || held_for(*ret_fd) != F_RDLCK)
+		return result;
+	close(*ret_fd);
+	buf_addf(&path, "%s/" PID_FILE, common->queue_directory);
+	unlink(buf_text(&path));
+	*ret_fd = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT | O_EXCL, why);
+	return *ret_fd < 0 ? *ret_fd : lock_whole(*ret_fd);
 }
 
 int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *why)
 {
-	struct flock lock;
-	int queue = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT, why), data, result;
+	int queue, data, result = lock_pid_file(common, &queue, why);
 
 	if (queue < 0)
 		return queue;
-	result = lock_whole(queue, F_OFD_SETLK, &lock);
 	if (result < 0) {
 		*ret_pid = 0;
 		wait_for_pid(queue, ret_pid);
@@ -170,7 +195,7 @@ int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *
 	data = open_own(common->data_directory, "master.lock", O_RDWR | O_CREAT, why);
 	if (data < 0)
 		return data;
-	result = lock_whole(data, F_OFD_SETLK, &lock);
+	result = lock_whole(data);
 	if (result < 0) {
 		buf_addf(why, "data_directory %s is in use by another mail system", common->data_directory);
 		return -EBUSY;
@@ -186,22 +211,19 @@ int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *
 
 int instance_running(const struct common_conf *common, struct instance_state *ret, struct buf *why)
 {
-	struct flock lock;
-	int fd = open_own(common->queue_directory, PID_FILE, O_RDWR, why), result;
+	int fd = open_own(common->queue_directory, PID_FILE, O_RDONLY, why), result;
 
-	if (fd == -EACCES) {		/* not ours to write: asking needs reading only */
-		buf_clear(why);
-		fd = open_own(common->queue_directory, PID_FILE, O_RDONLY, why);
-	}
 	if (fd == -ENOENT) {
 		buf_clear(why);
 		return 0;
 	}
 	if (fd < 0)
 		return fd;
-	result = lock_whole(fd, F_OFD_GETLK, &lock);
-	if (result == 0 && lock.l_type != F_UNLCK)
+	result = held_for(fd);
+	if (result == F_WRLCK)
 		result = wait_for_pid(fd, &ret->pid) == 0 ? 1 : -EAGAIN;
+	else if (result >= 0)
+		result = 0;
 	close(fd);
 	if (result < 0)
 		buf_addf(why, PID_FILE ": %s", error_text(result));
