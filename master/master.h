@@ -71,6 +71,7 @@ struct worker {
 	enum worker_state state;
 	bool is_old;			/* of a former generation, or told to go */
 	bool was_ready;
+	int session_limit;		/* 0: none */
 	int ended_by;			/* the signal that we sent it last; 0: none */
 	int64_t started_ms;
 };
@@ -89,7 +90,8 @@ struct service {
 	struct listener listeners[MOST_LISTENERS];
 	int listener_count;
 	int most_workers;		/* 0: no limit */
-	int session_limit;		/* of each; 0: none */
+	int most_clients;		/* that they share; 0: no limit, but for session_limit each */
+	int session_limit;		/* 0: none */
 	int keepsake;			/* what a worker leaves to the next one, in memory; -1: nothing */
 	struct list workers;
 	int64_t throttled_until;	/* mono_ms(); 0: not */
@@ -108,6 +110,7 @@ void service_stop_listening(struct service *s);
 void service_free(struct service *s);
 struct service *service_of(const struct service_entry *e);	/* NULL: there is none yet */
 bool service_is_disabled(const struct service_entry *e);	/* by master_service_disable */
+int divide_up(int n, int by);
 void service_find_file(struct service *s);			/* entry and program are set */
 const char *service_label(const struct service *s);	/* "smtp/inet"; static memory */
 /* "FILE, line N: service NAME: words" */
@@ -147,7 +150,7 @@ int64_t service_next_event(const struct service *s);	/* mono_ms() when something
 void service_timers(struct service *s);
 
 /* spawn.c */
-pid_t spawn_worker(const struct service *s, int line);	/* or -errno */
+pid_t spawn_worker(const struct service *s, int session_limit, int line);	/* or -errno */
 
 /* ---- the outside ---- */
 

@@ -123,7 +123,7 @@ static int processors(void)
 	return n < 1 ? 1 : (int) MIN(n, 1024L);
 }
 
-static int divide_up(int n, int by)
+int divide_up(int n, int by)
 {
 	return (n + by - 1) / by;
 }
@@ -135,17 +135,18 @@ static void set_limits(struct service *s)
 	int processes = settings->common.worker_processes > 0 ? (int) settings->common.worker_processes
 			: processors();
 
-	s->session_limit = 0;
+	s->session_limit = s->most_clients = 0;
 	s->most_workers = clients;
 	/* Who changes tables is one process, for all clients. */
 	if (s->program->shape == SINGLETON || strcmp(s->name, "proxywrite") == 0) {
 		s->most_workers = 1;
 	} else if (s->program->shape == MULTIPLEXES && isolation > 0) {
 		s->session_limit = isolation;
+		s->most_clients = clients;
 		s->most_workers = divide_up(clients, isolation);
 	} else if (s->program->shape == MULTIPLEXES) {
 		s->most_workers = clients > 0 ? MIN(clients, processes) : processes;
-		s->session_limit = divide_up(clients, s->most_workers);
+		s->most_clients = clients;
 	}
 }
 

@@ -50,7 +50,7 @@ static void reset_signals(void)
 }
 
 /* -n name -t type -s N ... and then the row's own arguments. */
-static char **command_line(struct arena *a, const struct service *s)
+static char **command_line(struct arena *a, const struct service *s, int session_limit)
 {
 	const struct service_entry *e = s->entry;
 	VEC(const char *) argv = { 0 };
@@ -65,8 +65,8 @@ static char **command_line(struct arena *a, const struct service *s)
 		*vec_add(a, &argv) = arena_fmt(a, "-i%d", FIRST_LISTENER_FD + open_listeners(s)).at;
 	if (s->keepsake >= 0)
 		*vec_add(a, &argv) = arena_fmt(a, "-k%d", FIRST_LISTENER_FD + open_listeners(s) + 1).at;
-	if (s->session_limit > 0)
-		*vec_add(a, &argv) = arena_fmt(a, "-m%d", s->session_limit).at;
+	if (session_limit > 0)
+		*vec_add(a, &argv) = arena_fmt(a, "-m%d", session_limit).at;
 	if (program_is_ours(s->program) && s->most_workers > 0)
 		*vec_add(a, &argv) = arena_fmt(a, "-w%d", s->most_workers).at;
 	if (e->unprivileged)
@@ -79,10 +79,10 @@ static char **command_line(struct arena *a, const struct service *s)
 	return (char **) argv.at;
 }
 
-pid_t spawn_worker(const struct service *s, int line)
+pid_t spawn_worker(const struct service *s, int session_limit, int line)
 {
 	struct arena *a = arena_new("command line", NULL, 1 << 20);
-	char **argv = command_line(a, s);
+	char **argv = command_line(a, s, session_limit);
 	pid_t pid = fork();
 
 	if (pid == 0) {

@@ -22,6 +22,7 @@ enum { WARN_FULL_MS = 60000, ABSENT_MS = 60000, MOST_FAILURES = 10, SOON_MS = 10
 
 struct tally {
 	int all;		/* of this generation, not leaving */
+	int clients;		/* that these may serve at once */
 	int takers;		/* could take a client at once */
 	int idle;		/* have nothing to do, or hardly anything */
 	int old;
@@ -37,6 +38,7 @@ static struct tally count(const struct service *s)
 			continue;
 		}
 		t.all++;
+		t.clients += w->session_limit;
 		t.takers += w->state != FULL;
 		t.idle += w->state == STARTING || w->state == IDLE;
 	}
@@ -85,8 +87,18 @@ static void throttle(struct service *s)
 	s->throttled_until = mono_ms() + settings->master.service_throttle_time;
 }
 
+/* Its part of what the others have left: all of them together serve as many as the service may. */
+static int share_of_next(const struct service *s)
+{
+	const struct tally t = count(s);
+	const int places = MAX(s->most_workers - t.all, 1);
+
+	return s->most_clients == 0 ? s->session_limit : MAX(divide_up(s->most_clients - t.clients, places), 1);
+}
+
 void service_start_worker(struct service *s)
 {
+	const int share = share_of_next(s);
 	struct worker *w;
 	int line[2];
 	pid_t pid;
@@ -96,7 +108,7 @@ void service_start_worker(struct service *s)
 		throttle(s);
 		return;
 	}
-	pid = spawn_worker(s, line[1]);
+	pid = spawn_worker(s, share, line[1]);
 	close(line[1]);
 	if (pid < 0) {
 		log_warning("%s: cannot start: %s", s->file, error_text(pid));
@@ -107,7 +119,7 @@ void service_start_worker(struct service *s)
 	}
 	w = get_memory(sizeof(*w));
 	*w = (struct worker){ .service = s, .pid = pid, .line = line[0], .state = STARTING,
-			      .started_ms = mono_ms() };
+			      .session_limit = share, .started_ms = mono_ms() };
 	list_append(&s->workers, &w->link);
 	s->used = true;
 	if (verbose)

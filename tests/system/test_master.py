@@ -116,8 +116,8 @@ def test_worker_processes_share_the_clients(echo):
         return len(pids) == 3
 
     wait_until(all_three_serve, 30, "three processes")
-    assert talks[0].ask("limit") == "14"        # a third of 41, rounded up
     assert sorted(one.pids("smtpd")) == sorted(pids)
+    assert sorted({talk.pid(): talk.ask("limit") for talk in talks}.values()) == ["13", "14", "14"]      # 41
 
 
 def test_at_a_port_a_second_process_comes_when_the_first_has_a_processor_to_itself(echo):
@@ -166,6 +166,18 @@ def test_reaching_the_limit_is_said(echo):
     talks = [one.talk() for _ in range(2)]
     assert len({talk.pid() for talk in talks}) == 2
     one.wait_for_log(r"warning: service \"127.0.0.1:\d+\" \(\S+\) has reached its process limit \"2\"")
+
+
+def test_processes_that_share_clients_take_no_more_than_the_limit(echo):
+    one = echo(smtpd_limit="4", main={"worker_processes": "3"})
+    talks = [one.talk() for _ in range(4)]
+    one.wait_for_log(r"has reached its process limit \"4\"")
+    first = talks[0].pid()
+    left = [talk for talk in talks if talk.pid() != first]
+    os.kill(first, signal.SIGKILL)      # what it had is the next one's
+    one.wait_for_log(rf"smtpd pid {first} killed by signal 9")
+    left += [one.talk() for _ in range(2)]
+    assert sorted({talk.pid(): talk.ask("limit") for talk in left}.values()) == ["1", "1", "2"]
 
 
 def test_inherited_facts_about_a_connection(echo):
