@@ -147,7 +147,7 @@ static void clean_world(void)
 	clean_environment(settings->common.import_environment);
 	setenv("MAIL_CONFIG", settings->config_dir, 1);
 	umask(077);
-	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	set_signals();
 	raise_descriptor_limit();
 }
 

@@ -121,8 +121,7 @@ void command_start(const char *name, const char *config_dir, const struct param_
 		reset_signals();
 		reset_process();
 	}
-	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	set_signals();
 	log_open(name, LOG_TO_STDERR, NULL);
 	load(choose_directory(config_dir, privileged), &ret->conf);
 	the_conf = ret->conf;

@@ -191,8 +191,7 @@ static void prepare_process(void)
 	give_back_memory();
 	stand_on_three_descriptors();
 	umask(077);
-	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	set_signals();
 	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	raise_descriptor_limit();
 }

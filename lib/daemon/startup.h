@@ -9,6 +9,11 @@
 
 /* STDIN, STDOUT and STDERR exist; what is opened later is never one of them. */
 void stand_on_three_descriptors(void);
+/*
+ * What cannot be written is an error and no signal, and children wait to be waited for: whoever started
+ * us may ignore SIGCHLD, and then nobody would hear what became of them.
+ */
+void set_signals(void);
 /* Thousands of sessions need descriptors; what the system allows is there to be used. */
 void raise_descriptor_limit(void);
 /*

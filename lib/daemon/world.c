@@ -28,6 +28,13 @@ void stand_on_three_descriptors(void)
 		fcntl(i, F_SETFD, 0);
 }
 
+void set_signals(void)
+{
+	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+}
+
 void raise_descriptor_limit(void)
 {
 	struct rlimit r;

@@ -243,6 +243,18 @@ def test_who_dies_just_when_master_has_looked_for_the_dead_is_not_overlooked(ech
         wait_until(lambda: started.exists() and len(started.read_text()) >= 2, 30, "the next process for a client that still waits")
 
 
+def test_master_hears_of_its_dead_when_started_by_who_ignores_his(echo):
+    one = echo(start=False)
+    one.write()
+    subprocess.run([COMMANDS / "postroad", "-c", one.etc, "start"], check=True, capture_output=True,
+                   preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    one.running = True
+    pid = one.talk().pid()
+    os.kill(pid, signal.SIGKILL)
+    one.wait_for_log(rf"warning: process \S+/smtpd pid {pid} killed by signal 9")
+    assert one.talk().pid() != pid
+
+
 def test_a_program_that_cannot_start_rests(echo):
     one = echo("a unix n - n - - error\n", main={"service_throttle_time": "2s"})
     client = one.talk("public/a")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -49,6 +50,11 @@ def test_success_while_the_system_is_down_means_a_file_in_maildrop(still):
     assert MESSAGE.encode() in content(still)
     assert "me@example.net" in envelope(still)
     assert "someone@example.com" in envelope(still)
+
+
+def test_success_is_said_to_callers_who_ignore_their_children(still):
+    """As a program in Perl with $SIG{CHLD} = "IGNORE": what it starts inherits that, and would never hear of a child of its own."""
+    still.command("sendmail", "-i", "someone@example.com", input=MESSAGE, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
 
 
 def test_what_waited_in_maildrop_goes_out_at_the_start(still):
