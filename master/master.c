@@ -50,6 +50,19 @@ static void parse_options(int argc, char **argv, struct options *ret)
 	}
 }
 
+/*
+ * What the starter has open is nothing to us or to any daemon: a lock of its own, or a pipe whose end
+ * somebody waits for.
+ */
+static void close_others(int ready_fd)
+{
+	const unsigned kept = ready_fd > STDERR_FILENO ? (unsigned) ready_fd : STDERR_FILENO;
+
+	if (kept > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, kept - 1, 0);
+	close_range(kept + 1, ~0U, 0);
+}
+
 /* Relative paths would mean something else after the change of directory. */
 static void load_settings(const char *given)
 {
@@ -159,6 +172,7 @@ int main(int argc, char **argv)
 	stand_on_three_descriptors();
 	log_open("postroad/master", LOG_TO_STDERR, NULL);
 	parse_options(argc, argv, &o);
+	close_others(o.ready_fd);
 	if (o.ready_fd >= 0)
 		fcntl(o.ready_fd, F_SETFD, FD_CLOEXEC);
 	load_settings(o.config_dir);

@@ -255,6 +255,20 @@ def test_master_hears_of_its_dead_when_started_by_who_ignores_his(echo):
     assert one.talk().pid() != pid
 
 
+def test_what_the_starter_has_open_is_not_kept_open(echo):
+    """A script that holds a lock, or an installer that waits for the end of a pipe."""
+    one = echo(start=False)
+    one.write()
+    ours, theirs = os.pipe()
+    subprocess.run([COMMANDS / "postroad", "-c", one.etc, "start"], check=True, capture_output=True, pass_fds=[theirs])
+    one.running = True
+    one.talk().pid()
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    assert os.read(ours, 1) == b""      # nobody else could write to it
+    os.close(ours)
+
+
 def test_a_program_that_cannot_start_rests(echo):
     one = echo("a unix n - n - - error\n", main={"service_throttle_time": "2s"})
     client = one.talk("public/a")
