@@ -183,9 +183,9 @@ static void expand_all(struct message *m)
 	for (size_t i = 0; i < m->e.recipient_count && m->refused.code == 0; i++)
 		expand_recipient(m, &m->e.recipients[i]);
 	for (size_t i = 0; i < m->extracted.len && !m->is_resent && m->refused.code == 0; i++)
-		expand_address(m, m->extracted.at[i], 0);
+		expand_address(m, m->extracted.at[i], m->e.notify);
 	for (size_t i = 0; i < m->extracted_resent.len && m->refused.code == 0; i++)
-		expand_address(m, m->extracted_resent.at[i], 0);
+		expand_address(m, m->extracted_resent.at[i], m->e.notify);
 }
 
 /* Most messages keep their recipients as they are: one array of the right size. */
@@ -216,6 +216,7 @@ void make_recipients(struct message *m)
 		add_copies(m);
 	m->e.recipients = m->recipients.at;
 	m->e.recipient_count = m->recipients.len;
+	m->e.notify = 0;		/* each has it */
 }
 
 int change_envelope(struct message *m, unsigned flags, struct str packed)

@@ -88,7 +88,7 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 		return -errno;
 	*ret = (struct envelope){
 		.queue_id = new_id(a), .sender = theirs.sender, .arrival_us = f->arrival_us,
-		.flags = theirs.flags & SUBMISSION_FLAGS, .ret = theirs.ret,
+		.flags = theirs.flags & SUBMISSION_FLAGS, .ret = theirs.ret, .notify = theirs.notify,
 		.envid = theirs.envid,
 		.verp = theirs.verp, .full_name = theirs.full_name, .client_name = STR("localhost"),
 		.client_address = STR("127.0.0.1"), .uid = st.st_uid,

@@ -114,7 +114,8 @@ static void rebuild_envelope(struct drop *d, const struct envelope *theirs, stru
 	*ret = (struct envelope){
 		.sender = theirs->sender, .arrival_us = wall_us(),
 		.flags = theirs->flags & SUBMISSION_FLAGS,
-		.ret = theirs->ret, .envid = theirs->envid, .full_name = theirs->full_name, .uid = getuid(),
+		.ret = theirs->ret, .notify = theirs->notify, .envid = theirs->envid,
+		.full_name = theirs->full_name, .uid = getuid(),
 		.recipient_count = theirs->recipient_count,
 		.verp = theirs->verp.len == 2 ? theirs->verp : STR_NONE,
 	};

@@ -134,8 +134,10 @@ static void make_envelope(struct request *q, struct envelope *e)
 	*e = (struct envelope){ .sender = sender_of(q), .flags = q->flags, .ret = q->ret,
 				.envid = str_of(q->envid), .full_name = full_name(q) };
 	e->verp = verp_of(q, e->sender);
-	if (q->extract)
+	if (q->extract) {
 		e->flags |= ENVELOPE_EXTRACT;
+		e->notify = q->notify;
+	}
 	recipients_of(q, e);
 	if (has_non_ascii(e))
 		e->flags |= ENVELOPE_SMTPUTF8;

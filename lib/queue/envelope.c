@@ -107,6 +107,7 @@ int envelope_pack(const struct envelope *e, struct buf *b)
 	put_number(b, "arrival", e->arrival_us, &error);
 	put_number(b, "flags", e->flags, &error);
 	put_number(b, "ret", e->ret, &error);
+	put_number(b, "notify", e->notify, &error);
 	put_number(b, "uid", (int64_t) e->uid, &error);
 	for (size_t i = 0; i < COUNT_OF(texts); i++) {
 		struct str value = *text_of((struct envelope *) (uintptr_t) e, &texts[i]);
@@ -168,6 +169,8 @@ static int get_attribute(struct envelope *e, struct str name, struct str value)
 		e->flags = (unsigned) number;
 	else if (str_is(name, STR("ret")))
 		e->ret = number > RETURN_HEADERS ? RETURN_NOT_SAID : (enum dsn_return) number;
+	else if (str_is(name, STR("notify")))
+		e->notify = (unsigned) number & 15;
 	else if (str_is(name, STR("uid")))
 		e->uid = (uint64_t) number;
 	else

@@ -48,6 +48,7 @@ struct envelope {
 	int64_t arrival_us;		/* wall_us() at the start of the transaction */
 	unsigned flags;			/* enum envelope_flags */
 	enum dsn_return ret;
+	unsigned notify;		/* with ENVELOPE_EXTRACT: what the recipients in the headers get */
 	struct str envid;		/* decoded xtext */
 	struct str full_name;		/* sendmail -F: for a From header that cleanup has to make */
 	/* for the log, Received, milters, agents */

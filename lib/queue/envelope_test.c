@@ -17,7 +17,7 @@ static struct envelope sample(struct recipient *to, size_t n)
 				  .sasl_method = STR("PLAIN"), .sasl_username = STR("al"),
 				  .sasl_sender = STR("s@x"),
 				  .message_id = STR("<1@x>"), .filter_transport = STR("smtp:[f]"),
-				  .uid = 1000,
+				  .uid = 1000, .notify = NOTIFY_NEVER,
 				  .recipient_count = n, .recipients = to };
 }
 
@@ -40,6 +40,7 @@ static void an_envelope_survives_packing_with_all_its_attributes(void **state)
 	assert_int_equal(back.arrival_us, 1700000000123456);
 	assert_int_equal(back.ret, RETURN_HEADERS);
 	assert_int_equal(back.uid, 1000);
+	assert_int_equal(back.notify, NOTIFY_NEVER);
 	assert_str(back.full_name, "Alice");
 	assert_int_equal(back.recipient_count, 2);
 	assert_int_equal(back.recipients[1].index, 7);

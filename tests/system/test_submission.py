@@ -217,6 +217,13 @@ def test_t_takes_recipients_from_the_headers_and_removes_bcc(running):
     assert len(running.log_lines(r"status=sent")) == 5
 
 
+def test_n_is_for_recipients_in_the_headers_too(instance):
+    one = instance(main={"default_transport": "error:5.1.1 no", "header_checks": "static:HOLD"})
+    one.command("sendmail", "-t", "-N", "never", "-f", "me@example.net", "extra@example.com", input="To: one@example.com\nSubject: x\n\nhello\n")
+    held = re.search(r": (\w+): hold", one.wait_for_log(r"cleanup\[\d+\]: \w+: hold: header")[0]).group(1)
+    wait_until(lambda: one.command("postcat", "-eq", held, check=False).stdout.count("notify_flags=NEVER\n") == 2)
+
+
 def test_a_refused_message_comes_back_to_its_sender(instance):
     one = instance(master=ROWS, main={"default_transport": "hole:", "local_transport": "hole:", "hopcount_limit": "3"})
     received = "".join(f"Received: from a{i} by b{i}; Sun, 22 Nov 2026 00:00:00 +0000\n" for i in range(10))
