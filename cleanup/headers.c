@@ -208,11 +208,6 @@ static bool is_known_requiretls(struct message *m, struct str value)
 	return known;
 }
 
-static bool is_list_to_extract(const struct message *m, const struct header_row *row)
-{
-	return row != NULL && (row->use & RECIPIENTS) != 0 && (m->flags & CLEANUP_EXTRACT) != 0;
-}
-
 static void note_header(struct message *m, const struct header *h, const struct header_row *row)
 {
 	const bool is_first = (m->seen & 1u << row->kind) == 0;
@@ -227,8 +222,6 @@ static void note_header(struct message *m, const struct header *h, const struct 
 		note_message_id(m, h, row->kind);
 	if (row->kind == HEADER_TLS_REQUIRED)
 		note_tls_required(m, h->value);
-	if (is_list_to_extract(m, row))
-		extract_recipients(m, h->value, (row->use & RESENT) != 0);
 }
 
 struct str header_without_blanks(struct message *m, struct str whole)
@@ -258,21 +251,31 @@ static struct str cut_to_size(struct str whole)
 	return head;
 }
 
+/* sendmail -t: as the sender wrote it, whatever checks make of it. Nobody is left out because of a cut. */
+static void take_recipients(struct message *m, const struct header *h, const struct header_row *row)
+{
+	m->goes_to_resent = m->goes_to_resent || (row->use & RESENT) != 0;
+	if ((row->use & RECIPIENTS) == 0)
+		return;
+	if (h->whole.len > (size_t) the_cleanup.conf.header_size_limit)
+		refuse_loudly(m, 552, "5.3.4", "Error: a header with recipients is too long");
+	else
+		extract_recipients(m, h->value, (row->use & RESENT) != 0);
+}
+
 /*
  * Checks come first: a header that they leave out was never there, so that another takes its place
  * if it must, and what they put in its stead counts as what it is.
  */
 static void take_header(struct message *m, const struct header *found)
 {
-	struct str head = cut_to_size(found->whole), whole = header_without_blanks(m, head);
+	struct str whole = header_without_blanks(m, cut_to_size(found->whole));
 	const struct header_row *row = find_row(found->name);
 	enum check_class class = row == NULL && is_of_mime(found->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
 	struct header h;
 
-	if (head.len < found->whole.len && is_list_to_extract(m, row)) {
-		refuse_loudly(m, 552, "5.3.4", "Error: a header with recipients is too long");
-		return;
-	}
+	if (row != NULL && (m->flags & CLEANUP_EXTRACT) != 0)
+		take_recipients(m, found, row);
 	if (checks_for(m, class) != NULL && !check_text(m, class, whole, &whole))
 		return;
 	if (header_next(&(struct str){ whole.at, whole.len }, &h) <= 0 || h.whole.len != whole.len) {

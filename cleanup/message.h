@@ -85,6 +85,7 @@ struct message {
 	int hops;
 	bool is_resent;
 	VEC(struct str) extracted, extracted_resent;	/* sendmail -t */
+	bool goes_to_resent;		/* to those of the Resent- headers alone */
 
 	struct queue_writer *writer;
 	bool headers_only;		/* the content ended without an empty line */

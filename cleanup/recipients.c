@@ -182,7 +182,7 @@ static void expand_all(struct message *m)
 {
 	for (size_t i = 0; i < m->e.recipient_count && m->refused.code == 0; i++)
 		expand_recipient(m, &m->e.recipients[i]);
-	for (size_t i = 0; i < m->extracted.len && !m->is_resent && m->refused.code == 0; i++)
+	for (size_t i = 0; i < m->extracted.len && !m->goes_to_resent && m->refused.code == 0; i++)
 		expand_address(m, m->extracted.at[i], m->e.notify);
 	for (size_t i = 0; i < m->extracted_resent.len && m->refused.code == 0; i++)
 		expand_address(m, m->extracted_resent.at[i], m->e.notify);

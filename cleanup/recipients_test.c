@@ -82,6 +82,28 @@ static void nobody_to_send_to_is_refused(void **state)
 	drop(&s);
 }
 
+/* header_checks(5) is about what is delivered: whom it is for the sender has said. */
+static void recipients_are_taken_from_headers_that_checks_leave_out_or_replace(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	struct stored s;
+
+	(void) state;
+	the_cleanup.header_checks = open_checks("header_checks", "/^(Resent-)?Bcc:/ IGNORE\n/^Resent-From:/ IGNORE\n/^To:/ REPLACE To: all@example.net\n");
+	s = pass("pickup", CLEANUP_EXTRACT, &e, STR("To: one@example.net\nBcc: two@example.net\n\nx\n"), 0);
+	assert_has(s.headers, "To: all@example.net\n");
+	assert_int_equal(s.e.recipient_count, 2);
+	assert_str(s.e.recipients[0].address, "one@example.net");
+	assert_str(s.e.recipients[1].address, "two@example.net");
+	drop(&s);
+	s = pass("pickup", CLEANUP_EXTRACT, &e, STR("To: one@example.net\nResent-From: x@y\nResent-Bcc: two@example.net\n\nx\n"), 0);
+	assert_int_equal(s.e.recipient_count, 1);
+	assert_str(s.e.recipients[0].address, "two@example.net");
+	drop(&s);
+	tables_free(the_cleanup.header_checks);
+	the_cleanup.header_checks = NULL;
+}
+
 /* What is behind the limit is cut off: the message would go to some, and one address would be another one. */
 static void a_list_of_recipients_that_does_not_fit_is_refused_and_not_cut(void **state)
 {
@@ -691,6 +713,7 @@ int main(void)
 		cmocka_unit_test(utf8_from_local_programs_needs_smtputf8),
 		cmocka_unit_test(a_resent_message_goes_to_its_resent_recipients),
 		cmocka_unit_test(nobody_to_send_to_is_refused),
+		cmocka_unit_test(recipients_are_taken_from_headers_that_checks_leave_out_or_replace),
 		cmocka_unit_test(a_list_of_recipients_that_does_not_fit_is_refused_and_not_cut),
 		cmocka_unit_test(aliases_are_expanded_and_remember_where_they_came_from),
 		cmocka_unit_test(who_shows_the_login_has_aliases_and_who_has_none_does_not_show_it),
