@@ -147,7 +147,6 @@ struct rights default_rights(struct task *t);
  */
 bool may_include(struct task *t);
 void has_included(struct task *t, size_t bytes);
-/* Does a list of main.cf (propagate_unmatched_extensions, allow_mail_to_files, ...) have this word? */
 
 /* ---- list.c ---- */
 void deliver_list(struct task *t, const struct alias *alias, const struct destinations *list);

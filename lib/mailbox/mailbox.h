@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Writing messages into mailboxes: mbox files and Maildirs. Everything here is done as the user whose
- * mailbox it is, in a child process of a delivery agent (see child.h), with blocking calls.
+ * mailbox it is, in a hand of a delivery agent (lib/agent/hands.h), with blocking calls.
  *
  * What must stay true: a message is reported as sent only when its final name exists and one fsync after
  * that succeeded; a failed fsync is not repeated; a failed append leaves an mbox file as long as it was.
