@@ -15,7 +15,7 @@ enum { FORWARD_TIME_MS = 1800000 };
 
 /*
  * Success is told by us, as "expanded"; the rest as asked for. Nothing left of it means never (RFC 3461
- * 6.2.7), not "as usual".
+ * 5.2.7), not "as usual".
  */
 static unsigned notify_of(const struct task *t)
 {

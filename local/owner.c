@@ -46,7 +46,7 @@ int tell_owner(struct task *t)
 	int r = outcome_pack(&o, &outcomes);
 
 	d.env.sender = t->sender;
-	d.env.ret = 0;			/* the owner has asked for nothing (RFC 3461 6.2.7.3) */
+	d.env.ret = 0;			/* the owner has asked for nothing (RFC 3461 5.2.7.3) */
 	d.env.envid = STR_NONE;
 	if (r >= 0)
 		r = request_of(&d, t->r, &packed, &m);

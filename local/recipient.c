@@ -59,7 +59,7 @@ static void report(struct task *t, bool is_expansion)
 		deferred(t->d, t->r, &how, "%s", text);
 	else if (t->result.status == MAILBOX_BOUNCED)
 		report_failure(t, &how);
-	else if (is_expansion && (t->r->notify & NOTIFY_SUCCESS))
+	else if (is_expansion && (t->r->notify & NOTIFY_SUCCESS) && !has_other_sender(t))
 		expanded(t->d, t->r, &how, "%s", text);
 	else
 		delivered(t->d, t->r, &how, "%s", text);

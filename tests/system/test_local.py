@@ -355,6 +355,19 @@ def test_who_asked_for_success_only_hears_of_the_expansion_and_of_nothing_else(l
     assert not one.log_lines("sender non-delivery notification")
 
 
+def test_mail_for_a_list_with_an_owner_has_arrived_there(local):
+    """RFC 3461, 5.2.7.3: what becomes of it is no longer the sender's affair."""
+    one = local(aliases=f"list: {USER}+a, {USER}+b\nowner-list: {USER}\n")
+    with one.client() as client:
+        client.ehlo()
+        client.mail(f"{USER}@{DOMAIN}")
+        assert client.rcpt(f"list@{DOMAIN}", ["NOTIFY=SUCCESS"])[0] == 250
+        assert client.data(MESSAGE)[0] == 250
+    found = wait_for_letters(one, 3)
+    (report,) = [letter for letter in found if letter.startswith(b"Return-Path: <>")]
+    assert b"\nFinal-Recipient: rfc822; list@%s\nAction: delivered\n" % DOMAIN.encode() in report
+
+
 def test_what_is_a_name_of_ours_is_a_matter_of_the_transport_and_not_of_the_domain(local):
     """As in Postfix: local asks where an address in a list would go, and whether that is itself."""
     one = local(aliases=f"{USER}: {USER}@foreign.example\nboth: {USER}@foreign.example, {USER}@{DOMAIN}\naway: {USER}@elsewhere.example, {OTHER}@single.example\nvirtual: joe@va.example\n",
