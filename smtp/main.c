@@ -48,9 +48,8 @@ static void find_own_addresses(void)
 /* For a verdict only: who sets it for this service alone should hear that it does nothing (lint). */
 static void find_relayhost(void)
 {
-	struct arena *a = arena_new("relayhost", NULL, 1 << 20);	/* as long as the process */
-
-	conf_get(the_world->conf, a, STR("relayhost"), &the_client.relayhost);
+	the_client.memory = arena_new("relayhost", NULL, 1 << 20);
+	conf_get(the_world->conf, the_client.memory, STR("relayhost"), &the_client.relayhost);
 	the_client.relayhost = str_trim(the_client.relayhost);
 }
 

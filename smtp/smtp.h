@@ -26,6 +26,7 @@ struct client {
 	uint16_t default_port;
 	struct str hostname;		/* myhostname: to notice that we talk to ourselves */
 	struct str relayhost;		/* as main.cf has it; may be empty */
+	struct arena *memory;		/* of its text, as long as the process */
 	bool ipv4_first, ipv6_first;	/* smtp_address_preference; neither: as it comes */
 	struct address_ip bind4, bind6;	/* family 0: the system chooses */
 	const struct own_addresses *own, *proxied;
