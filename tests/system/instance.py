@@ -103,7 +103,8 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
 
-# They start commands and deliveries by a child of their own, which is none of master's: it ends when it notices that they have, and nobody waits for it.
+# They start commands and deliveries by a child of their own, which is none of master's and goes by their name: it ends when it notices that they have, and they
+# wait for that, but not for ever. So what of these names is left after a stop gets some more time.
 HAVE_SPAWNERS = ("local", "virtual", "pipe", "tokens")
 
 
