@@ -28,8 +28,14 @@ struct verdict ask_mynetworks(struct question *q, const struct rule *r)
 struct verdict ask_address_map(struct question *q, const struct rule *r)
 {
 	struct str value;
+	int found = table_get(r->table, q->arena, str_of(q->s->peer.address), &value);
 
-	return table_get(r->table, q->arena, str_of(q->s->peer.address), &value) > 0 ? permit() : dunno();
+	if (found < 0) {
+		log_warning("%s lookup error for \"%s\": %s", table_spec(r->table), q->s->peer.address,
+			    table_why(r->table));
+		return verdict_cannot_tell(q->arena, q->subject);
+	}
+	return found > 0 ? permit() : dunno();
 }
 
 static struct verdict refuse_nameless(struct question *q, enum peer_status status, const char *what)

@@ -93,8 +93,10 @@ static bool fits(struct session *s, const struct sasl_offer *o)
 	if ((wanted & ~o->options) != 0)
 		return false;
 	r = match_text(the_smtpd->sasl_filter, s->step, str_of(o->name));
-	if (r < 0)
+	if (r < 0) {
 		log_warning_rarely(10, "smtpd_sasl_mechanism_filter: %s", match_why(the_smtpd->sasl_filter));
+		s->sasl_is_down = true;
+	}
 	return r > 0;
 }
 

@@ -18,7 +18,7 @@ bool sasl_needs_inet(void);
 bool sasl_is_active(const struct session *s);
 /*
  * The names for EHLO, "PLAIN LOGIN"; empty: none. Not of a mechanism that the security options or
- * the filter keep from this client. Notes in s->sasl_is_down whether there is nobody to ask.
+ * the filter keep from this client. Notes in s->sasl_is_down whether nobody can tell.
  */
 struct str sasl_offered(struct session *s) MAY_YIELD;
 /* The name of an offered mechanism as the server spells it; empty: it is not offered. */

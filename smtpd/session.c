@@ -449,17 +449,25 @@ static void converse(struct session *s)
 	flush(s->stream);
 }
 
-void identity_changed(struct session *s)
+void ask_whether_local(struct session *s)
 {
 	struct question q;
+	struct verdict v;
 
+	question_begin(&q, s, STR_NONE);
+	v = rules_ask(&q, the_smtpd->local_clients);
+	s->is_local = v.act == PERMIT;
+	s->is_local_unknown = v.act == REJECT;
+}
+
+void identity_changed(struct session *s)
+{
 	co_describe("%s", buf_text(&s->peer.shown));
 	s->may_verp = match_client(the_smtpd->verp_clients, s->step, buf_str(&s->peer.name), &s->peer.ip) > 0;
 	s->may_xclient = match_client(the_smtpd->xclient_hosts, s->step, buf_str(&s->peer.name),
 				      &s->peer.ip) > 0;
 	ehlo_choose_discards(s);
-	question_begin(&q, s, STR_NONE);
-	s->is_local = rules_ask(&q, the_smtpd->local_clients).act == PERMIT;
+	ask_whether_local(s);
 	begin_step(s);
 }
 

@@ -78,9 +78,10 @@ struct session {
 	struct buf sasl_method, sasl_username;	/* printable; empty: not authenticated */
 	/* the step under way has a password in it: its memory is overwritten */
 	bool has_secret;
-	bool sasl_is_down;		/* at EHLO or AUTH there was no authentication server */
+	bool sasl_is_down;		/* at EHLO or AUTH nobody could tell who may log in how */
 	bool esmtp;			/* EHLO was said: proto=ESMTP */
 	bool is_local;			/* a local_header_rewrite_clients client */
+	bool is_local_unknown;		/* nobody could tell: its mail waits, lest its headers stay as they are */
 	bool may_xclient, may_verp;
 	const struct tls_peer *tls;	/* NULL: in the clear */
 	int tls_loglevel;		/* of a handshake under way */
@@ -113,6 +114,8 @@ void serve_client(struct session_socket *socket) MAY_YIELD;
  */
 void sessions_stop(void);
 
+/* Is it one of local_header_rewrite_clients? */
+void ask_whether_local(struct session *s) MAY_YIELD;
 /* After a change of name or address: what this client may, and what it is told of. */
 void identity_changed(struct session *s) MAY_YIELD;
 /*

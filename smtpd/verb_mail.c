@@ -150,6 +150,10 @@ enum next verb_mail(struct session *s, const struct command *c)
 		return refuse_sender(s, -EILSEQ, path);
 	if (check_args(s, &m) == FAILED)
 		return FAILED;
+	if (s->is_local_unknown)
+		ask_whether_local(s);
+	if (s->is_local_unknown)
+		return reply(s, 451, "4.3.0", "Error: temporary lookup failure");
 
 	if (m.has_verp && m.verp.len == 0)
 		m.verp = str_of(the_smtpd->common->default_verp_delimiters);

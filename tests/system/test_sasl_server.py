@@ -274,6 +274,19 @@ def test_without_a_server_mail_goes_on_and_nothing_is_refused_for_good(fake, fak
     can_log_in(faked)
 
 
+def test_while_the_filter_of_mechanisms_cannot_be_asked_nothing_is_refused_for_good(fake, faked, afresh):
+    faked.set(smtpd_sasl_mechanism_filter="fail:broken")
+    faked.reload()
+    try:
+        with Raw(faked) as client:
+            assert not [line for line in client.capabilities if line.startswith("AUTH PLAIN")]
+            assert client.login() == UNAVAILABLE
+        assert accepts_mail(faked) == [250, 250, 454]
+    finally:
+        faked.set(smtpd_sasl_mechanism_filter=None)
+        faked.reload()
+
+
 def test_a_server_that_is_restarted_is_found_again_at_once(fake, faked, afresh):
     can_log_in(faked)
     for _ in range(5):
