@@ -161,7 +161,7 @@ static void clean_world(void)
 	setenv("MAIL_CONFIG", settings->config_dir, 1);
 	umask(077);
 	set_signals();
-	raise_descriptor_limit();
+	raise_limits();
 }
 
 int main(int argc, char **argv)

@@ -193,7 +193,7 @@ static void prepare_process(void)
 	umask(077);
 	set_signals();
 	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-	raise_descriptor_limit();
+	raise_limits();
 }
 
 static void warn(const char *text)

@@ -14,8 +14,12 @@ void stand_on_three_descriptors(void);
  * us may ignore SIGCHLD, and then nobody would hear what became of them.
  */
 void set_signals(void);
-/* Thousands of sessions need descriptors; what the system allows is there to be used. */
-void raise_descriptor_limit(void);
+/*
+ * Thousands of sessions need descriptors; what the system allows is there to be used. How large a file
+ * may be is not for the shell to say that we are started from: a mailbox that must not grow is full, and
+ * mail for it goes back.
+ */
+void raise_limits(void);
 /*
  * The next one of a list as import_environment and export_environment are: "NAME", with the value that
  * it has (NULL: none), "NAME=value", or "{ NAME = value }", where the value may have blanks and commas.

@@ -35,14 +35,21 @@ void set_signals(void)
 	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
 
-void raise_descriptor_limit(void)
+static void raise_limit(int resource)
 {
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+	if (getrlimit(resource, &r) < 0)
 		return;
 	r.rlim_cur = r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
+	setrlimit(resource, &r);
+}
+
+void raise_limits(void)
+{
+	raise_limit(RLIMIT_NOFILE);
+	if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }) < 0)
+		raise_limit(RLIMIT_FSIZE);
 }
 
 struct setting {

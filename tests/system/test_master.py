@@ -269,6 +269,16 @@ def test_what_the_starter_has_open_is_not_kept_open(echo):
     os.close(ours)
 
 
+def test_how_large_files_may_be_is_not_for_the_starter_to_say(echo):
+    one = echo(start=False)
+    one.write()
+    subprocess.run([COMMANDS / "postroad", "-c", one.etc, "start"], check=True, capture_output=True,
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 30)))
+    one.running = True
+    limits = Path(f"/proc/{one.talk().pid()}/limits").read_text()
+    assert re.search(r"Max file size +(\w+)", limits)[1] in ("unlimited", str(1 << 30))     # as far as our rights go
+
+
 def test_a_program_that_cannot_start_rests(echo):
     one = echo("a unix n - n - - error\n", main={"service_throttle_time": "2s"})
     client = one.talk("public/a")
