@@ -538,6 +538,96 @@ def test_memcache_tables(mail):
         assert ask(mail, slow, "alice") == "one" and time.monotonic() - began < 20       # whoever is not there is not asked again
 
 
+# ---- Active Directory's groups, which no other server has ----
+
+def ber(tag, *parts):
+    content = b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    length = len(content)
+    return bytes([tag]) + (bytes([length]) if length < 128 else b"\x83" + length.to_bytes(3, "big")) + content
+
+
+def ber_elements(content):
+    elements, at = [], 0
+    while at < len(content):
+        tag, length, at = content[at], content[at + 1], at + 2
+        if length >= 128:
+            at, length = at + length - 128, int.from_bytes(content[at:at + length - 128], "big")
+        elements.append((tag, content[at:at + length]))
+        at += length
+    return elements
+
+
+def ber_message(stream):
+    head = stream.read(2)
+    if len(head) == 2 and head[1] >= 128:
+        head += stream.read(head[1] - 128)
+        return head + stream.read(int.from_bytes(head[2:], "big"))
+    return head + stream.read(head[1]) if head else b""
+
+
+class Directory:
+    """Values of groups, of which no more than `most` are told at once: attribute;range=FIRST-LAST, and the last part ends with *."""
+
+    def __init__(self, most, entries, spoil=lambda part: part):
+        self.most, self.entries, self.spoil, self.parts = most, entries, spoil, []
+
+    def attribute(self, values, asked):
+        name, _, wanted = asked.partition(";range=")
+        values, first = values.get(name, []), int(wanted.partition("-")[0] or 0)
+        if not values or (wanted and first >= len(values)):
+            return b""
+        if not wanted and len(values) <= self.most:
+            return ber(0x30, ber(4, name), ber(0x31, *(ber(4, value) for value in values)))
+        last = first + self.most
+        part = self.spoil(f"{name};range={first}-{'*' if last >= len(values) else last - 1}")
+        self.parts.append(part)
+        return (b"" if wanted else ber(0x30, ber(4, name), ber(0x31))) + ber(0x30, ber(4, part), ber(0x31, *(ber(4, value) for value in values[first:last])))
+
+    def answer(self, question):
+        (_, number), (kind, request) = ber_elements(ber_elements(question)[0][1])[:2]
+        fine = ber(10, b"\0"), ber(4), ber(4)
+        if kind == 0x42:
+            return None
+        if kind == 0x60:
+            return ber(0x30, ber(2, number), ber(0x61, *fine))
+        (_, base), *_, (_, names) = ber_elements(request)
+        values = self.entries.get(base.decode(), {})
+        attributes = b"".join(self.attribute(values, asked.decode()) for _, asked in ber_elements(names))
+        return ber(0x30, ber(2, number), ber(0x64, ber(4, base), ber(0x30, attributes))) + ber(0x30, ber(2, number), ber(0x65, *fine))
+
+
+@contextlib.contextmanager
+def directory(mail, most, entries, lines, spoil=lambda part: part):
+    """The table, and the parts that have been told."""
+    one = Directory(most, entries, spoil)
+    with Scripted(one.answer, ber_message) as server:
+        yield f"ldap:{mail.file('directory.cf', f'server_host = ldap://127.0.0.1:{server.port}{chr(10)}search_base = cn=%s{chr(10)}query_filter = (cn=%s){chr(10)}{lines}')}", one.parts
+
+
+@pytest.mark.parametrize("count", [1500, 1501, 3000, 4001])
+def test_all_values_of_a_large_group_in_active_directory_are_found(mail, count):
+    members = [f"user{number}@example.com" for number in range(count)]
+    with directory(mail, 1500, {"cn=all": {"mail": members}}, "result_attribute = mail\n") as (spec, parts):
+        assert ask(mail, spec, "all").split(",") == members
+        assert len(parts) == (0 if count == 1500 else -(-count // 1500))
+        with pytest.raises(RuntimeError, match="expansion_limit"):
+            ask(mail, f"ldap:{mail.file('limited.cf', (mail.etc / 'directory.cf').read_text() + f'expansion_limit = {count - 1}{chr(10)}')}", "all")
+
+
+def test_all_members_of_a_large_group_in_active_directory_are_followed(mail):
+    people = {f"cn=p{number}": {"mail": [f"p{number}@example.com"]} for number in range(5)}
+    with directory(mail, 2, people | {"cn=all": {"member": list(people), "mail": ["all@example.com"]}}, "leaf_result_attribute = mail\nspecial_result_attribute = member\n") as (spec, parts):
+        assert ask(mail, spec, "all") == ",".join(f"p{number}@example.com" for number in range(5))
+        assert parts == ["member;range=0-1", "member;range=2-3", "member;range=4-*"]
+
+
+@pytest.mark.parametrize("spoiled", ["mail;range=0-3", "mail;range=3-2", "mail;range=x", "mail"])
+def test_a_part_of_a_group_that_is_not_the_one_asked_for_is_no_answer(mail, spoiled):
+    with directory(mail, 2, {"cn=all": {"mail": list("abcdef")}}, "result_attribute = mail\n", lambda part: part.replace("mail;range=2-3", spoiled)) as (spec, _), \
+            pytest.raises(RuntimeError, match="values of mail from number 2 on"):
+        ask(mail, spec, "all")
+
+
 # ---- through proxymap ----
 
 def test_connections_of_simple_protocols_are_kept_and_renewed(mail):

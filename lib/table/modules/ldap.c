@@ -6,6 +6,7 @@
  */
 #include <lber.h>
 #include <ldap.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/provider.h>
 #include <sasl/sasl.h>
@@ -17,6 +18,8 @@
 
 /* DEEPEST: each name that is followed takes some hundred bytes of a thread's stack */
 enum { MOST_ATTRIBUTES = 60, MOST_NAME = 100, DEEPEST = 1000 };
+
+#define PART ";range="			/* take_parts() */
 
 /* What an attribute's values are. */
 enum kind {
@@ -458,22 +461,56 @@ static int follow(struct search *s, const char *where, long depth)
 	return r;
 }
 
+static int ask_server(const struct search *s, const char *base, int scope, const char *filter, char **names,
+		      LDAPMessage **ret_found)
+{
+	struct timeval limit = as_timeval(s->until - now_ms());
+
+	return now_ms() >= s->until ? LDAP_TIMEOUT :
+		ldap_search_ext_s(s->c->ld, base, scope, filter, names, 0, NULL, NULL, &limit,
+				  (int) s->c->size_limit, ret_found);
+}
+
+static bool is_part_of(const char *description, const char *name)
+{
+	const size_t len = strlen(name);
+
+	return strncasecmp(description, name, len) == 0
+	       && strncasecmp(description + len, PART, strlen(PART)) == 0;
+}
+
+/* What the part of this attribute in the entry is called, for ldap_memfree(); NULL: there is none. */
+static char *find_part(const struct search *s, LDAPMessage *entry, const char *name)
+{
+	BerElement *position = NULL;
+	char *at = ldap_first_attribute(s->c->ld, entry, &position);
+
+	while (at != NULL && !is_part_of(at, name)) {
+		ldap_memfree(at);
+		at = ldap_next_attribute(s->c->ld, entry, position);
+	}
+	ber_free(position, 0);
+	return at;
+}
+
 static bool has_values(const struct search *s, LDAPMessage *entry, enum kind kind)
 {
 	for (int i = 0; i < s->c->count; i++) {
-		struct berval **values = s->c->attributes[i].kind == kind ? ldap_get_values_len(s->c->ld,
-				entry, s->c->names[i]) : NULL;
-		bool any = values != NULL && values[0] != NULL;
+		const bool counts = s->c->attributes[i].kind == kind;
+		struct berval **values = counts ? ldap_get_values_len(s->c->ld, entry, s->c->names[i]) : NULL;
+		char *part = counts ? find_part(s, entry, s->c->names[i]) : NULL;
+		bool any = part != NULL || (values != NULL && values[0] != NULL);
 
 		if (values != NULL)
 			ldap_value_free_len(values);
+		ldap_memfree(part);
 		if (any)
 			return true;
 	}
 	return false;
 }
 
-static int take_attribute(struct search *s, LDAPMessage *entry, const char *name, enum kind kind, long depth)
+static int take_values(struct search *s, LDAPMessage *entry, const char *name, enum kind kind, long depth)
 {
 	struct berval **values = ldap_get_values_len(s->c->ld, entry, name);
 	int r = LDAP_SUCCESS;
@@ -485,6 +522,67 @@ static int take_attribute(struct search *s, LDAPMessage *entry, const char *name
 	for (int i = 0; kind == SPECIAL && values[i] != NULL && r == LDAP_SUCCESS && !s->enough; i++)
 		r = follow(s, values[i]->bv_val, depth);
 	ldap_value_free_len(values);
+	return r;
+}
+
+/* What is behind PART. *ret_next: where the next part begins; 0: this is the last one. */
+static bool read_range(const char *range, long *ret_first, long *ret_next)
+{
+	char *end;
+	long last;
+
+	*ret_first = strtol(range, &end, 10);
+	*ret_next = 0;
+	if (strcmp(end, "-*") == 0)
+		return true;
+	last = *end == '-' ? strtol(end + 1, NULL, 10) : -1;
+	*ret_next = last + 1;
+	return last >= *ret_first && last < LONG_MAX;
+}
+
+/* From the value with number *first on; then *first is where the next part begins, 0: there is none. */
+static int take_part(struct search *s, LDAPMessage *entry, const char *name, enum kind kind, long depth,
+		     long *first)
+{
+	char *part = entry == NULL ? NULL : find_part(s, entry, name);
+	const long wanted = *first;
+	int r = LDAP_SUCCESS;
+	long from, next = 0;
+
+	if (part == NULL ? wanted > 0
+	    : !read_range(part + strlen(name) + strlen(PART), &from, &next) || from != wanted) {
+		snprintf(s->why.at, s->why.size, "the values of %.100s from number %ld on are not there",
+			 name, wanted);
+		r = LDAP_OTHER;
+	} else if (part != NULL) {
+		r = take_values(s, entry, part, kind, depth);
+	}
+	*first = next;
+	ldap_memfree(part);
+	return r;
+}
+
+/*
+ * Active Directory gives an attribute of more than 1500 values in parts: an empty "member", and
+ * "member;range=0-1499". Then one asks for "member;range=1500-*", and gets it, or "1500-2999", and so on.
+ */
+static int take_parts(struct search *s, LDAPMessage *entry, const char *name, enum kind kind, long depth)
+{
+	char *dn = ldap_get_dn(s->c->ld, entry), next[MOST_NAME + 40], *names[] = { next, NULL };
+	LDAPMessage *found = NULL;
+	long first = 0;
+	int r = take_part(s, entry, name, kind, depth, &first);
+
+	while (r == LDAP_SUCCESS && first > 0 && !s->enough) {
+		snprintf(next, sizeof(next), "%s" PART "%ld-*", name, first);
+		ldap_msgfree(found);
+		found = NULL;
+		r = ask_server(s, dn, LDAP_SCOPE_BASE, "(objectclass=*)", names, &found);
+		if (r == LDAP_SUCCESS)
+			r = take_part(s, ldap_first_entry(s->c->ld, found), name, kind, depth, &first);
+	}
+	ldap_msgfree(found);
+	ldap_memfree(dn);
 	return r;
 }
 
@@ -500,21 +598,18 @@ static int take_entry(struct search *s, LDAPMessage *entry, long depth)
 		if ((a->kind == LEAF && special) || (a->kind == SPECIAL && terminal)
 		    || (terminal && a->kind != TERMINAL))
 			continue;
-		r = take_attribute(s, entry, a->name, a->kind, depth);
+		r = take_values(s, entry, a->name, a->kind, depth);
+		if (r == LDAP_SUCCESS && !s->enough)
+			r = take_parts(s, entry, a->name, a->kind, depth);
 	}
 	return r;
 }
 
 static int search(struct search *s, const char *base, int scope, const char *filter, char **names, long depth)
 {
-	struct timeval limit = as_timeval(s->until - now_ms());
 	LDAPMessage *found = NULL;
-	int r;
+	int r = ask_server(s, base, scope, filter, names, &found);
 
-	if (now_ms() >= s->until)
-		return LDAP_TIMEOUT;
-	r = ldap_search_ext_s(s->c->ld, base, scope, filter, names, 0, NULL, NULL, &limit,
-			      (int) s->c->size_limit, &found);
 	/*
 	 * What is under a base made of the key, or behind a name, need not be there. That a fixed base
 	 * is not says nothing about the key.
