@@ -64,6 +64,7 @@ static int tell_file(struct task *t, struct str path, int depth)
 static void tell_destination(struct task *t, const struct destination *to, int depth)
 {
 	struct str local, recipient;
+	int r;
 
 	switch (to->kind) {
 	case TO_COMMAND: tell(depth, "command    |", to->what, ""); break;
@@ -76,10 +77,13 @@ static void tell_destination(struct task *t, const struct destination *to, int d
 			tell(depth, "include    ", to->what, ": there is no such file: mail is deferred");
 		break;
 	case TO_ADDRESS:
-		if (is_local_name(t, to->what, &recipient, &local))
+		r = is_local_name(t, to->what, &recipient, &local);
+		if (r > 0)
 			tell_name(t, arena_lower(t->arena, local), depth, false);
-		else
+		else if (r == 0)
 			tell(depth, "forwarded to <", to->what, ">");
+		else
+			tell(depth, "cannot tell where <", to->what, "> leads: mail is deferred");
 	}
 }
 

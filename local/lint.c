@@ -166,7 +166,7 @@ static void lint_destination(struct lint *l, const struct destination *to)
 	case TO_INCLUDE: lint_include(l, to->what); break;
 	case TO_USER: lint_name(l, to->what, true); break;
 	case TO_ADDRESS:
-		if (is_local_name(l->task, to->what, &recipient, &name))
+		if (is_local_name(l->task, to->what, &recipient, &name) > 0)
 			lint_name(l, name, false);
 	}
 }

@@ -27,14 +27,52 @@ struct source {				/* where a list stands */
 	int level;			/* of aliases */
 };
 
+/* A destination, and what comes of it if it is an address. */
+struct item {
+	struct destination to;		/* with the extension of who names it */
+	bool is_local;
+	struct str recipient, local;	/* if it is */
+};
+
 struct begun_list {
 	struct list link;		/* in the task's begun_lists, the innermost first */
 	struct source from;
-	struct destinations destinations;
+	size_t count;
+	struct item *items;
 	size_t done;			/* so many of them */
 };
 
-static void begin_list(struct task *t, const struct source *from, const struct destinations *destinations)
+static struct str with_extension(struct task *t, const struct source *from, struct str address)
+{
+	struct str local, domain;
+
+	if (from->extension.len == 0
+	    || !str_lists(str_of(the_local.route.propagate_unmatched_extensions), str_of(from->where)))
+		return address;
+	address_split(address, &local, &domain);
+	return arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(from->extension),
+			 PSTR(str_skip(address, local.len)));
+}
+
+static int make_item(struct task *t, const struct source *from, const struct destination *to,
+		     struct item *ret)
+{
+	int r;
+
+	*ret = (struct item) { .to = *to };
+	if (to->kind != TO_ADDRESS)
+		return 0;
+	ret->to.what = with_extension(t, from, to->what);
+	r = is_local_name(t, ret->to.what, &ret->recipient, &ret->local);
+	ret->is_local = r > 0;
+	return r;
+}
+
+/*
+ * False: a result says why nothing on the list is dealt with. Where its addresses lead is found out
+ * first: who has his mail already gets it again when the rest of the list is tried again.
+ */
+static bool begin_list(struct task *t, const struct source *from, const struct destinations *destinations)
 {
 	struct begun_list *l = ARENA_NEW(t->arena, struct begun_list);
 
@@ -42,11 +80,16 @@ static void begin_list(struct task *t, const struct source *from, const struct d
 	if (t->destination_count > MOST_DESTINATIONS) {
 		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias expands to more than %d destinations",
 			   MOST_DESTINATIONS);
-		return;
+		return false;
 	}
 	l->from = *from;
-	l->destinations = *destinations;
+	l->count = destinations->count;
+	l->items = arena_get(t->arena, l->count * sizeof(*l->items));
+	for (size_t i = 0; i < l->count; i++)
+		if (make_item(t, from, &destinations->at[i], &l->items[i]) < 0)
+			return false;
 	list_prepend(&t->begun_lists, &l->link);
+	return true;
 }
 
 /* Was this destination, address or alias named before, for this recipient? From now on it was. */
@@ -109,18 +152,6 @@ static void deliver_include(struct task *t, const struct source *from, struct st
 			   PSTR(path), PSTR(str_head(bad, 100)));
 	else
 		begin_list(t, &inner, &list);
-}
-
-static struct str with_extension(struct task *t, const struct source *from, struct str address)
-{
-	struct str local, domain;
-
-	if (from->extension.len == 0
-	    || !str_lists(str_of(the_local.route.propagate_unmatched_extensions), str_of(from->where)))
-		return address;
-	address_split(address, &local, &domain);
-	return arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(from->extension),
-			 PSTR(str_skip(address, local.len)));
 }
 
 /*
@@ -195,25 +226,27 @@ static void deliver_name(struct task *t, const struct source *from, struct str a
 		*vec_add(t->arena, &t->forward) = address;
 }
 
-static void deliver_address(struct task *t, const struct source *from, struct str address)
+static void deliver_address(struct task *t, const struct source *from, const struct item *item)
 {
-	struct str local, recipient, name;
+	const struct str address = item->to.what;
+	struct str name;
 
-	address = with_extension(t, from, address);
-	if (!is_local_name(t, address, &recipient, &local)) {
+	if (!item->is_local) {
 		if (!is_known(t, "address", 0, arena_lower(t->arena, address)))
 			*vec_add(t->arena, &t->forward) = address;
 		return;
 	}
-	name = arena_lower(t->arena, local);
+	name = arena_lower(t->arena, item->local);
 	if (!is_himself(from, name))
-		deliver_name(t, from, recipient, name);
+		deliver_name(t, from, item->recipient, name);
 	else if (!is_known(t, "mailbox", 0, from->himself))
-		deliver_to_user(t, recipient, true);
+		deliver_to_user(t, item->recipient, true);
 }
 
-static void deliver_item(struct task *t, const struct source *from, const struct destination *to)
+static void deliver_item(struct task *t, const struct source *from, const struct item *item)
 {
+	const struct destination *to = &item->to;
+
 	switch (to->kind) {
 	case TO_COMMAND:
 	case TO_FILE:
@@ -229,7 +262,7 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 			deliver_to_user(t, standard_form(t, to->what), true);
 		return;
 	case TO_ADDRESS:
-		deliver_address(t, from, to->what);
+		deliver_address(t, from, item);
 	}
 }
 
@@ -243,8 +276,8 @@ static void go_through(struct task *t)
 		return;
 	t->in_lists = true;
 	while ((l = LIST_FIRST(&t->begun_lists, struct begun_list, link)) != NULL) {
-		if (l->done < l->destinations.count)
-			deliver_item(t, &l->from, &l->destinations.at[l->done++]);
+		if (l->done < l->count)
+			deliver_item(t, &l->from, &l->items[l->done++]);
 		else
 			list_remove(&l->link);
 	}
@@ -275,8 +308,9 @@ void deliver_forwarded(struct task *t, const struct account *who, size_t from, b
 		at[i] = (struct destination) { TO_ADDRESS, standard_form(t, t->forward.at[from + i]) };
 	t->forward.len = from;
 	t->destination_count -= count;		/* begin_list() counts them */
+	if (!begin_list(t, &source, &(struct destinations) { count, at }))
+		return;
 	if (to_mailbox && !is_known(t, "mailbox", 0, who->name))
 		deliver_to_user(t, t->address, true);
-	begin_list(t, &source, &(struct destinations) { count, at });
 	go_through(t);
 }

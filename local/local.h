@@ -113,9 +113,10 @@ struct str standard_form(struct task *t, struct str address);
 int read_list(struct task *t, struct str text, size_t most, struct destinations *ret, struct str *ret_bad);
 /*
  * Is this an address (in standard form) that would come back to us, that is to this transport,
- * whatever its domain, as this recipient with this local part?
+ * whatever its domain, as this recipient with this local part? 1, 0, < 0 cannot tell (a result has
+ * been added).
  */
-bool is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local);
+int is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local);
 /* The list of an alias; < 0: it cannot be read, a result has been added. */
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
 /* Mail for the user of this address. final: neither .forward files nor other aliases count ("\user"). */

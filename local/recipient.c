@@ -301,32 +301,44 @@ int read_list(struct task *t, struct str text, size_t most, struct destinations 
 	return r;
 }
 
-bool is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local)
+int is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local)
 {
 	struct resolution to;
 	struct str domain;
+	int r = resolve_address(the_local.routing, t->arena, t->sender, address, &to);
 
-	if (resolve_address(the_local.routing, t->arena, t->sender, address, &to) < 0 || to.is_error
-	    || !str_is(to.transport, str_of(the_world->service)))
-		return false;
+	if (r < 0) {
+		log_mail(ROAD_WARNING, t->d->queue_id, "cannot resolve <%.*s>: %s", PSTR(address),
+			 route_why(the_local.routing));
+		add_result(t, MAILBOX_DEFERRED, "4.3.0", "address resolver failure");
+		return r;
+	}
+	if (to.is_error || !str_is(to.transport, str_of(the_world->service)))
+		return 0;
 	*ret_recipient = to.recipient;
 	return address_split(to.recipient, ret_local, &domain);
 }
 
-/* An alias for one name of this machine leads straight to it, without a new message. */
-static bool leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list,
-			  struct str *ret_address)
+/*
+ * An alias for one name of this machine leads straight to it, without a new message. 1, 0, < 0 (a
+ * result has been added).
+ */
+static int leads_to_name(struct task *t, const struct alias *alias, const struct destinations *list,
+			 struct str *ret_address)
 {
 	struct str local;
+	int r;
 
-	if (list->count != 1 || list->at[0].kind != TO_ADDRESS
-	    || !is_local_name(t, list->at[0].what, ret_address, &local))
-		return false;
+	if (list->count != 1 || list->at[0].kind != TO_ADDRESS)
+		return 0;
+	r = is_local_name(t, list->at[0].what, ret_address, &local);
+	if (r <= 0)
+		return r;
 	if (alias->extension.len > 0
 	    && str_lists(str_of(the_local.route.propagate_unmatched_extensions), STR("alias")))
 		*ret_address = arena_fmt(t->arena, "%.*s%.*s%.*s", PSTR(local), PSTR(alias->extension),
 					 PSTR(str_skip(*ret_address, local.len)));
-	return true;
+	return 1;
 }
 
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret)
@@ -359,7 +371,10 @@ static void deliver_name(struct task *t)
 		if (owner < 0 || read_alias(t, &alias, &list) < 0)
 			return;
 		t->has_owner = owner > 0;
-		if (owner > 0 || !leads_to_name(t, &alias, &list, &next)) {
+		r = owner > 0 ? 0 : leads_to_name(t, &alias, &list, &next);
+		if (r < 0)
+			return;
+		if (r == 0) {
 			deliver_list(t, &alias, &list);
 			return;
 		}

@@ -690,6 +690,27 @@ def test_a_user_on_his_own_list_by_whatever_name_gets_one_copy_and_so_does_every
     assert len(one.log_lines("to=<mate@example.invalid>")) == 1
 
 
+def test_a_list_waits_as_a_whole_while_it_cannot_be_told_where_an_address_on_it_leads(local):
+    """To take it for one of other machines is to make a new message: for who is on his own list one that bounces as a loop, and his friends get another one."""
+    names = (USER, "one", "several", "filed")
+    known = " ".join(f"{{{name}@{DOMAIN} = local:}}" for name in names) + " {example.invalid = discard:gone}"
+    one = local(aliases=f"one: {USER}@localhost\nseveral: mate@example.invalid, {USER}@localhost\nfiled: ROOT/out/file, :include:ROOT/out/include, {USER}@localhost\n",
+                main={"transport_maps": f"inline:{{ {known} {{friend@example.invalid = discard:}} {{mate@example.invalid = discard:}} }} fail:x"})
+    (one.root / "out" / "include").write_text(f"{USER}\n")
+    forward_file(one, f"\\{USER}, friend@example.invalid, {USER}@localhost\n")
+    for name in names:
+        one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+        assert status(one, f"{name}@{DOMAIN}", "deferred") == "address resolver failure"
+    assert one.log_lines(rf"local\[\d+\]: warning: \S+: cannot resolve <{USER}@localhost>: ")
+    assert not letters(one) and not one.log_lines("to=<(friend|mate)@") and not (one.root / "out" / "file").exists()
+    one.set(transport_maps=f"inline:{{ {known} }}")
+    one.reload()
+    one.command("postqueue", "-f")
+    wait_until(lambda: len(letters(one)) >= len(names), 30, one.log_tail)
+    one.wait_empty()
+    assert len(letters(one)) == len(one.log_lines("to=<friend@")) == len(names)
+
+
 def test_the_forward_file_of_the_extension_comes_first_and_bad_ones_do_not_count(local):
     one = local()
     forward_file(one, "/dev/null\n", name=f"{USER}+null")
