@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sqlite3
+import struct
 import tempfile
 import threading
 import time
@@ -536,6 +537,21 @@ def test_memcache_tables(mail):
         slow = f"memcache:{mail.file('slow.cf', (mail.etc / 'backup.cf').read_text().replace('retry_pause = 0', 'retry_pause = 30'))}"
         began = time.monotonic()
         assert ask(mail, slow, "alice") == "one" and time.monotonic() - began < 20       # whoever is not there is not asked again
+
+
+def test_a_mysql_server_that_asks_for_a_file_of_ours_is_not_even_told_that_it_could(mail):
+    local_files, connect_with_db, tls, plugins = 0x80, 0x08, 0x800, 0x08
+    greeting = (b"\x0a8.0.0\0" + struct.pack("<I8sxHBHHB10x", 1, b"saltsalt", 0xffff & ~tls, 45, 2, plugins, 21) + b"saltsaltsalt\0mysql_native_password\0")
+    with socket.create_server(("127.0.0.1", 0)) as listener, futures.ThreadPoolExecutor(1) as pool:
+        text = f"hosts = inet:127.0.0.1:{listener.getsockname()[1]}\nuser = test\npassword = x\ndbname = m\nquery = SELECT '%s'\n"
+        asked = pool.submit(ask, mail, f"mysql:{mail.file('files.cf', text)}", "x")
+        listener.settimeout(60)
+        with listener.accept()[0] as peer:
+            peer.sendall(struct.pack("<I", len(greeting)) + greeting)
+            _, capabilities = struct.unpack("<IH", peer.recv(6))
+        with pytest.raises(RuntimeError, match="connect to"):
+            asked.result()
+    assert capabilities & connect_with_db and not capabilities & local_files
 
 
 # ---- Active Directory's groups, which no other server has ----

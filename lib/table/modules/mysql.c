@@ -44,7 +44,7 @@ static int mysql_check(const struct driver_settings *s, struct driver_words why)
 static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_ms, int question_ms)
 {
 	const unsigned to_connect = (unsigned) (timeout_ms + 999) / 1000,
-		seconds = (unsigned) (question_ms + 999) / 1000;
+		seconds = (unsigned) (question_ms + 999) / 1000, no = 0;
 	const char *key = s->get(s, "tls_key_file"), *cert = s->get(s, "tls_cert_file"),
 		*ca = s->get(s, "tls_CAfile");
 	const char *ca_path = s->get(s, "tls_CApath"), *ciphers = s->get(s, "tls_ciphers"),
@@ -57,6 +57,7 @@ static bool set_options(MYSQL *db, const struct driver_settings *s, int timeout_
 	mysql_options(db, MYSQL_OPT_CONNECT_TIMEOUT, &to_connect);
 	mysql_options(db, MYSQL_OPT_READ_TIMEOUT, &seconds);
 	mysql_options(db, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+	mysql_options(db, MYSQL_OPT_LOCAL_INFILE, &no);		/* the server may ask for no file of ours */
 	if (file != NULL)
 		mysql_options(db, MYSQL_READ_DEFAULT_FILE, file);
 	if (file != NULL || group != NULL)
