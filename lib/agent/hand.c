@@ -121,14 +121,13 @@ static int take_errand(struct batch *b)
 	struct hand_job *e;
 	struct frame f;
 	int r = channel_receive(b->ch, &f, NEVER);
-	uint32_t number = f.call;
 
 	if (r <= 0)
 		return r;
 	r = get_hand_errand(&f, &m, NULL);
 	if (r < 0)
 		return r;
-	e = new_errand(number, &m);
+	e = new_errand(f.call, &m);
 	frame_close(&f);
 	if (m.has_message && (r = take_message(b->ch, e)) < 0) {
 		free_errand(e);
