@@ -272,12 +272,13 @@ static void serve_request(struct server_call *call)
 
 	if (get_table_request(call->frame, &request, &why) < 0) {
 		log_warning("malformed request: %s", buf_text(&why));
-		return;
+	} else {
+		FAILPOINT("proxymap.request");
+		look_up(call->arena, &request, &reply, &why);
+		log_debug("%.*s: %.*s: status %d", PSTR(request.spec), PSTR(request.key),
+			  (int) reply.status);
 	}
-	FAILPOINT("proxymap.request");
-	look_up(call->arena, &request, &reply, &why);
 	reply.why = buf_str(&why);
-	log_debug("%.*s: %.*s: status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);
 	REPLY(call, table_reply, &reply);
 }
 
@@ -289,12 +290,13 @@ static void serve_change(struct server_call *call)
 
 	if (get_table_change(call->frame, &request, &why) < 0) {
 		log_warning("malformed request: %s", buf_text(&why));
-		return;
+	} else {
+		FAILPOINT("proxymap.change");
+		change(&request, &reply, &why);
+		log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key),
+			  (int) reply.status);
 	}
-	FAILPOINT("proxymap.change");
-	change(&request, &reply, &why);
 	reply.why = buf_str(&why);
-	log_debug("%.*s: %.*s: changed, status %d", PSTR(request.spec), PSTR(request.key), (int) reply.status);
 	REPLY(call, table_reply, &reply);
 }
 

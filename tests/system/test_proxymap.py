@@ -139,6 +139,16 @@ def test_nonsense_on_the_socket_ends_that_connection_only(proxymap):
         assert look_up(peer, "static:x", "a")[:2] == (FOUND, "x")
 
 
+def test_a_request_that_is_not_understood_is_answered_at_once(proxymap):
+    """It cannot be told; who asks shall not wait until his patience ends."""
+    service = proxymap("proxy:static:x")
+    with Peer(service.path) as peer:
+        for request in ("table_request", "table_change"):
+            reply = peer.ask(request, spec="static:x", flags=1)
+            assert int(reply["status"]) == CANNOT_TELL and reply["why"]
+        assert look_up(peer, "static:x", "a")[:2] == (FOUND, "x")
+
+
 @pytest.mark.root
 @pytest.mark.skipif(SANITIZED, reason="the leak checker needs /proc")
 def test_a_table_that_was_replaced_is_read_again_inside_a_chroot(proxymap):
