@@ -30,7 +30,8 @@ class Foreground:
     def run(self):
         """Starts it without waiting for anything."""
         words = [str(DAEMONS / self.program), "-d", "-c", str(self.instance.etc), "-n", self.program, *self.options, str(self.path)]
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=open(self.errors, "ab"), stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=open(self.errors, "ab"), stderr=subprocess.STDOUT,
+                                        env=os.environ | self.instance.environment)
 
     def start(self):
         self.run()
