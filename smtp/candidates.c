@@ -299,8 +299,10 @@ static bool find_in_order(struct job *job, const struct destination *to, struct 
 		*ret_why = only_ourselves(job, to, knows_best);
 		return false;
 	}
-	for (size_t i = 0; i < ret->len; i++)
+	for (size_t i = 0; i < ret->len; i++) {
 		ret->at[i].is_best = ret->at[i].preference == ret->at[0].preference;
+		ret->at[i].is_backup = ret->at[i].preference != ret->best_named;
+	}
 	limit_list(ret, (size_t) the_client.conf.smtp_mx_address_limit);
 	return true;
 }

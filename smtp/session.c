@@ -90,6 +90,7 @@ static struct session *session_new(const struct job *job, int fd, const struct d
 
 		ip_print(&at->ip, address);
 		s->ip = at->ip;
+		s->is_backup = at->is_backup;
 		s->host = arena_copy(a, at->host);
 		s->name = arena_fmt(a, "%.*s[%s]", PSTR(at->host), address);
 		s->relay = arena_fmt(a, "%.*s:%u", PSTR(s->name), at->ip.port);
@@ -201,15 +202,15 @@ static bool detect_self(struct job *job, struct session *s, const struct destina
 {
 	/* the reply's bytes are soon replaced */
 	struct str host = arena_copy(s->arena, s->offers.host);
-	/* a better one is only down: as its backup we wait for it */
-	const bool is_best = s->key.len > 0;
+	/* as a backup we wait for the better one */
+	const bool is_loop = !s->is_backup;
 
 	s->offers.host = host;
 	if (the_client.lmtp || !to->detect_loops || !is_myself(host))
 		return false;
 	log_warning("host %.*s replied to HELO/EHLO with my own hostname %.*s", PSTR(s->name),
 		    PSTR(the_client.hostname));
-	*ret_why = trouble_make(job, is_best ? HARD : SOFT, !is_best, is_best ? "5.4.6" : "4.4.6", s,
+	*ret_why = trouble_make(job, is_loop ? HARD : SOFT, !is_loop, is_loop ? "5.4.6" : "4.4.6", s,
 				"mail for %.*s loops back to myself", PSTR(to->host));
 	return true;
 }

@@ -129,6 +129,7 @@ struct candidate {
 	unsigned draw;			/* among those that are alike */
 	/* of the best preference: its session may be kept for the destination */
 	bool is_best;
+	bool is_backup;			/* DNS names better ones, which may be down or not be found now */
 	/* For DANE: where it comes from, and whether DNSSEC vouches for that. */
 	bool is_signed;			/* the address, with all aliases on the way to it */
 	struct str canonical;		/* the host's name at the end of its aliases */
@@ -168,6 +169,7 @@ struct session {
 	int tls_loglevel;
 	const char *tls_proof;		/* for the log: "Trusted", with what TLS it is */
 	struct str tls_summary;
+	bool is_backup;			/* DNS names better exchangers of the destination */
 	bool is_for_once;		/* must not serve another message */
 	unsigned uses;			/* deliveries so far, the present one included */
 	when_t opened;
