@@ -74,7 +74,7 @@ static void test_an_address_that_says_nothing_leaves_time_for_the_next(void **st
 	fill(addresses[0], port, fds, 4);
 	snprintf(where, sizeof(where), "inet:host:%u", port);
 	assert_int_equal(remote_new(str_of(where), &limits, &r, &why), 0);
-	until = in(2000);
+	until = in(4000);	/* half of it passes; a busy machine may take some of the rest */
 	assert_int_equal(remote_ask(r, talk_in_time, &until, until, &why), 7);
 	remote_free(r);
 	for (size_t i = 0; i < COUNT_OF(fds); i++)
