@@ -39,6 +39,7 @@ int tell_owner(struct task *t)
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
 	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 2);
 	struct delivery d = *t->d;
+	struct recipient whom = *t->r;
 	struct deliver_request m;
 	const struct outcome o = { .index = t->r->index, .status = OUTCOME_BOUNCED,
 				   .dsn = str_of(t->result.dsn), .relay = STR("local"),
@@ -46,10 +47,13 @@ int tell_owner(struct task *t)
 	int r = outcome_pack(&o, &outcomes);
 
 	d.env.sender = t->sender;
-	d.env.ret = 0;			/* the owner has asked for nothing (RFC 3461 5.2.7.3) */
+	/* what the sender asked for is not the owner's wish (RFC 3461 5.2.7.3), least of all that nobody be told */
+	d.env.ret = 0;
 	d.env.envid = STR_NONE;
+	whom.notify = 0;
+	whom.orcpt = STR_NONE;
 	if (r >= 0)
-		r = request_of(&d, t->r, &packed, &m);
+		r = request_of(&d, &whom, &packed, &m);
 	if (r < 0)
 		return r;
 	return ask_bounce(t, &(struct bounce_request) {

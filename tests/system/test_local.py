@@ -850,10 +850,11 @@ def test_without_special_treatment_an_owner_is_an_alias_like_any_other(local):
     assert letter.startswith(b"Return-Path: <sender@example.net>\n")
 
 
-def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_does_not(local):
+@pytest.mark.parametrize("wish", ["SUCCESS,FAILURE", "SUCCESS", "NEVER"])
+def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_does_not(local, wish):
     one = local(aliases="team: \"|echo inner matters; exit 1\", x@example.invalid\nowner-team: boss@example.invalid\n",
                 main={"transport_maps": "inline:{ {example.invalid = discard:gone} {example.net = discard:gone} }"})
-    queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"], rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
+    queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"], rcpt_options=[f"NOTIFY={wish}"])
     one.wait_for_log(rf"{queue_id}: to=<team@{DOMAIN}>, .*dsn=5.3.0, status=bounced \(Command died with status 1")
     one.wait_for_log(rf"{queue_id}: removed")
     one.wait_empty()
