@@ -32,16 +32,15 @@ int channel_drain(struct channel *ch, size_t bytes, when_t until) MAY_YIELD;
 /* Bytes that have gone to the peer: what was put behind them when the channel failed it never got. */
 uint64_t channel_sent(const struct channel *ch);
 /*
- * The next frame; its bytes are valid until the next call. 1, 0 at the orderly end, -errno. One
- * reader at a time. The orderly end of input does not end output: whoever shut his own receiving
- * side still answers what came before.
- */
-/*
  * For who shuts his receiving side while the peer may be in the middle of a frame: that frame does not count, and
  * is no error.
  */
 void channel_may_end_torn(struct channel *ch);
-/* A server's goodbye is read over. */
+/*
+ * The next frame; its bytes are valid until the next call. 1, 0 at the orderly end, -errno. One
+ * reader at a time. The orderly end of input does not end output: whoever shut his own receiving
+ * side still answers what came before. A server's goodbye is read over.
+ */
 int channel_receive(struct channel *ch, struct frame *ret_frame, when_t until) MAY_YIELD;
 /* Does anything wait to be read, or has the peer closed? Without waiting. */
 bool channel_has_input(const struct channel *ch);
