@@ -401,6 +401,37 @@ static void test_who_may_only_read_the_lock_file_keeps_nobody_from_starting(void
 	assert_int_equal(status, 0);
 }
 
+/* Of two that start at once: else nobody would find the one that runs. */
+static void test_who_does_not_get_both_locks_leaves_the_number_of_the_other(void **unused)
+{
+	struct flock reading = { .l_type = F_RDLCK, .l_whence = SEEK_SET },
+		     writing = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct common_conf c = common();
+	AUTO(buf) why = BUF_WORDS;
+	struct stat before, after;
+	char path[600];
+	AUTO_FD pid_file = -1;
+	AUTO_FD lock_file = -1;
+	pid_t late, other;
+	int status;
+
+	(void) unused;
+	snprintf(path, sizeof(path), "%s/master.lock", c.data_directory);
+	lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	snprintf(path, sizeof(path), "%s/pid/master.pid", queue);
+	pid_file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(fcntl(lock_file, F_OFD_SETLK, &writing), 0);
+	assert_int_equal(fcntl(pid_file, F_OFD_SETLK, &reading), 0);
+	late = fork();
+	if (late == 0)
+		_exit(instance_lock(&c, &other, &why) == -EBUSY ? 0 : 1);
+	assert_int_equal(waitpid(late, &status, 0), late);
+	assert_int_equal(status, 0);
+	assert_int_equal(fstat(pid_file, &before), 0);
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_directories_are_made_and_pass_their_own_check),
 		cmocka_unit_test(test_the_lock_tells_who_runs_and_ends_with_it),
 		cmocka_unit_test(test_who_may_only_read_the_lock_file_keeps_nobody_from_starting),
+		cmocka_unit_test(test_who_does_not_get_both_locks_leaves_the_number_of_the_other),
 	};
 
 	return cmocka_run_group_tests(tests, make_top, remove_top);

@@ -161,31 +161,32 @@ static void open_reloads(const struct common_conf *common)
 }
 
 /* A file that some user has locked for reading makes room for one that nobody has. */
-static int lock_pid_file(const struct common_conf *common, int *ret_fd, struct buf *why)
+static int replace_pid_file(const struct common_conf *common, int *fd, struct buf *why)
 {
 	AUTO(buf) path = BUF(4096);
 	int result;
 
-	*ret_fd = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT, why);
-	if (*ret_fd < 0)
-		return *ret_fd;
-	result = lock_whole(*ret_fd);
-	if (result == 0 || held_for(*ret_fd) != F_RDLCK)
-		return result;
-	close(*ret_fd);
+	close(*fd);
 	buf_addf(&path, "%s/" PID_FILE, common->queue_directory);
 	unlink(buf_text(&path));
-	*ret_fd = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT | O_EXCL, why);
-	return *ret_fd < 0 ? *ret_fd : lock_whole(*ret_fd);
+	*fd = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT | O_EXCL, why);
+	if (*fd < 0)
+		return *fd;
+	result = lock_whole(*fd);
+	if (result < 0)
+		buf_addf(why, PID_FILE ": %s", error_text(result));
+	return result;
 }
 
 int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *why)
 {
-	int queue, data, result = lock_pid_file(common, &queue, why);
+	int queue = open_own(common->queue_directory, PID_FILE, O_RDWR | O_CREAT, why), data, result;
+	bool is_locked;
 
 	if (queue < 0)
 		return queue;
-	if (result < 0) {
+	is_locked = lock_whole(queue) == 0;
+	if (!is_locked && held_for(queue) == F_WRLCK) {
 		*ret_pid = 0;
 		wait_for_pid(queue, ret_pid);
 		close(queue);
@@ -200,6 +201,10 @@ int instance_lock(const struct common_conf *common, pid_t *ret_pid, struct buf *
 		buf_addf(why, "data_directory %s is in use by another mail system", common->data_directory);
 		return -EBUSY;
 	}
+	/* not before that: of two that start at once the second would take away what the first has locked */
+	result = is_locked ? 0 : replace_pid_file(common, &queue, why);
+	if (result < 0)
+		return result;
 	/* Both descriptors stay open as long as we live: they are the locks. */
 	fchmod(queue, 0644);		/* anybody may ask whether it runs */
 	open_reloads(common);
