@@ -59,7 +59,8 @@ bool has_memory(struct message *m, size_t bytes)
 {
 	if (arena_left(m->arena) >= bytes + (4 << 20))
 		return true;
-	refuse_loudly(m, 452, "4.3.1", "Error: message needs too much memory");
+	/* as much as any message may have: it would need as much the next time, and pickup has no end of trying */
+	refuse_loudly(m, 552, "5.3.4", "Error: message needs too much memory");
 	return false;
 }
 
@@ -308,7 +309,7 @@ static void commit(struct message *m)
 	int r = envelope_pack(&m->e, &m->packed);
 
 	if (r < 0) {
-		refuse_loudly(m, r == -EINVAL ? 554 : 452, r == -EINVAL ? "5.6.0" : "4.5.3",
+		refuse_loudly(m, 554, r == -EINVAL ? "5.6.0" : "5.5.3",
 			      r == -EINVAL ? "Error: control character in envelope" : "Error: too many recipients");
 		return;
 	}

@@ -189,10 +189,13 @@ static void divide(struct queue_file *f, struct queue_parts *ret)
 	ret->size = f->parts.body_len;
 }
 
-static int pack_outcomes(const struct envelope *e, const struct mail_verdict *v, struct buf *b)
+static int pack(const struct envelope *e, const struct mail_verdict *v, struct buf *envelope, struct buf *b)
 {
-	int r = 0;
+	int r;
 
+	buf_clear(envelope);
+	buf_clear(b);
+	r = envelope_pack(e, envelope);
 	for (size_t i = 0; i < e->recipient_count && r == 0; i++)
 		r = outcome_pack(&(struct outcome){ .index = (uint32_t) i, .status = OUTCOME_BOUNCED,
 						    .dsn = v->dsn, .relay = STR("none"),
@@ -213,19 +216,24 @@ static void name_a_recipient(struct arena *a, struct envelope *e)
 	e->recipient_count = 1;
 }
 
-/* The descriptor in f is bounce's afterwards. */
+/*
+ * The descriptor in f is bounce's afterwards. What was refused for its very many recipients names
+ * as many of them as one request holds.
+ */
 static int tell_sender(struct pickup *p, struct queue_file *f, struct arena *a, struct envelope *e,
 		       const struct mail_verdict *v)
 {
-	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
-	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 2);
+	AUTO(buf) packed = BUF(FRAME_LIMIT / 4);
+	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 4);
 	struct bounce_request request;
 	struct bounce_reply answer;
 	struct queue_parts parts;
 	int r;
 
 	name_a_recipient(a, e);
-	if ((r = envelope_pack(e, &packed)) < 0 || (r = pack_outcomes(e, v, &outcomes)) < 0)
+	while ((r = pack(e, v, &packed, &outcomes)) == -EMSGSIZE && e->recipient_count > 1)
+		e->recipient_count /= 2;
+	if (r < 0)
 		return r;
 	divide(f, &parts);
 	request = (struct bounce_request){

@@ -185,7 +185,7 @@ static void verdict_of_error(int error, struct mail_verdict *ret)
 		*ret = (struct mail_verdict){ 554, STR("5.6.0"), STR("Error: control character in envelope"),
 					      0 };
 	else if (error == -EMSGSIZE)
-		*ret = (struct mail_verdict){ 452, STR("4.5.3"), STR("Error: too many recipients"), 0 };
+		*ret = (struct mail_verdict){ 554, STR("5.5.3"), STR("Error: too many recipients"), 0 };
 	else
 		*ret = (struct mail_verdict){ 451, STR("4.3.0"), STR("Error: queue file write error"), 0 };
 	if (ret->code == 451)

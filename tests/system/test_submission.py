@@ -234,6 +234,15 @@ def test_a_refused_message_comes_back_to_its_sender(instance):
     assert not one.log_lines("to=<someone@example.com>, .*status=sent")
 
 
+def test_a_message_that_needs_more_memory_than_any_may_have_comes_back_to_its_sender(instance):
+    one = instance(master=ROWS, main={"default_transport": "hole:", "local_transport": "hole:", "virtual_alias_maps": "static:list@example.org"})
+    envelope = "sender\tme@example.net\n" + "".join(f"to\t{i}\tu{i}@example.org\t\t6\t\n" for i in range(100000))
+    one.command("postdrop", input=f"postroad-submission 1\nenvelope {len(envelope)}\n{envelope}data 1\n\nend\n")
+    one.wait_for_log(r"pickup\[\d+\]: \w+: refused: 552 5.3.4 Error: message needs too much memory")
+    one.wait_for_log(r"cleanup\[\d+\]: \w+: message-id=<.+>")         # the notification
+    wait_until(lambda: not maildrop(one), 30, "maildrop empty")
+
+
 def test_starting_what_runs_is_no_error_and_times_of_queue_runs_are_ignored(running, still):
     for words in (["-bd"], ["-bd", "-q30m"], ["-q30m"]):
         done = running.command("sendmail", *words, check=False)
