@@ -188,6 +188,20 @@ static void a_message_without_a_recipient_that_may_be_seen_says_so_if_configured
 	the_cleanup.conf.undisclosed_recipients_header = before;
 }
 
+static void what_is_no_header_is_not_added_for_undisclosed_recipients(void **state)
+{
+	const char *before = the_cleanup.conf.undisclosed_recipients_header;
+	struct stored s;
+
+	(void) state;
+	the_cleanup.conf.undisclosed_recipients_header = "undisclosed recipients";
+	s = pass_text(0, "Subject: x\n\n");
+	assert_has(s.headers, "Subject: x\n");
+	assert_has_not(s.headers, "undisclosed");
+	drop(&s);
+	the_cleanup.conf.undisclosed_recipients_header = before;
+}
+
 static void bcc_and_return_path_are_removed(void **state)
 {
 	struct stored s = pass_text(REMOTE,
@@ -415,6 +429,7 @@ int main(void)
 		cmocka_unit_test(requiretls_is_not_forgotten_on_the_way_through_a_filter),
 		cmocka_unit_test(a_resent_message_gets_resent_headers),
 		cmocka_unit_test(a_message_without_a_recipient_that_may_be_seen_says_so_if_configured),
+		cmocka_unit_test(what_is_no_header_is_not_added_for_undisclosed_recipients),
 		cmocka_unit_test(bcc_and_return_path_are_removed),
 		cmocka_unit_test(content_is_kept_byte_for_byte),
 		cmocka_unit_test(a_carriage_return_that_ends_no_line_becomes_a_blank),

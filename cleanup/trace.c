@@ -182,6 +182,10 @@ void add_missing_headers(struct message *m)
 	}
 	if (!has(m, HEADER_FROM, HEADER_RESENT_FROM))
 		add_from(m, prefix);
-	if (undisclosed[0] != '\0' && (m->seen & VISIBLE_RECIPIENTS) == 0)
+	if (undisclosed[0] == '\0' || (m->seen & VISIBLE_RECIPIENTS) != 0)
+		return;
+	if (is_header_start(str_of(undisclosed)))
 		add_header(m, str_of(undisclosed));
+	else		/* it would end the headers */
+		log_warning_rarely(60, "undisclosed_recipients_header: \"%s\" is not a header", undisclosed);
 }
