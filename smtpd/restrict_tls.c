@@ -51,8 +51,10 @@ struct verdict ask_certificate_access(struct question *q, const struct rule *r)
 	if (!has_certificate(q))
 		return dunno();
 	f = search_begin(q, r, buf_str(&q->s->peer.shown), "Client certificate");
-	for (const enum certificate_key *key = r->order; *key != CERTIFICATE_KEYS_END; key++)
+	for (const enum certificate_key *key = r->order; *key != CERTIFICATE_KEYS_END; key++) {
 		search_key(&f, *key == CERTIFICATE_FINGERPRINT ? p->fingerprint : p->key_fingerprint, true);
+		f.ended = f.verdict.act != DUNNO;	/* unlike names: no opinion on one leaves the other to be asked */
+	}
 	return search_end(&f);
 }
 
