@@ -17,6 +17,8 @@
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
+enum { MOST_REASON = 500 };
+
 struct byte_set { uint32_t bits[8]; };
 struct dns_list {
 	struct str domain;
@@ -134,6 +136,19 @@ static int look_up(struct question *q, const struct dns_list *l, struct str name
 	return 0;
 }
 
+/* Each TXT record says something; all that fits, as Postfix joins them. */
+static struct str join_reasons(struct arena *a, const struct dns_answer *answer)
+{
+	AUTO(buf) reasons = BUF(MOST_REASON);
+
+	for (size_t i = 0; i < answer->count; i++) {
+		if (i > 0 && reasons.len + 3 < MOST_REASON)
+			buf_add_text(&reasons, " / ");
+		buf_add(&reasons, str_head(answer->records[i].text, MOST_REASON - reasons.len));
+	}
+	return arena_copy(a, buf_str(&reasons));
+}
+
 static struct verdict refuse_listed(struct question *q, const struct dns_list *l, struct str name,
 				    struct str what, const char *class)
 {
@@ -141,8 +156,8 @@ static struct verdict refuse_listed(struct question *q, const struct dns_list *l
 	struct dns_answer reason;
 
 	dns_query(q->arena, name, DNS_TXT, &reason);
-	if (reason.status == DNS_OK && reason.count > 0)
-		hit.reason = str_head(reason.records[0].text, 200);
+	if (reason.status == DNS_OK)
+		hit.reason = join_reasons(q->arena, &reason);
 	return rbl_reply(q, &hit);
 }
 

@@ -6,7 +6,7 @@
 #include "lib/base/buf.h"
 
 /* a reply line may have 512 bytes with its code; longer ones are cut when written */
-enum { LONGEST_TEXT = 1000 };
+enum { LONGEST_TEXT = 1500 };
 
 struct verdict reject(struct arena *a, int code, struct str dsn, const char *format, ...)
 {

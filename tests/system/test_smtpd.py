@@ -238,6 +238,22 @@ def test_dns_that_does_not_answer_means_later_and_never_no(instance):
             assert "cannot find your hostname" in client.text
 
 
+def test_all_that_a_blocklist_says_about_a_client_is_passed_on_up_to_500_bytes(instance):
+    with DnsServer() as dns:
+        dns.add("5.0.0.127.list.example", "A", "127.0.0.2")
+        dns.add("5.0.0.127.list.example", "TXT", "first reason", "second reason")
+        dns.add("6.0.0.127.list.example", "A", "127.0.0.2")
+        dns.add("6.0.0.127.list.example", "TXT", "x" * 700)
+        mail = instance(main={"dns_resolver_addresses": dns.at, "smtpd_client_restrictions": "reject_rbl_client list.example", "smtpd_delay_reject": "no"})
+        said = {}
+        for address in ("127.0.0.5", "127.0.0.6"):
+            with Client(mail, source=address) as client:
+                assert client.reply() == 554
+                said[address] = client.text.strip().partition("list.example; ")[2]
+        assert sorted(said["127.0.0.5"].split(" / ")) == ["first reason", "second reason"]
+        assert said["127.0.0.6"] == "x" * 500
+
+
 def test_etrn_brings_the_mail_that_waits(instance):
     port = free_port()
     mail = instance(main={"relayhost": f"[127.0.0.1]:{port}", "relay_domains": "later.example", "relay_recipient_maps": "",
