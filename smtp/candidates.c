@@ -139,13 +139,20 @@ static struct trouble no_address(struct job *job, const struct destination *to,
 			    "no MX host for %.*s has a valid address record", PSTR(to->host));
 }
 
+static int compare_preferences(const void *a, const void *b)
+{
+	const struct lookup *one = a, *other = b;
+
+	return (one->preference > other->preference) - (one->preference < other->preference);
+}
+
 static bool find_exchangers(struct job *job, const struct destination *to, const struct dns_answer *mx,
 			    struct candidates *list, struct trouble *ret_why)
 {
-	size_t n = MIN(mx->count, (size_t) MOST_EXCHANGERS), used = 0;
-	struct lookup *lookups = arena_get(job->arena, (n + 1) * sizeof(*lookups));
+	struct lookup *lookups = arena_get(job->arena, (mx->count + 1) * sizeof(*lookups));
+	size_t used = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < mx->count; i++) {
 		if (mx->records[i].mx.host.len == 0)
 			continue;
 		lookups[used] = (struct lookup){ .arena = job->arena, .host = mx->records[i].mx.host,
@@ -158,6 +165,10 @@ static bool find_exchangers(struct job *job, const struct destination *to, const
 		*ret_why = trouble_make(job, HARD, false, "5.1.0", NULL,
 					"Domain %.*s does not accept mail (nullMX)", PSTR(to->host));
 		return false;
+	}
+	if (used > MOST_EXCHANGERS) {
+		qsort(lookups, used, sizeof(*lookups), compare_preferences);
+		used = MOST_EXCHANGERS;
 	}
 	look_up_all(lookups, used);
 	for (size_t i = 0; i < used; i++)

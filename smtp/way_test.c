@@ -396,6 +396,38 @@ static void test_a_domain_with_very_many_addresses_is_sorted_in_no_time(void **u
 	alarm(0);
 }
 
+/* The best one comes last in the answer. */
+static void find_best_of_many(void *unused)
+{
+	AUTO(buf) exchangers = BUF(1 << 20);
+	static const struct destination to = { .host = STR_INIT("crowd.example"), .port = 25, .use_mx = true };
+	struct delivery d = { .arena = arena_new("t", NULL, 256 << 20) };
+	struct job job = { .d = &d, .arena = d.arena };
+	struct zone_row rows[] = { { "crowd.example", DNS_MX, DNS_OK, NULL },
+				   { "mx.example", DNS_A, DNS_OK, "10.0.0.1" }, { NULL, 0, 0, NULL } };
+	struct candidates list = { 0 };
+	struct trouble why;
+
+	(void) unused;
+	for (int i = 0; i < 150; i++)
+		buf_addf(&exchangers, "%s%d mx.example", i > 0 ? ", " : "", 1000 - i);
+	rows[0].data = buf_text(&exchangers);
+	zone = rows;
+	assert_true(candidates_find(&job, &to, &list, &why));
+	assert_int_equal(list.at[0].preference, 851);
+	arena_free(d.arena);
+	loop_stop();
+}
+
+static void test_of_very_many_exchangers_the_best_are_tried(void **unused)
+{
+	(void) unused;
+	configure("");
+	alarm(60);
+	assert_int_equal(loop_run(find_best_of_many, NULL), 0);
+	alarm(0);
+}
+
 /* ---- kept sessions ---- */
 
 static void test_a_session_is_used_again(void **unused)
@@ -581,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_mail_does_not_loop_back_to_us),
 		cmocka_unit_test(test_mail_that_we_are_an_exchanger_for_does_not_go_to_a_fallback_relay),
 		cmocka_unit_test(test_a_domain_with_very_many_addresses_is_sorted_in_no_time),
+		cmocka_unit_test(test_of_very_many_exchangers_the_best_are_tried),
 		cmocka_unit_test(test_families_are_preferred_and_balanced),
 		cmocka_unit_test(test_a_session_is_used_again),
 		cmocka_unit_test(test_a_session_is_reset_after_a_transaction_that_came_to_nothing),
