@@ -3,6 +3,7 @@
  * The supervisor's loop: one poll() over signals, listeners that wait for a first client, and the
  * lines to the workers.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -318,6 +319,9 @@ static void wait_for_writer(void)
 	while (workers_starting() > 0 && mono_ms() < until)
 		turn((int) MIN(until - mono_ms(), (int64_t) 1000));
 }
+
+/* the waits below, one after the other, beyond stop_time_limit: postroad stop waits for all of them */
+static_assert(KILL_AFTER_MS + KILL_AFTER_MS + LAST_MS + LAST_MS + KILL_AFTER_MS < STOP_LONGER_MS, "stop() ends in time");
 
 static void stop(int signal_number)
 {

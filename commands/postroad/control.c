@@ -15,7 +15,7 @@
 #include "lib/base/die.h"
 #include "lib/ipc/channel.h"
 
-enum { KILL_MS = 20000, RELOAD_MS = 90000, FLUSH_MS = 10000, LOOK_MS = 10 };
+enum { RELOAD_MS = 90000, FLUSH_MS = 10000, LOOK_MS = 10 };
 
 /*
  * The descriptor names one process for good: should it die between the look at its lock and the
@@ -47,7 +47,7 @@ static void send_signal(struct work *w, int fd, int number)
 static int end_master(struct work *w, int number)
 {
 	struct instance_state master;
-	const int64_t most = w->daemon.stop_time_limit + KILL_MS;
+	const int64_t most = w->daemon.stop_time_limit + STOP_LONGER_MS;
 	struct pollfd p;
 	int fd = open_process(w, &master);
 

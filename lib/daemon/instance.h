@@ -45,6 +45,12 @@ struct instance_ids {
 };
 int instance_ids(const struct common_conf *common, struct instance_ids *ret, struct buf *why);
 
+/*
+ * How much longer than stop_time_limit a master may take that is told to stop, until what it has
+ * to kill is gone and its log is written.
+ */
+enum { STOP_LONGER_MS = 30 * 1000 };
+
 typedef void report_fn(void *arg, bool fatal, const char *text);
 /* Makes the directories below queue_directory that are missing. Reports what it cannot. Returns how many. */
 int layout_create(const struct common_conf *common, const struct instance_ids *ids,
