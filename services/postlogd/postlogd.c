@@ -66,12 +66,60 @@ static int open_standard(void)
 	return -1;
 }
 
+static void add_directory(struct buf *b)
+{
+	buf_add(b, str_head(str_of(path), (size_t) MAX(str_find_last(str_of(path), '/'), 0)));
+}
+
+static bool is_ours_alone(const struct stat *st)
+{
+	return st->st_uid == 0 || st->st_uid == geteuid();
+}
+
+/*
+ * An administrator may keep the log elsewhere. Whoever else could place a link would choose what
+ * root appends to: so it is followed, once, if it and the directory it is in are nobody else's.
+ */
+static int open_link(int flags)
+{
+	AUTO(buf) directory = BUF(4096);
+	struct stat in, link;
+	char target[2048];
+	ssize_t n;
+	int fd;
+
+	add_directory(&directory);
+	AUTO_FD dir = open(buf_text(&directory), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *name = path + directory.len + 1;
+
+	if (dir < 0 || fstat(dir, &in) < 0 || fstatat(dir, name, &link, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!is_ours_alone(&in) || (in.st_mode & (S_IWGRP | S_IWOTH)) != 0 || !is_ours_alone(&link))
+		return -ELOOP;
+	n = readlinkat(dir, name, target, sizeof(target) - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	fd = openat(dir, target, flags, file_mode());
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_file(void)
+{
+	const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = open(path, flags, file_mode());
+
+	if (fd < 0)
+		return errno == ELOOP ? open_link(flags) : -errno;
+	return fd;
+}
+
 /* The file would be made, but not by a rehearsal. */
 static void rehearse(void)
 {
 	AUTO(buf) directory = BUF(4096);
 
-	buf_add(&directory, str_head(str_of(path), (size_t) MAX(str_find_last(str_of(path), '/'), 0)));
+	add_directory(&directory);
 	if (access(buf_text(&directory), W_OK | X_OK) < 0)
 		die(EX_CANTCREAT, "maillog_file: %s: %s", path, error_text(errno));
 	file_mode();
@@ -89,10 +137,12 @@ static void start(void)
 	}
 	file = open_standard();
 	if (file < 0)
-		file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-			    file_mode());
+		file = open_file();
+	if (file == -ELOOP)
+		die(EX_CANTCREAT, "cannot open %s: a symbolic link that others than root could have placed, or to another one",
+		    path);
 	if (file < 0)
-		die(EX_CANTCREAT, "cannot open %s: %s", path, error_text(errno));
+		die(EX_CANTCREAT, "cannot open %s: %s", path, error_text(file));
 	if (fstat(file, &ours) < 0)
 		die(EX_OSERR, "%s: %s", path, error_text(errno));
 }

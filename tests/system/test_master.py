@@ -689,6 +689,25 @@ def test_a_log_writer_that_never_comes_up_does_not_keep_a_stop(echo):
     assert 4 < time.monotonic() - begin < 40        # five seconds, and what the machine takes
 
 
+def test_a_link_to_the_log_is_followed_where_only_its_owner_can_have_placed_it(echo):
+    one = echo(start=False)
+    place = one.root / "linked"
+    place.mkdir(mode=0o755)
+    one.maillog = one.main["maillog_file"] = place / "maillog"
+    one.maillog.symlink_to("../elsewhere")
+    one.start()
+    one.command("postlog", "through the link")
+    one.wait_for_log("through the link")
+    assert one.maillog.is_symlink() and "through the link" in (one.root / "elsewhere").read_text()
+    one.command("postroad", "reload")
+    place.chmod(0o777)
+    assert "could have placed" in one.command("postroad", "reload", check=False).stderr
+    place.chmod(0o755)
+    (one.root / "elsewhere").rename(one.root / "further")
+    (one.root / "elsewhere").symlink_to("further")
+    assert "could have placed" in one.command("postroad", "reload", check=False).stderr
+
+
 def test_rotation_begins_a_new_file_and_loses_no_line(echo):
     one = echo(main={"maillog_file_compressor": ""})
     for n in range(5):
