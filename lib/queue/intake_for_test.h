@@ -152,14 +152,21 @@ static inline int open_in_intake(struct fixture *f, const struct put *p, const c
 	return fd;
 }
 
+/* the byte there becomes another, whatever it was; once more: as before */
+static inline void flip(int fd, off_t at)
+{
+	char byte;
+
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x10;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
 static inline void damage(struct fixture *f, const struct put *p, uint64_t at)
 {
 	AUTO_FD fd = open_in_intake(f, p, "log");
-	char byte;
 
-	assert_int_equal(pread(fd, &byte, 1, (off_t) (p->place.at + at)), 1);
-	byte ^= 0x10;
-	assert_int_equal(pwrite(fd, &byte, 1, (off_t) (p->place.at + at)), 1);
+	flip(fd, (off_t) (p->place.at + at));
 }
 
 static inline void note_outcome(struct fixture *f, const struct put *p, uint32_t index, enum outcome_status status)
