@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/mail/header.h"
 #include "lib/mail/mail_address.h"
@@ -236,7 +235,7 @@ static void expect_same(struct str whole, struct seen before, struct seen after)
 static void test_what_is_printed_is_read_as_the_same_and_completing_twice_is_completing_once(void **state)
 {
 	const char *given = getenv("POSTROAD_SEED");
-	uint64_t first = given != NULL ? strtoull(given, NULL, 0) : (uint64_t) time(NULL);
+	uint64_t first = given != NULL ? strtoull(given, NULL, 0) : 20261123;
 
 	(void) state;
 	print_message("POSTROAD_SEED=%llu\n", (unsigned long long) first);

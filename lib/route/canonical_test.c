@@ -3,7 +3,6 @@
 #include "tests/unit.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "lib/mail/mail_address.h"
 #include "lib/route/route_for_test.h"
@@ -161,7 +160,7 @@ static void test_standard_form_stays_as_it_is(void **state)
 		"masquerade_domains = example.com\ncanonical_maps = inline:{ {@b.example = @c.example} {user@host = x@y} {@y = user@mail.example.com} }\n",
 	};
 	const char *given = getenv("POSTROAD_SEED");
-	uint64_t first = given != NULL ? strtoull(given, NULL, 0) : (uint64_t) time(NULL);
+	uint64_t first = given != NULL ? strtoull(given, NULL, 0) : 20261123;
 
 	(void) state;
 	print_message("POSTROAD_SEED=%llu\n", (unsigned long long) first);
