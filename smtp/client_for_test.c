@@ -162,30 +162,50 @@ static void check(const struct case_ *c, struct delivery *d)
 	assert_int_equal(d->site_reason.len > 0, c->site);
 }
 
-static void run_case(void *unused)
+static void end_servers(void)
 {
-	struct scope *scope = scope_open("servers");
+	for (int i = 0; i < MOST_SERVERS; i++)
+		fake_end(&servers[i]);
+}
 
-	(void) unused;
+static bool listen_at(const char *const *scripts)
+{
 	port = 0;
 	for (int i = 0; i < MOST_SERVERS; i++) {
 		char ip[20];
 
 		snprintf(ip, sizeof(ip), "127.0.0.%d", i + 1);
-		servers[i].listener = -1;
-		servers[i].complaint[0] = 0;
-		if (the_case->servers[i] == NULL)
-			continue;
-		if (unix_listener >= 0) {
-			servers[i] = (struct fake_server){ .script = the_case->servers[i],
-							   .listener = unix_listener,
-							   .content = BUF(1 << 20) };
-		} else {
-			fake_listen(&servers[i], ip, port, the_case->servers[i]);
-			port = servers[i].at.port;
-		}
-		assert_int_equal(scope_start(scope, "server", fake_run, &servers[i]), 0);
+		if (scripts[i] != NULL ? !fake_listen(&servers[i], ip, port, scripts[i])
+				       : !fake_absence(&servers[i], ip, port))
+			return false;
+		port = servers[i].at.port;
 	}
+	return true;
+}
+
+/* All at one port, at which nobody else is: other tests run at the same time. */
+static void begin_servers(const char *const *scripts)
+{
+	for (int i = 0; i < MOST_SERVERS; i++)
+		servers[i] = (struct fake_server){ .listener = -1 };
+	port = 0;
+	if (unix_listener >= 0)
+		servers[0] = (struct fake_server){ .script = scripts[0], .listener = unix_listener,
+						   .content = BUF(1 << 20) };
+	else
+		while (!listen_at(scripts))
+			end_servers();
+}
+
+static void run_case(void *unused)
+{
+	struct scope *scope = scope_open("servers");
+
+	(void) unused;
+	begin_servers(the_case->servers);
+	for (int i = 0; i < MOST_SERVERS; i++)
+		if (the_case->servers[i] != NULL)
+			assert_int_equal(scope_start(scope, "server", fake_run, &servers[i]), 0);
 	the_client.default_port = port;
 	for (int i = 0; i < deliveries; i++) {
 		last = make_delivery(the_case);
@@ -213,8 +233,7 @@ void run_many(const struct case_ *c, int times)
 void end_case(void)
 {
 	free_delivery(last);
-	for (int i = 0; i < MOST_SERVERS; i++)
-		fake_end(&servers[i]);
+	end_servers();
 }
 
 void run(const struct case_ *c)

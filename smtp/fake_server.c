@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "smtp/fake_server.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -8,19 +9,43 @@
 
 enum { PATIENCE_MS = 10000 };
 
-void fake_listen(struct fake_server *f, const char *ip, uint16_t port, const char *script)
+static void begin(struct fake_server *f, const char *ip, uint16_t port, const char *script)
+{
+	*f = (struct fake_server){ .script = script, .listener = -1, .content = BUF(64 << 20) };
+	BUG_UNLESS(ip_parse(str_of(ip), &f->at) == 0);
+	f->at.port = port;
+}
+
+static bool have(struct fake_server *f, int fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
-	*f = (struct fake_server){ .script = script, .content = BUF(64 << 20) };
-	BUG_UNLESS(ip_parse(str_of(ip), &f->at) == 0);
-	f->at.port = port;
-	f->listener = listen_tcp(&f->at, 20);
-	if (f->listener < 0)
-		die(EX_OSERR, "listen %s: %s", ip, error_text(f->listener));
-	getsockname(f->listener, (struct sockaddr *) &sa, &len);
+	if (fd == -EADDRINUSE)
+		return false;
+	if (fd < 0)
+		die(EX_OSERR, "a fake server: %s", error_text(fd));
+	f->listener = fd;
+	getsockname(fd, (struct sockaddr *) &sa, &len);
 	ip_from_sockaddr((struct sockaddr *) &sa, &f->at);
+	return true;
+}
+
+bool fake_listen(struct fake_server *f, const char *ip, uint16_t port, const char *script)
+{
+	begin(f, ip, port, script);
+	return have(f, listen_tcp(&f->at, 20));
+}
+
+bool fake_absence(struct fake_server *f, const char *ip, uint16_t port)
+{
+	struct sockaddr_storage sa;
+	AUTO_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	begin(f, ip, port, NULL);
+	if (bind(fd, (struct sockaddr *) &sa, ip_to_sockaddr(&f->at, &sa)) < 0)
+		return have(f, -errno);
+	return have(f, fd_take(&fd));
 }
 
 static void complain(struct fake_server *f, struct str step, const char *what, struct str got)

@@ -28,8 +28,10 @@ struct fake_server {
 	char complaint[600];		/* what was not as the script says; "" nothing */
 };
 
-/* Listens on ip (port 0: any; else that one). */
-void fake_listen(struct fake_server *f, const char *ip, uint16_t port, const char *script);
+/* Listens on ip (port 0: any; else that one). False: somebody has that port there. */
+bool fake_listen(struct fake_server *f, const char *ip, uint16_t port, const char *script);
+/* The same without listening: who connects is refused, and nobody else gets the port meanwhile. */
+bool fake_absence(struct fake_server *f, const char *ip, uint16_t port);
 void fake_run(void *server) MAY_YIELD;		/* a coroutine */
 void fake_end(struct fake_server *f);
 

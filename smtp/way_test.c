@@ -541,8 +541,8 @@ static void cancel_in_the_middle(void *unused)
 	struct scope *serving = scope_open("server"), *delivering = scope_open("delivery");
 
 	(void) unused;
-	fake_listen(&servers[0], "127.0.0.1", 0,
-		    HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE");
+	assert_true(fake_listen(&servers[0], "127.0.0.1", 0,
+				HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nE"));
 	port = servers[0].at.port;
 	last = make_delivery(&c);
 	scope_start(serving, "server", fake_run, &servers[0]);
