@@ -147,8 +147,8 @@ def test_the_environment_may_name_the_sender(still, monkeypatch):
 def test_source_routes_are_taken_off_addresses(still):
     """RFC 5321 F.2: also without the angle brackets, on the command line and in headers."""
     still.command("sendmail", "-f", "@relay.example:me@example.net", "@relay.example:one@example.com", "<@a,@b:two@example.com>", "@[192.0.2.1]: three@example.com", input="x\n")
-    seen = envelope(still)
-    assert "me@example.net" in seen and all(f"{name}@example.com" in seen for name in ("one", "two", "three")) and "relay" not in seen and "192" not in seen, seen
+    seen = re.findall(r"^(?:sender|recipient): (.*)$", envelope(still), re.M)
+    assert seen == ["me@example.net", "one@example.com", "two@example.com", "three@example.com"]
     maildrop(still)[0].unlink()
     done = still.command("sendmail", "-t", input="To: @relay.example:one@example.com, @only.example, two@example.com\n\nx\n")
     assert "header To: a malformed address in it gets no mail" in done.stderr
