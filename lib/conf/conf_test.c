@@ -535,7 +535,7 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 	(void) state;
 	scratch_file(dir, "master.cf",
 		     "slow unix - - n - - smtp -o typo_in_master=1 -o myhostname=x.$helper2\n"
-				"maildrop unix - n n - - pipe flags=x argv=/bin/x -o foo\n");
+				"maildrop unix - n n - - pipe flags=x argv=/bin/x -o no_value\n");
 	c = load("myhostnme = typo\n"
 		 "mydomain = $helper\n"
 		 "helper = a\n"
@@ -569,7 +569,7 @@ static void test_review_tells_unused_planned_undefined_and_duplicate(void **stat
 	assert_null(strstr(buf_text(&said), "parameter: my_class"));
 	assert_null(strstr(buf_text(&said), "people_"));
 	assert_null(strstr(buf_text(&said), "maildrop_time_limit"));
-	assert_null(strstr(buf_text(&said), "foo"));
+	assert_null(strstr(buf_text(&said), "no_value"));
 	conf_free(c);
 }
 
