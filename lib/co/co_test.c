@@ -412,11 +412,13 @@ static void offload_one(void *arg)
 	note('o');
 }
 
+static int ticks;			/* as many as a busy machine takes time */
+
 static void tick_while_offloading(void *arg)
 {
 	(void) arg;
 	while (co_sleep(in(1)) == 0)
-		note('.');
+		ticks++;
 }
 
 static void offload_many(void *unused)
@@ -438,15 +440,10 @@ static void offload_many(void *unused)
 
 static void test_offloaded_work_runs_beside_the_loop(void **unused)
 {
-	int done = 0, ticks = 0;
-
 	(void) unused;
+	ticks = 0;
 	run(offload_many);
-	for (const char *at = trace; *at != 0; at++) {
-		done += *at == 'o';
-		ticks += *at == '.';
-	}
-	assert_int_equal(done, 40);
+	assert_int_equal(strlen(trace), 40);
 	assert_true(ticks > 0);
 	assert_int_equal(co_offload(square, &(int){ 7 }), 49);		/* outside: a plain call */
 }

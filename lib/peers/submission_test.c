@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 /* The bytes as postdrop would read them: from a file. */
 static void feed(struct input *in, struct str bytes)
 {
-	int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	int fd = memfd_create("submission", MFD_CLOEXEC);
 
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, bytes.at, bytes.len), bytes.len);
