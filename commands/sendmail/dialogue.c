@@ -18,14 +18,14 @@
 enum { MOST_RECIPIENTS = 100000, MOST_ERRORS = 100, TRANSACTION_MEMORY = 64 << 20 };
 
 /*
- *   greeted     HELO or EHLO was said
+ *   bare_lf     the last command ended in LF alone, as whoever types at a terminal ends lines
  *   has_sender  MAIL was accepted; recipients may follow. Ends with DATA, RSET, HELO, EHLO
  */
 struct dialogue {
 	struct request *q;
 	struct input in;
 	struct arena *transaction;
-	bool greeted, has_sender;
+	bool bare_lf, has_sender;
 	struct envelope e;
 	VEC(struct recipient) recipients;
 	int errors;
@@ -64,7 +64,6 @@ static bool say_helo(struct dialogue *d, struct str args)
 	if (args.len == 0)
 		return reply(d, "501 Syntax: HELO hostname");
 	end_transaction(d);
-	d->greeted = true;
 	return reply(d, "250 %s", d->q->world.common.myhostname);
 }
 
@@ -73,7 +72,6 @@ static bool say_ehlo(struct dialogue *d, struct str args)
 	if (args.len == 0)
 		return reply(d, "501 Syntax: EHLO hostname");
 	end_transaction(d);
-	d->greeted = true;
 	printf("250-%s\r\n250-PIPELINING\r\n", d->q->world.common.myhostname);
 	if (d->q->world.common.message_size_limit > 0)
 		printf("250-SIZE %" PRId64 "\r\n", d->q->world.common.message_size_limit);
@@ -111,8 +109,6 @@ static bool say_mail(struct dialogue *d, struct str args)
 	struct str sender, bad = STR_NONE;
 	enum esmtp_error error;
 
-	if (!d->greeted)
-		return reply(d, "503 5.5.1 Error: send HELO/EHLO first");
 	if (d->has_sender)
 		return reply(d, "503 5.5.1 Error: nested MAIL command");
 	if (!command_keyword(&args, STR("FROM:"))
@@ -158,18 +154,45 @@ static bool say_rcpt(struct dialogue *d, struct str args)
 	return reply(d, "250 2.1.5 Ok");
 }
 
+static void feed(struct dialogue *d, struct dot_in *dots, struct str bytes, struct buf *decoded)
+{
+	input_give_back(&d->in, bytes.len - dot_in_feed(dots, bytes, decoded));
+}
+
+/*
+ * Content ends with a dot between lines that end as DATA did. So LF "." LF within the lines of who
+ * says CR LF, which may be somebody else's, ends nothing.
+ */
+static bool read_data(struct dialogue *d, struct dot_in *dots, struct buf *decoded)
+{
+	struct str bytes;
+	bool ends_in_lf;
+
+	if (!d->bare_lf) {
+		if (!input_bytes(&d->in, INPUT_SIZE / 2, &bytes))
+			return false;
+		feed(d, dots, bytes, decoded);
+		return true;
+	}
+	if (!input_line(&d->in, &bytes))
+		return false;
+	ends_in_lf = str_ends(bytes, STR("\n")) && !str_ends(bytes, STR("\r\n"));
+	feed(d, dots, ends_in_lf ? str_head(bytes, bytes.len - 1) : bytes, decoded);
+	if (ends_in_lf)
+		dot_in_feed(dots, STR("\r\n"), decoded);
+	return true;
+}
+
 /* Reads to the final dot; out NULL: for nothing. False: the input ended before. */
 static bool copy_data(struct dialogue *d, struct submission *out)
 {
 	AUTO(buf) decoded = BUF(2 * INPUT_SIZE);
 	struct dot_in dots;
-	struct str bytes;
 
 	dot_in_begin(&dots, true);
 	while (!dot_in_ended(&dots)) {
-		if (!input_bytes(&d->in, INPUT_SIZE / 2, &bytes))
+		if (!read_data(d, &dots, &decoded))
 			return false;
-		input_give_back(&d->in, bytes.len - dot_in_feed(&dots, bytes, &decoded));
 		if (out != NULL)
 			submission_write(out, buf_str(&decoded));
 		buf_clear(&decoded);
@@ -275,6 +298,7 @@ static bool read_command(struct dialogue *d, struct str *ret_line, bool *ret_too
 
 		if (whole || ret_line->len < INPUT_SIZE) {
 			*ret_too_long |= ret_line->len > (size_t) d->q->world.common.line_length_limit + 2;
+			d->bare_lf = str_ends(*ret_line, STR("\n")) && !str_ends(*ret_line, STR("\r\n"));
 			*ret_line = str_trim_end(*ret_line);
 			return true;
 		}

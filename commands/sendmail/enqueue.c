@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A message on standard input goes to postdrop, with the envelope that the command line describes.
- * Content passes as it is, but for line ends (sendmail_fix_line_endings), the final dot, and a
- * leading mbox "From " line. With -t cleanup takes the recipients from the headers; here they are
+ * Content passes as it is, but for line ends (sendmail_fix_line_endings), the final dot, and
+ * leading mbox "From " lines. With -t cleanup takes the recipients from the headers; here they are
  * only looked at, so that a message for nobody is refused while its writer still listens.
  */
 #include <errno.h>
@@ -202,6 +202,14 @@ static void take_line(struct intake *i, struct str line)
 		put(i, line);
 }
 
+/* "From ", or ">From " of a message that has been in several mailboxes. */
+static bool is_mbox_line(struct str line)
+{
+	while (line.len > 0 && line.at[0] == '>')
+		line = str_skip(line, 1);
+	return str_starts(line, STR("From "));
+}
+
 static void copy_content(struct intake *i, struct input *in)
 {
 	struct str line;
@@ -211,9 +219,10 @@ static void copy_content(struct intake *i, struct input *in)
 
 		if (is_final_dot(i, line))
 			break;
-		if (!(i->first_line && str_starts(line, STR("From "))))
+		if (!i->first_line || !is_mbox_line(line)) {
 			take_line(i, line);
-		i->first_line = false;
+			i->first_line = false;
+		}
 		i->line_start = whole;
 	}
 	if (i->pending_cr)

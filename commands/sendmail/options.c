@@ -20,6 +20,16 @@ static const char *program_name(const char *path)
 	return slash == NULL ? path : slash + 1;
 }
 
+/* main.cf may be named, too: its directory. */
+static const char *config_dir(struct request *q, const char *path)
+{
+	const struct str file = STR("/main.cf");
+
+	if (!str_ends(str_of(path), file))
+		return str_is(str_of(path), STR("main.cf")) ? "." : path;
+	return arena_fmt(q->arena, "%.*s/", PSTR(str_head(str_of(path), strlen(path) - file.len))).at;
+}
+
 static void take_mode(struct request *q, const char *argument)
 {
 	switch (argument[0]) {
@@ -141,7 +151,7 @@ static void take_option(struct request *q, int option)
 	switch (option) {
 	case 'b': take_mode(q, optarg); break;
 	case 'B': take_body_type(q, optarg); break;
-	case 'C': q->dir = optarg; break;
+	case 'C': q->dir = config_dir(q, optarg); break;
 	case 'f': case 'r': q->sender = optarg; break;
 	case 'F': q->full_name = optarg; break;
 	case 'G': q->flags &= ~(unsigned) ENVELOPE_LOCAL; break;

@@ -116,6 +116,17 @@ def test_a_lone_dot_ends_the_message_unless_i_is_given(still):
     assert b"before\n.\nafter\n" in content(still)
 
 
+def test_lines_of_a_mailbox_in_front_of_the_message_are_left_out(still):
+    still.command("sendmail", "-t", input="From a Mon Nov 23\n>From b\n>>From c\nTo: a@example.com\n\nFrom here\n")
+    assert content(still).endswith(b"To: a@example.com\n\nFrom here\n") and b"Nov 23" not in content(still) and b">" not in content(still)
+
+
+def test_the_configuration_is_a_directory_or_its_main_cf(still):
+    for name in (still.etc, still.etc / "main.cf", "main.cf"):
+        still.command("sendmail", "-C", name, "a@example.com", input="x\n", cwd=still.etc)
+    assert len(maildrop(still)) == 3
+
+
 def test_line_ends_become_lf(still):
     still.command("sendmail", "-i", "a@example.com", input=b"Subject: x\r\n\r\none\r\ntwo\rthree\nfour")
     assert b"Subject: x\n\none\ntwo\rthree\nfour\n" in content(still)
@@ -323,7 +334,7 @@ def test_hostile_files_in_maildrop_harm_nobody(still):
 
 
 def test_dialogue_refuses_what_smtp_refuses(still):
-    dialogue = ("MAIL FROM:<a@b.c>\r\nEHLO x\r\nRCPT TO:<a@b.c>\r\nMAIL FROM:<a@b.c> SIZE=99999999999\r\nMAIL FROM:<a@b.c> FOO=BAR\r\n"
+    dialogue = ("DATA\r\nEHLO x\r\nRCPT TO:<a@b.c>\r\nMAIL FROM:<a@b.c> SIZE=99999999999\r\nMAIL FROM:<a@b.c> FOO=BAR\r\n"
                 "MAIL FROM:<a@b.c>\r\nMAIL FROM:<a@b.c>\r\nDATA\r\nRCPT TO:<>\r\nNONSENSE\r\n" + "x" * 100000 + "\r\nRSET\r\nNOOP\r\n"
                 "VRFY a\r\nHELP\r\nQUIT\r\n")
     done = still.command("sendmail", "-bs", input=dialogue.encode())
@@ -337,6 +348,22 @@ def test_dialogue_data_keeps_content(still):
         b"Subject: x\r\n\r\n..dot\r\n\xe4\r\nbare\nlf\r\n.\r\nQUIT\r\n"
     assert b"250 2.0.0 Ok: queued as " in still.command("sendmail", "-bs", input=dialogue).stdout
     assert b"Subject: x\n\n.dot\n\xe4\nbare\nlf\n" in content(still)
+
+
+@pytest.mark.parametrize("body, stored", [(b"Subject: x\n\nx\n..\ny\n.\n", b"x\n.\ny\n"), (b"Subject: x\r\n\nx\n.\r\n", b"x\n"),
+                                          (b"Subject: x\n\n" + b"x" * 100000 + b"\n.\n", b"x" * 100000 + b"\n"), (b".\n", b"")],
+                         ids=["bare-lf", "mixed", "long", "nothing"])
+def test_dialogue_may_be_typed_at_a_terminal_without_a_greeting(still, body, stored):
+    done = still.command("sendmail", "-bs", input=b"MAIL FROM:<a@b.c>\nRCPT TO:<d@e.f>\nDATA\n" + body + b"QUIT\n")
+    assert re.search(rb"354 .*\r\n250 2.0.0 Ok: queued as \w+\r\n221 ", done.stdout)
+    assert content(still).endswith(b"Subject: x\n\n" + stored if stored else stored)
+
+
+def test_dialogue_with_crlf_ends_content_nowhere_else(still):
+    smuggled = b"Subject: x\r\n\r\nx\n.\nMAIL FROM:<x@y.z>\r\n\n.\r\n.\n\r\n.\r\nQUIT\r\n"
+    done = still.command("sendmail", "-bs", input=b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\n" + smuggled)
+    assert done.stdout.count(b"\r\n250 2.0.0 Ok: queued as ") == 1 and done.stdout.count(b"\r\n") == 6
+    assert b"x\n\nMAIL FROM:<x@y.z>\n\n\n\n\n" in content(still)
 
 
 def test_dialogue_that_breaks_off_queues_nothing(still):
