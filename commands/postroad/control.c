@@ -101,6 +101,9 @@ int do_reload(struct work *w)
 	send_signal(w, fd, SIGHUP);
 	close(fd);
 	while (find_running(w, &now, false) && now.pid == before.pid) {
+		if (before.reloads == RELOADS_UNKNOWN || now.reloads == RELOADS_UNKNOWN)
+			die(EX_TEMPFAIL, "the %s mail system was told to reload, but cannot say here what comes of it: see the log",
+			    w->world.common.mail_name);
 		if (now.reloads != before.reloads)
 			return say_outcome(w, now.last_failed);
 		if (mono_ms() >= until)

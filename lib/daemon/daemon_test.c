@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -374,6 +375,32 @@ static void test_the_lock_tells_who_runs_and_ends_with_it(void **unused)
 	close(release[0]);
 }
 
+/* Without room for the outcome nobody waits for it; what fails here is the size that a file may have. */
+static void test_what_becomes_of_a_reload_is_unknown_when_it_cannot_be_written_down(void **unused)
+{
+	static const struct rlimit no_room = { 0, 0 };
+	struct common_conf c = common();
+	AUTO(buf) why = BUF_WORDS;
+	struct instance_state state;
+	pid_t master, other;
+	int status;
+
+	(void) unused;
+	master = fork();
+	if (master == 0) {
+		signal(SIGXFSZ, SIG_IGN);
+		if (instance_lock(&c, &other, &why) < 0)
+			_exit(1);
+		if (instance_running(&c, &state, &why) != 1 || state.reloads != 0)
+			_exit(2);
+		setrlimit(RLIMIT_FSIZE, &no_room);
+		instance_note_reload(true, "the reason");
+		_exit(instance_running(&c, &state, &why) == 1 && state.reloads == RELOADS_UNKNOWN ? 0 : 3);
+	}
+	assert_int_equal(waitpid(master, &status, 0), master);
+	assert_int_equal(status, 0);
+}
+
 static void test_who_may_only_read_the_lock_file_keeps_nobody_from_starting(void **unused)
 {
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
@@ -444,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_accounts_that_exist_and_that_do_not),
 		cmocka_unit_test(test_directories_are_made_and_pass_their_own_check),
 		cmocka_unit_test(test_the_lock_tells_who_runs_and_ends_with_it),
+		cmocka_unit_test(test_what_becomes_of_a_reload_is_unknown_when_it_cannot_be_written_down),
 		cmocka_unit_test(test_who_may_only_read_the_lock_file_keeps_nobody_from_starting),
 		cmocka_unit_test(test_who_does_not_get_both_locks_leaves_the_number_of_the_other),
 	};

@@ -61,7 +61,7 @@ static int wait_for_pid(int fd, pid_t *ret)
 	return 0;
 }
 
-/* "RELOADS[ failed]". What cannot be read is none: that keeps nobody from stopping the system. */
+/* "RELOADS[ failed]". What is not there is no error: that keeps nobody from stopping the system. */
 static void read_reloads(const struct common_conf *common, struct instance_state *ret)
 {
 	AUTO(buf) path = BUF(4096);
@@ -75,11 +75,14 @@ static void read_reloads(const struct common_conf *common, struct instance_state
 	n = fd < 0 ? -1 : pread(fd, text, sizeof(text), 0);
 	rest = str_make(text, (size_t) MAX(n, (ssize_t) 0));
 	if (!str_token(&rest, " \n", &count) || str_to_int(count, 0, INT64_MAX, &ret->reloads) < 0)
-		ret->reloads = 0;
+		ret->reloads = RELOADS_UNKNOWN;
 	ret->last_failed = str_is(str_trim(rest), STR("failed"));
 }
 
-/* In one write of constant length, so that a reader never sees two halves. */
+/*
+ * In one write of constant length, so that a reader never sees two halves. Where there is no room for
+ * it nothing stands there, so that nobody waits for it to change.
+ */
 static void write_reloads(bool failed)
 {
 	char text[COUNT_SIZE];
@@ -87,16 +90,22 @@ static void write_reloads(bool failed)
 
 	memset(text + n, ' ', sizeof(text) - (size_t) n);
 	text[sizeof(text) - 1] = '\n';
-	if (pwrite(reload_fd, text, sizeof(text), 0) != sizeof(text))
-		log_warning(RELOAD_FILE ": %s", error_text(errno));
+	if (pwrite(reload_fd, text, sizeof(text), 0) == sizeof(text))
+		return;
+	log_warning(RELOAD_FILE ": %s", error_text(errno));
+	(void) !ftruncate(reload_fd, 0);
 }
 
 static int write_pid(int fd)
 {
 	char text[32];
 	int n = snprintf(text, sizeof(text), "%d\n", (int) getpid());
+	ssize_t written;
 
-	return ftruncate(fd, 0) < 0 ? -errno : pwrite(fd, text, (size_t) n, 0) == n ? 0 : -EIO;
+	if (ftruncate(fd, 0) < 0)
+		return -errno;
+	written = pwrite(fd, text, (size_t) n, 0);
+	return written < 0 ? -errno : written == n ? 0 : -EIO;
 }
 
 /*

@@ -12,9 +12,11 @@
 
 #include "lib/conf/params/common.h"
 
+enum { RELOADS_UNKNOWN = -1 };		/* there is no room to write it down */
+
 struct instance_state {
 	pid_t pid;
-	int64_t reloads;		/* since the start */
+	int64_t reloads;		/* since the start, or RELOADS_UNKNOWN */
 	/* the last one found a mistake and changed nothing; see instance_reload_words() */
 	bool last_failed;
 };

@@ -360,6 +360,18 @@ def test_reload_with_a_mistake_changes_nothing(echo):
     assert talk.pid() == pid and one.talk().pid() == pid
 
 
+def test_who_asks_for_a_reload_does_not_wait_for_an_answer_that_cannot_be_written(echo):
+    one = echo()
+    one.stop()
+    (one.queue / "pid/master.reload").unlink()
+    (one.queue / "pid/master.reload").mkdir()
+    one.start()
+    done = one.command("postroad", "reload", check=False, timeout=60)       # 90 s would be its patience
+    assert done.returncode == 75 and "see the log" in done.stderr
+    one.wait_for_log("reload -- version")
+    assert "is running" in one.command("postroad", "status").stderr
+
+
 def test_a_reload_is_refused_when_a_daemon_could_not_start_with_it(instance):
     one = instance()                        # nobody serves yet: a process that starts later has the configuration of before
     for change, reason in (({"smtpd_client_restrictions": "reject_everything"}, "smtpd_client_restrictions: unknown restriction \"reject_everything\""),
