@@ -184,11 +184,9 @@ static void who_was_delivered_between_hold_and_release_does_not_get_it_again(voi
 }
 
 /* Ours instead of the C library's: on a pool thread a file's sync takes as long as the test likes. */
-static _Atomic bool syncs_wait;
-
 int fsync(int fd)
 {
-	while (syncs_wait)
+	while (disk_is_held_up)
 		usleep(1000);
 	return (int) syscall(SYS_fsync, fd);
 }
@@ -197,14 +195,14 @@ int fsync(int fd)
 static void make_one_leave(struct scene *s, char id[32])
 {
 	announce(s, id, "defer@x");
-	syncs_wait = true;
+	disk_is_held_up = true;
 	while (list_is_empty(&s->q.departing))
 		co_pass();
 }
 
 static void let_it_arrive(struct scene *s)
 {
-	syncs_wait = false;
+	disk_is_held_up = false;
 	settle(s);
 }
 
@@ -285,7 +283,7 @@ static void play_released_on_the_way(struct scene *s)
 	announce(s, id, "hang@x defer@y");
 	settle(s);
 	assert_int_equal(command(s, "hold", id, &n), 0);
-	syncs_wait = true;
+	disk_is_held_up = true;
 	s->hanging_released = true;
 	bell_ring(&s->release);
 	while (list_is_empty(&s->q.departing))
@@ -333,7 +331,7 @@ static void play_scan_meanwhile(struct scene *s)
 	settle(s);
 	buf_clear(&s->deliveries);
 	assert_int_equal(queue_set_next_attempt(s->q.queue, QUEUE_DEFERRED, str_of(id), wall_s() - 1), 0);
-	syncs_wait = true;
+	disk_is_held_up = true;
 	scope_start(s->players, "order", give_order, &requeue);
 	while (!is_in_hand(&s->q, str_of(id)))
 		co_pass();

@@ -45,6 +45,7 @@ ssize_t pread(int fd, void *to, size_t n, off_t at)
 static void slow_down(long call)
 {
 	is_at_it = false;
+	disk_is_held_up = true;
 	slow_call = call;
 }
 
@@ -57,6 +58,7 @@ static void wait_for_slow_call(void)
 static void end_slow_calls(struct scene *s)
 {
 	slow_call = 0;
+	disk_is_held_up = false;
 	settle(s);
 }
 

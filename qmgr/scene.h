@@ -44,6 +44,8 @@ int scene_end(void **state);
 /* Runs how() as a coroutine, with agents and queue manager around it. */
 void play(void **state, void (*how)(struct scene *));
 void settle(struct scene *s);		/* everything that can happen without time passing has happened */
+/* A test that has system calls of the pool wait on purpose says so: then settle() does not wait for them. */
+extern _Atomic bool disk_is_held_up;
 
 void use_log(struct scene *s);
 /* One that has handed over, and has what lies in the intake log now. */

@@ -419,10 +419,12 @@ void play(void **state, void (*how)(struct scene *))
 	alarm(0);
 }
 
-/* A disk may take its time; a test may also hold it up on purpose. */
+_Atomic bool disk_is_held_up;
+
+/* A disk may take its time, unless it is a test that holds it up. */
 static bool is_quiet_enough(int quiet)
 {
-	return quiet >= (co_offload_pending() ? 1000 : 50);
+	return co_offload_pending() ? disk_is_held_up && quiet >= 1000 : quiet >= 50;
 }
 
 void settle(struct scene *s)

@@ -30,11 +30,9 @@ static unsigned throw(unsigned sides)
 }
 
 /* Ours instead of the C library's: on a pool thread a sync takes as long as the walk likes. */
-static _Atomic bool syncs_wait;
-
 int fsync(int fd)
 {
-	while (syncs_wait && gettid() != getpid())
+	while (disk_is_held_up && gettid() != getpid())
 		usleep(500);
 	return (int) syscall(SYS_fsync, fd);
 }
@@ -166,7 +164,7 @@ static void announce_one(struct walk *w)
 			 'w' + (int) throw(4));
 		buf_addf(&to, "%s%s", i == 0 ? "" : " ", m->to[i]);
 	}
-	syncs_wait = false;		/* of its own file */
+	disk_is_held_up = false;		/* of its own file */
 	announce(w->s, m->id, buf_text(&to));
 	w->count++;
 }
@@ -226,7 +224,7 @@ static void step(struct walk *w)
 		release_those_who_hang(w->s);
 		break;
 	case 3:
-		syncs_wait = !syncs_wait;
+		disk_is_held_up = !disk_is_held_up;
 		break;
 	case 4: case 5:
 		wake_one(w);
@@ -268,7 +266,7 @@ static void come_to_rest(struct walk *w)
 {
 	struct scene *s = w->s;
 
-	syncs_wait = false;
+	disk_is_held_up = false;
 	s->hanging_released = true;
 	bell_ring(&s->release);
 	while (w->orders > 0)
