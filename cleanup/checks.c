@@ -34,7 +34,8 @@ bool checks_look_at_body(const struct message *m)
 	       || checks_for(m, CHECK_NESTED_HEADER) != NULL;
 }
 
-static const char *const class_names[] = { "header", "mime-header", "nested-header", "body" };
+/* In the log: of whichever part, it is a header. Log analysers know no other word. */
+static const char *const class_names[] = { "header", "header", "header", "body" };
 static const char *const class_parameters[] = { "header_checks", "mime_header_checks",
 						"nested_header_checks", "body_checks" };
 
