@@ -149,13 +149,13 @@ static void extract_recipients(struct message *m, struct str value, bool resent)
 	struct str rest = value, address;
 	int r;
 
-	while ((r = header_address_next(&rest, m->arena, &address)) != 0) {
+	while ((r = address_list_next(&rest, m->arena, &address)) != 0) {
 		if (left-- <= 0) {
 			refuse_loudly(m, 552, "5.5.3", "Error: too many recipients in the message headers");
 			return;
 		}
-		if (r < 0)
-			continue;	/* what cannot be parsed is nobody's address */
+		if (r < 0 || address.len == 0)
+			continue;	/* what cannot be parsed is nobody's address, and "<>" is nobody */
 		if (resent ? !HAS_ROOM(m, &m->extracted_resent) : !HAS_ROOM(m, &m->extracted))
 			return;
 		if (resent)
@@ -254,9 +254,9 @@ static struct str cut_to_size(struct str whole)
 /* sendmail -t: as the sender wrote it, whatever checks make of it. Nobody is left out because of a cut. */
 static void take_recipients(struct message *m, const struct header *h, const struct header_row *row)
 {
-	m->goes_to_resent = m->goes_to_resent || (row->use & RESENT) != 0;
 	if ((row->use & RECIPIENTS) == 0)
 		return;
+	m->goes_to_resent = m->goes_to_resent || (row->use & RESENT) != 0;
 	if (h->whole.len > (size_t) the_cleanup.conf.header_size_limit)
 		refuse_loudly(m, 552, "5.3.4", "Error: a header with recipients is too long");
 	else

@@ -82,6 +82,34 @@ static void nobody_to_send_to_is_refused(void **state)
 	drop(&s);
 }
 
+/* Of an earlier journey, which had its own recipients and no headers about them. */
+static void headers_of_a_journey_without_recipients_do_not_hide_those_there_are(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	struct stored s = pass("pickup", CLEANUP_EXTRACT, &e, STR("Resent-From: x@y\nResent-Date: today\nTo: one@example.net\n\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.reply.code, 250);
+	assert_int_equal(s.e.recipient_count, 1);
+	assert_str(s.e.recipients[0].address, "one@example.net");
+	drop(&s);
+}
+
+/* As on the command line, and as Postfix has it: a forgotten comma is no reason to leave people out. */
+static void recipients_in_headers_may_stand_apart_without_commas(void **state)
+{
+	struct envelope e = { .sender = STR("me"), .arrival_us = 1, .flags = ENVELOPE_LOCAL };
+	struct stored s = pass("pickup", CLEANUP_EXTRACT, &e, STR("To: one@example.net two@example.net, <three@example.net> <four@example.net>, <>\n\n"), 0);
+
+	(void) state;
+	assert_int_equal(s.e.recipient_count, 4);
+	assert_str(s.e.recipients[0].address, "one@example.net");
+	assert_str(s.e.recipients[1].address, "two@example.net");
+	assert_str(s.e.recipients[2].address, "three@example.net");
+	assert_str(s.e.recipients[3].address, "four@example.net");
+	drop(&s);
+}
+
 /* header_checks(5) is about what is delivered: whom it is for the sender has said. */
 static void recipients_are_taken_from_headers_that_checks_leave_out_or_replace(void **state)
 {
@@ -712,6 +740,8 @@ int main(void)
 		cmocka_unit_test(recipients_are_taken_from_headers),
 		cmocka_unit_test(utf8_from_local_programs_needs_smtputf8),
 		cmocka_unit_test(a_resent_message_goes_to_its_resent_recipients),
+		cmocka_unit_test(headers_of_a_journey_without_recipients_do_not_hide_those_there_are),
+		cmocka_unit_test(recipients_in_headers_may_stand_apart_without_commas),
 		cmocka_unit_test(nobody_to_send_to_is_refused),
 		cmocka_unit_test(recipients_are_taken_from_headers_that_checks_leave_out_or_replace),
 		cmocka_unit_test(a_list_of_recipients_that_does_not_fit_is_refused_and_not_cut),

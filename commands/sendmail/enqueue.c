@@ -256,7 +256,7 @@ static bool has_recipient(struct arena *a, struct str headers)
 
 	while (header_next(&headers, &h) > 0) {
 		value = h.value;
-		while (names_recipients(h.name) && (r = header_address_next(&value, a, &address)) != 0)
+		while (names_recipients(h.name) && (r = address_list_next(&value, a, &address)) != 0)
 			if (r < 0)
 				log_warning("header %.*s: a malformed address in it gets no mail", PSTR(h.name));
 			else

@@ -167,6 +167,11 @@ def test_source_routes_are_taken_off_addresses(still):
     assert still.command("sendmail", "@only.example", input="x\n", check=False).returncode == 64
 
 
+def test_recipients_in_headers_need_no_commas_between_them(still):
+    done = still.command("sendmail", "-t", input="To: one@example.com two@example.com\n\nx\n")
+    assert not done.stderr and len(maildrop(still)) == 1
+
+
 def test_null_sender(still):
     still.command("sendmail", "-f", "", "a@example.com", input="\nx\n")
     still.command("sendmail", "-f", "<>", "a@example.com", input="\nx\n")
