@@ -220,11 +220,28 @@ static void bcc_and_return_path_are_removed(void **state)
 static void a_carriage_return_that_ends_no_line_becomes_a_blank(void **state)
 {
 	(void) state;
-	struct stored s = pass_text(CLEANUP_EXTERNAL, "A: b\rc\n\none\r\n\r.\r\ntwo\n");
+	struct stored s = pass_text(CLEANUP_EXTERNAL, "A: b\rc\n\none\r \n\r.\rx\ntwo\n");
 
 	assert_str(s.headers, "A: b c\n");
-	assert_str(s.body, "one \n . \ntwo\n");
+	assert_str(s.body, "one  \n . x\ntwo\n");
 	drop(&s);
+}
+
+/* Some programs end lines with CR CR LF: of their empty lines the first must still end the headers. */
+static void one_too_many_at_the_end_of_a_line_goes_away(void **state)
+{
+	static const char text[] = "A: b\r\nC: d\r\n\r\nHost: e\r\r\n\rf\r\rg\r\n";
+	struct recipient to = { .address = STR("bob@example.net") };
+	struct envelope e = from_client(&to, 1);
+
+	(void) state;
+	for (size_t piece = 0; piece < sizeof(text); piece++) {
+		struct stored s = pass("smtpd", CLEANUP_EXTERNAL, &e, str_make(text, sizeof(text) - 1), piece);
+
+		assert_str(s.headers, "A: b\nC: d\n");
+		assert_str(s.body, "Host: e\n f  g\n");
+		drop(&s);
+	}
 }
 
 static void content_is_kept_byte_for_byte(void **state)
@@ -433,6 +450,7 @@ int main(void)
 		cmocka_unit_test(bcc_and_return_path_are_removed),
 		cmocka_unit_test(content_is_kept_byte_for_byte),
 		cmocka_unit_test(a_carriage_return_that_ends_no_line_becomes_a_blank),
+		cmocka_unit_test(one_too_many_at_the_end_of_a_line_goes_away),
 		cmocka_unit_test(headers_are_found_in_pieces_of_any_size),
 		cmocka_unit_test(odd_beginnings_are_no_headers),
 		cmocka_unit_test(a_header_beyond_its_limit_is_cut),

@@ -8,6 +8,8 @@
 #include "lib/base/die.h"
 #include "lib/log/log.h"
 
+enum { MOST_CRS = 16 };			/* more no broken program puts before a line's end */
+
 struct cleanup_world the_cleanup;
 
 /* ---- refusing ---- */
@@ -99,7 +101,7 @@ struct message *message_begin(struct arena *a, struct str origin, unsigned flags
 	m->origin = str_c(a, origin);
 	m->flags = flags;
 	m->held = BUF(MOST_HEADERS + 2 * SMALL_MESSAGE);
-	m->mended = BUF(FRAME_LIMIT);
+	m->mended = BUF(FRAME_LIMIT + MOST_CRS);
 	m->prepended = BUF(MOST_HEADERS);
 	m->headers = BUF(MOST_HEADERS);
 	m->packed = BUF(FRAME_LIMIT / 2);
@@ -186,17 +188,37 @@ static void hold_content(struct message *m, struct str bytes, bool is_all)
 	buf_free(&m->held);
 }
 
-/* Lines end with LF here, so every CR is a stray one. The usual content has none and is not copied. */
+static void put_mended(struct message *m, char c)
+{
+	if (buf_add_byte(&m->mended, c) < 0)
+		BUG("a piece of content is too large");
+}
+
+/* Whether CRs end a line tells what follows them, maybe in the next piece. */
+static void mend_byte(struct message *m, char c)
+{
+	if (c == '\r' && m->held_crs < MOST_CRS) {
+		m->held_crs++;
+		return;
+	}
+	for (; m->held_crs > 0; m->held_crs--)
+		if (c != '\n')
+			put_mended(m, ' ');
+	put_mended(m, c == '\r' ? ' ' : c);
+}
+
+/*
+ * Lines end with LF here, so every CR is a stray one. Those right before the LF go away: programs that
+ * end lines twice over (CR CR LF) must not have blanks for empty lines, which end the headers. The usual
+ * content has none and is not copied.
+ */
 static struct str without_stray_cr(struct message *m, struct str bytes)
 {
-	if (!the_cleanup.conf.cleanup_replace_stray_cr_lf || str_find(bytes, '\r') < 0)
+	if (!the_cleanup.conf.cleanup_replace_stray_cr_lf || (m->held_crs == 0 && str_find(bytes, '\r') < 0))
 		return bytes;
 	buf_clear(&m->mended);
-	if (buf_add(&m->mended, bytes) < 0)
-		BUG("a piece of content of %zu bytes", bytes.len);
 	for (size_t i = 0; i < bytes.len; i++)
-		if (m->mended.at[i] == '\r')
-			m->mended.at[i] = ' ';
+		mend_byte(m, bytes.at[i]);
 	return buf_str(&m->mended);
 }
 

@@ -77,6 +77,7 @@ struct message {
 
 	struct buf held;		/* IN_HEADERS: content not yet looked at */
 	struct buf mended;		/* a piece of content whose stray CRs were replaced */
+	unsigned held_crs;		/* that the piece before ended with */
 	size_t scanned;			/* of held: whole lines known to belong to the headers */
 	bool awaits_prepended;		/* CLEANUP_PREPENDED: the empty line behind them has not come yet */
 	struct buf prepended;		/* by PREPEND actions of smtpd: goes above Received */
