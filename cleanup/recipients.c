@@ -198,6 +198,23 @@ static bool reserve_recipients(struct message *m)
 	return true;
 }
 
+/* In the place of everybody. As what the first one became, it says in the log and in DSNs for whom it was meant. */
+static void expand_redirected(struct message *m)
+{
+	struct recipient r = { .notify = m->e.notify };
+
+	if (m->e.recipient_count > 0)
+		r = m->e.recipients[0];
+	else if (m->extracted_resent.len > 0)
+		r.address = m->extracted_resent.at[0];
+	else if (m->extracted.len > 0)
+		r.address = m->extracted.at[0];
+	if (r.original.len == 0)
+		r.original = r.address;
+	r.address = m->redirect;
+	expand_recipient(m, &r);
+}
+
 void make_recipients(struct message *m)
 {
 	if (!reserve_recipients(m))
@@ -205,7 +222,7 @@ void make_recipients(struct message *m)
 	if (is_redirected(m))
 		m->e.filter_transport = STR_NONE;
 	if (m->redirect.len > 0)
-		expand_address(m, m->redirect, 0);
+		expand_redirected(m);
 	else
 		expand_all(m);
 	if (m->refused.code == 0 && m->recipients.len == 0)

@@ -434,6 +434,7 @@ static void what_is_redirected_goes_there_and_nowhere_else(void **state)
 	the_cleanup.conf.always_bcc = "";
 	assert_int_equal(s.e.recipient_count, 1);
 	assert_str(s.e.recipients[0].address, "r@example.net");
+	assert_str(s.e.recipients[0].original, "bob@example.net");
 	assert_str(s.e.filter_transport, "");
 	drop(&s);
 	tables_free(the_cleanup.header_checks);

@@ -33,8 +33,10 @@ static void make_envelope_recipients(struct transaction *tx)
 		to = arena_get(tx->arena, (count + copies) * sizeof(*to));
 		memcpy(to, tx->recipients.at, count * sizeof(*to));
 	}
-	if (fx->redirect.len > 0)
-		to[0] = (struct recipient){ .address = fx->redirect, .original = STR_NONE, .orcpt = STR_NONE };
+	if (fx->redirect.len > 0) {		/* log and DSNs say for whom it was meant */
+		to[0].original = to[0].original.len > 0 ? to[0].original : to[0].address;
+		to[0].address = fx->redirect;
+	}
 	for (size_t i = 0; i < copies; i++, count++)
 		to[count] = (struct recipient){ .index = (uint32_t) count, .address = fx->bcc.at[i],
 						.original = STR_NONE, .notify = NOTIFY_NEVER,

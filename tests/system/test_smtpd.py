@@ -510,6 +510,7 @@ def test_what_is_redirected_goes_nowhere_else(instance, stage, size):
         mail.wait_for_log(": removed")
         assert [recipient.partition(">")[0] for message in sink.messages for recipient in message.recipients] == ["<other@relay.example"]
         assert not filter_.messages
+        mail.wait_for_log("to=<other@relay.example>, orig_to=<a@relay.example>, ")
 
 
 def test_a_cleanup_service_that_is_not_there_is_named_in_the_log(instance):
