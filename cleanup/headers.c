@@ -177,8 +177,10 @@ static void note_message_id(struct message *m, const struct header *h, enum head
 /* Ours, which it will get, is one too. */
 static void count_hop(struct message *m)
 {
-	if (++m->hops + 1 >= the_cleanup.conf.hopcount_limit)
-		refuse_loudly(m, 554, "5.4.0", "Error: too many hops");
+	if (++m->hops + 1 < the_cleanup.conf.hopcount_limit || m->refused.code != 0)
+		return;
+	log_warning("%s: message rejected: hopcount exceeded", m->id);
+	refuse(m, 554, "5.4.0", "Error: too many hops");
 }
 
 /* REQUIRETLS weighs more (RFC 8689 4.1). */
@@ -320,7 +322,6 @@ void take_headers(struct message *m, struct str block)
 	}
 	if (m->refused.code == 0)
 		add_missing_headers(m);
-	if (m->refused.code == 0
-	    && (m->seen & (1u << HEADER_MESSAGE_ID | 1u << HEADER_RESENT_MESSAGE_ID)) == 0)
+	if (m->refused.code == 0 && (m->seen & 1u << HEADER_MESSAGE_ID) == 0)
 		log_mail(ROAD_INFO, str_of(m->id), "message-id=<>");
 }

@@ -14,11 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/agent/delays.h"
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/base/failpoint.h"
 #include "lib/disk/disk.h"
 #include "lib/log/log.h"
+#include "lib/mail/mail_address.h"
 #include "lib/peers/cleanup.h"
 #include "lib/peers/submission.h"
 #include "pickup/pickup.h"
@@ -31,6 +33,7 @@ enum {
 	/* a file without a valid head that nobody wrote to for so long is debris */
 	STALE_S = 24 * 3600,
 	MOST_HEADERS_LOOKED_AT = 256 << 10,
+	DELAY_DIGITS = 2,
 };
 
 /* ---- what the file is ---- */
@@ -216,6 +219,23 @@ static void name_a_recipient(struct arena *a, struct envelope *e)
 	e->recipient_count = 1;
 }
 
+/* The lines that an agent would have written: log analysers count by them. */
+static void log_bounced(const struct envelope *e, const struct mail_verdict *v)
+{
+	const int64_t now = wall_us();
+	const struct stations stations = { .arrival = e->arrival_us, .active = now, .dispatch = now, .done = now };
+	AUTO(buf) line = BUF(8192);
+
+	for (size_t i = 0; i < e->recipient_count; i++) {
+		buf_clear(&line);
+		buf_add_text(&line, "to=<");
+		address_quote_822(&line, e->recipients[i].address);
+		buf_add_text(&line, ">, relay=none, ");
+		delays_add(&line, &stations, DELAY_DIGITS);
+		log_mail(ROAD_INFO, e->queue_id, "%s, dsn=%.*s, status=bounced (%.*s)", buf_text(&line), PSTR(v->dsn), PSTR(v->text));
+	}
+}
+
 /*
  * The descriptor in f is bounce's afterwards. What was refused for its very many recipients names
  * as many of them as one request holds.
@@ -280,8 +300,10 @@ static enum fate act_on(struct pickup *p, struct queue_file *f, struct arena *a,
 	log_mail(ROAD_INFO, e->queue_id, "refused: %d %.*s %.*s; returning it to the sender", v->code,
 		 PSTR(v->dsn), PSTR(v->text));
 	r = tell_sender(p, f, a, e, v);
-	if (r == 0)
+	if (r == 0) {
+		log_bounced(e, v);
 		return finish(p, file);
+	}
 	log_mail(ROAD_WARNING, e->queue_id, "the sender cannot be told now: %s", error_text(r));
 	return PICKUP_LATER;
 }

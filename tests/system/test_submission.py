@@ -245,9 +245,17 @@ def test_a_refused_message_comes_back_to_its_sender(instance):
     received = "".join(f"Received: from a{i} by b{i}; Sun, 22 Nov 2026 00:00:00 +0000\n" for i in range(10))
     one.command("sendmail", "-i", "-f", "me@example.net", "someone@example.com", input=received + MESSAGE)
     one.wait_for_log(r"pickup\[\d+\]: \w+: refused: 5\d\d")
+    one.wait_for_log(r"cleanup\[\d+\]: warning: \w+: message rejected: hopcount exceeded$")
+    one.wait_for_log(r": \w+: to=<someone@example.com>, relay=none, delay=[\d.]+, delays=[\d./]+, dsn=5.4.0, status=bounced \(Error: too many hops\)$")
     one.wait_for_log(r"to=<me@example.net>, .*status=sent")
     wait_until(lambda: not maildrop(one), 30, "maildrop empty")
     assert not one.log_lines("to=<someone@example.com>, .*status=sent")
+
+
+def test_a_resent_message_without_an_id_of_its_own_says_so_in_the_log(running):
+    running.command("sendmail", "-i", "x@example.com", input="Resent-From: a@example.net\n\nx\n")
+    resent = running.wait_for_log(r"cleanup\[\d+\]: \w+: resent-message-id=<.+>$")[0]
+    running.wait_for_log(rf"cleanup\[\d+\]: {resent.split(': ')[1]}: message-id=<>$")
 
 
 def test_a_message_that_needs_more_memory_than_any_may_have_comes_back_to_its_sender(instance):
