@@ -55,13 +55,14 @@ static void log_about(const struct message *m, const char *action, const char *w
 	const struct envelope *e = &m->e;
 	AUTO(buf) b = BUF(8 << 10);
 	struct str last = e->recipient_count == 0 ? STR_NONE : e->recipients[e->recipient_count - 1].address;
-	struct str name = e->client_name.len > 0 ? e->client_name : STR("local");
+	const bool is_client = str_is(str_of(m->origin), STR("smtpd"));
 
 	buf_addf(&b, "%s: %s ", action, what);
 	buf_add_printable(&b, str_head(text, 200));
-	buf_addf(&b, " from %.*s", PSTR(name));
-	if (e->client_address.len > 0)
-		buf_addf(&b, "[%.*s]", PSTR(e->client_address));
+	if (is_client)
+		buf_addf(&b, " from %.*s[%.*s]", PSTR(e->client_name), PSTR(e->client_address));
+	else
+		buf_add_text(&b, " from local");
 	buf_addf(&b, "; from=<%.*s> to=<%.*s>", PSTR(e->sender), PSTR(last));
 	if (e->client_protocol.len > 0)
 		buf_addf(&b, " proto=%.*s", PSTR(e->client_protocol));

@@ -236,7 +236,7 @@ def test_t_takes_recipients_from_the_headers_and_removes_bcc(running):
 def test_n_is_for_recipients_in_the_headers_too(instance):
     one = instance(main={"default_transport": "error:5.1.1 no", "header_checks": "static:HOLD"})
     one.command("sendmail", "-t", "-N", "never", "-f", "me@example.net", "extra@example.com", input="To: one@example.com\nSubject: x\n\nhello\n")
-    held = re.search(r": (\w+): hold", one.wait_for_log(r"cleanup\[\d+\]: \w+: hold: header")[0]).group(1)
+    held = re.search(r": (\w+): hold", one.wait_for_log(r"cleanup\[\d+\]: \w+: hold: header .* from local; from=<me@example.net> ")[0]).group(1)
     wait_until(lambda: one.command("postcat", "-eq", held, check=False).stdout.count("notify_flags=NEVER\n") == 2)
 
 
