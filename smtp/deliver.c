@@ -107,7 +107,10 @@ static struct session *use_new_session(struct job *job, const struct destination
 	return s;
 }
 
-/* A kept session to this address, or a new one. *ret_session: there was one, so it counts. */
+/*
+ * A kept session to this address, or a new one. *ret_session: there was one, so it counts; not when
+ * the server was not ready for mail at all, or two that are overloaded would hide a third that is not.
+ */
 static void try_candidate(struct job *job, const struct destination *to, const struct candidate *at,
 			  bool *ret_session)
 {
@@ -127,8 +130,8 @@ static void try_candidate(struct job *job, const struct destination *to, const s
 		return;
 	if (co_is_cancelled())
 		return;
-	*ret_session = why.relay.len > 0;	/* it did connect */
-	if (!*ret_session) {
+	*ret_session = false;
+	if (why.relay.len == 0) {		/* it did not even connect */
 		/* of the host, not of the message: log analysers know it without an id */
 		log_info("%.*s", PSTR(why.text));
 		why.logged = true;

@@ -119,9 +119,13 @@ static void test_exchangers_are_tried_in_order(void **unused)
 
 static void test_no_more_sessions_and_addresses_than_allowed(void **unused)
 {
-	static const struct case_ sessions = { .servers = { REFUSING, REFUSING, "" },
-					       .nexthop = "three.example:%d", .outcomes = "d", .site = true,
+#define NOT_NOW "" HELLO "C MAIL\nS 451 4.3.0 not now\nC RCPT\nS 503 no\nC DATA\nS 503 no\nE"
+	static const struct case_ sessions = { .servers = { NOT_NOW, NOT_NOW, "" },
+					       .nexthop = "three.example:%d", .outcomes = "d",
 					       .relay = "mx2.example[127.0.0.2]:%d" };
+	static const struct case_ not_ready = {
+		.servers = { REFUSING, "A\nS 220 mx\nC EHLO\nS 421 busy\nE", TAKES },
+		.nexthop = "three.example:%d", .outcomes = "D" };
 	static const struct case_ addresses = { .servers = { REFUSING, "", "" },
 						.nexthop = "three.example:%d", .outcomes = "d", .site = true,
 						.relay = "mx1.example[127.0.0.1]:%d" };
@@ -130,6 +134,7 @@ static void test_no_more_sessions_and_addresses_than_allowed(void **unused)
 	configure("");
 	zone = ZONE;
 	run(&sessions);
+	run(&not_ready);
 	configure("smtp_mx_address_limit = 1");
 	zone = ZONE;
 	run(&addresses);
