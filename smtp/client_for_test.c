@@ -244,6 +244,8 @@ void run(const struct case_ *c)
 
 /* ---- set-up ---- */
 
+static struct agent_conf the_agents_conf;
+
 int try_to_configure(const char *main_cf, struct buf *why)
 {
 	char path[100];
@@ -263,6 +265,8 @@ int try_to_configure(const char *main_cf, struct buf *why)
 	if (r >= 0)
 		r = conf_fill(the_conf, &common_group, &the_common, why);
 	the_client.common = &the_common;
+	if (r >= 0)
+		r = conf_fill(the_conf, &agent_group, &the_agents_conf, why);
 	if (r >= 0)
 		r = conf_fill(the_conf, &tls_group, &the_client.tls, why);
 	if (r >= 0)
@@ -286,15 +290,12 @@ void configure(const char *main_cf)
 
 int client_set_up(void **unused)
 {
-	static struct agent_conf agent_conf;
 	static struct agent agent = { .daemon = { .name = "smtp" }, .deliver = smtp_deliver, .probes = true };
-	AUTO(buf) why = BUF_WORDS;
 
 	(void) unused;
 	assert_non_null(mkdtemp(directory));
 	configure("");
-	assert_int_equal(conf_fill(the_conf, &agent_group, &agent_conf, &why), 0);
-	agent_use(&agent, &agent_conf);
+	agent_use(&agent, &the_agents_conf);
 	log_open("test", LOG_TO_SYSLOG, "/dev/null");	/* no such socket: stderr */
 	return 0;
 }

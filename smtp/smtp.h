@@ -4,8 +4,8 @@
  *
  * A job goes through destinations (the next hop, then fallback relays), each with candidates
  * (addresses in the order of trying). Whatever goes wrong becomes a trouble. A hard one of a
- * recipient or of the message is reported at once; a soft one is kept per recipient while there is
- * something else to try, and reported by job_finish().
+ * recipient or of the message is reported at once; a soft one, and with soft_bounce any, is kept per
+ * recipient while there is something else to try, and reported by job_finish().
  */
 #ifndef ROAD_SMTP_SMTP_H
 #define ROAD_SMTP_SMTP_H
@@ -49,7 +49,7 @@ struct trouble {
 struct job {
 	struct delivery *d;
 	struct arena *arena;
-	/* per recipient: the last soft one; or a hard one of finding the way */
+	/* per recipient: the last one that was not for good; or a hard one of finding the way */
 	struct trouble *of;
 	struct tls_policy site_policy;	/* of the destination that is tried */
 	struct tls_policy policy;	/* and of its host */

@@ -108,7 +108,7 @@ void trouble_one(struct job *job, struct recipient *r, const struct trouble *t)
 {
 	struct result how = result_of(t);
 
-	if (t->kind == HARD)
+	if (t->kind == HARD && is_final(job->d))
 		bounced(job->d, r, &how, "%.*s", PSTR(t->text));
 	else
 		*kept(job, r) = *t;

@@ -140,6 +140,22 @@ static void test_no_more_sessions_and_addresses_than_allowed(void **unused)
 	run(&addresses);
 }
 
+static void test_with_soft_bounce_the_next_one_gets_what_one_refuses_for_good(void **unused)
+{
+#define NO_MAIL "" HELLO "C MAIL\nS 550 5.7.1 no\nC RCPT\nS 503 no\nC DATA\nS 503 no\nE"
+	static const struct case_ one = { .servers = { NO_MAIL, TAKES }, .nexthop = "two.example:%d",
+					  .outcomes = "D" };
+	static const struct case_ both = { .servers = { NO_MAIL, NO_MAIL }, .nexthop = "two.example:%d",
+					   .outcomes = "d", .dsn = "4.7.1",
+					   .relay = "mx2.example[127.0.0.2]:%d" };
+
+	(void) unused;
+	configure("soft_bounce = yes");
+	zone = ZONE;
+	run(&one);
+	run(&both);
+}
+
 static void test_what_dns_says_decides(void **unused)
 {
 	static const struct case_ cases[] = {
@@ -611,6 +627,7 @@ int main(void)
 		cmocka_unit_test(test_mail_may_go_round_only_by_a_port_of_its_own),
 		cmocka_unit_test(test_exchangers_are_tried_in_order),
 		cmocka_unit_test(test_no_more_sessions_and_addresses_than_allowed),
+		cmocka_unit_test(test_with_soft_bounce_the_next_one_gets_what_one_refuses_for_good),
 		cmocka_unit_test(test_what_dns_says_decides),
 		cmocka_unit_test(test_a_fallback_relay_takes_what_cannot_be_reached),
 		cmocka_unit_test(test_mail_waits_for_a_relay_host_that_is_not_there),
