@@ -193,7 +193,7 @@ static void a_failure_is_a_multipart_report_with_the_message(void **state)
 	has(0, boundary);
 	has(0, "\n<bob@example.net>: host mx said: 550 5.1.1 no such user\n");
 	has(0, "\nContent-Type: message/delivery-status\n\n"
-	       "Reporting-MTA: dns; mail.example.org\nOriginal-Envelope-Id: QQ+20314\nX-Postroad-Queue-ID: ABCDEF\n"
+	       "Reporting-MTA: dns; mail.example.org\nOriginal-Envelope-Id: QQ 314\nX-Postroad-Queue-ID: ABCDEF\n"
 	       "X-Postroad-Sender: rfc822; alice@example.com\nArrival-Date: Tue, 14 Nov 2023 22:13:20 +0000 (UTC)\n\n"
 	       "Final-Recipient: rfc822; bob@example.net\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.example.net\n"
 	       "Diagnostic-Code: smtp; 550 5.1.1 no such user\nLast-Attempt-Date: Tue, 14 Nov 2023 22:13:21 +0000 (UTC)\n\n--");

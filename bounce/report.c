@@ -60,12 +60,8 @@ static void add_message_fields(const struct notice *n, struct buf *b)
 	char name[128];
 
 	add_field(n, b, "Reporting-MTA", arena_fmt(n->arena, "dns; %s", n->common->myhostname));
-	if (n->e.envid.len > 0) {
-		AUTO(buf) envid = BUF(1024);
-
-		xtext_encode(&envid, n->e.envid);
-		add_field(n, b, "Original-Envelope-Id", buf_str(&envid));
-	}
+	if (n->e.envid.len > 0)
+		add_field(n, b, "Original-Envelope-Id", n->e.envid);
 	snprintf(name, sizeof(name), "X-%s-Queue-ID", n->common->mail_name);
 	add_field(n, b, name, n->e.queue_id);
 	snprintf(name, sizeof(name), "X-%s-Sender", n->common->mail_name);
