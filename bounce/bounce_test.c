@@ -245,6 +245,8 @@ static void the_original_recipient_is_named(void **state)
 		  REFUSED, 0);
 	has(0, "Original-Recipient: rfc822;list@EXAMPLE.org\nFinal-Recipient: rfc822; bob@example.net\n");
 	has(0, "<bob@example.net> (expanded from <list@example.org>): host");
+	ask_about("failure", "sender\ta@example.com\nto\t0\tb b@example.net\tl@st@example.org\t0\t\n", REFUSED, 0);
+	has(1, "\n<\"b b\"@example.net> (expanded from <\"l@st\"@example.org>): host");
 }
 
 static void utf8_addresses_make_a_global_notification(void **state)

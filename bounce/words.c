@@ -50,6 +50,15 @@ static void add_wrapped(struct buf *b, struct str text, size_t column)
 	buf_add_byte(b, '\n');
 }
 
+/* As one writes it in a header. */
+static void add_address(struct buf *b, struct str address)
+{
+	buf_add_byte(b, '<');
+	if (address_quote_822(b, address) < 0)
+		buf_add_printable(b, address);
+	buf_add_byte(b, '>');
+}
+
 static void add_recipient_words(const struct notice *n, const struct recipient *r, const struct outcome *o,
 				struct buf *b)
 {
@@ -59,13 +68,11 @@ static void add_recipient_words(const struct notice *n, const struct recipient *
 
 	buf_add_byte(b, '\n');
 	start = b->len;
-	buf_add_byte(b, '<');
-	buf_add_printable(b, r->address);
-	buf_add_byte(b, '>');
+	add_address(b, r->address);
 	if (r->original.len > 0 && !str_is(r->original, r->address)) {
-		buf_add_text(b, " (expanded from <");
-		buf_add_printable(b, r->original);
-		buf_add_text(b, ">)");
+		buf_add_text(b, " (expanded from ");
+		add_address(b, r->original);
+		buf_add_byte(b, ')');
 	}
 	buf_add_byte(b, ':');
 	buf_add_text(&text, progress(n, o));
