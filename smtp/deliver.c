@@ -173,6 +173,17 @@ static void try_candidates(struct job *job, const struct destination *to, const 
 		trouble_log(job);
 }
 
+/* What waits for TLS must not go round either: a fallback relay would have nobody else to give it to. */
+static bool has_us(struct job *job, const struct destination *to)
+{
+	struct candidates list = { 0 };
+	struct trouble why;
+
+	if (to->path.len == 0)
+		candidates_find(job, to, &list, &why);
+	return list.has_us;
+}
+
 /* False: mail that did not get through here goes nowhere else. */
 static bool try_destination(struct job *job, const struct destination *to, bool last)
 {
@@ -184,7 +195,7 @@ static bool try_destination(struct job *job, const struct destination *to, bool 
 
 	policy_of_destination(job, to, &job->site_policy);
 	if (is_refused(job, &job->site_policy))
-		return true;
+		return last || !has_us(job, to);
 	s = cache_take(to->key, job->site_policy.id);
 	if (s != NULL)
 		kept = s->ip;

@@ -326,6 +326,8 @@ static void test_mail_that_we_are_an_exchanger_for_does_not_go_to_a_fallback_rel
 					   .outcomes = "d", .site = true, .relay = "mx1.example[127.0.0.1]:%d" };
 	static const struct case_ best = { .servers = { "" }, .nexthop = "two.example", .outcomes = "B",
 					   .dsn = "5.4.6" };
+	static const struct case_ insecure = { .servers = { "", "", "" }, .nexthop = "two.example",
+					       .outcomes = "d", .dsn = "4.7.5", .site = true };
 
 	(void) unused;
 	configure("smtp_fallback_relay = [127.0.0.3]");
@@ -335,6 +337,14 @@ static void test_mail_that_we_are_an_exchanger_for_does_not_go_to_a_fallback_rel
 	run(&down);
 	ip_parse(STR("127.0.0.1"), &at.ip);
 	run(&best);
+	configure("smtp_fallback_relay = [127.0.0.3]\nsmtp_helo_timeout = 1s\n"
+		  "smtp_tls_policy_maps = inline:{ { two.example = nonsense } }");
+	policy_open();
+	zone = ZONE;
+	the_client.own = &own;
+	run(&insecure);
+	configure("");
+	policy_open();
 }
 
 static void test_families_are_preferred_and_balanced(void **unused)
