@@ -68,10 +68,10 @@ bool reply_next(struct str *rest, struct str *ret_text)
 
 struct str reply_dsn(const struct reply *r, struct str fallback, struct arena *a)
 {
-	struct str rest = buf_str(&r->lines), text = STR_NONE, code;
+	struct str rest = buf_str(&r->lines), code = fallback, text;
 
-	reply_next(&rest, &text);
-	dsn_of_reply(r->code, text, fallback, a, &code, &text);
+	while (reply_next(&rest, &text))
+		dsn_of_reply(r->code, text, code, a, &code, &text);
 	return code;
 }
 

@@ -29,8 +29,8 @@ static inline int reply_class(const struct reply *r) { return r->code / 100; }
 /* All on one line: "550-5.7.1 first 550 5.7.1 last". In the arena. */
 struct str reply_text(const struct reply *r, struct arena *a);
 /*
- * The enhanced status code that the reply begins with, fitting its class; fallback when it has none
- * (RFC 2034).
+ * The enhanced status code of the last line that has one, fitting the reply's class; fallback when
+ * none has (RFC 2034 wants the same in all).
  */
 struct str reply_dsn(const struct reply *r, struct str fallback, struct arena *a);
 /* Walks the lines without codes: *rest starts as buf_str(&r->lines). False at the end. */

@@ -33,6 +33,7 @@ static void test_the_last_of_several_lines_decides(void **unused)
 	assert_int_equal(reply_feed(&r, STR("250-like you")), 0);
 	assert_int_equal(reply_feed(&r, STR("550 5.7.1 Go")), 1);
 	assert_int_equal(r.code, 550);
+	assert_str(reply_dsn(&r, STR("5.0.0"), arena), "5.7.1");
 	assert_str(reply_text(&r, arena), "550-5.7.1 We do not 250-like you 550 5.7.1 Go");
 	rest = buf_str(&r.lines);
 	assert_true(reply_next(&rest, &text));
@@ -42,6 +43,10 @@ static void test_the_last_of_several_lines_decides(void **unused)
 	assert_false(reply_next(&rest, &text));
 	assert_int_equal(reply_feed(&r, STR("220 next")), 1);
 	assert_str(reply_text(&r, arena), "220 next");
+	assert_int_equal(reply_feed(&r, STR("550-5.1.0 No such user")), 0);
+	assert_int_equal(reply_feed(&r, STR("550-5.1.1 here")), 0);
+	assert_int_equal(reply_feed(&r, STR("550 or anywhere")), 1);
+	assert_str(reply_dsn(&r, STR("5.0.0"), arena), "5.1.1");
 }
 
 static void test_what_is_no_reply_is_told_apart(void **unused)
