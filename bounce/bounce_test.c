@@ -432,6 +432,8 @@ static void the_postmaster_gets_copies_when_the_class_is_on(void **state)
 	assert_int_equal(sent_count, 2);
 	assert_string_equal(sent[1].to, "postmaster");
 	assert_string_equal(sent[1].sender, "double-bounce");
+	has(0, "\nAuto-Submitted: auto-replied\n");
+	has(1, "\nAuto-Submitted: auto-generated\n");
 	has_not(1, "original body");
 	assert_string_equal(notice_id, sent[0].id);
 }

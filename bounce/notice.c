@@ -199,7 +199,8 @@ static void add_headers(const struct notice *n, enum notice_audience who, struct
 			 PSTR(n->e.message_id));
 	if ((n->e.flags & ENVELOPE_TLS_OPTIONAL) != 0 && n->common->tls_required_enable)
 		buf_add_text(b, "TLS-Required: No\n");
-	buf_add_text(b, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n");
+	buf_addf(b, "Auto-Submitted: auto-%s\nMIME-Version: 1.0\n",
+		 who == TO_SENDER ? "replied" : "generated");	/* RFC 3834 5 */
 	buf_addf(b, "Content-Type: multipart/report; report-type=%sdelivery-status;\n\tboundary=\"%s\"\n",
 		 n->is_utf8 ? "global-" : "", boundary);
 	buf_addf(b, "%s\nThis is a MIME-encapsulated message.\n",
