@@ -3,7 +3,9 @@
 
 import os
 import pathlib
+import pwd
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +14,7 @@ import pytest
 
 from foreground import listens
 from frames import Peer
-from instance import COMMANDS, DAEMONS, wait_until
+from instance import COMMANDS, DAEMONS, IS_ROOT, wait_until
 from sink import Sink
 
 LIST_HEADER = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
@@ -196,6 +198,16 @@ def test_a_flush_delivers_at_once(instance, how):
         mail.command("postqueue", *{"-f": ["-f"], "-i": ["-i", queue_id], "-s": ["-s", "example.com"]}[how])
         wait_until(lambda: sink.messages, what=mail.log_tail)
         mail.wait_empty()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="another account")
+@pytest.mark.parametrize("options", [["-p"], ["-f"], ["-s", "example.com"]])
+def test_a_command_that_lacks_its_group_does_not_say_that_the_mail_system_is_down(instance, options):
+    mail, nobody = instance(), pwd.getpwnam("nobody")
+    program = shutil.copy(COMMANDS / "postqueue", mail.root)            # where everybody gets to it
+    done = subprocess.run([program, "-c", mail.etc, *options], capture_output=True, text=True, check=False, user=nobody.pw_uid, group=nobody.pw_gid,
+                          extra_groups=[])
+    assert done.returncode == 69 and "Permission denied" in done.stderr and "down" not in done.stderr
 
 
 def test_a_queue_id_that_is_none_is_refused(instance):
