@@ -6,6 +6,8 @@
  * does not apply: cleanup and the queue see a local message.
  */
 #include <inttypes.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands/sendmail/sendmail.h"
@@ -307,12 +309,41 @@ static bool read_command(struct dialogue *d, struct str *ret_line, bool *ret_too
 	return false;
 }
 
+/* In somebody's own instance everything is his, and he is no other than the user. */
+static bool is_mail_owner(struct request *q)
+{
+	struct account account;
+	struct stat st;
+
+	return account_by_uid(q->arena, getuid(), &account) > 0
+	       && str_is(account.name, str_of(q->world.common.mail_owner))
+	       && stat(q->world.common.queue_directory, &st) == 0 && st.st_uid != getuid();
+}
+
+/*
+ * There are no access rules here: anybody on the network would be taken for a user of this machine.
+ * To have rules applied to others is also what somebody wants who runs Postfix's as mail_owner.
+ */
+static void insist_on_local_client(struct request *q)
+{
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+
+	if (getsockname(STDIN_FILENO, (struct sockaddr *) &own, &len) == 0
+	    && (own.ss_family == AF_INET || own.ss_family == AF_INET6))
+		die(EX_TEMPFAIL, "standard input is a network connection: -bs is for programs on this machine, smtpd for the network");
+	if (is_mail_owner(q))
+		die(EX_TEMPFAIL, "-bs as %s: the access rules that would apply are smtpd's alone",
+		    q->world.common.mail_owner);
+}
+
 int run_dialogue(struct request *q)
 {
 	struct dialogue d = { .q = q, .transaction = arena_new("dialogue", NULL, TRANSACTION_MEMORY) };
 	struct str line;
 	bool too_long, on;
 
+	insist_on_local_client(q);
 	input_begin(&d.in, STDIN_FILENO);
 	on = reply(&d, "220 %s ESMTP %s", q->world.common.myhostname, q->world.common.mail_name);
 	while (on && read_command(&d, &line, &too_long))

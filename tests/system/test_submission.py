@@ -3,9 +3,11 @@
 
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -344,6 +346,37 @@ def test_hostile_files_in_maildrop_harm_nobody(still):
     told = [re.sub(r".*pickup\[\d+\]: ", "", line) for line in still.log_lines(r"pickup\[\d+\]: warning")]
     assert len(told) >= 8 and len(set(told)) == len(told), "each oddity is told once"
     assert not still.log_lines("root:x:")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_dialogue_is_not_for_the_network(still, family):
+    """As behind inetd: whoever connected would be taken for a user of this machine, whom no access rule stops."""
+    with socket.socket(family) as door, socket.socket(family) as client:
+        try:
+            door.bind({socket.AF_INET: ("127.0.0.1", 0), socket.AF_INET6: ("::1", 0), socket.AF_UNIX: str(still.root / "door")}[family])
+        except OSError:
+            pytest.skip("no such addresses here")
+        door.listen()
+        client.connect(door.getsockname())
+        accepted, _ = door.accept()
+        client.sendall(b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nQUIT\r\n")
+        with accepted:
+            done = still.command("sendmail", "-bs", check=False, stdin=accepted)
+    assert done.returncode == (0 if family == socket.AF_UNIX else 75)
+    assert done.stdout.count("\n") == (4 if family == socket.AF_UNIX else 0), "the greeting and three answers, or nothing"
+    assert ("network" in done.stderr) == (family != socket.AF_UNIX)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="another account")
+@pytest.mark.parametrize("who", ["mail_owner", "nobody"])
+def test_dialogue_is_not_for_the_mail_owner_either(still, who):
+    """Whoever runs it as mail_owner wants access rules, says Postfix's manual."""
+    user = pwd.getpwnam(still.main.get(who, who))
+    program = shutil.copy(COMMANDS / "sendmail", still.root)           # where everybody gets to it
+    done = subprocess.run([program, "-C", still.etc, "-bs"], input=b"MAIL FROM:<a@b.c>\r\nQUIT\r\n", capture_output=True, check=False, user=user.pw_uid,
+                          group=user.pw_gid, extra_groups=[])
+    assert (done.returncode, done.stdout.count(b"\n")) == ((75, 0) if who == "mail_owner" else (0, 3)), done
+    assert (b"access rules" in done.stderr) == (who == "mail_owner")
 
 
 def test_dialogue_refuses_what_smtp_refuses(still):
