@@ -152,15 +152,10 @@ static int write_mailbox(struct hand_job *e)
 		.delivered_to = r->address, .size = e->d->content.parts.size,
 		.read = read_message, .arg = e->d,
 	};
-	int looped = letter_was_delivered_to(&l, r->address), busy = 0;
+	int busy;
 
 	result->text = BUF_WORDS;
-	if (looped > 0)
-		mailbox_say(result, MAILBOX_BOUNCED, "5.4.6", "mail forwarding loop for %.*s",
-			    PSTR(r->address));
-	else if (looped < 0)
-		mailbox_say_error(result, looped, "cannot read message");
-	else if (is_maildir(path))
+	if (is_maildir(path))
 		busy = maildir_add(&l, path, &the_virtual.rules, e->batch, result);
 	else
 		busy = mbox_append(&l, path, form, &the_virtual.rules, e->batch, result);
@@ -274,6 +269,8 @@ static void start(void)
 		.size_limit = the_virtual.conf.virtual_mailbox_limit,
 		.strict_owner = the_virtual.mailbox.strict_mailbox_ownership,
 		.host = str_of(the_world->common->myhostname),
+		/* its paths are the administrator's, and none of the owner's doing */
+		.waits_until_fit = true,
 	};
 	if (mailbox_locks_parse(str_of(the_virtual.conf.virtual_mailbox_lock), &the_virtual.rules.locks,
 				&why) < 0)

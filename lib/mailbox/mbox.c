@@ -29,7 +29,10 @@ struct mbox {
 
 static void refuse(struct mbox *m, const char *reason)
 {
-	mailbox_say(m->ret, MAILBOX_BOUNCED, "5.2.0", "cannot update mailbox %s: %s", m->path, reason);
+	bool waits = m->rules->waits_until_fit;
+
+	mailbox_say(m->ret, waits ? MAILBOX_DEFERRED : MAILBOX_BOUNCED, waits ? "4.2.0" : "5.2.0",
+		    "cannot update mailbox %s: %s", m->path, reason);
 }
 
 static void fail(struct mbox *m, int error, const char *doing)

@@ -62,6 +62,27 @@ def test_what_virtual_tables_say_is_not_trusted(virtual):
     assert sorted(path.name for path in (one.root / "vmail").iterdir()) == ["ok"]
 
 
+def test_a_mailbox_with_a_second_name_or_that_is_a_directory_puts_mail_off(virtual):
+    """An administrator's mistake is no reason to return mail."""
+    one = virtual(virtual_mailbox_maps="inline:{ {two@box.example = two} {dir@box.example = dir} }")
+    (one.root / "vmail/dir").mkdir()
+    (one.root / "vmail/two").touch(0o600)
+    (one.root / "vmail/name").hardlink_to(one.root / "vmail/two")
+    for name in ("two", "dir"):
+        if IS_ROOT:
+            os.chown(one.root / "vmail" / name, UID, -1)
+        one.send(MESSAGE, recipients=[f"{name}@box.example"])
+    assert "multiple hard links" in virtual_status(one, "two@box.example", "deferred")
+    assert "not a regular file" in virtual_status(one, "dir@box.example", "deferred")
+
+
+@pytest.mark.parametrize("path", ["joe", "joe/"])
+def test_what_somebody_sends_himself_out_of_his_mailbox_arrives(virtual, path):
+    one = virtual(virtual_mailbox_maps=f"inline:{{ {{joe@box.example = {path}}} }}")
+    one.send("Delivered-To: joe@box.example\r\n" + MESSAGE, recipients=["joe@box.example"])
+    assert virtual_status(one, "joe@box.example", "sent").startswith("delivered to mail")
+
+
 def test_without_a_base_directory_nothing_is_delivered_anywhere(virtual):
     one = virtual(virtual_mailbox_maps="static:all/", virtual_mailbox_base="")
     one.send(MESSAGE, recipients=["joe@box.example"])
