@@ -237,6 +237,17 @@ static void test_a_failed_append_leaves_the_file_as_it_was(void **state)
 	check_file(file, "old\n\n");
 }
 
+static void test_of_words_that_are_too_many_the_first_ones_are_said(void **state)
+{
+	static char words[8000];
+
+	(void) state;
+	memset(words, 'x', sizeof(words) - 1);
+	mailbox_say(&result, MAILBOX_BOUNCED, "5.3.0", "it said %s", words);
+	assert_int_equal(result.text.len, result.text.limit);
+	expect(MAILBOX_BOUNCED, "5.3.0", "it said xxx");
+}
+
 static void test_what_is_no_mailbox_is_refused(void **state)
 {
 	const char *file = in_top(0, "mbox"), *other = in_top(1, "other");
@@ -263,6 +274,9 @@ static void test_what_is_no_mailbox_is_refused(void **state)
 	expect(MAILBOX_BOUNCED, "5.2.0", "executable");
 	append(file, &rules);			/* somebody's mailbox, whatever its mode */
 	expect(MAILBOX_SENT, "2.0.0", "delivered");
+	for_lists.waits_until_fit = true;
+	append(file, &for_lists);
+	expect(MAILBOX_DEFERRED, "4.2.0", "executable");
 	append("/dev/null", &rules);
 	expect(MAILBOX_SENT, "2.0.0", "");
 	append(in_top(2, "no/such/directory"), &rules);
@@ -560,6 +574,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_a_message_of_a_killed_writer_does_not_swallow_the_next,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_failed_append_leaves_the_file_as_it_was,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_of_words_that_are_too_many_the_first_ones_are_said,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_no_mailbox_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_own_links_are_followed_and_foreign_ones_are_not,

@@ -10,10 +10,14 @@ __attribute__((format(printf, 4, 0)))
 static void say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
 		va_list arguments)
 {
+	AUTO(buf) whole = BUF(1 << 20);
+
 	ret->status = status;
 	snprintf(ret->dsn, sizeof(ret->dsn), "%s", dsn);
 	buf_clear(&ret->text);
-	buf_addv(&ret->text, format, arguments);
+	/* what a command says may be all that fits: better its beginning than nothing */
+	buf_addv(&whole, format, arguments);
+	buf_add(&ret->text, str_head(buf_str(&whole), ret->text.limit));
 }
 
 void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
