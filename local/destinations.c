@@ -9,6 +9,8 @@
 
 #include "lib/mail/mail_address.h"
 
+enum { MOST_WORDS = 4096 };		/* bytes */
+
 struct list_parser {
 	struct arena *arena;
 	struct str rest;
@@ -106,9 +108,9 @@ static int add_marked(struct list_parser *p, struct str item)
 		r = add(p, TO_COMMAND, str_skip(item, 1));
 	else if (str_starts_nocase(item, include))
 		r = add(p, TO_INCLUDE, str_skip(item, include.len));
-	else if (str_starts(item, STR("/")) && str_find(item, '@') < 0)
+	else if (str_starts(item, STR("/")))
 		r = add(p, TO_FILE, item);
-	else if (str_starts(item, STR("~/")) && str_find(item, '@') < 0)
+	else if (str_starts(item, STR("~/")))
 		r = add(p, TO_HOME_FILE, str_skip(item, 1));
 	else if (str_starts(item, STR("\\")))
 		r = add(p, TO_USER, str_skip(item, 1));
@@ -117,17 +119,39 @@ static int add_marked(struct list_parser *p, struct str item)
 	return r < 0 ? r : 1;
 }
 
+/*
+ * Blanks separate addresses as commas do. Finding them takes time that grows with the square of what
+ * stands between two commas, so in something endless they are none.
+ */
+static int next_address(struct str *rest, struct arena *a, struct str *ret)
+{
+	return rest->len <= MOST_WORDS ? address_list_next(rest, a, ret) : header_address_next(rest, a, ret);
+}
+
 static int add_addresses(struct list_parser *p, struct str item)
 {
 	struct str address;
 	int r;
 
-	while ((r = header_address_next(&item, p->arena, &address)) > 0) {
+	while ((r = next_address(&item, p->arena, &address)) > 0) {
 		if (address.len == 0)
 			return -EINVAL;
 		r = add(p, TO_ADDRESS, address);
 		if (r < 0)
 			return r;
+	}
+	return r;
+}
+
+/* "\user", which a blank ends as it does an address. What follows stays in *item. */
+static int add_users(struct list_parser *p, struct str *item)
+{
+	struct str word;
+	int r = 0;
+
+	while (r >= 0 && str_starts(*item, STR("\\")) && str_token(item, " \t\r\n", &word)) {
+		r = add(p, TO_USER, str_skip(word, 1));
+		*item = str_trim(*item);
 	}
 	return r;
 }
@@ -141,6 +165,9 @@ static int add_item(struct list_parser *p, struct str item)
 		r = add_marked(p, item);
 		return r == 0 ? add(p, TO_ADDRESS, item) : r;
 	}
+	r = add_users(p, &item);
+	if (r < 0 || item.len == 0)
+		return r;
 	r = add_marked(p, str_starts(item, STR("|")) ? without_quotes(p, item) : item);
 	return r == 0 ? add_addresses(p, item) : r;
 }

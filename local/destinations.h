@@ -22,7 +22,7 @@ struct destinations {
 	struct destination *at;
 };
 /*
- * Separated by commas and line ends; "quoted items" may contain both; lines that start with '#' and empty
+ * Separated by commas and line ends, and addresses by blanks too; "quoted items" may contain all of them; lines that start with '#' and empty
  * items are passed over. -EINVAL with the item in *ret_bad: cannot be read; -E2BIG: more than most.
  */
 int destinations_parse(struct str text, size_t most, struct arena *a, struct destinations *ret,

@@ -639,9 +639,10 @@ builtin: "|exit 67"
 percent: u%example.invalid
 bang: example.invalid!u
 nowhere: ~/x
-twice: {USER}, {USER.upper()}@localhost, "{USER}"@{DOMAIN}, x@example.invalid
+twice: {USER}, {USER.upper()}@localhost, "{USER}"@{DOMAIN} x@example.invalid
+file: ROOT/out/list@example.invalid
 """, main={"transport_maps": "inline:{ {example.invalid = discard:gone} }"})
-    for name in ("quoted", "comma", "builtin", "percent", "bang", "nowhere", "twice"):
+    for name in ("quoted", "comma", "builtin", "percent", "bang", "nowhere", "twice", "file"):
         one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
     assert status(one, f"quoted@{DOMAIN}", "bounced") == 'Command died with status 1: "echo in quotes; exit 1". Command output: in quotes'
     assert status(one, f"comma@{DOMAIN}", "bounced") == 'Command died with status 1: "/bin/false"'
@@ -675,6 +676,7 @@ def test_a_forward_file_sends_mail_on_and_keeps_a_copy(local):
     assert (one.root / "out" / "copy").read_bytes().endswith(b"\n\nhello\nFrom the start\n.\n>From\n")
     assert int((one.root / "out" / "uid").read_text()) == UID
 
+    assert status(one, f"file@{DOMAIN}", "sent") == f"delivered to file: {one.root}/out/list@example.invalid"
 
 def test_a_user_on_his_own_list_by_whatever_name_gets_one_copy_and_so_does_everybody_else(local):
     """Not a new message, which would find the same file again: the others would get it twice, and he a loop."""
