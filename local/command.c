@@ -14,6 +14,7 @@ static void make_environment(struct errand *e, struct command *c)
 	const struct task *t = e->task;
 	const struct envelope *env = &t->d->env;
 	const struct account *who = &e->rights.account;
+	const char *filter = the_local.conf.command_expansion_filter;
 	const struct { const char *name; struct str value; bool trusted; } rows[] = {
 		{ "PATH", STR(COMMAND_PATH), true },
 		{ "SHELL", who->shell.len > 0 ? who->shell : STR("/bin/sh"), true },
@@ -25,7 +26,6 @@ static void make_environment(struct errand *e, struct command *c)
 		{ "DOMAIN", t->domain, false },
 		{ "RECIPIENT", t->address, false },
 		{ "ORIGINAL_RECIPIENT", t->original, false },
-		{ "SENDER", t->sender, false },
 		{ "ENVID", env->envid, false },
 		{ "CLIENT_ADDRESS", env->client_address, false },
 		{ "CLIENT_HELO", env->client_helo, false },
@@ -37,8 +37,10 @@ static void make_environment(struct errand *e, struct command *c)
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		command_add_variable(c, t->arena, rows[i].name, rows[i].value,
-				     rows[i].trusted ? NULL : the_local.conf.command_expansion_filter);
+		if (rows[i].value.len > 0)
+			command_add_variable(c, t->arena, rows[i].name, rows[i].value,
+					     rows[i].trusted ? NULL : filter);
+	command_add_variable(c, t->arena, "SENDER", t->sender, filter);		/* also when it is nobody */
 	command_add_exported(c, t->arena);
 	c->directory = who->home.len > 0 ? str_c(t->arena, who->home) : "/";
 }

@@ -76,7 +76,7 @@ struct task {
 	struct str address;
 	struct str name;		/* the local part, lower case */
 	struct str user, extension;	/* of name, at the delimiter */
-	struct str domain;
+	struct str domain;		/* lower case */
 	struct str sender;		/* the message's, or an alias's owner */
 	struct str original;		/* what X-Original-To says */
 	struct str delivered;		/* what Delivered-To says */

@@ -109,6 +109,7 @@ void is_about(struct task *t, struct str address)
 
 	address_split(address, &local, &t->domain);
 	t->address = address;
+	t->domain = arena_lower(t->arena, t->domain);
 	t->name = arena_lower(t->arena, local);
 	local_part_split_at(t->name, the_local.delimiter, the_local.route.owner_request_special, &t->user,
 			    &t->extension);

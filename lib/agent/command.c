@@ -61,7 +61,7 @@ void command_add_variable(struct command *c, struct arena *a, const char *name, 
 {
 	AUTO(buf) text = BUF(16 << 10);
 
-	if (value.len == 0 || c->envc == MOST_ENVIRONMENT)
+	if (c->envc == MOST_ENVIRONMENT)
 		return;
 	buf_addf(&text, "%s=", name);
 	for (size_t i = 0; i < value.len; i++) {

@@ -566,6 +566,16 @@ def test_commands_behind_a_new_message_hear_of_the_client_too(local):
     ("exit 77", "bounced", "5.7.0", "permission denied"),
     ("exit 13", "bounced", "5.3.0", "Command died with status 13"),
     ("echo 4.7.9 not now; exit 67", "deferred", "4.7.9", "not now"),
+def test_a_command_hears_that_nobody_is_the_sender_and_the_domain_in_small_letters(local):
+    """A script that looks for SENDER and finds no such variable would fail for bounces only."""
+    one = local(aliases='cmd: "|env > ROOT/out/env"\n')
+    one.send(MESSAGE, sender="", recipients=[f"cmd@{DOMAIN.upper()}"])
+    assert status(one, f"cmd@{DOMAIN.upper()}", "sent").startswith("delivered to command")
+    lines = (one.root / "out" / "env").read_text().splitlines()
+    assert "SENDER=" in lines
+    assert f"DOMAIN={DOMAIN}" in lines and f"RECIPIENT=cmd@{DOMAIN.upper()}" in lines
+
+
     ("echo 5.7.9 never; exit 75", "bounced", "5.7.9", "never"),
     ("kill -9 $$", "deferred", "4.3.0", "Command died with signal 9"),
     ("head -c 10 > /dev/null; exit 0", "sent", "2.0.0", "delivered to command"),
