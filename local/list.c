@@ -255,7 +255,10 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 			deliver_outside(t, from, to);
 		return;
 	case TO_INCLUDE:
-		deliver_include(t, from, to->what);
+		if (is_known(t, "include", from->rights.uid, to->what))
+			t->came_back = true;
+		else
+			deliver_include(t, from, to->what);
 		return;
 	case TO_USER:
 		if (!is_known(t, "user", 0, arena_lower(t->arena, to->what)))

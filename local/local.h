@@ -91,7 +91,7 @@ struct task {
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
 	struct list begun_lists;	/* list.c: not yet gone through */
 	bool in_lists;			/* somebody goes through them */
-	bool came_back;			/* an alias's list led to itself, or to another one twice */
+	bool came_back;			/* a list led to itself, or to another one twice */
 };
 
 /* ---- recipient.c ---- */

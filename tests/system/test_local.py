@@ -446,11 +446,22 @@ def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
     wait_for_letters(one, 3)
     assert not (out / "run").exists()
     one.send(MESSAGE, recipients=[f"self@{DOMAIN}"])
-    assert "nesting too deep" in status(one, f"self@{DOMAIN}", "bounced")
+    assert status(one, f"self@{DOMAIN}", "bounced") == f"alias database loop for self@{DOMAIN}"
     one.send(MESSAGE, recipients=[f"bad@{DOMAIN}"])
     assert "world writable" in status(one, f"bad@{DOMAIN}", "deferred")
     one.send(MESSAGE, recipients=[f"secret@{DOMAIN}"])
     assert "Permission denied" in status(one, f"secret@{DOMAIN}", "deferred")
+
+
+def test_what_a_list_includes_twice_or_itself_counts_once(local):
+    one = local(aliases="all: :include:ROOT/out/all\n", main={"allow_mail_to_files": "include"})
+    out = one.root / "out"
+    (out / "all").write_text(f"{USER}\n:include:{out}/more\n:include:{out}/all\n:include:{out}/more\n")
+    (out / "more").write_text(f"{out}/file\n")
+    one.send(MESSAGE, recipients=[f"all@{DOMAIN}"])
+    assert status(one, f"all@{DOMAIN}", "sent").startswith(f"delivered to file: {out}/file; forwarded as ")
+    wait_for_letters(one)
+    assert (out / "file").read_text().count("Subject: s") == 1
 
 
 @pytest.mark.root
@@ -470,10 +481,15 @@ def test_a_list_of_somebody_acts_with_his_rights_whomever_it_includes(local):
 
 def test_a_tree_of_include_files_is_cut_off_and_a_deep_one_is_gone_through(local):
     deep = 99       # aliases, each with four files in one another
-    one = local(aliases="tree: :include:ROOT/out/0\n" + "".join(f"d{level}: :include:ROOT/out/d{level}-0\n" for level in range(deep)) +
+    one = local(aliases="wide: :include:ROOT/out/wide\ntree: :include:ROOT/out/0\n" + "".join(f"d{level}: :include:ROOT/out/d{level}-0\n" for level in range(deep)) +
                         f"d{deep}: /dev/null\n")
     out = one.root / "out"
-    for level in range(9):
+    (out / "wide").write_text("".join(f":include:{out}/w{number}\n" for number in range(500)))
+    for number in range(500):
+        (out / f"w{number}").write_text("# nobody\n")
+    one.send(MESSAGE, recipients=[f"wide@{DOMAIN}"])
+    assert status(one, f"wide@{DOMAIN}", "bounced") == "too many or too large include files"
+    for level in range(10):
         (out / str(level)).write_text(f":include:{out}/{level + 1}\n" * 3)
     (out / "9").write_text(f"{USER}\n")
     one.send(MESSAGE, recipients=[f"tree@{DOMAIN}"])
