@@ -25,7 +25,8 @@ static bool value_of(void *arg, struct str name, struct str *ret_value)
 {
 	const struct expander *x = arg;
 	const struct task *t = x->t;
-	struct str delimiter = str_head(str_skip(t->name, t->user.len), t->extension.len > 0);
+	/* the one that was found, or the first that would be */
+	struct str delimiter = str_head(t->extension.len > 0 ? str_skip(t->name, t->user.len) : the_local.delimiter, 1);
 	/* trusted: it comes from the account database, not with the mail */
 	const struct { const char *name; struct str value; bool trusted; } rows[] = {
 		{ "user", t->user, false },

@@ -15,6 +15,8 @@ static struct buf results;
 static const struct account account = { .home = STR_INIT("/home/jo e"), .shell = STR_INIT("/bin/sh"),
 					.name = STR_INIT("joe") };
 
+struct local the_local;
+
 /* In place of recipient.c's. */
 void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format, ...)
 {
@@ -75,6 +77,9 @@ static void test_names_are_filled_in_and_what_came_with_the_mail_is_filtered(voi
 	task.extension = STR_NONE;
 	task.name = task.user;
 	check_expansion("$home/.forward${recipient_delimiter}${extension}", "/home/jo e/.forward");
+	the_local.delimiter = STR("-+");		/* as in Postfix, the one that it would be */
+	check_expansion("$home/.forward${recipient_delimiter}${extension}", "/home/jo e/.forward-");
+	the_local.delimiter = STR_NONE;
 	check_expansion("${extension?has}${extension:none}", "none");
 }
 
