@@ -184,23 +184,13 @@ struct forwarding {
 	struct errand *e;
 	struct buf *reply;
 	const char *where;		/* "forward", "include" */
-	bool *to_mailbox;		/* the user himself is on the list */
+	struct str *himself;		/* the user is on the list, by this name; empty: he is not */
 	struct map *known;		/* commands, files and includes that were named already */
 	int depth;
 	size_t *count;
 };
 
 static void take_list(struct forwarding *f, struct str text, const char *name);
-
-/* "\user". Whether an address means him is for the agent to say. */
-static bool is_himself(const struct errand *e, struct str name)
-{
-	struct str user, extension;
-
-	local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user,
-			    &extension);
-	return str_is_nocase(user, e->rights.account.name) || str_is_nocase(name, e->rights.account.name);
-}
 
 /* Once is enough, and what includes itself comes to an end. */
 static bool is_repeated(struct forwarding *f, const struct destination *to)
@@ -273,11 +263,11 @@ static void take_item(struct forwarding *f, const struct destination *to)
 	case TO_INCLUDE:
 		take_include(f, str_c(a, to->what));
 		return;
-	case TO_USER:
-		if (is_himself(f->e, to->what))
-			*f->to_mailbox = true;
-		else
+	case TO_USER:			/* whether an address means him is for the agent to say */
+		if (!is_name_of(to->what, f->e->rights.account.name))
 			reply_forward(f->reply, to->what);
+		else if (f->himself->len == 0)
+			*f->himself = to->what;
 		return;
 	case TO_ADDRESS:
 		reply_forward(f->reply, to->what);
@@ -303,9 +293,9 @@ static void take_list(struct forwarding *f, struct str text, const char *name)
 /* 1 a .forward file has dealt with the mail, 0 there is none, -EAGAIN. */
 static int follow_forward(struct errand *e, struct buf *reply)
 {
-	bool to_mailbox = false;
+	struct str himself = STR_NONE;
 	size_t count = 0, before;
-	struct forwarding f = { .e = e, .reply = reply, .where = "forward", .to_mailbox = &to_mailbox,
+	struct forwarding f = { .e = e, .reply = reply, .where = "forward", .himself = &himself,
 				.count = &count };
 	AUTO(buf) text = BUF(FORWARD_FILE_LIMIT);
 	int r = find_forward(e, &text, reply);
@@ -322,8 +312,8 @@ static int follow_forward(struct errand *e, struct buf *reply)
 	f.known = map_new();
 	take_list(&f, arena_copy(e->task->arena, buf_str(&text)), ".forward file");
 	map_free(f.known, NULL);
-	if (to_mailbox)
-		reply_mailbox(reply);
+	if (himself.len > 0)
+		reply_mailbox(reply, himself);
 	return reply->len > before;		/* nothing: an empty file */
 }
 

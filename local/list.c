@@ -184,17 +184,6 @@ static int find_inner_alias(struct task *t, const struct source *from, struct st
 	return r < 0 ? r : r == 0;
 }
 
-static bool is_himself(const struct source *from, struct str name)
-{
-	struct str user, extension;
-
-	if (from->himself.len == 0)
-		return false;
-	local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user,
-			    &extension);
-	return str_is_nocase(user, from->himself) || str_is_nocase(name, from->himself);
-}
-
 static void begin_alias(struct task *t, const struct source *from, struct str address,
 			const struct alias *alias)
 {
@@ -237,7 +226,7 @@ static void deliver_address(struct task *t, const struct source *from, const str
 		return;
 	}
 	name = arena_lower(t->arena, item->local);
-	if (!is_himself(from, name))
+	if (from->himself.len == 0 || !is_name_of(name, from->himself))
 		deliver_name(t, from, item->recipient, name);
 	else if (!is_known(t, "mailbox", 0, from->himself))
 		deliver_to_user(t, item->recipient, true);
@@ -301,6 +290,16 @@ void deliver_list(struct task *t, const struct alias *alias, const struct destin
 			   PSTR(alias->name));
 }
 
+/* As he wrote it: another extension than the mail came for, or none. A hand may say anything, so only if it is his. */
+static struct str name_of_himself(struct task *t, const struct account *who)
+{
+	const struct str address = standard_form(t, t->himself);
+	struct str local, domain;
+
+	address_split(address, &local, &domain);
+	return is_name_of(local, who->name) ? address : t->address;
+}
+
 void deliver_forwarded(struct task *t, const struct account *who, size_t from, bool to_mailbox)
 {
 	const struct source source = { .where = "forward", .address = t->address, .himself = who->name };
@@ -314,6 +313,6 @@ void deliver_forwarded(struct task *t, const struct account *who, size_t from, b
 	if (!begin_list(t, &source, &(struct destinations) { count, at }))
 		return;
 	if (to_mailbox && !is_known(t, "mailbox", 0, who->name))
-		deliver_to_user(t, t->address, true);
+		deliver_to_user(t, name_of_himself(t, who), true);
 	go_through(t);
 }

@@ -87,6 +87,7 @@ struct task {
 	VEC(struct str) forward;	/* addresses that get a new message when all else is done */
 	/* of this machine, for which no map counts any more: a new message of their own */
 	VEC(struct str) names;
+	struct str himself;		/* what his .forward file calls its user; see WANTS_MAILBOX */
 	bool has_owner;			/* the alias has: maps count for all of its new message */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
 	struct list begun_lists;	/* list.c: not yet gone through */
@@ -121,6 +122,8 @@ int is_local_name(struct task *t, struct str address, struct str *ret_recipient,
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
 /* Mail for the user of this address. final: neither .forward files nor other aliases count ("\user"). */
 void deliver_to_user(struct task *t, struct str address, bool final);
+/* Does this local part, as it is or without its extension, name the account? */
+bool is_name_of(struct str name, struct str account);
 struct letter letter_of(struct task *t);
 gid_t spool_group(void);				/* (gid_t) NO_GROUP: none */
 

@@ -192,6 +192,15 @@ static void deliver_unknown(struct task *t)
 
 /* ---- users ---- */
 
+bool is_name_of(struct str name, struct str account)
+{
+	struct str user, extension;
+
+	local_part_split_at(name, the_local.delimiter, the_local.route.owner_request_special, &user,
+			    &extension);
+	return str_is_nocase(user, account) || str_is_nocase(name, account);
+}
+
 /* The account of a name with its extension, or else without. 1, 0, < 0. Sets t->user and t->extension. */
 static int find_account(struct task *t, struct str name, struct account *ret)
 {

@@ -34,9 +34,11 @@ void reply_transport(struct buf *reply)
 	buf_add_text(reply, "T\t\n");
 }
 
-void reply_mailbox(struct buf *reply)
+void reply_mailbox(struct buf *reply, struct str name)
 {
-	buf_add_text(reply, "M\t\n");
+	buf_add_text(reply, "M\t");
+	buf_add(reply, name);
+	buf_add_byte(reply, '\n');
 }
 
 static int read_result(struct task *t, struct str line)
@@ -50,9 +52,22 @@ static int read_result(struct task *t, struct str line)
 	return r;
 }
 
+static bool is_bad(struct str address)
+{
+	return address.len == 0 || address.len > 1000 || str_has_control(address);
+}
+
+static int read_himself(struct task *t, struct str name)
+{
+	if (is_bad(name))
+		return -EBADMSG;
+	t->himself = arena_copy(t->arena, name);
+	return 0;
+}
+
 static int read_address(struct task *t, struct str address)
 {
-	if (address.len == 0 || address.len > 1000 || str_has_control(address))
+	if (is_bad(address))
 		return -EBADMSG;
 	if (++t->destination_count > MOST_DESTINATIONS)
 		return -EBADMSG;
@@ -84,6 +99,7 @@ int reply_read(struct task *t, struct str reply)
 			wish = WANTS_TRANSPORT;
 			break;
 		case 'M':
+			r = read_himself(t, line);
 			wish = WANTS_MAILBOX;
 			break;
 		default:

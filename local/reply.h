@@ -6,7 +6,7 @@
  *   R status dsn text     what became of a destination        F address   to be forwarded to
  *   W text                a warning for the log                T           no .forward: mailbox_transport
  *                                                                          shall get it
- *   M                     the .forward file names its user: his mailbox gets it too
+ *   M name                the .forward file names its user so: his mailbox gets it too
  */
 #ifndef ROAD_LOCAL_REPLY_H
 #define ROAD_LOCAL_REPLY_H
@@ -17,7 +17,7 @@ void reply_result(struct buf *reply, const struct mailbox_result *result);
 void reply_warning(struct buf *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_forward(struct buf *reply, struct str address);
 void reply_transport(struct buf *reply);
-void reply_mailbox(struct buf *reply);
+void reply_mailbox(struct buf *reply, struct str name);
 /* Adds it all to the task. An enum errand_wish, or -EBADMSG. */
 int reply_read(struct task *t, struct str reply);
 

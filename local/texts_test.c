@@ -119,8 +119,9 @@ static void test_what_a_child_says_arrives(void **state)
 	reply_transport(&reply);
 	assert_int_equal(reply_read(&task, buf_str(&reply)), WANTS_TRANSPORT);
 	buf_clear(&reply);
-	reply_mailbox(&reply);
+	reply_mailbox(&reply, STR("joe+e"));
 	assert_int_equal(reply_read(&task, buf_str(&reply)), WANTS_MAILBOX);
+	assert_str(task.himself, "joe+e");
 	buf_free(&result.text);
 }
 
@@ -128,7 +129,7 @@ static void test_nonsense_of_a_child_is_refused(void **state)
 {
 	static const char *const bad[] = {
 		"R", "R\t", "R\t0\n", "R\t0\t2.0.0\n", "R\t3\t2.0.0\tx\n", "R\t0\t2.0\tx\n", "X\tx\n",
-		"F\t\n", "F\ta\001b\n", "RR\tx\n", "no line end", "\n",
+		"F\t\n", "F\ta\001b\n", "M\t\n", "M\ta\001b\n", "RR\tx\n", "no line end", "\n",
 	};
 
 	(void) state;
