@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "lib/mail/atext.h"
+#include "lib/table/extension.h"
 
 bool address_split(struct str address, struct str *ret_local, struct str *ret_domain)
 {
@@ -25,33 +26,14 @@ bool address_split(struct str address, struct str *ret_local, struct str *ret_do
 	return true;
 }
 
-static bool is_never_split(struct str local, struct str delimiters, bool owner_request_special)
-{
-	if (str_is_nocase(local, STR("postmaster")) || str_is_nocase(local, STR("mailer-daemon"))
-	    || str_is_nocase(local, STR("double-bounce")))
-		return true;
-	if (!owner_request_special || str_find(delimiters, '-') < 0)
-		return false;
-	return str_starts_nocase(local, STR("owner-")) || str_ends_nocase(local, STR("-request"));
-}
-
 bool local_part_split_at(struct str local, struct str delimiters, bool owner_request_special,
 			 struct str *ret_user, struct str *ret_extension)
 {
-	if (delimiters.len > 0 && !is_never_split(local, delimiters, owner_request_special)) {
-		for (size_t i = 0; i < local.len; i++) {
-			if (str_find(delimiters, local.at[i]) < 0)
-				continue;
-			if (i == 0)
-				break;
-			*ret_user = str_head(local, i);
-			*ret_extension = str_skip(local, i + 1);
-			return true;
-		}
-	}
-	*ret_user = local;
-	*ret_extension = STR_NONE;
-	return false;
+	size_t at = extension_at(local, delimiters, owner_request_special);
+
+	*ret_user = at > 0 ? str_head(local, at) : local;
+	*ret_extension = at > 0 ? str_skip(local, at + 1) : STR_NONE;
+	return at > 0;
 }
 
 bool local_part_split(struct str local, struct str delimiters, struct str *ret_user,

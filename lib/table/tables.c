@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "lib/base/die.h"
+#include "lib/table/extension.h"
 #include "lib/table/type.h"
 
 struct tables {
@@ -115,32 +116,6 @@ uid_t tables_owner(const struct tables *ts)
 	return file == NULL || !file->seen ? 0 : file->as_seen.st_uid;
 }
 
-/* Local parts that contain a delimiter as part of a name; lists: owner-x and x-request are such names. */
-static bool is_never_split(struct str local_part, struct str delimiter, bool lists)
-{
-	if (str_is_nocase(local_part, STR("postmaster")) || str_is_nocase(local_part, STR("mailer-daemon"))
-	    || str_is_nocase(local_part, STR("double-bounce")))
-		return true;
-	return lists && str_find(delimiter, '-') >= 0
-	       && (str_starts_nocase(local_part, STR("owner-"))
-		   || str_ends_nocase(local_part, STR("-request")));
-}
-
-/* At the first delimiter, unless nothing stands before it; as lib/mail/mail_address.h has it. */
-static bool split(struct str local_part, struct str delimiter, bool lists, struct str *ret_user,
-		  struct str *ret_extension)
-{
-	size_t i = 0;
-
-	while (i < local_part.len && str_find(delimiter, local_part.at[i]) < 0)
-		i++;
-	if (i == 0 || i == local_part.len || is_never_split(local_part, delimiter, lists))
-		return false;
-	*ret_user = str_head(local_part, i);
-	*ret_extension = str_skip(local_part, i);
-	return true;
-}
-
 /*
  * May the local part stand in an address as it is (RFC 5321 dot-string; bytes above 127 of SMTPUTF8
  * may, too)?
@@ -205,8 +180,9 @@ int tables_get_address(struct tables *ts, struct arena *a, struct str address,
 	ssize_t at = str_find_last(address, '@');
 	struct str local = at < 0 ? address : str_head(address, (size_t) at);
 	struct str at_domain = at < 0 ? STR_NONE : str_skip(address, (size_t) at);
-	struct str user = local, extension = STR_NONE, none;
-	bool has_extension = split(local, how->delimiter, !how->splits_list_names, &user, &extension);
+	const size_t cut = extension_at(local, how->delimiter, !how->splits_list_names);
+	struct str user = str_head(local, cut), extension = str_skip(local, cut), none;
+	bool has_extension = cut > 0;
 	int r;
 
 	if (ret_extension == NULL)
