@@ -49,6 +49,8 @@ static int write_mailbox(struct errand *e, const char *path, const struct mailbo
 		r = mbox_append(&l, path, MBOX_FORM | delivered_header("file"), rules, e->job->batch, result);
 	if (r == -EBUSY)
 		return -EAGAIN;
+	if (result->lacks_dotlock)
+		reply_warning(reply, "unable to create lock file %s.lock: the directory does not let us", path);
 	if (!e->job->alone) {
 		e->late = result;
 		e->late_file = is_file ? path : NULL;

@@ -79,12 +79,9 @@ int dotlock_take(int dir, const char *name, const struct mailbox_rules *rules)
 		if (fd == -EEXIST)
 			remove_stale(dir, lock, rules);
 	} while (fd == -EEXIST && wait_for_lock(rules, &pause, &waited));
-	if (fd == -EACCES || fd == -EPERM || fd == -EROFS)
-		return 0;
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 1;
+	if (fd >= 0)
+		close(fd);
+	return MIN(fd, 0);
 }
 
 void dotlock_drop(int dir, const char *name)

@@ -6,8 +6,8 @@
 #include "lib/mailbox/mailbox.h"
 
 /*
- * NAME.lock beside the file. 1 made; 0 the directory does not let us (other locks must do); -EEXIST
- * somebody has it; -errno. A lock older than stale_lock_ms is removed.
+ * NAME.lock beside the file. 0; -EEXIST somebody has it; -errno. A lock older than stale_lock_ms is
+ * removed.
  */
 int dotlock_take(int dir, const char *name, const struct mailbox_rules *rules);
 void dotlock_drop(int dir, const char *name);

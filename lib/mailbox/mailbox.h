@@ -20,6 +20,7 @@ struct mailbox_result {
 	struct buf text;		/* for the log and the sender: set .text = BUF_WORDS before use */
 	/* where an mbox file's new message begins; in a Maildir -1. Not packed */
 	int64_t at;
+	bool lacks_dotlock;		/* the directory does not let us make one. Not packed */
 };
 void mailbox_say(struct mailbox_result *ret, enum mailbox_status status, const char *dsn, const char *format,
 		 ...)

@@ -161,19 +161,33 @@ static int open_and_lock(struct mbox *m, struct mailbox_batch *b, bool has_dotlo
 	return 0;
 }
 
+/*
+ * In a directory that does not let us the other kinds of lock have to do. Without any only a file that a
+ * list names is written to: who lets others deliver to it so must know.
+ */
+static bool does_without_dotlock(const struct mbox *m, int error)
+{
+	bool has_others = (m->rules->locks & (LOCK_FCNTL | LOCK_FLOCK)) != 0;
+
+	return (error == -EACCES || error == -EPERM || error == -EROFS) && (has_others || m->rules->no_programs);
+}
+
 /* The same, with the lock file around it. */
 static int take_mbox(struct mbox *m, struct mailbox_batch *b, struct unsynced **ret_file)
 {
-	int locked = m->rules->locks & LOCK_DOTLOCK ? dotlock_take(m->dir, m->name, m->rules) : 0, r;
+	bool wants_dotlock = m->rules->locks & LOCK_DOTLOCK, has_dotlock;
+	int locked = wants_dotlock ? dotlock_take(m->dir, m->name, m->rules) : 0, r;
 
 	if (locked == -EEXIST && m->never_waits)
 		return -EBUSY;
-	if (locked < 0) {
+	if (locked < 0 && !does_without_dotlock(m, locked)) {
 		fail(m, locked, "unable to create lock file");
 		return 0;
 	}
-	r = open_and_lock(m, b, locked > 0, ret_file);
-	if (locked > 0 && *ret_file == NULL)
+	has_dotlock = wants_dotlock && locked >= 0;
+	m->ret->lacks_dotlock = wants_dotlock && !has_dotlock;
+	r = open_and_lock(m, b, has_dotlock, ret_file);
+	if (has_dotlock && *ret_file == NULL)
 		dotlock_drop(m->dir, m->name);
 	return r;
 }
@@ -224,6 +238,7 @@ int mbox_append(const struct letter *l, const char *path, unsigned flags, const 
 
 	mailbox_say(ret, MAILBOX_SENT, "2.0.0", "delivered to mailbox");
 	ret->at = -1;
+	ret->lacks_dotlock = false;
 	if (strcmp(path, "/dev/null") == 0)
 		return 0;
 	if (b == NULL)

@@ -262,6 +262,29 @@ def test_a_spool_that_a_group_may_write_needs_no_more_than_that_group(local):
     assert (info.st_uid, info.st_mode & 0o777) == (UID, 0o600)
 
 
+def test_where_no_lock_file_can_be_made_another_lock_has_to_do_and_the_log_tells(local):
+    one = local(aliases="file: ROOT/closed/file\n", main={"mailbox_delivery_lock": "dotlock", "mail_spool_directory": "ROOT/closed"})
+    closed = one.root / "closed"
+    closed.mkdir()
+    for name, owner in (("file", OTHER), (USER, USER)):
+        (closed / name).touch(0o600)
+        os.chown(closed / name, pwd.getpwnam(owner).pw_uid, -1) if IS_ROOT else None
+    closed.chmod(0o555)
+    try:
+        one.send(MESSAGE, recipients=[f"file@{DOMAIN}"])
+        assert status(one, f"file@{DOMAIN}", "sent") == f"delivered to file: {closed}/file"
+        one.wait_for_log(rf"warning: .*unable to create lock file {closed}/file.lock")
+        one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+        assert "unable to create lock file: Permission denied" in status(one, f"{USER}@{DOMAIN}", "deferred")
+        one.set(mailbox_delivery_lock="fcntl, dotlock")
+        one.reload()
+        one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
+        assert status(one, f"{USER}+x@{DOMAIN}", "sent") == "delivered to mailbox"
+        one.wait_for_log(rf"warning: .*unable to create lock file {closed}/{USER}.lock")
+    finally:
+        closed.chmod(0o755)
+
+
 @pytest.mark.root
 def test_mail_is_not_delivered_with_roots_rights(local):
     one = local()
