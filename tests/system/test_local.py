@@ -924,6 +924,25 @@ def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_doe
     assert len(one.log_lines("to=<x@example.invalid>")) == 1
 
 
+def test_while_the_owner_cannot_be_told_the_sender_is(local):
+    one = local(aliases="team: \"|exit 1\"\nowner-team: boss@example.invalid\n",
+                main={"transport_maps": "inline:{ {example.invalid = discard:gone} {example.net = discard:gone} }"})
+    bounce, away = one.queue / "private/bounce", one.queue / "private/away"
+    bounce.rename(away)
+    queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
+    one.wait_for_log(rf"local\[\d+\]: warning: {queue_id}: owner <owner-team@{DOMAIN}> cannot be notified now")
+    one.wait_for_log(rf"{queue_id}: to=<team@{DOMAIN}>, .*status=bounced")
+    away.rename(bounce)
+
+    def told():
+        one.command("postqueue", "-f")
+        return one.log_lines("to=<sender@example.net>, .*status=sent")
+
+    wait_until(told, 30, one.log_tail, pause=0.3)
+    one.wait_empty()
+    assert not one.log_lines("to=<boss@example.invalid>") and len(one.log_lines("sender non-delivery notification")) == 1
+
+
 def test_commands_are_started_where_the_configuration_says(local):
     one = local(aliases='cmd: "|pwd > ROOT/out/where"\nbad+no: "|pwd > ROOT/out/nowhere"\n',
                 main={"command_execution_directory": "ROOT/out/${extension?in/}$extension", "alias_maps": "hash:ROOT/etc/aliases"})
