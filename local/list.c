@@ -312,7 +312,9 @@ void deliver_forwarded(struct task *t, const struct account *who, size_t from, b
 	t->destination_count -= count;		/* begin_list() counts them */
 	if (!begin_list(t, &source, &(struct destinations) { count, at }))
 		return;
-	if (to_mailbox && !is_known(t, "mailbox", 0, who->name))
+	if (to_mailbox && !is_known(t, "mailbox", 0, who->name)) {
 		deliver_to_user(t, name_of_himself(t, who), true);
+		is_about(t, source.address);
+	}
 	go_through(t);
 }

@@ -746,6 +746,7 @@ def test_a_user_who_names_himself_with_a_backslash_has_the_extension_that_he_wri
         forward_file(one, f"\\{name}\n", name=f"{USER}+work")
         one.send(MESSAGE, recipients=[f"{USER}+work@localhost"])
         one.wait_empty()
+        one.wait_for_log(rf"to=<{re.escape(USER)}\+work@localhost>, relay=local, .*status=sent")
         lines = (one.root / "out" / f"{name}@{DOMAIN}").read_text().splitlines()
         assert dict(line.split("=", 1) for line in lines).get("EXTENSION") == expected
 
