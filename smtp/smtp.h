@@ -216,7 +216,7 @@ void cache_end_all(void);		/* before the process exits */
 
 /*
  * Delivers to the pending recipients. Afterwards those that are still pending have their trouble,
- * unless *ret_stale: a kept session turned out to be dead before the server agreed to anything, so
+ * unless *ret_stale: a kept session turned out to be of no use before the server agreed to anything, so
  * nothing has been learnt.
  */
 void transact(struct job *job, struct session *s, bool *ret_stale) MAY_YIELD;

@@ -32,7 +32,7 @@ struct transaction {
 	bool agreed;			/* the server said yes to something */
 	bool over;			/* the session broke, or its server leaves */
 	int broken;			/* -errno of the stream, for *ret_stale */
-	bool leaving;			/* 421 */
+	bool leaving;			/* 421; or a kept session in which no further message begins */
 };
 
 /* ---- what concerns the whole message ---- */
@@ -223,6 +223,12 @@ static void judge_mail(struct transaction *t)
 	}
 	t->mail_refused = true;
 	trouble = refusal(t, "MAIL FROM command");
+	if (t->s->uses > 1) {
+		/* some take one message in a session, and refuse the next with whatever code: a new one will tell */
+		log_mail(ROAD_INFO, t->d->queue_id, "%.*s", PSTR(trouble.text));
+		t->over = t->leaving = t->s->is_dead = true;
+		return;
+	}
 	message_trouble(t, &trouble, false);
 }
 

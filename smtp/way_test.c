@@ -529,6 +529,25 @@ static void test_a_kept_session_that_died_costs_nothing(void **unused)
 	end_case();
 }
 
+/* Alone, each of the messages would have gone through. */
+static void test_what_a_kept_session_does_not_begin_with_a_new_one_may(void **unused)
+{
+#define NO_OTHER "C MAIL\nS 503 5.5.1 there is a sender already\nC RCPT\nC DATA\nE\n"
+	static const struct case_ one_each = { .servers = { HELLO ENVELOPE DATA_OK NO_OTHER HELLO ENVELOPE DATA_OK "Q" },
+					       .outcomes = "D" };
+	static const struct case_ refused = {
+		.servers = { HELLO ENVELOPE DATA_OK NO_OTHER HELLO "C MAIL\nS 550 5.7.1 no\nC RCPT\nS 503 no\nC DATA\nS 503 no\nE" },
+		.outcomes = "B", .dsn = "5.7.1" };
+
+	(void) unused;
+	configure("");
+	run_many(&one_each, 2);
+	cache_end_all();
+	end_case();
+	run_many(&refused, 2);
+	end_case();
+}
+
 static void test_a_session_is_not_used_more_often_than_allowed(void **unused)
 {
 	static const struct case_ c = {
@@ -651,6 +670,7 @@ int main(void)
 		cmocka_unit_test(test_a_session_is_reset_after_a_transaction_that_came_to_nothing),
 		cmocka_unit_test(test_a_session_that_is_out_of_step_is_not_used_again),
 		cmocka_unit_test(test_a_kept_session_that_died_costs_nothing),
+		cmocka_unit_test(test_what_a_kept_session_does_not_begin_with_a_new_one_may),
 		cmocka_unit_test(test_a_session_is_not_used_more_often_than_allowed),
 		cmocka_unit_test(test_a_cancelled_delivery_hangs_up_and_reports_nothing),
 		cmocka_unit_test(test_a_host_that_does_not_answer_is_given_up),
