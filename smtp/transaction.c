@@ -224,7 +224,7 @@ static void judge_mail(struct transaction *t)
 	t->mail_refused = true;
 	trouble = refusal(t, "MAIL FROM command");
 	if (t->s->uses > 1) {
-		/* some take one message in a session, and refuse the next with whatever code: a new one will tell */
+		/* some take one message in a session and refuse the next with any code: a new one tells */
 		log_mail(ROAD_INFO, t->d->queue_id, "%.*s", PSTR(trouble.text));
 		t->over = t->leaving = t->s->is_dead = true;
 		return;
