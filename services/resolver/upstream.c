@@ -32,6 +32,8 @@ static const struct { const char *name, *value; } OPTIONS[] = {
 	{ "unblock-lan-zones:", "yes" },	/* private addresses have names too: the name servers know */
 	{ "insecure-lan-zones:", "yes" },
 	{ "qname-minimisation:", "no" },	/* all goes to forwarders */
+	/* smtp_randomize_addresses = no means the order of the name servers */
+	{ "rrset-roundrobin:", "no" },
 	{ "outgoing-range:", "256" },
 	{ "num-queries-per-thread:", "4096" },
 	/* A name server that was down is noticed soon when it is up again: mail waits for it. */

@@ -77,6 +77,15 @@ def test_every_record_type_arrives_as_it_was_sent(dns, resolver):
         assert ask(peer, "alias.example.org", "CNAME").records == [name_bytes("mx.example.org")]
 
 
+def test_records_come_in_the_order_of_the_name_server(dns, resolver):
+    addresses = [f"127.0.0.{number}" for number in (3, 1, 4, 2)]
+    dns.add("fixed.example.org", "A", *addresses, ttl=300)
+    dns.add("fresh.example.org", "A", *addresses)
+    with Peer(resolver().path) as peer:
+        for name in ["fixed.example.org", "fresh.example.org"] * 10:
+            assert ask(peer, name, "A").records == [socket.inet_aton(address) for address in addresses]
+
+
 def test_not_there_and_cannot_tell_are_told_apart(dns, resolver):
     dns.add("example.org", "A", "127.0.0.1")
     dns.fail("servfail.example.org", "SERVFAIL")
