@@ -87,7 +87,7 @@ static void start_headers(struct mime_walker *m, enum mime_line kind, enum mime_
 	m->boundary_len = 0;
 }
 
-/* Of several, one with parts counts: readers differ in which one they believe. */
+/* Of several, one with parts counts, and all boundaries do: readers differ in which one they believe. */
 static void read_type(struct mime_walker *m, struct str value)
 {
 	AUTO(buf) boundary = BUF(MIME_BOUNDARY_MAX);
@@ -95,6 +95,8 @@ static void read_type(struct mime_walker *m, struct str value)
 
 	if (m->has_type && mime_is_composite(m) && (type == TYPE_LEAF || type == TYPE_OPAQUE))
 		return;
+	if (m->boundary_len > 0)
+		push(m, str_make(m->boundary, m->boundary_len), m->type == TYPE_DIGEST);
 	m->has_type = true;
 	m->type = type;
 	m->boundary_len = boundary.len;

@@ -65,6 +65,15 @@ static void test_a_body_without_empty_line_and_a_boundary_within_headers(void **
 	check_walk(10, MULTI "\n--b\nContent-Type: multipart/digest; boundary=c\n--c\n\nX: y\n\nx\n--b--\n", "P_-R-_N_.-");
 }
 
+static void test_parts_are_found_by_each_of_several_boundaries(void **state)
+{
+	(void) state;
+	check_walk(10, MULTI "Content-Type: multipart/mixed; boundary=c\n\n--b\nX: y\n\nt\n--b--\n", "PP_-R_.-");
+	check_walk(10, MULTI "Content-Type: multipart/mixed; boundary=c\n\n--c\nX: y\n\nt\n--c--\n--b\nX: y\n\nt\n", "PP_-R_.--R_.");
+	check_walk(10, MULTI MULTI "\n--b\nX: y\n\nt\n--b--\no\n", "PP_-R_.-o");
+	check_walk(1, MULTI "Content-Type: multipart/mixed; boundary=c\n\n--b\nX: y\n\nt\n", "PP_-R_.");
+}
+
 static void test_nesting_stops_at_the_limit(void **state)
 {
 	struct mime_walker *m = mime_walker_new(arena, 3);
@@ -201,6 +210,7 @@ int main(void)
 		cmocka_unit_test(test_the_parts_of_a_multipart_are_told_apart),
 		cmocka_unit_test(test_nested_parts_end_with_the_part_around_them),
 		cmocka_unit_test(test_a_body_without_empty_line_and_a_boundary_within_headers),
+		cmocka_unit_test(test_parts_are_found_by_each_of_several_boundaries),
 		cmocka_unit_test(test_nesting_stops_at_the_limit),
 		cmocka_unit_test(test_eight_bit_leaves_become_quoted_printable),
 		cmocka_unit_test(test_what_is_not_declared_eight_bit_stays_byte_for_byte),
