@@ -195,6 +195,8 @@ static void start(void)
 	if (conf_get_bool(the_world->conf, STR("soft_bounce"), false, &the_cleanup.soft_bounce, &why) < 0
 	    || conf_get_bool(the_world->conf, STR("smtputf8_enable"), true,
 			     &the_cleanup.smtputf8_enable, &why) < 0
+	    || conf_get_bool(the_world->conf, STR("enable_original_recipient"), true,
+			     &the_cleanup.enable_original_recipient, &why) < 0
 	    || route_open(the_world->conf, the_world->common, &the_cleanup.route, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (queue_open(the_world->queue_dir, (int) the_world->common->hash_queue_depth,

@@ -42,7 +42,7 @@ struct cleanup_world {
 	size_t drop_count;
 	struct tables *sender_bcc, *recipient_bcc;	/* NULL: not configured */
 	struct tables *header_checks, *mime_checks, *nested_checks, *body_checks;
-	bool soft_bounce, smtputf8_enable;
+	bool soft_bounce, smtputf8_enable, enable_original_recipient;
 };
 extern struct cleanup_world the_cleanup;
 

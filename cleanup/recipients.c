@@ -41,9 +41,9 @@ static bool is_duplicate(struct message *m, const struct recipient *r)
 		return false;
 	if (m->duplicates == NULL)
 		m->duplicates = map_new();
-	if (the_cleanup.conf.enable_original_recipient)
+	if (the_cleanup.enable_original_recipient)
 		buf_addf(&key, "%.*s\n%u\n", PSTR(r->orcpt), r->notify);
-	if (the_cleanup.conf.enable_original_recipient && r->original.len > 0)
+	if (the_cleanup.enable_original_recipient && r->original.len > 0)
 		add_comparable(&key, r->original);
 	buf_add_byte(&key, '\n');
 	add_comparable(&key, r->address);
@@ -58,7 +58,7 @@ static bool is_duplicate(struct message *m, const struct recipient *r)
 
 static void add_recipient(struct message *m, struct recipient r)
 {
-	if (str_is(r.original, r.address) || !the_cleanup.conf.enable_original_recipient)
+	if (str_is(r.original, r.address))
 		r.original = STR_NONE;
 	if (is_duplicate(m, &r) || !HAS_ROOM(m, &m->recipients))
 		return;

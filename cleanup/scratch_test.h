@@ -56,6 +56,7 @@ HELPER void start_world(void)
 		fail_msg("%s", buf_text(&why));
 	the_cleanup.common = &common;
 	the_cleanup.smtputf8_enable = true;
+	the_cleanup.enable_original_recipient = true;
 	the_cleanup.drop_headers = drop;
 	the_cleanup.drop_count = COUNT_OF(drop);
 	close(fd);

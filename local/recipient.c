@@ -98,7 +98,7 @@ static ssize_t read_message(void *arg, uint64_t at, void *to, size_t n)
 
 struct letter letter_of(struct task *t)
 {
-	return (struct letter) { .sender = t->sender, .original_to = t->original,
+	return (struct letter) { .sender = t->sender, .original_to = original_to(t->original),
 				 .delivered_to = t->delivered, .size = t->d->content.parts.size,
 				 .read = read_message, .arg = t->d };
 }

@@ -17,7 +17,7 @@ static struct letter letter_of(const struct attributes *at, struct delivery *d)
 	const struct recipient *r = d->env.recipients;
 
 	return (struct letter) { .sender = d->env.sender.len > 0 ? d->env.sender : at->null_sender,
-				 .original_to = r->original.len > 0 ? r->original : r->address,
+				 .original_to = original_to(r->original.len > 0 ? r->original : r->address),
 				 .delivered_to = r->address,
 				 .size = d->content.parts.size, .read = read_message, .arg = d };
 }

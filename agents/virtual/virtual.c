@@ -148,7 +148,7 @@ static int write_mailbox(struct hand_job *e)
 	const char *path = str_c(e->arena, e->what);
 	struct letter l = {
 		.sender = e->d->env.sender,
-		.original_to = r->original.len > 0 ? r->original : r->address,
+		.original_to = original_to(r->original.len > 0 ? r->original : r->address),
 		.delivered_to = r->address, .size = e->d->content.parts.size,
 		.read = read_message, .arg = e->d,
 	};

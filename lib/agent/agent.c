@@ -243,6 +243,11 @@ void agent_use(const struct agent *a, const struct agent_conf *conf)
 	the_agent_conf = conf;
 }
 
+struct str original_to(struct str address)
+{
+	return the_agent_conf->enable_original_recipient ? address : STR_NONE;
+}
+
 /*
  * That a default is too small is nobody's mistake: who raises message_size_limit may have no such
  * mailboxes.

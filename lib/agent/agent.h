@@ -52,6 +52,8 @@ struct agent {
 int agent_main(int argc, char **argv, struct agent *a);
 /* Dies when main.cf sets a limit of mailboxes that the largest message is beyond. */
 void insist_on_mailbox_limit(const char *parameter, int64_t limit);
+/* The address for X-Original-To; empty where enable_original_recipient wants no such header. */
+struct str original_to(struct str address);
 /* What agent_main makes the daemon's serve and wind_down: exported for tests. */
 void agent_use(const struct agent *a, const struct agent_conf *conf);
 void agent_serve(struct session_socket *socket) MAY_YIELD;

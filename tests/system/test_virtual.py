@@ -50,6 +50,14 @@ def test_virtual_mailboxes_are_written_as_their_owner(virtual):
     one.wait_empty()
 
 
+def test_without_original_recipients_the_log_knows_them_and_the_letter_does_not(virtual):
+    one = virtual(virtual_mailbox_maps="inline:{ {joe@box.example = joe/} }", virtual_alias_maps="inline:{ {al@box.example = joe@box.example} }", enable_original_recipient="no")
+    one.send(MESSAGE, recipients=["al@box.example"])
+    one.wait_for_log("to=<joe@box.example>, orig_to=<al@box.example>, .*status=sent")
+    (letter,) = (one.root / "vmail/joe/new").iterdir()
+    assert letter.read_bytes().startswith(b"Return-Path: <sender@example.net>\nDelivered-To: joe@box.example\n")
+
+
 def test_what_virtual_tables_say_is_not_trusted(virtual):
     one = virtual(virtual_mailbox_maps="inline:{ {up@box.example = ../../etc/x/} {ok@box.example = ok/} {none@box.example = none/} "
                                        "{zero@box.example = zero/} {text@box.example = text/} }",
