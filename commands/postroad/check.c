@@ -43,6 +43,14 @@ __attribute__((format(printf, 3, 4))) static void complain(struct look *l, bool 
 	report(l, fatal, buf_text(&words));
 }
 
+static bool has_program(struct look *l, const char *name)
+{
+	AUTO(buf) path = BUF(4096);
+
+	buf_addf(&path, "%s/%s", l->work->world.common.daemon_directory, name);
+	return access(buf_text(&path), X_OK) == 0;
+}
+
 /* Postfix's programs that are not here: what such a service is asked to do waits until it is. */
 static void name_absent_programs(struct look *l, const struct master_cf *table)
 {
@@ -56,6 +64,45 @@ static void name_absent_programs(struct look *l, const struct master_cf *table)
 		if (p->shape != IN_PROCESS && access(buf_text(&path), X_OK) < 0)
 			complain(l, false, "%s/master.cf, line %d: service %.*s: there is no program %s: whoever asks for this service has to wait",
 				 conf_dir(l->work->world.conf), s->line, PSTR(s->name), buf_text(&path));
+	}
+}
+
+/* Whether clients of this service have their passwords checked by Cyrus libsasl2. */
+static bool asks_cyrus(struct conf *c, struct arena *a, const struct service_entry *s)
+{
+	AUTO(buf) ignored = BUF_WORDS;
+	struct str assignment, name, raw, value, type = STR_NONE;
+	bool enabled = false;
+
+	conf_get_bool(c, STR("smtpd_sasl_auth_enable"), false, &enabled, &ignored);
+	conf_get(c, a, STR("smtpd_sasl_type"), &type);
+	for (size_t at = 0; service_override(s, &at, &assignment);) {
+		if (conf_split_assignment(assignment, &name, &raw, &ignored) < 0 ||
+		    conf_expand(c, a, raw, &value, &ignored) < 0)
+			continue;
+		if (str_is(name, STR("smtpd_sasl_auth_enable")))
+			enabled = str_is_nocase(value, STR("yes"));
+		else if (str_is(name, STR("smtpd_sasl_type")))
+			type = value;
+	}
+	return enabled && str_is_nocase(type, STR("cyrus"));
+}
+
+/* Postfix's smtpd has the library in itself; here it is in a service, which no master.cf of Postfix has. */
+static void look_at_passwords(struct look *l, struct arena *a, const struct master_cf *table)
+{
+	struct conf *c = l->work->world.conf;
+
+	if (master_cf_has(table, STR("cyrus-sasl")))
+		return;
+	for (size_t i = 0; i < table->count; i++) {
+		const struct service_entry *s = &table->services[i];
+
+		if (!str_is(s->command, STR("smtpd")) || !asks_cyrus(c, a, s))
+			continue;
+		complain(l, false, "%s/master.cf, line %d: service %.*s: with smtpd_sasl_type = cyrus nobody can log in while there is no service cyrus-sasl (mend: add the row \"cyrus-sasl unix - - n - - cyrus-sasl\")",
+			 conf_dir(c), s->line, PSTR(s->name));
+		return;
 	}
 }
 
@@ -75,7 +122,8 @@ static void look_at_services(struct look *l, bool thorough)
 		report(l, true, buf_text(&why));
 	} else {
 		master_cf_check_names(c, &table, report_odd, l);
-		if (thorough)
+		look_at_passwords(l, a, &table);
+		if (thorough && has_program(l, "master"))
 			name_absent_programs(l, &table);
 	}
 	arena_free(a);
@@ -105,14 +153,19 @@ static void look_at_log(struct look *l)
 		 file, prefixes);
 }
 
+/*
+ * A main.cf made for Postfix may say where Postfix's programs are. They are not to be started in
+ * place of ours: its trivial-rewrite tells them apart, which we do in process.
+ */
 static void look_at_master(struct look *l)
 {
-	AUTO(buf) path = BUF(4096);
+	static const char mend[] = "mend: take daemon_directory out of main.cf: the programs are in " DAEMONDIR;
+	const char *directory = l->work->world.common.daemon_directory;
 
-	buf_addf(&path, "%s/master", l->work->world.common.daemon_directory);
-	if (access(buf_text(&path), X_OK) < 0)
-		complain(l, true, "daemon_directory %s: master: %s", l->work->world.common.daemon_directory,
-			 error_text(errno));
+	if (!has_program(l, "master"))
+		complain(l, true, "daemon_directory %s: master: %s (%s)", directory, error_text(errno), mend);
+	else if (has_program(l, "trivial-rewrite"))
+		complain(l, true, "daemon_directory %s: these are Postfix's programs (%s)", directory, mend);
 }
 
 int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg)

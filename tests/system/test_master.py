@@ -627,6 +627,34 @@ def test_check_names_every_wrong_owner_and_mode(echo):
     assert (one.queue / "hold").is_dir()        # a missing one is made
 
 
+def test_programs_of_postfix_are_not_started_in_place_of_ours(echo):
+    """Many a main.cf made for Postfix says where its programs are."""
+    one = echo(start=False)
+    (one.programs / "trivial-rewrite").symlink_to(ECHOD)
+    assert re.search(rf"error: .*main\.cf, line \d+: daemon_directory {one.programs}: these are Postfix's programs \(mend: ", refused(one))
+    one.main["daemon_directory"] = one.root / "nowhere"
+    one.write()
+    said = one.command("postroad", "check", check=False).stderr
+    assert re.search(rf"error: .*main\.cf, line \d+: daemon_directory {one.root}/nowhere: master: No such file or directory \(mend: ", said), said
+    assert "there is no program" not in said, said       # that line says it for all
+
+
+def test_check_says_who_cannot_log_in_without_the_service_for_cyrus_sasl(echo):
+    one = echo(start=False)
+
+    def said(rows="", **main):
+        one.rows = rows
+        one.main.update(main)
+        one.write()
+        return re.findall(r"master\.cf, line (\d+): service \S+: .*no service cyrus-sasl \(mend: add the row", one.command("postroad", "check", check=False).stderr)
+
+    assert said() == []
+    assert said("2526 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=dovecot\n2527 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes\n") == ["4"]
+    assert said(smtpd_sasl_auth_enable="yes") == ["1"]
+    assert said("cyrus-sasl unix - - n - - cyrus-sasl\n") == []
+    assert said(smtpd_sasl_type="dovecot") == []
+
+
 # ---- outside ----
 
 def test_systemd_is_told(echo):
