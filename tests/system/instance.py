@@ -5,6 +5,7 @@ Works as root (daemons drop to the account "daemon") and as an ordinary user. No
 """
 
 import contextlib
+import errno
 import functools
 import grp
 import itertools
@@ -46,7 +47,9 @@ def free_port(address="127.0.0.1", kind=socket.SOCK_STREAM):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((address, port))
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:         # this machine does not have that address
+                    raise
                 continue
             return port
 
