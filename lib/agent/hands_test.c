@@ -202,7 +202,7 @@ static void play_limit(void)
 	first.most_alone = second.most_alone = other.most_alone = 1;
 	first.whom = second.whom = STR("joe");
 	other.whom = STR("ann");
-	first.time_limit_ms = 300;
+	first.time_limit_ms = 2000;		/* more than it takes until the other one is served */
 	hands_send(&first, arena);
 	hands_send(&second, arena);
 	hands_send(&other, arena);
