@@ -79,11 +79,11 @@ static void show_message(struct showing *s)
 
 	if (s->what & SHOW_HEADERS)
 		show_bytes(s, "headers", h->headers.at, h->headers.len, &h->headers.crc);
-	if ((s->what & (SHOW_HEADERS | SHOW_BODY)) == (SHOW_HEADERS | SHOW_BODY)
-	    && (h->flags & QUEUE_NO_EMPTY_LINE) == 0)
+	if ((s->what & SHOW_BODY) == 0)
+		return;
+	if ((h->flags & QUEUE_NO_EMPTY_LINE) == 0)
 		putchar('\n');
-	if (s->what & SHOW_BODY)
-		show_bytes(s, "body", h->body.at, h->body.len, &h->body.crc);
+	show_bytes(s, "body", h->body.at, h->body.len, &h->body.crc);
 }
 
 /* ---- envelope and journal ---- */

@@ -51,7 +51,7 @@ def test_sections(stored):
 
 def test_options_choose(stored):
     instance, path = stored
-    assert instance.command("postcat", "-b", path).stdout == "the body\n"
+    assert instance.command("postcat", "-b", path).stdout == "\nthe body\n"
     headers = instance.command("postcat", "-h", path).stdout
     assert headers.startswith("Received: ") and headers.endswith("Subject: shown\n")
     assert instance.command("postcat", "-bh", path).stdout == headers + "\nthe body\n"
