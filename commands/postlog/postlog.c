@@ -16,7 +16,7 @@ enum { LONGEST_LINE = 64 << 10 };
 static const struct { const char *name; enum log_level level; } PRIORITIES[] = {
 	{ "info", ROAD_INFO }, { "warn", ROAD_WARNING }, { "warning", ROAD_WARNING },
 	{ "error", ROAD_ERROR }, { "fatal", ROAD_FATAL },
-	{ "panic", ROAD_FATAL },
+	{ "panic", ROAD_PANIC },
 };
 
 static enum log_level parse_priority(const char *text)

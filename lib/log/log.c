@@ -32,6 +32,7 @@ static const struct level {
 	[ROAD_WARNING] = { "warning: ", LOG_WARNING },
 	[ROAD_ERROR] = { "error: ", LOG_ERR },
 	[ROAD_FATAL] = { "fatal: ", LOG_CRIT },
+	[ROAD_PANIC] = { "panic: ", LOG_CRIT },
 };
 
 static struct buf gathered = BUF(MOST_GATHERED);

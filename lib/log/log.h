@@ -13,7 +13,7 @@
 
 #include "lib/base/str.h"
 
-enum log_level { ROAD_DEBUG, ROAD_INFO, ROAD_WARNING, ROAD_ERROR, ROAD_FATAL };
+enum log_level { ROAD_DEBUG, ROAD_INFO, ROAD_WARNING, ROAD_ERROR, ROAD_FATAL, ROAD_PANIC };
 
 enum log_sink {
 	LOG_TO_STDERR,		/* "name: text" for commands */

@@ -764,6 +764,13 @@ def test_rotation_begins_a_new_file_and_loses_no_line(echo):
         assert text.count(f": before {n}\n") == 1 and text.count(f": warning: after {n}\n") == 1
 
 
+def test_postlog_says_how_bad_it_is(echo):
+    one = echo()
+    one.stop()                              # nobody writes a log: what it has to say goes to standard error
+    words = {"info": "", "warn": "warning: ", "error": "error: ", "fatal": "fatal: ", "panic": "panic: "}
+    assert [one.command("postlog", "-p", priority, "text").stderr for priority in words] == [f"postlog: {word}text\n" for word in words.values()]
+
+
 def test_log_lines_of_strangers_are_bounded_and_clean(echo):
     one = echo()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
