@@ -17,6 +17,7 @@
 #include "lib/conf/params/qmgr.h"
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/channel.h"
+#include "lib/mail/mail_address.h"
 
 enum { LIST_MS = 600000, COMMAND_MS = 100000, MOST_TRIES = 50, PAUSE_MS = 100 };
 
@@ -152,6 +153,12 @@ static void command(const char *name, const char *argument)
 	arena_free(a);
 }
 
+/* What else somebody may have typed, an address for instance, is no domain that mail is queued for. */
+static bool is_site(struct str text)
+{
+	return hostname_is_valid(text, true) || domain_literal_is_valid(text);
+}
+
 struct request { char mode; const char *argument; };
 
 __attribute__((noreturn)) static void usage(void)
@@ -221,7 +228,7 @@ int main(int argc, char **argv)
 		command("flush_id", r.argument);
 		break;
 	case 's':
-		if (str_has_control(str_of(r.argument)))
+		if (!is_site(str_of(r.argument)))
 			die(EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%.100s\"",
 			    r.argument);
 		command("flush_site", r.argument);

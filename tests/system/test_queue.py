@@ -200,6 +200,15 @@ def test_a_flush_delivers_at_once(instance, how):
         mail.wait_empty()
 
 
+def test_a_site_that_is_none_is_refused(instance):
+    mail = instance()
+    for site in ("user@example.com", "a..b", "[example.com]", "", "a b"):
+        done = mail.command("postqueue", "-s", site, check=False)
+        assert done.returncode == 69 and "invalid destination" in done.stderr, site
+    for site in ("example.com", "host_1.example", "[192.0.2.1]", "[IPv6:2001:db8::1]", "exämple.org"):
+        assert mail.command("postqueue", "-s", site).stderr == "", site
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="another account")
 @pytest.mark.parametrize("options", [["-p"], ["-f"], ["-s", "example.com"]])
 def test_a_command_that_lacks_its_group_does_not_say_that_the_mail_system_is_down(instance, options):
