@@ -107,8 +107,7 @@ int find_owner(struct task *t, const struct alias *alias, struct str *ret_sender
 	struct str owner, value;
 	int r;
 
-	if (!the_local.route.owner_request_special || str_starts_nocase(alias->name, STR("owner-"))
-	    || str_ends_nocase(alias->name, STR("-request")))
+	if (!the_local.route.owner_request_special)
 		return 0;
 	owner = arena_fmt(t->arena, "owner-%.*s", PSTR(alias->name));
 	r = look_up(t, owner, &value);

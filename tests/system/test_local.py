@@ -923,6 +923,14 @@ def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_doe
     assert len(one.log_lines(rf"to=<owner-team@{DOMAIN}>|to=<boss@example.invalid>, orig_to=<owner-team@{DOMAIN}>")) == 2
     assert not one.log_lines("to=<sender@example.net>")
     assert len(one.log_lines("to=<x@example.invalid>")) == 1
+@pytest.mark.parametrize("name", ["team-request", "owner-team"])
+def test_whatever_has_an_owner_is_a_list(local, name):
+    one = local(aliases=f"{name}: {USER}\nowner-{name}: boss@example.net\n")
+    one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    assert letter.startswith(f"Return-Path: <owner-{name}@{DOMAIN}>\n".encode())
+
+
 
 
 def test_while_the_owner_cannot_be_told_the_sender_is(local):
