@@ -215,6 +215,18 @@ static void deliver_name(struct task *t, const struct source *from, struct str a
 		*vec_add(t->arena, &t->forward) = address;
 }
 
+/*
+ * Once, and as with what is forwarded, not while something else has to be tried again: he would get it at
+ * every attempt.
+ */
+static void deliver_to_himself(struct task *t, struct str himself, struct str address)
+{
+	if (t->has_result && t->result.status == MAILBOX_DEFERRED)
+		return;
+	if (!is_known(t, "mailbox", 0, himself))
+		deliver_to_user(t, address, true);
+}
+
 static void deliver_address(struct task *t, const struct source *from, const struct item *item)
 {
 	const struct str address = item->to.what;
@@ -228,8 +240,8 @@ static void deliver_address(struct task *t, const struct source *from, const str
 	name = arena_lower(t->arena, item->local);
 	if (from->himself.len == 0 || !is_name_of(name, from->himself))
 		deliver_name(t, from, item->recipient, name);
-	else if (!is_known(t, "mailbox", 0, from->himself))
-		deliver_to_user(t, item->recipient, true);
+	else
+		deliver_to_himself(t, from->himself, item->recipient);
 }
 
 static void deliver_item(struct task *t, const struct source *from, const struct item *item)
@@ -312,9 +324,9 @@ void deliver_forwarded(struct task *t, const struct account *who, size_t from, b
 	t->destination_count -= count;		/* begin_list() counts them */
 	if (!begin_list(t, &source, &(struct destinations) { count, at }))
 		return;
-	if (to_mailbox && !is_known(t, "mailbox", 0, who->name)) {
-		deliver_to_user(t, name_of_himself(t, who), true);
+	go_through(t);
+	if (to_mailbox) {
+		deliver_to_himself(t, who->name, name_of_himself(t, who));
 		is_about(t, source.address);
 	}
-	go_through(t);
 }

@@ -740,6 +740,25 @@ def test_a_user_on_his_own_list_by_whatever_name_gets_one_copy_and_so_does_every
     assert len(one.log_lines("to=<mate@example.invalid>")) == 1
 
 
+@pytest.mark.parametrize("himself", [USER, f"\\{USER}"])
+def test_while_something_in_a_forward_file_has_to_be_tried_again_the_mailbox_waits_too(local, himself):
+    """Or it gets the mail at every attempt."""
+    one = local()
+    forward_file(one, f"{himself}, \"|exit 75\"\n")
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    assert status(one, f"{USER}@{DOMAIN}", "deferred") == "temporary failure"
+    assert not letters(one)
+    forward_file(one, f"{himself}\n")
+
+    def arrived():
+        one.command("postqueue", "-f")
+        return letters(one)
+
+    wait_until(arrived, 30, one.log_tail, pause=0.3)
+    one.wait_empty()
+    assert len(letters(one)) == 1
+
+
 def test_a_user_who_names_himself_with_a_backslash_has_the_extension_that_he_writes(local):
     one = local(main={"mailbox_command": "env > ROOT/out/$RECIPIENT"})
     for name, expected in ((USER, None), (f"{USER}+box", "box")):
@@ -904,6 +923,14 @@ def test_the_owner_of_an_alias_or_who_that_is_becomes_the_sender(local, expand, 
     assert letter.startswith(f"Return-Path: <{sender}>\n".encode())
 
 
+@pytest.mark.parametrize("name", ["team-request", "owner-team"])
+def test_whatever_has_an_owner_is_a_list(local, name):
+    one = local(aliases=f"{name}: {USER}\nowner-{name}: boss@example.net\n")
+    one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+    (letter,) = wait_for_letters(one)
+    assert letter.startswith(f"Return-Path: <owner-{name}@{DOMAIN}>\n".encode())
+
+
 def test_without_special_treatment_an_owner_is_an_alias_like_any_other(local):
     one = local(aliases=f"team: {USER}, other@{DOMAIN}\nother: /dev/null\nowner-team: boss@example.net\n", main={"owner_request_special": "no"})
     one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
@@ -923,14 +950,6 @@ def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_doe
     assert len(one.log_lines(rf"to=<owner-team@{DOMAIN}>|to=<boss@example.invalid>, orig_to=<owner-team@{DOMAIN}>")) == 2
     assert not one.log_lines("to=<sender@example.net>")
     assert len(one.log_lines("to=<x@example.invalid>")) == 1
-@pytest.mark.parametrize("name", ["team-request", "owner-team"])
-def test_whatever_has_an_owner_is_a_list(local, name):
-    one = local(aliases=f"{name}: {USER}\nowner-{name}: boss@example.net\n")
-    one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
-    (letter,) = wait_for_letters(one)
-    assert letter.startswith(f"Return-Path: <owner-{name}@{DOMAIN}>\n".encode())
-
-
 
 
 def test_while_the_owner_cannot_be_told_the_sender_is(local):
