@@ -218,6 +218,8 @@ int do_forward(struct errand *e, struct buf *reply);
 /* ---- owner.c ---- */
 /* Is the message's sender not the one to hear of failures? */
 bool has_other_sender(const struct task *t);
+/* These copies, for somebody else to see: then they come from the owner. */
+void make_owners(const struct task *t, struct delivery *d, struct recipient *r);
 /* t->result, which is a failure for good, is told to t->sender. -errno: not now. */
 int tell_owner(struct task *t);
 

@@ -19,6 +19,18 @@ bool has_other_sender(const struct task *t)
 	return !str_is(t->sender, t->d->env.sender);
 }
 
+void make_owners(const struct task *t, struct delivery *d, struct recipient *r)
+{
+	if (!has_other_sender(t))
+		return;
+	d->env.sender = t->sender;
+	/* what the sender asked for is not the owner's wish (RFC 3461 5.2.7.3), least of all that nobody be told */
+	d->env.ret = 0;
+	d->env.envid = STR_NONE;
+	r->notify = 0;
+	r->orcpt = STR_NONE;
+}
+
 static int ask_bounce(struct task *t, const struct bounce_request *request)
 {
 	struct client *bounce = client_new("private/bounce");
@@ -46,12 +58,7 @@ int tell_owner(struct task *t)
 				   .text = buf_str(&t->result.text), .at_us = wall_us() };
 	int r = outcome_pack(&o, &outcomes);
 
-	d.env.sender = t->sender;
-	/* what the sender asked for is not the owner's wish (RFC 3461 5.2.7.3), least of all that nobody be told */
-	d.env.ret = 0;
-	d.env.envid = STR_NONE;
-	whom.notify = 0;
-	whom.orcpt = STR_NONE;
+	make_owners(t, &d, &whom);
 	if (r >= 0)
 		r = request_of(&d, &whom, &packed, &m);
 	if (r < 0)

@@ -31,15 +31,18 @@ static struct recipient recipient_of(const struct task *t)
 
 static int ask(struct task *t, struct str transport, struct str nexthop, struct outcome *ret)
 {
-	const struct recipient whom = recipient_of(t);
+	struct recipient whom = recipient_of(t);
+	struct delivery d = *t->d;
 	struct str path = arena_fmt(t->arena, "private/%.*s", PSTR(transport));
 	struct client *agent = client_new(str_c(t->arena, path));
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
 	struct deliver_request m;
 	struct deliver_reply reply;
 	struct str outcomes;
-	int r = request_of(t->d, &whom, &packed, &m);
+	int r;
 
+	make_owners(t, &d, &whom);
+	r = request_of(&d, &whom, &packed, &m);
 	m.transport = transport;
 	m.nexthop = nexthop;
 	if (r >= 0)

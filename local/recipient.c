@@ -70,18 +70,34 @@ static bool has_forwards(const struct task *t)
 	return t->forward.len + t->names.len > 0;
 }
 
+static void take_passed(struct task *t)
+{
+	add_result(t, status_of_passed(t->passed), str_c(t->arena, t->passed->dsn), "%.*s", PSTR(t->passed->text));
+}
+
+/* All there is of it is another agent's, who has logged it. As in report_failure(). */
+static void hand_on(struct task *t)
+{
+	struct outcome o = *t->passed;
+
+	take_passed(t);
+	if (o.status == OUTCOME_BOUNCED && has_other_sender(t) && tell_owner(t) >= 0)
+		o.status = OUTCOME_HANDED_ON;
+	passed_on(t->d, t->r, &o);
+}
+
 /* What is tried again is tried as a whole, so nothing is forwarded before the rest is settled. */
 static void finish(struct task *t)
 {
 	const bool only_forwards = !t->has_result && t->passed == NULL;
+	const bool only_passed = !t->has_result && !has_forwards(t);
 
-	if (t->passed != NULL && !t->has_result && !has_forwards(t)) {	/* it is all there is */
-		passed_on(t->d, t->r, t->passed);
+	if (t->passed != NULL && only_passed) {
+		hand_on(t);
 		return;
 	}
 	if (t->passed != NULL)
-		add_result(t, status_of_passed(t->passed), str_c(t->arena, t->passed->dsn), "%.*s",
-			   PSTR(t->passed->text));
+		take_passed(t);
 	if (has_forwards(t) && (!t->has_result || t->result.status != MAILBOX_DEFERRED))
 		forward_all(t);
 	if (!t->has_result && t->came_back)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from instance import IS_ROOT, _program_of, wait_until
+from sink import Sink
 
 # As root, mail goes to accounts that every system has; their mailboxes are in the instance's own spool directory.
 USER, OTHER = ("games", "news") if IS_ROOT else (pwd.getpwuid(os.geteuid()).pw_name,) * 2
@@ -950,6 +951,24 @@ def test_the_owner_hears_of_what_his_list_cannot_deliver_and_who_wrote_to_it_doe
     assert len(one.log_lines(rf"to=<owner-team@{DOMAIN}>|to=<boss@example.invalid>, orig_to=<owner-team@{DOMAIN}>")) == 2
     assert not one.log_lines("to=<sender@example.net>")
     assert len(one.log_lines("to=<x@example.invalid>")) == 1
+
+
+def test_what_another_agent_gets_for_a_list_comes_from_its_owner_and_so_does_its_failure(local):
+    one = local(aliases=f"team: \\\\{USER}\nowner-team: boss@example.invalid\n",
+                main={"transport_maps": "inline:{ {example.invalid = discard:gone} {example.net = discard:gone} }"})
+    with Sink(lmtp=True) as sink:
+        one.set(mailbox_transport=f"lmtp:inet:127.0.0.1:{sink.port}")
+        one.reload()
+        one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
+        wait_until(lambda: sink.messages, 30, one.log_tail)
+        assert sink.messages[0].sender.startswith(f"<owner-team@{DOMAIN}>")
+    one.wait_empty()
+    one.set(mailbox_transport="error:5.7.1 not here")
+    one.reload()
+    queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"], rcpt_options=["NOTIFY=NEVER"])
+    one.wait_for_log(rf"{queue_id}: to=<{USER}@{DOMAIN}>, .*dsn=5.7.1, status=bounced \(not here\)")
+    one.wait_empty()
+    assert len(one.log_lines("to=<boss@example.invalid>")) == 1 and not one.log_lines("to=<sender@example.net>")
 
 
 def test_while_the_owner_cannot_be_told_the_sender_is(local):
