@@ -148,7 +148,7 @@ static bool do_reject(struct check *c)
 	if (text.len == 0)
 		text = STR("message content rejected");
 	log_action(c, "reject", arena_fmt(c->m->arena, "%.*s %.*s", PSTR(dsn), PSTR(text)));
-	refuse(c->m, dsn.at[0] == '4' ? 450 : 550, str_c(c->m->arena, dsn), str_c(c->m->arena, text));
+	refuse(c->m, dsn.at[0] == '4' ? 451 : 550, str_c(c->m->arena, dsn), str_c(c->m->arena, text));
 	return false;
 }
 

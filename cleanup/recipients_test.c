@@ -329,12 +329,15 @@ static void header_checks_act(void **state)
 
 	(void) state;
 	the_cleanup.header_checks = open_checks("header_checks",
-		"/^X-Reject:/ REJECT 5.7.9 not wanted\n/^X-Plain:/ REJECT\n/^X-Hold:/ HOLD\n/^X-Discard:/ DISCARD\n/^X-Ignore:/ IGNORE\n"
+		"/^X-Reject:/ REJECT 5.7.9 not wanted\n/^X-Later:/ REJECT 4.7.9 not now\n/^X-Plain:/ REJECT\n/^X-Hold:/ HOLD\n/^X-Discard:/ DISCARD\n/^X-Ignore:/ IGNORE\n"
 		"/^X-Replace: (.*)/ REPLACE X-New: $1\n/^X-Prepend:/ PREPEND X-Added: yes\n/^X-Redirect:/ REDIRECT r@example.net\n"
 		"/^X-Bcc:/ BCC copy@example.net\n/^X-Filter:/ FILTER smtp:[127.0.0.1]:1\n/^X-Warn:/ WARN look\n/^X-Bad:/ NONSENSE\n");
 	s = pass_text(CLEANUP_EXTERNAL, "X-Reject: 1\n\n");
 	assert_reply(&s, 550, "5.7.9", "not wanted");
 	assert_false(s.exists);
+	drop(&s);
+	s = pass_text(CLEANUP_EXTERNAL, "X-Later: 1\n\n");
+	assert_reply(&s, 451, "4.7.9", "not now");
 	drop(&s);
 	s = pass_text(CLEANUP_EXTERNAL, "X-Plain: 1\n\n");
 	assert_reply(&s, 550, "5.7.1", "message content rejected");
