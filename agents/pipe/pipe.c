@@ -119,6 +119,12 @@ static void ask_hand(struct delivery *d, struct mailbox_result *ret)
 			    r == -ECHILD ? "it died" : error_text(r));
 }
 
+/* A header that names the recipient is only true when there is one. */
+static bool names_its_recipient(void)
+{
+	return (the_pipe.at.flags & (PIPE_DELIVERED_TO | PIPE_ORIGINAL_TO)) != 0;
+}
+
 static void deliver(struct delivery *d)
 {
 	struct mailbox_result result = { .text = BUF(8192) };
@@ -129,6 +135,9 @@ static void deliver(struct delivery *d)
 	if (d->flags & DELIVER_PROBE)
 		mailbox_say(&result, MAILBOX_SENT, "2.0.0", "delivers to command: %.*s",
 			    PSTR(the_pipe.at.argv[0]));
+	else if (d->env.recipient_count > 1 && names_its_recipient())
+		mailbox_say(&result, MAILBOX_DEFERRED, "4.3.5", "flags D and O need %s_destination_recipient_limit = 1",
+			    the_world->service);
 	else if (most > 0 && d->content.parts.size > (uint64_t) most)
 		mailbox_say(&result, MAILBOX_BOUNCED, "5.2.3",
 			    "message size %llu exceeds size limit %lld of service %s",
@@ -142,26 +151,22 @@ static void deliver(struct delivery *d)
 
 /* ---- start ---- */
 
-static __attribute__((noreturn)) void refuse(const char *words, struct str what)
-{
-	die(EX_CONFIG, "master.cf: service %s: %s: \"%.*s\"", the_world->service, words, PSTR(what));
-}
-
-/* A header that names the recipient is only true when there is one. */
+/* What deliver() lets wait when there are more recipients, as Postfix does. */
 static void check_recipient_limit(void)
 {
 	AUTO(buf) name = BUF(300);
 	AUTO(buf) why = BUF_WORDS;
 	int64_t limit = 0;
 
-	if (!(the_pipe.at.flags & (PIPE_DELIVERED_TO | PIPE_ORIGINAL_TO)))
+	if (!names_its_recipient())
 		return;
 	buf_addf(&name, "%s_destination_recipient_limit", the_world->service);
 	if (conf_get_int(the_world->conf, buf_str(&name), STR("$default_destination_recipient_limit"), 0,
 			 1000000, &limit, &why) < 0)
 		die(EX_CONFIG, "%s", buf_text(&why));
 	if (limit != 1)
-		refuse("flags D and O need one recipient at a time; set this to 1 in main.cf", buf_str(&name));
+		log_warning("flags D and O need one recipient at a time: mail for more waits until main.cf says %s = 1",
+			    buf_text(&name));
 }
 
 static void read_time_limit(void)
