@@ -438,6 +438,34 @@ static void the_postmaster_gets_copies_when_the_class_is_on(void **state)
 	assert_string_equal(notice_id, sent[0].id);
 }
 
+/* Other systems send their notifications with NOTIFY=NEVER. */
+static void the_postmaster_hears_also_of_what_the_sender_does_not_want_to(void **state)
+{
+	static const char NEVER_AND_DEFAULT[] = "to\t0\tnever@x\t\t1\t\nto\t1\tdefault@x\t\t0\t\n";
+	static const char BOTH[] = "0\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n1\tbounced\t1\t5.0.0\tr\t\t\tno\t\t\n";
+	char envelope[200];
+
+	(void) state;
+	conf.notify_classes = "bounce, delay";
+	snprintf(envelope, sizeof(envelope), "sender\ta@example.com\n%s", NEVER_AND_DEFAULT);
+	assert_int_equal(ask_about("failure", envelope, BOTH, 0), 0);
+	assert_int_equal(sent_count, 2);
+	assert_string_equal(sent[0].to, "a@example.com");
+	has(0, "default@x");
+	has_not(0, "never@x");
+	assert_string_equal(sent[1].to, "postmaster");
+	has(1, "default@x");
+	has(1, "never@x");
+	assert_int_equal(ask_about("failure", "sender\t\nto\t0\tnever@x\t\t1\t\n", REFUSED, 0), 0);
+	assert_int_equal(sent_count, 3);
+	assert_string_equal(sent[2].to, "postmaster2");
+	assert_int_equal(ask_about("delay", "sender\ta@example.com\nto\t0\tnever@x\t\t1\t\n",
+				   "0\tdeferred\t1\t4.4.1\tr\t\t\tno\t\t\n", 0), 0);
+	assert_int_equal(sent_count, 4);
+	assert_string_equal(sent[3].to, "postmaster3");
+	assert_string_equal(notice_id, "");
+}
+
 static void a_temporary_refusal_means_try_again_and_a_final_one_the_end(void **state)
 {
 	(void) state;
@@ -526,6 +554,7 @@ int main(void)
 		BOUNCE_TEST(nobody_is_told_when_nobody_wants_to_know),
 		BOUNCE_TEST(there_is_never_a_notification_about_a_notification),
 		BOUNCE_TEST(the_postmaster_gets_copies_when_the_class_is_on),
+		BOUNCE_TEST(the_postmaster_hears_also_of_what_the_sender_does_not_want_to),
 		BOUNCE_TEST(a_temporary_refusal_means_try_again_and_a_final_one_the_end),
 		BOUNCE_TEST(a_notice_that_is_refused_with_the_message_is_sent_without_it_and_without_checks),
 		BOUNCE_TEST(what_cannot_be_read_now_is_told_later),

@@ -3,7 +3,8 @@
  * Who is told what. A notification has the null sender, and there is never one about another (RFC
  * 5321 6.1): what cannot be returned goes to the postmaster when notify_classes asks for it, from
  * double_bounce_sender, and what cannot be delivered for that one is dropped. NOTIFY (RFC 3461 4.1)
- * is honoured recipient by recipient.
+ * is the sender's wish, and honoured recipient by recipient in what senders get; what the postmaster
+ * hears of is his own affair.
  */
 #include "bounce/notice.h"
 
@@ -112,18 +113,23 @@ static bool wants(const struct notice *n, const struct recipient *r)
 	return (r->notify & kinds[n->kind].notify) != 0 && (r->notify & NOTIFY_NEVER) == 0;
 }
 
-/* Leaves those recipients whose NOTIFY asks for this kind. */
-static void keep_wanted(struct notice *n)
+/* Those recipients come first whose NOTIFY asks for this kind. How many. */
+static size_t put_wanted_first(struct notice *n)
 {
-	size_t kept = 0;
+	size_t wanted = 0;
 
 	for (size_t i = 0; i < n->e.recipient_count; i++) {
-		if (n->kind != BOUNCE_VERIFY && !wants(n, &n->e.recipients[i]))
+		const struct recipient r = n->e.recipients[i];
+		const struct outcome o = n->outcomes[i];
+
+		if (n->kind != BOUNCE_VERIFY && !wants(n, &r))
 			continue;
-		n->e.recipients[kept] = n->e.recipients[i];
-		n->outcomes[kept++] = n->outcomes[i];
+		n->e.recipients[i] = n->e.recipients[wanted];
+		n->outcomes[i] = n->outcomes[wanted];
+		n->e.recipients[wanted] = r;
+		n->outcomes[wanted++] = o;
 	}
-	n->e.recipient_count = kept;
+	return wanted;
 }
 
 static bool is_double_bounce(const struct notice *n)
@@ -363,24 +369,36 @@ static void send_copy(const struct notice *n)
 			: n->conf->bounce_notice_recipient), id);
 }
 
+/* It is about the first so many of its recipients. */
+static void make_about(struct notice *n, size_t count)
+{
+	n->e.recipient_count = count;
+	n->is_utf8 = needs_utf8(n);
+	n->template = choose_template(n);
+}
+
 int notice_send(struct notice *n, char ret_id[32])
 {
-	int error;
+	const size_t all = n->e.recipient_count, wanted = put_wanted_first(n);
+	int error = 0;
 
 	ret_id[0] = '\0';
+	if (all == 0)
+		return 0;
 	n->original = content_is_cut_off(&n->content) ? IS_DAMAGED : IS_ATTACHED;
 	if (n->original == IS_DAMAGED)
 		log_mail(ROAD_ERROR, n->e.queue_id,
 			 "the message's file is cut off: its notification goes without it");
-	keep_wanted(n);
-	n->is_utf8 = needs_utf8(n);
-	n->template = choose_template(n);
-	if (n->e.recipient_count == 0)
-		return 0;
+	make_about(n, all);
 	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))
 		return send_double_bounce(n, ret_id);
-	error = tell(n, TO_SENDER, n->e.sender, ret_id);
-	if (error == 0)
+	if (wanted > 0) {
+		make_about(n, wanted);
+		error = tell(n, TO_SENDER, n->e.sender, ret_id);
+	}
+	if (error == 0) {
+		make_about(n, all);
 		send_copy(n);
+	}
 	return error;
 }
