@@ -37,6 +37,8 @@ static int parse_inet(struct str text, struct arena *a, struct destination *ret)
 	struct str host, port;
 	struct address_ip ip;
 
+	if (str_ends(text, STR(":")))		/* no port, as if there were no colon */
+		text = str_head(text, text.len - 1);
 	if (host_port_split(text, &host, &port) < 0 || host.len == 0)
 		return -EINVAL;
 	ret->host = name_of_host(host, a);

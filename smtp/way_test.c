@@ -89,6 +89,8 @@ static void test_exchangers_are_tried_in_order(void **unused)
 						 .outcomes = "D" };
 	static const struct case_ address = { .servers = { TAKES }, .nexthop = "127.0.0.1:%d",
 					      .outcomes = "D", .relay = "127.0.0.1[127.0.0.1]:%d" };
+	static const struct case_ no_port = { .servers = { TAKES }, .nexthop = "[mx1.example]:",
+					      .outcomes = "D", .relay = "mx1.example[127.0.0.1]:%d" };
 	static const struct case_ half = { .servers = { TAKES }, .nexthop = "half.example:%d",
 					   .outcomes = "D" };
 	static const struct case_ several = { .servers = { REFUSING, TAKES },
@@ -111,6 +113,7 @@ static void test_exchangers_are_tried_in_order(void **unused)
 	run(&host);
 	run(&hosts_file);
 	run(&address);
+	run(&no_port);
 	run(&half);
 	run(&several);
 	run(&soft);
