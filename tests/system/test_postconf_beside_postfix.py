@@ -50,7 +50,7 @@ SHOW_MAIN = """relayhost|-n|relayhost myhostname nonsense|-x relayhost|-h relayh
 -d slow_destination_concurrency_limit|-dx mydestination|-df smtpd_recipient_restrictions|-p relayhost|slow_destination_concurrency_limit
 slow_destination_recipient_limit fast_destination_recipient_limit|helper|unknown|undef|-x -h myhostname mydomain|mydomain myorigin mynetworks_style
 maildrop_time_limit|-x maildrop_time_limit|-d maildrop_time_limit slow_time_limit|-n maildrop_time_limit|relayhost relayhost|-fh nosuch relayhost|b relayhost=a|-l|-T run-version|-T bogus|-T|-z|-c|-bt|-hH relayhost|-nfx|-nxh relayhost
--C all,bogus|-o relayhost=a -o relayhost=b relayhost|-o relayhost=a -e relayhost=b|-o inet_protocols=ipv6 -n|-- relayhost|relayhost -n
+-C all,bogus|-o relayhost=a -o relayhost=b relayhost|-o relayhost=a -e relayhost=b|-o inet_protocols=all -n|-- relayhost|relayhost -n
 -x slow_destination_concurrency_limit|-H slow_destination_concurrency_limit|smtp_destination_concurrency_limit|-d local_destination_concurrency_limit
 -c /nonexistent|-c /nonexistent -d relayhost mydestination|-c /nonexistent -d -C user|-c /nonexistent -n|-c /nonexistent -l|-c relative relayhost"""
 SHOW_MASTER = """-M|-Mf|-M smtp|-M smtp/inet|-M */unix|-M nosuch|-M smtp/inet/x|-M smtp/bogus|-M smtp slow/unix|-M */*|-Mx|-Mfx
