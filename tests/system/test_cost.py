@@ -5,6 +5,7 @@ Where a change makes it dearer for a reason, or cheaper, record anew: tests/benc
 """
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ from instance import SANITIZED, TOP
 sys.path.insert(0, str(TOP / "tests/bench"))
 import cost  # noqa: E402
 
-MARGIN = 1.1
+# on a single processor who is woken runs later, and postlogd gets the lines one by one
+MARGIN = 1.1 if len(os.sched_getaffinity(0)) > 1 else 1.2
 
 
 def can_trace():
