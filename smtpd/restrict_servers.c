@@ -16,7 +16,7 @@
 #include "smtpd/session.h"
 
 enum {
-	MOST_SERVERS = 20,
+	MOST_SERVERS = 100,
 	/* for the thousands of addresses that one may have, and as many lookups */
 	SERVER_MEMORY = 4 << 20,
 };
@@ -101,9 +101,10 @@ static void search_addresses(struct search *f, struct arena *a, struct str name)
  * The stranger decides how many addresses there are: what they take is given back before the next
  * server's turn.
  */
-static void search_server(struct search *f, struct str name)
+static void search_server(struct search *f, struct str name, bool by_name)
 {
-	search_host(f, name, true);
+	if (by_name)
+		search_host(f, name, true);
 	if (f->ended)
 		return;
 	f->arena = arena_new("addresses of a server", NULL, SERVER_MEMORY);
@@ -112,22 +113,24 @@ static void search_server(struct search *f, struct str name)
 	f->arena = f->q->arena;
 }
 
-/* An address literal is an address; it has no servers. */
+/* An address literal is its own mail exchanger, and in no zone that has name servers. */
 static struct verdict check_servers(struct question *q, const struct rule *r, struct str domain,
 				    struct str subject, const char *class)
 {
 	struct search f = search_begin(q, r, subject, class);
 	struct servers servers = { .len = 0 };
 	struct address_ip ip;
+	/* who asks about the host that the client names itself (_a_access) wants to know of its addresses */
+	bool is_about_host = str_ends(str_of(r->row->name), STR("_a_access"));
 	bool is_literal = domain.len > 2 && domain.at[0] == '[' && domain.at[domain.len - 1] == ']';
 
-	if (is_literal && str_ends(str_of(r->row->name), STR("_a_access"))
+	if (is_literal && !str_ends(str_of(r->row->name), STR("_ns_access"))
 	    && ip_parse_literal(str_make(domain.at + 1, domain.len - 2), &ip) >= 0)
 		search_address(&f, ip_text(q->arena, &ip));
 	else if (!is_literal && domain.len > 0)
 		find_servers(q->arena, r->row->name, domain, &servers);
 	for (size_t i = 0; i < servers.len && !f.ended; i++)
-		search_server(&f, servers.at[i]);
+		search_server(&f, servers.at[i], !is_about_host);
 	return search_end_without_permission(&f);
 }
 
