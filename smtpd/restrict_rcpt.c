@@ -36,15 +36,11 @@ struct way *way_of_recipient(struct question *q)
 
 /*
  * user%elsewhere@domain, elsewhere!user@domain: another host might take the local part for a route,
- * and then we would have relayed to anywhere. Local delivery takes it literally.
+ * and then we would have relayed to anywhere. That host may be behind local_transport too.
  */
 static bool is_routed(const struct resolution *to)
 {
-	struct str local, domain;
-
-	if (the_smtpd->conf.allow_untrusted_routing || to->class == CLASS_LOCAL)
-		return false;
-	return address_split(to->recipient, &local, &domain) && str_find_any(local, "%!@") >= 0;
+	return to->is_routed && !the_smtpd->conf.allow_untrusted_routing;
 }
 
 bool is_source_routed(struct question *q)

@@ -53,8 +53,8 @@ struct resolution {
 	bool is_error;
 	/*
 	 * @, % or ! in the local part of an address that is not ours to take apart: the next system might.
-	 * Whoever decides about relaying must not count such an address as being in relay_domains or
-	 * virtual_*_domains unless allow_untrusted_routing is set.
+	 * Whoever decides about relaying must not count such an address as being in a domain of ours
+	 * unless allow_untrusted_routing is set.
 	 */
 	bool is_routed;
 };
