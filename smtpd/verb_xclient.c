@@ -36,14 +36,16 @@ static bool set_name(struct buf *name, enum peer_status *status, struct str valu
 	return true;
 }
 
-static bool set_client_name(struct session *s, struct str value)
-{
-	return set_name(&s->peer.name, &s->peer.status, value);
-}
-
 static bool set_reverse_name(struct session *s, struct str value)
 {
 	return set_name(&s->peer.reverse_name, &s->peer.reverse_status, value);
+}
+
+/* A name that was verified is the reverse name too. */
+static bool set_client_name(struct session *s, struct str value)
+{
+	return set_name(&s->peer.name, &s->peer.status, value)
+	       && (s->peer.status != PEER_OK || set_reverse_name(s, value));
 }
 
 static bool parse_ip(struct str value, struct address_ip *ip)
