@@ -38,11 +38,12 @@ struct verdict ask_address_map(struct question *q, const struct rule *r)
 	return found > 0 ? permit() : dunno();
 }
 
-static struct verdict refuse_nameless(struct question *q, enum peer_status status, const char *what)
+static struct verdict refuse_nameless(struct question *q, enum peer_status status, const char *dsn,
+				      const char *what)
 {
 	int code = status == PEER_CANNOT_TELL ? 450 : (int) the_smtpd->conf.unknown_client_reject_code;
 
-	return reject(q->arena, code, STR("5.7.25"), "Client host rejected: cannot find your %s, [%s]", what,
+	return reject(q->arena, code, str_of(dsn), "Client host rejected: cannot find your %s, [%s]", what,
 		      q->s->peer.address);
 }
 
@@ -51,7 +52,7 @@ struct verdict ask_unknown_client(struct question *q, const struct rule *r)
 	const struct peer *p = &q->s->peer;
 
 	(void) r;
-	return p->status == PEER_OK ? dunno() : refuse_nameless(q, p->status, "hostname");
+	return p->status == PEER_OK ? dunno() : refuse_nameless(q, p->status, "5.7.25", "hostname");
 }
 
 struct verdict ask_unknown_reverse_name(struct question *q, const struct rule *r)
@@ -59,6 +60,6 @@ struct verdict ask_unknown_reverse_name(struct question *q, const struct rule *r
 	const struct peer *p = &q->s->peer;
 
 	(void) r;
-	return p->reverse_status == PEER_OK ? dunno() : refuse_nameless(q, p->reverse_status,
+	return p->reverse_status == PEER_OK ? dunno() : refuse_nameless(q, p->reverse_status, "5.7.1",
 									"reverse hostname");
 }
