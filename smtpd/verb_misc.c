@@ -42,7 +42,8 @@ enum next verb_vrfy(struct session *s, const struct command *c)
 			     ? " [SMTPUTF8]" : "");
 	rest = args;
 	if (path_parse(&rest, s->step, false, the_smtpd->conf.smtputf8_enable, &address) < 0
-	    || address.len == 0 || str_has_control(address) || !is_smtputf8_or_nothing(rest))
+	    || address.len == 0 || str_has_control(address) || !is_smtputf8_or_nothing(rest)
+	    || address_is_malformed(the_smtpd->route, s->step, address))
 		return reply(s, 501, "5.1.3", "Bad recipient address syntax");
 	v = restrict_vrfy(s, address);
 	if (v.act == REJECT)
