@@ -305,6 +305,9 @@ static bool introduce(struct session *s, const struct request *r)
 		return false;
 	if (!parse_address(r->sender, "MAIL", "5.1.7", "sender", &sender))
 		return false;
+	v = local_verdict(s);
+	if (!tell_reply("MAIL", &v))
+		return false;
 	s->tx = transaction_begin(s, sender, &none);
 	return ask_early(s, STAGE_SENDER, "MAIL");
 }

@@ -460,6 +460,21 @@ void ask_whether_local(struct session *s)
 	s->is_local_unknown = v.act == REJECT;
 }
 
+struct verdict local_verdict(struct session *s)
+{
+	struct question q;
+	struct verdict v;
+
+	if (s->is_local_unknown)
+		ask_whether_local(s);
+	if (!s->is_local_unknown)
+		return dunno();
+	question_begin(&q, s, STR_NONE);
+	v = reject(q.arena, 451, STR("4.3.0"), "Temporary lookup error");
+	log_verdict(&q, "reject", &v);
+	return v;
+}
+
 void identity_changed(struct session *s)
 {
 	co_describe("%s", buf_text(&s->peer.shown));

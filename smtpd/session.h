@@ -116,6 +116,8 @@ void sessions_stop(void);
 
 /* Is it one of local_header_rewrite_clients? */
 void ask_whether_local(struct session *s) MAY_YIELD;
+/* At MAIL. REJECT: nobody can tell now, and it was asked again. */
+struct verdict local_verdict(struct session *s) MAY_YIELD;
 /* After a change of name or address: what this client may, and what it is told of. */
 void identity_changed(struct session *s) MAY_YIELD;
 /*

@@ -126,6 +126,7 @@ enum next verb_mail(struct session *s, const struct command *c)
 {
 	struct str args = c->args, path, sender, bad = STR_NONE;
 	struct mail_args m;
+	struct verdict v;
 	enum esmtp_error e;
 	int r;
 
@@ -150,10 +151,9 @@ enum next verb_mail(struct session *s, const struct command *c)
 		return refuse_sender(s, -EILSEQ, path);
 	if (check_args(s, &m) == FAILED)
 		return FAILED;
-	if (s->is_local_unknown)
-		ask_whether_local(s);
-	if (s->is_local_unknown)
-		return reply(s, 451, "4.3.0", "Error: temporary lookup failure");
+	v = local_verdict(s);
+	if (v.act == REJECT)
+		return reply_verdict(s, &v);
 
 	if (m.has_verp && m.verp.len == 0)
 		m.verp = str_of(the_smtpd->common->default_verp_delimiters);
