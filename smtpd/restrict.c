@@ -111,9 +111,14 @@ void log_check(const struct question *q, const char *what, struct str text)
 		 buf_text(&s->peer.shown), PSTR(text), buf_text(&more));
 }
 
+/* As the client hears it: soft_bounce turns a refusal for good into one for now (reply.c). */
 void log_verdict(const struct question *q, const char *what, const struct verdict *v)
 {
-	log_check(q, what, arena_fmt(q->arena, "%d %.*s %.*s", v->code, PSTR(v->dsn), PSTR(v->text)));
+	struct verdict said = *v;
+
+	if (the_smtpd->soft_bounce && v->code >= 500)
+		said = reject(q->arena, v->code - 100, v->dsn, "%.*s", PSTR(v->text));
+	log_check(q, what, arena_fmt(q->arena, "%d %.*s %.*s", said.code, PSTR(said.dsn), PSTR(said.text)));
 }
 
 /* ---- evaluation ---- */
