@@ -127,7 +127,8 @@ void question_begin(struct question *q, struct session *s, struct str recipient)
 {
 	*q = (struct question){ .s = s, .arena = s->step, .knows = KNOWS_CLIENT, .sender = STR_NONE,
 				.recipient = recipient, .etrn = STR_NONE,
-				.subject = STR_NONE, .subject_class = "" };
+				.subject = STR_NONE, .subject_class = "",
+				.vanishes = session_discards(s) };
 	if (s->helo.len > 0)
 		q->knows |= KNOWS_HELO;
 	if (s->tx != NULL) {
@@ -239,7 +240,7 @@ static struct verdict restrict_run(struct question *q, enum stage stage)
 
 static struct verdict restrict_settle(struct question *q)
 {
-	if (q->pending.act != REJECT || session_discards(q->s))
+	if (q->pending.act != REJECT || q->vanishes)
 		return dunno();
 	log_verdict(q, "reject", &q->pending);
 	return q->pending;

@@ -97,6 +97,7 @@ struct question {
 	/* REJECT: a defer_if_reject; until the next kind of restrictions, the recipient's being one */
 	struct verdict instead;
 	bool warn_only;
+	bool vanishes;			/* an earlier recipient's lists said DISCARD */
 	int depth;			/* of classes and results of tables */
 	struct way sender_way, recipient_way;
 };
