@@ -263,7 +263,10 @@ struct verdict reject_subject(struct question *q, int code, const char *dsn, con
 
 /* ---- the moments at which lists are asked ---- */
 
-static const enum stage delayed_stages[] = { STAGE_CLIENT, STAGE_HELO, STAGE_SENDER };
+/* Each is about something that must have been said: without HELO nobody asks the list about it. */
+static const struct { enum stage stage; unsigned about; } delayed[] = {
+	{ STAGE_CLIENT, KNOWS_CLIENT }, { STAGE_HELO, KNOWS_HELO }, { STAGE_SENDER, KNOWS_SENDER },
+};
 
 /*
  * What was not asked when its time was (smtpd_delay_reject = yes), or what is left of it: at RCPT,
@@ -274,16 +277,18 @@ static struct verdict ask_delayed(struct question *q)
 	struct verdict v = dunno();
 
 	if (!the_smtpd->conf.smtpd_delay_reject) {
-		if (q->s->early_pending.act == REJECT)
-			q->pending = q->s->early_pending;
+		if (q->s->client_pending.act == REJECT)
+			q->pending = q->s->client_pending;
+		else if (q->s->helo_pending.act == REJECT)
+			q->pending = q->s->helo_pending;
 		else if (q->s->tx != NULL)
 			q->pending = q->s->tx->pending;
 		return v;
 	}
-	for (size_t i = 0; i < COUNT_OF(delayed_stages) && v.act != REJECT; i++)
-		if (delayed_stages[i] != STAGE_SENDER || (q->knows & KNOWS_SENDER) != 0) {
+	for (size_t i = 0; i < COUNT_OF(delayed) && v.act != REJECT; i++)
+		if ((q->knows & delayed[i].about) != 0) {
 			q->instead = dunno();
-			v = restrict_run(q, delayed_stages[i]);
+			v = restrict_run(q, delayed[i].stage);
 		}
 	return v;
 }
@@ -354,7 +359,8 @@ struct verdict restrict_vrfy(struct session *s, struct str recipient)
 static void keep_pending(struct session *s, const struct question *q, enum stage stage)
 {
 	struct effects *fx = session_effects(s);
-	struct verdict *keep = stage == STAGE_SENDER ? &s->tx->pending : &s->early_pending;
+	struct verdict *keep = stage == STAGE_SENDER ? &s->tx->pending : stage == STAGE_HELO
+			       ? &s->helo_pending : &s->client_pending;
 
 	if (q->pending.act != REJECT || keep->act == REJECT)
 		return;

@@ -424,7 +424,7 @@ void greet(struct session *s)
 	if (s->early != NULL)
 		arena_free(s->early->arena);
 	s->early = NULL;
-	s->early_pending = dunno();
+	s->client_pending = s->helo_pending = dunno();
 	if (!conf()->smtpd_delay_reject) {
 		s->denied = restrict_now(s, STAGE_CLIENT);
 		if (s->denied.act == REJECT) {

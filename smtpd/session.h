@@ -95,7 +95,7 @@ struct session {
 	struct verdict denied;
 	/* of lists evaluated before MAIL (smtpd_delay_reject = no); NULL: none */
 	struct effects *early;
-	struct verdict early_pending;	/* a defer_if_permit of those lists */
+	struct verdict client_pending, helo_pending;	/* a defer_if_permit of those lists */
 	/*
 	 * during VRFY and ETRN: what lists wish for a message is for none. NULL: for the next one,
 	 * or the one under way

@@ -83,14 +83,17 @@ void set_helo(struct session *s, struct str name)
 static bool accept_name(struct session *s, const struct command *c)
 {
 	AUTO(buf) before = BUF(4096);
+	struct verdict pending = s->helo_pending;
 
 	transaction_end(s);
 	buf_add(&before, buf_str(&s->helo));
 	set_helo(s, c->args);
+	s->helo_pending = dunno();
 	if (!the_smtpd->conf.smtpd_delay_reject) {
 		struct verdict v = restrict_now(s, STAGE_HELO);
 
 		if (v.act == REJECT) {
+			s->helo_pending = pending;
 			buf_clear(&s->helo);
 			buf_add(&s->helo, buf_str(&before));
 			reply_verdict(s, &v);

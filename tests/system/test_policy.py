@@ -173,7 +173,7 @@ def test_a_policy_server_that_is_slow_gone_or_mad_costs_a_deferral(instance, pol
 
 def test_connections_to_policy_servers_are_not_kept_for_ever(instance, policy):
     one = instance(main={"smtpd_client_restrictions": f"check_policy_service {{ {policy.where}, max_idle=1s }}",
-                         "smtpd_helo_restrictions": f"check_policy_service {{ {policy.where}, request_limit=2 }}"})
+                         "smtpd_sender_restrictions": f"check_policy_service {{ {policy.where}, request_limit=2 }}"})
     idle = []
     talk = policy.talk
     policy.talk = lambda handler: (talk(handler), idle.append(handler))
