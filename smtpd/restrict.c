@@ -317,6 +317,12 @@ static struct verdict check_listed(struct question *q, const char *parameter, bo
 	return v.act == REJECT ? settle_reject(q, v) : v;
 }
 
+static struct verdict check_sender_listed(struct question *q)
+{
+	return check_listed(q, "smtpd_reject_unlisted_sender", the_smtpd->conf.smtpd_reject_unlisted_sender
+			    && (q->knows & KNOWS_SENDER) != 0, check_sender_exists);
+}
+
 struct verdict restrict_recipient(struct session *s, struct str recipient)
 {
 	const struct smtpd_conf *conf = &the_smtpd->conf;
@@ -328,9 +334,8 @@ struct verdict restrict_recipient(struct session *s, struct str recipient)
 		return dunno();
 	question_begin(&q, s, recipient);
 	v = ask_delayed(&q);
-	if (v.act != REJECT)
-		v = check_listed(&q, "smtpd_reject_unlisted_sender", conf->smtpd_reject_unlisted_sender
-				 && (q.knows & KNOWS_SENDER) != 0, check_sender_exists);
+	if (v.act != REJECT && conf->smtpd_delay_reject)
+		v = check_sender_listed(&q);
 	q.instead = dunno();			/* what follows is one list in this */
 	if (v.act != REJECT)
 		v = restrict_run(&q, relay_first ? STAGE_RELAY : STAGE_RECIPIENT);
@@ -398,12 +403,14 @@ struct verdict restrict_now(struct session *s, enum stage stage)
 	struct question q;
 	struct verdict v;
 
-	if (the_smtpd->rules[stage]->count == 0)
+	if (the_smtpd->rules[stage]->count == 0 && stage != STAGE_SENDER)
 		return dunno();
 	question_begin(&q, s, only_recipient(s));
 	v = restrict_run(&q, stage);
 	if (stage == STAGE_DATA || stage == STAGE_END_OF_DATA)
 		return v.act == REJECT ? v : restrict_settle(&q);
+	if (v.act != REJECT && stage == STAGE_SENDER)
+		v = check_sender_listed(&q);
 	if (v.act != REJECT)
 		keep_pending(s, &q, stage);
 	return v;
