@@ -243,6 +243,9 @@ static int apply_entry(struct service_entry *e, bool first, struct buf *why)
 
 	if (service_is_disabled(e))
 		return 0;
+	if (e->replaced_line > 0)
+		log_warning("duplicate master.cf entry for service \"%.*s\" (lines %d and %d) -- using the last entry",
+			    PSTR(e->name), e->replaced_line, e->line);
 	s = service_of(e);
 	if (s == NULL)
 		s = service_new(e);

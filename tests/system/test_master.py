@@ -403,6 +403,18 @@ def test_reload_opens_and_closes_services(echo):
     assert one.talk(port).ask("x") == "x"
 
 
+def test_of_two_rows_for_a_service_it_is_said_that_the_later_one_counts(echo):
+    one = echo("a unix n - n - - nosuch\na unix n - n - - smtpd\n")
+    said = r'warning: duplicate master.cf entry for service "a" \(lines 3 and 4\) -- using the last entry'
+    one.stop()
+    started = one.command("postroad", "start")              # there is no log yet
+    one.running = True
+    assert re.search(said, started.stderr)
+    assert one.talk("public/a").ask("x") == "x"
+    one.reload()
+    one.wait_for_log(r"master\[\d+\]: " + said)
+
+
 def test_a_singleton_starts_again_only_when_its_predecessor_has_gone(echo):
     one = echo("q unix n - n - 1 pickup\n", main={"stop_time_limit": "2s"})
     first = one.pids("pickup")
