@@ -101,6 +101,8 @@ bool service_is_disabled(const struct service_entry *e)
 		    && (name.len == 0 || str_is(name, e->name)))
 			return true;
 	}
+	if (master_cf_is_spare(&settings->table, e))
+		return true;
 	/* Nobody logs there when the log goes to syslog. */
 	return e->line == 0 && str_is(e->command, STR("postlogd")) && settings->common.maillog_file[0] == 0;
 }

@@ -106,6 +106,17 @@ static void look_at_passwords(struct look *l, struct arena *a, const struct mast
 	}
 }
 
+static void name_spare_queue_managers(struct look *l, const struct master_cf *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct service_entry *s = &table->services[i];
+
+		if (master_cf_is_spare(table, s))
+			complain(l, false, "%s/master.cf, line %d: service %.*s is not started: the queue has one manager, the service qmgr, and all mail goes through that",
+				 conf_dir(l->work->world.conf), s->line, PSTR(s->name));
+	}
+}
+
 static void report_odd(void *arg, const char *words)
 {
 	report(arg, false, words);
@@ -123,6 +134,7 @@ static void look_at_services(struct look *l, bool thorough)
 	} else {
 		master_cf_check_names(c, &table, report_odd, l);
 		look_at_passwords(l, a, &table);
+		name_spare_queue_managers(l, &table);
 		if (thorough && has_program(l, "master"))
 			name_absent_programs(l, &table);
 	}

@@ -51,6 +51,11 @@ int master_cf_parse(struct conf *c, struct arena *a, const char *path, struct st
 /* a service that others of the suite can ask */
 bool master_cf_has(const struct master_cf *m, struct str name);
 /*
+ * A further row of the queue manager's program, as Postfix could have it: here a queue has one, to
+ * which everybody goes by the name qmgr, and what waits for the queue meanwhile keeps that one out.
+ */
+bool master_cf_is_spare(const struct master_cf *m, const struct service_entry *s);
+/*
  * Values of main.cf and of -o that name a service which the table does not have (default_transport,
  * content_filter, ...): says each, with file and line. How many there were.
  */

@@ -180,6 +180,18 @@ static void test_errors_name_line_and_field(void **state)
 	parse_fails("  smtp inet n - - - - smtpd\n", "must not start with white space");
 }
 
+static void test_of_the_queue_managers_the_one_named_qmgr_counts(void **state)
+{
+	struct master_cf m = parse("other unix n - n 300 1 oqmgr\nqmgr fifo n - n 300 1 qmgr\nsmtp unix - - n - - smtp\n");
+
+	(void) state;
+	assert_true(master_cf_is_spare(&m, &m.services[0]));
+	assert_false(master_cf_is_spare(&m, &m.services[1]));
+	assert_false(master_cf_is_spare(&m, &m.services[2]));
+	m = parse("other unix n - n 300 1 qmgr\n");
+	assert_false(master_cf_is_spare(&m, &m.services[0]));
+}
+
 static void note(void *arg, const char *text)
 {
 	buf_addf(arg, "%s\n", text);
@@ -216,6 +228,7 @@ int main(void)
 		cmocka_unit_test(test_every_type_of_socket_is_known),
 		cmocka_unit_test(test_our_programs_have_sockets_where_old_rows_say_fifo),
 		cmocka_unit_test(test_errors_name_line_and_field),
+		cmocka_unit_test(test_of_the_queue_managers_the_one_named_qmgr_counts),
 		cmocka_unit_test(test_values_that_name_a_service_which_is_not_there_are_said),
 	};
 

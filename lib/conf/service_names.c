@@ -5,6 +5,7 @@
  */
 #include "lib/conf/conf_private.h"
 #include "lib/conf/master_cf.h"
+#include "lib/conf/programs.h"
 
 /* A service, or "service:next hop". */
 static const struct str naming[] = {
@@ -30,6 +31,21 @@ bool master_cf_has(const struct master_cf *m, struct str name)
 {
 	for (size_t i = 0; i < m->count; i++)
 		if (m->services[i].type != SERVICE_INET && str_is(m->services[i].name, name))
+			return true;
+	return false;
+}
+
+static bool is_queue_manager(const struct service_entry *s)
+{
+	return program_find(s->command)->hands_over;
+}
+
+bool master_cf_is_spare(const struct master_cf *m, const struct service_entry *s)
+{
+	if (!is_queue_manager(s) || str_is(s->name, STR("qmgr")))
+		return false;
+	for (size_t i = 0; i < m->count; i++)
+		if (str_is(m->services[i].name, STR("qmgr")) && is_queue_manager(&m->services[i]))
 			return true;
 	return false;
 }

@@ -651,6 +651,17 @@ def test_programs_of_postfix_are_not_started_in_place_of_ours(echo):
     assert "there is no program" not in said, said       # that line says it for all
 
 
+def test_a_second_queue_manager_does_not_keep_mail_from_the_first():
+    """mailcow has one for its watchdog. Both waited for the same lock, and the mail for the one that got it."""
+    with Instance(main={"default_transport": "discard"}, master="watchdog_qmgr unix n - n 300 1 qmgr\n") as one:
+        said = one.command("postroad", "check").stderr
+        assert re.search(r"warning: .*master\.cf, line \d+: service watchdog_qmgr is not started: ", said), said
+        assert not (one.queue / "public/watchdog_qmgr").exists()
+        one.send("Subject: x\r\n\r\nx\r\n", recipients=["joe@elsewhere.example"])
+        one.wait_for_log("to=<joe@elsewhere.example>.* status=sent")
+    assert not one.log_lines("another queue manager")
+
+
 def test_check_says_who_cannot_log_in_without_the_service_for_cyrus_sasl(echo):
     one = echo(start=False)
 
