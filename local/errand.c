@@ -151,6 +151,8 @@ static int read_forward_file(const char *path, struct buf *ret_text, struct buf 
 
 	if (fd < 0) {
 		r = dir < 0 ? dir : -errno;
+		if (dir >= 0 && r == -EACCES)
+			reply_warning(reply, "%s cannot be opened (%s): ignored", path, error_text(r));
 		return is_absence(r) ? 0 : r;
 	}
 	if (fstat(fd, &st) < 0)
@@ -390,7 +392,9 @@ int do_include(struct errand *e, struct buf *reply)
 	AUTO_FD fd = dir < 0 ? dir : file_open_read(dir, name);
 	struct stat st;
 
-	if (fd < 0) {
+	if (fd == -EBADF) {		/* see file_open_read() */
+		buf_add_text(reply, "!not a regular file");
+	} else if (fd < 0) {
 		buf_addf(reply, "!%s", error_text(fd));
 	} else if (fstat(fd, &st) < 0) {
 		buf_addf(reply, "!%s", error_text(errno));

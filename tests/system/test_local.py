@@ -457,7 +457,7 @@ def test_lists_within_lists_reach_everybody_once(local):
 
 def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
     one = local(aliases="list: :include:ROOT/out/list\nself: :include:ROOT/out/self\nbad: :include:ROOT/out/writable\n"
-                        "secret: :include:ROOT/out/secret\n")
+                        "secret: :include:ROOT/out/secret\ndirectory: :include:ROOT/out\n")
     out = one.root / "out"
     (out / "list").write_text(f"# people\n{USER}\n{USER}+b, {USER}+c\n|touch {out}/run\n")
     (out / "self").write_text(f":include:{out}/self\n")
@@ -475,6 +475,8 @@ def test_include_files_are_read_with_the_rights_of_nobody_in_particular(local):
     assert "world writable" in status(one, f"bad@{DOMAIN}", "deferred")
     one.send(MESSAGE, recipients=[f"secret@{DOMAIN}"])
     assert "Permission denied" in status(one, f"secret@{DOMAIN}", "deferred")
+    one.send(MESSAGE, recipients=[f"directory@{DOMAIN}"])
+    assert status(one, f"directory@{DOMAIN}", "deferred").endswith(": not a regular file")
 
 
 def test_what_a_list_includes_twice_or_itself_counts_once(local):
@@ -806,6 +808,9 @@ def test_the_forward_file_of_the_extension_comes_first_and_bad_ones_do_not_count
         one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
         assert status(one, f"{USER}+x@{DOMAIN}", "sent") == "delivered to maildir"
         one.wait_for_log(rf"warning: .*/forward/{USER} has a foreign owner: ignored")
+    forward_file(one, "/dev/null\n", name=f"{USER}+z", mode=0o000)
+    one.send(MESSAGE, recipients=[f"{USER}+z@{DOMAIN}"])
+    one.wait_for_log(rf"warning: .*/forward/{USER}\+z cannot be opened \(Permission denied\): ignored")
     forward_file(one, "/dev/null\n", name=f"{USER}+y", mode=0o666)
     forward_file(one, "\n# nothing\n")
     one.send(MESSAGE, recipients=[f"{USER}+y@{DOMAIN}"])
