@@ -192,7 +192,7 @@ def test_the_message_waits_until_its_notification_is_queued(instance, sink):
     one.set(header_checks=f"regexp:{checks}", internal_mail_filter_classes="bounce")
     one.start()
     queue_id = hand_in(one, {"gone@example.org": 0})
-    one.wait_for_log(rf"warning: {queue_id}: notification to <alice@example.com> was not queued: 450 4.7.0 not now", count=2)
+    one.wait_for_log(rf"warning: {queue_id}: notification to <alice@example.com> was not queued: 451 4.7.0 not now", count=2)
     assert any(path.name == queue_id for path in one.queue_files()) and not sink.messages
     one.file("checks", "/^Nothing/ REJECT\n")
     wait_for_notification(one, sink, "alice@example.com")
