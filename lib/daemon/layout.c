@@ -209,7 +209,8 @@ static void check_queue_directory(struct checking *c, const struct queue_directo
 			 buf_text(&path), (unsigned) st.st_gid,
 			 c->common->setgid_group, (unsigned) c->ids->setgid_gid, c->common->setgid_group,
 			 buf_text(&path));
-	if ((st.st_mode & 07777) != d->mode)
+	/* Postfix has maildrop sticky and public set-gid, which does no harm */
+	if ((st.st_mode & 0777) != d->mode)
 		complain(c, (st.st_mode & ~d->mode & 0777) != 0,
 			 "queue_directory %s: mode is %03o, should be %03o (mend: chmod %03o %s)",
 			 buf_text(&path), (unsigned) st.st_mode & 07777, (unsigned) d->mode,

@@ -678,6 +678,16 @@ def test_check_says_who_cannot_log_in_without_the_service_for_cyrus_sasl(echo):
     assert said(smtpd_sasl_type="dovecot") == []
 
 
+@pytest.mark.root
+def test_check_has_nothing_against_the_modes_that_postfix_gives_its_directories(echo):
+    one = echo()
+    one.stop()
+    os.chmod(one.queue / "maildrop", 0o1730)
+    os.chmod(one.queue / "public", 0o2710)
+    said = one.command("postroad", "check").stderr
+    assert not re.search("queue_directory .*mode is", said), said
+
+
 # ---- outside ----
 
 def test_systemd_is_told(echo):
