@@ -14,7 +14,7 @@
 #include "smtpd/smtpd.h"
 
 /* So many questions at once to one service, for each process; more wait for their turn. */
-enum { MOST_CONNECTIONS = 100, MOST_ANSWER = 100000 };
+enum { MOST_CONNECTIONS = 100, MOST_ANSWER = 100000, MOST_ATTRIBUTES = 100 };
 
 struct policy_service {
 	const char *where;		/* "unix:private/policy" */
@@ -169,22 +169,30 @@ static int bad_answer(struct str line, struct buf *why)
 	return -EBADMSG;
 }
 
+/* The first action counts. What else an answer says is for others, or for later. */
 static int talk(struct stream *s, void *arg, struct buf *why)
 {
 	struct exchange *x = arg;
-	struct str line, name;
+	bool has_action = false;
+	struct str line;
 
 	write_str(s, x->request);
-	if (!read_line(s, MOST_ANSWER, &line, NULL))
-		return stream_error(s);
-	x->action = line;
-	if (!str_cut(&x->action, '=', &name) || !str_is(name, STR("action"))
-	    || str_find(x->action, '\0') >= 0)
-		return bad_answer(line, why);
-	x->action = arena_copy(x->arena, x->action);
-	if (!read_line(s, MOST_ANSWER, &line, NULL))
-		return stream_error(s);
-	return line.len == 0 ? 0 : bad_answer(line, why);
+	for (int i = 0; i < MOST_ATTRIBUTES; i++) {
+		struct str value, name;
+
+		if (!read_line(s, MOST_ANSWER, &line, NULL))
+			return stream_error(s);
+		if (line.len == 0 && has_action)
+			return 0;
+		value = line;
+		if (!str_cut(&value, '=', &name) || str_find(value, '\0') >= 0)
+			break;
+		if (!has_action && str_is(name, STR("action"))) {
+			x->action = arena_copy(x->arena, value);
+			has_action = true;
+		}
+	}
+	return bad_answer(line, why);
 }
 
 struct str policy_ask(struct policy_service *p, struct arena *a, struct str request)

@@ -54,15 +54,16 @@ static void put_client(struct buf *b, const struct session *s)
 }
 
 /*
- * The same for all questions about one message, and of no other. That of a mail which postroad
- * explain imagines says so.
+ * The same for all questions about one message, and of no other: servers keep their first answer to
+ * it. Empty while there is no message. That of a mail which postroad explain imagines says so.
  */
 static void put_instance(struct buf *b, const struct session *s)
 {
-	const uint64_t since = s->tx == NULL ? 0 : (uint64_t) s->tx->envelope.arrival_us;
-
-	buf_addf(b, "instance=%s%x.%" PRIx64 ".%s\n", restrict_observer != NULL ? "explain." : "",
-		 (unsigned) getpid(), since, s->peer.port);
+	buf_addf(b, "instance=%s", restrict_observer != NULL ? "explain." : "");
+	if (s->tx != NULL)
+		buf_addf(b, "%x.%" PRIx64 ".%s", (unsigned) getpid(),
+			 (uint64_t) s->tx->envelope.arrival_us, s->peer.port);
+	buf_add_byte(b, '\n');
 }
 
 static bool is_about_content(const struct question *q)

@@ -111,6 +111,10 @@ def test_what_a_policy_server_is_asked_and_what_its_answers_do(instance, policy)
                         instance=policy.requests[4]["instance"], queue_id=text.decode().split()[-1])
     at_end.close()
 
+    with one.client() as client:
+        client.verify("joe@example.org")
+    assert policy.requests[-1]["protocol_state"] == "VRFY" and policy.requests[-1]["instance"] == ""    # there is no message
+
     before = len(policy.requests)
     said = one.command("postroad", "-c", one.etc, "explain", "--client", "127.0.0.1", "joe@example.org").stdout
     assert "check_policy_service { %s, { policy_context = my own } }: not asked" % policy.where in said and len(policy.requests) == before
@@ -142,7 +146,8 @@ def test_a_policy_server_that_is_slow_gone_or_mad_costs_a_deferral(instance, pol
                          f" check_policy_service {{ {policy.where}, retry_delay=0s }}",
                          "mydestination": "example.org", "local_recipient_maps": ""})
     later, never = threading.Event(), threading.Event()
-    policy.answers = {"slow@example.org": later, "late@example.org": never, "mad@example.org": b"what?\n\n", "more@example.org": b"action=OK\nmore=1\n\n"}
+    policy.answers = {"slow@example.org": later, "late@example.org": never, "mad@example.org": b"what?\n\n", "more@example.org": b"action=OK\nmore=1\n\n",
+                      "last@example.org": b"more=1\naction=REJECT last\naction=OK\n\n", "none@example.org": b"more=1\n\n"}
     trouble = "451 4.3.5 <%s>: Recipient address rejected: Server configuration problem"
     slow = {}
 
@@ -155,8 +160,8 @@ def test_a_policy_server_that_is_slow_gone_or_mad_costs_a_deferral(instance, pol
         asker = threading.Thread(target=ask_slowly)
         asker.start()
         wait_until(lambda: any(request["recipient"] == "slow@example.org" for request in policy.requests), 30, "the slow question")
-        assert rcpt(client, "fine@example.org", "mad@example.org", "more@example.org") == [
-            "250 2.1.5 Ok", trouble % "mad@example.org", trouble % "more@example.org"]
+        assert rcpt(client, "fine@example.org", "mad@example.org", "more@example.org", "last@example.org", "none@example.org") == [
+            "250 2.1.5 Ok", trouble % "mad@example.org", "250 2.1.5 Ok", "554 5.7.1 <last@example.org>: Recipient address rejected: last", trouble % "none@example.org"]
         assert "reply" not in slow
         later.set()
         asker.join(60 * PATIENCE)
