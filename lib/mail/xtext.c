@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* xtext (RFC 3461 4): printable ASCII as it is, everything else as "+" and two hexadecimal digits. */
+/*
+ * xtext (RFC 3461 4): printable ASCII as it is, everything else as "+" and two hexadecimal digits. "="
+ * should be too, but not every client knows, and addresses of mailing lists have it.
+ */
 #include "lib/mail/dsn.h"
 
 #include <errno.h>
@@ -21,7 +24,7 @@ int xtext_decode(struct str x, struct arena *a, struct str *ret)
 				return -EINVAL;
 			c = (char) (high * 16 + low);
 			i += 2;
-		} else if (c == '=' || c == ' ') {
+		} else if (c == ' ') {
 			return -EINVAL;
 		}
 		to[len++] = c;

@@ -81,6 +81,8 @@ static void recipient_parameters_are_understood(void **state)
 	assert_int_equal(r.notify, NOTIFY_SUCCESS | NOTIFY_DELAY);
 	assert_str(r.orcpt, "rfc822;user+x@example.com");
 	assert_true(r.uses_dsn);
+	assert_int_equal(esmtp_rcpt_args(STR("ORCPT=rfc822;list-user=example.net@example.com"), arena, &r, &bad), ESMTP_OK);
+	assert_str(r.orcpt, "rfc822;list-user=example.net@example.com");
 	assert_int_equal(esmtp_rcpt_args(STR("NOTIFY=NEVER"), arena, &r, &bad), ESMTP_OK);
 	assert_int_equal(r.notify, NOTIFY_NEVER);
 	assert_int_equal(esmtp_rcpt_args(STR("ORCPT=utf-8;\xc3\xa4@example.com"), arena, &r, &bad), ESMTP_OK);
