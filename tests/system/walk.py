@@ -59,8 +59,8 @@ class Content:
         return self.bytes + len(self.rest) - self.rest.endswith(b"\r")      # a last CR may yet belong to a line end
 
     def decoded(self):
-        """As the next hop gets it: every line end is <CR><LF>, every other CR a blank."""
-        return b"".join(line.replace(b"\r", b" ") + b"\r\n" for line in self.lines)
+        """As the next hop gets it: every line end is <CR><LF>, whatever CRs were before it; every other CR is a blank."""
+        return b"".join(line.rstrip(b"\r").replace(b"\r", b" ") + b"\r\n" for line in self.lines)
 
 
 class Model:
