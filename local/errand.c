@@ -166,7 +166,7 @@ static int read_forward_file(const char *path, struct buf *ret_text, struct buf 
 	return r < 0 ? r : 1;
 }
 
-/* The first file of forward_path that is there. */
+/* The first file of forward_path that is there; what names an extension is only for addresses that have one. */
 static int find_forward(struct errand *e, struct buf *ret_text, struct buf *reply)
 {
 	struct str rest = str_of(the_local.conf.forward_path), one;
@@ -174,11 +174,11 @@ static int find_forward(struct errand *e, struct buf *ret_text, struct buf *repl
 
 	while (r == 0 && str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(PATH_MAX);
+		int gap = expand_for(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter, &path);
 
-		if (expand_for(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter,
-			       &path) < 0)
+		if (gap < 0)
 			reply_warning(reply, "forward_path: cannot use %.*s", PSTR(one));
-		else if (path.len > 0 && path.at[0] == '/')
+		else if (gap == 0 && path.len > 0 && path.at[0] == '/')
 			r = read_forward_file(buf_text(&path), ret_text, reply);
 	}
 	return r;

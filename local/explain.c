@@ -112,7 +112,7 @@ static bool tell_forward(struct task *t, const struct account *account, int dept
 	while (str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(4096);
 
-		if (expand_for(t, account, one, the_local.conf.forward_expansion_filter, &path) < 0
+		if (expand_for(t, account, one, the_local.conf.forward_expansion_filter, &path) != 0
 		    || path.len == 0 || path.at[0] != '/')
 			continue;
 		if (tell_file(t, buf_str(&path), depth) != 0)

@@ -98,8 +98,9 @@ static void test_without_an_account_there_is_no_home(void **state)
 	AUTO(buf) b = BUF(1000);
 
 	(void) state;
-	assert_int_equal(expand_for(&task, NULL, STR("[$home][$user]"), NULL, &b), 0);
+	assert_int_equal(expand_for(&task, NULL, STR("[$home][$user]"), NULL, &b), 1);
 	assert_str(buf_str(&b), "[][joe]");
+	assert_int_equal(expand_for(&task, NULL, STR("[${home?has}][$user]"), NULL, &b), 0);
 }
 
 static void test_what_a_child_says_arrives(void **state)

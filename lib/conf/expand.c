@@ -27,6 +27,7 @@ struct expansion {
 	long steps;
 	void (*undefined)(void *arg, struct str name);
 	void *arg;
+	bool has_gap;			/* value: a name in use had none */
 };
 
 static int expand(struct expansion *x, struct str text, struct buf *out);
@@ -299,7 +300,10 @@ static int expand_value(struct expansion *x, struct str name, struct buf *out)
 
 	if (r <= 0)
 		return r;
-	return x->value != NULL ? put(x, value, out) : expand(x, value, out);
+	if (x->value == NULL)
+		return expand(x, value, out);
+	x->has_gap = x->has_gap || value.len == 0;
+	return put(x, value, out);
 }
 
 static int expand_domain_to_ascii(struct expansion *x, struct str rest, struct buf *out)
@@ -417,8 +421,9 @@ int conf_expand_noting(struct conf *c, struct arena *a, struct str text, struct 
 int expand_names(struct str text, name_value *value, void *arg, struct buf *ret, struct buf *why)
 {
 	struct expansion x = { .value = value, .arg = arg, .why = why };
+	int r = expand(&x, text, ret);
 
-	return expand(&x, text, ret);
+	return r < 0 ? r : x.has_gap;
 }
 
 int conf_expand(struct conf *c, struct arena *a, struct str text, struct str *ret, struct buf *why)

@@ -8,7 +8,7 @@
 /* False: there is no such name. What it gives is not expanded: it may have come with the mail. */
 typedef bool name_value(void *arg, struct str name, struct str *ret_value);
 
-/* Adds to *ret. -EINVAL, -ELOOP, -EMSGSIZE with words. */
+/* Adds to *ret. 1: a name that stands there has an empty value; 0; -EINVAL, -ELOOP, -EMSGSIZE with words. */
 int expand_names(struct str text, name_value *value, void *arg, struct buf *ret, struct buf *why);
 
 #endif

@@ -798,6 +798,7 @@ def test_the_forward_file_of_the_extension_comes_first_and_bad_ones_do_not_count
     one = local()
     forward_file(one, "/dev/null\n", name=f"{USER}+null")
     forward_file(one, "/dev/null\n", mode=0o666)
+    forward_file(one, "/dev/null\n", name=f"{USER}+")      # of an extension that nobody wrote
     one.send(MESSAGE, recipients=[f"{USER}+null@{DOMAIN}"])
     assert status(one, f"{USER}+null@{DOMAIN}", "sent") == "delivered to file: /dev/null"
     one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
