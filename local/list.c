@@ -219,12 +219,18 @@ static void deliver_name(struct task *t, const struct source *from, struct str a
  * Once, and as with what is forwarded, not while something else has to be tried again: he would get it at
  * every attempt.
  */
-static void deliver_to_himself(struct task *t, struct str himself, struct str address)
+static void deliver_to_mailboxes(struct task *t)
 {
-	if (t->has_result && t->result.status == MAILBOX_DEFERRED)
-		return;
+	for (size_t i = 0; i < t->mailboxes.len; i++)
+		if (!t->has_result || t->result.status != MAILBOX_DEFERRED)
+			deliver_to_user(t, t->mailboxes.at[i], true);
+	t->mailboxes.len = 0;
+}
+
+static void put_mailbox_last(struct task *t, struct str himself, struct str address)
+{
 	if (!is_known(t, "mailbox", 0, himself))
-		deliver_to_user(t, address, true);
+		*vec_add(t->arena, &t->mailboxes) = address;
 }
 
 static void deliver_address(struct task *t, const struct source *from, const struct item *item)
@@ -241,7 +247,7 @@ static void deliver_address(struct task *t, const struct source *from, const str
 	if (from->himself.len == 0 || !is_name_of(name, from->himself))
 		deliver_name(t, from, item->recipient, name);
 	else
-		deliver_to_himself(t, from->himself, item->recipient);
+		put_mailbox_last(t, from->himself, item->recipient);
 }
 
 static void deliver_item(struct task *t, const struct source *from, const struct item *item)
@@ -285,6 +291,7 @@ static void go_through(struct task *t)
 		else
 			list_remove(&l->link);
 	}
+	deliver_to_mailboxes(t);
 	t->in_lists = false;
 	is_about(t, address);
 }
@@ -324,9 +331,7 @@ void deliver_forwarded(struct task *t, const struct account *who, size_t from, b
 	t->destination_count -= count;		/* begin_list() counts them */
 	if (!begin_list(t, &source, &(struct destinations) { count, at }))
 		return;
+	if (to_mailbox)
+		put_mailbox_last(t, who->name, name_of_himself(t, who));
 	go_through(t);
-	if (to_mailbox) {
-		deliver_to_himself(t, who->name, name_of_himself(t, who));
-		is_about(t, source.address);
-	}
 }

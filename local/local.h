@@ -88,6 +88,7 @@ struct task {
 	/* of this machine, for which no map counts any more: a new message of their own */
 	VEC(struct str) names;
 	struct str himself;		/* what his .forward file calls its user; see WANTS_MAILBOX */
+	VEC(struct str) mailboxes;	/* list.c: of users who are on their own lists, for when all else is done */
 	bool has_owner;			/* the alias has: maps count for all of its new message */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
 	struct list begun_lists;	/* list.c: not yet gone through */

@@ -743,11 +743,12 @@ def test_a_user_on_his_own_list_by_whatever_name_gets_one_copy_and_so_does_every
     assert len(one.log_lines("to=<mate@example.invalid>")) == 1
 
 
+@pytest.mark.parametrize("other", ['"|exit 75"', "team"])
 @pytest.mark.parametrize("himself", [USER, f"\\{USER}"])
-def test_while_something_in_a_forward_file_has_to_be_tried_again_the_mailbox_waits_too(local, himself):
+def test_while_something_in_a_forward_file_has_to_be_tried_again_the_mailbox_waits_too(local, himself, other):
     """Or it gets the mail at every attempt."""
-    one = local()
-    forward_file(one, f"{himself}, \"|exit 75\"\n")
+    one = local(aliases="team: \"|exit 75\"\n")
+    forward_file(one, f"{himself}, {other}\n")
     one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
     assert status(one, f"{USER}@{DOMAIN}", "deferred") == "temporary failure"
     assert not letters(one)
