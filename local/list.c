@@ -84,6 +84,7 @@ static bool begin_list(struct task *t, const struct source *from, const struct d
 	}
 	l->from = *from;
 	l->count = destinations->count;
+	t->has_empty_list = t->has_empty_list || l->count == 0;
 	l->items = arena_get(t->arena, l->count * sizeof(*l->items));
 	for (size_t i = 0; i < l->count; i++)
 		if (make_item(t, from, &destinations->at[i], &l->items[i]) < 0)
@@ -304,7 +305,7 @@ void deliver_list(struct task *t, const struct alias *alias, const struct destin
 	is_known(t, "alias", 0, alias->name);
 	begin_list(t, &from, list);
 	go_through(t);
-	if (!t->has_result && t->passed == NULL && t->forward.len + t->names.len == 0 && !t->came_back)
+	if (!t->has_result && t->passed == NULL && t->forward.len + t->names.len == 0 && !is_circle(t))
 		add_result(t, MAILBOX_DEFERRED, "4.3.5", "alias \"%.*s\" has no destinations",
 			   PSTR(alias->name));
 }

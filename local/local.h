@@ -94,6 +94,7 @@ struct task {
 	struct list begun_lists;	/* list.c: not yet gone through */
 	bool in_lists;			/* somebody goes through them */
 	bool came_back;			/* a list led to itself, or to another one twice */
+	bool has_empty_list;		/* which may be just being written */
 };
 
 /* ---- recipient.c ---- */
@@ -101,6 +102,8 @@ void deliver_recipient(struct delivery *d, struct recipient *r);
 /* A result of one of several destinations: the worst is kept, good ones are listed. */
 void add_result(struct task *t, enum mailbox_status status, const char *dsn, const char *format,
 		...) __attribute__((format(printf, 4, 5)));
+/* Have lists that lead to each other led nowhere? */
+bool is_circle(const struct task *t);
 /*
  * Another address: what it comes to from here on is for commands, $names and other agents to know, and
  * for Delivered-To, unless that is frozen.

@@ -86,6 +86,11 @@ static void hand_on(struct task *t)
 	passed_on(t->d, t->r, &o);
 }
 
+bool is_circle(const struct task *t)
+{
+	return t->came_back && !t->has_empty_list;
+}
+
 /* What is tried again is tried as a whole, so nothing is forwarded before the rest is settled. */
 static void finish(struct task *t)
 {
@@ -100,7 +105,7 @@ static void finish(struct task *t)
 		take_passed(t);
 	if (has_forwards(t) && (!t->has_result || t->result.status != MAILBOX_DEFERRED))
 		forward_all(t);
-	if (!t->has_result && t->came_back)
+	if (!t->has_result && is_circle(t))
 		add_result(t, MAILBOX_BOUNCED, "5.4.6", "alias database loop for %.*s", PSTR(t->r->address));
 	if (!t->has_result)
 		add_result(t, MAILBOX_DEFERRED, "4.3.0", "delivery ended without a result");

@@ -488,6 +488,10 @@ def test_what_a_list_includes_twice_or_itself_counts_once(local):
     assert status(one, f"all@{DOMAIN}", "sent").startswith(f"delivered to file: {out}/file; forwarded as ")
     wait_for_letters(one)
     assert (out / "file").read_text().count("Subject: s") == 1
+    (out / "all").write_text(f":include:{out}/more\n:include:{out}/more\n")
+    (out / "more").write_text("")           # somebody may be writing it just now
+    one.send(MESSAGE, recipients=[f"all@{DOMAIN}"])
+    assert status(one, f"all@{DOMAIN}", "deferred") == 'alias "all" has no destinations'
 
 
 @pytest.mark.root
