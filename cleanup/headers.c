@@ -146,10 +146,11 @@ static bool is_dropped(struct str name)
 static void extract_recipients(struct message *m, struct str value, bool resent)
 {
 	int64_t left = the_cleanup.conf.header_address_token_limit;
-	struct str rest = value, address;
+	struct address_list list = { .rest = value };
+	struct str address;
 	int r;
 
-	while ((r = address_list_next(&rest, m->arena, &address)) != 0) {
+	while ((r = address_list_next(&list, m->arena, &address)) != 0) {
 		if (left-- <= 0) {
 			refuse_loudly(m, 552, "5.5.3", "Error: too many recipients in the message headers");
 			return;

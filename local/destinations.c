@@ -9,8 +9,6 @@
 
 #include "lib/mail/mail_address.h"
 
-enum { MOST_WORDS = 4096 };		/* bytes */
-
 struct list_parser {
 	struct arena *arena;
 	struct str rest;
@@ -119,21 +117,13 @@ static int add_marked(struct list_parser *p, struct str item)
 	return r < 0 ? r : 1;
 }
 
-/*
- * Blanks separate addresses as commas do. Finding them takes time that grows with the square of what
- * stands between two commas, so in something endless they are none.
- */
-static int next_address(struct str *rest, struct arena *a, struct str *ret)
-{
-	return rest->len <= MOST_WORDS ? address_list_next(rest, a, ret) : header_address_next(rest, a, ret);
-}
-
 static int add_addresses(struct list_parser *p, struct str item)
 {
+	struct address_list list = { .rest = item };
 	struct str address;
 	int r;
 
-	while ((r = next_address(&item, p->arena, &address)) > 0) {
+	while ((r = address_list_next(&list, p->arena, &address)) > 0) {
 		if (address.len == 0)
 			return -EINVAL;
 		r = add(p, TO_ADDRESS, address);

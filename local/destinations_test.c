@@ -70,8 +70,7 @@ static void test_what_cannot_be_read_is_an_error_with_its_text(void **state)
 	check("\"open", "BAD \"open");
 }
 
-/* Looking for blanks between addresses takes the square of the time: nobody waits for that in a line of some megabytes. */
-static void test_only_in_what_a_person_may_have_written_do_blanks_separate(void **state)
+static void test_blanks_separate_in_lines_of_any_length(void **state)
 {
 	struct destinations list;
 	struct str bad;
@@ -81,9 +80,8 @@ static void test_only_in_what_a_person_may_have_written_do_blanks_separate(void 
 	memset(text, 'x', sizeof(text));
 	for (size_t i = 100; i < 8000; i += 100)
 		text[i] = ' ';
-	assert_int_equal(destinations_parse(str_make(text, 4000), 100, arena, &list, &bad), 0);
-	assert_int_equal(list.count, 40);
-	assert_int_equal(destinations_parse(str_make(text, 8000), 100, arena, &list, &bad), -EINVAL);
+	assert_int_equal(destinations_parse(str_make(text, 8000), 100, arena, &list, &bad), 0);
+	assert_int_equal(list.count, 80);
 }
 
 static void test_the_number_is_bounded(void **state)
@@ -105,7 +103,7 @@ int main(void)
 		cmocka_unit_test(test_all_kinds_of_destinations_are_read),
 		cmocka_unit_test(test_comments_and_empty_lines_are_passed_over),
 		cmocka_unit_test(test_what_cannot_be_read_is_an_error_with_its_text),
-		cmocka_unit_test(test_only_in_what_a_person_may_have_written_do_blanks_separate),
+		cmocka_unit_test(test_blanks_separate_in_lines_of_any_length),
 		cmocka_unit_test(test_the_number_is_bounded),
 	};
 

@@ -47,6 +47,7 @@ struct str default_sender(struct request *q)
 
 static struct str sender_of(struct request *q)
 {
+	struct address_list words = { 0 };
 	struct str rest, sender;
 	int r;
 
@@ -58,8 +59,8 @@ static struct str sender_of(struct request *q)
 	r = header_address_next(&rest, q->arena, &sender);
 	if (r > 0)
 		return sender;
-	rest = str_of(q->sender);		/* "-f Somebody Else": the mail need not suffer */
-	if (address_list_next(&rest, q->arena, &sender) <= 0)
+	words.rest = str_of(q->sender);		/* "-f Somebody Else": the mail need not suffer */
+	if (address_list_next(&words, q->arena, &sender) <= 0)
 		die(EX_USAGE, "malformed sender address: %s", q->sender);
 	log_warning("malformed sender address: %s", q->sender);
 	return sender;
@@ -86,10 +87,11 @@ static void recipients_of(struct request *q, struct envelope *e)
 	VEC(struct recipient) list = { 0 };
 
 	for (int i = 0; i < q->word_count; i++) {
-		struct str rest = str_of(q->words[i]), address;
+		struct address_list words = { .rest = str_of(q->words[i]) };
+		struct str address;
 		int r;
 
-		while ((r = address_list_next(&rest, q->arena, &address)) > 0) {
+		while ((r = address_list_next(&words, q->arena, &address)) > 0) {
 			if (list.len >= MOST_RECIPIENTS)
 				die(EX_USAGE, "too many recipients");
 			if (address.len > 0)
@@ -249,14 +251,15 @@ static bool names_recipients(struct str name)
 /* An address that nobody can read gets nothing, and whoever named it is the only one who can tell why. */
 static bool has_recipient(struct arena *a, struct str headers)
 {
-	struct str value, address;
+	struct address_list list;
+	struct str address;
 	struct header h;
 	bool found = false;
 	int r;
 
 	while (header_next(&headers, &h) > 0) {
-		value = h.value;
-		while (names_recipients(h.name) && (r = address_list_next(&value, a, &address)) != 0)
+		list = (struct address_list){ .rest = h.value };
+		while (names_recipients(h.name) && (r = address_list_next(&list, a, &address)) != 0)
 			if (r < 0)
 				log_warning("header %.*s: a malformed address in it gets no mail", PSTR(h.name));
 			else

@@ -3,6 +3,7 @@
 #include "tests/arena.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "lib/mail/mail_address.h"
 
@@ -379,6 +380,8 @@ static void test_lists_in_tables_are_separated_by_commas_or_blanks(void **state)
 		{ "a (b c) d", "a|d|" },
 		{ "a @ x . example b", "a@x.example|b|" },
 		{ "a@x <b@y>", "b@y|" },
+		{ "<a@x> b c, d <e@y> f <g@y> h i", "a@x|b|c|e@y|g@y|h|i|" },
+		{ "a b \"c, d\"@x (e, f) g, , h", "a|b|c, d@x|g|h|" },
 		{ "g: a, b;", "a|b|" },
 		{ "a@x@y b", "!" },
 		{ "a <b", "!" },
@@ -388,11 +391,12 @@ static void test_lists_in_tables_are_separated_by_commas_or_blanks(void **state)
 
 	(void) state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		struct str rest = str_of(cases[i].in), one;
+		struct address_list list = { .rest = str_of(cases[i].in) };
 		AUTO(buf) all = BUF(1000);
+		struct str one;
 		int r;
 
-		while ((r = address_list_next(&rest, arena, &one)) != 0) {
+		while ((r = address_list_next(&list, arena, &one)) != 0) {
 			if (r < 0)
 				buf_add_text(&all, "!");
 			else
@@ -400,6 +404,30 @@ static void test_lists_in_tables_are_separated_by_commas_or_blanks(void **state)
 		}
 		assert_str(buf_str(&all), cases[i].out);
 	}
+}
+
+/* cleanup reads what a local user wrote, and everybody else's mail waits meanwhile. */
+static void test_a_list_without_commas_takes_no_longer_than_one_with_them(void **state)
+{
+	static const char *const words[] = { "a ", "<a> " };
+	const clock_t before = clock();
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		AUTO(buf) text = BUF(256 << 10);
+		struct address_list list;
+		struct str one;
+		size_t count = 0;
+
+		while (text.len < 192 << 10)
+			buf_add_text(&text, words[i]);
+		list = (struct address_list){ .rest = buf_str(&text) };
+		while (address_list_next(&list, arena, &one) > 0)
+			count++;
+		assert_int_equal(count, text.len / strlen(words[i]));
+	}
+	/* with a look ahead for each of them it is half a minute */
+	assert_true((clock() - before) / CLOCKS_PER_SEC < 8);
 }
 
 static void test_verp_puts_the_recipient_into_the_sender(void **state)
@@ -421,6 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verp_puts_the_recipient_into_the_sender),
 		cmocka_unit_test(test_lists_in_tables_are_separated_by_commas_or_blanks),
+		cmocka_unit_test(test_a_list_without_commas_takes_no_longer_than_one_with_them),
 		cmocka_unit_test(test_paths_are_read_as_rfc_5321_has_them_and_leniently_when_allowed),
 		cmocka_unit_test(test_a_nul_byte_is_refused),
 		cmocka_unit_test(test_utf8_addresses_need_smtputf8_and_well_formed_text),

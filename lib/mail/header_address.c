@@ -369,12 +369,24 @@ static size_t behind_angle(struct str text)
 	return in_angle ? text.len : 0;
 }
 
-int address_list_next(struct str *rest, struct arena *a, struct str *ret)
+/* How far the words go together, and up to where they are a phrase, is found out once for all of them. */
+static size_t look_ahead(struct address_list *l)
 {
-	while (rest->len > 0) {
-		size_t n = element_length(*rest);
-		size_t angle = behind_angle(str_head(*rest, n));
-		struct element e = { .in = str_head(*rest, angle > 0 ? angle : n), .is_list = angle == 0 };
+	size_t angle;
+
+	if (l->element == 0) {
+		l->element = element_length(l->rest);
+		l->is_plain = false;
+	}
+	angle = l->is_plain ? 0 : behind_angle(str_head(l->rest, l->element));
+	l->is_plain = angle == 0;
+	return l->is_plain ? l->element : angle;
+}
+
+int address_list_next(struct address_list *l, struct arena *a, struct str *ret)
+{
+	while (l->rest.len > 0) {
+		struct element e = { .in = str_head(l->rest, look_ahead(l)), .is_list = l->is_plain };
 		/* words are many, and the arena keeps one of them */
 		AUTO_PTR char *room = resize_memory(NULL, e.in.len + 1);
 		struct header_mailbox box;
@@ -383,8 +395,11 @@ int address_list_next(struct str *rest, struct arena *a, struct str *ret)
 
 		e.to = room;
 		r = read_element(&e, &box);
-		used = (size_t) (e.in.at - rest->at);
-		*rest = str_skip(*rest, r < 0 || used >= n ? n + 1 : used);
+		used = (size_t) (e.in.at - l->rest.at);
+		if (r < 0 || used >= l->element)
+			used = l->element + 1;		/* and the comma */
+		l->rest = str_skip(l->rest, used);
+		l->element -= MIN(used, l->element);
 		if (r > 0)
 			*ret = arena_copy(a, box.address);
 		if (r != 0)

@@ -55,11 +55,15 @@ int address_unquote(struct str external, struct arena *a, struct str *ret);
 int header_address_next(struct str *rest, struct arena *a, struct str *ret);
 
 /*
- * The same for lists in tables and on command lines, where blanks separate addresses as commas do: "a@b c@d".
- * Words in front of "<...>" are a phrase there too. Time grows with addresses times length: for text that an
- * administrator or the caller himself wrote.
+ * The same for lists in tables, on command lines and in what sendmail -t reads, where blanks separate
+ * addresses as commas do: "a@b c@d". Words in front of "<...>" are a phrase there too.
  */
-int address_list_next(struct str *rest, struct arena *a, struct str *ret);
+struct address_list {
+	struct str rest;		/* at first all of it, and nothing known */
+	size_t element;			/* of rest: up to the next comma. 0: not looked for yet */
+	bool is_plain;			/* there is no "<...>" in that */
+};
+int address_list_next(struct address_list *l, struct arena *a, struct str *ret);
 
 /* As header_address_next(), and where the address stands. */
 struct header_mailbox {

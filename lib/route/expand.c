@@ -44,6 +44,7 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 		     struct str_list *ret)
 {
 	VEC(struct str) list = { 0 };
+	struct address_list addresses = { 0 };
 	struct str rest = str_trim(value), one;
 	struct str suffix = propagate ? extension : STR_NONE;
 	const ssize_t blank = str_find_any(rest, ", \t\r\n");
@@ -56,9 +57,10 @@ int route_map_result(struct route *r, struct arena *a, struct str address, struc
 		*vec_add(a, &list) = insert_extension(a, one, suffix);
 		rest = str_skip(rest, end);
 	}
-	while ((found = address_list_next(&rest, a, &one)) > 0) {
+	addresses.rest = rest;
+	while ((found = address_list_next(&addresses, a, &one)) > 0) {
 		if (list.len > (size_t) r->conf.virtual_alias_expansion_limit
-		    || arena_left(a) < MEMORY_FOR_ONE + rest.len + 2 * list.cap * sizeof(*list.at))
+		    || arena_left(a) < MEMORY_FOR_ONE + addresses.rest.len + 2 * list.cap * sizeof(*list.at))
 			return cannot_tell(r, -E2BIG, "the result for %.*s has too many addresses",
 					   PSTR(address));
 		if (one.len > 0)
