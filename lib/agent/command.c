@@ -79,7 +79,8 @@ void command_add_exported(struct command *c, struct arena *a)
 	const char *value;
 
 	while (next_variable(&rest, a, &name, &value))
-		command_add_variable(c, a, str_c(a, name), str_of(value), NULL);
+		if (value != NULL)		/* not set here: "TZ=" would mean UTC, "MAIL_CONFIG=" no configuration */
+			command_add_variable(c, a, str_c(a, name), str_of(value), NULL);
 }
 
 static int limit_files(int64_t bytes)
