@@ -146,7 +146,7 @@ static bool is_dropped(struct str name)
 static void extract_recipients(struct message *m, struct str value, bool resent)
 {
 	int64_t left = the_cleanup.conf.header_address_token_limit;
-	struct address_list list = { .rest = value };
+	struct address_list list = { .rest = value, .is_lenient = true };
 	struct str address;
 	int r;
 

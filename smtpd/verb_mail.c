@@ -33,20 +33,14 @@ static enum next refuse_args(struct session *s, enum esmtp_error error, struct s
 }
 
 /*
- * Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing. Without
- * authentication it is nobody's concern, and no reason to refuse mail.
+ * Who wrote the message, in the client's opinion (RFC 4954 5), in xtext; "<>" says nothing, nor does what
+ * is no xtext. Without authentication it is nobody's concern; it is never a reason to refuse mail.
  */
-static enum next check_auth(struct session *s, struct mail_args *m)
+static void decode_auth(struct session *s, struct mail_args *m)
 {
-	struct str sender = STR_NONE;
-
-	if (!m->has_auth)
-		return DONE;
-	if (!str_is(m->auth, STR("<>")) && (m->auth.len > LONGEST_AUTH
-					    || xtext_decode(m->auth, s->step, &sender) < 0))
-		return reply(s, 501, "5.5.4", "Bad AUTH parameter syntax");
-	m->auth = sender;
-	return DONE;
+	if (str_is(m->auth, STR("<>")) || m->auth.len > LONGEST_AUTH
+	    || xtext_decode(m->auth, s->step, &m->auth) < 0)
+		m->auth = STR_NONE;
 }
 
 /* Parameters that are not announced to this client are not accepted from it. */
@@ -60,7 +54,8 @@ static enum next check_args(struct session *s, struct mail_args *m)
 		return reply(s, 555, "5.5.4", "Unsupported option: REQUIRETLS");
 	if (m->has_verp && !s->may_verp)
 		return reply(s, 555, "5.5.4", "Unsupported option: XVERP");
-	return check_auth(s, m);
+	decode_auth(s, m);
+	return DONE;
 }
 
 /* Free space in the queue, as of the last second; < 0: cannot tell. */

@@ -258,7 +258,7 @@ static bool has_recipient(struct arena *a, struct str headers)
 	int r;
 
 	while (header_next(&headers, &h) > 0) {
-		list = (struct address_list){ .rest = h.value };
+		list = (struct address_list){ .rest = h.value, .is_lenient = true };
 		while (names_recipients(h.name) && (r = address_list_next(&list, a, &address)) != 0)
 			if (r < 0)
 				log_warning("header %.*s: a malformed address in it gets no mail", PSTR(h.name));

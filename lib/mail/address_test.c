@@ -52,23 +52,33 @@ static void test_paths_are_read_as_rfc_5321_has_them_and_leniently_when_allowed(
 		{ "<user>", "user", "", 0, 0 },
 		{ "a@b", "a@b", "", -EINVAL, 0 },
 		{ "a@b SIZE=1", "a@b", " SIZE=1", -EINVAL, 0 },
-		{ " <a@b>", "a@b", "", -EINVAL, 0 },
-		{ "< a@b >", "a@b", "", -EINVAL, 0 },
-		{ "<a..b@c>", "a..b@c", "", -EINVAL, 0 },
-		{ "<.a@c>", ".a@c", "", -EINVAL, 0 },
-		{ "<a.@c>", "a.@c", "", -EINVAL, 0 },
-		{ "<a.\"b c\".d@e>", "a.b c.d@e", "", -EINVAL, 0 },
-		{ "<a@b..c>", "a@b..c", "", -EINVAL, 0 },
-		{ "<a@b.>", "a@b.", "", -EINVAL, 0 },
-		{ "<a@>", "a@", "", -EINVAL, 0 },
-		{ "<a@-b>", "a@-b", "", -EINVAL, 0 },
-		{ "<a@[nonsense]>", "a@[nonsense]", "", -EINVAL, 0 },
+		{ " <a@b>", "a@b", "", 0, 0 },
+		{ "< a@b >", "a@b", "", 0, 0 },
+		{ "<a..b@c>", "a..b@c", "", 0, 0 },
+		{ "<.a@c>", ".a@c", "", 0, 0 },
+		{ "<a.@c>", "a.@c", "", 0, 0 },
+		{ "<a.\"b c\".d@e>", "a.b c.d@e", "", 0, 0 },
+		{ "<a@b..c>", "a@b..c", "", 0, 0 },
+		{ "<a@b.>", "a@b.", "", 0, 0 },
+		{ "<a@>", "a@", "", 0, 0 },
+		{ "<a@-b>", "a@-b", "", 0, 0 },
+		{ "<a@[nonsense]>", "a@[nonsense]", "", 0, 0 },
+		{ "< a @ b >", "a@b", "", 0, 0 },
+		{ "<<a@b>> X", "a@b", " X", 0, 0 },
+		{ "<<>>", "", "", 0, 0 },
+		{ "Joe<a@b>", "a@b", "", -EINVAL, 0 },
+		{ "\"Joe D.\"<a@b> X", "a@b", " X", -EINVAL, 0 },
 		{ "<a!b%c@d>", "a!b%c@d", "", 0, 0 },
 		{ "", NULL, NULL, -EINVAL, -EINVAL },
 		{ "<", NULL, NULL, -EINVAL, -EINVAL },
 		{ "<a@b", NULL, NULL, -EINVAL, -EINVAL },
 		{ "<a@b>x", NULL, NULL, -EINVAL, -EINVAL },
-		{ "<<a@b>>", NULL, NULL, -EINVAL, -EINVAL },
+		{ "<<a@b>", NULL, NULL, -EINVAL, -EINVAL },
+		{ "<a@b>>", NULL, NULL, -EINVAL, -EINVAL },
+		{ "<<<a@b>>>", NULL, NULL, -EINVAL, -EINVAL },
+		{ "a @b", "a", " @b", -EINVAL, 0 },
+		{ "\"Joe<a@b>", NULL, NULL, -EINVAL, -EINVAL },
+		{ "a@b<c@d>", NULL, NULL, -EINVAL, -EINVAL },
 		{ "<a b@c>", NULL, NULL, -EINVAL, -EINVAL },
 		{ "<a@b@c>", NULL, NULL, -EINVAL, -EINVAL },
 		{ "<@b>", NULL, NULL, -EINVAL, -EINVAL },
@@ -406,6 +416,36 @@ static void test_lists_in_tables_are_separated_by_commas_or_blanks(void **state)
 	}
 }
 
+/* Those that -t would else send nothing, while all others get the message. */
+static void test_a_lenient_list_gets_over_brackets_that_do_not_match(void **state)
+{
+	static const struct { const char *in, *out, *strict; } cases[] = {
+		{ "joe <joe@x.example", "joe@x.example|", "!" },
+		{ "a@a.example, bob <b@b.example\n", "a@a.example|b@b.example|", "a@a.example|!" },
+		{ "a@a.example (unclosed", "a@a.example|", "!" },
+		{ "a@a.example>, b@b.example", "a@a.example|b@b.example|", "!b@b.example|" },
+		{ "<a@a.example, b@b.example", "!", "!" },
+		{ "<<a@a.example>>", "!", "!" }, { "> a@a.example", "!", "!" }, { "\"joe <a@a.example>", "!", "!" },
+		{ "<", "!", "!" }, { "(", "", "!" }, { ">", "!", "!" },
+	};
+
+	(void) state;
+	for (size_t i = 0; i < 2 * COUNT_OF(cases); i++) {
+		const bool lenient = i % 2;
+		struct address_list list = { .rest = str_of(cases[i / 2].in), .is_lenient = lenient };
+		AUTO(buf) all = BUF(1000);
+		struct str one;
+		int r;
+
+		while ((r = address_list_next(&list, arena, &one)) != 0) {
+			if (r > 0)
+				buf_add(&all, one);
+			buf_add_text(&all, r > 0 ? "|" : "!");
+		}
+		assert_str(buf_str(&all), lenient ? cases[i / 2].out : cases[i / 2].strict);
+	}
+}
+
 /* cleanup reads what a local user wrote, and everybody else's mail waits meanwhile. */
 static void test_a_list_without_commas_takes_no_longer_than_one_with_them(void **state)
 {
@@ -449,6 +489,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verp_puts_the_recipient_into_the_sender),
 		cmocka_unit_test(test_lists_in_tables_are_separated_by_commas_or_blanks),
+		cmocka_unit_test(test_a_lenient_list_gets_over_brackets_that_do_not_match),
 		cmocka_unit_test(test_a_list_without_commas_takes_no_longer_than_one_with_them),
 		cmocka_unit_test(test_paths_are_read_as_rfc_5321_has_them_and_leniently_when_allowed),
 		cmocka_unit_test(test_a_nul_byte_is_refused),

@@ -88,6 +88,7 @@ struct element {
 	bool is_part;			/* the token just read belongs to the address */
 	/* the next word that stands apart is another address: `in` begins with it */
 	bool is_list;
+	bool is_lenient;		/* as in the list */
 };
 
 static void start_address(struct element *e)
@@ -173,7 +174,7 @@ static int read_angle(struct element *e, char c)
 		start_address(e);
 		return 0;
 	}
-	if (!e->in_angle)
+	if (!e->in_angle && !(e->is_lenient && e->has_text))
 		return -EINVAL;
 	e->in_angle = false;
 	e->ended = true;
@@ -192,7 +193,7 @@ static int read_special(struct element *e, char c)
 	case '(':
 		e->in = str_skip(e->in, behind_quoted(e->in, 0, &open));
 		e->blank_pending = true;
-		return open ? -EINVAL : 0;
+		return open && !e->is_lenient ? -EINVAL : 0;
 	default:
 		break;
 	}
@@ -300,7 +301,7 @@ static int read_element(struct element *e, struct header_mailbox *ret)
 	if (r < 0)
 		return r;
 	text = str_make(e->to, e->len);
-	if (e->in_angle || e->in_route || e->words_apart || str_has_control(text))
+	if ((e->in_angle && !(e->is_lenient && e->has_text)) || e->in_route || e->words_apart || str_has_control(text))
 		return -EINVAL;
 	if (!e->has_text) {
 		if (e->had_angle)
@@ -386,7 +387,8 @@ static size_t look_ahead(struct address_list *l)
 int address_list_next(struct address_list *l, struct arena *a, struct str *ret)
 {
 	while (l->rest.len > 0) {
-		struct element e = { .in = str_head(l->rest, look_ahead(l)), .is_list = l->is_plain };
+		struct element e = { .in = str_head(l->rest, look_ahead(l)), .is_list = l->is_plain,
+				     .is_lenient = l->is_lenient };
 		/* words are many, and the arena keeps one of them */
 		AUTO_PTR char *room = resize_memory(NULL, e.in.len + 1);
 		struct header_mailbox box;

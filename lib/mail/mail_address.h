@@ -11,11 +11,11 @@
 #include "lib/base/buf.h"
 
 /*
- * The path argument of MAIL FROM / RCPT TO: "<a@b>", "<>" , "<@relay:a@b>" (route removed), "<postmaster>";
- * with strict = false also "<user>", without brackets, with blanks before and inside them, dots in odd
- * places, any domain text. Comments and a second unquoted '@' are never accepted. *ret is in internal form
- * in the arena; *rest what follows (ESMTP parameters). -EINVAL bad syntax, -EMSGSIZE part too long (RFC
- * 5321 4.5.3.1, with slack), -EILSEQ non-ASCII without smtputf8 or invalid UTF-8.
+ * The path argument of MAIL FROM / RCPT TO: "<a@b>", "<>" , "<@relay:a@b>" (route removed), "<postmaster>",
+ * "<user>", with blanks in it, dots in odd places, any domain text; with strict = false also without brackets,
+ * or with a name before them: "Joe<a@b>". Comments and a second unquoted '@' are never accepted. *ret is in
+ * internal form in the arena; *rest what follows (ESMTP parameters). -EINVAL bad syntax, -EMSGSIZE part too
+ * long (RFC 5321 4.5.3.1, with slack), -EILSEQ non-ASCII without smtputf8 or invalid UTF-8.
  */
 int path_parse(struct str *rest, struct arena *a, bool strict, bool smtputf8, struct str *ret);
 
@@ -62,6 +62,8 @@ struct address_list {
 	struct str rest;		/* at first all of it, and nothing known */
 	size_t element;			/* of rest: up to the next comma. 0: not looked for yet */
 	bool is_plain;			/* there is no "<...>" in that */
+	/* set by who asks: a '<' or '(' that nobody closed ends with the list, a '>' that nobody opened is passed over */
+	bool is_lenient;
 };
 int address_list_next(struct address_list *l, struct arena *a, struct str *ret);
 

@@ -3,9 +3,9 @@
  * The path of MAIL FROM and RCPT TO (RFC 5321 4.1.2, RFC 6531 3.3).
  *
  * One pass from left to right over a line whose length the command reader has bounded. Lenient where
- * clients in the field are sloppy and nothing can be misunderstood (blanks around the path, missing
- * brackets, dots in odd places, a local part alone); strict where one text could be read as two addresses:
- * no comments, no second '@', no control characters.
+ * clients in the field are sloppy and nothing can be misunderstood (blanks around the path and its '@', a
+ * second pair of brackets, dots in odd places, a local part alone); strict where one text could be read as
+ * two addresses: no comments, no second '@', no control characters.
  */
 #include "lib/mail/mail_address.h"
 
@@ -15,7 +15,6 @@
 
 struct path {
 	struct str in;			/* not yet read */
-	bool strict;
 	char *to;			/* the internal form; has room for all of the input */
 	size_t len;
 };
@@ -72,38 +71,23 @@ static int quoted_string(struct path *p)
 	return -EINVAL;
 }
 
-/* Dot-string or quoted-string; leniently any sequence of words and dots. 0, or -EINVAL. */
+/* Dot-string, quoted-string, or any sequence of words and dots. 0, or -EINVAL. */
 static int local_part(struct path *p, bool *ret_quoted)
 {
-	bool after_dot = true;
-	int r;
-
 	*ret_quoted = false;
 	while (p->in.len > 0) {
 		if (next_is(p, '"')) {
-			if (p->strict && (*ret_quoted || p->len > 0))
-				return -EINVAL;
-			r = quoted_string(p);
+			int r = quoted_string(p);
+
 			if (r < 0)
 				return r;
 			*ret_quoted = true;
-			after_dot = false;
-		} else if (next_is(p, '.')) {
-			if (p->strict && (after_dot || *ret_quoted))
-				return -EINVAL;
+		} else if (next_is(p, '.') || is_atext(p->in.at[0])) {
 			put(p, take(p));
-			after_dot = true;
-		} else if (is_atext(p->in.at[0])) {
-			if (p->strict && *ret_quoted)
-				return -EINVAL;
-			put(p, take(p));
-			after_dot = false;
 		} else {
 			break;
 		}
 	}
-	if (p->strict && after_dot)
-		return -EINVAL;
 	return 0;
 }
 
@@ -118,24 +102,14 @@ static int domain_literal(struct path *p)
 	return 0;
 }
 
-/* Behind the '@'. Leniently it may be empty, which resolve_null_domain is about. */
+/* Behind the '@'. It may be empty, which resolve_null_domain is about. */
 static int domain(struct path *p)
 {
-	size_t start = p->len;
-	struct str text;
-	int r = 0;
-
 	if (next_is(p, '['))
-		r = domain_literal(p);
-	else
-		while (p->in.len > 0 && (is_atext(p->in.at[0]) || p->in.at[0] == '.'))
-			put(p, take(p));
-	text = str_make(p->to + start, p->len - start);
-	if (r < 0 || !p->strict)
-		return r;
-	if (text.len > 0 && text.at[0] == '[')
-		return domain_literal_is_valid(text) ? 0 : -EINVAL;
-	return hostname_is_valid(text, true) ? 0 : -EINVAL;
+		return domain_literal(p);
+	while (p->in.len > 0 && (is_atext(p->in.at[0]) || p->in.at[0] == '.'))
+		put(p, take(p));
+	return 0;
 }
 
 /* "@relay,@relay2:" is read over: RFC 5321 appendix C asks to ignore it. */
@@ -158,7 +132,8 @@ static int source_route(struct path *p)
 	return 0;
 }
 
-static int mailbox(struct path *p)
+/* Between brackets blanks cannot be taken for the end. */
+static int mailbox(struct path *p, bool in_brackets)
 {
 	bool quoted;
 	size_t local_len;
@@ -167,10 +142,14 @@ static int mailbox(struct path *p)
 	if (r < 0)
 		return r;
 	local_len = p->len;
+	if (in_brackets)
+		skip_blanks(p);
 	if (take_if(p, '@')) {
 		if (local_len == 0 && !quoted)
 			return -EINVAL;
 		put(p, '@');
+		if (in_brackets)
+			skip_blanks(p);
 		r = domain(p);
 		if (r < 0)
 			return r;
@@ -187,35 +166,46 @@ static int mailbox(struct path *p)
 
 static int bracketed(struct path *p)
 {
-	int r;
+	bool doubled;
+	int r = 0;
 
 	take(p);
-	if (!p->strict)
+	doubled = take_if(p, '<');
+	skip_blanks(p);
+	if (!next_is(p, '>')) {
+		r = source_route(p);
+		if (r >= 0)
+			r = mailbox(p, true);
 		skip_blanks(p);
-	if (take_if(p, '>'))
-		return 0;
-	r = source_route(p);
-	if (r >= 0)
-		r = mailbox(p);
+	}
 	if (r < 0)
 		return r;
-	if (!p->strict)
-		skip_blanks(p);
-	return take_if(p, '>') ? 0 : -EINVAL;
+	return take_if(p, '>') && (!doubled || take_if(p, '>')) ? 0 : -EINVAL;
+}
+
+/* "Joe<a@b>": the name does not matter. */
+static void skip_name(struct path *p)
+{
+	struct path name = *p;
+	bool quoted;
+
+	if (local_part(&name, &quoted) >= 0 && next_is(&name, '<'))
+		p->in = name.in;
 }
 
 int path_parse(struct str *rest, struct arena *a, bool strict, bool smtputf8, struct str *ret)
 {
-	struct path p = { .in = *rest, .strict = strict, .to = arena_get(a, rest->len + 1) };
+	struct path p = { .in = *rest, .to = arena_get(a, rest->len + 1) };
 	struct str text;
 	int r;
 
+	skip_blanks(&p);
 	if (!strict)
-		skip_blanks(&p);
+		skip_name(&p);
 	if (next_is(&p, '<'))
 		r = bracketed(&p);
 	else
-		r = strict ? -EINVAL : mailbox(&p);
+		r = strict ? -EINVAL : mailbox(&p, false);
 	if (r < 0)
 		return r;
 	if (p.in.len > 0 && !is_blank(p.in.at[0]))

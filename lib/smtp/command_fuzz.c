@@ -21,7 +21,7 @@ static void parse_args(struct str args, struct arena *a)
 	struct str bad = STR_NONE;
 
 	if (esmtp_mail_args(args, a, &m, &bad) == ESMTP_OK)
-		BUG_UNLESS(!str_has_control(m.envid) && m.envid.len <= 100);
+		BUG_UNLESS(!str_has_control(m.envid) && !str_has_control(m.auth));
 	within(bad, args);
 	if (esmtp_rcpt_args(args, a, &r, &bad) == ESMTP_OK)
 		BUG_UNLESS(!str_has_control(r.orcpt));

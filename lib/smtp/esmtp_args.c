@@ -5,7 +5,7 @@
 
 #include "lib/mail/dsn.h"
 
-enum { LONGEST_ENVID = 100, LONGEST_ORCPT = 500 };	/* RFC 3461 5.4 (decoded), 4.2 */
+enum { LONGEST_ORCPT = 500 };	/* RFC 3461 4.2 */
 
 static bool is_name(struct str s)
 {
@@ -25,7 +25,7 @@ int esmtp_arg_next(struct str *rest, struct esmtp_arg *ret)
 	value = word;
 	ret->has_value = str_cut(&value, '=', &ret->name);
 	ret->value = value;
-	if (!is_name(ret->name) || str_has_control(word) || (ret->has_value && value.len == 0))
+	if (!is_name(ret->name) || str_has_control(word))
 		return -EINVAL;
 	return 1;
 }
@@ -75,11 +75,12 @@ static enum esmtp_error parse_ret(struct str text, struct mail_args *m)
 	return ESMTP_OK;
 }
 
+/* As long as a line may be: RFC 3461 5.4 wants no more than 100 characters, but who said it gets back what he said. */
 static enum esmtp_error parse_envid(struct str text, struct arena *a, struct mail_args *m)
 {
 	m->uses_dsn = true;
-	if (m->envid.len > 0 || text.len > 3 * LONGEST_ENVID || !str_is_ascii(text) ||
-	    xtext_decode(text, a, &m->envid) < 0 || m->envid.len > LONGEST_ENVID || !str_is_ascii(m->envid))
+	if (m->envid.len > 0 || text.len == 0 || !str_is_ascii(text)
+	    || xtext_decode(text, a, &m->envid) < 0 || !str_is_ascii(m->envid))
 		return ESMTP_BAD_ENVID;
 	return ESMTP_OK;
 }
@@ -146,47 +147,45 @@ static unsigned notify_word(struct str word)
 	return 0;
 }
 
-/* NEVER stands alone; each word once (RFC 3461 4.1). */
+/* NEVER stands alone (RFC 3461 4.1). What is said twice is said. */
 static enum esmtp_error parse_notify(struct str text, struct rcpt_args *r)
 {
 	struct str word;
-	bool more;
 
 	r->uses_dsn = true;
 	if (r->notify != 0)
 		return ESMTP_BAD_NOTIFY;
-	do {
-		unsigned bit;
+	while (str_token(&text, ",", &word)) {
+		unsigned bit = notify_word(word);
 
-		more = str_cut(&text, ',', &word);
-		bit = notify_word(word);
-		if (bit == 0 || (r->notify & bit) != 0)
+		if (bit == 0)
 			return ESMTP_BAD_NOTIFY;
 		r->notify |= bit;
-	} while (more);
-	if ((r->notify & NOTIFY_NEVER) != 0 && r->notify != NOTIFY_NEVER)
+	}
+	if (r->notify == 0 || ((r->notify & NOTIFY_NEVER) != 0 && r->notify != NOTIFY_NEVER))
 		return ESMTP_BAD_NOTIFY;
 	return ESMTP_OK;
 }
 
 /*
- * The address type stays as it is, the address is decoded. Undecodable UTF-8 addresses (RFC 6533)
- * are passed on as they are.
+ * The address type stays as it is, the address is decoded. Undecodable UTF-8 addresses (RFC 6533) are
+ * passed on as they are; servers that relay a message which did not ask for SMTPUTF8 call them rfc822, in
+ * xtext. No address: nothing was said.
  */
 static enum esmtp_error parse_orcpt(struct str text, struct arena *a, struct rcpt_args *r)
 {
 	struct str type, address = text, decoded;
 
 	r->uses_dsn = true;
-	if (r->orcpt.len > 0 || text.len > LONGEST_ORCPT || !str_cut(&address, ';', &type) || !is_name(type)
-	    || address.len == 0)
+	if (r->orcpt.len > 0 || text.len > LONGEST_ORCPT || !str_cut(&address, ';', &type) || !is_name(type))
 		return ESMTP_BAD_ORCPT;
+	if (address.len == 0)
+		return ESMTP_OK;
 	if (str_is_nocase(type, STR("utf-8"))) {
 		decoded = address;
 		if (!str_is_utf8(address))
 			return ESMTP_BAD_ORCPT;
-	} else if (!str_is_ascii(address) || xtext_decode(address, a, &decoded) < 0
-		   || !str_is_ascii(decoded)) {
+	} else if (!str_is_ascii(address) || xtext_decode(address, a, &decoded) < 0) {
 		return ESMTP_BAD_ORCPT;
 	}
 	r->orcpt = arena_fmt(a, "%.*s;%.*s", PSTR(type), PSTR(decoded));

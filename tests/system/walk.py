@@ -316,7 +316,7 @@ TOO_BIG = b"SIZE=%d" % (SIZE_LIMIT + 1)
 MAIL_PARAMETERS = {b"SIZE=100": 250, b"SIZE=%d" % SIZE_LIMIT: 250, TOO_BIG: 250, b"SIZE=x": 501, b"SIZE=-1": 501,
                    b"SIZE=99999999999999999999": 552, b"BODY=8BITMIME": 250, b"BODY=7BIT": 250, b"BODY=BINARYMIME": 555, b"RET=FULL": 250,
                    b"RET=NONE": 501, b"ENVID=abc+2B": 250, b"ENVID=+0A": 501, b"SMTPUTF8": 250, b"FOO=BAR": 555, b"FOO": 555, b"=": 555}
-RCPT_PARAMETERS = {b"NOTIFY=NEVER": 250, b"NOTIFY=SUCCESS,FAILURE": 250, b"NOTIFY=NEVER,DELAY": 501, b"NOTIFY=": 555,
+RCPT_PARAMETERS = {b"NOTIFY=NEVER": 250, b"NOTIFY=SUCCESS,FAILURE": 250, b"NOTIFY=NEVER,DELAY": 501, b"NOTIFY=": 501,
                    b"ORCPT=rfc822;a+40b": 250, b"ORCPT=nothing": 501, b"ORCPT=rfc822;+00": 501, b"SIZE=1": 555}
 XCLIENT_ARGUMENTS = {b"ADDR=" + TRUSTED.encode(): (220, TRUSTED), b"ADDR=192.0.2.1": (220, "192.0.2.1"), b"HELO=x": (220, None),
                      b"NAME=client.example ADDR=192.0.2.9": (220, "192.0.2.9"), b"ADDR=nothing": (501, None), b"FOO=bar": (501, None),
