@@ -113,23 +113,21 @@ static void log_disconnect(const struct session *s)
 
 /*
  * Why the session ended, unless the client said QUIT. A connection that is lost when the message is
- * through is nobody's worry. NOQUEUE in front of it, as Postfix 3.10 has it, would hide the line from
- * fail2ban's filters.
+ * through is nobody's worry. A queue id or NOQUEUE in front of it, as Postfix 3.10 has it, would hide the
+ * line from fail2ban's filters.
  */
 static void log_end_reason(const struct session *s)
 {
 	bool in_content = s->tx != NULL && s->tx->content == CONTENT_COMING;
-	struct str id = s->tx == NULL ? STR_NONE : str_of(s->tx->queue_id);
 
 	if (s->end_reason == NULL)
 		return;
 	if (in_content)
-		log_mail(ROAD_INFO, id, "%s after %s (%llu bytes) from %s", s->end_reason, s->where,
+		log_info("%s after %s (%llu bytes) from %s", s->end_reason, s->where,
 			 (unsigned long long) (s->tx->decoder.bytes + s->tx->decoder.lines),
 			 buf_text(&s->peer.shown));
 	else if (strcmp(s->where, "END-OF-MESSAGE") != 0 || strcmp(s->end_reason, "lost connection") != 0)
-		log_mail(ROAD_INFO, id, "%s after %s from %s", s->end_reason, s->where,
-			 buf_text(&s->peer.shown));
+		log_info("%s after %s from %s", s->end_reason, s->where, buf_text(&s->peer.shown));
 }
 
 /* The stream has failed: say why, to the client too where somebody may be listening. */

@@ -66,7 +66,10 @@ void ehlo_choose_discards(struct session *s)
 			    buf_text(&why));
 }
 
-/* Characters that have a meaning in headers and logs become '?'. */
+/*
+ * Characters that have a meaning in headers and logs become '?'. What was in doubt was about the
+ * former name.
+ */
 void set_helo(struct session *s, struct str name)
 {
 	AUTO(buf) printable = BUF(4096);
@@ -77,30 +80,35 @@ void set_helo(struct session *s, struct str name)
 			printable.at[i] = '?';
 	buf_clear(&s->helo);
 	buf_add(&s->helo, buf_str(&printable));
+	s->helo_pending = dunno();
 }
 
-/* Both begin anew. False: the name was refused, and the reply is out. */
+/*
+ * Both begin anew. False: the name was refused, all is as it was (RFC 5321 4.1.4), and the reply is out.
+ * The lists are about the new name, and what they wish for is for mail that comes under it.
+ */
 static bool accept_name(struct session *s, const struct command *c)
 {
-	AUTO(buf) before = BUF(4096);
-	struct verdict pending = s->helo_pending;
+	struct transaction *tx = s->tx;
+	AUTO(buf) before = s->helo;		/* tx refers to it */
+	struct verdict pending = s->helo_pending, v = dunno();
 
-	transaction_end(s);
-	buf_add(&before, buf_str(&s->helo));
+	s->tx = NULL;
+	s->helo = BUF(4096);
 	set_helo(s, c->args);
-	s->helo_pending = dunno();
-	if (!the_smtpd->conf.smtpd_delay_reject) {
-		struct verdict v = restrict_now(s, STAGE_HELO);
-
-		if (v.act == REJECT) {
-			s->helo_pending = pending;
-			buf_clear(&s->helo);
-			buf_add(&s->helo, buf_str(&before));
-			reply_verdict(s, &v);
-			return false;
-		}
+	if (!the_smtpd->conf.smtpd_delay_reject)
+		v = restrict_now(s, STAGE_HELO);
+	s->tx = tx;
+	if (v.act != REJECT) {
+		transaction_end(s);
+		return true;
 	}
-	return true;
+	buf_free(&s->helo);
+	s->helo = before;
+	before = BUF(0);
+	s->helo_pending = pending;
+	reply_verdict(s, &v);
+	return false;
 }
 
 enum next verb_helo(struct session *s, const struct command *c)

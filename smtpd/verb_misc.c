@@ -4,6 +4,7 @@
 
 #include "lib/log/log.h"
 #include "lib/mail/mail_address.h"
+#include "smtpd/client_rate.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
@@ -40,6 +41,8 @@ enum next verb_vrfy(struct session *s, const struct command *c)
 	if (args.len == 0)
 		return reply(s, 501, "5.5.4", "Syntax: VRFY address%s", the_smtpd->conf.smtputf8_enable
 			     ? " [SMTPUTF8]" : "");
+	if (comes_too_often(s, ANVIL_RECIPIENT))
+		return reply(s, 450, "4.7.1", "Error: too many recipients from %s", s->peer.address);
 	rest = args;
 	if (path_parse(&rest, s->step, false, the_smtpd->conf.smtputf8_enable, &address) < 0
 	    || address.len == 0 || str_has_control(address) || !is_smtputf8_or_nothing(rest)

@@ -147,7 +147,8 @@ def test_a_policy_server_that_is_slow_gone_or_mad_costs_a_deferral(instance, pol
                          "mydestination": "example.org", "local_recipient_maps": ""})
     later, never = threading.Event(), threading.Event()
     policy.answers = {"slow@example.org": later, "late@example.org": never, "mad@example.org": b"what?\n\n", "more@example.org": b"action=OK\nmore=1\n\n",
-                      "last@example.org": b"more=1\naction=REJECT last\naction=OK\n\n", "none@example.org": b"more=1\n\n"}
+                      "last@example.org": b"more=1\naction=REJECT last\naction=OK\n\n", "none@example.org": b"more=1\n\n",
+                      "much@example.org": b"more=1\n" * 98 + b"action=REJECT much\n\n", "endless@example.org": b"more=1\n" * 1000 + b"action=OK\n\n"}
     trouble = "451 4.3.5 <%s>: Recipient address rejected: Server configuration problem"
     slow = {}
 
@@ -162,6 +163,8 @@ def test_a_policy_server_that_is_slow_gone_or_mad_costs_a_deferral(instance, pol
         wait_until(lambda: any(request["recipient"] == "slow@example.org" for request in policy.requests), 30, "the slow question")
         assert rcpt(client, "fine@example.org", "mad@example.org", "more@example.org", "last@example.org", "none@example.org") == [
             "250 2.1.5 Ok", trouble % "mad@example.org", "250 2.1.5 Ok", "554 5.7.1 <last@example.org>: Recipient address rejected: last", trouble % "none@example.org"]
+        assert rcpt(client, "much@example.org", "endless@example.org", "fine@example.org") == [
+            "554 5.7.1 <much@example.org>: Recipient address rejected: much", trouble % "endless@example.org", "250 2.1.5 Ok"]
         assert "reply" not in slow
         later.set()
         asker.join(60 * PATIENCE)

@@ -178,7 +178,7 @@ DIALOGUES = [
     ["EHLO a.b", LOGIN, "AUTH", LOGIN, "AUTH NOSUCH"],
     ["EHLO a.b", "MAIL", "MAIL FROM:<", "MAIL FROM:<a@example.net>", "MAIL FROM:<a@example.net>", "RCPT", "RCPT TO:<", "RCPT TO:<b@elsewhere.example>",
      *["RCPT TO:<b@example.org>"] * 6, "DATA", "Subject: x\r\n\r\nx\r\n.", "MAIL FROM:<a@example.net>", "RCPT TO:<b@example.org>"],
-    ["EHLO a.b", *["MAIL FROM:<a@example.net>", "RSET"] * 4],
+    ["EHLO a.b", *["MAIL FROM:<a@example.net>", "RSET"] * 4, "VRFY", "VRFY b@example.org"],
 ]
 
 
