@@ -264,6 +264,27 @@ static void test_an_end_in_the_middle_spares_those_who_had_an_answer(void **unus
 	run(&leaving);
 }
 
+/* Rate limits for one recipient are said with 421, too; the others must not wait for it until they are returned. */
+static void test_421_to_one_recipient_spares_the_others(void **unused)
+{
+	static const struct case_ stays = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC RCPT\nS 421 4.7.0 b has enough\nC RCPT\nS 250 ok\n"
+			     DATA_OK "E" },
+		.to = "a@x b@x c@x", .outcomes = "DdD" };
+	static const struct case_ without_pipelining = {
+		.servers = { PLAIN_HELLO "C MAIL\nS 250 ok\nC RCPT\nS 421 4.7.0 a has enough\nC RCPT\nS 250 ok\n" DATA_OK "E" },
+		.to = "a@x b@x", .outcomes = "dD", .text = SAID("421 4.7.0 a has enough", "RCPT TO command") };
+	static const struct case_ leaves = {
+		.servers = { HELLO "C MAIL\nS 250 ok\nC RCPT\nS 421 4.3.2 bye\nX" },
+		.outcomes = "d", .dsn = "4.3.2", .text = SAID("421 4.3.2 bye", "RCPT TO command") };
+
+	(void) unused;
+	configure("");
+	run(&stays);
+	run(&without_pipelining);
+	run(&leaves);
+}
+
 static void test_nonsense_is_a_deferral_and_never_a_bounce(void **unused)
 {
 	static const struct case_ cases[] = {
@@ -310,9 +331,9 @@ static void test_lmtp_has_an_answer_for_every_recipient(void **unused)
 			     "C RCPT TO:<b@x> ORCPT=rfc822;x+2By@example.net NOTIFY=SUCCESS,DELAY\nS 250 ok\nC RCPT\nS 250 ok\n"
 			     "C DATA\nS 354 go\nD\nS 250 2.0.0 saved\nS 250 2.0.0 saved\nE" },
 		.to = "b@x c@x", .with = set_dsn, .outcomes = "HD" };
-	static const struct case_ without_dsn = {
+	struct case_ without_dsn = {
 		.servers = { LHLO "C MAIL\nS 250 ok\nC RCPT TO:<b@x>\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 250 saved\nS 250 saved\nE" },
-		.to = "b@x c@x", .with = set_dsn, .outcomes = "DD" };
+		.to = "b@x c@x", .with = set_dsn, .outcomes = "RD" };
 	static const struct case_ no_lhlo = {
 		.servers = { "A\nS 220 lmtp\nC LHLO\nS 500 no\nC QUIT\nS 221 bye\nE" }, .outcomes = "B" };
 
@@ -324,6 +345,9 @@ static void test_lmtp_has_an_answer_for_every_recipient(void **unused)
 	run(&lost);
 	run(&no_lhlo);
 	run(&knows_dsn);
+	run(&without_dsn);
+	configure("lmtp_assume_final = yes");
+	without_dsn.outcomes = "DD";
 	run(&without_dsn);
 	the_client.lmtp = false;
 }
@@ -368,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_a_lost_connection_defers_at_every_stage),
 		cmocka_unit_test(test_silence_defers_at_every_stage),
 		cmocka_unit_test(test_an_end_in_the_middle_spares_those_who_had_an_answer),
+		cmocka_unit_test(test_421_to_one_recipient_spares_the_others),
 		cmocka_unit_test(test_nonsense_is_a_deferral_and_never_a_bounce),
 		cmocka_unit_test(test_lmtp_has_an_answer_for_every_recipient),
 		cmocka_unit_test(test_lmtp_over_a_unix_socket),

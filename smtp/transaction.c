@@ -283,17 +283,15 @@ static void judge_data(struct transaction *t)
 	message_trouble(t, &trouble, true);
 }
 
-/* 421 in the middle: the server is leaving, and that is what the others suffer from. */
-static void judge_leaving(struct transaction *t, size_t number)
+/* 421 for the message as a whole: the server is leaving. */
+static void judge_leaving(struct transaction *t, bool accepted_only, const char *in_reply_to)
 {
-	struct trouble trouble = trouble_of_reply(t->job, t->s, number == 0 ? "MAIL FROM command"
-						  : number <= t->count ? "RCPT TO command" : "DATA command");
+	struct trouble trouble = trouble_of_reply(t->job, t->s, in_reply_to);
 
 	trouble.site = true;
 	t->over = t->leaving = true;
-	for (size_t i = 0; i < t->count && !t->mail_refused; i++)
-		if (is_pending(t->d, t->to[i]) && (t->accepted[i] || i + 1 >= number))
-			trouble_one(t->job, t->to[i], &trouble);
+	if (!t->mail_refused)
+		message_trouble(t, &trouble, accepted_only);
 }
 
 static void take_reply(struct transaction *t)
@@ -311,12 +309,12 @@ static void take_reply(struct transaction *t)
 		return;
 	}
 	t->answered++;
-	if (t->s->reply.code == 421)
-		judge_leaving(t, number);
+	if (number > 0 && number <= t->count)
+		judge_rcpt(t, number - 1);	/* also 421: some say it for one recipient, and stay */
+	else if (t->s->reply.code == 421)
+		judge_leaving(t, number > 0, number == 0 ? "MAIL FROM command" : "DATA command");
 	else if (number == 0)
 		judge_mail(t);
-	else if (number <= t->count)
-		judge_rcpt(t, number - 1);
 	else
 		judge_data(t);
 }
@@ -355,7 +353,7 @@ static void report_accepted(struct transaction *t, struct recipient *r)
 
 	if ((r->notify & NOTIFY_SUCCESS) && (t->s->offers.features & EHLO_DSN))
 		handed_on(t->d, r, &how, "%.*s", PSTR(said));
-	else if (!(r->notify & NOTIFY_SUCCESS) || the_client.lmtp)
+	else if (!(r->notify & NOTIFY_SUCCESS) || (the_client.lmtp && the_client.conf.lmtp_assume_final))
 		delivered(t->d, r, &how, "%.*s", PSTR(said));
 	else
 		relayed(t->d, r, &how, "%.*s", PSTR(said));
