@@ -147,9 +147,10 @@ static int expand_one(struct expander *x, struct str text, struct buf *to, struc
 }
 
 int expand_arguments(const struct attributes *at, const struct delivery *d, struct str delimiter,
-		     struct arena *a, size_t most, const char **ret_argv, struct buf *why)
+		     struct arena *a, const char ***ret_argv, struct buf *why)
 {
 	struct expander x = { .at = at, .d = d, .delimiter = delimiter, .arena = a };
+	const char **argv = arena_get(a, (at->argc * d->env.recipient_count + 1) * sizeof(*argv));
 	size_t n = 0;
 
 	for (size_t i = 0; i < at->argc; i++) {
@@ -163,15 +164,12 @@ int expand_arguments(const struct attributes *at, const struct delivery *d, stru
 			r = expand_one(&x, at->argv[i], &text, why);
 			if (r < 0)
 				return r;
-			if (n == most) {
-				buf_addf(why, "more than %zu arguments", most);
-				return -E2BIG;
-			}
-			ret_argv[n++] = str_c(a, buf_str(&text));
+			argv[n++] = str_c(a, buf_str(&text));
 			if (x.names_recipient)
 				times = d->env.recipient_count;
 		}
 	}
-	ret_argv[n] = NULL;
+	argv[n] = NULL;
+	*ret_argv = argv;
 	return 0;
 }

@@ -47,22 +47,20 @@ static bool is_loop(struct delivery *d, struct mailbox_result *ret)
 static void run_command(struct hand_job *j, struct mailbox_result *ret)
 {
 	struct command *c = ARENA_NEW(j->arena, struct command);
-	const char **argv = arena_get(j->arena, (MOST_ARGUMENTS + 1) * sizeof(*argv));
 	AUTO(buf) why = BUF_WORDS;
 
 	if (expand_arguments(&the_pipe.at, j->d, str_of(the_world->common->recipient_delimiter), j->arena,
-			     MOST_ARGUMENTS, argv, &why) < 0) {
+			     &c->argv, &why) < 0) {
 		mailbox_say(ret, MAILBOX_DEFERRED, "4.3.5", "%s", buf_text(&why));
 		return;
 	}
 	c->name = str_c(j->arena, the_pipe.at.argv[0]);
 	c->service = the_world->service;
-	c->argv = argv;
 	c->directory = the_pipe.at.directory;
 	c->directory_must_be = true;
 	c->time_limit_ms = the_pipe.time_limit_ms;
-	command_add_variable(c, j->arena, "PATH", STR(COMMAND_PATH), NULL);
 	command_add_exported(c, j->arena);
+	command_add_variable(c, j->arena, "PATH", STR(COMMAND_PATH), NULL);	/* unless the administrator has another one */
 	command_run(c, write_message, j->d, ret);
 }
 

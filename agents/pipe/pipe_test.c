@@ -105,12 +105,12 @@ static struct delivery delivery_to(size_t n)
 static const char *expanded_for(const char *row, struct delivery d)
 {
 	static char text[4000];
-	const char *argv[20];
+	const char **argv;
 	struct attributes at;
 	size_t len = 0;
 
 	assert_int_equal(parse(row, &at), 0);
-	if (expand_arguments(&at, &d, STR("+"), arena, COUNT_OF(argv) - 1, argv, &why) < 0)
+	if (expand_arguments(&at, &d, STR("+"), arena, &argv, &why) < 0)
 		return buf_text(&why);
 	text[0] = 0;
 	for (size_t i = 0; argv[i] != NULL; i++)
@@ -156,8 +156,6 @@ static void test_what_cannot_be_expanded_is_said(void **state)
 	assert_non_null(strstr(expanded_for("user=j|argv=x|$colour", delivery_to(1)), "\"$colour\""));
 	assert_non_null(strstr(expanded_for("user=j|argv=x|${user", delivery_to(1)), "\"${user\""));
 	assert_non_null(strstr(expanded_for("user=j|argv=x|100$", delivery_to(1)), "\"100$\""));
-	assert_non_null(strstr(expanded_for("user=j|argv=x|a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q|r|s|t",
-					    delivery_to(1)), "more than 19 arguments"));
 }
 
 int main(void)

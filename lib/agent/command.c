@@ -61,9 +61,12 @@ void command_add_variable(struct command *c, struct arena *a, const char *name, 
 {
 	AUTO(buf) text = BUF(16 << 10);
 
+	buf_addf(&text, "%s=", name);
+	for (size_t i = 0; i < c->envc; i++)
+		if (str_starts(str_of(c->envp[i]), buf_str(&text)))
+			return;
 	if (c->envc == MOST_ENVIRONMENT)
 		return;
-	buf_addf(&text, "%s=", name);
 	for (size_t i = 0; i < value.len; i++) {
 		char one = value.at[i];
 		bool passes = filter == NULL || (one != 0 && strchr(filter, one) != NULL);
@@ -322,6 +325,7 @@ void command_run(const struct command *c, command_input *input, void *arg, struc
 {
 	struct running p = { .output = BUF(MOST_OUTPUT), .deadline = mono_ms() + c->time_limit_ms };
 	int in[2], out[2], status = 0, r;
+	pid_t ended;
 
 	r = start_pipes(in, out);
 	p.pid = r < 0 ? -1 : fork();
@@ -343,8 +347,10 @@ void command_run(const struct command *c, command_input *input, void *arg, struc
 		kill(-p.pid, SIGKILL);
 		kill(p.pid, SIGKILL);
 	}
-	while (waitpid(p.pid, &status, 0) < 0 && errno == EINTR)
+	while ((ended = waitpid(p.pid, &status, 0)) < 0 && errno == EINTR)
 		;
+	if (ended < 0)
+		r = -errno;		/* nobody knows how it ended: that is no success */
 	say_result(c, &p, r, status, ret);
 	fd_auto(&p.in);
 	fd_auto(&p.out);

@@ -31,7 +31,7 @@ int command_identity(struct arena *a, struct str user, struct str group, struct 
 #define COMMAND_PATH "/usr/local/bin:/usr/bin:/bin"
 /*
  * Octets outside of filter (NULL: all are fine) become '_': what comes with the mail must not mean
- * anything to a shell.
+ * anything to a shell. A name that is there already keeps its value: some programs take the first of two, some the last.
  */
 void command_add_variable(struct command *c, struct arena *a, const char *name, struct str value,
 			  const char *filter);

@@ -59,6 +59,20 @@ def test_a_command_gets_arguments_and_the_message_as_its_user(pipe):
     one.wait_empty()
 
 
+def test_hundreds_of_recipients_are_as_many_arguments(pipe):
+    one = pipe(f"user={USER} argv=ROOT/program $recipient $user", script='echo $# > ROOT/out/count\n', through_destination_recipient_limit="1000")
+    one.send(MESSAGE, recipients=[f"r{number}@p.example" for number in range(300)])
+    assert status(one, "r299@p.example", "sent") == ("2.0.0", "delivered via through service")
+    assert (one.root / "out/count").read_text() == "600\n"
+
+
+def test_a_path_that_is_exported_is_the_only_one(pipe):
+    """Of two, one program would take the first and another the last."""
+    one = pipe(f"user={USER} argv=/usr/bin/env", export_environment="PATH=/own:/bin")
+    one.send(MESSAGE, recipients=["joe@p.example"])
+    assert status(one, "joe@p.example", "sent") == ("2.0.0", "delivered via through service (PATH=/own:/bin)")
+
+
 def test_flags_and_line_ends_shape_what_it_reads(pipe):
     one = pipe(f"flags=BDFOR.> user={USER} eol=\\r\\n directory=ROOT/out argv=ROOT/program $original_recipient",
                script='cat > input; pwd > where\n', through_destination_recipient_limit="1")
@@ -103,7 +117,7 @@ def test_a_command_that_takes_too_long_is_killed(pipe):
 
 def test_who_only_asks_hears_what_command_it_would_be(pipe):
     one = pipe(f"user={USER} argv=ROOT/program")
-    one.command("sendmail", "-bv", "-f", "a@p.example", "joe@p.example")
+    one.command("sendmail", "-bv", "-f", "a@elsewhere.example", "joe@p.example")
     assert status(one, "joe@p.example", "deliverable") == ("2.0.0", f"delivers to command: {one.root}/program")
     assert not (one.root / "out/input").exists()
 
