@@ -76,7 +76,7 @@ static int deliver_to_file(struct errand *e, const char *path, struct buf *reply
 	struct mailbox_rules rules = the_local.rules;
 
 	rules.strict_owner = false;
-	rules.no_programs = true;
+	rules.any_file = true;
 	return write_mailbox(e, path, &rules, true, reply);
 }
 
@@ -166,6 +166,19 @@ static int read_forward_file(const char *path, struct buf *ret_text, struct buf 
 	return r < 0 ? r : 1;
 }
 
+/* Would it be this file without the extension, too? */
+static bool is_for_all(struct errand *e, struct str one, const struct buf *path)
+{
+	struct task plain = *e->task;
+	AUTO(buf) other = BUF(PATH_MAX);
+
+	plain.name = plain.user;
+	plain.extension = STR_NONE;
+	plain.address = arena_fmt(plain.arena, "%.*s@%.*s", PSTR(plain.user), PSTR(plain.domain));
+	return expand_for(&plain, &e->rights.account, one, the_local.conf.forward_expansion_filter, &other) >= 0
+	       && str_is(buf_str(&other), buf_str(path));
+}
+
 /* The first file of forward_path that is there; what names an extension is only for addresses that have one. */
 static int find_forward(struct errand *e, struct buf *ret_text, struct buf *reply)
 {
@@ -178,8 +191,11 @@ static int find_forward(struct errand *e, struct buf *ret_text, struct buf *repl
 
 		if (gap < 0)
 			reply_warning(reply, "forward_path: cannot use %.*s", PSTR(one));
-		else if (gap == 0 && path.len > 0 && path.at[0] == '/')
+		else if (gap == 0 && path.len > 0 && path.at[0] == '/'
+			 && !(e->files == FORWARD_OF_EXTENSION && is_for_all(e, one, &path)))
 			r = read_forward_file(buf_text(&path), ret_text, reply);
+		if (r > 0 && e->task->extension.len > 0 && is_for_all(e, one, &path))
+			reply_unmatched(reply);
 	}
 	return r;
 }
@@ -288,7 +304,7 @@ static void take_list(struct forwarding *f, struct str text, const char *name)
 		return;
 	}
 	*f->count += list.count;
-	for (size_t i = 0; i < list.count && *f->count <= MOST_DESTINATIONS; i++)
+	for (size_t i = 0; i < list.count && *f->count <= MOST_DESTINATIONS && hand_is_heard(); i++)
 		take_item(f, &list.at[i]);
 	if (*f->count > MOST_DESTINATIONS)
 		put_off(f, name, "too many destinations");
@@ -359,10 +375,13 @@ static int deliver_user(struct errand *e, struct buf *reply)
 		buf_free(&result.text);
 		return 0;
 	}
-	r = e->final ? 0 : follow_forward(e, reply);
-	if (r < 0)
-		return r;
-	return r > 0 ? 0 : deliver_to_mailbox(e, reply);
+	r = e->files == NO_FORWARD ? 0 : follow_forward(e, reply);
+	if (r != 0)
+		return MIN(r, 0);
+	if (e->files != FORWARD_OF_EXTENSION)
+		return deliver_to_mailbox(e, reply);
+	reply_mailbox(reply, e->task->address);
+	return 0;
 }
 
 int do_errand(struct errand *e, struct buf *reply)

@@ -104,7 +104,7 @@ static void tell_list(struct task *t, struct str text, int depth)
 		tell_destination(t, &list.at[i], depth);
 }
 
-/* The first file of forward_path that is there decides. */
+/* The first file of forward_path that is there decides; one that leads back to itself means the mailbox. */
 static bool tell_forward(struct task *t, const struct account *account, int depth)
 {
 	struct str rest = str_of(the_local.conf.forward_path), one;
@@ -113,7 +113,7 @@ static bool tell_forward(struct task *t, const struct account *account, int dept
 		AUTO(buf) path = BUF(4096);
 
 		if (expand_for(t, account, one, the_local.conf.forward_expansion_filter, &path) != 0
-		    || path.len == 0 || path.at[0] != '/')
+		    || path.len == 0 || path.at[0] != '/' || is_told(t, "forward", buf_str(&path)))
 			continue;
 		if (tell_file(t, buf_str(&path), depth) != 0)
 			return true;
@@ -130,7 +130,7 @@ static void tell_user(struct task *t, const struct account *account, int depth, 
 	struct str value;
 
 	tell(depth, "user       ", t->name, "");
-	if (!final && !is_told(t, "forward", account->name) && tell_forward(t, account, depth + 1))
+	if (!final && tell_forward(t, account, depth + 1))
 		return;
 	for (size_t i = 0; i < COUNT_OF(others); i++) {
 		if (tables_get(others[i].maps, t->arena, t->user, &value) <= 0)

@@ -54,7 +54,7 @@ static int put_into_words(const struct errand *e, struct buf *b)
 	const struct task *t = e->task;
 	const struct account *who = &e->rights.account;
 	struct local_job m = {
-		.kind = e->kind, .is_final = e->final, .has_transport = e->has_transport,
+		.kind = e->kind, .is_final = e->final, .forward_files = e->files, .has_transport = e->has_transport,
 		.destination = e->destination, .what = e->what,
 		.mailbox_command = str_of(e->mailbox_command == NULL ? "" : e->mailbox_command),
 		.account_name = who->name, .home = who->home, .shell = who->shell,
@@ -131,6 +131,7 @@ static int make_out(struct hand_job *j, struct errand *ret)
 	};
 	*ret = (struct errand) {
 		.kind = (enum errand_kind) m.kind, .task = t, .final = m.is_final,
+		.files = (enum forward_files) m.forward_files,
 		.has_transport = m.has_transport,
 		.destination = (enum destination_kind) m.destination, .what = m.what, .job = j,
 		.mailbox_command = m.mailbox_command.len > 0 ? str_c(j->arena, m.mailbox_command) : NULL,

@@ -121,16 +121,13 @@ static void lint_file(struct lint *l, struct str name)
 static bool names_are_final(void)
 {
 	const struct local_conf *c = &the_local.conf;
-	const struct route_conf *r = &the_local.route;
 	const char *const others[] = { c->luser_relay, c->mailbox_transport, c->fallback_transport,
-				       c->mailbox_transport_maps, c->fallback_transport_maps,
-				       r->virtual_alias_maps, r->canonical_maps,
-				       r->recipient_canonical_maps };
+				       c->mailbox_transport_maps, c->fallback_transport_maps };
 
 	for (size_t i = 0; i < COUNT_OF(others); i++)
 		if (*others[i] != 0)
 			return false;
-	return true;
+	return !have_maps();
 }
 
 /* final: no alias counts. In "joe: joe, others" he is the user too. */

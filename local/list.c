@@ -161,10 +161,7 @@ static void deliver_include(struct task *t, const struct source *from, struct st
  */
 static bool is_beyond_maps(const struct task *t)
 {
-	const struct route_conf *c = &the_local.route;
-
-	return !t->has_owner && (*c->virtual_alias_maps != 0 || *c->canonical_maps != 0
-				 || *c->recipient_canonical_maps != 0);
+	return !t->has_owner && have_maps();
 }
 
 /*
@@ -209,11 +206,18 @@ static void deliver_name(struct task *t, const struct source *from, struct str a
 	if (r == 1)
 		begin_alias(t, from, address, &alias);
 	else if (r == 2)
-		deliver_to_user(t, address, false);
+		deliver_to_user(t, address, ALL_FORWARDS);
 	else if (from->himself.len == 0 && is_beyond_maps(t))
 		*vec_add(t->arena, &t->names) = address;
 	else
 		*vec_add(t->arena, &t->forward) = address;
+}
+
+/* Here, or by another agent. */
+static bool is_put_off(const struct task *t)
+{
+	return (t->has_result && t->result.status == MAILBOX_DEFERRED)
+	       || (t->passed != NULL && status_of_passed(t->passed) == MAILBOX_DEFERRED);
 }
 
 /*
@@ -223,8 +227,8 @@ static void deliver_name(struct task *t, const struct source *from, struct str a
 static void deliver_to_mailboxes(struct task *t)
 {
 	for (size_t i = 0; i < t->mailboxes.len; i++)
-		if (!t->has_result || t->result.status != MAILBOX_DEFERRED)
-			deliver_to_user(t, t->mailboxes.at[i], true);
+		if (!is_put_off(t))
+			deliver_to_user(t, t->mailboxes.at[i], NO_FORWARD);
 	t->mailboxes.len = 0;
 }
 
@@ -247,6 +251,8 @@ static void deliver_address(struct task *t, const struct source *from, const str
 	name = arena_lower(t->arena, item->local);
 	if (from->himself.len == 0 || !is_name_of(name, from->himself))
 		deliver_name(t, from, item->recipient, name);
+	else if (!str_is_nocase(name, from->himself) && !is_known(t, "forward", 0, name))
+		deliver_to_user(t, item->recipient, FORWARD_OF_EXTENSION);
 	else
 		put_mailbox_last(t, from->himself, item->recipient);
 }
@@ -270,7 +276,7 @@ static void deliver_item(struct task *t, const struct source *from, const struct
 		return;
 	case TO_USER:
 		if (!is_known(t, "user", 0, arena_lower(t->arena, to->what)))
-			deliver_to_user(t, standard_form(t, to->what), true);
+			deliver_to_user(t, standard_form(t, to->what), NO_FORWARD);
 		return;
 	case TO_ADDRESS:
 		deliver_address(t, from, item);
@@ -322,12 +328,14 @@ static struct str name_of_himself(struct task *t, const struct account *who)
 
 void deliver_forwarded(struct task *t, const struct account *who, size_t from, bool to_mailbox)
 {
-	const struct source source = { .where = "forward", .address = t->address, .himself = who->name };
+	const struct source source = { .where = "forward", .address = t->address, .himself = who->name,
+				       .extension = t->is_unmatched ? str_skip(t->name, t->user.len) : STR_NONE };
 	const size_t count = t->forward.len - from;
 	struct destination *at = arena_get(t->arena, count * sizeof(*at));
 
 	for (size_t i = 0; i < count; i++)
 		at[i] = (struct destination) { TO_ADDRESS, standard_form(t, t->forward.at[from + i]) };
+	is_known(t, "forward", 0, t->name);	/* what names it from here on means the mailbox */
 	t->forward.len = from;
 	t->destination_count -= count;		/* begin_list() counts them */
 	if (!begin_list(t, &source, &(struct destinations) { count, at }))

@@ -88,6 +88,7 @@ struct task {
 	/* of this machine, for which no map counts any more: a new message of their own */
 	VEC(struct str) names;
 	struct str himself;		/* what his .forward file calls its user; see WANTS_MAILBOX */
+	bool is_unmatched;		/* that file is not the extension's own */
 	VEC(struct str) mailboxes;	/* list.c: of users who are on their own lists, for when all else is done */
 	bool has_owner;			/* the alias has: maps count for all of its new message */
 	struct map *known;		/* what the lists have named so far; NULL: nothing */
@@ -122,10 +123,18 @@ int read_list(struct task *t, struct str text, size_t most, struct destinations 
  * been added).
  */
 int is_local_name(struct task *t, struct str address, struct str *ret_recipient, struct str *ret_local);
+/* Are there any that may make another recipient of one of a new message? */
+bool have_maps(void);
 /* The list of an alias; < 0: it cannot be read, a result has been added. */
 int read_alias(struct task *t, const struct alias *alias, struct destinations *ret);
-/* Mail for the user of this address. final: neither .forward files nor other aliases count ("\user"). */
-void deliver_to_user(struct task *t, struct str address, bool final);
+/* Which .forward files count. */
+enum forward_files {
+	ALL_FORWARDS,
+	FORWARD_OF_EXTENSION,		/* if there is none, it is as if one named the user: WANTS_MAILBOX */
+	NO_FORWARD,			/* "\user": no other aliases either */
+};
+/* Mail for the user of this address. */
+void deliver_to_user(struct task *t, struct str address, enum forward_files files);
 /* Does this local part, as it is or without its extension, name the account? */
 bool is_name_of(struct str name, struct str account);
 struct letter letter_of(struct task *t);
@@ -176,12 +185,13 @@ struct errand {
 	struct task *task;
 	struct rights rights;
 	/* a user's mail */
-	bool final;
+	enum forward_files files;
 	const char *mailbox_command;	/* NULL: none */
 	bool has_transport;		/* instead of a mailbox, mailbox_transport is to get it */
 	/* a destination's kind; its text, the file's path, or the addresses, one per line */
 	enum destination_kind destination;
 	struct str what;
+	bool final;			/* of a new message: no map counts */
 	/* in the hand */
 	struct hand_job *job;
 	struct mailbox_result *late;	/* of a mailbox that is not synced yet */
@@ -224,8 +234,8 @@ int do_forward(struct errand *e, struct buf *reply);
 bool has_other_sender(const struct task *t);
 /* These copies, for somebody else to see: then they come from the owner. */
 void make_owners(const struct task *t, struct delivery *d, struct recipient *r);
-/* t->result, which is a failure for good, is told to t->sender. -errno: not now. */
-int tell_owner(struct task *t);
+/* o, which is a failure for good, is told to t->sender. -errno: not now. */
+int tell_owner(struct task *t, const struct outcome *o);
 
 /* ---- pass.c ---- */
 /* "transport:nexthop" of the settings gets whom it is about; the outcome, its agent's, is in t->passed. */

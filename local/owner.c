@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "lib/agent/request.h"
-#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/ipc/channel.h"
 #include "local/local.h"
@@ -46,17 +45,14 @@ static int ask_bounce(struct task *t, const struct bounce_request *request)
 	return r;
 }
 
-int tell_owner(struct task *t)
+int tell_owner(struct task *t, const struct outcome *o)
 {
 	AUTO(buf) packed = BUF(FRAME_LIMIT / 2);
 	AUTO(buf) outcomes = BUF(FRAME_LIMIT / 2);
 	struct delivery d = *t->d;
 	struct recipient whom = *t->r;
 	struct deliver_request m;
-	const struct outcome o = { .index = t->r->index, .status = OUTCOME_BOUNCED,
-				   .dsn = str_of(t->result.dsn), .relay = STR("local"),
-				   .text = buf_str(&t->result.text), .at_us = wall_us() };
-	int r = outcome_pack(&o, &outcomes);
+	int r = outcome_pack(o, &outcomes);
 
 	make_owners(t, &d, &whom);
 	if (r >= 0)

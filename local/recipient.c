@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/die.h"
 #include "lib/mail/mail_address.h"
 #include "local/expand.h"
@@ -40,8 +41,11 @@ void add_result(struct task *t, enum mailbox_status status, const char *dsn, con
 static void report_failure(struct task *t, const struct result *how)
 {
 	const char *text = buf_text(&t->result.text);
+	const struct outcome o = { .index = t->r->index, .status = OUTCOME_BOUNCED,
+				   .dsn = str_of(how->dsn), .relay = how->relay,
+				   .text = buf_str(&t->result.text), .at_us = wall_us() };
 
-	if (!has_other_sender(t) || !is_final(t->d) || tell_owner(t) < 0)
+	if (!has_other_sender(t) || !is_final(t->d) || tell_owner(t, &o) < 0)
 		bounced(t->d, t->r, how, "%s", text);
 	else
 		bounced_and_told(t->d, t->r, how, "%s", text);
@@ -80,8 +84,7 @@ static void hand_on(struct task *t)
 {
 	struct outcome o = *t->passed;
 
-	take_passed(t);
-	if (o.status == OUTCOME_BOUNCED && has_other_sender(t) && tell_owner(t) >= 0)
+	if (o.status == OUTCOME_BOUNCED && has_other_sender(t) && tell_owner(t, &o) >= 0)
 		o.status = OUTCOME_HANDED_ON;
 	passed_on(t->d, t->r, &o);
 }
@@ -164,22 +167,6 @@ static bool is_role(struct str name)
 	       || str_is(name, STR("double-bounce"));
 }
 
-/* What comes with the mail is part of an address, whatever it looks like, and no list. */
-static void relay_unknown(struct task *t)
-{
-	AUTO(buf) text = BUF(4096);
-	struct str address = STR_NONE;
-
-	if (expand_for(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) >= 0)
-		address = arena_copy(t->arena, str_trim(buf_str(&text)));
-	if (address.len == 0 || str_has_control(address)) {
-		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s",
-			   the_local.conf.luser_relay);
-		return;
-	}
-	*vec_add(t->arena, &t->forward) = address;
-}
-
 /* The transport of users without an account. 1, 0 there is none, < 0 (a result has been added). */
 static int find_transport(struct task *t, struct str *ret)
 {
@@ -188,27 +175,6 @@ static int find_transport(struct task *t, struct str *ret)
 
 	return r != 0 ? r : ask_map(t, the_local.fallback_transport, the_local.conf.fallback_transport,
 				    "fallback_transport_maps", ret);
-}
-
-static void deliver_unknown(struct task *t)
-{
-	struct str transport;
-	int r = find_transport(t, &transport);
-
-	if (r < 0)
-		return;
-	if (r > 0) {
-		pass_to(t, transport);
-	} else if (*the_local.conf.luser_relay != 0) {
-		relay_unknown(t);
-	} else if (is_role(t->user)) {
-		log_mail(ROAD_WARNING, t->d->queue_id,
-			 "nobody reads mail for \"%.*s\": make an alias for it; message discarded",
-			 PSTR(t->user));
-		add_result(t, MAILBOX_SENT, "2.0.0", "discarded: no alias for %.*s", PSTR(t->user));
-	} else {
-		add_result(t, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(t->user));
-	}
 }
 
 /* ---- users ---- */
@@ -244,6 +210,77 @@ static int find_account(struct task *t, struct str name, struct account *ret)
 	return r;
 }
 
+/* An alias, an account, or another agent's. 1, 0, < 0 cannot tell (a result may have been added). */
+static int find_somebody(struct task *t)
+{
+	struct str transport;
+	struct account account;
+	struct alias alias;
+	int r = find_alias(t, t->name, &alias);
+
+	if (r == 0)
+		r = find_account(t, t->name, &account);
+	return r == 0 ? find_transport(t, &transport) : r;
+}
+
+/*
+ * Is it one more name of this machine that nobody has, as when $local grows by each round? Each would be a new
+ * message, until there are too many hops. Maps may lead that message elsewhere.
+ */
+static bool is_nobody(struct task *t, struct str address)
+{
+	const struct str himself = t->address;
+	struct str recipient, local;
+	int r;
+
+	if (have_maps() || is_local_name(t, standard_form(t, address), &recipient, &local) <= 0)
+		return false;
+	is_about(t, recipient);
+	r = find_somebody(t);
+	is_about(t, himself);
+	return r == 0;
+}
+
+/* What comes with the mail is part of an address, whatever it looks like, and no list. */
+static void relay_unknown(struct task *t)
+{
+	AUTO(buf) text = BUF(4096);
+	struct str address = STR_NONE;
+
+	if (expand_for(t, NULL, str_of(the_local.conf.luser_relay), NULL, &text) >= 0)
+		address = arena_copy(t->arena, str_trim(buf_str(&text)));
+	if (address.len == 0 || str_has_control(address)) {
+		add_result(t, MAILBOX_DEFERRED, "4.3.5", "luser_relay is no address: %s",
+			   the_local.conf.luser_relay);
+		return;
+	}
+	if (!is_nobody(t, address))
+		*vec_add(t->arena, &t->forward) = address;
+	else
+		add_result(t, MAILBOX_BOUNCED, "5.4.6", "luser_relay: nobody is %.*s either", PSTR(address));
+}
+
+static void deliver_unknown(struct task *t)
+{
+	struct str transport;
+	int r = find_transport(t, &transport);
+
+	if (r < 0)
+		return;
+	if (r > 0) {
+		pass_to(t, transport);
+	} else if (*the_local.conf.luser_relay != 0) {
+		relay_unknown(t);
+	} else if (is_role(t->user)) {
+		log_mail(ROAD_WARNING, t->d->queue_id,
+			 "nobody reads mail for \"%.*s\": make an alias for it; message discarded",
+			 PSTR(t->user));
+		add_result(t, MAILBOX_SENT, "2.0.0", "discarded: no alias for %.*s", PSTR(t->user));
+	} else {
+		add_result(t, MAILBOX_BOUNCED, "5.1.1", "unknown user: \"%.*s\"", PSTR(t->user));
+	}
+}
+
 /*
  * The group that may write into the mail spool, when it takes one: a hand keeps it for opening the
  * mailbox there.
@@ -273,9 +310,9 @@ static int may_become(struct task *t, const struct account *account)
 	return 1;
 }
 
-void deliver_to_user(struct task *t, struct str address, bool final)
+void deliver_to_user(struct task *t, struct str address, enum forward_files files)
 {
-	struct errand e = { .kind = ERRAND_USER, .task = t, .final = final };
+	struct errand e = { .kind = ERRAND_USER, .task = t, .files = files };
 	struct str transport = STR_NONE, command = STR_NONE;
 	const size_t before = t->forward.len;
 	enum errand_wish wish;
@@ -303,14 +340,22 @@ void deliver_to_user(struct task *t, struct str address, bool final)
 	e.has_transport = transport.len > 0;
 	if (command.len > 0)
 		e.mailbox_command = str_c(t->arena, command);
+	t->is_unmatched = false;
 	wish = run_errand(&e);
 	if (wish == WANTS_TRANSPORT)
 		pass_to(t, transport);
-	else if (!final && (wish == WANTS_MAILBOX || t->forward.len > before))
+	else if (files != NO_FORWARD && (wish == WANTS_MAILBOX || t->forward.len > before))
 		deliver_forwarded(t, &e.rights.account, before, wish == WANTS_MAILBOX);
 }
 
 /* ---- aliases ---- */
+
+bool have_maps(void)
+{
+	const struct route_conf *c = &the_local.route;
+
+	return *c->virtual_alias_maps != 0 || *c->canonical_maps != 0 || *c->recipient_canonical_maps != 0;
+}
 
 struct str standard_form(struct task *t, struct str address)
 {
@@ -395,7 +440,7 @@ static void deliver_name(struct task *t)
 		if (r < 0)
 			return;
 		if (r == 0) {
-			deliver_to_user(t, t->address, false);
+			deliver_to_user(t, t->address, ALL_FORWARDS);
 			return;
 		}
 		owner = find_owner(t, &alias, &t->sender);
@@ -411,7 +456,7 @@ static void deliver_name(struct task *t)
 		}
 		is_about(t, next);
 		if (str_is(t->name, name) || str_is(t->name, alias.name)) {	/* "joe: joe" is the user */
-			deliver_to_user(t, next, false);
+			deliver_to_user(t, next, ALL_FORWARDS);
 			return;
 		}
 	}
@@ -421,15 +466,8 @@ static void deliver_name(struct task *t)
 /* Is there somebody? 1, 0, < 0 cannot tell (a result may have been added). */
 static int is_somebody(struct task *t)
 {
-	struct str transport;
-	struct account account;
-	struct alias alias;
-	int r = find_alias(t, t->name, &alias);
+	int r = find_somebody(t);
 
-	if (r == 0)
-		r = find_account(t, t->name, &account);
-	if (r == 0)
-		r = find_transport(t, &transport);
 	return r == 0 ? is_role(t->user) || *the_local.conf.luser_relay != 0 : r;
 }
 

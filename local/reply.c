@@ -41,6 +41,11 @@ void reply_mailbox(struct buf *reply, struct str name)
 	buf_add_byte(reply, '\n');
 }
 
+void reply_unmatched(struct buf *reply)
+{
+	buf_add_text(reply, "E\t\n");
+}
+
 static int read_result(struct task *t, struct str line)
 {
 	struct mailbox_result result = { .text = BUF_WORDS };
@@ -101,6 +106,9 @@ int reply_read(struct task *t, struct str reply)
 		case 'M':
 			r = read_himself(t, line);
 			wish = WANTS_MAILBOX;
+			break;
+		case 'E':
+			t->is_unmatched = true;
 			break;
 		default:
 			r = -EBADMSG;

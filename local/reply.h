@@ -7,6 +7,7 @@
  *   W text                a warning for the log                T           no .forward: mailbox_transport
  *                                                                          shall get it
  *   M name                the .forward file names its user so: his mailbox gets it too
+ *   E                     the .forward file is not that of the extension, which may go on to its addresses
  */
 #ifndef ROAD_LOCAL_REPLY_H
 #define ROAD_LOCAL_REPLY_H
@@ -18,6 +19,7 @@ void reply_warning(struct buf *reply, const char *format, ...) __attribute__((fo
 void reply_forward(struct buf *reply, struct str address);
 void reply_transport(struct buf *reply);
 void reply_mailbox(struct buf *reply, struct str name);
+void reply_unmatched(struct buf *reply);
 /* Adds it all to the task. An enum errand_wish, or -EBADMSG. */
 int reply_read(struct task *t, struct str reply);
 

@@ -19,6 +19,7 @@
 #include "lib/table/table.h"
 
 enum { MOST_PATH = 1000, TIME_LIMIT_MS = 3600000 };
+#define LACKS_DOTLOCK "!"		/* behind the result, in a hand's reply */
 
 static struct {
 	struct virtual_conf conf;
@@ -167,6 +168,8 @@ static void say_result(struct hand_job *e)
 	struct mailbox_result *result = e->state;
 
 	mailbox_result_pack(result, &e->reply);
+	if (result->lacks_dotlock)
+		buf_add_text(&e->reply, LACKS_DOTLOCK);
 	buf_free(&result->text);
 }
 
@@ -188,9 +191,15 @@ static void order(struct mailbox *m)
 static void await(struct mailbox *m)
 {
 	int r = hands_wait(&m->order);
+	struct str rest = m->order.reply, line;
 
-	if (r >= 0)
-		r = mailbox_result_unpack(m->order.reply, &m->result);
+	if (r >= 0) {
+		str_cut(&rest, '\n', &line);
+		r = mailbox_result_unpack(line, &m->result);
+	}
+	if (r >= 0 && str_is(rest, STR(LACKS_DOTLOCK)))
+		log_mail(ROAD_WARNING, m->d->queue_id,
+			 "unable to create lock file %s.lock: the directory does not let us", m->path);
 	if (r == -EPERM)
 		mailbox_say(&m->result, MAILBOX_DEFERRED, "4.3.5", "cannot become uid %u", (unsigned) m->uid);
 	else if (r < 0)

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "lib/agent/hands_private.h"
@@ -21,6 +22,13 @@ static gid_t own_gid, spool_gid = (gid_t) NO_GROUP;
 int hand_socket(void)
 {
 	return SOCKET_FD;
+}
+
+bool hand_is_heard(void)
+{
+	struct pollfd p = { .fd = SOCKET_FD, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) <= 0;
 }
 
 int hand_use_spool_group(bool on)

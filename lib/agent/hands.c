@@ -389,9 +389,11 @@ void hands_send(struct hand_order *o, struct arena *a)
 	if (idle_timer.run == NULL)
 		idle_timer.run = dismiss_idle;
 	o->arena = a;
-	o->code = 1;
+	o->code = co_is_cancelled() ? -ECANCELED : 1;	/* nobody would hear what came of it: not begun */
 	o->until = NEVER;
 	bell_init(&o->done);
+	if (o->code < 0)
+		return;
 	list_append(&waiting, &o->link);
 	give_out();
 }

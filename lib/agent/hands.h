@@ -98,6 +98,7 @@ void hands_begin(const struct trade *t);
 
 /* POLLRDHUP on it: the agent is gone, or does not want to know any more what the hand is doing. */
 int hand_socket(void);
+bool hand_is_heard(void);		/* not so */
 
 /* The group of the mail spool directory for a moment, and back. */
 int hand_use_spool_group(bool on);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/agent/command.h"
 #include "lib/agent/hands.h"
 #include "lib/base/clock.h"
 
@@ -46,8 +47,31 @@ static void meet(struct hand_job *j)
 	buf_addf(&j->reply, "%d", (int) getpid());
 }
 
+static int give_nothing(void *arg, int (*out)(void *arg, struct str bytes), void *out_arg)
+{
+	(void) arg;
+	(void) out;
+	(void) out_arg;
+	return 0;
+}
+
+/* A command that succeeds. Where ended children leave nothing behind, its status is not to be had. */
+static void run_command(struct hand_job *j, bool leaves_status)
+{
+	const char *words[] = { "true", NULL };
+	struct command c = { .name = "true", .argv = words, .time_limit_ms = 60000 };
+	struct mailbox_result result = { .text = BUF_WORDS };
+
+	signal(SIGCHLD, leaves_status ? SIG_DFL : SIG_IGN);
+	command_run(&c, give_nothing, NULL, &result);
+	mailbox_result_pack(&result, &j->reply);
+	buf_free(&result.text);
+}
+
 static int run(struct hand_job *j)
 {
+	if (str_starts(j->what, STR("command")))
+		run_command(j, str_is(j->what, STR("command")));
 	if (str_is(j->what, STR("meet")))
 		meet(j);
 	else if (str_is(j->what, STR("report")))
@@ -107,6 +131,16 @@ static pid_t pid_of(struct hand_order *o)
 	assert_int_equal(ask(o), 0);
 	assert_int_equal(str_to_int(o->reply, 1, INT32_MAX, &pid), 0);
 	return (pid_t) pid;
+}
+
+static void play_commands(void)
+{
+	struct hand_order known = order_for("command"), unknown = order_for("command without status");
+
+	assert_int_equal(ask(&known), 0);
+	assert_true(str_is(known.reply, STR("0\t2.0.0\tdelivered to command: true\n")));
+	assert_int_equal(ask(&unknown), 0);
+	assert_true(str_is(unknown.reply, STR("2\t4.2.0\tcannot give the message to the command \"true\": No child processes\n")));
 }
 
 static void play_message(void)
@@ -255,6 +289,7 @@ static void in_process(void (*what)(void))
 }
 
 #define TEST(name, what) static void name(void **state) { (void) state; in_process(what); }
+TEST(test_a_command_whose_end_nobody_knows_has_not_taken_the_message, play_commands)
 TEST(test_a_hand_gets_the_message_and_nothing_else_and_is_who_it_should_be, play_message)
 TEST(test_a_hand_lives_on_for_the_next_errand_of_its_user_only, play_again)
 TEST(test_errands_that_gather_are_done_together, play_sharing)
@@ -266,6 +301,7 @@ TEST(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only, play_failures)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_command_whose_end_nobody_knows_has_not_taken_the_message),
 		cmocka_unit_test(test_a_hand_gets_the_message_and_nothing_else_and_is_who_it_should_be),
 		cmocka_unit_test(test_a_hand_lives_on_for_the_next_errand_of_its_user_only),
 		cmocka_unit_test(test_errands_that_gather_are_done_together),

@@ -77,7 +77,7 @@ struct mailbox_rules {
 	int64_t lock_delay_ms, stale_lock_ms;
 	int64_t size_limit;		/* of an mbox file, and of one message in a Maildir; 0: none */
 	bool strict_owner;		/* an mbox file must belong to who writes it */
-	bool no_programs;		/* and must not be executable: a list may name any file */
+	bool any_file;			/* a list names it, which may name any: no program, and any lock or none has to do */
 	bool waits_until_fit;		/* what is no mbox file, or has two names, puts the mail off instead of returning it */
 	struct str host;		/* in names of Maildir files */
 };

@@ -269,7 +269,7 @@ static void test_what_is_no_mailbox_is_refused(void **state)
 	expect(MAILBOX_BOUNCED, "5.2.0", "not a regular file");
 	rmdir(file);
 	write_file(file, "", 0700);
-	for_lists.no_programs = true;
+	for_lists.any_file = true;
 	append(file, &for_lists);
 	expect(MAILBOX_BOUNCED, "5.2.0", "executable");
 	append(file, &rules);			/* somebody's mailbox, whatever its mode */

@@ -47,7 +47,7 @@ static bool is_fit(struct mbox *m, const struct stat *st)
 		refuse(m, "destination is not a regular file");
 	else if (st->st_nlink > 1)
 		refuse(m, "destination has multiple hard links");
-	else if (m->rules->no_programs && (st->st_mode & 0111))
+	else if (m->rules->any_file && (st->st_mode & 0111))
 		refuse(m, "destination is executable");
 	else if (m->rules->strict_owner && st->st_uid != geteuid())	/* a restored backup, say: nobody's mail need be returned for it */
 		mailbox_say(m->ret, MAILBOX_DEFERRED, "4.2.0",
@@ -87,7 +87,7 @@ static int separate(struct mbox *m, int fd, off_t size)
 	ssize_t n = size == 0 ? 0 : pread_all(fd, end, MIN(size, 2), MAX(size - 2, 0));
 
 	if (n < 0)
-		return (int) n;
+		return n == -EBADF ? 0 : (int) n;		/* see open_file() */
 	if (!(m->flags & LETTER_EMPTY_LINE) || size == 0)
 		return 0;
 	if (size == 1)
@@ -118,10 +118,13 @@ static void append(struct mbox *m, struct mailbox_batch *b, struct unsynced *u, 
 
 static int open_file(struct mbox *m, struct stat *st)
 {
-	AUTO_FD fd = openat(m->dir, m->name,
-			    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : 0;
+	const int flags = O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	AUTO_FD fd = openat(m->dir, m->name, O_RDWR | flags, 0600);
+	int r;
 
+	if (fd < 0 && errno == EACCES)		/* we may write to it, perhaps, and not read */
+		fd = openat(m->dir, m->name, O_WRONLY | flags, 0600);
+	r = fd < 0 ? -errno : 0;
 	if (r == -EISDIR || r == -ENXIO || r == -ELOOP)
 		refuse(m, "destination is not a regular file");
 	else if (r < 0 || fstat(fd, st) < 0)
@@ -169,7 +172,7 @@ static bool does_without_dotlock(const struct mbox *m, int error)
 {
 	bool has_others = (m->rules->locks & (LOCK_FCNTL | LOCK_FLOCK)) != 0;
 
-	return (error == -EACCES || error == -EPERM || error == -EROFS) && (has_others || m->rules->no_programs);
+	return (error == -EACCES || error == -EPERM || error == -EROFS) && (has_others || m->rules->any_file);
 }
 
 /* The same, with the lock file around it. */

@@ -369,12 +369,14 @@ def test_aliases_and_forward_files_are_followed(instance):
                          "mail_spool_directory": "/nowhere"}, start=False)
     aliases = one.file("aliases", f"crowd: daemon, \\nobody, \"|/bin/cmd arg\", /var/spool/file, :include:{one.etc}/inc, away@example.com, loop, nosuchuser\nloop: crowd\n")
     one.file("inc", "# those\nfirst@example.net\n:include:/nonexistent/file\n")
-    one.file("forward.daemon", "daemon@elsewhere.example, \\daemon\n")
-    one.set(alias_maps=f"hash:{aliases}", forward_path=f"{one.etc}/forward.${{user}}")
+    one.file("forward.daemon", "daemon@elsewhere.example, \\daemon, daemon+x\n")
+    one.file("forward.daemon+x", "daemon, x@elsewhere.example\n")
+    one.set(alias_maps=f"hash:{aliases}", forward_path=f"{one.etc}/forward.$user+$extension {one.etc}/forward.$user")
     one.command("postalias", "-c", one.etc, f"hash:{aliases}")
     one.write()
     text = explain(one, "--client", "127.0.0.1", "crowd@example.org")[1].replace(str(one.etc), "ETC")
     for line in ("alias      crowd (hash:ETC/aliases)", "  user       daemon", "    ETC/forward.daemon says", "      forwarded to <daemon@elsewhere.example>",
+                 "      user       daemon+x", "        ETC/forward.daemon+x says", "          forwarded to <x@elsewhere.example>",
                  "  user       nobody", "  command    |/bin/cmd arg", "  file       /var/spool/file", "  ETC/inc says", "    forwarded to <first@example.net>",
                  "    include    /nonexistent/file: there is no such file", "  forwarded to <away@example.com>", "  user       nosuchuser: there is none", "    alias      crowd: see above"):
         assert f"    {line}" in text, (line, text)

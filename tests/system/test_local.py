@@ -287,6 +287,33 @@ def test_where_no_lock_file_can_be_made_another_lock_has_to_do_and_the_log_tells
 
 
 @pytest.mark.root
+def test_a_mailbox_may_be_mounted_into_a_directory_that_is_read_only(local):
+    """As containers do it: the directory's file system takes no lock file."""
+    one = local(main={"mail_spool_directory": "ROOT/disk"})
+    disk, box = one.root / "disk", one.root / "out" / "box"
+    disk.mkdir()
+    box.touch(0o600)
+    os.chown(box, UID, -1)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        (disk / USER).touch()
+        subprocess.run(["mount", "--bind", box, disk / USER], check=True)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+        assert status(one, f"{USER}@{DOMAIN}", "sent") == "delivered to mailbox"
+        one.wait_for_log(rf"warning: .*unable to create lock file {disk}/{USER}.lock")
+        one.set(mailbox_delivery_lock="dotlock")
+        one.reload()
+        one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
+        assert "unable to create lock file: Read-only file system" in status(one, f"{USER}+x@{DOMAIN}", "deferred")
+        assert box.read_text().count("Subject: s") == 1
+    finally:
+        subprocess.run(["umount", "-l", disk / USER], check=False)
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.root
 def test_mail_is_not_delivered_with_roots_rights(local):
     one = local()
     one.send(MESSAGE, recipients=[f"root@{DOMAIN}"])
@@ -307,6 +334,17 @@ def test_nobody_is_told_from_somebody(local):
         one.send(MESSAGE, recipients=[f'"{name}"@{DOMAIN}'])
         assert wait_for_letters(one, count)
         assert any(f'\nDelivered-To: "{USER}+{name}"@{DOMAIN}\n'.encode() in letter for letter in letters(one))
+
+
+def test_a_luser_relay_that_leads_to_nobody_makes_no_messages_unless_a_map_knows_better(local):
+    """Each with a longer name, until there are too many hops: for want of a recipient_delimiter, say."""
+    one = local(main={"luser_relay": f"catch-all+$local@{DOMAIN}", "recipient_delimiter": ""})
+    one.send(MESSAGE, recipients=[f"no-such-user@{DOMAIN}"])
+    assert status(one, f"no-such-user@{DOMAIN}", "bounced") == f"luser_relay: nobody is catch-all+no-such-user@{DOMAIN} either"
+    one.set(virtual_alias_maps=f"inline:{{ {{catch-all+somebody@{DOMAIN} = {USER}@{DOMAIN}}} }}")
+    one.reload()
+    one.send(MESSAGE, recipients=[f"somebody@{DOMAIN}"])
+    wait_for_letters(one)
 
 
 # ---- aliases ----
@@ -606,6 +644,14 @@ def test_a_command_hears_that_nobody_is_the_sender_and_the_domain_in_small_lette
     assert f"DOMAIN={DOMAIN}" in lines and f"RECIPIENT=cmd@{DOMAIN.upper()}" in lines
 
 
+def test_what_is_exported_stands_behind_what_comes_of_the_mail(local):
+    one = local(aliases='cmd: "|cat /proc/$$/environ > ROOT/out/env"\n', main={"export_environment": "SENDER=nobody HOME=/home/there PATH=/own"})
+    one.send(MESSAGE, recipients=[f"cmd@{DOMAIN}"])
+    assert status(one, f"cmd@{DOMAIN}", "sent").startswith("delivered to command")
+    found = (one.root / "out" / "env").read_text().split("\0")
+    assert [line for line in found if line.startswith(("SENDER=", "HOME=", "PATH="))] == ["PATH=/usr/local/bin:/usr/bin:/bin", "SENDER=sender@example.net", "HOME=/home/there"]
+
+
 def test_commands_behind_a_new_message_hear_of_the_client_too(local):
     one = local(aliases=f"list: {USER}, /dev/null\n", main={"mailbox_command": "env > ROOT/out/user"})
     one.send(MESSAGE, recipients=[f"list@{DOMAIN}"])
@@ -685,6 +731,18 @@ def test_files_are_written_with_the_rights_of_the_tables_owner(local):
     one.send(MESSAGE, recipients=[f"own@{DOMAIN}"])
     assert status(one, f"own@{DOMAIN}", "sent") == f"delivered to file: {out}/own"
     assert (out / "own").stat().st_uid == UID
+
+
+@pytest.mark.root
+def test_a_file_that_may_be_written_and_not_read_gets_mail(local):
+    one = local(aliases="box: ROOT/out/box\n")
+    box = one.root / "out" / "box"
+    box.write_text("before\n")
+    box.chmod(0o602)
+    one.send(MESSAGE, recipients=[f"box@{DOMAIN}"])
+    assert status(one, f"box@{DOMAIN}", "sent") == f"delivered to file: {box}"
+    text = box.read_text()
+    assert text.startswith("before\n") and text.count("Subject: s") == 1
 
 
 def test_lists_are_read_as_postfix_reads_them(local):
@@ -767,6 +825,24 @@ def test_while_something_in_a_forward_file_has_to_be_tried_again_the_mailbox_wai
     assert len(letters(one)) == 1
 
 
+def test_while_another_agent_puts_somebody_of_a_list_off_the_user_gets_no_copy_yet(local):
+    one = local(aliases="team: \\\\nobody-here\n",
+                main={"mailbox_transport_maps": f"inline:{{ {{{USER} = discard:kept}} {{nobody-here = retry:4.3.0 come back}} }}"})
+    forward_file(one, f"{USER}, team\n")
+    one.send(MESSAGE, recipients=[f"{USER}@{DOMAIN}"])
+    one.wait_for_log(r"to=<nobody-here@\S+, .*status=deferred \(come back\)")
+    one.set(mailbox_transport_maps="static:{discard:kept}")
+    one.reload()
+
+    def arrived():
+        one.command("postqueue", "-f")
+        return one.log_lines(rf"discard\[\d+\]: \S+: to=<{USER}@{DOMAIN}>, ")
+
+    wait_until(arrived, 30, one.log_tail, pause=0.3)
+    one.wait_empty()
+    assert len(arrived()) == 1
+
+
 def test_a_user_who_names_himself_with_a_backslash_has_the_extension_that_he_writes(local):
     one = local(main={"mailbox_command": "env > ROOT/out/$RECIPIENT"})
     for name, expected in ((USER, None), (f"{USER}+box", "box")):
@@ -776,6 +852,38 @@ def test_a_user_who_names_himself_with_a_backslash_has_the_extension_that_he_wri
         one.wait_for_log(rf"to=<{re.escape(USER)}\+work@localhost>, relay=local, .*status=sent")
         lines = (one.root / "out" / f"{name}@{DOMAIN}").read_text().splitlines()
         assert dict(line.split("=", 1) for line in lines).get("EXTENSION") == expected
+
+
+def test_in_a_forward_file_the_user_with_an_extension_that_has_a_file_means_that_file_once(local):
+    one = local(main={"transport_maps": "inline:{ {example.invalid = discard:} }"})
+    forward_file(one, f"{USER}+lists, {USER}+none, a@example.invalid\n")
+    forward_file(one, f'"|echo >> ROOT/out/lists", {USER}+other@localhost, {USER}+LISTS\n', name=f"{USER}+lists")
+    forward_file(one, f'"|echo >> ROOT/out/other", {USER}+lists, {USER}, b@example.invalid\n', name=f"{USER}+other")
+    for count, name in enumerate((USER, f"{USER}+lists"), 1):
+        wait_for_deliveries(one, one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"]))
+        assert status(one, f"{name}@{DOMAIN}", "sent").count("delivered to") == 3
+        assert [(one.root / "out" / file).read_text() for file in ("lists", "other")] == ["\n" * count] * 2
+        assert len(letters(one)) == count
+    one.wait_empty()
+    assert [len(one.log_lines(f"to=<{who}@example.invalid>")) for who in "ab"] == [1, 2]
+    forward_file(one, f'"|exit 75", {USER}\n', name=f"{USER}+other")
+    one.send(MESSAGE, recipients=[f"{USER}+none@{DOMAIN}"])
+    assert status(one, f"{USER}+none@{DOMAIN}", "deferred") == "temporary failure"
+    assert len(letters(one)) == 2
+    forward_file(one, f"\\{USER}+lists, /dev/null\n")
+    one.send(MESSAGE, recipients=[f"{USER}+x@{DOMAIN}"])
+    assert status(one, f"{USER}+x@{DOMAIN}", "sent") == "delivered to file: /dev/null; delivered to maildir"
+
+
+def test_an_extension_without_a_forward_file_of_its_own_goes_on_where_that_is_configured(local):
+    one = local(main={"transport_maps": "inline:{ {example.invalid = discard:} }", "propagate_unmatched_extensions": "forward"})
+    forward_file(one, f"a@example.invalid, {USER}\n")
+    forward_file(one, "b@example.invalid\n", name=f"{USER}+own")
+    for count, (extension, expected) in enumerate((("+ext", "a+ext"), ("", "a"), ("+own", "b")), 1):
+        wait_for_deliveries(one, one.send(MESSAGE, recipients=[f"{USER}{extension}@{DOMAIN}"]))
+        one.wait_for_log(f"to=<{re.escape(expected)}@example.invalid>, orig_to=<{USER}{re.escape(extension)}@{DOMAIN}>")
+        assert len(one.log_lines("to=<.*@example.invalid>")) == count and len(letters(one)) == min(count, 2)
+    assert any(f"\nDelivered-To: {USER}+ext@{DOMAIN}\n".encode() in letter for letter in letters(one))
 
 
 def test_a_list_waits_as_a_whole_while_it_cannot_be_told_where_an_address_on_it_leads(local):
@@ -982,14 +1090,30 @@ def test_what_another_agent_gets_for_a_list_comes_from_its_owner_and_so_does_its
     assert len(one.log_lines("to=<boss@example.invalid>")) == 1 and not one.log_lines("to=<sender@example.net>")
 
 
-def test_while_the_owner_cannot_be_told_the_sender_is(local):
-    one = local(aliases="team: \"|exit 1\"\nowner-team: boss@example.invalid\n",
-                main={"transport_maps": "inline:{ {example.invalid = discard:gone} {example.net = discard:gone} }"})
+def test_the_owner_hears_which_server_refused_what_another_agent_got_for_his_list(local):
+    answers = {"RCPT": lambda line: "250 2.1.5 Ok" if "boss@" in line else "550 5.1.6 moved away"}
+    with Sink(answers=answers, lmtp=True) as sink:
+        one = local(aliases=f"team: \\\\{USER}\nowner-team: boss@example.invalid\n",
+                    main={"mailbox_transport": f"lmtp:inet:127.0.0.1:{sink.port}",
+                          "transport_maps": f"inline:{{ {{example.invalid = lmtp:inet:127.0.0.1:{sink.port}}} }}"})
+        queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
+        one.wait_for_log(rf"{queue_id}: to=<{USER}@{DOMAIN}>, .*dsn=5.1.6, status=bounced")
+        one.wait_empty()
+    (notice,) = (message.content for message in sink.messages)
+    assert b"\r\nRemote-MTA: dns; 127.0.0.1\r\n" in notice and b"\r\nDiagnostic-Code: smtp; 550 5.1.6 moved away\r\n" in notice
+    assert b"\r\nStatus: 5.1.6\r\n" in notice
+
+
+@pytest.mark.parametrize("agent", ["", "error:5.7.1 not here"])
+def test_while_the_owner_cannot_be_told_the_sender_is(local, agent):
+    member, refused = (f"\\\\{USER}", USER) if agent else ('"|exit 1"', "team")
+    one = local(aliases=f"team: {member}\nowner-team: boss@example.invalid\n",
+                main={"transport_maps": "inline:{ {example.invalid = discard:gone} {example.net = discard:gone} }", "mailbox_transport": agent})
     bounce, away = one.queue / "private/bounce", one.queue / "private/away"
     bounce.rename(away)
     queue_id = one.send(MESSAGE, recipients=[f"team@{DOMAIN}"])
     one.wait_for_log(rf"local\[\d+\]: warning: {queue_id}: owner <owner-team@{DOMAIN}> cannot be notified now")
-    one.wait_for_log(rf"{queue_id}: to=<team@{DOMAIN}>, .*status=bounced")
+    one.wait_for_log(rf"{queue_id}: to=<{refused}@{DOMAIN}>, .*status=bounced")
     away.rename(bounce)
 
     def told():
@@ -1081,6 +1205,28 @@ def test_what_a_killed_agent_was_doing_ends_with_it_and_is_done_again_once(local
     wait_until(arrived, 30, one.log_tail, pause=0.3)
     one.wait_empty()
     assert (out / "done").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("name", ["both", USER])
+def test_when_the_queue_manager_dies_the_rest_of_a_list_is_not_begun(local, name):
+    """Nobody hears of it, and the next attempt is of the whole list."""
+    items = '"|test -e ROOT/out/second || { touch ROOT/out/first; sleep 1000; }", ROOT/out/file, ROOT/out/dir/\n'
+    one = local(aliases=f"both: {items}")
+    forward_file(one, items)
+    out = one.root / "out"
+    one.send(MESSAGE, recipients=[f"{name}@{DOMAIN}"])
+    wait_until(lambda: (out / "first").exists(), 30, "the first attempt")
+    (out / "second").touch()
+    (manager,) = one.pids("qmgr")
+    os.kill(manager, signal.SIGKILL)
+
+    def arrived():
+        one.command("postqueue", "-f", check=False)
+        return one.log_lines(rf"to=<{name}@{DOMAIN}>.*status=sent")
+
+    wait_until(arrived, 30, one.log_tail, pause=0.3)
+    one.wait_empty()
+    assert (out / "file").read_text().count("Subject: s") == 1 and len(list((out / "dir/new").iterdir())) == 1
 
 
 def is_alive(pid):

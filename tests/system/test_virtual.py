@@ -84,6 +84,26 @@ def test_a_mailbox_with_a_second_name_or_that_is_a_directory_puts_mail_off(virtu
     assert "not a regular file" in virtual_status(one, "dir@box.example", "deferred")
 
 
+def test_where_no_lock_file_can_be_made_the_log_tells_or_the_mail_waits(virtual):
+    one = virtual(virtual_mailbox_maps="static:closed/joe", virtual_mailbox_lock="fcntl, dotlock")
+    closed = one.root / "vmail/closed"
+    closed.mkdir()
+    (closed / "joe").touch(0o600)
+    os.chown(closed / "joe", UID, -1) if IS_ROOT else None
+    closed.chmod(0o555)
+    try:
+        one.send(MESSAGE, recipients=["joe@box.example"])
+        assert virtual_status(one, "joe@box.example", "sent") == "delivered to mailbox"
+        one.wait_for_log(rf"virtual\[\d+\]: warning: \S+: unable to create lock file {closed}/joe.lock")
+        one.set(virtual_mailbox_lock="dotlock")
+        one.reload()
+        one.send(MESSAGE, recipients=["joe+x@box.example"])
+        assert "unable to create lock file: Permission denied" in virtual_status(one, "joe+x@box.example", "deferred")
+        assert len(one.log_lines("warning: .*unable to create lock file")) == 1
+    finally:
+        closed.chmod(0o755)
+
+
 @pytest.mark.parametrize("path", ["joe", "joe/"])
 def test_what_somebody_sends_himself_out_of_his_mailbox_arrives(virtual, path):
     one = virtual(virtual_mailbox_maps=f"inline:{{ {{joe@box.example = {path}}} }}")
