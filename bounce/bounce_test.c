@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bounce/notice.h"
+#include "lib/log/log.h"
 
 /* ---- instead of cleanup ---- */
 
@@ -523,6 +524,33 @@ static void a_message_that_is_cut_off_is_not_returned_and_the_notice_says_so(voi
 	has_not(0, "Subject: original");
 }
 
+/* What the log got of it. */
+static bool logs_that_it_goes_without(const char *notify)
+{
+	int log = memfd_create("log", 0), file = message_file(), own = dup(STDERR_FILENO);
+	char envelope[200], said[2000] = "";
+
+	snprintf(envelope, sizeof(envelope), "sender\talice@example.com\nto\t0\tbob@example.net\t\t%s\t\n", notify);
+	assert_int_equal(ftruncate(file, 1024), 0);
+	dup2(log, STDERR_FILENO);
+	assert_int_equal(ask_with_file(file, "failure", envelope, REFUSED, 0), 0);
+	log_flush();
+	dup2(own, STDERR_FILENO);
+	close(own);
+	assert_true(pread(log, said, sizeof(said) - 1, 0) >= 0);
+	close(log);
+	return strstr(said, "its notification goes without it") != NULL;
+}
+
+static void that_a_notice_goes_without_the_message_is_logged_where_there_is_a_notice(void **state)
+{
+	(void) state;
+	assert_true(logs_that_it_goes_without("0"));
+	assert_int_equal(sent_count, 1);
+	assert_false(logs_that_it_goes_without("1"));
+	assert_int_equal(sent_count, 1);
+}
+
 static void nonsense_is_refused(void **state)
 {
 	(void) state;
@@ -559,6 +587,7 @@ int main(void)
 		BOUNCE_TEST(a_notice_that_is_refused_with_the_message_is_sent_without_it_and_without_checks),
 		BOUNCE_TEST(what_cannot_be_read_now_is_told_later),
 		BOUNCE_TEST(a_message_that_is_cut_off_is_not_returned_and_the_notice_says_so),
+		BOUNCE_TEST(that_a_notice_goes_without_the_message_is_logged_where_there_is_a_notice),
 		BOUNCE_TEST(nonsense_is_refused),
 	};
 

@@ -299,6 +299,9 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	char boundary[71];		/* RFC 2046 5.1.1 */
 	int error;
 
+	if (n->original == IS_DAMAGED)
+		log_mail(ROAD_ERROR, n->e.queue_id,
+			 "the message's file is cut off: its notification goes without it");
 	queue_id_new(ret_id);
 	fill_envelope(n, who, &recipient, &e);
 	e.queue_id = str_of(ret_id);
@@ -339,6 +342,14 @@ static int tell(struct notice *n, enum notice_audience who, struct str to, char 
 	return error == EPERM ? 0 : error;
 }
 
+/* It is about the first so many of its recipients. */
+static void make_about(struct notice *n, size_t count)
+{
+	n->e.recipient_count = count;
+	n->is_utf8 = needs_utf8(n);
+	n->template = choose_template(n);
+}
+
 static bool has_class(const struct notice *n, const char *class)
 {
 	return str_lists_nocase(str_of(n->conf->notify_classes), str_of(class));
@@ -353,52 +364,42 @@ static int send_double_bounce(struct notice *n, char ret_id[32])
 	}
 	if (n->kind != BOUNCE_FAILURE || (!has_class(n, "2bounce") && !has_class(n, "bounce")))
 		return 0;
+	make_about(n, n->e.recipient_count);
 	return tell(n, TO_POSTMASTER_INSTEAD, str_of(n->conf->two_bounce_notice_recipient), ret_id);
 }
 
-static void send_copy(const struct notice *n)
+static void send_copy(struct notice *n, size_t all)
 {
 	const char *class = n->kind == BOUNCE_FAILURE ? "bounce" : n->kind == BOUNCE_DELAY ? "delay" : NULL;
 	char id[32];
 
 	if (class == NULL || !has_class(n, class))
 		return;
+	make_about(n, all);
 	/* The sender knows: failing now would tell him twice. */
 	send_one(n, TO_POSTMASTER,
 		 str_of(n->kind == BOUNCE_DELAY ? n->conf->delay_notice_recipient
 			: n->conf->bounce_notice_recipient), id);
 }
 
-/* It is about the first so many of its recipients. */
-static void make_about(struct notice *n, size_t count)
-{
-	n->e.recipient_count = count;
-	n->is_utf8 = needs_utf8(n);
-	n->template = choose_template(n);
-}
-
 int notice_send(struct notice *n, char ret_id[32])
 {
-	const size_t all = n->e.recipient_count, wanted = put_wanted_first(n);
+	const size_t all = n->e.recipient_count;
+	size_t wanted;
 	int error = 0;
 
 	ret_id[0] = '\0';
 	if (all == 0)
 		return 0;
 	n->original = content_is_cut_off(&n->content) ? IS_DAMAGED : IS_ATTACHED;
-	if (n->original == IS_DAMAGED)
-		log_mail(ROAD_ERROR, n->e.queue_id,
-			 "the message's file is cut off: its notification goes without it");
-	make_about(n, all);
 	if (n->e.sender.len == 0 || (n->e.flags & ENVELOPE_NOTICE) != 0 || is_double_bounce(n))
 		return send_double_bounce(n, ret_id);
+	wanted = put_wanted_first(n);
 	if (wanted > 0) {
 		make_about(n, wanted);
 		error = tell(n, TO_SENDER, n->e.sender, ret_id);
 	}
-	if (error == 0) {
-		make_about(n, all);
-		send_copy(n);
-	}
+	if (error == 0)
+		send_copy(n, all);
 	return error;
 }
