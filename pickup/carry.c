@@ -97,16 +97,17 @@ static int read_envelope(struct queue_file *f, struct arena *a, struct envelope 
 		.client_address = STR("127.0.0.1"), .uid = st.st_uid,
 		.recipient_count = theirs.recipient_count, .recipients = theirs.recipients,
 	};
+	/* postdrop knows of no client; what came from the queue has gone through cleanup */
+	*ret_is_requeued = theirs.client_name.len > 0 && st.st_uid == geteuid();
 	for (size_t i = 0; i < ret->recipient_count; i++) {
 		ret->recipients[i].index = (uint32_t) i;
-		ret->recipients[i].original = STR_NONE;
+		if (!*ret_is_requeued)
+			ret->recipients[i].original = STR_NONE;
 		if (ret->recipients[i].address.len == 0)
 			return -EBADMSG;
 	}
 	if (ret->recipient_count == 0 && (ret->flags & ENVELOPE_EXTRACT) == 0)
 		return -EBADMSG;
-	/* postdrop knows of no client; what came from the queue has gone through cleanup */
-	*ret_is_requeued = theirs.client_name.len > 0 && st.st_uid == geteuid();
 	if (ret->arrival_us > wall_us() || ret->arrival_us <= 0)
 		ret->arrival_us = (int64_t) st.st_mtime * 1000000;
 	return 0;

@@ -21,13 +21,9 @@ static void quote(struct buf *b, struct str address)
 
 /* ---- for people ---- */
 
-static char mark_of(const struct listed_message *m)
+static const char *mark_of(const struct listed_message *m)
 {
-	if (m->forced_expire)
-		return '#';
-	return str_is(str_of(m->queue), STR("active")) ? '*'
-	       : str_is(str_of(m->queue), STR("hold")) ? '!'
-						       : ' ';
+	return str_is(str_of(m->queue), STR("active")) ? "*" : str_is(str_of(m->queue), STR("hold")) ? "!" : "";
 }
 
 static void print_time(FILE *to, int64_t s)
@@ -77,7 +73,7 @@ static void print_for_people(struct printer *p, const struct listed_message *m)
 			"--Sender/Recipient------");
 	else
 		fprintf(p->to, "\n");
-	buf_addf(&id, "%.*s%c", PSTR(m->id), mark_of(m));
+	buf_addf(&id, "%.*s%s%s", PSTR(m->id), mark_of(m), m->forced_expire ? "#" : "");
 	quote(&sender, m->sender);
 	fprintf(p->to, "%-17s %8llu ", buf_text(&id), (unsigned long long) m->size);
 	print_time(p->to, m->arrival_s);

@@ -18,7 +18,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/peers/trigger.h"
 
-enum { MOST_ACTIONS = 1000, LONGEST_LINE = 1024 };
+enum { MOST_ACTIONS = 1000 };
 
 static struct qmgr_conf conf;
 static struct command_world world;
@@ -63,10 +63,13 @@ static void add_id(struct buf *ids, struct str id)
 
 static void read_ids(struct buf *ids)
 {
-	char line[LONGEST_LINE];
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t len;
 
-	while (fgets(line, sizeof(line), stdin) != NULL)
-		add_id(ids, str_trim(str_of(line)));
+	while ((len = getline(&line, &size, stdin)) >= 0)
+		add_id(ids, str_trim(str_make(line, (size_t) len)));
+	free(line);
 }
 
 static bool is_all(const char *id)

@@ -245,6 +245,19 @@ def test_hold_release_expire_and_delete(instance):
     assert mail.command("postsuper", "-d", queue_id).stderr == "postsuper: Deleted: 0 messages\n"
 
 
+def test_the_end_of_a_long_line_is_no_id(instance):
+    mail, queue_id = waiting_mail(instance)
+    for line in ("x" * 1023 + queue_id, queue_id + "\0x", f"x {queue_id}"):
+        assert mail.command("postsuper", "-d", "-", input=line + "\n").stderr.endswith("Deleted: 0 messages\n")
+    assert mail.command("postsuper", "-h", "-", input=f"x\n{queue_id}").stderr.endswith("Placed on hold: 1 message\n")
+
+
+def test_a_list_shows_what_is_on_hold_and_will_be_returned_behind_that(instance):
+    mail, queue_id = waiting_mail(instance)
+    mail.command("postsuper", "-h", queue_id, "-e", queue_id)
+    assert f"{queue_id}!# " in mail.command("postqueue", "-p").stdout
+
+
 def test_orders_that_a_reload_crosses_are_carried_out(instance):
     """The queue manager that leaves stops half-way, its successor goes on."""
     mail, first = waiting_mail(instance)
@@ -348,6 +361,19 @@ def test_a_requeued_message_is_routed_anew_for_whom_it_did_not_reach_yet(instanc
     wait_until(lambda: len(sink.messages) == 2, 30, mail.log_tail)
     assert sink.messages[1].recipients[0].startswith("<ok@example.org>")
     assert len(sink.messages[1].recipients) == 1
+    mail.wait_empty()
+
+
+def test_a_requeued_message_still_knows_whom_it_was_for_at_first(instance, sink):
+    sink.answers["RCPT"] = "450 4.2.0 later"
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "600s", "virtual_alias_maps": "inline:{ ann@example.com=slow@example.org }"})
+    queue_id = mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["ann@example.com"])
+    mail.wait_for_log("slow@example.org.*orig_to=<ann@example.com>.*status=deferred")
+    wait_until(lambda: mail.queue_list() and mail.queue_list()[0]["queue_name"] == "deferred", what=mail.log_tail)
+    del sink.answers["RCPT"]
+    mail.command("postsuper", "-r", queue_id)
+    mail.wait_for_log("to=<slow@example.org>, orig_to=<ann@example.com>, .*status=sent")
+    assert sink.messages[0].recipients == ["<slow@example.org> ORCPT=rfc822;ann@example.com"]
     mail.wait_empty()
 
 
