@@ -20,7 +20,8 @@
 enum { MOST_RECIPIENTS = 100000, MOST_ERRORS = 100, TRANSACTION_MEMORY = 64 << 20 };
 
 /*
- *   bare_lf     the last command ended in LF alone, as whoever types at a terminal ends lines
+ *   bare_lf     the last command, or the first line of content behind it, ended in LF alone, as whoever
+ *               types at a terminal ends lines, or a program that only knows how SMTP's commands end
  *   has_sender  MAIL was accepted; recipients may follow. Ends with DATA, RSET, HELO, EHLO
  */
 struct dialogue {
@@ -162,15 +163,15 @@ static void feed(struct dialogue *d, struct dot_in *dots, struct str bytes, stru
 }
 
 /*
- * Content ends with a dot between lines that end as DATA did. So LF "." LF within the lines of who
- * says CR LF, which may be somebody else's, ends nothing.
+ * Content ends with a dot between lines that end as DATA or its first line did. So LF "." LF within
+ * the lines of who says CR LF, which may be somebody else's, ends nothing.
  */
-static bool read_data(struct dialogue *d, struct dot_in *dots, struct buf *decoded)
+static bool read_data(struct dialogue *d, bool is_first, struct dot_in *dots, struct buf *decoded)
 {
 	struct str bytes;
 	bool ends_in_lf;
 
-	if (!d->bare_lf) {
+	if (!d->bare_lf && !is_first) {
 		if (!input_bytes(&d->in, INPUT_SIZE / 2, &bytes))
 			return false;
 		feed(d, dots, bytes, decoded);
@@ -179,6 +180,7 @@ static bool read_data(struct dialogue *d, struct dot_in *dots, struct buf *decod
 	if (!input_line(&d->in, &bytes))
 		return false;
 	ends_in_lf = str_ends(bytes, STR("\n")) && !str_ends(bytes, STR("\r\n"));
+	d->bare_lf |= ends_in_lf;
 	feed(d, dots, ends_in_lf ? str_head(bytes, bytes.len - 1) : bytes, decoded);
 	if (ends_in_lf)
 		dot_in_feed(dots, STR("\r\n"), decoded);
@@ -192,8 +194,8 @@ static bool copy_data(struct dialogue *d, struct submission *out)
 	struct dot_in dots;
 
 	dot_in_begin(&dots, true);
-	while (!dot_in_ended(&dots)) {
-		if (!read_data(d, &dots, &decoded))
+	for (bool is_first = true; !dot_in_ended(&dots); is_first = false) {
+		if (!read_data(d, is_first, &dots, &decoded))
 			return false;
 		if (out != NULL)
 			submission_write(out, buf_str(&decoded));

@@ -165,8 +165,8 @@ static void take_option(struct request *q, int option)
 	case 't': q->extract = true; break;
 	case 'V': take_envid(q, optarg); break;
 	case 'v':
-		if (q->notify == 0)		/* a report of the delivery, as Postfix sends one */
-			q->notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+		if (q->notify == 0)		/* a report of the delivery, besides what everybody hears */
+			q->notify = NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY;
 		break;
 	case 'X':
 		if (optarg[0] == 'V')

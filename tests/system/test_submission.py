@@ -157,6 +157,20 @@ def test_the_environment_may_name_the_sender(still, monkeypatch):
     assert any("\nfull_name\tMy Name\n" in path.read_text() for path in maildrop(still))
 
 
+def test_recipients_behind_brackets_that_do_not_match_get_the_mail(running):
+    message = "To: ann@example.com>, joe <joe@example.com\nCc: bob@example.com (unclosed\n\nx\n"
+    assert running.command("sendmail", "-t", input=message).stderr == ""
+    for name in ("ann", "joe", "bob"):
+        running.wait_for_log(f"to=<{name}@example.com>.* status=sent")
+
+
+def test_who_asks_for_a_report_is_warned_of_delays_as_everybody_is(still):
+    for options, flags in (([], []), (["-v"], ["SUCCESS,FAILURE,DELAY"]), (["-v", "-N", "failure"], ["FAILURE"]), (["-N", "never", "-v"], ["NEVER"])):
+        still.command("sendmail", *options, "a@example.com", input="x\n")
+        assert re.findall("notify_flags=(.*)", envelope(still)) == flags, options
+        maildrop(still)[0].unlink()
+
+
 def test_source_routes_are_taken_off_addresses(still):
     """RFC 5321 F.2: also without the angle brackets, on the command line and in headers."""
     still.command("sendmail", "-f", "@relay.example:me@example.net", "@relay.example:one@example.com", "<@a,@b:two@example.com>", "@[192.0.2.1]: three@example.com", input="x\n")
@@ -410,6 +424,14 @@ def test_dialogue_with_crlf_ends_content_nowhere_else(still):
     done = still.command("sendmail", "-bs", input=b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\n" + smuggled)
     assert done.stdout.count(b"\r\n250 2.0.0 Ok: queued as ") == 1 and done.stdout.count(b"\r\n") == 6
     assert b"x\n\nMAIL FROM:<x@y.z>\n\n\n\n\n" in content(still)
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n"], ids=["lf", "crlf"])
+def test_dialogue_content_may_have_other_line_ends_than_the_commands(still, end):
+    """A program that hands over a file, and knows how commands end."""
+    done = still.command("sendmail", "-bs", input=b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nSubject: x\n\nx\r\n..\ny" + end + b"NOOP\r\nQUIT\r\n")
+    assert re.search(rb"354 .*\r\n250 2.0.0 Ok: queued as \w+\r\n250 2.0.0 Ok\r\n221 ", done.stdout)
+    assert content(still).endswith(b"Subject: x\n\nx\n.\ny\n")
 
 
 def test_dialogue_that_breaks_off_queues_nothing(still):
