@@ -83,25 +83,10 @@ void service_free(struct service *s)
 
 /* ---- what a row means ---- */
 
-/* "smtp/inet" or "inet". */
 bool service_is_disabled(const struct service_entry *e)
 {
-	struct str rest = str_of(settings->master.master_service_disable), word;
-
-	while (str_token(&rest, ", \t\r\n", &word)) {
-		struct str type = word, name = STR_NONE;
-
-		if (str_find(word, '/') >= 0) {
-			ssize_t slash = str_find_last(word, '/');
-
-			name = str_head(word, (size_t) slash);
-			type = str_skip(word, (size_t) slash + 1);
-		}
-		if (str_is(type, str_of(service_type_text(e->type)))
-		    && (name.len == 0 || str_is(name, e->name)))
-			return true;
-	}
-	if (master_cf_is_spare(&settings->table, e))
+	if (master_cf_is_disabled(str_of(settings->master.master_service_disable), e)
+	    || master_cf_is_spare(&settings->table, e))
 		return true;
 	/* Nobody logs there when the log goes to syslog. */
 	return e->line == 0 && str_is(e->command, STR("postlogd")) && settings->common.maillog_file[0] == 0;

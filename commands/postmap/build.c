@@ -24,6 +24,8 @@ struct making {
 	struct arena *arena;
 };
 
+static bool is_in_owners_name;
+
 void become_owner_of(const struct job *job, const char *path, const char *otherwise)
 {
 	struct stat st;
@@ -37,6 +39,7 @@ void become_owner_of(const struct job *job, const char *path, const char *otherw
 	if (setgroups(1, &st.st_gid) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0
 	    || setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
 		die(EX_OSERR, "become the owner of %s: %s", path, error_text(errno));
+	is_in_owners_name = true;
 }
 
 static void warn_of_line(const struct making *m, const char *words)
@@ -110,6 +113,7 @@ const struct database_driver *driver_of(const struct target *target)
 static void open_edit(struct making *m, unsigned flags)
 {
 	AUTO(buf) why = BUF_WORDS;
+	int r;
 
 	if (strcmp(m->target->type, "proxy") == 0) {
 		if (table_open(str_of(m->target->spec), TABLE_CHANGES | (m->job->fold ? TABLE_FOLD_KEY : 0),
@@ -119,9 +123,10 @@ static void open_edit(struct making *m, unsigned flags)
 	}
 	if (m->job->with_nul)
 		flags |= EDIT_KEEP_NUL;
-	if (edit_open(driver_of(m->target), m->target->database, flags, m->job->cache_bytes,
-		      &m->edit, &why) < 0)
-		die(EX_CANTCREAT, "%s", buf_text(&why));
+	r = edit_open(driver_of(m->target), m->target->database, flags, m->job->cache_bytes, &m->edit, &why);
+	if (r < 0)
+		die(EX_CANTCREAT, "%s%s", buf_text(&why),
+		    r == -EACCES && is_in_owners_name ? " for the owner of the source (mend: -o, or make root its owner)" : "");
 }
 
 /*

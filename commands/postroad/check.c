@@ -167,7 +167,8 @@ static void look_at_log(struct look *l)
 
 /*
  * A main.cf made for Postfix may say where Postfix's programs are. They are not to be started in
- * place of ours: its trivial-rewrite tells them apart, which we do in process.
+ * place of ours: its trivial-rewrite tells them apart, which we do in process. Where both have been
+ * installed in one directory only a person knows which came last.
  */
 static void look_at_master(struct look *l)
 {
@@ -177,7 +178,9 @@ static void look_at_master(struct look *l)
 	if (!has_program(l, "master"))
 		complain(l, true, "daemon_directory %s: master: %s (%s)", directory, error_text(errno), mend);
 	else if (has_program(l, "trivial-rewrite"))
-		complain(l, true, "daemon_directory %s: these are Postfix's programs (%s)", directory, mend);
+		complain(l, true, "daemon_directory %s: these are Postfix's programs (%s)", directory,
+			 has_program(l, "resolver") ? "or there are some among ours; mend: remove trivial-rewrite from there, and install Postroad again"
+						    : mend);
 }
 
 int find_obstacles(struct work *w, bool thorough, report_fn *say, void *arg)

@@ -15,7 +15,7 @@
 #include "lib/base/die.h"
 #include "lib/ipc/channel.h"
 
-enum { RELOAD_MS = 90000, FLUSH_MS = 10000, LOOK_MS = 10 };
+enum { RELOAD_MS = 90000, UNKNOWN_MS = 10000, FLUSH_MS = 10000, LOOK_MS = 10 };
 
 /*
  * The descriptor names one process for good: should it die between the look at its lock and the
@@ -93,7 +93,7 @@ static int say_outcome(struct work *w, bool failed)
 int do_reload(struct work *w)
 {
 	struct instance_state before, now;
-	int64_t until = mono_ms() + RELOAD_MS;
+	const int64_t began = mono_ms();
 	int fd = open_process(w, &before);
 
 	if (fd < 0)
@@ -101,12 +101,14 @@ int do_reload(struct work *w)
 	send_signal(w, fd, SIGHUP);
 	close(fd);
 	while (find_running(w, &now, false) && now.pid == before.pid) {
-		if (before.reloads == RELOADS_UNKNOWN || now.reloads == RELOADS_UNKNOWN)
+		/* the last one could not be written down; perhaps this one can */
+		if (now.reloads == RELOADS_UNKNOWN
+		    && (before.reloads != RELOADS_UNKNOWN || mono_ms() - began >= UNKNOWN_MS))
 			die(EX_TEMPFAIL, "the %s mail system was told to reload, but cannot say here what comes of it: see the log",
 			    w->world.common.mail_name);
 		if (now.reloads != before.reloads)
 			return say_outcome(w, now.last_failed);
-		if (mono_ms() >= until)
+		if (mono_ms() - began >= RELOAD_MS)
 			die(EX_TEMPFAIL, "the %s mail system has not answered within %d seconds",
 			    w->world.common.mail_name, RELOAD_MS / 1000);
 		co_sleep(in(LOOK_MS));

@@ -150,8 +150,12 @@ static void lint_port(struct lint *l, const struct service_entry *s)
 /* While the system runs its ports are taken, by itself. */
 static void lint_ports(struct lint *l)
 {
+	struct str disabled = STR_NONE;
+
+	conf_get(l->conf, l->arena, STR("master_service_disable"), &disabled);
 	for (size_t i = 0; i < l->table.count; i++)
-		if (l->table.services[i].type == SERVICE_INET)
+		if (l->table.services[i].type == SERVICE_INET
+		    && !master_cf_is_disabled(disabled, &l->table.services[i]))
 			lint_port(l, &l->table.services[i]);
 }
 

@@ -13,9 +13,11 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/die.h"
+#include "lib/conf/master_cf.h"
+#include "lib/daemon/rehearsal.h"
 #include "lib/daemon/startup.h"
 
-enum { MOST_START_MS = 60000, MOST_END_MS = 5000 };
+enum { MOST_START_MS = 60000, MOST_END_MS = 5000, MOST_DOORS_MS = 10000 };
 
 static void insist_on_start(struct work *w)
 {
@@ -95,6 +97,34 @@ static int wait_for_ready(int fd, pid_t pid)
 	return read(fd, &byte, 1) == 1 ? 0 : status_of_death(pid);
 }
 
+static void say_missing(void *arg, bool fatal, struct str line)
+{
+	(void) arg;
+	if (fatal)		/* of what is merely odd it will warn when it starts */
+		log_warning("%.*s", PSTR(line));
+}
+
+/*
+ * Who serves the network is started by its first client, perhaps in the night: what it stumbles over
+ * is said now. The system runs meanwhile, as with Postfix, whatever is wrong with one of them.
+ */
+static void try_doors(struct work *w)
+{
+	struct arena *a = arena_new("master.cf", NULL, 64 << 20);
+	struct master_cf table, doors = { 0 };
+	AUTO(buf) why = BUF_WORDS;
+
+	if (master_cf_load(w->world.conf, a, &table, &why) >= 0) {
+		doors.services = arena_get(a, (table.count + 1) * sizeof(*doors.services));
+		for (size_t i = 0; i < table.count; i++)
+			if (table.services[i].type == SERVICE_INET)
+				doors.services[doors.count++] = table.services[i];
+		rehearse_services(w->world.conf, &w->world.common, &doors, MOST_DOORS_MS, NULL, say_missing,
+				  NULL, &why);
+	}
+	arena_free(a);
+}
+
 int do_start(struct work *w)
 {
 	char number[16];
@@ -119,6 +149,7 @@ int do_start(struct work *w)
 	if (status == 0) {
 		open_command_log(&w->world.common, "postroad");		/* now there is one */
 		log_info("starting the %s mail system", w->world.common.mail_name);
+		try_doors(w);
 	}
 	return status;
 }

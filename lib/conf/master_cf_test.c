@@ -192,6 +192,21 @@ static void test_of_the_queue_managers_the_one_named_qmgr_counts(void **state)
 	assert_false(master_cf_is_spare(&m, &m.services[0]));
 }
 
+static void test_services_are_disabled_by_type_or_by_name_and_type(void **state)
+{
+	static const struct { const char *disabled, *which; } cases[] = {
+		{ "", "---" }, { "inet", "xx-" }, { "unix, inet", "xxx" }, { "smtp/inet", "x--" }, { "smtp", "---" },
+		{ "pass [::1]:25/inet smtp/unix", "-xx" }, { "/inet", "xx-" }, { "smtp/", "---" },
+	};
+	const struct master_cf m = parse("smtp inet n - n - - smtpd\n[::1]:25 inet n - n - - smtpd\nsmtp unix - - n - - smtp\n");
+
+	(void) state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		for (size_t s = 0; s < 3; s++)
+			assert_int_equal(master_cf_is_disabled(str_of(cases[i].disabled), &m.services[s]),
+					 cases[i].which[s] == 'x');
+}
+
 static void note(void *arg, const char *text)
 {
 	buf_addf(arg, "%s\n", text);
@@ -229,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_our_programs_have_sockets_where_old_rows_say_fifo),
 		cmocka_unit_test(test_errors_name_line_and_field),
 		cmocka_unit_test(test_of_the_queue_managers_the_one_named_qmgr_counts),
+		cmocka_unit_test(test_services_are_disabled_by_type_or_by_name_and_type),
 		cmocka_unit_test(test_values_that_name_a_service_which_is_not_there_are_said),
 	};
 

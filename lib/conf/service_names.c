@@ -50,6 +50,21 @@ bool master_cf_is_spare(const struct master_cf *m, const struct service_entry *s
 	return false;
 }
 
+bool master_cf_is_disabled(struct str disabled, const struct service_entry *s)
+{
+	const struct str type = str_of(service_type_text(s->type));
+	struct str word;
+
+	while (str_token(&disabled, ", \t\r\n", &word)) {
+		const ssize_t slash = str_find_last(word, '/');
+		const struct str name = str_head(word, (size_t) MAX(slash, (ssize_t) 0));
+
+		if (str_is(str_skip(word, (size_t) (slash + 1)), type) && (name.len == 0 || str_is(name, s->name)))
+			return true;
+	}
+	return false;
+}
+
 static bool is_naming(struct str name)
 {
 	for (size_t i = 0; i < COUNT_OF(naming); i++)

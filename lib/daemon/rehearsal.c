@@ -244,15 +244,17 @@ int rehearse_services(struct conf *c, const struct common_conf *common, const st
 	struct arena *a = arena_new("rehearsal", NULL, 64 << 20);
 	struct map *seen = map_new();
 	const int64_t until = mono_ms() + most_ms;
+	struct str disabled = STR_NONE;
 	int failed = 0, e = 0;
 
+	conf_get(c, a, STR("master_service_disable"), &disabled);
 	for (size_t i = 0; i < table->count && e >= 0; i++) {
 		const struct service_entry *s = &table->services[i];
 		struct rehearsal r = { .conf = c, .say = say_it, .arg = arg, .service = s };
 		const char *path;
 		char **argv;
 
-		if (!has_program(common, s) || is_repeated(a, seen, s))
+		if (master_cf_is_disabled(disabled, s) || !has_program(common, s) || is_repeated(a, seen, s))
 			continue;
 		argv = rehearsal_command(a, common, conf_dir(c), s, more == NULL ? NULL : more(s), &path);
 		e = rehearse(&r, path, argv, until, why);

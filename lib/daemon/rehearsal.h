@@ -18,7 +18,8 @@
  */
 typedef void rehearsal_fn(void *arg, bool fatal, struct str line);
 /*
- * Rehearses every service whose program is there, each program with the same arguments once.
+ * Rehearses every service whose program is there and that master_service_disable does not name, each
+ * program with the same arguments once.
  * Blocks, for most_ms at most in all; a daemon that is not through by then counts as failed. more:
  * arguments behind the row's own, a list that ends with NULL; without it the rehearsal is strict,
  * as before a reload: tables and certificates that cannot be opened count too. How many could not

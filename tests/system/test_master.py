@@ -372,6 +372,38 @@ def test_who_asks_for_a_reload_does_not_wait_for_an_answer_that_cannot_be_writte
     assert "is running" in one.command("postroad", "status").stderr
 
 
+def test_a_reload_whose_predecessor_could_not_be_written_down_is_answered(echo):
+    one = echo()
+    os.truncate(one.queue / "pid/master.reload", 0)         # as master leaves it on a full disk
+    one.reload()
+    one.settle_log()
+    assert len(one.log_lines("reload -- version")) == 1
+
+
+def test_start_says_what_a_service_will_stumble_over_at_its_first_client(instance):
+    one = instance(start=False, main={"smtpd_client_restrictions": "reject_everything"})
+    one.write()
+    said = one.command("postroad", "start").stderr
+    one.running = True
+    words = r'warning: \S+main\.cf, line \d+: smtpd_client_restrictions: unknown restriction "reject_everything"'
+    assert re.search(words, said), said
+    one.wait_for_log(f"postroad\\[\\d+\\]: {words}")
+    assert not one.log_lines(r"smtpd\[\d+\]: fatal")
+
+
+def test_a_service_that_is_disabled_may_be_wrong(instance):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        row = f"127.0.0.1:{taken.getsockname()[1]}"
+        one = instance(start=False, master=f"{row} inet n - n - - smtpd -o smtpd_client_restrictions=reject_everything\n",
+                       main={"master_service_disable": f"{row}/inet"})
+        one.write()
+        one.running = True
+        assert "reject_everything" not in one.command("postroad", "start").stderr
+        one.reload()
+        assert row not in one.command("postroad", "lint", check=False).stderr
+
+
 def test_a_reload_is_refused_when_a_daemon_could_not_start_with_it(instance):
     one = instance()                        # nobody serves yet: a process that starts later has the configuration of before
     for change, reason in (({"smtpd_client_restrictions": "reject_everything"}, "smtpd_client_restrictions: unknown restriction \"reject_everything\""),
@@ -643,7 +675,9 @@ def test_programs_of_postfix_are_not_started_in_place_of_ours(echo):
     """Many a main.cf made for Postfix says where its programs are."""
     one = echo(start=False)
     (one.programs / "trivial-rewrite").symlink_to(ECHOD)
-    assert re.search(rf"error: .*main\.cf, line \d+: daemon_directory {one.programs}: these are Postfix's programs \(mend: ", refused(one))
+    assert re.search(rf"error: .*main\.cf, line \d+: daemon_directory {one.programs}: these are Postfix's programs \(mend: take ", refused(one))
+    (one.programs / "resolver").symlink_to(ECHOD)            # ours were installed over them, or they over ours
+    assert "these are Postfix's programs (or there are some among ours; mend: remove trivial-rewrite" in refused(one)
     one.main["daemon_directory"] = one.root / "nowhere"
     one.write()
     said = one.command("postroad", "check", check=False).stderr
