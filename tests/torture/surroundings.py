@@ -130,7 +130,7 @@ def queue_of_postfix(seed, rounds):
                 scene.mail.kill("qmgr")
                 scene.mail.command("postsuper", check=False)
                 scene.end_load()
-                extra = scene.settle()
+                extra = scene.settle(duplicates=rounds * IN_FLIGHT)
                 scene.mail.stop()
             with Sink(address="127.0.0.6", port=away) as sink:
                 postfix.start()

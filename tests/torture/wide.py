@@ -21,8 +21,9 @@ BY_DNS, BY_LMTP, PIPED, COMMAND = "dns@dns.example", "lmtp@lmtp.example", "piped
 BY_POLICY, BY_TOKEN = "sts@d0.test", "token@token.example"
 WIDE_ROUTES = [[RELAY], [BOX], [FILE], [USER], [LIST], [NOBODY], [LATER], [BY_DNS], [BY_DNS, BOX], [BY_LMTP], [PIPED], [COMMAND], [DISCARDED],
                [BY_POLICY], [BY_TOKEN], [RELAY, BOX, BY_LMTP, DISCARDED, NOBODY]]
-# A file of its own, complete under its name. Whoever is killed meanwhile leaves at most what came in too short.
-SCRIPT = '#!/bin/sh\nmade=$(mktemp "$1/tmp.XXXXXX") && cat > "$made" && mv "$made" "$1/new.${made##*.}" || exit 75\n'
+# A file of its own, complete under its name. Whoever is killed meanwhile leaves at most what came in too short. mktemp makes names of the clock
+# and the stack's address, some 31 bits, so one may come that is in use as new.*: ln leaves that message alone, and the mail is tried again.
+SCRIPT = '#!/bin/sh\nmade=$(mktemp "$1/tmp.XXXXXX") && cat > "$made" && ln "$made" "$1/new.${made##*.}" && rm "$made" || exit 75\n'
 HELPER = "#!/bin/sh\necho right; echo 2\n"              # a token for two seconds
 SASLPASSWD = shutil.which("saslpasswd2", path="/usr/sbin:/usr/bin")
 HAS_CYRUS = SASLPASSWD is not None and (DAEMONS / "cyrus-sasl").exists()
