@@ -36,6 +36,7 @@ PATIENCE = 4 if SANITIZED else 1        # how much slower things may be
 # Below the range that the kernel gives to outgoing connections, so that a port stays free between two binds. Each worker of a run has a part of it.
 _share = 12000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 _first = 20000 + _share * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_marks = itertools.count()
 _ports = (_first + number % _share for number in itertools.count(os.getpid() * 131))
 
 
@@ -316,6 +317,16 @@ class Instance:
 
     def wait_empty(self, timeout=30):
         wait_until(lambda: not self.queue_files() and not self.queue_list(), timeout, lambda: f"queue empty\n{self.log_tail()}", pause=0.05)
+        self.settle_log()
+
+    def settle_log(self):
+        """Returns when all that the daemons have said until now is in the log: postlogd writes lines in the order in which they came."""
+        mark = f"all is said, {next(_marks)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as talker:
+            talker.settimeout(30 * PATIENCE)
+            talker.connect(str(self.queue / "public/postlog"))
+            talker.send(mark.encode())
+        wait_until(lambda: mark in self.log().splitlines(), 30, lambda: f"{mark!r} in the log\n{self.log_tail()}", pause=0.002)
 
     def queue_files(self):
         """Every message that has a file of its own, by path. Looked for twice, or one that moves at this moment might be met nowhere."""
