@@ -55,7 +55,10 @@ bool master_cf_has(const struct master_cf *m, struct str name);
  * which everybody goes by the name qmgr, and what waits for the queue meanwhile keeps that one out.
  */
 bool master_cf_is_spare(const struct master_cf *m, const struct service_entry *s);
-/* By master_service_disable: "inet", "smtp/inet". */
+/*
+ * By master_service_disable: "inet", "smtp/inet" ("smtp.inet" before Postfix 2.11), and "!smtp/inet"
+ * for what is to be started. The first word that fits counts.
+ */
 bool master_cf_is_disabled(struct str disabled, const struct service_entry *s);
 /*
  * Values of main.cf and of -o that name a service which the table does not have (default_transport,

@@ -196,7 +196,9 @@ static void test_services_are_disabled_by_type_or_by_name_and_type(void **state)
 {
 	static const struct { const char *disabled, *which; } cases[] = {
 		{ "", "---" }, { "inet", "xx-" }, { "unix, inet", "xxx" }, { "smtp/inet", "x--" }, { "smtp", "---" },
-		{ "pass [::1]:25/inet smtp/unix", "-xx" }, { "/inet", "xx-" }, { "smtp/", "---" },
+		{ "pass [::1]:25/inet smtp/unix", "-xx" }, { "/inet", "---" }, { "smtp/", "---" }, { "SMTP/Inet", "x--" },
+		{ "!smtp/inet, inet", "-x-" }, { "inet, !smtp/inet", "xx-" }, { "! smtp/inet", "x--" }, { "!!unix !inet", "--x" },
+		{ "[::1]:25.inet smtp.unix", "-xx" },
 	};
 	const struct master_cf m = parse("smtp inet n - n - - smtpd\n[::1]:25 inet n - n - - smtpd\nsmtp unix - - n - - smtp\n");
 

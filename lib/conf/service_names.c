@@ -56,11 +56,17 @@ bool master_cf_is_disabled(struct str disabled, const struct service_entry *s)
 	struct str word;
 
 	while (str_token(&disabled, ", \t\r\n", &word)) {
-		const ssize_t slash = str_find_last(word, '/');
-		const struct str name = str_head(word, (size_t) MAX(slash, (ssize_t) 0));
+		bool is_disabled = true;
+		ssize_t mark;
 
-		if (str_is(str_skip(word, (size_t) (slash + 1)), type) && (name.len == 0 || str_is(name, s->name)))
-			return true;
+		for (; str_starts(word, STR("!")); word = str_skip(word, 1))
+			is_disabled = !is_disabled;
+		mark = str_find_last(word, '/');
+		if (mark < 0)
+			mark = str_find_last(word, '.');
+		if (str_is_nocase(str_skip(word, (size_t) (mark + 1)), type)
+		    && (mark < 0 || str_is_nocase(str_head(word, (size_t) mark), s->name)))
+			return is_disabled;
 	}
 	return false;
 }
