@@ -6,7 +6,9 @@
 #include "commands/postroad/postroad.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,12 +65,28 @@ static void wait_for_new_file(struct work *w)
 	}
 }
 
+/*
+ * Never over a log of before, somebody else's that rotates at this moment too. Where the file system
+ * cannot promise that, a look before has to do.
+ */
+static int move_aside(const char *file, const char *finished)
+{
+	if (renameat2(AT_FDCWD, file, AT_FDCWD, finished, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (access(finished, F_OK) == 0)
+		return -EEXIST;
+	return rename(file, finished) < 0 ? -errno : 0;
+}
+
 int do_logrotate(struct work *w)
 {
 	const char *file = w->world.common.maillog_file;
 	struct instance_state running;
 	AUTO(buf) finished = BUF(4096);
 	struct stat st;
+	int r;
 
 	if (file[0] == 0)
 		die(EX_USAGE, "there is nothing to rotate: maillog_file is not set, the log goes to syslog");
@@ -76,10 +94,9 @@ int do_logrotate(struct work *w)
 		die(EX_USAGE, "maillog_file %s is not a regular file", file);
 	buf_add_text(&finished, file);
 	add_suffix(&finished, w->log.maillog_file_rotate_suffix);
-	if (access(buf_text(&finished), F_OK) == 0)
-		die(EX_CANTCREAT, "%s exists already", buf_text(&finished));
-	if (rename(file, buf_text(&finished)) < 0)
-		die(EX_CANTCREAT, "cannot rename %s: %s", file, error_text(errno));
+	r = move_aside(file, buf_text(&finished));
+	if (r < 0)
+		die(EX_CANTCREAT, "cannot rename %s to %s: %s", file, buf_text(&finished), error_text(r));
 	if (find_running(w, &running, true))
 		wait_for_new_file(w);
 	return w->log.maillog_file_compressor[0] == 0 ? 0 : compress(w->log.maillog_file_compressor,

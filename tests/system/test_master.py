@@ -832,6 +832,18 @@ def test_rotation_begins_a_new_file_and_loses_no_line(echo):
         assert text.count(f": before {n}\n") == 1 and text.count(f": warning: after {n}\n") == 1
 
 
+def test_rotation_replaces_nothing(echo):
+    one = echo(main={"maillog_file_compressor": "", "maillog_file_rotate_suffix": "old"})
+    place = one.root / "maillog.old"
+    for make in (lambda: place.symlink_to("elsewhere"), lambda: place.write_text("of before\n")):
+        make()
+        one.settle_log()
+        done = one.command("postroad", "logrotate", check=False)
+        assert done.returncode == 73 and f"cannot rename {one.maillog} to {place}: File exists" in done.stderr
+        assert one.log_lines("daemon started")
+        place.unlink()
+
+
 def test_postlog_says_how_bad_it_is(echo):
     one = echo()
     one.stop()                              # nobody writes a log: what it has to say goes to standard error
