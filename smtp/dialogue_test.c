@@ -77,6 +77,12 @@ static void set_dsn(struct delivery *d)
 	d->env.recipients[1].notify = NOTIFY_NEVER;
 }
 
+static void set_utf8_original(struct delivery *d)
+{
+	d->env.recipients[0].orcpt = STR("utf-8;gr\303\274n+x@example.net");
+	d->env.recipients[1].orcpt = STR("rfc822;gr\303\274n@example.net");
+}
+
 static void test_dsn_parameters_go_on(void **unused)
 {
 	static const struct case_ c = {
@@ -89,11 +95,17 @@ static void test_dsn_parameters_go_on(void **unused)
 		.servers = { HELLO "C MAIL FROM:<a@example.org> SIZE=23\nS 250 ok\nC RCPT TO:<b@x>\nS 250 ok\nC RCPT TO:<c@x>\nS 250 ok\n"
 			     DATA_OK "E" },
 		.to = "b@x c@x", .with = set_dsn, .outcomes = "RD" };
+	static const struct case_ utf8 = {
+		.servers = { "A\nS 220 mx\nC EHLO\nS 250-mx\nS 250-DSN\nS 250 PIPELINING\nC MAIL\nS 250 ok\n"
+			     "C RCPT TO:<b@x> ORCPT=utf-8;gr\\x{FC}n\\x{2B}x@example.net\nS 250 ok\n"
+			     "C RCPT TO:<c@x> ORCPT=rfc822;gr+C3+BCn@example.net\nS 250 ok\n" DATA_OK "E" },
+		.to = "b@x c@x", .with = set_utf8_original, .outcomes = "DD" };
 
 	(void) unused;
 	configure("");
 	run(&c);
 	run(&without);
+	run(&utf8);
 }
 
 static void set_odd_addresses(struct delivery *d)

@@ -174,7 +174,10 @@ static void add_original(struct buf *line, const struct recipient *r, struct str
 		return;
 	}
 	buf_addf(line, " ORCPT=%.*s;", PSTR(type));
-	xtext_encode(line, address);
+	if (str_is_nocase(type, STR("utf-8")))
+		utf8_xtext_encode(line, address);
+	else
+		xtext_encode(line, address);
 }
 
 static void send_rcpt(struct transaction *t, const struct recipient *r)

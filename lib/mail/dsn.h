@@ -25,5 +25,10 @@ void dsn_of_reply(int reply_code, struct str text, struct str fallback, struct a
  */
 int xtext_decode(struct str x, struct arena *a, struct str *ret);
 int xtext_encode(struct buf *b, struct str s);
+/*
+ * utf-8-addr-xtext (RFC 6533 3), which is ASCII, so that also a server may be told that does not know
+ * SMTPUTF8. What is encoded already stays as it is.
+ */
+int utf8_xtext_encode(struct buf *b, struct str s);
 
 #endif

@@ -20,6 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		BUG_UNLESS(xtext_encode(&b, text) == 0);
 		BUG_UNLESS(xtext_decode(buf_str(&b), a, &back) == 0 && str_is(back, text));
 	}
+	buf_clear(&b);
+	BUG_UNLESS(utf8_xtext_encode(&b, in) == 0 && str_is_ascii(buf_str(&b)));
 	arena_free(a);
 	return 0;
 }

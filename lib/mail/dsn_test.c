@@ -89,6 +89,21 @@ static void test_xtext_survives_a_round_trip(void **state)
 	assert_str(text, "a +=\303\274~");
 }
 
+static void test_utf8_addresses_are_told_in_ascii_and_encoded_once(void **state)
+{
+	AUTO(buf) b = BUF(100);
+	AUTO(buf) again = BUF(100);
+
+	(void) state;
+	assert_int_equal(utf8_xtext_encode(&b, STR("gr\303\274n\360\237\223\247 a+b=c~\342\202\254")), 0);
+	assert_str(buf_str(&b), "gr\\x{FC}n\\x{1F4E7}\\x{20}a\\x{2B}b\\x{3D}c~\\x{20AC}");
+	assert_int_equal(utf8_xtext_encode(&again, buf_str(&b)), 0);
+	assert_str(buf_str(&again), buf_text(&b));
+	buf_clear(&b);
+	assert_int_equal(utf8_xtext_encode(&b, STR("\377\360\237")), 0);
+	assert_true(str_is_ascii(buf_str(&b)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -96,6 +111,7 @@ int main(void)
 		cmocka_unit_test(test_the_class_of_a_code_follows_the_reply),
 		cmocka_unit_test(test_xtext_is_decoded_strictly),
 		cmocka_unit_test(test_xtext_survives_a_round_trip),
+		cmocka_unit_test(test_utf8_addresses_are_told_in_ascii_and_encoded_once),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

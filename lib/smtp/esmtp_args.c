@@ -5,7 +5,11 @@
 
 #include "lib/mail/dsn.h"
 
-enum { LONGEST_ORCPT = 500 };	/* RFC 3461 4.2 */
+/*
+ * RFC 3461 4.2 has 500, of which each octet of an address that is not ASCII takes three. A recipient's
+ * memory is bounded by it.
+ */
+enum { LONGEST_ORCPT = 4000 };
 
 static bool is_name(struct str s)
 {

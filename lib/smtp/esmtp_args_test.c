@@ -60,7 +60,7 @@ static void each_bad_mail_parameter_has_its_own_error(void **state)
 
 static void what_harms_nobody_is_no_reason_to_refuse_mail(void **state)
 {
-	char text[6 + 1000];
+	char text[6 + 1000], orcpt[1000] = "ORCPT=rfc822;";
 	struct mail_args m;
 	struct rcpt_args r;
 	struct str bad;
@@ -79,6 +79,10 @@ static void what_harms_nobody_is_no_reason_to_refuse_mail(void **state)
 	assert_str(r.orcpt, "");
 	assert_int_equal(esmtp_rcpt_args(STR("ORCPT=rfc822;gr+C3+BCn@example.com"), arena, &r, &bad), ESMTP_OK);
 	assert_str(r.orcpt, "rfc822;gr\303\274n@example.com");
+	/* 64 octets before the '@', and more than 100 behind it, none of them ASCII */
+	for (size_t i = strlen(orcpt); i + 6 < sizeof(orcpt); i += 6)
+		memcpy(orcpt + i, "+C3+BC", 7);
+	assert_int_equal(esmtp_rcpt_args(str_of(orcpt), arena, &r, &bad), ESMTP_OK);
 }
 
 static void recipient_parameters_are_understood(void **state)
