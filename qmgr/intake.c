@@ -220,6 +220,23 @@ void assign_retry(struct message *m, const uint32_t *positions, size_t n, struct
 	close_jobs(m);
 }
 
+/* What the journal says is noted; who is not in it has not been tried. */
+static void give_up(struct message *m)
+{
+	for (uint32_t i = 0; i < m->env.recipient_count; i++) {
+		if (!recipient_is_open(m, i) || m->states[i].is_noted)
+			continue;
+		m->states[i].status = OUTCOME_DEFERRED;
+		note_outcome(m, &m->deferrals,
+			     &(struct outcome){ .index = m->env.recipients[i].index,
+						.status = OUTCOME_DEFERRED,
+						.dsn = STR("4.7.0"),
+						.relay = STR("none"),
+						.text = STR("message is administratively expired"),
+						.at_us = wall_us() });
+	}
+}
+
 /* ---- taking in ---- */
 
 bool is_known(const struct qmgr *q, struct str id)
@@ -248,7 +265,10 @@ static void activate(struct message *m)
 	m->active_us = wall_us();
 	m->to_do = 1;
 	log_active(m);
-	assign(m);
+	if (is_returned_untried(m))
+		give_up(m);
+	else
+		assign(m);
 	goes_on = m->to_do > 1;
 	entries_done(m, 1);
 	if (goes_on && q->leaving)

@@ -143,23 +143,38 @@ static void replay(void *arg, const struct journal_record *r)
 	}
 }
 
+/* postsuper -e: the last reason of each who waits will do, nobody is tried any more. */
+bool is_returned_untried(const struct message *m)
+{
+	return m->force_expire && m->fate == STAYS && !is_only_verified(m);
+}
+
+static struct notes *notes_for(struct message *m, int at, const struct outcome *o)
+{
+	if (is_only_verified(m))
+		return o->status == OUTCOME_DEFERRED ? NULL : &m->successes;	/* they are asked about again */
+	if (o->status == OUTCOME_BOUNCED)
+		return &m->failures;
+	if (o->status == OUTCOME_DEFERRED)
+		return is_returned_untried(m) && m->states[at].reason == crc32c(0, o->text.at, o->text.len)
+		       ? &m->deferrals : NULL;
+	return wants_success_notice(&m->env.recipients[at], o->status) ? &m->successes : NULL;
+}
+
 /* The second time through: the words of what the sender is still to be told, also if they stand there twice. */
 static void replay_untold(void *arg, const struct journal_record *r)
 {
 	struct message *m = arg;
 	int at = r->kind == JOURNAL_OUTCOME ? message_position(m, r->outcome.index) : -1;
+	struct notes *notes;
 
 	if (at < 0 || m->states[at].told || m->states[at].is_noted || m->states[at].status != r->outcome.status)
 		return;
+	notes = notes_for(m, at, &r->outcome);
+	if (notes == NULL)
+		return;
 	m->states[at].is_noted = true;
-	if (is_only_verified(m)) {
-		if (r->outcome.status != OUTCOME_DEFERRED)	/* they are asked about again */
-			note_outcome(m, &m->successes, &r->outcome);
-	} else if (r->outcome.status == OUTCOME_BOUNCED) {
-		note_outcome(m, &m->failures, &r->outcome);
-	} else if (wants_success_notice(&m->env.recipients[at], r->outcome.status)) {
-		note_outcome(m, &m->successes, &r->outcome);
-	}
+	note_outcome(m, notes, &r->outcome);
 }
 
 static bool has_untold(const struct message *m)
@@ -169,6 +184,7 @@ static bool has_untold(const struct message *m)
 
 		if (!s->told
 		    && (s->status == OUTCOME_BOUNCED || is_only_verified(m)
+			|| (s->status == OUTCOME_DEFERRED && is_returned_untried(m))
 			|| wants_success_notice(&m->env.recipients[i], s->status)))
 			return true;
 	}

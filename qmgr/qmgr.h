@@ -172,6 +172,7 @@ int message_position(const struct message *m, uint32_t index);
 bool is_only_verified(const struct message *m);
 bool recipient_is_open(const struct message *m, uint32_t position);	/* still to be tried */
 bool is_unfinished(const struct message *m);	/* or somebody is still to be told */
+bool is_returned_untried(const struct message *m);	/* deferrals: why, of those whom the journal knows */
 uint32_t message_sites(const struct message *m);	/* for its sleeper */
 /* The envelope with some of its recipients. */
 /* verp: of one recipient, with the sender that VERP makes for him */

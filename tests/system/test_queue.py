@@ -386,6 +386,27 @@ def test_forced_expiry_returns_a_message_at_once(instance, sink):
     mail.wait_empty()
 
 
+def test_what_is_to_expire_is_not_tried_again(instance, sink):
+    """The sender hears why it waited, or that nobody tried."""
+    sink.answers["RCPT"] = lambda command: "450 4.2.0 not yet" if "waits@" in command else "250 2.1.5 Ok"
+    mail = instance(main={"relayhost": f"[127.0.0.1]:{sink.port}", "minimal_backoff_time": "600s", "smtpd_delay_reject": "yes",
+                          "smtpd_sender_restrictions": "check_sender_access inline:{held@example.net=HOLD}"})
+    tried = mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["gets@example.com", "waits@example.com"])
+    held = mail.send("Subject: x\r\n\r\nbody\r\n", sender="held@example.net", recipients=["waits@example.com"])
+    mail.wait_for_log(f"{tried}: to=<waits@example.com>.*status=deferred")
+    wait_until(lambda: sorted(m["queue_name"] for m in mail.queue_list()) == ["deferred", "hold"], what=mail.log_tail)
+    del sink.answers["RCPT"]
+    mail.command("postsuper", "-e", tried, "-f", held)
+    mail.wait_for_log(f"({tried}|{held}): from=.*, status=force-expired, returned to sender", count=2)
+    mail.wait_empty()
+    (first, *notices) = sink.messages
+    assert first.recipients == ["<gets@example.com>"]
+    notices.sort(key=lambda notice: notice.recipients)
+    assert [notice.recipients for notice in notices] == [["<held@example.net>"], ["<sender@example.net>"]]
+    assert all(notice.sender.startswith("<> ") and b"<waits@example.com>" in notice.content and b"<gets@" not in notice.content for notice in notices)
+    assert b"message is administratively expired" in notices[0].content and b"450 4.2.0 not yet" in notices[1].content
+
+
 def test_the_structure_check_mends_what_a_power_cut_left(instance):
     mail, queue_id = waiting_mail(instance)
     mail.stop()
