@@ -299,9 +299,6 @@ static int send_one(const struct notice *n, enum notice_audience who, struct str
 	char boundary[71];		/* RFC 2046 5.1.1 */
 	int error;
 
-	if (n->original == IS_DAMAGED)
-		log_mail(ROAD_ERROR, n->e.queue_id,
-			 "the message's file is cut off: its notification goes without it");
 	queue_id_new(ret_id);
 	fill_envelope(n, who, &recipient, &e);
 	e.queue_id = str_of(ret_id);
@@ -342,9 +339,12 @@ static int tell(struct notice *n, enum notice_audience who, struct str to, char 
 	return error == EPERM ? 0 : error;
 }
 
-/* It is about the first so many of its recipients. */
+/* Before it is sent, to somebody else too: it is about the first so many of its recipients. */
 static void make_about(struct notice *n, size_t count)
 {
+	if (n->original == IS_DAMAGED && n->template == NULL)		/* said once */
+		log_mail(ROAD_ERROR, n->e.queue_id,
+			 "the message's file is cut off: its notification goes without it");
 	n->e.recipient_count = count;
 	n->is_utf8 = needs_utf8(n);
 	n->template = choose_template(n);
