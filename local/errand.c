@@ -334,7 +334,8 @@ static int follow_forward(struct errand *e, struct buf *reply)
 	map_free(f.known, NULL);
 	if (himself.len > 0)
 		reply_mailbox(reply, himself);
-	return reply->len > before;		/* nothing: an empty file */
+	/* an empty file says nothing, and who is not heard any more has not gone through his */
+	return reply->len > before || !hand_is_heard();
 }
 
 /* ---- errands ---- */

@@ -268,8 +268,8 @@ void hand_live(const struct trade *t, const struct identity *as, int socket)
 		loop_run(do_many, b.ch);
 	do {
 		r = take_batch(&b);
-		if (b.count > 0)
+		if (b.count > 0 && hand_is_heard())	/* else whoever gave them will have them done anew */
 			do_batch(&b);
-	} while (r > 0);
+	} while (r > 0 && b.count == 0);
 	_exit(0);
 }

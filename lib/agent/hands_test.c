@@ -15,6 +15,7 @@
 /* ---- in the hand ---- */
 
 static unsigned batches_begun, jobs_of_batch;
+static int *marks;			/* in memory that all processes share */
 
 static void report_itself(struct hand_job *j)
 {
@@ -76,6 +77,8 @@ static int run(struct hand_job *j)
 		meet(j);
 	else if (str_is(j->what, STR("report")))
 		report_itself(j);
+	else if (str_is(j->what, STR("mark")))
+		++*marks;
 	else if (str_is(j->what, STR("pid")))
 		buf_addf(&j->reply, "%d", (int) getpid());
 	else if (str_is(j->what, STR("sleep")) && j->alone)
@@ -260,6 +263,36 @@ static void play_failures(void)
 	assert_int_equal(ask(&good), 0);
 }
 
+static void have_marked(void *arg)
+{
+	struct hand_order first = order_for("mark"), second = order_for("mark");
+
+	(void) arg;
+	first.alone = true;
+	assert_int_equal(ask(&first), -ECANCELED);
+	assert_int_equal(ask(&second), -ECANCELED);
+	assert_null(second.hand);
+}
+
+/* It has the errand, and has not looked at it yet when nobody waits for it any more. */
+static void play_unheard(void)
+{
+	struct hand_order who = order_for("pid"), mark = order_for("mark");
+	pid_t pid = pid_of(&who);
+	struct scope *scope = scope_open("unheard");
+
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_true(scope_start(scope, "have marked", have_marked, NULL) >= 0);
+	co_sleep(in(50));
+	scope_close(scope);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	while (kill(pid, 0) == 0)
+		co_sleep(in(10));
+	assert_int_equal(*marks, 0);
+	assert_int_equal(ask(&mark), 0);
+	assert_int_equal(*marks, 1);
+}
+
 static void (*play)(void);
 
 static void run_play(void *arg)
@@ -280,6 +313,7 @@ static void in_process(void (*what)(void))
 	if (pid == 0) {
 		play = what;
 		alarm(120);
+		marks = mmap(NULL, sizeof(*marks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		hands_begin(&trade);
 		loop_run(run_play, NULL);
 		exit(0);
@@ -297,6 +331,7 @@ TEST(test_who_takes_long_does_so_alone_and_not_for_ever, play_slow)
 TEST(test_a_hand_that_multiplexes_has_all_its_errands_under_way_at_once, play_multiplexing)
 TEST(test_what_is_slow_for_one_is_limited_for_him_alone, play_limit)
 TEST(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only, play_failures)
+TEST(test_what_nobody_waits_for_any_more_is_not_begun, play_unheard)
 
 int main(void)
 {
@@ -309,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_a_hand_that_multiplexes_has_all_its_errands_under_way_at_once),
 		cmocka_unit_test(test_what_is_slow_for_one_is_limited_for_him_alone),
 		cmocka_unit_test(test_a_hand_that_dies_or_may_not_be_costs_its_errand_only),
+		cmocka_unit_test(test_what_nobody_waits_for_any_more_is_not_begun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
