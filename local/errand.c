@@ -220,11 +220,11 @@ static bool is_repeated(struct forwarding *f, const struct destination *to)
 	return map_put(f->known, key, f) != NULL;
 }
 
-static void refuse(struct forwarding *f, const char *what)
+static void refuse(struct forwarding *f, const char *dsn, const char *why)
 {
 	struct mailbox_result result = { .text = BUF_WORDS };
 
-	mailbox_say(&result, MAILBOX_BOUNCED, "5.7.1", "mail to %s is restricted", what);
+	mailbox_say(&result, MAILBOX_BOUNCED, dsn, "%s", why);
 	reply_result(f->reply, &result);
 	buf_free(&result.text);
 }
@@ -260,7 +260,7 @@ static void take_include(struct forwarding *f, const char *path)
 static void take_item(struct forwarding *f, const struct destination *to)
 {
 	struct arena *a = f->e->task->arena;
-	struct str path;
+	struct str path = to->what;
 
 	if (is_repeated(f, to))
 		return;
@@ -269,16 +269,16 @@ static void take_item(struct forwarding *f, const struct destination *to)
 		if (str_lists(str_of(the_local.conf.allow_mail_to_commands), str_of(f->where)))
 			deliver_to_command(f->e, str_c(a, to->what), f->reply);
 		else
-			refuse(f, "command");
+			refuse(f, "5.7.1", "mail to command is restricted");
 		return;
 	case TO_FILE:
 	case TO_HOME_FILE:
 		if (!str_lists(str_of(the_local.conf.allow_mail_to_files), str_of(f->where)))
-			refuse(f, "file");
-		else if (to->kind == TO_FILE)
-			deliver_to_file(f->e, str_c(a, to->what), f->reply);
-		else if (file_in_home(a, &f->e->rights.account, to->what, &path))
-			deliver_to_file(f->e, path.at, f->reply);
+			refuse(f, "5.7.1", "mail to file is restricted");
+		else if (to->kind == TO_HOME_FILE && !file_in_home(a, &f->e->rights.account, to->what, &path))
+			refuse(f, "5.3.5", str_c(a, arena_fmt(a, "~%.*s: nobody's home", PSTR(to->what))));
+		else
+			deliver_to_file(f->e, str_c(a, path), f->reply);
 		return;
 	case TO_INCLUDE:
 		take_include(f, str_c(a, to->what));

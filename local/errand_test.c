@@ -149,11 +149,24 @@ static void test_who_nobody_hears_begins_nothing_of_a_list_and_takes_it_for_no_e
 	assert_int_equal(access(in_home("mailbox"), F_OK), -1);
 }
 
+static void test_a_file_in_the_home_of_who_has_none_is_no_destination(void **state)
+{
+	(void) state;
+	the_local.conf.forward_path = in_home("joe");
+	scratch_file(home, "joe", "~/file\n");
+	assert_str(answer_for("joe", "", ALL_FORWARDS), "R\t1\t5.3.5\t~/file: nobody's home\n");
+	assert_str(answer_for("joe", home, ALL_FORWARDS),
+		   str_c(arena, arena_fmt(arena, "R\t0\t2.0.0\tdelivered to file: %s/file\n", home)));
+	the_local.conf.allow_mail_to_files = "alias";
+	assert_str(answer_for("joe", "", ALL_FORWARDS), "R\t1\t5.7.1\tmail to file is restricted\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_who_nobody_hears_begins_nothing_of_a_list_and_takes_it_for_no_empty_one,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_file_in_the_home_of_who_has_none_is_no_destination, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
