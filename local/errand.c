@@ -47,8 +47,10 @@ static int write_mailbox(struct errand *e, const char *path, const struct mailbo
 		r = maildir_add(&l, path, rules, e->job->batch, result);
 	else
 		r = mbox_append(&l, path, MBOX_FORM | delivered_header("file"), rules, e->job->batch, result);
-	if (r == -EBUSY)
+	if (r == -EBUSY) {
+		buf_free(&result->text);
 		return -EAGAIN;
+	}
 	if (result->lacks_dotlock)
 		reply_warning(reply, "unable to create lock file %s.lock: the directory does not let us", path);
 	if (!e->job->alone) {
@@ -172,6 +174,8 @@ static bool is_for_all(struct errand *e, struct str one, const struct buf *path)
 	struct task plain = *e->task;
 	AUTO(buf) other = BUF(PATH_MAX);
 
+	if (str_is(plain.name, plain.user))
+		return true;
 	plain.name = plain.user;
 	plain.extension = STR_NONE;
 	plain.address = arena_fmt(plain.arena, "%.*s@%.*s", PSTR(plain.user), PSTR(plain.domain));
@@ -188,13 +192,17 @@ static int find_forward(struct errand *e, struct buf *ret_text, struct buf *repl
 	while (r == 0 && str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(PATH_MAX);
 		int gap = expand_for(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter, &path);
+		bool for_all;
 
 		if (gap < 0)
 			reply_warning(reply, "forward_path: cannot use %.*s", PSTR(one));
-		else if (gap == 0 && path.len > 0 && path.at[0] == '/'
-			 && !(e->files == FORWARD_OF_EXTENSION && is_for_all(e, one, &path)))
-			r = read_forward_file(buf_text(&path), ret_text, reply);
-		if (r > 0 && e->task->extension.len > 0 && is_for_all(e, one, &path))
+		if (gap != 0 || path.len == 0 || path.at[0] != '/')
+			continue;
+		for_all = is_for_all(e, one, &path);
+		if (for_all && e->files == FORWARD_OF_EXTENSION)
+			continue;
+		r = read_forward_file(buf_text(&path), ret_text, reply);
+		if (r > 0 && for_all && e->task->extension.len > 0)
 			reply_unmatched(reply);
 	}
 	return r;

@@ -138,6 +138,48 @@ static struct str answer_for(const char *name, const char *home_of_user, enum fo
 	return buf_str(&reply);
 }
 
+#define TO_MAILBOX "R\t0\t2.0.0\tdelivered to mailbox\n"
+
+static void test_the_first_file_that_is_there_counts_and_says_whether_it_is_the_extensions(void **state)
+{
+	static const struct { const char *path, *name, *all, *of_extension; } rows[] = {
+		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe", "F\tf\n", "M\tjoe@mail.example\n" },
+		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe+own", "F\tf+own\n", "F\tf+own\n" },
+		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe-own", "F\tf-own\n", "F\tf-own\n" },
+		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe+none", "E\t\nF\tf\n", "M\tjoe+none@mail.example\n" },
+		{ "$home/f$recipient_delimiter$extension, $home/f", "joe+", "F\tf\n", "M\tjoe+@mail.example\n" },
+		{ "$home/f,$home/f+$extension", "joe+own", "E\t\nF\tf\n", "F\tf+own\n" },
+		{ "$home/none $home/f+$extension $home/f", "joe+own", "F\tf+own\n", "F\tf+own\n" },
+		{ "$home/f${extension?+$extension}", "joe+own", "F\tf+own\n", "F\tf+own\n" },
+		{ "$home/f${extension?+$extension}", "joe", "F\tf\n", "M\tjoe@mail.example\n" },
+		{ "$home/f${extension?+own}", "joe+x", "F\tf+own\n", "F\tf+own\n" },
+		{ "$home/$recipient, $home/f", "joe+own", "F\trecipient\n", "F\trecipient\n" },
+		{ "$home/$recipient, $home/f", "joe", "F\tf\n", "M\tjoe@mail.example\n" },
+		{ "$home/${local}x $home/f", "joe+own", "F\tlocal\n", "F\tlocal\n" },
+		{ "$home/$domain, $home/f", "joe+own", "E\t\nF\tdomain\n", "M\tjoe+own@mail.example\n" },
+		{ "$nonsense $home/f", "joe", "W\tforward_path: cannot use $nonsense\nF\tf\n",
+		  "W\tforward_path: cannot use $nonsense\nM\tjoe@mail.example\n" },
+		{ "$shell/f, f, $home/empty, $home/f", "joe+own", "E\t\n" TO_MAILBOX, "M\tjoe+own@mail.example\n" },
+		{ "", "joe+own", TO_MAILBOX, "M\tjoe+own@mail.example\n" },
+	};
+
+	(void) state;
+	scratch_file(home, "f", "f\n");
+	scratch_file(home, "f+", "\n");
+	scratch_file(home, "f+own", "f+own\n");
+	scratch_file(home, "f-own", "f-own\n");
+	scratch_file(home, "joe+own@mail.example", "recipient\n");
+	scratch_file(home, "joe+ownx", "local\n");
+	scratch_file(home, "mail.example", "domain\n");
+	scratch_file(home, "empty", "# nobody\n");
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		the_local.conf.forward_path = rows[i].path;
+		assert_str(answer_for(rows[i].name, home, ALL_FORWARDS), rows[i].all);
+		assert_str(answer_for(rows[i].name, home, FORWARD_OF_EXTENSION), rows[i].of_extension);
+	}
+	assert_str(answer_for("joe+own", home, NO_FORWARD), TO_MAILBOX);
+}
+
 static void test_who_nobody_hears_begins_nothing_of_a_list_and_takes_it_for_no_empty_one(void **state)
 {
 	(void) state;
@@ -164,6 +206,8 @@ static void test_a_file_in_the_home_of_who_has_none_is_no_destination(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_the_first_file_that_is_there_counts_and_says_whether_it_is_the_extensions,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_who_nobody_hears_begins_nothing_of_a_list_and_takes_it_for_no_empty_one,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_file_in_the_home_of_who_has_none_is_no_destination, set_up, tear_down),

@@ -160,7 +160,10 @@ static int write_mailbox(struct hand_job *e)
 		busy = maildir_add(&l, path, &the_virtual.rules, e->batch, result);
 	else
 		busy = mbox_append(&l, path, form, &the_virtual.rules, e->batch, result);
-	return busy == -EBUSY ? -EAGAIN : 0;
+	if (busy != -EBUSY)
+		return 0;
+	buf_free(&result->text);
+	return -EAGAIN;
 }
 
 static void say_result(struct hand_job *e)
