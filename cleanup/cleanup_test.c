@@ -365,6 +365,9 @@ static void too_much_of_anything_is_refused_and_leaves_nothing(void **state)
 	assert_reply(&s, 552, "5.3.4", "Error: message file too big");
 	assert_false(s.exists);
 	drop(&s);
+	s = pass("local", CLEANUP_ANY_SIZE, &e, str_make(text, sizeof(text)), 70000);
+	assert_int_equal(s.reply.code, 250);
+	drop(&s);
 }
 
 static void a_full_disk_is_a_temporary_error(void **state)

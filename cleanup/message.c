@@ -127,7 +127,8 @@ static bool is_too_big(const struct message *m)
 {
 	int64_t limit = the_cleanup.common->message_size_limit;
 
-	return limit > 0 && m->size > (uint64_t) limit && (m->e.flags & ENVELOPE_NOTICE) == 0;
+	return limit > 0 && m->size > (uint64_t) limit && (m->e.flags & ENVELOPE_NOTICE) == 0
+	       && (m->flags & CLEANUP_ANY_SIZE) == 0;
 }
 
 static void begin_storing(struct message *m)

@@ -76,7 +76,7 @@ static void submit(struct task *t, const struct letter *l, bool final, struct ma
 	queue_id_new(id);
 	e.queue_id = str_of(id);
 	out = mail_out_begin(t->arena, "local",
-			     CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC | maps, &e);
+			     CLEANUP_ADD_RECEIVED | CLEANUP_NO_CHECKS | CLEANUP_NO_BCC | CLEANUP_ANY_SIZE | maps, &e);
 	r = letter_copy(l, marked ? LETTER_DELIVERED_TO : 0, write_piece, out);
 	if (r < 0) {
 		mail_out_abort(out);

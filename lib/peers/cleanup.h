@@ -28,6 +28,7 @@ enum cleanup_flags {
 	CLEANUP_SHOW_LOGIN = 512,	/* Received tells the login name */
 	/* a REDIRECT action upstream: the recipients are in the place of all, and of any filter */
 	CLEANUP_REDIRECTED = 1024,
+	CLEANUP_ANY_SIZE = 2048,	/* what local forwards: it was small enough as it came, and has grown by our headers */
 };
 
 struct mail_out;			/* one message on its way to cleanup */

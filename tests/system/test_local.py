@@ -357,6 +357,15 @@ def test_an_alias_for_one_name_is_followed_without_a_new_message(local):
     one.wait_for_log(rf"{queue_id}: to=<{USER}@{DOMAIN}>, orig_to=<One@{DOMAIN}>, relay=local, .*, dsn=2.0.0, status=sent \(delivered to maildir\)")
 
 
+def test_a_message_of_the_largest_size_is_forwarded(local):
+    """With the headers that it has got by then it is larger."""
+    one = local(aliases="several: a@example.invalid, b@example.invalid\n",
+                main={"message_size_limit": "5000", "transport_maps": "inline:{ {example.invalid = discard:} }"})
+    queue_id = one.send((MESSAGE + f"{'x' * 900}\r\n" * 10)[:4998] + "\r\n", recipients=[f"several@{DOMAIN}"])
+    assert status(one, f"several@{DOMAIN}", "sent").startswith("forwarded as ")
+    wait_for_deliveries(one, queue_id)
+
+
 def test_an_alias_for_several_makes_one_new_message(local):
     """Which nobody gets a second copy of; so does an alias for a name of this machine whose domain a transport map leads elsewhere, or whose user has moved."""
     one = local(aliases=f"list: {USER}, {USER}+b, somebody@example.invalid\nowner-list: {USER}\naway: {USER}@localhost\nmoved: {USER}+moved\n",
