@@ -754,6 +754,23 @@ def test_a_file_that_may_be_written_and_not_read_gets_mail(local):
     assert text.startswith("before\n") and text.count("Subject: s") == 1
 
 
+@pytest.mark.root
+def test_a_file_that_may_only_be_written_is_as_long_as_before_when_its_disk_is_full(local):
+    one = local(aliases="box: ROOT/out/box\n")
+    out = one.root / "out"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "none", out], stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        box = out / "box"
+        box.write_text("before\n")
+        box.chmod(0o602)
+        one.send(MESSAGE + f"{'x' * 900}\r\n" * 100, recipients=[f"box@{DOMAIN}"])
+        assert "error writing message: No space left on device" in status(one, f"box@{DOMAIN}", "deferred")
+        assert box.read_text() == "before\n"
+    finally:
+        subprocess.run(["umount", "-l", out], check=True)
+
+
 def test_lists_are_read_as_postfix_reads_them(local):
     one = local(aliases=f"""quoted: |"echo in quotes; exit 1"
 comma: |/bin/false, {USER}
