@@ -177,6 +177,8 @@ static int read_angle(struct element *e, char c)
 	if (!e->in_angle && !(e->is_lenient && e->has_text))
 		return -EINVAL;
 	e->in_angle = false;
+	/* also where nobody opened it: what follows is another address, or in doubt */
+	e->had_angle = e->blank_pending = true;
 	e->ended = true;
 	return 0;
 }
