@@ -112,7 +112,7 @@ def test_deferred_transports_wait_for_a_flush(instance):
         mail = instance(main={"defer_transports": "smtp", "relayhost": f"[127.0.0.1]:{sink.port}"})
         mail.send("Subject: x\r\n\r\nbody\r\n", recipients=["someone@example.com"])
         mail.wait_for_log(r"dsn=4.3.2, status=deferred \(deferred transport\)")
-        wait_until(lambda: mail.queue_list()[0]["queue_name"] == "deferred", what=mail.log_tail)
+        wait_until(lambda: [m["queue_name"] for m in mail.queue_list()] == ["deferred"], what=mail.log_tail)
         assert not sink.messages
         mail.command("postqueue", "-f")
         wait_until(lambda: sink.messages, what=mail.log_tail)

@@ -201,6 +201,7 @@ def test_resolv_conf_is_followed(dns, resolver, tmp_path):
     service = resolver(dns_resolver_addresses="", dns_resolver_configuration_file=resolv, dns_resolver_time_limit="2s")
     # resolv.conf has no ports: what shows that it was read is the log, and that the old servers' questions still end
     with Peer(service.path) as peer:
+        assert ask(peer, "localhost", "A").status == OK         # it listens before it has read the file
         waiting = peer.send("dns_request", name="a.example.org", type=1, flags=0)
         replacement = tmp_path / "resolv.new"
         replacement.write_text("nameserver 127.0.0.42\nnameserver ::1\nnameserver nonsense\n")
