@@ -419,9 +419,8 @@ static void keep_denial(struct session *s)
 void greet(struct session *s)
 {
 	s->denied = dunno();
-	if (s->early != NULL)
-		arena_free(s->early->arena);
-	s->early = NULL;
+	effects_free(&s->early);
+	effects_free(&s->helo_effects);
 	s->client_pending = s->helo_pending = dunno();
 	if (!conf()->smtpd_delay_reject) {
 		s->denied = restrict_now(s, STAGE_CLIENT);

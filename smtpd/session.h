@@ -93,8 +93,8 @@ struct session {
 	const char *end_reason;		/* why the session ended, when not by QUIT; for the log */
 	/* act == REJECT: refused at connect (smtpd_delay_reject = no); texts in the arena of `early` */
 	struct verdict denied;
-	/* of lists evaluated before MAIL (smtpd_delay_reject = no); NULL: none */
-	struct effects *early;
+	/* of lists evaluated before MAIL (smtpd_delay_reject = no), those about the HELO name by themselves; NULL: none */
+	struct effects *early, *helo_effects;
 	struct verdict client_pending, helo_pending;	/* a defer_if_permit of those lists */
 	/*
 	 * during VRFY and ETRN: what lists wish for a message is for none. NULL: for the next one,

@@ -20,12 +20,13 @@ enum {
 
 static void copy_early_effects(struct transaction *tx, const struct effects *early)
 {
-	tx->effects.arena = tx->arena;
 	if (early == NULL)
 		return;
-	tx->effects.cleanup_flags = early->cleanup_flags;
-	tx->effects.filter = early->filter;		/* they outlive the transaction */
-	tx->effects.redirect = early->redirect;
+	tx->effects.cleanup_flags |= early->cleanup_flags;
+	if (early->filter.len > 0)
+		tx->effects.filter = early->filter;	/* they outlive the transaction */
+	if (early->redirect.len > 0)
+		tx->effects.redirect = early->redirect;
 	for (size_t i = 0; i < early->prepend.len; i++)
 		*vec_add(tx->arena, &tx->effects.prepend) = early->prepend.at[i];
 	for (size_t i = 0; i < early->bcc.len; i++)
@@ -51,7 +52,9 @@ struct transaction *transaction_begin(struct session *s, struct str sender, cons
 	tx->arena = a;
 	tx->said_size = m->size;
 	tx->piece = BUF(SMALL_MESSAGE + 16);
+	tx->effects.arena = a;
 	copy_early_effects(tx, s->early);
+	copy_early_effects(tx, s->helo_effects);
 	e->sender = arena_copy(a, sender);
 	e->arrival_us = wall_us();
 	e->flags = (m->body == BODY_8BITMIME ? ENVELOPE_8BITMIME : 0) | (m->smtputf8 ? ENVELOPE_SMTPUTF8 : 0)
@@ -142,6 +145,13 @@ struct effects *session_effects(struct session *s)
 		s->early->arena = a;
 	}
 	return arena_left(s->early->arena) < SPARE_EARLY_MEMORY ? NULL : s->early;
+}
+
+void effects_free(struct effects **fx)
+{
+	if (*fx != NULL)
+		arena_free((*fx)->arena);
+	*fx = NULL;
 }
 
 bool session_discards(const struct session *s)

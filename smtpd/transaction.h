@@ -59,5 +59,6 @@ int transaction_add_recipient(struct session *s, struct str address, const struc
 bool session_discards(const struct session *s);
 /* Effects of the moment: the transaction's, or those before it. NULL: they hold too much already. */
 struct effects *session_effects(struct session *s);
+void effects_free(struct effects **fx);		/* those before it; NULL: fine */
 
 #endif

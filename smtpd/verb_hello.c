@@ -67,8 +67,8 @@ void ehlo_choose_discards(struct session *s)
 }
 
 /*
- * Characters that have a meaning in headers and logs become '?'. What was in doubt was about the
- * former name.
+ * Characters that have a meaning in headers and logs become '?'. What was in doubt and what was wished
+ * for was about the former name; no transaction refers to it any more.
  */
 void set_helo(struct session *s, struct str name)
 {
@@ -81,6 +81,7 @@ void set_helo(struct session *s, struct str name)
 	buf_clear(&s->helo);
 	buf_add(&s->helo, buf_str(&printable));
 	s->helo_pending = dunno();
+	effects_free(&s->helo_effects);
 }
 
 /*
@@ -92,21 +93,28 @@ static bool accept_name(struct session *s, const struct command *c)
 	struct transaction *tx = s->tx;
 	AUTO(buf) before = s->helo;		/* tx refers to it */
 	struct verdict pending = s->helo_pending, v = dunno();
+	struct effects *early = s->early, *former = s->helo_effects;
 
 	s->tx = NULL;
+	s->early = s->helo_effects = NULL;
 	s->helo = BUF(4096);
 	set_helo(s, c->args);
 	if (!the_smtpd->conf.smtpd_delay_reject)
 		v = restrict_now(s, STAGE_HELO);
 	s->tx = tx;
+	s->helo_effects = s->early;
+	s->early = early;
 	if (v.act != REJECT) {
 		transaction_end(s);
+		effects_free(&former);
 		return true;
 	}
 	buf_free(&s->helo);
+	effects_free(&s->helo_effects);
 	s->helo = before;
 	before = BUF(0);
 	s->helo_pending = pending;
+	s->helo_effects = former;
 	reply_verdict(s, &v);
 	return false;
 }
