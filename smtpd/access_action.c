@@ -216,14 +216,6 @@ static struct verdict act_redirect(struct question *q, const struct rule *r, str
 	return dunno();
 }
 
-static bool is_in(const struct str *list, size_t count, struct str text)
-{
-	for (size_t i = 0; i < count; i++)
-		if (str_is(list[i], text))
-			return true;
-	return false;
-}
-
 static struct verdict act_bcc(struct question *q, const struct rule *r, struct str text)
 {
 	struct effects *fx;
@@ -236,7 +228,7 @@ static struct verdict act_bcc(struct question *q, const struct rule *r, struct s
 	if (fx == NULL)
 		return too_late(q);
 	/* each recipient asks anew, and gets the same answer of a list about the client or the sender */
-	if (is_in(fx->bcc.at, fx->bcc.len, address))
+	if (is_among(fx->bcc.at, fx->bcc.len, address))
 		return dunno();
 	log_action(q, "bcc", arena_fmt(q->arena, "triggers BCC %.*s", PSTR(text)), "");
 	*vec_add(fx->arena, &fx->bcc) = arena_copy(fx->arena, address);
@@ -256,7 +248,7 @@ static struct verdict act_prepend(struct question *q, const struct rule *r, stru
 	fx = effects_now(q, r, "PREPEND");
 	if (fx == NULL)
 		return too_late(q);
-	if (is_in(fx->prepend.at, fx->prepend.len, text))
+	if (is_among(fx->prepend.at, fx->prepend.len, text))
 		return dunno();
 	log_check(q, "prepend", text);
 	*vec_add(fx->arena, &fx->prepend) = arena_copy(fx->arena, text);

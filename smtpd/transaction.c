@@ -18,6 +18,15 @@ enum {
 	EARLY_MEMORY = 64 << 10, SPARE_EARLY_MEMORY = 16 << 10,
 };
 
+bool is_among(const struct str *list, size_t count, struct str text)
+{
+	for (size_t i = 0; i < count; i++)
+		if (str_is(list[i], text))
+			return true;
+	return false;
+}
+
+/* The lists about the client and about the name may wish for the same. */
 static void copy_early_effects(struct transaction *tx, const struct effects *early)
 {
 	if (early == NULL)
@@ -28,9 +37,11 @@ static void copy_early_effects(struct transaction *tx, const struct effects *ear
 	if (early->redirect.len > 0)
 		tx->effects.redirect = early->redirect;
 	for (size_t i = 0; i < early->prepend.len; i++)
-		*vec_add(tx->arena, &tx->effects.prepend) = early->prepend.at[i];
+		if (!is_among(tx->effects.prepend.at, tx->effects.prepend.len, early->prepend.at[i]))
+			*vec_add(tx->arena, &tx->effects.prepend) = early->prepend.at[i];
 	for (size_t i = 0; i < early->bcc.len; i++)
-		*vec_add(tx->arena, &tx->effects.bcc) = early->bcc.at[i];
+		if (!is_among(tx->effects.bcc.at, tx->effects.bcc.len, early->bcc.at[i]))
+			*vec_add(tx->arena, &tx->effects.bcc) = early->bcc.at[i];
 }
 
 /* "with" in Received (RFC 3848). */

@@ -31,6 +31,8 @@ struct effects {
 	bool is_late;				/* said at the end of data */
 };
 
+bool is_among(const struct str *list, size_t count, struct str text);
+
 enum content_state { CONTENT_NONE, CONTENT_COMING, CONTENT_FAILED };
 
 struct transaction {
