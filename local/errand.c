@@ -183,7 +183,10 @@ static bool is_for_all(struct errand *e, struct str one, const struct buf *path)
 	       && str_is(buf_str(&other), buf_str(path));
 }
 
-/* The first file of forward_path that is there; what names an extension is only for addresses that have one. */
+/*
+ * The first file of forward_path that is there; what names an extension is only for addresses that have one.
+ * None, if that has been read already.
+ */
 static int find_forward(struct errand *e, struct buf *ret_text, struct buf *reply)
 {
 	struct str rest = str_of(the_local.conf.forward_path), one;
@@ -192,17 +195,17 @@ static int find_forward(struct errand *e, struct buf *ret_text, struct buf *repl
 	while (r == 0 && str_token_braced(&rest, ", \t\r\n", &one) > 0) {
 		AUTO(buf) path = BUF(PATH_MAX);
 		int gap = expand_for(e->task, &e->rights.account, one, the_local.conf.forward_expansion_filter, &path);
-		bool for_all;
 
 		if (gap < 0)
 			reply_warning(reply, "forward_path: cannot use %.*s", PSTR(one));
 		if (gap != 0 || path.len == 0 || path.at[0] != '/')
 			continue;
-		for_all = is_for_all(e, one, &path);
-		if (for_all && e->files == FORWARD_OF_EXTENSION)
-			continue;
 		r = read_forward_file(buf_text(&path), ret_text, reply);
-		if (r > 0 && for_all && e->task->extension.len > 0)
+		if (r <= 0 || !is_for_all(e, one, &path))
+			continue;
+		if (e->files == FORWARD_OF_EXTENSION)
+			return 0;
+		if (!str_is(e->task->name, e->task->user))
 			reply_unmatched(reply);
 	}
 	return r;
@@ -387,7 +390,7 @@ static int deliver_user(struct errand *e, struct buf *reply)
 	r = e->files == NO_FORWARD ? 0 : follow_forward(e, reply);
 	if (r != 0)
 		return MIN(r, 0);
-	if (e->files != FORWARD_OF_EXTENSION)
+	if (e->files == ALL_FORWARDS || e->files == NO_FORWARD)
 		return deliver_to_mailbox(e, reply);
 	reply_mailbox(reply, e->task->address);
 	return 0;

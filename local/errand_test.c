@@ -147,8 +147,8 @@ static void test_the_first_file_that_is_there_counts_and_says_whether_it_is_the_
 		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe+own", "F\tf+own\n", "F\tf+own\n" },
 		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe-own", "F\tf-own\n", "F\tf-own\n" },
 		{ "$home/f${recipient_delimiter}${extension}, $home/f", "joe+none", "E\t\nF\tf\n", "M\tjoe+none@mail.example\n" },
-		{ "$home/f$recipient_delimiter$extension, $home/f", "joe+", "F\tf\n", "M\tjoe+@mail.example\n" },
-		{ "$home/f,$home/f+$extension", "joe+own", "E\t\nF\tf\n", "F\tf+own\n" },
+		{ "$home/f$recipient_delimiter$extension, $home/f", "joe+", "E\t\nF\tf\n", "M\tjoe+@mail.example\n" },
+		{ "$home/f,$home/f+$extension", "joe+own", "E\t\nF\tf\n", "M\tjoe+own@mail.example\n" },
 		{ "$home/none $home/f+$extension $home/f", "joe+own", "F\tf+own\n", "F\tf+own\n" },
 		{ "$home/f${extension?+$extension}", "joe+own", "F\tf+own\n", "F\tf+own\n" },
 		{ "$home/f${extension?+$extension}", "joe", "F\tf\n", "M\tjoe@mail.example\n" },
@@ -177,6 +177,10 @@ static void test_the_first_file_that_is_there_counts_and_says_whether_it_is_the_
 		assert_str(answer_for(rows[i].name, home, ALL_FORWARDS), rows[i].all);
 		assert_str(answer_for(rows[i].name, home, FORWARD_OF_EXTENSION), rows[i].of_extension);
 	}
+	the_local.conf.forward_path = "$home/empty $home/none";
+	assert_str(answer_for("joe", home, NEXT_FORWARDS), "M\tjoe@mail.example\n");
+	the_local.conf.forward_path = "$home/f";
+	assert_str(answer_for("joe", home, NEXT_FORWARDS), "F\tf\n");
 	assert_str(answer_for("joe+own", home, NO_FORWARD), TO_MAILBOX);
 }
 

@@ -93,13 +93,18 @@ static bool begin_list(struct task *t, const struct source *from, const struct d
 	return true;
 }
 
+static struct str key_of(struct task *t, const char *kind, uid_t uid, struct str what)
+{
+	if (t->known == NULL)
+		t->known = map_new();
+	return arena_fmt(t->arena, "%s %u %.*s", kind, (unsigned) uid, PSTR(what));
+}
+
 /* Was this destination, address or alias named before, for this recipient? From now on it was. */
 static bool is_known(struct task *t, const char *kind, uid_t uid, struct str what)
 {
-	struct str key = arena_fmt(t->arena, "%s %u %.*s", kind, (unsigned) uid, PSTR(what));
+	const struct str key = key_of(t, kind, uid, what);
 
-	if (t->known == NULL)
-		t->known = map_new();
 	if (map_get(t->known, key) != NULL)
 		return true;
 	map_put(t->known, key, t);
@@ -238,6 +243,17 @@ static void put_mailbox_last(struct task *t, struct str himself, struct str addr
 		*vec_add(t->arena, &t->mailboxes) = address;
 }
 
+/* He, under this name, by a .forward file of his own: another one counts too, once, and then it is his mailbox. */
+static void deliver_himself(struct task *t, struct str himself, struct str address, struct str name)
+{
+	bool has_been_read = map_get(t->known, key_of(t, "forward", 0, himself)) != NULL;
+
+	if (is_known(t, "forward", 0, name))
+		put_mailbox_last(t, himself, address);
+	else
+		deliver_to_user(t, address, has_been_read ? FORWARD_OF_EXTENSION : NEXT_FORWARDS);
+}
+
 static void deliver_address(struct task *t, const struct source *from, const struct item *item)
 {
 	const struct str address = item->to.what;
@@ -251,10 +267,8 @@ static void deliver_address(struct task *t, const struct source *from, const str
 	name = arena_lower(t->arena, item->local);
 	if (from->himself.len == 0 || !is_name_of(name, from->himself))
 		deliver_name(t, from, item->recipient, name);
-	else if (!str_is_nocase(name, from->himself) && !is_known(t, "forward", 0, name))
-		deliver_to_user(t, item->recipient, FORWARD_OF_EXTENSION);
 	else
-		put_mailbox_last(t, from->himself, item->recipient);
+		deliver_himself(t, from->himself, item->recipient, name);
 }
 
 static void deliver_item(struct task *t, const struct source *from, const struct item *item)
@@ -328,19 +342,23 @@ static struct str name_of_himself(struct task *t, const struct account *who)
 
 void deliver_forwarded(struct task *t, const struct account *who, size_t from, bool to_mailbox)
 {
-	const struct source source = { .where = "forward", .address = t->address, .himself = who->name,
-				       .extension = t->is_unmatched ? str_skip(t->name, t->user.len) : STR_NONE };
+	const struct str himself = arena_lower(t->arena, who->name);
+	const struct source source = { .where = "forward", .address = t->address, .himself = himself,
+				       .extension = t->is_unmatched && t->extension.len > 0
+						    ? str_skip(t->name, t->user.len) : STR_NONE };
 	const size_t count = t->forward.len - from;
 	struct destination *at = arena_get(t->arena, count * sizeof(*at));
 
 	for (size_t i = 0; i < count; i++)
 		at[i] = (struct destination) { TO_ADDRESS, standard_form(t, t->forward.at[from + i]) };
 	is_known(t, "forward", 0, t->name);	/* what names it from here on means the mailbox */
+	if (t->is_unmatched || str_is(t->name, t->user))		/* it was the one for all addresses */
+		is_known(t, "forward", 0, himself);
 	t->forward.len = from;
 	t->destination_count -= count;		/* begin_list() counts them */
 	if (!begin_list(t, &source, &(struct destinations) { count, at }))
 		return;
 	if (to_mailbox)
-		put_mailbox_last(t, who->name, name_of_himself(t, who));
+		put_mailbox_last(t, himself, name_of_himself(t, who));
 	go_through(t);
 }

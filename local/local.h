@@ -130,7 +130,9 @@ int read_alias(struct task *t, const struct alias *alias, struct destinations *r
 /* Which .forward files count. */
 enum forward_files {
 	ALL_FORWARDS,
-	FORWARD_OF_EXTENSION,		/* if there is none, it is as if one named the user: WANTS_MAILBOX */
+	/* for who is named in one of his own: if there is none, it is as if one named the user, WANTS_MAILBOX */
+	NEXT_FORWARDS,
+	FORWARD_OF_EXTENSION,		/* the same, but the one for all his addresses has been read */
 	NO_FORWARD,			/* "\user": no other aliases either */
 };
 /* Mail for the user of this address. */

@@ -891,7 +891,7 @@ def test_in_a_forward_file_the_user_with_an_extension_that_has_a_file_means_that
         assert [(one.root / "out" / file).read_text() for file in ("lists", "other")] == ["\n" * count] * 2
         assert len(letters(one)) == count
     one.wait_empty()
-    assert [len(one.log_lines(f"to=<{who}@example.invalid>")) for who in "ab"] == [1, 2]
+    assert [len(one.log_lines(f"to=<{who}@example.invalid>")) for who in "ab"] == [2, 2]
     forward_file(one, f'"|exit 75", {USER}\n', name=f"{USER}+other")
     one.send(MESSAGE, recipients=[f"{USER}+none@{DOMAIN}"])
     assert status(one, f"{USER}+none@{DOMAIN}", "deferred") == "temporary failure"
