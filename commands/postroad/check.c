@@ -52,8 +52,11 @@ static bool has_program(struct look *l, const char *name)
 }
 
 /* Postfix's programs that are not here: what such a service is asked to do waits until it is. */
-static void name_absent_programs(struct look *l, const struct master_cf *table)
+static void name_absent_programs(struct look *l, struct arena *a, const struct master_cf *table)
 {
+	struct str disabled = STR_NONE;
+
+	conf_get(l->work->world.conf, a, STR("master_service_disable"), &disabled);
 	for (size_t i = 0; i < table->count; i++) {
 		const struct service_entry *s = &table->services[i];
 		const struct program *p = program_find(s->command);
@@ -61,7 +64,7 @@ static void name_absent_programs(struct look *l, const struct master_cf *table)
 
 		buf_addf(&path, "%s/%.*s", l->work->world.common.daemon_directory,
 			 PSTR(p->file != NULL ? str_of(p->file) : s->command));
-		if (p->shape != IN_PROCESS && access(buf_text(&path), X_OK) < 0)
+		if (p->shape != IN_PROCESS && !master_cf_is_disabled(disabled, s) && access(buf_text(&path), X_OK) < 0)
 			complain(l, false, "%s/master.cf, line %d: service %.*s: there is no program %s: whoever asks for this service has to wait",
 				 conf_dir(l->work->world.conf), s->line, PSTR(s->name), buf_text(&path));
 	}
@@ -136,7 +139,7 @@ static void look_at_services(struct look *l, bool thorough)
 		look_at_passwords(l, a, &table);
 		name_spare_queue_managers(l, &table);
 		if (thorough && has_program(l, "master"))
-			name_absent_programs(l, &table);
+			name_absent_programs(l, a, &table);
 	}
 	arena_free(a);
 }

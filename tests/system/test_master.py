@@ -396,13 +396,15 @@ def test_a_service_that_is_disabled_may_be_wrong(instance):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         row = f"127.0.0.1:{taken.getsockname()[1]}"
-        one = instance(start=False, master=f"{row} inet n - n - - smtpd -o smtpd_client_restrictions=reject_everything\n",
-                       main={"master_service_disable": f"{row}/inet"})
+        one = instance(start=False, master=f"{row} inet n - n - - smtpd -o smtpd_client_restrictions=reject_everything\n"
+                                                    "later unix - - n - - nosuch\n",
+                       main={"master_service_disable": f"{row}/inet later/unix"})
         one.write()
         one.running = True
         assert "reject_everything" not in one.command("postroad", "start").stderr
         one.reload()
-        assert row not in one.command("postroad", "lint", check=False).stderr
+        said = one.command("postroad", "lint", check=False).stderr
+        assert row not in said and "no program" not in said
 
 
 def test_a_reload_is_refused_when_a_daemon_could_not_start_with_it(instance):
