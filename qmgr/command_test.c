@@ -246,6 +246,30 @@ static void a_command_reaches_a_message_that_is_leaving_the_intake_log(void **st
 	play(state, play_leaving_the_log);
 }
 
+/* More than one notification has room for. */
+static void play_expired_crowd(struct scene *s)
+{
+	AUTO(buf) crowd = BUF(FRAME_LIMIT);
+	char id[32];
+	uint64_t n;
+
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&crowd, "defer.%05000d@x ", i);
+	announce(s, id, buf_text(&crowd));
+	settle(s);
+	assert_true(lies_in(s, QUEUE_DEFERRED, id));
+	assert_int_equal(command(s, "expire", id, &n), 0);
+	settle(s);
+	assert_false(lies_anywhere(s, id));
+	assert_true(str_find_str(buf_str(&s->notices), STR(" 0:4.2.0")) >= 0);
+	assert_true(str_find_str(buf_str(&s->notices), STR(" 999:4.2.0;")) >= 0);
+}
+
+static void all_of_a_message_that_expires_is_told_now(void **state)
+{
+	play(state, play_expired_crowd);
+}
+
 static void play_requeued_when_it_leaves(struct scene *s)
 {
 	AUTO(queue_file) f = { .fd = -1 };
@@ -761,6 +785,7 @@ int main(void)
 		IN_SCENE(a_hold_does_not_keep_what_is_delivered_meanwhile),
 		IN_SCENE(who_was_delivered_between_hold_and_release_does_not_get_it_again),
 		IN_SCENE(a_command_reaches_a_message_that_is_leaving_the_intake_log),
+		IN_SCENE(all_of_a_message_that_expires_is_told_now),
 		IN_SCENE(a_message_released_while_it_moves_to_hold_does_not_stay_there),
 		IN_SCENE(what_leaves_the_log_after_a_reload_is_requeued_by_the_successor),
 		IN_SCENE(what_is_being_requeued_is_not_found_by_a_scan),

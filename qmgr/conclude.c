@@ -143,8 +143,10 @@ bool is_unfinished(const struct message *m)
 /* All that one notification had room for has been told, and there are others: that need not wait. */
 static bool has_more_to_tell(const struct message *m)
 {
-	return (m->failures.is_cut || m->successes.is_cut) && m->failures.count == 0
-	       && m->successes.count == 0;
+	const bool is_cut = m->failures.is_cut || m->successes.is_cut
+			    || (m->deferrals.is_cut && is_returned_untried(m));
+
+	return is_cut && m->failures.count == 0 && m->successes.count == 0;
 }
 
 void end_attempt(struct message *m)
